@@ -1,0 +1,1 @@
+"""Judging the model: protocol, metrics, baselines, ablations, statistics, report, FiftyOne. Still empty."""

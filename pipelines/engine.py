@@ -1,0 +1,92 @@
+"""Where items are mapped: in this process, or in a pool of spawned ones. The same function, the same bytes.
+
+An engine knows nothing of stages. Results come back in the order of the items, whatever finished first.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from typing import Any, Literal, Protocol, TypeVar
+
+import cv2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Kind = Literal["serial", "process"]
+
+
+class Engine(Protocol):
+    """Maps a task over items. The task is picklable, is sent to each worker once, and may keep caches."""
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of the items; an exception of the task ends the iteration."""
+        ...
+
+
+class SerialEngine:
+    """Everything in this process."""
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """See `Engine.map`."""
+        cv2.setNumThreads(0)
+        for item in items:
+            yield task(item)
+
+
+class ProcessEngine:
+    """A pool of spawned processes (forked ones hang after torch or OpenMP ran in the parent)."""
+
+    def __init__(self, num_workers: int) -> None:
+        if num_workers < 1:
+            raise ValueError(f"engine.workers must be at least 1, got {num_workers}")
+        self.num_workers = num_workers
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """See `Engine.map`. Items are drawn a few ahead of the results, so memory stays flat."""
+        pending: deque[Future[Result]] = deque()
+        executor = ProcessPoolExecutor(
+            self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task,)
+        )
+        try:
+            for item in items:
+                pending.append(executor.submit(_call, item))
+                if len(pending) >= 4 * self.num_workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def make_engine(kind: Kind, workers: int) -> Engine:
+    """The engine a profile asks for; `workers = 0` means one for each core this process may use."""
+    if kind == "serial":
+        return SerialEngine()
+    return ProcessEngine(workers or len(os.sched_getaffinity(0)))
+
+
+_task: Callable[[Any], Any] | None = None
+
+
+def _start_worker(task: Callable[[Any], Any]) -> None:
+    global _task
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    # Samples run side by side; threads inside OpenCV would only fight over the same cores.
+    cv2.setNumThreads(0)
+    _task = task
+
+
+def _leave_with_parent() -> None:
+    # A killed parent cannot close its pool; without this its workers would wait for items for ever.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _call(item: Any) -> Any:
+    assert _task is not None, "the worker was not started by ProcessEngine"
+    return _task(item)

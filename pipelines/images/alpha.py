@@ -1,0 +1,108 @@
+"""Alpha arithmetic, in one place: premultiply, resize, blend, bleed.
+
+Files hold straight alpha; arithmetic is premultiplied; invisible pixels carry bled colour, so that no later
+filter pulls a black fringe into view. Blending is exact integer arithmetic: the same bytes on every machine.
+"""
+
+import cv2
+import numpy as np
+from PIL import Image
+from PIL.Image import Resampling
+
+from pipelines.images.types import Gray, Rgb, Rgba
+
+
+def divide_by_255(product: np.ndarray) -> np.ndarray:
+    """Round `product / 255` to the nearest integer, exactly, for uint16 values up to 65,025 (255 * 255)."""
+    biased = product + np.uint16(128)
+    return (biased + (biased >> np.uint16(8))) >> np.uint16(8)
+
+
+def blend(below_rgb: Rgb, above_rgba: Rgba) -> Rgb:
+    """Lay a straight-alpha RGBA picture over an opaque one of the same size.
+
+    Each channel is `round((c * a + b * (255 - a)) / 255)`, rounded once.
+    """
+    alpha = above_rgba[..., 3:].astype(np.uint16)
+    mixed = above_rgba[..., :3] * alpha + below_rgb * (np.uint16(255) - alpha)
+    return divide_by_255(mixed).astype(np.uint8)
+
+
+def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float = 0.0) -> Rgba:
+    """Resize, then rotate (counter-clockwise, canvas grown to fit), premultiplied, bicubic with antialiasing.
+
+    The result is straight alpha; where it is invisible its colour is the resized colour of the input, which
+    must therefore be bled (new corners take the mean visible colour). Pillow's fixed-point resampling gives the same bytes on every processor.
+    """
+    source = Image.fromarray(rgba)
+    premultiplied = _resample(source.convert("RGBa"), width_px, height_px, rotation_deg)
+    # Pillow has no array interface for premultiplied pictures, but its bytes are plain.
+    shape = (premultiplied.height, premultiplied.width, 4)
+    straight = _unpremultiply(np.frombuffer(premultiplied.tobytes(), np.uint8).reshape(shape))
+    weight = np.maximum(rgba[..., 3].astype(np.float64), 1e-6)
+    mean = tuple(int(c) for c in np.average(rgba[..., :3], axis=(0, 1), weights=weight))
+    colour = np.asarray(_resample(source.convert("RGB"), width_px, height_px, rotation_deg, mean))
+    invisible = straight[..., 3] == 0
+    straight[invisible, :3] = colour[invisible]
+    return straight
+
+
+def _resample(
+    image: Image.Image,
+    width_px: int,
+    height_px: int,
+    rotation_deg: float,
+    corner: tuple[int, ...] | None = None,
+) -> Image.Image:
+    resized = image.resize((width_px, height_px), Resampling.BICUBIC)
+    if rotation_deg == 0.0:
+        return resized
+    return resized.rotate(rotation_deg, Resampling.BICUBIC, expand=True, fillcolor=corner)
+
+
+def _unpremultiply(premultiplied: Rgba) -> Rgba:
+    alpha = premultiplied[..., 3:].astype(np.uint16)
+    # Bicubic overshoot can leave colour above alpha; it is not a colour, so it is clamped.
+    colour = np.minimum(premultiplied[..., :3], alpha)
+    straight = (colour * np.uint32(255) + alpha // 2) // np.maximum(alpha, 1)
+    return np.concatenate([straight.astype(np.uint8), premultiplied[..., 3:]], axis=-1)
+
+
+def bleed(rgba: Rgba) -> Rgba:
+    """Fill the colour of invisible and half-visible pixels smoothly from the visible ones; alpha is unchanged.
+
+    The pyramid fill that LayerDiffuse publishes as `pad_rgb`: levels shrink by 1.2, and from the coarsest up
+    each level's colour is laid over the one below it.
+    """
+    alpha = rgba[..., 3:].astype(np.float32) / 255.0
+    if not alpha.any():
+        raise ValueError("bleed needs at least one visible pixel, got an all-transparent picture")
+    level = np.concatenate([rgba[..., :3].astype(np.float32) / 255.0 * alpha, alpha], axis=-1)
+    levels = [level]
+    while min(level.shape[:2]) > 1:
+        size = (int(level.shape[1] / 1.2), int(level.shape[0] / 1.2))
+        level = cv2.resize(level, size, interpolation=cv2.INTER_AREA)
+        levels.append(level)
+    total = levels[0].sum(axis=(0, 1))
+    fill = (total[:3] / total[3]).reshape(1, 1, 3)
+    for level in reversed(levels):
+        # cv2 drops the size-1 axis of single-column pictures, so the shape is restored.
+        fill = cv2.resize(fill, (level.shape[1], level.shape[0]), interpolation=cv2.INTER_LINEAR)
+        fill = fill.reshape(*level.shape[:2], 3)
+        fill = level[..., :3] + fill * (1.0 - level[..., 3:])
+    colour = np.clip(fill * 255.0, 0, 255).astype(np.uint8)
+    return np.concatenate([colour, rgba[..., 3:]], axis=-1)
+
+
+def transmittance(below: Gray, above_alpha: Gray) -> Gray:
+    """Light that passes: `below * (255 - above_alpha) / 255`, rounded exactly; 255 = nothing in the way."""
+    return divide_by_255(below.astype(np.uint16) * (np.uint16(255) - above_alpha)).astype(np.uint8)
+
+
+def alpha_box(alpha: Gray) -> tuple[int, int, int, int]:
+    """The tight box (left, top, right, bottom; right and bottom exclusive) around alpha > 0."""
+    rows = np.flatnonzero(alpha.any(axis=1))
+    columns = np.flatnonzero(alpha.any(axis=0))
+    if rows.size == 0:
+        raise ValueError("alpha_box needs at least one visible pixel, got an all-transparent picture")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

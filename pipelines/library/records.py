@@ -1,0 +1,101 @@
+"""Columns of the catalogue: one record a foreground, one a background, with provenance to the last licence.
+
+Source stages write these as the parquet index beside their tars; the library adds `split` and drops duplicates.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+
+Completeness = Literal["complete", "cut", "unknown"]
+Split = Literal["train", "test"]
+Kind = Literal["real", "generated"]
+
+
+@dataclass(frozen=True)
+class ForegroundRecord:
+    """One RGBA cutout, stored as lossless WebP cropped to its alpha box, colour bled.
+
+    Attributes:
+        id: unique over all sources, e.g. `mulan-000000000139-2`; letters, digits, `-` and `_`.
+        source: `mulan`, `layerdiffuse`, `procedural`.
+        kind: `real` (rich texture, imperfect shape) or `generated` (complete shape).
+        origin: the photograph or (prompt, seed) it comes from; one origin is never in two splits.
+        member: its name in the tar of its shard; tar, offset, num_bytes are filled in by the library.
+        sha256: of the WebP bytes.
+        alpha_mean: mean alpha / 255 over the box; soft_share: share of visible pixels with alpha in (0, 255).
+        semi_transparent: most of its inside lets light through (glass, veils), not only its edge.
+        completeness: `complete`; `cut` by the photograph's border; `unknown` (may have been hidden in part).
+        cut_sides: sides that the photograph's border cuts, letters of `ltrb` (left, top, right, bottom).
+        consistency_error: mean absolute error, 0..255, of the source's layers against its photograph; -1 = none.
+        perceptual_hash: 16 hex digits.
+    """
+
+    id: str
+    source: str
+    kind: Kind
+    origin: str
+    member: str
+    sha256: str
+    width_px: int
+    height_px: int
+    area_px: float
+    alpha_mean: float
+    soft_share: float
+    semi_transparent: bool
+    completeness: Completeness
+    cut_sides: str
+    category: str
+    prompt: str
+    caption: str
+    licence: str
+    attribution: str
+    consistency_error: float
+    perceptual_hash: str
+    split: Split
+    tar: str = ""
+    offset: int = -1
+    num_bytes: int = -1
+
+
+@dataclass(frozen=True)
+class BackgroundRecord:
+    """One photograph, as the file that its source gave.
+
+    Attributes:
+        origin: as for foregrounds; a photograph that also gave foregrounds has the same origin.
+        path: where the file lies, relative to the store.
+        width_px, height_px: of the stored pixel matrix, before rotation.
+        rotation_deg_ccw: 0, 90, 180 or 270: the turn that puts it upright.
+    """
+
+    id: str
+    source: str
+    origin: str
+    path: str
+    sha256: str
+    width_px: int
+    height_px: int
+    rotation_deg_ccw: int
+    sharpness: float
+    caption: str
+    licence: str
+    attribution: str
+    perceptual_hash: str
+    split: Split
+
+
+Record = TypeVar("Record", ForegroundRecord, BackgroundRecord)
+_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+
+
+def schema_of(record: type[Record]) -> pa.Schema:
+    """The parquet columns of a record type."""
+    # Literal types hold strings.
+    return pa.schema([(field.name, _ARROW.get(field.type, pa.string())) for field in fields(record)])
+
+
+def to_row(record: ForegroundRecord | BackgroundRecord) -> dict[str, Any]:
+    """A record as a parquet row."""
+    return asdict(record)

@@ -1,0 +1,126 @@
+"""A scene as its parts: what is stored, and how everything else is derived from it.
+
+The decoded parts are the truth. The composite, the visible masks and the occluded fractions are derived here and
+nowhere else, so what is stored, verified, shown and trained on agrees bit for bit.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pipelines.images import alpha as alpha_arithmetic
+from pipelines.images.codecs import decode_mask, decode_rgb, decode_rgba
+from pipelines.images.types import Gray, Mask, Rgb, Rgba
+
+VISIBLE_ALPHA = 26
+"""Alpha (of 255) from which a pixel belongs to a layer's mask: about a tenth, so that glass has a mask."""
+VISIBLE_TRANSMITTANCE = 128
+"""Light (of 255) that the layers above must let through for a pixel to count as visible."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One placed layer: its cutout, cropped to `box` = (left, top, right, bottom) on the canvas."""
+
+    rgba: Rgba
+    box: tuple[int, int, int, int]
+    imperfect_mask: Mask
+    """[H, W] of the canvas."""
+
+
+@dataclass(frozen=True)
+class SceneParts:
+    """The decoded truth of one scene; layers from bottom to top."""
+
+    key: str
+    background: Rgb
+    layers: tuple[Layer, ...]
+    record: dict[str, Any]
+
+    @classmethod
+    def decode(cls, key: str, members: Mapping[str, bytes]) -> "SceneParts":
+        """Read a scene from its members, by suffix (`background.jpg`, `layer0.webp`, `mask0.png`, `json`).
+
+        Raises:
+            BadItem: a picture is damaged. KeyError: a member is absent. ValueError: the json is damaged.
+        """
+        record = json.loads(members["json"])
+        layers = tuple(
+            Layer(
+                decode_rgba(members[f"layer{i}.webp"]),
+                (box[0], box[1], box[2], box[3]),
+                decode_mask(members[f"mask{i}.png"]),
+            )
+            for i, box in enumerate(entry["box"] for entry in record["layers"])
+        )
+        return cls(key, decode_rgb(members["background.jpg"]), layers, record)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the canvas in pixels."""
+        return self.background.shape[0], self.background.shape[1]
+
+    @cached_property
+    def composite(self) -> Rgb:
+        """[H, W, 3]: all layers over the background."""
+        return self.flatten()
+
+    def flatten(self, without: int | None = None) -> Rgb:
+        """[H, W, 3]: the layers over the background, with one left out when asked: a triplet's background."""
+        canvas = self.background.copy()
+        for i, layer in enumerate(self.layers):
+            if i != without:
+                left, top, right, bottom = layer.box
+                window = canvas[top:bottom, left:right]
+                window[...] = alpha_arithmetic.blend(window, layer.rgba)
+        return canvas
+
+    def foreground(self, i: int) -> Rgba:
+        """[H, W, 4]: one layer complete on the whole canvas; zero outside its box."""
+        height, width = self.size
+        canvas = np.zeros((height, width, 4), np.uint8)
+        left, top, right, bottom = self.layers[i].box
+        canvas[top:bottom, left:right] = self.layers[i].rgba
+        return canvas
+
+    def amodal_alpha(self, i: int) -> Gray:
+        """[H, W]: the layer's whole alpha, also where it is hidden."""
+        return self.foreground(i)[..., 3]
+
+    def transmittance(self, i: int) -> Gray:
+        """[H, W]: how much of the light from layer i the layers above it let through; 255 = all."""
+        light = np.full(self.size, 255, np.uint8)
+        for above in range(i + 1, len(self.layers)):
+            light = alpha_arithmetic.transmittance(light, self.amodal_alpha(above))
+        return light
+
+    def visible_mask(self, i: int) -> Mask:
+        """[H, W]: where layer i shows."""
+        return (self.amodal_alpha(i) >= VISIBLE_ALPHA) & (self.transmittance(i) >= VISIBLE_TRANSMITTANCE)
+
+    def areas(self, i: int) -> tuple[float, float]:
+        """(amodal, visible) area of layer i in pixels: summed alpha / 255, and the same seen through the rest."""
+        amodal = self.amodal_alpha(i).astype(np.int64)
+        visible = int((amodal * self.transmittance(i)).sum())
+        return round(int(amodal.sum()) / 255, 2), round(visible / 65025, 2)
+
+    def occluded_fraction(self, i: int) -> float:
+        """Share of layer i that is hidden, 0..1: `1 - visible area / amodal area`."""
+        amodal, visible = self.areas(i)
+        return round(1.0 - visible / amodal, 4) if amodal else 1.0
+
+
+def pixels_sha256(rgb: Rgb) -> str:
+    """Hash of a picture's size and pixels, to tell whether two machines derive the same composite."""
+    return hashlib.sha256(f"{rgb.shape}".encode() + rgb.tobytes()).hexdigest()
+
+
+def mask_iou(a: Mask, b: Mask) -> float:
+    """Intersection over union of two masks; two empty ones agree fully."""
+    union = int((a | b).sum())
+    return round(int((a & b).sum()) / union, 4) if union else 1.0

@@ -1,0 +1,263 @@
+"""Runs a stage: plan its shards, skip what is done, map the items on the engine, write whole shards, report.
+
+A stage turns items into members of a tar and rows of a parquet index, shard by shard. Foregrounds, scenes, maps
+and the join are all stages; what is special about each lives with them, not here.
+"""
+
+import hashlib
+import io
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.engine import Engine
+from pipelines.faults import BadItem
+from pipelines.fingerprint import Recipe, canonical_json, claim, fingerprint
+from pipelines.manifest import Drop, Manifest, read_manifest
+from pipelines.progress import Progress
+from pipelines.store import Store
+from pipelines.tarfiles import TarWriter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one item became.
+
+    Attributes:
+        members: name -> bytes, in the order they enter the tar. Empty = the item gave nothing.
+        rows: rows of the parquet index, by column name.
+        drops: parts of the item that were not used, with reasons.
+        counts: named tallies (why draws were rejected, ...).
+    """
+
+    members: dict[str, bytes] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """What `run_stage` needs to know of a stage."""
+
+    name: str
+    """Its folder in the store, e.g. `scenes` or `foregrounds/mulan`."""
+    recipe: Recipe
+    """Everything that decides an item's bytes."""
+    layout: Recipe
+    """What decides which shard an item lies in."""
+    schema: pa.Schema
+    """Columns of the parquet index."""
+    task: Callable[[Any], Outcome]
+    """Turns an item into its outcome; picklable. Raises BadItem for an item that cannot be used."""
+
+    def shards(self) -> Sequence[str]:
+        """All shard numbers of the stage, in order."""
+        ...
+
+    def items(self, shard: str) -> Iterable[tuple[str, Any]]:
+        """(key, item) pairs of one shard, in order; a list where the number is known, else a stream."""
+        ...
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """Hashes of what the shard is made from. Raises BadSetup when something it needs is absent."""
+        ...
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True when a finished shard is still what the stage would make."""
+        ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run of a stage did, over the shards it was asked for."""
+
+    stage: str
+    shards: dict[str, Manifest]
+    num_made: int
+    seconds: float
+
+    @property
+    def num_items(self) -> int:
+        """Items kept."""
+        return sum(manifest.num_items for manifest in self.shards.values())
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in the parquet indexes."""
+        return sum(manifest.num_rows for manifest in self.shards.values())
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the tars."""
+        return sum(manifest.num_bytes for manifest in self.shards.values())
+
+    @property
+    def drops(self) -> list[Drop]:
+        """All items that were not used."""
+        return [drop for manifest in self.shards.values() for drop in manifest.drops]
+
+    @property
+    def drops_by_reason(self) -> dict[str, int]:
+        """Reason -> number of items, most frequent first."""
+        return dict(Counter(drop["reason"] for drop in self.drops).most_common())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The stage's own tallies, summed."""
+        total: Counter[str] = Counter()
+        for manifest in self.shards.values():
+            total.update(manifest.counts)
+        return dict(sorted(total.items()))
+
+
+def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] | None = None) -> Report:
+    """Make the shards that are missing or stale, and report on all that were asked for.
+
+    A killed run leaves whole shards and temp files; the next run removes the temp files and makes the rest.
+
+    Args:
+        shards: which of the stage's shards; None = all.
+
+    Raises:
+        BadSetup: another recipe lives in the store, an input is missing, or the disk is full.
+    """
+    started = time.monotonic()
+    wanted = list(stage.shards() if shards is None else shards)
+    claim(store, stage.name, stage.recipe, stage.layout)
+    store.remove_leftovers(stage.name)
+    manifests: dict[str, Manifest] = {}
+    todo: dict[str, dict[str, str]] = {}
+    for shard in wanted:
+        inputs = stage.inputs(shard)
+        manifest = read_manifest(store, stage.name, shard)
+        if manifest is not None and stage.is_current(manifest, inputs):
+            manifests[shard] = manifest
+        else:
+            todo[shard] = inputs
+    if todo:
+        log.info("%s: %d of %d shards to make", stage.name, len(todo), len(wanted))
+        for shard, manifest in _make(stage, store, engine, todo):
+            manifests[shard] = manifest
+    write_quarantine(stage.name, store)
+    ordered = {shard: manifests[shard] for shard in wanted}
+    report = Report(stage.name, ordered, len(todo), time.monotonic() - started)
+    log.info(
+        "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s",
+        *(stage.name, report.num_items, len(wanted), len(todo)),
+        *(len(report.drops), report.num_bytes / 1e6, report.seconds),
+    )
+    return report
+
+
+def _make(
+    stage: Stage, store: Store, engine: Engine, todo: dict[str, dict[str, str]]
+) -> Iterator[tuple[str, Manifest]]:
+    """Make shards one after another, mapping items across their borders so that workers never wait."""
+    # One planned entry a shard plus one an item; the empty entry keeps shards without items in the stream.
+    planned = {shard: stage.items(shard) for shard in todo}
+
+    def entries() -> Iterator[tuple[str, str, Any]]:
+        for shard, items in planned.items():
+            yield shard, "", None
+            for key, item in items:
+                yield shard, key, item
+
+    results = engine.map(_Guarded(stage.task), entries())
+    sizes = [len(items) for items in planned.values() if isinstance(items, Sized)]
+    total = sum(sizes) if len(sizes) == len(planned) else None
+    with Progress(stage.name, "items", total) as progress:
+        for shard, group in groupby(results, key=lambda result: result[0]):
+            outcomes = (outcome for _, key, outcome in group if key)
+            yield shard, _write_shard(stage, store, shard, progress.counting(outcomes), todo[shard])
+
+
+@dataclass(frozen=True)
+class _Guarded:
+    """The stage's task with bad items turned into drops; anything else it raises is a fault of ours."""
+
+    task: Callable[[Any], Outcome]
+
+    def __call__(self, entry: tuple[str, str, Any]) -> tuple[str, str, Outcome]:
+        shard, key, item = entry
+        if not key:
+            return shard, key, Outcome()
+        try:
+            return shard, key, self.task(item)
+        except BadItem as fault:
+            return shard, key, Outcome(drops=[{"id": key, "reason": fault.reason, "detail": fault.detail}])
+
+
+def _write_shard(
+    stage: Stage, store: Store, shard: str, outcomes: Iterable[Outcome], inputs: dict[str, str]
+) -> Manifest:
+    started = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    drops: list[Drop] = []
+    counts: Counter[str] = Counter()
+    num_items = 0
+    # The manifest goes first and comes back last: without it, tar and parquet are not taken for a shard.
+    store.remove(f"{stage.name}/{shard}.json")
+    with store.writing(f"{stage.name}/{shard}.tar") as file:
+        tar = TarWriter(file)
+        for outcome in outcomes:
+            for name, data in outcome.members.items():
+                tar.add(name, data)
+            num_items += bool(outcome.members)
+            rows += outcome.rows
+            drops += outcome.drops
+            counts.update(outcome.counts)
+        tar_sha256 = tar.finish()
+    index = parquet_bytes(rows, stage.schema)
+    store.write(f"{stage.name}/{shard}.parquet", index)
+    manifest = Manifest(
+        stage=stage.name,
+        shard=shard,
+        fingerprint=fingerprint(stage.recipe),
+        inputs=inputs,
+        num_items=num_items,
+        num_rows=len(rows),
+        num_bytes=tar.num_bytes,
+        tar_sha256=tar_sha256,
+        parquet_sha256=hashlib.sha256(index).hexdigest(),
+        members=tar.members,
+        drops=sorted(drops, key=lambda drop: drop["id"]),
+        counts=dict(sorted(counts.items())),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    store.write(f"{stage.name}/{shard}.json", manifest.to_json())
+    return manifest
+
+
+def parquet_bytes(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """A parquet file of the rows; equal rows give equal bytes.
+
+    Raises:
+        ValueError: a row has a column that the schema lacks.
+    """
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"rows hold columns that the schema lacks: {sorted(unknown)}")
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def write_quarantine(stage: str, store: Store) -> list[Drop]:
+    """Gather the drops of all finished shards of a stage into `quarantine/<stage>.jsonl`."""
+    drops: list[Drop] = []
+    for name in store.names(stage, ".json"):
+        if name != "recipe.json":
+            manifest = read_manifest(store, stage, name.removesuffix(".json"))
+            drops += manifest.drops if manifest else []
+    lines = b"".join(canonical_json(drop) + b"\n" for drop in drops)
+    store.write(f"quarantine/{stage.replace('/', '-')}.jsonl", lines)
+    return drops

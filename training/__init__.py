@@ -1,0 +1,1 @@
+"""Teaching the model: data loading, losses, loop, checkpoints, recipes. Still empty."""
