@@ -39,7 +39,8 @@ class GateConfig(Section):
     min_area_px: int = Field(2000, ge=16, le=10_000_000, description="summed alpha / 255")
     coverage: tuple[Share, Share] = (0.12, 0.97)
     """Share of the alpha box that the cutout covers: below is wire or dust, above is a plain rectangle."""
-    max_cut_share: Share = Field(0.6, description="share of one side of the box that may lie on the picture's border")
+    max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
+    """A bust cut straight at the bottom has 0.2 to 0.3, what fills its picture 1; cut on opposite sides is always out."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
     max_haze_share: Share = Field(0.5, description="share of visible pixels with alpha in (floor, 64)")
 
@@ -110,6 +111,7 @@ class SizeConfig(Section):
     medium: tuple[Share, Share] = (0.08, 0.20)
     large: tuple[Share, Share] = (0.20, 0.42)
     weights: tuple[Weight, Weight, Weight] = (1.0, 1.5, 1.0)
+    max_total_share: float = Field(0.45, gt=0.0, le=1.0, description="of the canvas, for the classes' lower bounds together")
     max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="a cutout is never scaled up by more")
 
 
@@ -121,7 +123,16 @@ class OcclusionConfig(Section):
     light: tuple[Share, Share] = (0.05, 0.20)
     medium: tuple[Share, Share] = (0.20, 0.45)
     heavy: tuple[Share, Share] = (0.45, 0.75)
-    weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 0.6)
+    weights: tuple[Weight, Weight, Weight, Weight] = (0.5, 1.0, 1.0, 0.6)
+    """Of none, light, medium and heavy, for each layer that has one above it; at least one is not none."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "OcclusionConfig":
+        if self.scene_share > 0 and sum(self.weights[1:]) <= 0:
+            raise ValueError("weights must give light, medium or heavy a positive weight when scene_share > 0")
+        for level in ("none", "light", "medium", "heavy"):
+            _check_range(level, getattr(self, level))
+        return self
 
 
 class BorderConfig(Section):

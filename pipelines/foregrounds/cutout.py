@@ -1,0 +1,89 @@
+"""From an RGBA picture to a library foreground: gates, bled colour, lossless WebP, perceptual hash, record.
+
+Every source ends here, so that a foreground's bytes and measures mean the same whatever it comes from.
+"""
+
+import hashlib
+import re
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from pipelines.config import GateConfig
+from pipelines.foregrounds.gates import apply_gates
+from pipelines.images.alpha import bleed, blend
+from pipelines.images.codecs import encode_webp
+from pipelines.images.types import Rgba
+from pipelines.library.records import Completeness, ForegroundRecord, Kind, Split
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def make_cutout(
+    rgba: Rgba,
+    gates: GateConfig,
+    *,
+    kind: Kind,
+    id: str,
+    source: str,
+    origin: str,
+    category: str = "",
+    prompt: str = "",
+    caption: str = "",
+    licence: str,
+    attribution: str,
+    split: Split = "train",
+    consistency_error: float = -1.0,
+) -> tuple[bytes, ForegroundRecord]:
+    """Turn a cutout that lies in its whole source picture into WebP bytes and their record.
+
+    Args:
+        rgba: [H, W, 4] of the source picture's size, straight alpha.
+        gates: what it must meet.
+        id: becomes the member `<id>.webp`; the other names are columns of `ForegroundRecord`.
+
+    Returns:
+        Lossless WebP cropped to the alpha box with bled colour, and the record (split as given; tar, offset and
+        num_bytes are left to the library).
+
+    Raises:
+        BadItem: a gate refused it (reasons: `pipelines.foregrounds.gates.apply_gates`).
+    """
+    if not _ID.fullmatch(id):
+        raise ValueError(f"a foreground's id must be letters, digits, - and _, got {id!r}")
+    gated = apply_gates(rgba, gates)
+    bled = bleed(gated.rgba)
+    data = encode_webp(bled)
+    completeness: Completeness = "cut" if gated.cut_sides else "complete" if kind == "generated" else "unknown"
+    record = ForegroundRecord(
+        id=id,
+        source=source,
+        kind=kind,
+        origin=origin,
+        member=f"{id}.webp",
+        sha256=hashlib.sha256(data).hexdigest(),
+        width_px=bled.shape[1],
+        height_px=bled.shape[0],
+        area_px=gated.area_px,
+        alpha_mean=gated.alpha_mean,
+        soft_share=gated.soft_share,
+        semi_transparent=gated.semi_transparent,
+        completeness=completeness,
+        cut_sides=gated.cut_sides,
+        category=category,
+        prompt=prompt,
+        caption=caption,
+        licence=licence,
+        attribution=attribution,
+        consistency_error=consistency_error,
+        perceptual_hash=perceptual_hash(bled),
+        split=split,
+    )
+    return data, record
+
+
+def perceptual_hash(rgba: Rgba) -> str:
+    """64-bit DCT hash of a cutout laid over mid-gray, as 16 hex digits."""
+    gray = np.full((*rgba.shape[:2], 3), 128, np.uint8)
+    return str(imagehash.phash(Image.fromarray(blend(gray, rgba))))
