@@ -114,6 +114,15 @@ class SizeConfig(Section):
     max_total_share: float = Field(0.45, gt=0.0, le=1.0, description="of the canvas, for the classes' lower bounds together")
     max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="a cutout is never scaled up by more")
 
+    @model_validator(mode="after")
+    def _possible(self) -> "SizeConfig":
+        for name in ("small", "medium", "large"):
+            _check_range(name, getattr(self, name))
+        drawn = [low for (low, _), w in zip((self.small, self.medium, self.large), self.weights, strict=True) if w > 0]
+        if not drawn or 3 * min(drawn) > self.max_total_share:
+            raise ValueError("weights and max_total_share must leave room for three layers of the smallest class")
+        return self
+
 
 class OcclusionConfig(Section):
     """Who hides whom: a scene either has an occluded layer, at a drawn level, or has none."""
@@ -195,12 +204,19 @@ class MasksConfig(Section):
     boundary: MaskErrorConfig = MaskErrorConfig()
     polygon: MaskErrorConfig = MaskErrorConfig()
     box: MaskErrorConfig = MaskErrorConfig()
-    hole: MaskErrorConfig = MaskErrorConfig()
-    missing_part: MaskErrorConfig = MaskErrorConfig()
+    hole: MaskErrorConfig = MaskErrorConfig(reach_px=(3, 16))
+    missing_part: MaskErrorConfig = MaskErrorConfig(reach_px=(8, 48))
     blob: MaskErrorConfig = MaskErrorConfig()
     shift: MaskErrorConfig = MaskErrorConfig()
     min_iou: Share = Field(0.4, description="a mask further from the truth is drawn again")
     max_attempts: int = Field(16, ge=1, le=100, description="draws before the error is left out")
+
+    @model_validator(mode="after")
+    def _something_to_draw(self) -> "MasksConfig":
+        kinds = [value for _, value in self if isinstance(value, MaskErrorConfig)]
+        if not any(kind.weight for kind in kinds):
+            raise ValueError("at least one kind of mask error must have a weight above 0")
+        return self
 
 
 class EdgesConfig(Section):
