@@ -40,7 +40,7 @@ class GateConfig(Section):
     coverage: tuple[Share, Share] = (0.12, 0.97)
     """Share of the alpha box that the cutout covers: below is wire or dust, above is a plain rectangle."""
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
-    """A bust cut straight at the bottom has 0.2 to 0.3, what fills its picture 1; cut on opposite sides is always out."""
+    """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cut on opposite sides is always out."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
     max_haze_share: Share = Field(0.5, description="share of visible pixels with alpha in (floor, 64)")
 
