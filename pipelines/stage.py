@@ -33,7 +33,7 @@ class Outcome:
     """What one item became.
 
     Attributes:
-        members: name -> bytes, in the order they enter the tar. Empty = the item gave nothing.
+        members: name -> bytes, in the order they enter the tar; an item without members and rows gave nothing.
         rows: rows of the parquet index, by column name.
         drops: parts of the item that were not used, with reasons.
         counts: named tallies (why draws were rejected, ...).
@@ -211,7 +211,7 @@ def _write_shard(
         for outcome in outcomes:
             for name, data in outcome.members.items():
                 tar.add(name, data)
-            num_items += bool(outcome.members)
+            num_items += bool(outcome.members or outcome.rows)
             rows += outcome.rows
             drops += outcome.drops
             counts.update(outcome.counts)

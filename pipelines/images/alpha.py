@@ -106,3 +106,11 @@ def alpha_box(alpha: Gray) -> tuple[int, int, int, int]:
     if rows.size == 0:
         raise ValueError("alpha_box needs at least one visible pixel, got an all-transparent picture")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def resize_alpha(alpha: Gray, width_px: int, height_px: int, rotation_deg: float = 0.0) -> Gray:
+    """Average an alpha down, then rotate as `resize_rgba` does: the coarse shape that placement works with."""
+    resized = Image.fromarray(alpha).resize((width_px, height_px), Resampling.BOX)
+    if rotation_deg == 0.0:
+        return np.asarray(resized)
+    return np.asarray(resized.rotate(rotation_deg, Resampling.BILINEAR, expand=True))

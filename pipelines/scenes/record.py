@@ -1,6 +1,18 @@
 """The scene's json and its rows in the parquet index: the names under which provenance and measures are stored."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
+
+from pipelines.scenes.compose import Composed, touches_border
+from pipelines.scenes.draws import Draw
+from pipelines.scenes.masks.imperfect import ImperfectMask
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.plan import LayerPlan
+
+_FOREGROUND = ("id", "source", "kind", "sha256", "licence", "attribution", "category", "prompt")
+_BACKGROUND = ("id", "source", "sha256", "rotation_deg_ccw", "licence", "attribution")
 
 SCHEMA = pa.schema(
     [
@@ -43,3 +55,70 @@ SCHEMA = pa.schema(
     ]
 )
 """One row a layer. The json holds the same values: scene-wide ones at the top, the others under `layers`."""
+
+
+def scene_record(
+    parts: SceneParts,
+    plan: Sequence[LayerPlan],
+    draw: Draw,
+    composed: Composed,
+    masks: Sequence[ImperfectMask],
+) -> dict[str, Any]:
+    """The json of a scene, but for what the stage knows (recipe, seed, attempt, hash of the composite)."""
+    layers = []
+    for i, (layer, mask) in enumerate(zip(plan, masks, strict=True)):
+        pose, source, box = composed.poses[i], draw.foregrounds[i], parts.layers[i].box
+        amodal, visible = parts.areas(i)
+        layers.append(
+            {
+                "box": list(box),
+                "scale": pose.scale,
+                "flipped": pose.flipped,
+                "rotation_deg": pose.rotation_deg,
+                "size_class": layer.size_class,
+                "amodal_area_px": amodal,
+                "visible_area_px": visible,
+                "occluded_fraction": parts.occluded_fraction(i),
+                "occlusion_level": layer.occlusion,
+                "border_contact": touches_border(box, parts.size[0]),
+                "semi_transparent": source.semi_transparent,
+                "completeness": source.completeness,
+                "foreground": {name: getattr(source, name) for name in _FOREGROUND},
+                "mask_error": mask.error,
+                "mask_iou": mask.iou,
+                "mask_area_px": int(mask.mask.sum()),
+            }
+        )
+    background = {name: getattr(draw.background, name) for name in _BACKGROUND}
+    background |= {"crop": list(composed.background_crop)}
+    return {"key": parts.key, "difficulty": _difficulty(layers), "background": background, "layers": layers}
+
+
+def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]:
+    """The rows of the parquet index that say the same as a scene's json."""
+    background = record["background"]
+    scene = {
+        "key": record["key"],
+        "num_layers": len(record["layers"]),
+        "difficulty": record["difficulty"],
+        "attempt": record["attempt"],
+        "draws": draws,
+    } | {f"background_{name}": background[name] for name in (*_BACKGROUND, "crop")}
+    rows = []
+    for i, layer in enumerate(record["layers"]):
+        source = layer["foreground"]
+        plain = {name: value for name, value in layer.items() if name != "foreground"}
+        named = {f"foreground_{name}": source[name] for name in ("id", "source", "kind", "sha256", "licence", "attribution")}
+        rows.append(scene | {"layer": i} | plain | named | {name: source[name] for name in ("category", "prompt")})
+    return rows
+
+
+def _difficulty(layers: Sequence[dict[str, Any]]) -> str:
+    """hard: something is heavily hidden; medium: hidden, cut by the border or small; easy: the rest."""
+    if any(layer["occlusion_level"] == "heavy" for layer in layers):
+        return "hard"
+    plain = all(
+        layer["occlusion_level"] == "none" and not layer["border_contact"] and layer["size_class"] != "small"
+        for layer in layers
+    )
+    return "easy" if plain else "medium"

@@ -1,0 +1,1 @@
+"""Photographs to put objects in front of."""

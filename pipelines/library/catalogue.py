@@ -1,0 +1,138 @@
+"""The catalogue: gathers the source stages' indexes, drops what must not be used, decides the split, writes one table.
+
+`library/foregrounds.parquet` and `library/backgrounds.parquet` are all that scenes know of the sources.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines.config import LibraryConfig
+from pipelines.faults import BadSetup
+from pipelines.library.duplicates import duplicates
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, schema_of, to_row
+from pipelines.manifest import Drop, read_manifest
+from pipelines.randomness import hash64
+from pipelines.stage import parquet_bytes
+from pipelines.store import Store
+
+_NAMES = {ForegroundRecord: "foregrounds", BackgroundRecord: "backgrounds"}
+
+
+@dataclass(frozen=True)
+class CatalogueReport:
+    """What a catalogue holds and what was left out of it.
+
+    Attributes:
+        sha256: of the parquet file: the data version of everything drawn from it.
+    """
+
+    name: str
+    records: list[ForegroundRecord] | list[BackgroundRecord]
+    drops: list[Drop]
+    sha256: str
+
+    @property
+    def drops_by_reason(self) -> dict[str, int]:
+        """Reason -> number."""
+        return dict(Counter(drop["reason"] for drop in self.drops).most_common())
+
+    def count_by(self, column: str) -> dict[str, int]:
+        """Value of a column -> number of records, most frequent first."""
+        return dict(Counter(str(getattr(record, column)) for record in self.records).most_common())
+
+
+def build_catalogue(
+    store: Store, kind: type[Record], stages: Iterable[str], config: LibraryConfig
+) -> CatalogueReport:
+    """Write the catalogue of one kind from the finished shards of its source stages.
+
+    Raises:
+        BadSetup: the sources gave nothing usable.
+    """
+    found = [record for stage in stages for record in read_source(store, stage, kind)]
+    found = [dataclasses.replace(record, split=_split(record, config)) for record in found]
+    # Held-out pictures come first: of two near duplicates across the split the training one must go.
+    found.sort(key=lambda record: (record.split != "test", record.id))
+    drops: list[Drop] = []
+    removed = takedowns(config)
+    used = []
+    for record in found:
+        if record.id in removed or record.origin in removed:
+            drops.append({"id": record.id, "reason": "takedown", "detail": f"listed in {config.takedowns}"})
+        else:
+            used.append(record)
+    repeats = duplicates(used, config.duplicate_distance_bits)
+    drops += [{"id": id_, "reason": "duplicate", "detail": f"repeats {kept}"} for id_, kept in repeats.items()]
+    used = sorted((record for record in used if record.id not in repeats), key=lambda record: record.id)
+    name = _NAMES[kind]
+    if not any(record.split == "train" for record in used):
+        raise BadSetup(f"no usable {name} for training: {len(found)} found, dropped {drops[:3]}; see quarantine/")
+    data = parquet_bytes([to_row(record) for record in used], schema_of(kind))
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.write(f"library/{name}.parquet", data)
+    summary = {"sha256": sha256, "num_records": len(used), "drops": drops}
+    store.write(f"library/{name}.json", json.dumps(summary, indent=1).encode())
+    store.write(f"quarantine/library-{name}.jsonl", b"".join(json.dumps(drop).encode() + b"\n" for drop in drops))
+    return CatalogueReport(name, used, drops, sha256)
+
+
+def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]:
+    """The records of a catalogue, by id, and its hash.
+
+    Raises:
+        BadSetup: it has not been made.
+    """
+    path = f"library/{_NAMES[kind]}.parquet"
+    if not store.exists(path):
+        raise BadSetup(f"{store.url(path)} is missing; make the {_NAMES[kind]} library first")
+    data = store.read(path)
+    return _records(data, kind), hashlib.sha256(data).hexdigest()
+
+
+def read_source(store: Store, stage: str, kind: type[Record]) -> list[Record]:
+    """All records that a source stage's finished shards hold, with the place of each one's bytes filled in."""
+    records: list[Record] = []
+    for name in store.names(stage, ".parquet"):
+        shard = name.removesuffix(".parquet")
+        manifest = read_manifest(store, stage, shard)
+        if manifest is None:
+            continue
+        rows = _records(store.read(f"{stage}/{name}"), kind)
+        if kind is BackgroundRecord:
+            records += rows
+            continue
+        places = {member.name: member for member in manifest.members}
+        for row in rows:
+            place = places[row.member]
+            tar = f"{stage}/{shard}.tar"
+            records.append(dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes))
+    return records
+
+
+def takedowns(config: LibraryConfig) -> frozenset[str]:
+    """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment."""
+    path = Path(config.takedowns)
+    if not path.is_absolute():
+        path = Path(__file__).parents[2] / path
+    if not path.is_file():
+        raise BadSetup(f"library.takedowns names {path}, which is not there; an empty file is enough")
+    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
+    return frozenset(line for line in lines if line)
+
+
+def _split(record: ForegroundRecord | BackgroundRecord, config: LibraryConfig) -> str:
+    held_out = hash64("split", record.origin) < config.held_out_share * 2**64
+    return "test" if held_out or record.origin in config.held_out else record.split
+
+
+def _records(data: bytes, kind: type[Record]) -> list[Record]:
+    rows: Sequence[dict[str, object]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    return [kind(**row) for row in rows]

@@ -1,0 +1,73 @@
+"""What a scene is to be, before any asset is drawn: layers, sizes, who hides whom, who reaches over the border.
+
+A plan is drawn once a scene. Later attempts change assets and positions, never the plan, so that rejections do
+not bend the distributions that the profile sets.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipelines.config import ScenesConfig
+from pipelines.library.records import Kind
+from pipelines.randomness import generator
+
+SizeClass = Literal["small", "medium", "large"]
+Level = Literal["none", "light", "medium", "heavy"]
+SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
+LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """What one layer is to be.
+
+    Attributes:
+        occlusion: how much of it the layers above are to hide.
+        occluder: index of the layer that hides it; None when nothing does.
+    """
+
+    kind: Kind
+    size_class: SizeClass
+    border_contact: bool
+    occlusion: Level = "none"
+    occluder: int | None = None
+
+
+def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
+    """The layers of a scene from bottom to top: a function of the recipe and the key."""
+    rng = generator(config.seed, "plan", key)
+    num_layers = 1 + _choose(rng, config.num_layers_weights)
+    kinds: list[Kind] = ["generated" if rng.random() < config.generated_share else "real" for _ in range(num_layers)]
+    contacts = [bool(rng.random() < config.border.contact_share) for _ in range(num_layers)]
+    sizes = _sizes(config, rng, num_layers)
+    levels: list[Level] = ["none"] * num_layers
+    occluders: list[int | None] = [None] * num_layers
+    if num_layers > 1 and rng.random() < config.occlusion.scene_share:
+        while all(level == "none" for level in levels):
+            levels = [LEVELS[_choose(rng, config.occlusion.weights)] for _ in range(num_layers - 1)] + ["none"]
+        for i, level in enumerate(levels):
+            if level == "none":
+                continue
+            occluder = int(rng.integers(i + 1, num_layers))
+            occluders[i] = occluder
+            if sizes[occluder] < sizes[i]:  # A small layer cannot hide much of a large one.
+                sizes[occluder], sizes[i] = sizes[i], sizes[occluder]
+    return tuple(
+        LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i]) for i in range(num_layers)
+    )
+
+
+def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:
+    """Size classes whose smallest areas together fit the canvas."""
+    lows = [getattr(config.size, name)[0] for name in SIZE_CLASSES]
+    while True:
+        sizes = [_choose(rng, config.size.weights) for _ in range(num_layers)]
+        if sum(lows[size] for size in sizes) <= config.size.max_total_share:
+            return sizes
+
+
+def _choose(rng: np.random.Generator, weights: tuple[float, ...]) -> int:
+    total = np.cumsum(weights)
+    return int(np.searchsorted(total, rng.random() * total[-1], side="right"))

@@ -1,0 +1,180 @@
+"""The scenes stage: from a key to the stored members of a scene, deterministic in recipe, key and drawn assets."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.config import MasksConfig, ScenesConfig
+from pipelines.faults import BadItem
+from pipelines.fingerprint import Recipe, canonical_json, fingerprint
+from pipelines.images.codecs import encode_mask, encode_webp
+from pipelines.manifest import Manifest
+from pipelines.randomness import generator
+from pipelines.scenes.assets import Assets
+from pipelines.scenes.compose import Composed, compose
+from pipelines.scenes.draws import Draw, Pool
+from pipelines.scenes.masks.imperfect import ImperfectMask, imperfect_mask
+from pipelines.scenes.parts import pixels_sha256
+from pipelines.scenes.placement import Rejected
+from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.record import SCHEMA, scene_record, scene_rows
+from pipelines.stage import Outcome
+from pipelines.store import Store
+
+VERSION = 1
+"""Raised when the code changes the bytes of a scene."""
+
+
+@dataclass
+class SceneMaker:
+    """Makes one scene. Sent to every worker once; reads the library there."""
+
+    store: Store
+    photographs: Store
+    scenes: ScenesConfig
+    masks: MasksConfig
+    recipe_fingerprint: str
+    split: str
+
+    @cached_property
+    def pool(self) -> Pool:
+        """The library's part that this split draws from."""
+        return Pool.read(self.store, self.scenes, self.split)
+
+    @cached_property
+    def _assets(self) -> Assets:
+        return Assets(self.store, self.photographs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The library is large: each worker reads its own.
+        return {key: value for key, value in self.__dict__.items() if key not in ("pool", "_assets")}
+
+    def __call__(self, key: str) -> Outcome:
+        """Draw attempts until one meets the plan.
+
+        Raises:
+            BadItem: `no_scene` when no attempt of `scenes.max_attempts` does, `small_library` when the library
+                cannot fill the scene.
+        """
+        plan = plan_scene(self.scenes, key)
+        rejected: Counter[str] = Counter()
+        for attempt in range(self.scenes.max_attempts):
+            draw = self.pool.draw(self.scenes.seed, key, plan, attempt)
+            if draw is None:
+                raise BadItem("small_library", f"the library lacks {len(plan)} different photographs for this scene")
+            rng = generator(self.scenes.seed, "scene", f"{key}/{attempt}")
+            try:
+                composed = compose(key, plan, draw, self.scenes, self._assets, rng)
+            except Rejected as rejection:
+                rejected[f"rejected.{rejection.reason}"] += 1
+                continue
+            return self._outcome(key, plan, draw, composed, attempt, rejected)
+        reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.most_common())
+        raise BadItem("no_scene", f"no draw of {self.scenes.max_attempts} met the plan: {reasons}")
+
+    def _outcome(
+        self,
+        key: str,
+        plan: Sequence[LayerPlan],
+        draw: Draw,
+        composed: Composed,
+        attempt: int,
+        rejected: Counter[str],
+    ) -> Outcome:
+        parts = composed.parts
+        masks: list[ImperfectMask] = []
+        members = {f"{key}.background.jpg": composed.background_jpeg}
+        for i, layer in enumerate(parts.layers):
+            members[f"{key}.layer{i}.webp"] = encode_webp(layer.rgba)
+            rng = generator(self.scenes.seed, "mask", f"{key}/{i}")
+            masks.append(imperfect_mask(layer.imperfect_mask, self.masks, rng))
+        members |= {f"{key}.mask{i}.png": encode_mask(mask.mask) for i, mask in enumerate(masks)}
+        record = scene_record(parts, plan, draw, composed, masks)
+        record |= {
+            "recipe": self.recipe_fingerprint,
+            "seed": self.scenes.seed,
+            "attempt": attempt,
+            "size_px": self.scenes.size_px,
+            "composite_sha256": pixels_sha256(parts.composite),
+        }
+        members[f"{key}.json"] = canonical_json(record)
+        rows = scene_rows(record, self.pool.trail(self.scenes.seed, key, plan, attempt))
+        return Outcome(members, rows, counts=dict(rejected) | {"attempts": attempt + 1})
+
+
+@dataclass
+class ScenesStage:
+    """Scenes of one split, in shards of consecutive keys."""
+
+    store: Store
+    photographs: Store
+    scenes: ScenesConfig
+    masks: MasksConfig
+    split: str = "train"
+    name: str = "scenes"
+    schema = SCHEMA
+
+    @property
+    def recipe(self) -> Recipe:
+        """All parameters and the seed; not the library, whose changes are told by each scene's draws."""
+        return {
+            "version": VERSION,
+            "split": self.split,
+            "scenes": self.scenes.model_dump(mode="json", exclude={"num_scenes", "scenes_per_shard"}),
+            "masks": self.masks.model_dump(mode="json"),
+        }
+
+    @property
+    def layout(self) -> Recipe:
+        """How many scenes a shard takes."""
+        return {"scenes_per_shard": self.scenes.scenes_per_shard}
+
+    @cached_property
+    def task(self) -> SceneMaker:
+        """See SceneMaker."""
+        made_by = fingerprint(self.recipe)
+        return SceneMaker(self.store, self.photographs, self.scenes, self.masks, made_by, self.split)
+
+    def shards(self) -> list[str]:
+        """`00000`, `00001`, ..."""
+        return [f"{i:05d}" for i in range(self.scenes.num_shards)]
+
+    def keys(self, shard: str) -> list[str]:
+        """The keys of a shard's scenes, eight digits each."""
+        first = int(shard) * self.scenes.scenes_per_shard
+        last = min(first + self.scenes.scenes_per_shard, self.scenes.num_scenes)
+        return [f"{i:08d}" for i in range(first, last)]
+
+    def items(self, shard: str) -> list[tuple[str, str]]:
+        """A scene's item is its key."""
+        return [(key, key) for key in self.keys(shard)]
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """The keys it is to hold and the library it draws from."""
+        keys = self.keys(shard)
+        return {"keys": f"{keys[0]}-{keys[-1]}", "library": self.task.pool.version}
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True when the shard holds its keys and no scene's draws changed with the library."""
+        if manifest.inputs["keys"] != inputs["keys"]:
+            return False
+        if manifest.inputs["library"] == inputs["library"]:
+            return True
+        # A scene that could not be made has no recorded draws; a changed library may let it be made.
+        return not manifest.drops and self._draws_hold(manifest)
+
+    def _draws_hold(self, manifest: Manifest) -> bool:
+        index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
+        table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
+        seed = self.scenes.seed
+        return all(
+            row["draws"] == self.task.pool.trail(seed, row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
+            for row in table.to_pylist()
+            if row["layer"] == 0
+        )
+

@@ -1,0 +1,101 @@
+"""A small library for tests: cutouts of simple shapes and noise photographs, through the real source stages."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.backgrounds.stage import BackgroundsStage
+from pipelines.config import BackgroundConfig, GateConfig, LibraryConfig, ScenesConfig
+from pipelines.engine import SerialEngine
+from pipelines.foregrounds.cutout import make_cutout
+from pipelines.images.codecs import encode_png
+from pipelines.images.types import Rgba
+from pipelines.library.catalogue import CatalogueReport, build_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
+from pipelines.randomness import generator
+from pipelines.stage import Outcome, run_stage
+from pipelines.store import Store
+
+
+def shape_rgba(seed: int, size_px: int = 160, alpha: int = 255) -> Rgba:
+    """A textured ellipse, turned and stretched by the seed, with a soft edge."""
+    rng = generator(seed, "shape", size_px)
+    y, x = np.mgrid[:size_px, :size_px] / size_px - 0.5
+    angle, stretch = rng.uniform(0, np.pi), rng.uniform(0.5, 1.0)
+    u, v = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    inside = np.clip((0.4 - np.hypot(u, v / stretch)) * size_px / 2, 0, 1)
+    colour = rng.integers(30, 226, 3) + rng.normal(0, 20, (size_px, size_px, 1)) + 40 * np.sin(20 * u)[..., None]
+    return np.dstack([np.clip(colour, 0, 255), inside * alpha]).astype(np.uint8)
+
+
+@dataclass
+class ShapeSource:
+    """A foreground source of shapes, named by numbers."""
+
+    kind: str
+    numbers: tuple[int, ...]
+    schema = schema_of(ForegroundRecord)
+    recipe = {"version": 0}
+    layout = {"num_shards": 1}
+
+    @property
+    def name(self) -> str:
+        return f"foregrounds/{self.kind}"
+
+    def shards(self) -> list[str]:
+        return ["00000"]
+
+    def items(self, shard: str) -> list[tuple[str, int]]:
+        return [(str(number), number) for number in self.numbers]
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        return {"numbers": str(self.numbers)}
+
+    def is_current(self, manifest, inputs) -> bool:
+        return manifest.inputs == inputs
+
+    def task(self, number: int) -> Outcome:
+        seed = number + 1000 * (self.kind == "generated")
+        data, record = make_cutout(
+            shape_rgba(seed, alpha=120 if number == 3 else 255),
+            GateConfig(),
+            kind=self.kind,
+            id=f"{self.kind}-{number}",
+            source=self.kind,
+            origin=f"{self.kind}-{number}",
+            licence="CC0-1.0",
+            attribution="tests",
+        )
+        return Outcome({record.member: data}, [vars(record)])
+
+
+def write_photographs(folder: Store, numbers: tuple[int, ...]) -> None:
+    """Smooth noise pictures, 300 x 220."""
+    for number in numbers:
+        coarse = generator(number, "photograph", 0).integers(0, 256, (12, 16, 3), np.uint8)
+        folder.write(f"photo{number}.png", encode_png(np.kron(coarse, np.ones((20, 20, 1), np.uint8))))
+
+
+def write_library(
+    root: str,
+    real: tuple[int, ...] = tuple(range(8)),
+    generated: tuple[int, ...] = tuple(range(6)),
+    photographs: tuple[int, ...] = tuple(range(5)),
+) -> CatalogueReport:
+    """Sources and both catalogues under a root; calling it again with other numbers changes the library."""
+    store, folder = Store(root), Store(f"{root}/photographs")
+    engine = SerialEngine()
+    run_stage(ShapeSource("real", real), store, engine)
+    run_stage(ShapeSource("generated", generated), store, engine)
+    folder.remove("")
+    write_photographs(folder, photographs)
+    backgrounds = BackgroundConfig(folder=folder.root, min_side_px=100)
+    run_stage(BackgroundsStage(folder, backgrounds, "tests"), store, engine)
+    config = LibraryConfig(held_out_share=0.0, duplicate_distance_bits=0)
+    build_catalogue(store, BackgroundRecord, ["backgrounds"], config)
+    return build_catalogue(store, ForegroundRecord, ["foregrounds/real", "foregrounds/generated"], config)
+
+
+def scenes_config(**changes: object) -> ScenesConfig:
+    """Small scenes in small shards."""
+    return ScenesConfig(**{"num_scenes": 8, "scenes_per_shard": 4, "size_px": 96, "seed": 3} | changes)
