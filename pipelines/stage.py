@@ -132,12 +132,13 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     """
     started = time.monotonic()
     wanted = list(stage.shards() if shards is None else shards)
+    # Inputs come first: a run that cannot start must not leave a claim behind.
+    all_inputs = {shard: stage.inputs(shard) for shard in wanted}
     claim(store, stage.name, stage.recipe, stage.layout)
     store.remove_leftovers(stage.name)
     manifests: dict[str, Manifest] = {}
     todo: dict[str, dict[str, str]] = {}
-    for shard in wanted:
-        inputs = stage.inputs(shard)
+    for shard, inputs in all_inputs.items():
         manifest = read_manifest(store, stage.name, shard)
         if manifest is not None and stage.is_current(manifest, inputs):
             manifests[shard] = manifest

@@ -1,0 +1,83 @@
+"""The catalogue: complete, without repeats, split by origin, obedient to takedowns."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from pipelines.config import LibraryConfig
+from pipelines.faults import BadSetup
+from pipelines.images.codecs import decode_rgba
+from pipelines.library.catalogue import build_catalogue, read_catalogue
+from pipelines.library.duplicates import duplicates
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.store import Store
+from tests.library import write_library
+
+SOURCES = ["foregrounds/real", "foregrounds/generated"]
+
+
+def test_records_lead_to_their_bytes(tmp_path):
+    report = write_library(str(tmp_path))
+    store = Store(str(tmp_path))
+    records, version = read_catalogue(store, ForegroundRecord)
+    assert records == report.records and version == report.sha256
+    assert {record.kind for record in records} == {"real", "generated"}
+    for record in records:
+        rgba = decode_rgba(store.read_range(record.tar, record.offset, record.num_bytes))
+        assert rgba.shape == (record.height_px, record.width_px, 4)
+
+
+def test_held_out_origins_are_for_testing_only(tmp_path):
+    write_library(str(tmp_path))
+    config = LibraryConfig(held_out=("real-2",), held_out_share=0.0, duplicate_distance_bits=0)
+    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    assert [record.id for record in report.records if record.split == "test"] == ["real-2"]
+
+
+def test_held_out_share_goes_by_origin_and_is_stable(tmp_path):
+    write_library(str(tmp_path), real=tuple(range(12)))
+    config = LibraryConfig(held_out_share=0.5, duplicate_distance_bits=0)
+    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    first = {record.id: record.split for record in report.records}
+    write_library(str(tmp_path), real=tuple(range(16)))
+    second = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    assert {"train", "test"} == set(first.values())
+    assert first.items() <= {record.id: record.split for record in second.records}.items()
+
+
+def test_takedown_removes_and_says_so(tmp_path):
+    write_library(str(tmp_path))
+    listed = tmp_path / "takedowns.txt"
+    listed.write_text("# asked for by its owner\nreal-1  # one photograph\n")
+    config = LibraryConfig(takedowns=str(listed), held_out_share=0.0, duplicate_distance_bits=0)
+    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    assert "real-1" not in {record.id for record in report.records}
+    lines = (tmp_path / "quarantine/library-foregrounds.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["real-1"]
+    with pytest.raises(BadSetup, match="empty file is enough"):
+        build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, LibraryConfig(takedowns="nowhere.txt"))
+
+
+def test_near_duplicates_keep_the_first(tmp_path):
+    records = write_library(str(tmp_path)).records[:3]
+    bits = int(records[0].perceptual_hash, 16)
+    near = replace(records[1], perceptual_hash=f"{bits ^ 0b101:016x}")
+    far = replace(records[2], perceptual_hash=f"{bits ^ 0xFFFF:016x}")
+    copy = replace(far, id="copy", perceptual_hash="0" * 16)
+    assert duplicates([records[0], near, far, copy], 2) == {near.id: records[0].id, "copy": far.id}
+    assert duplicates([records[0], near, far], 1) == {}
+
+
+def test_of_two_near_duplicates_across_the_split_the_training_one_goes(tmp_path):
+    write_library(str(tmp_path))
+    config = LibraryConfig(held_out=("real-7",), held_out_share=0.0)
+    # At 64 bits everything is one picture: only the held-out one survives, and nothing is left to train on.
+    config = config.model_copy(update={"duplicate_distance_bits": 64})
+    with pytest.raises(BadSetup, match="no usable foregrounds for training"):
+        build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+
+
+def test_missing_catalogue_says_what_to_make(tmp_path):
+    with pytest.raises(BadSetup, match="make the backgrounds library first"):
+        read_catalogue(Store(str(tmp_path)), BackgroundRecord)

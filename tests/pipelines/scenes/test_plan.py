@@ -1,0 +1,74 @@
+"""Plans follow the profile's distributions, and are functions of recipe and key."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.config import OcclusionConfig, ScenesConfig, SizeConfig
+from pipelines.scenes.plan import SIZE_CLASSES, plan_scene
+from tests.library import scenes_config
+
+PLANS = [plan_scene(scenes_config(), f"{i:08d}") for i in range(4000)]
+
+
+def share(condition, among):
+    chosen = [plan for plan in PLANS if among(plan)]
+    return sum(condition(plan) for plan in chosen) / len(chosen)
+
+
+def test_shares_are_those_of_the_profile():
+    config = scenes_config()
+    several = [plan for plan in PLANS if len(plan) > 1]
+    occluded = [plan for plan in several if any(layer.occluder is not None for layer in plan)]
+    layers = [layer for plan in PLANS for layer in plan]
+    assert len(occluded) / len(several) == pytest.approx(config.occlusion.scene_share, abs=0.04)
+    assert sum(layer.kind == "generated" for layer in layers) / len(layers) == pytest.approx(0.5, abs=0.03)
+    assert sum(layer.border_contact for layer in layers) / len(layers) == pytest.approx(0.2, abs=0.03)
+    counts = Counter(len(plan) for plan in PLANS)
+    assert all(counts[n] / len(PLANS) == pytest.approx(1 / 3, abs=0.04) for n in (1, 2, 3))
+
+
+def test_levels_are_drawn_by_weight():
+    pairs = [plan for plan in PLANS if len(plan) == 2 and plan[0].occluder is not None]
+    levels = Counter(plan[0].occlusion for plan in pairs)
+    # Of two layers the lower one must be the occluded one, so "none" is excluded.
+    assert levels["none"] == 0
+    assert levels["light"] / len(pairs) == pytest.approx(1 / 2.6, abs=0.06)
+    assert levels["heavy"] / len(pairs) == pytest.approx(0.6 / 2.6, abs=0.06)
+
+
+@given(st.integers(0, 10**8), st.integers(0, 2**31))
+def test_a_plan_is_possible(index, seed):
+    config = scenes_config(seed=seed)
+    plan = plan_scene(config, f"{index:08d}")
+    assert plan == plan_scene(config, f"{index:08d}")
+    assert plan != plan_scene(config, f"{index + 1:08d}") or len(plan) <= 3
+    assert 1 <= len(plan) <= 3
+    assert plan[-1].occlusion == "none"
+    lows = {"small": config.size.small[0], "medium": config.size.medium[0], "large": config.size.large[0]}
+    assert sum(lows[layer.size_class] for layer in plan) <= config.size.max_total_share
+    for i, layer in enumerate(plan):
+        assert (layer.occluder is None) == (layer.occlusion == "none")
+        assert layer.occluder is None or layer.occluder > i
+
+
+def test_in_a_pair_the_occluder_is_not_the_smaller_one():
+    for plan in (plan for plan in PLANS if len(plan) == 2 and plan[0].occluder is not None):
+        assert SIZE_CLASSES.index(plan[1].size_class) >= SIZE_CLASSES.index(plan[0].size_class)
+
+
+def test_number_of_scenes_does_not_reach_a_plan():
+    assert plan_scene(scenes_config(), "00000005") == plan_scene(scenes_config(num_scenes=800), "00000005")
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ValueError, match="positive weight"):
+        OcclusionConfig(weights=(1.0, 0.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match="room for three layers"):
+        SizeConfig(weights=(0.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="low <= high"):
+        OcclusionConfig(light=(0.5, 0.1))
+    with pytest.raises(ValueError, match="multiple of 8"):
+        ScenesConfig(num_scenes=1, scenes_per_shard=1, size_px=100)

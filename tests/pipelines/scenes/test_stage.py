@@ -1,0 +1,194 @@
+"""Scenes: same recipe, same bytes, whatever the engine, the shards, an interruption or an unrelated asset."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.config import MasksConfig
+from pipelines.engine import ProcessEngine, SerialEngine
+from pipelines.faults import BadSetup
+from pipelines.manifest import read_manifest
+from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.stage import ScenesStage
+from pipelines.stage import run_stage
+from pipelines.store import Store
+from tests.library import scenes_config, write_library
+
+
+def stage_at(root, **changes):
+    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), scenes_config(**changes), MasksConfig())
+
+
+def make(root, engine=None, **changes):
+    return run_stage(stage_at(root, **changes), Store(str(root)), engine or SerialEngine())
+
+
+def scenes_of(root):
+    """Key -> its members, by suffix, over all shards."""
+    store, scenes = Store(str(root)), {}
+    for name in store.names("scenes", ".tar"):
+        manifest = read_manifest(store, "scenes", name.removesuffix(".tar"))
+        for member in manifest.members:
+            key, suffix = member.name.split(".", 1)
+            data = store.read_range(f"scenes/{name}", member.offset, member.num_bytes)
+            scenes.setdefault(key, {})[suffix] = data
+    return scenes
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scenes")
+    write_library(str(root))
+    return root, make(root)
+
+
+def test_the_report_counts_everything(made):
+    root, report = made
+    assert report.num_items == 8 and not report.drops
+    assert report.counts["attempts"] == 8 + sum(n for name, n in report.counts.items() if name.startswith("rejected"))
+    assert make(root).num_made == 0
+
+
+def test_parts_and_record_agree(made):
+    root, _ = made
+    config = scenes_config()
+    rows = rows_of(root)
+    for key, members in scenes_of(root).items():
+        parts = SceneParts.decode(key, members)
+        record = parts.record
+        assert pixels_sha256(parts.composite) == record["composite_sha256"]
+        assert list(members)[-1] == "json" and record["key"] == key
+        assert [row["layer"] for row in rows if row["key"] == key] == list(range(len(parts.layers)))
+        for i, (layer, entry) in enumerate(zip(parts.layers, record["layers"], strict=True)):
+            assert layer.rgba.shape[:2] == (entry["box"][3] - entry["box"][1], entry["box"][2] - entry["box"][0])
+            assert layer.rgba[..., 3].any(axis=0)[[0, -1]].all() and layer.rgba[..., 3].any(axis=1)[[0, -1]].all()
+            assert parts.occluded_fraction(i) == entry["occluded_fraction"]
+            low, high = getattr(config.occlusion, entry["occlusion_level"])
+            assert low <= entry["occluded_fraction"] <= high
+            assert mask_iou(parts.visible_mask(i), layer.imperfect_mask) == entry["mask_iou"]
+            (row,) = [row for row in rows if row["key"] == key and row["layer"] == i]
+            assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
+
+
+def test_hidden_parts_are_in_the_foreground(made):
+    root, _ = made
+    hidden = 0
+    for key, members in scenes_of(root).items():
+        parts = SceneParts.decode(key, members)
+        for i in range(len(parts.layers)):
+            hidden += int(((parts.amodal_alpha(i) > 200) & (parts.transmittance(i) < 50)).sum())
+            without = parts.flatten(without=i)
+            unchanged = parts.amodal_alpha(i) == 0
+            assert (without[unchanged] == parts.composite[unchanged]).all()
+    assert hidden > 100
+
+
+@pytest.mark.parametrize("changes", [{"scenes_per_shard": 8}, {"scenes_per_shard": 2}, {"num_scenes": 12}])
+def test_shards_and_number_do_not_change_scenes(made, tmp_path, changes):
+    root, _ = made
+    write_library(str(tmp_path))
+    make(tmp_path, **changes)
+    theirs = scenes_of(tmp_path)
+    assert {key: theirs[key] for key in scenes_of(root)} == scenes_of(root)
+
+
+def test_processes_make_the_same_bytes(made, tmp_path):
+    root, _ = made
+    write_library(str(tmp_path))
+    make(tmp_path, ProcessEngine(2))
+    for name in ("00000.tar", "00001.tar", "00000.parquet", "00001.parquet"):
+        assert (tmp_path / "scenes" / name).read_bytes() == (root / "scenes" / name).read_bytes()
+
+
+def test_more_scenes_append_shards(tmp_path):
+    write_library(str(tmp_path))
+    make(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "scenes").iterdir()}
+    report = make(tmp_path, num_scenes=12)
+    assert report.num_made == 1
+    after = {path.name: path.read_bytes() for path in (tmp_path / "scenes").iterdir()}
+    assert before.items() <= after.items() and set(after) - set(before) == {"00002.tar", "00002.parquet", "00002.json"}
+
+
+def test_another_recipe_is_refused(tmp_path):
+    write_library(str(tmp_path))
+    make(tmp_path)
+    with pytest.raises(BadSetup, match=r"scenes\.seed \(3 there, 4 here\)"):
+        make(tmp_path, seed=4)
+    with pytest.raises(BadSetup, match="scenes_per_shard"):
+        make(tmp_path, scenes_per_shard=2)
+
+
+@pytest.mark.parametrize("change", ["remove", "add"])
+def test_a_library_change_remakes_only_the_scenes_it_touches(tmp_path, change):
+    sizes = {"num_scenes": 24, "scenes_per_shard": 2}
+    write_library(str(tmp_path))
+    make(tmp_path, **sizes)
+    before, rows = scenes_of(tmp_path), rows_of(tmp_path)
+    used = [row["foreground_id"] for row in rows]
+    rare = min((id_ for id_ in set(used) if id_.startswith("real")), key=used.count)
+    numbers = [n for n in range(8) if f"real-{n}" != rare] if change == "remove" else [*range(8), 50]
+    write_library(str(tmp_path), real=tuple(numbers))
+    report = make(tmp_path, **sizes)
+    after = scenes_of(tmp_path)
+    moved = {key for key in before if before[key] != after[key]}
+    asset = rare if change == "remove" else "real-50"
+    # A draw that was rejected counts too: what replaces it might have been accepted.
+    drew = {
+        row["key"]
+        for row in (rows if change == "remove" else rows_of(tmp_path))
+        if any(token.startswith(asset + "@") for token in row["draws"])
+    }
+    assert moved and moved <= drew and len(drew) < 24
+    assert report.num_made == len({int(key) // 2 for key in drew})
+
+
+def rows_of(root):
+    tables = [pq.read_table(f"{root}/scenes/{name}") for name in Store(str(root)).names("scenes", ".parquet")]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+@pytest.mark.faults
+def test_a_killed_run_resumes_to_the_same_bytes(made, tmp_path):
+    root, _ = made
+    write_library(str(tmp_path))
+    program = (
+        "import sys; from tests.pipelines.scenes.test_stage import make\n"
+        f"from pipelines.engine import ProcessEngine\nif __name__ == '__main__': make({str(tmp_path)!r}, ProcessEngine(2))"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(program)
+    child = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    deadline = time.monotonic() + 60
+    # As soon as something is being written, pull the plug.
+    while not any((tmp_path / "scenes").glob(".*.tmp")) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (tmp_path / "scenes" / "00001.json").exists(), "the run was over before it could be killed"
+    make(tmp_path)
+    assert not list((tmp_path / "scenes").glob(".*.tmp"))
+    for name in ("00000.tar", "00001.tar", "00000.parquet", "00001.parquet"):
+        assert (tmp_path / "scenes" / name).read_bytes() == (root / "scenes" / name).read_bytes()
+
+
+def test_a_scene_that_cannot_be_made_is_dropped_with_its_reasons(tmp_path):
+    write_library(str(tmp_path), photographs=(0,))
+    report = make(tmp_path, size_px=2048, max_attempts=3, num_scenes=2, scenes_per_shard=2)
+    assert report.num_items == 0 and report.drops_by_reason == {"no_scene": 2}
+    line = json.loads((tmp_path / "quarantine" / "scenes.jsonl").read_text().splitlines()[0])
+    assert line["id"] == "00000000" and "rejected.enlarged 3" in line["detail"]
+
+
+def test_a_library_without_a_wanted_kind_stops_before_work(tmp_path):
+    write_library(str(tmp_path), generated=())
+    with pytest.raises(BadSetup, match="no generated foreground"):
+        make(tmp_path)
+    # Nothing was written, so the mended profile may start at once.
+    assert make(tmp_path, generated_share=0.0).num_items == 8
