@@ -1,0 +1,106 @@
+"""The stage that turns finished scene shards into shards of one kind of map.
+
+A shard of maps has the number and the keys of the scene shard it is made from. Kinds of map are in the modules
+beside this one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.fingerprint import Recipe, fingerprint
+from pipelines.images.codecs import open_image
+from pipelines.manifest import Manifest
+from pipelines.maps.maker import MapMaker
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.read import Span
+from pipelines.shards.upstream import Planned, counted_spans, finished
+from pipelines.stage import Outcome
+from pipelines.store import Store
+
+SCHEMA = pa.schema([("key", pa.string()), ("height_px", pa.int64()), ("width_px", pa.int64())])
+"""One row a map; the size is the map's own."""
+
+
+class MapStage:
+    """A `Stage` for one kind of map.
+
+    Args:
+        maker: makes the maps.
+        store: holds the scenes, and takes the maps.
+        scenes: the stage that made the scenes.
+        name: folder in the store; None takes the maker's name.
+    """
+
+    schema = SCHEMA
+
+    def __init__(self, maker: MapMaker, store: Store, scenes: Planned, name: str | None = None) -> None:
+        self.name = name or maker.name
+        self.recipe: Recipe = {
+            "stage": maker.name,
+            "format": 1,
+            "maker": maker.recipe,
+            "scenes": fingerprint(scenes.recipe),
+        }
+        self.layout = scenes.layout
+        self.task: Callable[[Any], Outcome] = MapTask(maker, store)
+        self._store = store
+        self._scenes = scenes
+
+    def shards(self) -> Sequence[str]:
+        """Those of the scenes."""
+        return self._scenes.shards()
+
+    def items(self, shard: str) -> "SceneItems":
+        """One span of members a scene."""
+        return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """The hash of the scene shard. Raises BadSetup when it is absent or of another recipe."""
+        return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256}
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True while the scene shard is the one that the maps were made from."""
+        return manifest.inputs == inputs
+
+
+@dataclass(frozen=True)
+class SceneItems:
+    """(key, span) pairs of one finished shard, read when iterated; only their number is held in memory."""
+
+    store: Store
+    scenes: Planned
+    shard: str
+    num_items: int
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def __iter__(self) -> Iterator[tuple[str, Span]]:
+        for span in counted_spans(finished(self.store, self.scenes, self.shard)):
+            yield span.key, span
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """Makes the map of one scene, or of a batch of them."""
+
+    maker: MapMaker
+    store: Store
+
+    def __call__(self, span: Span) -> Outcome:
+        """One scene. Raises BadItem when a picture of it is damaged."""
+        return self.many([span])[0]
+
+    def many(self, scenes: Sequence[Span]) -> list[Outcome]:
+        """A batch, for makers that run on a GPU."""
+        composites = [SceneParts.decode(span.key, span.read(self.store)).composite for span in scenes]
+        pngs = self.maker.pngs(composites)
+        return [self._outcome(span.key, png) for span, png in zip(scenes, pngs, strict=True)]
+
+    def _outcome(self, key: str, png: bytes) -> Outcome:
+        width, height = open_image(png).size
+        row: dict[str, Any] = {"key": key, "height_px": height, "width_px": width}
+        return Outcome({f"{key}.{self.maker.name}.png": png}, [row])

@@ -1,0 +1,1 @@
+"""Finished shards: join, read, verify, export."""

@@ -1,0 +1,225 @@
+"""The invariants of one stored scene: that its parts are whole and that everything said of them is true.
+
+Bytes and hashes are compared in `tarwalk.py`; this looks at what the members mean.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field
+
+from pipelines.faults import BadItem
+from pipelines.images.alpha import alpha_box
+from pipelines.images.codecs import decode_mask, decode_rgb, decode_rgba, open_image
+from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.record import scene_rows
+from pipelines.shards.faults import Finding
+
+MAP_MODES = {"edges": "1", "segmentation": "L", "depth": "I;16"}
+"""Kind of map -> how Pillow names its pixels: 1 bit, 8 bits, 16 bits."""
+T = TypeVar("T")
+
+
+class _Foreground(BaseModel):
+    id: str
+    source: str
+    kind: str
+    sha256: str
+    licence: str
+    attribution: str
+    category: str
+    prompt: str
+
+
+class _Background(BaseModel):
+    id: str
+    source: str
+    sha256: str
+    rotation_deg_ccw: int
+    crop: list[int]
+    licence: str
+    attribution: str
+
+
+class _Layer(BaseModel):
+    box: tuple[int, int, int, int]
+    amodal_area_px: float
+    visible_area_px: float
+    occluded_fraction: float
+    mask_iou: float
+    mask_area_px: int
+    foreground: _Foreground
+
+
+class _Record(BaseModel):
+    """What the checks read of a scene's json; other keys are compared with the parquet rows only."""
+
+    key: str
+    recipe: str
+    difficulty: str
+    attempt: int
+    size_px: int = Field(ge=1)
+    composite_sha256: str
+    background: _Background
+    layers: list[_Layer] = Field(min_length=1, max_length=3)
+
+
+def check_scene(
+    key: str,
+    members: Mapping[str, bytes],
+    rows: Sequence[dict[str, Any]] | None,
+    recipe: str | None,
+    with_maps: bool,
+) -> Iterator[Finding]:
+    """Everything that is wrong with one scene.
+
+    Args:
+        members: by suffix.
+        rows: its rows of the parquet index; None when the index could not be read.
+        recipe: fingerprint that its json must name; None when unknown.
+        with_maps: whether edges, segmentation and depth must be there.
+    """
+    if "json" not in members:
+        yield Finding(f"{key}.json", "missing_member", "is not in the tar")
+        return
+    try:
+        record = json.loads(members["json"])
+        checked = _Record.model_validate(record)
+    except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors.
+        yield Finding(f"{key}.json", "bad_json", " ".join(str(error).split()))
+        return
+    yield from _check_names(key, members, len(checked.layers), with_maps)
+    yield from _check_said(key, record, checked, rows, recipe)
+    findings: list[Finding] = []
+    parts = _decode(key, members, record, checked, findings)
+    yield from findings
+    if parts is not None:
+        misfits = list(_check_geometry(parts, checked))
+        yield from misfits
+        if not misfits:
+            yield from _check_measures(parts, checked)
+    if with_maps:
+        yield from _check_maps(key, members, checked)
+
+
+def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, with_maps: bool) -> Iterator[Finding]:
+    expected = ["background.jpg", *(f"layer{i}.webp" for i in range(num_layers))]
+    expected += [*(f"mask{i}.png" for i in range(num_layers)), "json"]
+    expected += [f"{name}.png" for name in MAP_MODES] if with_maps else []
+    for suffix in expected:
+        if suffix not in members:
+            yield Finding(f"{key}.{suffix}", "missing_member", "is not in the tar")
+    for suffix in members:
+        if suffix not in expected:
+            yield Finding(f"{key}.{suffix}", "unknown_member", "is no part of a scene of this many layers")
+
+
+def _check_said(
+    key: str, record: dict[str, Any], checked: _Record, rows: Sequence[dict[str, Any]] | None, recipe: str | None
+) -> Iterator[Finding]:
+    """The json against its name, the manifest and the parquet rows."""
+    name = f"{key}.json"
+    if checked.key != key:
+        yield Finding(name, "wrong_key", f"names the scene {checked.key}")
+    if recipe is not None and checked.recipe != recipe:
+        yield Finding(name, "fingerprint", f"names recipe {checked.recipe}, the manifest says {recipe}")
+    if rows is None:
+        return
+    if len(rows) != len(checked.layers):
+        yield Finding(name, "row_count", f"has {len(checked.layers)} layers, the parquet index has {len(rows)} rows")
+        return
+    for row, said in zip(rows, scene_rows(record, rows[0].get("draws", [])), strict=True):
+        for column in sorted(set(row) | set(said)):
+            if row.get(column) != said.get(column):
+                yield Finding(
+                    name,
+                    "row_differs",
+                    f"layer {said['layer']}: {column} is {said.get(column)!r}, in parquet {row.get(column)!r}",
+                )
+
+
+def _decode(
+    key: str, members: Mapping[str, bytes], record: dict[str, Any], checked: _Record, findings: list[Finding]
+) -> SceneParts | None:
+    """The scene as `SceneParts.decode` would give it, naming each member that cannot be decoded."""
+
+    def decode(suffix: str, decoder: Callable[[bytes], T]) -> T | None:
+        if suffix not in members:
+            return None
+        try:
+            return decoder(members[suffix])
+        except BadItem as fault:
+            findings.append(Finding(f"{key}.{suffix}", fault.reason, fault.detail))
+            return None
+
+    background = decode("background.jpg", decode_rgb)
+    layers = []
+    for i, entry in enumerate(checked.layers):
+        rgba, mask = decode(f"layer{i}.webp", decode_rgba), decode(f"mask{i}.png", decode_mask)
+        if rgba is not None and mask is not None:
+            layers.append(Layer(rgba, entry.box, mask))
+    if background is None or len(layers) != len(checked.layers):
+        return None
+    return SceneParts(key, background, tuple(layers), record)
+
+
+def _check_geometry(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
+    height, width = parts.size
+    if (height, width) != (checked.size_px, checked.size_px):
+        yield Finding(f"{parts.key}.background.jpg", "size", f"is {width}x{height} px, the json says {checked.size_px}")
+    for i, layer in enumerate(parts.layers):
+        name = f"{parts.key}.layer{i}.webp"
+        left, top, right, bottom = layer.box
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            yield Finding(name, "box_outside", f"box {list(layer.box)} is not inside {width}x{height} px")
+        elif layer.rgba.shape[:2] != (bottom - top, right - left):
+            shape = f"{layer.rgba.shape[1]}x{layer.rgba.shape[0]}"
+            yield Finding(name, "box_size", f"is {shape} px, its box is {right - left}x{bottom - top}")
+        elif not layer.rgba[..., 3].any():
+            yield Finding(name, "empty_alpha", "has no visible pixel")
+        elif (tight := alpha_box(layer.rgba[..., 3])) != (0, 0, right - left, bottom - top):
+            yield Finding(name, "box_loose", f"its alpha fills only {list(tight)} of its box")
+        mask = layer.imperfect_mask
+        if mask.shape != parts.size:
+            yield Finding(
+                f"{parts.key}.mask{i}.png", "size", f"is {mask.shape[1]}x{mask.shape[0]} px, not {width}x{height}"
+            )
+
+
+def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
+    """The composite, the areas and the masks against what the json says of them."""
+    if pixels_sha256(parts.composite) != checked.composite_sha256:
+        yield Finding(f"{parts.key}.json", "composite", "the parts do not recompose to composite_sha256")
+    for i, (layer, entry) in enumerate(zip(parts.layers, checked.layers, strict=True)):
+        amodal, visible = parts.areas(i)
+        measured: dict[str, tuple[str, float, float]] = {
+            "amodal_area_px": ("json", amodal, entry.amodal_area_px),
+            "visible_area_px": ("json", visible, entry.visible_area_px),
+            "occluded_fraction": ("json", parts.occluded_fraction(i), entry.occluded_fraction),
+            "mask_area_px": (f"mask{i}.png", int(layer.imperfect_mask.sum()), entry.mask_area_px),
+            "mask_iou": (f"mask{i}.png", mask_iou(layer.imperfect_mask, parts.visible_mask(i)), entry.mask_iou),
+        }
+        for name, (suffix, found, said) in measured.items():
+            if found != said:
+                yield Finding(f"{parts.key}.{suffix}", name, f"layer {i}: is {found}, the json says {said}")
+        if not layer.imperfect_mask.any():
+            yield Finding(f"{parts.key}.mask{i}.png", "empty_mask", "has no pixel")
+
+
+def _check_maps(key: str, members: Mapping[str, bytes], checked: _Record) -> Iterator[Finding]:
+    for name, mode in MAP_MODES.items():
+        data = members.get(f"{name}.png")
+        if data is None:
+            continue
+        try:
+            image = open_image(data)
+        except BadItem as fault:
+            yield Finding(f"{key}.{name}.png", fault.reason, fault.detail)
+            continue
+        if image.mode != mode:
+            yield Finding(f"{key}.{name}.png", "pixel_type", f"has pixels of type {image.mode}, not {mode}")
+        if name == "edges" and image.size != (checked.size_px, checked.size_px):
+            yield Finding(
+                f"{key}.{name}.png", "size", f"is {image.width}x{image.height} px, the scene {checked.size_px}"
+            )

@@ -1,0 +1,63 @@
+"""What a check of shards finds: faults, each with the place it is in, and notes that are no faults."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+
+class Finding(NamedTuple):
+    """A fault within one shard, before it is known which shard.
+
+    Attributes:
+        member: the member it is in, or `header of X`, `padding of X`, `end of archive`, or a file of the shard.
+        kind: one word in snake_case, stable.
+        detail: a sentence for a person.
+    """
+
+    member: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault and its place; `member`, `kind`, `detail` as in `Finding`.
+
+    Attributes:
+        folder: where the shard lies.
+        shard: its number; empty when the fault is the folder's.
+    """
+
+    folder: str
+    shard: str
+    member: str
+    kind: str
+    detail: str
+
+    def __str__(self) -> str:
+        place = "/".join(part for part in (self.folder, self.shard) if part)
+        return f"{place}: {self.member}: {self.kind}: {self.detail}"
+
+
+@dataclass
+class VerifyReport:
+    """What `verify` looked at and found.
+
+    Attributes:
+        notes: things worth knowing that are no faults (unfinished files, gaps in the numbers).
+    """
+
+    num_shards: int = 0
+    num_scenes: int = 0
+    num_layers: int = 0
+    num_bytes: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is wrong."""
+        return not self.faults
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for `--json`."""
+        return {"ok": self.ok, **asdict(self)}

@@ -1,0 +1,151 @@
+"""The join: scenes and their maps, side by side in one tar. Member bytes are copied, never encoded again."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyarrow import BufferReader
+
+from pipelines.faults import BadItem, BadSetup
+from pipelines.fingerprint import Recipe, fingerprint
+from pipelines.manifest import Manifest
+from pipelines.scenes.read import Span
+from pipelines.scenes.record import SCHEMA
+from pipelines.shards.upstream import Planned, counted_spans, finished
+from pipelines.stage import Outcome
+from pipelines.store import Store
+
+SCENES_FINGERPRINT = "scenes_fingerprint"
+"""Key of the manifest's inputs that says which recipe each scene's json must name."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """One scene to join.
+
+    Attributes:
+        key: of the scene.
+        spans: its members in the scenes and in each stage of maps, in the order they enter the tar.
+        missing: for each map that the scene lacks, its name and why.
+        rows: its rows of the scenes' parquet index.
+    """
+
+    key: str
+    spans: tuple[Span, ...]
+    missing: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+class ShardJoin:
+    """The stage `shards`.
+
+    Args:
+        store: holds the source stages, and takes the joined shards.
+        scenes: the stage that made the scenes.
+        maps: the stages that made the maps, in the order in which their members enter the tar.
+        name: folder in the store.
+    """
+
+    schema = SCHEMA
+
+    def __init__(self, store: Store, scenes: Planned, maps: Sequence[Planned], name: str = "shards") -> None:
+        self.name = name
+        self.recipe: Recipe = {
+            "stage": "shards",
+            "format": 1,
+            "sources": {stage.name: fingerprint(stage.recipe) for stage in (scenes, *maps)},
+        }
+        self.layout = scenes.layout
+        self.task: Callable[[Any], Outcome] = JoinTask(store)
+        self._store = store
+        self._scenes = scenes
+        self._maps = tuple(maps)
+
+    def shards(self) -> Sequence[str]:
+        """Those of the scenes."""
+        return self._scenes.shards()
+
+    def items(self, shard: str) -> "JoinItems":
+        """One item a scene."""
+        return JoinItems(
+            self._store, self._scenes, self._maps, shard, finished(self._store, self._scenes, shard).num_items
+        )
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """Hashes of the source shards, and the recipe of the scenes.
+
+        Raises:
+            BadSetup: a source shard is absent, or maps were made from another scene shard than the one there.
+        """
+        scenes = finished(self._store, self._scenes, shard)
+        found = {self._scenes.name: scenes.tar_sha256, SCENES_FINGERPRINT: scenes.fingerprint}
+        for stage in self._maps:
+            manifest = finished(self._store, stage, shard)
+            if manifest.inputs.get(self._scenes.name) != scenes.tar_sha256:
+                raise BadSetup(
+                    f"{self._store.url(stage.name)}/{shard} was made from another shard of scenes than the one "
+                    f"there now; materialize {stage.name} again"
+                )
+            found[stage.name] = manifest.tar_sha256
+        return found
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True while all source shards are the ones that it was joined from."""
+        return manifest.inputs == inputs
+
+
+@dataclass(frozen=True)
+class JoinItems:
+    """(key, pieces) pairs of one shard, read when iterated; only their number is held in memory."""
+
+    store: Store
+    scenes: Planned
+    maps: tuple[Planned, ...]
+    shard: str
+    num_items: int
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def __iter__(self) -> Iterator[tuple[str, Pieces]]:
+        scenes = finished(self.store, self.scenes, self.shard)
+        rows = self._rows(scenes)
+        maps = [finished(self.store, stage, self.shard) for stage in self.maps]
+        found = [{span.key: span for span in counted_spans(manifest)} for manifest in maps]
+        reasons = [{drop["id"]: drop["reason"] for drop in manifest.drops} for manifest in maps]
+        for span in counted_spans(scenes):
+            missing = tuple(
+                f"{stage.name} ({why.get(span.key, 'not made')})"
+                for stage, there, why in zip(self.maps, found, reasons, strict=True)
+                if span.key not in there
+            )
+            parts = (span, *(there[span.key] for there in found if span.key in there))
+            yield span.key, Pieces(span.key, parts, missing, tuple(rows.get(span.key, ())))
+
+    def _rows(self, scenes: Manifest) -> dict[str, list[dict[str, Any]]]:
+        data = self.store.read(f"{self.scenes.name}/{self.shard}.parquet")
+        rows = pq.read_table(BufferReader(data)).to_pylist()
+        if len(rows) != scenes.num_rows:
+            raise BadSetup(
+                f"{self.store.url(self.scenes.name)}/{self.shard}.parquet has {len(rows)} rows, its manifest "
+                f"says {scenes.num_rows}; remove the shard's .json and materialize {self.scenes.name} again"
+            )
+        return {key: list(group) for key, group in groupby(rows, lambda row: row["key"])}
+
+
+@dataclass(frozen=True)
+class JoinTask:
+    """Copies the members of one scene."""
+
+    store: Store
+
+    def __call__(self, pieces: Pieces) -> Outcome:
+        """The scene's outcome. Raises BadItem `missing_map`; BadSetup when a source shard is damaged."""
+        if pieces.missing:
+            raise BadItem("missing_map", f"{pieces.key} has no {', no '.join(pieces.missing)}")
+        members = {
+            f"{span.key}.{suffix}": data for span in pieces.spans for suffix, data in span.read(self.store).items()
+        }
+        return Outcome(members, list(pieces.rows))

@@ -1,0 +1,156 @@
+"""Checks one shard: every byte against the manifest, every scene against its own record.
+
+How a tar is walked is in `tarwalk.py`, what a scene must fulfil in `content.py`; what shards of a folder have in
+common is in `verify.py`.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.manifest import Manifest
+from pipelines.scenes.read import key_of, suffix_of
+from pipelines.scenes.record import SCHEMA
+from pipelines.shards.content import check_scene
+from pipelines.shards.faults import Finding
+from pipelines.shards.folder import ShardFolder
+from pipelines.shards.join import SCENES_FINGERPRINT
+from pipelines.shards.tarwalk import TarWalk
+
+Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass
+class ShardResult:
+    """What was seen in one shard; `fingerprint` is empty when the manifest could not be read."""
+
+    shard: str
+    fingerprint: str = ""
+    num_scenes: int = 0
+    num_layers: int = 0
+    num_bytes: int = 0
+    keys: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_shard(address: tuple[ShardFolder, str]) -> ShardResult:
+    """Check one shard of a folder, from front to back, one scene in memory at a time."""
+    folder, shard = address
+    result = ShardResult(shard)
+    manifest = _read_manifest(folder, result)
+    rows = _read_rows(folder, manifest, result)
+    if not folder.store.exists(f"{shard}.tar"):
+        result.findings.append(Finding(f"{shard}.tar", "missing_file", "is not there"))
+        return result
+    result.num_bytes = folder.store.size(f"{shard}.tar")
+    with folder.open(f"{shard}.tar") as file:
+        walk = TarWalk(file, result.num_bytes)
+        _check_scenes(walk, manifest, rows, result)
+    result.findings += walk.findings
+    result.findings += _check_counts(manifest, walk, result)
+    if rows is not None and not walk.stopped:
+        lost = sorted(set(rows) - set(result.keys))
+        result.findings += [
+            Finding(f"{shard}.parquet", "unknown_key", f"has rows of {key}, which is not in the tar") for key in lost
+        ]
+    return result
+
+
+def _read_manifest(folder: ShardFolder, result: ShardResult) -> Manifest | None:
+    name = f"{result.shard}.json"
+    if not folder.store.exists(name):
+        result.findings.append(Finding(name, "missing_file", "is not there, so nothing says what the bytes must be"))
+        return None
+    try:
+        manifest = Manifest.from_json(folder.store.read(name))
+    except (ValueError, TypeError, RecursionError) as error:
+        result.findings.append(Finding(name, "bad_manifest", str(error)))
+        return None
+    if manifest.shard != result.shard:
+        result.findings.append(Finding(name, "wrong_shard", f"is the manifest of {manifest.shard}"))
+    result.fingerprint = manifest.fingerprint
+    return manifest
+
+
+def _read_rows(folder: ShardFolder, manifest: Manifest | None, result: ShardResult) -> Rows | None:
+    """Rows of the parquet index by key; None when they cannot be trusted or read, which is then a fault."""
+    name = f"{result.shard}.parquet"
+    if not folder.store.exists(name):
+        result.findings.append(Finding(name, "missing_file", "is not there"))
+        return None
+    data = folder.store.read(name)
+    if manifest is not None and hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+        result.findings.append(Finding(name, "sha256", f"its {len(data)} bytes do not hash to what the manifest says"))
+        return None
+    try:
+        table = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as error:
+        result.findings.append(Finding(name, "bad_parquet", str(error)))
+        return None
+    if manifest is not None and table.num_rows != manifest.num_rows:
+        detail = f"has {table.num_rows} rows, the manifest says {manifest.num_rows}"
+        result.findings.append(Finding(name, "row_count", detail))
+    if not _holds_scenes(manifest):
+        return None
+    if table.schema.names != SCHEMA.names:
+        result.findings.append(Finding(name, "columns", f"are not those of scenes: {table.schema.names}"))
+        return None
+    rows: Rows = {}
+    for row in table.to_pylist():
+        rows.setdefault(row["key"], []).append(row)
+    return rows
+
+
+def _holds_scenes(manifest: Manifest | None) -> bool:
+    """Without a manifest, shards are taken for joined ones: those are the ones that travel."""
+    return manifest is None or any(member.name.endswith(".background.jpg") for member in manifest.members)
+
+
+def _check_scenes(walk: TarWalk, manifest: Manifest | None, rows: Rows | None, result: ShardResult) -> None:
+    recipe, with_maps = _expected(manifest)
+    walked = walk.unknown() if manifest is None else walk.known(manifest.members)
+    for key, group in groupby(walked, key=lambda pair: key_of(pair[0])):
+        pairs = list(group)
+        members = {suffix_of(name): data for name, data in pairs if data is not None}
+        for name, times in Counter(name for name, _ in pairs).items():
+            if times > 1:
+                result.findings.append(Finding(name, "repeated_member", f"is in the tar {times} times"))
+        result.keys.append(key)
+        result.num_scenes += 1
+        # A scene with a damaged member has its fault already; what follows from it would only hide that.
+        if not _holds_scenes(manifest) or walk.stopped or len(members) < len(pairs):
+            continue
+        own = None if rows is None else rows.get(key, [])
+        result.num_layers += sum(suffix.startswith("layer") for suffix in members)
+        result.findings += check_scene(key, members, own, recipe, with_maps)
+
+
+def _expected(manifest: Manifest | None) -> tuple[str | None, bool]:
+    """(fingerprint that each scene's json names, whether maps must be there)."""
+    if manifest is None:
+        return None, True
+    if SCENES_FINGERPRINT in manifest.inputs:
+        return manifest.inputs[SCENES_FINGERPRINT], True
+    return manifest.fingerprint, False
+
+
+def _check_counts(manifest: Manifest | None, walk: TarWalk, result: ShardResult) -> Iterator[Finding]:
+    for key, times in Counter(result.keys).items():
+        if times > 1:
+            yield Finding(key, "repeated_key", f"is in the tar {times} times")
+    # A tar that was not read to its end has no hash, and its faults are told already.
+    if manifest is None or walk.findings:
+        return
+    name = f"{result.shard}.json"
+    if _holds_scenes(manifest) and manifest.num_items != result.num_scenes:
+        yield Finding(name, "item_count", f"says {manifest.num_items} items, the tar holds {result.num_scenes}")
+    if manifest.num_bytes != result.num_bytes:
+        yield Finding(name, "num_bytes", f"says {manifest.num_bytes} bytes, the tar has {result.num_bytes}")
+    if manifest.tar_sha256 != walk.sha256:
+        yield Finding(f"{result.shard}.tar", "sha256", "the tar does not hash to what the manifest says")

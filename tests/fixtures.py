@@ -1,0 +1,176 @@
+"""Small valid datasets for tests, made without the scene engine: random backgrounds, layers and masks.
+
+They go through the real stage runner, maps and join, so that what is tested is what runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pipelines.config import DepthConfig, MapsConfig, SegmentationConfig
+from pipelines.engine import Engine, SerialEngine
+from pipelines.fingerprint import Recipe, canonical_json, fingerprint
+from pipelines.images.alpha import alpha_box
+from pipelines.images.codecs import decode_rgb, encode_jpeg, encode_mask, encode_webp
+from pipelines.images.types import Mask, Rgb, Rgba
+from pipelines.manifest import Manifest
+from pipelines.maps.choose import make_makers
+from pipelines.maps.stage import MapStage
+from pipelines.randomness import generator
+from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.record import SCHEMA, scene_rows
+from pipelines.shards.join import ShardJoin
+from pipelines.stage import Outcome, run_stage
+from pipelines.store import Store
+
+
+@dataclass
+class FakeScenes:
+    """A `scenes` stage whose scenes are random ellipses on random blobs."""
+
+    num_scenes: int = 4
+    scenes_per_shard: int = 2
+    size_px: int = 64
+    seed: int = 0
+    name: str = "scenes"
+    schema = SCHEMA
+
+    @property
+    def recipe(self) -> Recipe:
+        """Size and seed."""
+        return {"version": 1, "scenes": {"size_px": self.size_px, "seed": self.seed}}
+
+    @property
+    def layout(self) -> Recipe:
+        """How many scenes a shard takes."""
+        return {"scenes_per_shard": self.scenes_per_shard}
+
+    def shards(self) -> Sequence[str]:
+        """`00000`, `00001`, ..."""
+        return [f"{i:05d}" for i in range(-(-self.num_scenes // self.scenes_per_shard))]
+
+    def items(self, shard: str) -> list[tuple[str, str]]:
+        """A scene's item is its key."""
+        first = int(shard) * self.scenes_per_shard
+        return [(f"{i:08d}",) * 2 for i in range(first, min(first + self.scenes_per_shard, self.num_scenes))]
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """The keys it is to hold."""
+        return {"keys": ",".join(key for key, _ in self.items(shard))}
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True while the keys are the same."""
+        return manifest.inputs == inputs
+
+    def task(self, key: str) -> Outcome:
+        """One scene."""
+        parts, jpeg = random_scene(key, self.size_px, self.seed)
+        record = record_of(parts, fingerprint(self.recipe), self.seed)
+        members = {f"{key}.background.jpg": jpeg}
+        members |= {f"{key}.layer{i}.webp": encode_webp(layer.rgba) for i, layer in enumerate(parts.layers)}
+        members |= {f"{key}.mask{i}.png": encode_mask(layer.imperfect_mask) for i, layer in enumerate(parts.layers)}
+        members[f"{key}.json"] = canonical_json(record)
+        return Outcome(members, scene_rows(record, ["asset@0123456789ab"]))
+
+
+def random_scene(key: str, size_px: int = 64, seed: int = 0) -> tuple[SceneParts, bytes]:
+    """A scene of `int(key) % 3 + 1` layers, and its background's file."""
+    rng = generator(seed, "fake-scene", key)
+    jpeg = encode_jpeg(_blobs(rng, size_px))
+    layers = []
+    for _ in range(int(key) % 3 + 1):
+        canvas = _ellipse(rng, size_px)
+        left, top, right, bottom = alpha_box(canvas[..., 3])
+        layers.append(Layer(canvas[top:bottom, left:right], (left, top, right, bottom), np.zeros((1, 1), bool)))
+    visible = SceneParts(key, decode_rgb(jpeg), tuple(layers), {})
+    spoiled = [
+        Layer(layer.rgba, layer.box, _spoil(visible.visible_mask(i), layer.box)) for i, layer in enumerate(layers)
+    ]
+    return SceneParts(key, visible.background, tuple(spoiled), {}), jpeg
+
+
+def _blobs(rng: np.random.Generator, size_px: int) -> Rgb:
+    coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+
+
+def _ellipse(rng: np.random.Generator, size_px: int) -> Rgba:
+    """A soft ellipse on the canvas, possibly cut by its border, filled with blobs."""
+    y, x = np.mgrid[:size_px, :size_px]
+    centre = rng.uniform(0.25, 0.75, 2) * size_px
+    radius = rng.uniform(0.15, 0.35, 2) * size_px
+    distance = np.hypot((x - centre[0]) / radius[0], (y - centre[1]) / radius[1])
+    alpha = np.clip((1.2 - distance) * 5.0, 0.0, 1.0)
+    return np.dstack([_blobs(rng, size_px), (alpha * 255).astype(np.uint8)])
+
+
+def _spoil(mask: Mask, box: tuple[int, int, int, int]) -> Mask:
+    """Grow a mask by a pixel; a layer that is wholly hidden gets its box's centre."""
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    grown[(box[1] + box[3]) // 2, (box[0] + box[2]) // 2] = True
+    return grown
+
+
+def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
+    """The json of a fake scene: measured where it is measured, made up elsewhere."""
+    licence = {"sha256": "0" * 64, "licence": "CC0", "attribution": "nobody"}
+    layers = []
+    for i, layer in enumerate(parts.layers):
+        amodal, visible = parts.areas(i)
+        layers.append(
+            {
+                "box": list(layer.box),
+                "scale": 0.5,
+                "flipped": i == 1,
+                "rotation_deg": -3.25,
+                "size_class": "medium",
+                "amodal_area_px": amodal,
+                "visible_area_px": visible,
+                "occluded_fraction": parts.occluded_fraction(i),
+                "occlusion_level": "light",
+                "border_contact": False,
+                "semi_transparent": False,
+                "completeness": "complete",
+                "foreground": licence
+                | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "category": "ellipse", "prompt": ""},
+                "mask_error": "dilation",
+                "mask_iou": mask_iou(layer.imperfect_mask, parts.visible_mask(i)),
+                "mask_area_px": int(layer.imperfect_mask.sum()),
+            }
+        )
+    return {
+        "key": parts.key,
+        "recipe": recipe,
+        "seed": seed,
+        "attempt": 0,
+        "difficulty": "medium",
+        "size_px": parts.size[0],
+        "composite_sha256": pixels_sha256(parts.composite),
+        "background": licence | {"id": "blobs", "source": "fake", "rotation_deg_ccw": 0, "crop": [0, 0, 64]},
+        "layers": layers,
+    }
+
+
+SMALL_MAPS = MapsConfig(
+    segmentation=SegmentationConfig(size_px=32, min_region_share=0.05), depth=DepthConfig(size_px=32)
+)
+
+
+def map_stages(store: Store, scenes: FakeScenes) -> list[MapStage]:
+    """Edges, segmentation and depth of fake scenes."""
+    return [MapStage(maker, store, scenes) for maker in make_makers(SMALL_MAPS)]
+
+
+def build_dataset(root: Path | str, scenes: FakeScenes | None = None, engine: Engine | None = None) -> Store:
+    """Scenes, maps and joined shards under a root (folder or fsspec URL)."""
+    store, scenes, engine = Store(str(root)), scenes or FakeScenes(), engine or SerialEngine()
+    run_stage(scenes, store, engine)
+    maps = map_stages(store, scenes)
+    for stage in maps:
+        run_stage(stage, store, engine)
+    run_stage(ShardJoin(store, scenes, maps), store, engine)
+    return store
