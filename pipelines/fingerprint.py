@@ -53,7 +53,5 @@ def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
         return [f"{path} ({theirs!r} there, {ours!r} here)"]
     keys = sorted(set(theirs) | set(ours))
     return [
-        line
-        for key in keys
-        for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
+        line for key in keys for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
     ]

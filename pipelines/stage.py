@@ -146,8 +146,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
             todo[shard] = inputs
     if todo:
         log.info("%s: %d of %d shards to make", stage.name, len(todo), len(wanted))
-        for shard, manifest in _make(stage, store, engine, todo):
-            manifests[shard] = manifest
+        manifests |= _make(stage, store, engine, todo)
     write_quarantine(stage.name, store)
     ordered = {shard: manifests[shard] for shard in wanted}
     report = Report(stage.name, ordered, len(todo), time.monotonic() - started)

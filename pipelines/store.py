@@ -97,7 +97,9 @@ class Store:
         except OSError as error:
             temp.unlink(missing_ok=True)
             if error.errno in _FULL:
-                raise BadSetup(f"{self.root}: {error.strerror} while writing {path}; free space and run again") from error
+                raise BadSetup(
+                    f"{self.root}: {error.strerror} while writing {path}; free space and run again"
+                ) from error
             raise
         except BaseException:
             temp.unlink(missing_ok=True)

@@ -32,7 +32,8 @@ def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float =
     """Resize, then rotate (counter-clockwise, canvas grown to fit), premultiplied, bicubic with antialiasing.
 
     The result is straight alpha; where it is invisible its colour is the resized colour of the input, which
-    must therefore be bled (new corners take the mean visible colour). Pillow's fixed-point resampling gives the same bytes on every processor.
+    must therefore be bled (new corners take the mean visible colour). Pillow's fixed-point resampling gives the
+    same bytes on every processor.
     """
     source = Image.fromarray(rgba)
     premultiplied = _resample(source.convert("RGBa"), width_px, height_px, rotation_deg)

@@ -1,0 +1,68 @@
+# What people and .ci/run call. `make` alone lists the targets.
+
+SHELL := /bin/sh
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PORT ?= 3000
+DAGSTER_HOME := $(CURDIR)/data/dagster
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv demo test ui lint bench
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: $(INSTALLED) ## the environment, from constraints.txt (uv where there is one, else pip)
+
+demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize every asset of the demo profile under data/demo
+	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
+
+test: $(INSTALLED) ## run the tests; ARGS='-m slow' for the slow ones, ARGS=tests/pipelines for some
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(ARGS)
+
+ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
+	@# Started in the background by a script, a process ignores SIGINT, and Dagster would then ignore SIGTERM too.
+	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -c 'import os, signal, sys; \
+	  signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' \
+	  $(VENV)/bin/dagster dev -m assets_defs.definitions -h 127.0.0.1 -p $(PORT)
+
+lint: $(INSTALLED) ## ruff, import-linter, mypy
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/lint-imports --no-timings
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED) ## the CPU benchmarks, one after another
+	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(PYTHON) "$$bench" $(ARGS) || exit 1; done
+
+# A link, so that the instance always runs on the file that is under version control.
+$(DAGSTER_HOME)/dagster.yaml:
+	@mkdir -p $(@D)
+	@ln -sf $(CURDIR)/dagster.yaml $@
+
+# The marker is written last: without it the environment is unfinished, and is made anew.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -e $@ || rm -rf $(VENV)
+	@rm -f $@
+	@for python in "$(BASE_PYTHON)" python3.12 python3.11 python3 python; do \
+	  test -n "$$python" && "$$python" -c '$(SUITABLE)' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "decoupage needs Python >= 3.11.5 and < 3.13, and none was found on PATH;" \
+	    "name one with: make $(VENV) BASE_PYTHON=/path/to/python" >&2; exit 1; \
+	fi; \
+	links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$("$$python" -m pip config get global.find-links 2>/dev/null)}}"; \
+	set -ex; \
+	if command -v uv >/dev/null 2>&1; then \
+	  test -d $(VENV) || uv venv --quiet --python "$$python" $(VENV); \
+	  UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')" uv pip install --python $(PYTHON) $(REQUIREMENTS); \
+	else \
+	  test -x $(VENV)/bin/pip || "$$python" -m venv $(VENV); \
+	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(REQUIREMENTS); \
+	fi
+	@touch $@
+
+SUITABLE := import sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 13))
+REQUIREMENTS := --constraint constraints.txt --editable '.[dev]'
