@@ -1,0 +1,34 @@
+"""The code location: every asset, job and executor of one profile.
+
+Every worker loads this module, so it imports no torch, diffusers, transformers, ray or fiftyone.
+"""
+
+import dagster as dg
+
+from assets_defs.dataset import dataset_assets
+from assets_defs.jobs import dataset_job
+from assets_defs.library import library_assets
+from assets_defs.plan import Plan
+from assets_defs.shards import shard_assets
+from assets_defs.sources import source_assets
+from profiles import Profile, load_profile
+
+
+def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:
+    """The definitions of a profile.
+
+    Args:
+        profile: None takes the one that `DECOUPAGE_PROFILE` names.
+        executor: None takes the multiprocess executor with as many steps at once as the machine can bear.
+    """
+    plan = Plan(profile or load_profile())
+    assets = [*source_assets(plan), *library_assets(plan), *shard_assets(plan), *dataset_assets(plan)]
+    # The executor's own default is one step a core, of the whole host; each step already uses all cores by itself.
+    return dg.Definitions(
+        assets=assets,
+        jobs=[dataset_job(assets)],
+        executor=executor or dg.multiprocess_executor.configured({"max_concurrent": 2}),
+    )
+
+
+defs = build_defs()

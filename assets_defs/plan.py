@@ -1,0 +1,36 @@
+"""What the definitions need to know of the profile when they are loaded: shard keys, versions, stand-ins."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dagster as dg
+
+from pipelines.factory import Factory
+from pipelines.fingerprint import fingerprint
+from pipelines.stage import Stage
+from pipelines.store import Store
+from profiles import Profile
+
+POLICY = dg.BackfillPolicy.multi_run(max_partitions_per_run=50)
+"""A run takes up to 50 shards: starting one costs seconds, a shard of the demo less."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A profile with its stages; building it touches no file of the data root."""
+
+    profile: Profile
+
+    @cached_property
+    def factory(self) -> Factory:
+        """The stages."""
+        return Factory(self.profile, Store(self.profile.root))
+
+    @cached_property
+    def shards(self) -> dg.StaticPartitionsDefinition:
+        """One partition a shard; raising `scenes.num_scenes` appends some."""
+        return dg.StaticPartitionsDefinition(self.factory.scenes.shards())
+
+    def code_version(self, stage: Stage) -> str:
+        """Changes when the stage would make other bytes of the same inputs."""
+        return fingerprint(stage.recipe)

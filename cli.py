@@ -1,0 +1,53 @@
+"""The `decoupage` command: mounts each package's own small app, and turns expected faults into exit codes.
+
+0 = done, 1 = the work found faults (listed), 2 = wrong use or a set-up that cannot start.
+"""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from pipelines.commands import mulan, scenes, shards
+from pipelines.faults import BadSetup
+from profiles import load_profile
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers.")
+app.add_typer(mulan, name="mulan")
+app.add_typer(scenes, name="scenes")
+app.add_typer(shards, name="shards")
+
+
+@app.callback()
+def _start(context: typer.Context) -> None:
+    # The packages' commands load profiles through this, for profiles stand above the packages.
+    context.obj = load_profile
+
+
+@app.command()
+def doctor(
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Print the resolved profile, its fingerprints, what is installed, and what is missing and how to get it."""
+    from doctor import examine
+
+    report = examine(load_profile(profile, root))
+    print(report.to_json() if as_json else report.to_text())
+    raise typer.Exit(1 if report.missing else 0)
+
+
+def main() -> None:
+    """Entry point of the `decoupage` command."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except (BadSetup, ValueError) as fault:
+        print(f"decoupage: {fault}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""`decoupage doctor`: what a profile resolves to, what it needs, and what of that is missing here.
+
+Nothing is changed and no secret is read: for a key only its presence is told.
+"""
+
+import json
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pipelines.factory import Factory
+from pipelines.fingerprint import fingerprint
+from pipelines.store import Store
+from profiles import Profile
+
+PACKAGES = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate", "webdataset")
+PACKAGES += ("numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
+_SHARD_MB_PER_MEGAPIXEL = 1.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that a profile needs, and the command or step that gets it."""
+
+    name: str
+    present: bool
+    found: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that `doctor` found."""
+
+    profile: dict[str, Any]
+    stand_ins: dict[str, str]
+    fingerprints: dict[str, str]
+    machine: dict[str, str]
+    packages: dict[str, str]
+    needs: list[Need]
+
+    @property
+    def missing(self) -> list[Need]:
+        """What must be got before the profile can run."""
+        return [need for need in self.needs if not need.present]
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        return json.dumps(asdict(self) | {"missing": [need.name for need in self.missing]})
+
+    def to_text(self) -> str:
+        """For a person."""
+        lines = [f"profile {self.profile['name']}: {self.profile['description']}", f"root {self.profile['root']}", ""]
+        sections = {key: value for key, value in self.profile.items() if isinstance(value, dict)}
+        lines += [f"[{name}] " + json.dumps(values) for name, values in sections.items()]
+        for title, entries in (
+            ("stand-ins", self.stand_ins),
+            ("fingerprints", self.fingerprints),
+            ("machine", self.machine),
+            ("installed", self.packages),
+        ):
+            lines += ["", title] + [f"  {name:24} {value}" for name, value in entries.items()]
+        lines += ["", "needs"]
+        for need in self.needs:
+            mark = "ok     " if need.present else "MISSING"
+            lines.append(f"  {mark} {need.name}: {need.found}" + ("" if need.present else f"\n          {need.remedy}"))
+        return "\n".join(lines)
+
+
+def examine(profile: Profile) -> Examination:
+    """Look at a profile and at this machine."""
+    factory = Factory(profile, Store(profile.root))
+    return Examination(
+        profile=profile.model_dump(mode="json"),
+        stand_ins=stand_ins(profile),
+        fingerprints=_fingerprints(factory),
+        machine=_machine(),
+        packages={name: _version(name) for name in PACKAGES},
+        needs=_needs(profile),
+    )
+
+
+def stand_ins(profile: Profile) -> dict[str, str]:
+    """What stands in for what in a profile: `{"LayerDiffuse": "procedural shapes", ...}`; empty = all real."""
+    found = {}
+    if profile.mulan.source == "packaged":
+        found["MULAN"] = "a small tree in its byte format, made from packaged photographs"
+    if profile.generated.generator == "procedural":
+        found["LayerDiffuse"] = "procedural: drawn shapes"
+    if profile.backgrounds.source == "packaged":
+        found["OpenImages"] = "packaged photographs"
+    if profile.maps.segmentation.model == "felzenszwalb":
+        found["SegFormer"] = "felzenszwalb: regions without classes"
+    if profile.maps.depth.model == "dark_channel":
+        found["Depth-Anything-V2"] = "dark_channel: the haze prior"
+    return found
+
+
+def _fingerprints(factory: Factory) -> dict[str, str]:
+    stages = [factory.generated_foregrounds, factory.scenes, *factory.maps.values(), factory.shards]
+    return {stage.name: fingerprint(stage.recipe) for stage in stages}
+
+
+def _machine() -> dict[str, str]:
+    import torch
+
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory_gb:.1f} GiB",
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _needs(profile: Profile) -> list[Need]:
+    needs = [
+        Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES
+    ]
+    if profile.mulan.source == "folder":
+        remedy = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__{key}=FOLDER"
+        for key in ("annotations", "images"):
+            needs.append(_folder(f"mulan.{key}", getattr(profile.mulan, key), remedy.format(key=key.upper())))
+    if profile.backgrounds.source == "folder":
+        remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
+        needs.append(_folder("backgrounds.folder", profile.backgrounds.folder, remedy))
+    needs.append(_disk(profile))
+    needs.append(_own_recipe(profile))
+    return needs
+
+
+def _folder(name: str, path: str, remedy: str) -> Need:
+    present = Store(path).names("") != [] or Path(path).is_dir()
+    return Need(name, present, path, remedy)
+
+
+def _disk(profile: Profile) -> Need:
+    """Room for the shards and for the stages they are joined from."""
+    scenes = profile.scenes
+    wanted_gb = 2 * scenes.num_scenes * scenes.size_px**2 / 1e6 * _SHARD_MB_PER_MEGAPIXEL / 1e3
+    if not Store(profile.root).is_local:
+        return Need("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
+    folder = Path(profile.root)
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    found = f"about {wanted_gb:.1f} GB wanted, {free_gb:.1f} GB free at {folder}"
+    return Need("disk", free_gb > wanted_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk")
+
+
+def _own_recipe(profile: Profile) -> Need:
+    """The root must not hold another recipe."""
+    factory = Factory(profile, Store(profile.root))
+    path = f"{factory.scenes.name}/recipe.json"
+    ours = fingerprint(factory.scenes.recipe)
+    if not factory.store.exists(path):
+        return Need("recipe", True, f"{ours}, the root is empty", "")
+    theirs = json.loads(factory.store.read(path))["fingerprint"]
+    remedy = "choose another root with DECOUPAGE_ROOT, or put the profile back"
+    return Need("recipe", theirs == ours, f"{ours}; the root holds {theirs}", remedy)
+
+

@@ -1,0 +1,122 @@
+"""What must hold before the next stage may start, as plain functions: the assets turn them into checks.
+
+Each looks at one property and says in words what it found. `shards verify` is the full examination; these are
+the quick ones on the way there.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.config import ChecksConfig, GateConfig, MasksConfig
+from pipelines.library.catalogue import CatalogueReport
+from pipelines.library.records import ForegroundRecord
+from pipelines.manifest import Manifest
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.read import read_members, scene_keys
+from pipelines.stage import Report
+from pipelines.store import Store
+
+SCENES_RECOMPUTED = 4
+"""Scenes of each shard that are decoded to recompute their occlusion."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Whether a property holds, a sentence on what was found, and figures."""
+
+    passed: bool
+    sentence: str
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def quarantine_share(report: Report, checks: ChecksConfig) -> CheckResult:
+    """Not too many items of a source are unusable."""
+    return _share_of_drops(report, checks.max_quarantine_share, "checks.max_quarantine_share")
+
+
+def scene_drops(report: Report, checks: ChecksConfig) -> CheckResult:
+    """Nearly every planned scene could be made."""
+    return _share_of_drops(report, checks.max_scene_drop_share, "checks.max_scene_drop_share")
+
+
+def library_size(library: CatalogueReport, checks: ChecksConfig) -> CheckResult:
+    """There are enough assets for training."""
+    minimum = getattr(checks, f"min_{library.name}")
+    num = sum(record.split == "train" for record in library.records)
+    return CheckResult(num >= minimum, f"{num} {library.name} for training, at least {minimum} wanted", {"num": num})
+
+
+def alpha_coverage(library: CatalogueReport, gates: GateConfig) -> CheckResult:
+    """Every cutout covers a plausible part of its box."""
+    low, high = gates.coverage
+    cutouts = [record for record in library.records if isinstance(record, ForegroundRecord)]
+    # The gate judges the visible share; a semi-transparent object covers as much with less alpha.
+    bad = [r.id for r in cutouts if not (low <= r.alpha_mean <= high or r.semi_transparent)]
+    sentence = f"{len(cutouts) - len(bad)} of {len(cutouts)} cutouts have a mean alpha in [{low}, {high}]"
+    return CheckResult(not bad, sentence, {"outside": bad[:20]})
+
+
+def layers_per_scene(rows: Sequence[dict[str, Any]]) -> CheckResult:
+    """Every scene has one to three layers, and a row for each."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["key"]] = counts.get(row["key"], 0) + 1
+    bad = sorted({row["key"] for row in rows if counts[row["key"]] != row["num_layers"] or row["num_layers"] not in (1, 2, 3)})
+    return CheckResult(not bad, f"{len(counts) - len(bad)} of {len(counts)} scenes have 1-3 layers", {"bad": bad[:20]})
+
+
+def mask_overlap(rows: Sequence[dict[str, Any]], masks: MasksConfig) -> CheckResult:
+    """Every imperfect mask still means its target."""
+    bad = [f"{row['key']}/{row['layer']}" for row in rows if row["mask_iou"] < masks.min_iou or row["mask_area_px"] < 1]
+    lowest = min((row["mask_iou"] for row in rows), default=1.0)
+    sentence = f"lowest IoU with the visible mask {lowest:.2f}, at least {masks.min_iou} wanted"
+    return CheckResult(not bad, sentence, {"lowest_iou": lowest, "bad": bad[:20]})
+
+
+def counts_against_manifest(store: Store, report: Report) -> CheckResult:
+    """Manifest, tar and index name the same number of scenes."""
+    bad = []
+    for shard, manifest in report.shards.items():
+        in_index = {row["key"] for row in read_rows(store, [manifest])}
+        if not len(scene_keys(manifest)) == len(in_index) == manifest.num_items:
+            bad.append(shard)
+    return CheckResult(not bad, f"{len(report.shards) - len(bad)} of {len(report.shards)} shards agree", {"bad": bad})
+
+
+def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
+    """The recorded occluded fractions follow from the stored alphas (a few scenes of each shard)."""
+    num, bad = 0, []
+    for manifest in report.shards.values():
+        for key in islice(scene_keys(manifest), SCENES_RECOMPUTED):
+            parts = SceneParts.decode(key, read_members(store, manifest, key))
+            num += 1
+            recorded = [layer["occluded_fraction"] for layer in parts.record["layers"]]
+            if recorded != [parts.occluded_fraction(i) for i in range(len(parts.layers))]:
+                bad.append(key)
+    return CheckResult(not bad, f"{num - len(bad)} of {num} scenes recompute", {"bad": bad})
+
+
+def read_rows(store: Store, manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
+    """Rows of the shards' indexes, the columns that checks look at."""
+    columns = ["key", "layer", "num_layers", "mask_iou", "mask_area_px", "occluded_fraction", "occlusion_level"]
+    return [row for manifest in manifests for row in _rows(store, manifest, columns)]
+
+
+def _rows(store: Store, manifest: Manifest, columns: list[str]) -> Iterator[dict[str, Any]]:
+    data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
+    yield from pq.read_table(io.BytesIO(data), columns=columns).to_pylist()
+
+
+def _share_of_drops(report: Report, limit: float, name: str) -> CheckResult:
+    num = len(report.drops)
+    # An item of a foreground source holds several cutouts, each kept or dropped on its own.
+    kept = report.num_rows if report.stage.startswith("foregrounds/") else report.num_items
+    share = num / max(1, num + kept)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in report.drops_by_reason.items()) or "none"
+    sentence = f"{num} dropped ({share:.1%}, at most {limit:.0%} by {name}): {reasons}"
+    return CheckResult(share <= limit, sentence, {"share": round(share, 4), **report.drops_by_reason})

@@ -1,0 +1,129 @@
+"""The data commands: `mulan extract`, `scenes make`, `shards verify`, `shards export`.
+
+Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them
+the profile loader as the context's object, for profiles stand above this package.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.faults import BadSetup
+from pipelines.stage import Report
+
+mulan = typer.Typer(no_args_is_help=True, help="MULAN annotations.")
+scenes = typer.Typer(no_args_is_help=True, help="Layered scenes.")
+shards = typer.Typer(no_args_is_help=True, help="Finished shards.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@mulan.callback()
+@scenes.callback()
+@shards.callback()
+def _group() -> None:
+    """Keep the groups groups, also while they hold one command."""
+
+
+@mulan.command("extract")
+def mulan_extract(
+    annotations: Annotated[Path, typer.Argument(help="Folder with *.p.zl files, searched recursively.")],
+    images: Annotated[Path, typer.Argument(help="Folder with train2017/ and val2017/.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many annotations.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write every layer as <id>-layer_<k>.png (0 = background), with catalogue.parquet and quarantine.jsonl."""
+    from pipelines.foregrounds.mulan.extract import extract
+
+    summary = extract(annotations, images, out, limit)
+    if as_json:
+        print(json.dumps(summary.to_dict()))
+    else:
+        print(f"{summary.num_files} annotations, {summary.num_layers} layers in {out}, {summary.seconds:.1f} s")
+        for reason, count in summary.drops_by_reason.items():
+            print(f"  {count} in quarantine: {reason}")
+    raise typer.Exit(1 if summary.num_dropped else 0)
+
+
+@scenes.command("make")
+def scenes_make(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
+    num_scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Number of scenes.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial | process")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one for each core.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make library, scenes, maps and shards without Dagster: the same bytes as the assets make."""
+    from pipelines.factory import Factory
+    from pipelines.store import Store
+
+    given = {"scenes.num_scenes": num_scenes, "engine.kind": engine, "engine.workers": workers}
+    overrides = {key: str(value) for key, value in given.items() if value is not None}
+    loaded = context.obj(profile, root, overrides)
+    store = Store(loaded.root)
+    reports = Factory(loaded, store).make_shards()
+    if as_json:
+        print(json.dumps([_summary(report) for report in reports]))
+        return
+    table = Table("stage", "items", "shards", "made now", "dropped", "MB", "s")
+    for report in reports:
+        numbers = (report.num_items, len(report.shards), report.num_made, len(report.drops))
+        table.add_row(
+            report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}"
+        )
+    Console().print(table)
+    print(f"shards in {store.url('shards')}")
+
+
+@shards.command("verify")
+def shards_verify(
+    paths: Annotated[list[str], typer.Argument(help="Shard folders, dataset roots or single .tar files.")],
+    as_json: Json = False,
+) -> None:
+    """Check every invariant of the shards; list each fault and leave with 1 when there is one."""
+    from pipelines.shards.verify import verify
+
+    report = verify(paths)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        for fault in report.faults:
+            print(fault)
+        for note in report.notes:
+            print(f"note: {note}")
+        print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults")
+    raise typer.Exit(1 if report.faults else 0)
+
+
+@shards.command("export")
+def shards_export(
+    path: Annotated[str, typer.Argument(help="Shard folder or dataset root.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    layout: Annotated[str, typer.Option(help="folder: <key>-<i>/{composite,background,mask,foreground}.png")] = "folder",
+) -> None:
+    """Write explicit triplets as files, the layout that other trainers read."""
+    from pipelines.shards.export import export_folder
+
+    if layout != "folder":
+        raise BadSetup(f"--layout must be folder, got {layout}")
+    print(f"{export_folder(path, out)} triplets in {out}")
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    return {
+        "stage": report.stage,
+        "num_items": report.num_items,
+        "num_shards": len(report.shards),
+        "num_made": report.num_made,
+        "num_bytes": report.num_bytes,
+        "drops": report.drops_by_reason,
+        "counts": report.counts,
+        "seconds": round(report.seconds, 3),
+    }

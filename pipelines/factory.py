@@ -1,0 +1,138 @@
+"""All stages of a profile, put together: the one place that knows which stage reads what.
+
+The assets and the command line both build on this, so they make the same bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pipelines.backgrounds.stage import BackgroundsStage
+from pipelines.config import DataConfig
+from pipelines.engine import Engine, make_engine
+from pipelines.faults import BadSetup
+from pipelines.foregrounds.generated_stage import GeneratedForegrounds
+from pipelines.foregrounds.mulan.stage import MulanForegrounds
+from pipelines.library.catalogue import CatalogueReport, build_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.maps.choose import make_makers
+from pipelines.maps.stage import MapStage
+from pipelines.scenes.stage import ScenesStage
+from pipelines.shards.join import ShardJoin
+from pipelines.stage import Report, Stage, run_stage
+from pipelines.store import Store
+
+MULAN_TREE = "sources/mulan"
+PHOTOGRAPHS = "sources/photographs"
+
+
+@dataclass(frozen=True)
+class Factory:
+    """The stages of one profile over one store.
+
+    Attributes:
+        config: all data sections of the profile.
+        store: the root.
+    """
+
+    config: DataConfig
+    store: Store
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine that the profile names."""
+        return make_engine(self.config.engine.kind, self.config.engine.workers)
+
+    def run(self, stage: Stage, shards: Sequence[str] | None = None) -> Report:
+        """Run one stage on the profile's engine; see `run_stage`."""
+        return run_stage(stage, self.store, self.engine, shards)
+
+    # ---- sources
+
+    @property
+    def mulan_folders(self) -> tuple[Path, Path]:
+        """(annotations, images) of the MULAN tree."""
+        if self.config.mulan.source == "packaged":
+            tree = self._local_folder(MULAN_TREE)
+            return tree / "annotations", tree / "images"
+        return Path(self.config.mulan.annotations), Path(self.config.mulan.images)
+
+    @property
+    def photographs(self) -> Store:
+        """The folder of background photographs."""
+        if self.config.backgrounds.source == "packaged":
+            return Store(str(self._local_folder(PHOTOGRAPHS)))
+        return Store(self.config.backgrounds.folder)
+
+    def write_packaged_sources(self) -> None:
+        """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
+        from pipelines.packaged.backgrounds import write_photographs
+        from pipelines.packaged.mulan_tree import write_mulan_tree
+
+        for source, path, write in (
+            (self.config.mulan.source, MULAN_TREE, write_mulan_tree),
+            (self.config.backgrounds.source, PHOTOGRAPHS, write_photographs),
+        ):
+            # The mark is written last: a folder without it was interrupted.
+            if source == "packaged" and not self.store.exists(f"{path}.complete"):
+                write(self._local_folder(path))
+                self.store.write(f"{path}.complete", b"")
+
+    def _local_folder(self, path: str) -> Path:
+        if not self.store.is_local:
+            raise BadSetup(f"packaged sources are written to a local folder, and {self.store.root} is none")
+        return Path(self.store.url(path))
+
+    @cached_property
+    def mulan_foregrounds(self) -> MulanForegrounds:
+        """Foregrounds of the MULAN tree."""
+        mulan = self.config.mulan
+        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.max_inflated_mb)
+
+    @cached_property
+    def generated_foregrounds(self) -> GeneratedForegrounds:
+        """Foregrounds generated from prompts."""
+        return GeneratedForegrounds(self.config.generated, self.config.gates)
+
+    @cached_property
+    def backgrounds(self) -> BackgroundsStage:
+        """The index over the photographs."""
+        return BackgroundsStage(self.photographs, self.config.backgrounds, self.config.backgrounds.source)
+
+    # ---- library
+
+    def foreground_library(self) -> CatalogueReport:
+        """Build the catalogue of foregrounds."""
+        stages = [self.mulan_foregrounds.name, self.generated_foregrounds.name]
+        return build_catalogue(self.store, ForegroundRecord, stages, self.config.library)
+
+    def background_library(self) -> CatalogueReport:
+        """Build the catalogue of backgrounds."""
+        return build_catalogue(self.store, BackgroundRecord, [self.backgrounds.name], self.config.library)
+
+    # ---- scenes, maps, shards
+
+    @cached_property
+    def scenes(self) -> ScenesStage:
+        """Training scenes."""
+        return ScenesStage(self.store, self.photographs, self.config.scenes, self.config.masks)
+
+    @cached_property
+    def maps(self) -> dict[str, MapStage]:
+        """Edges, segmentation and depth of the composites, by name."""
+        makers = make_makers(self.config.maps)
+        return {maker.name: MapStage(maker, self.store, self.scenes) for maker in makers}
+
+    @cached_property
+    def shards(self) -> ShardJoin:
+        """Scenes and maps side by side."""
+        return ShardJoin(self.store, self.scenes, list(self.maps.values()))
+
+    def make_shards(self) -> list[Report]:
+        """Everything up to the shards, in order; what is done is skipped."""
+        self.write_packaged_sources()
+        reports = [self.run(stage) for stage in (self.mulan_foregrounds, self.generated_foregrounds, self.backgrounds)]
+        self.foreground_library()
+        self.background_library()
+        return reports + [self.run(stage) for stage in (self.scenes, *self.maps.values(), self.shards)]
