@@ -1,0 +1,134 @@
+"""The packaged photographs: where they lie, what they show, and on what terms.
+
+Terms are those that the packages state: docstrings of `skimage/data/_fetchers.py`, the README beside
+scikit-learn's pictures, matplotlib's pull request 1599 (Grace Hopper). `unknown` = the package states none.
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from pipelines.faults import BadSetup
+from pipelines.images.codecs import decode_rgb
+from pipelines.images.types import Rgb
+
+Role = Literal["foregrounds", "background", "both"]
+"""What a photograph serves for: it has objects to cut out, it is a background, or a part of it is."""
+
+
+@dataclass(frozen=True)
+class PackagedPhotograph:
+    """One photograph.
+
+    Attributes:
+        name: its origin in the library.
+        package, file: the installed package, and the path in it.
+        crops: (left, top, right, bottom) in pixels: parts without a salient object, for photographs that have
+            one elsewhere. A background without crops serves whole.
+    """
+
+    name: str
+    package: str
+    file: str
+    licence: str
+    attribution: str
+    caption: str
+    role: Role
+    crops: tuple[tuple[int, int, int, int], ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file in the installed package. Raises BadSetup when package or file are not there."""
+        spec = find_spec(self.package)
+        path = Path(spec.origin).parent / self.file if spec and spec.origin else None
+        if path is None or not path.is_file():
+            raise BadSetup(f"{self.package} does not carry {self.file}; install it from constraints.txt")
+        return path
+
+    def read(self) -> Rgb:
+        """[H, W, 3]; gray photographs come with three equal channels."""
+        return decode_rgb(self.path.read_bytes())
+
+
+def find(name: str) -> PackagedPhotograph:
+    """The photograph of that name. Raises KeyError."""
+    return {photograph.name: photograph for photograph in PHOTOGRAPHS}[name]
+
+
+def _skimage(
+    name: str,
+    file: str,
+    licence: str,
+    attribution: str,
+    caption: str,
+    role: Role,
+    crops: tuple[tuple[int, int, int, int], ...] = (),
+) -> PackagedPhotograph:
+    return PackagedPhotograph(name, "skimage", f"data/{file}", licence, attribution, caption, role, crops)
+
+
+def _sklearn(
+    name: str, attribution: str, caption: str, role: Role, crops: tuple[tuple[int, int, int, int], ...] = ()
+) -> PackagedPhotograph:
+    file = f"datasets/images/{name}.jpg"
+    return PackagedPhotograph(name, "sklearn", file, "cc-by-2.0", attribution, caption, role, crops)
+
+
+PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
+    _skimage(
+        *("astronaut", "astronaut.png", "public-domain", "NASA Great Images, flic.kr/p/r9qvLn"),
+        *("an astronaut in an orange suit beside a model of a space shuttle", "foregrounds"),
+    ),
+    _skimage(
+        *("camera", "camera.png", "cc0-1.0", "Lav Varshney"),
+        *("a man behind a camera on a tripod, in a field", "foregrounds"),
+    ),
+    _skimage(
+        *("coffee", "coffee.png", "cc0-1.0", "Rachel Michetti, courtesy of Pikolo Espresso Bar"),
+        *("a cup of coffee on a saucer, on a wooden table", "foregrounds"),
+    ),
+    _skimage(
+        *("coins", "coins.png", "public-domain", "Brooklyn Museum Collection, archives image 51611"),
+        *("Greek coins from Pompeii on a gray ground", "foregrounds"),
+    ),
+    _skimage(
+        *("motorcycle", "motorcycle_left.png", "unknown"),
+        "Nesic, Westling, Wang, Kitajima, Krathwohl, Scharstein: Middlebury Stereo 2014",
+        *("a red motorcycle in a garage", "foregrounds"),
+    ),
+    _skimage(
+        *("rocket", "rocket.jpg", "public-domain", "SpaceX, flickr.com/photos/spacexphotos/16511594820"),
+        *("a launch site with lattice towers at dusk", "both"),
+        ((0, 0, 270, 427), (345, 0, 640, 427)),
+    ),
+    _sklearn(
+        *("china", "danielbuechele, flickr.com/photos/danielbuechele/6061409035"),
+        *("a lake with hills and trees in haze", "both"),
+        ((350, 0, 640, 427),),
+    ),
+    _sklearn(
+        *("flower", "vultilion, flickr.com/photos/vultilion/6056698931"),
+        *("an orange dahlia in front of dark leaves", "foregrounds"),
+    ),
+    PackagedPhotograph(
+        *("grace_hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public-domain"),
+        *("United States Navy", "Rear Admiral Grace Hopper in uniform, in front of a flag", "foregrounds"),
+    ),
+    _skimage("brick", "brick.png", "cc0-1.0", "CC0Textures, Bricks25", "a brick wall", "background"),
+    _skimage("grass", "grass.png", "cc0-1.0", "linolafett, deviantart.com, Grass 01", "grass", "background"),
+    _skimage("gravel", "gravel.png", "cc0-1.0", "CC0Textures, Gravel04", "gravel", "background"),
+    _skimage(
+        *("hubble_deep_field", "hubble_deep_field.jpg", "public-domain", "NASA, Hubble eXtreme Deep Field"),
+        *("many small galaxies on a black sky", "background"),
+    ),
+    _skimage(
+        *("immunohistochemistry", "ihc.png", "public-domain", "Center for Microscopy and Molecular Imaging (CMMI)"),
+        *("stained tissue under a microscope", "background"),
+    ),
+    _skimage(
+        *("retina", "retina.jpg", "cc0-1.0", "Mikael Haggstrom, WikiJournal of Medicine 1 (2), 2014"),
+        *("the vessels of a retina", "background"),
+        ((300, 300, 1060, 1060),),
+    ),
+)
