@@ -95,7 +95,7 @@ def random_scene(key: str, size_px: int = 64, seed: int = 0) -> tuple[SceneParts
 
 def _blobs(rng: np.random.Generator, size_px: int) -> Rgb:
     coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _ellipse(rng: np.random.Generator, size_px: int) -> Rgba:

@@ -87,13 +87,13 @@ class DarkChannel:
         patch_px = max(3, side_px // 32) | 1
         picture = rgb_HWC.astype(np.float32) / 255.0
         veil = _dark(picture / _air(picture, patch_px), patch_px)
-        gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        gray = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
         return _stretch(guided_filter(gray, 1.0 - veil, radius_px=max(2, side_px // 12), noise=1e-2))
 
 
 def _dark(picture_HWC: NDArray[np.float32], patch_px: int) -> Depth:
     """The smallest value of any channel within a square patch."""
-    return cv2.erode(picture_HWC.min(axis=-1), np.ones((patch_px, patch_px), np.uint8))
+    return np.asarray(cv2.erode(picture_HWC.min(axis=-1), np.ones((patch_px, patch_px), np.uint8)), np.float32)
 
 
 def _air(picture_HWC: NDArray[np.float32], patch_px: int) -> NDArray[np.float32]:
@@ -112,12 +112,12 @@ def guided_filter(guide: Depth, values: Depth, radius_px: int, noise: float) -> 
     window = (2 * radius_px + 1, 2 * radius_px + 1)
 
     def mean(image: Depth) -> Depth:
-        return cv2.blur(image, window, borderType=cv2.BORDER_REFLECT)
+        return np.asarray(cv2.blur(image, window, borderType=cv2.BORDER_REFLECT), np.float32)
 
     mean_guide, mean_values = mean(guide), mean(values)
     covariance = mean(guide * values) - mean_guide * mean_values
     variance = mean(guide * guide) - mean_guide * mean_guide
-    slope = covariance / (variance + np.float32(noise))
+    slope = (covariance / (variance + noise)).astype(np.float32)
     return mean(slope) * guide + mean(mean_values - slope * mean_guide)
 
 

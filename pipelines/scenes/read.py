@@ -109,5 +109,5 @@ def stream_members(file: BinaryIO) -> Iterator[tuple[str, dict[str, bytes]]]:
                 members[suffix_of(entry.name)] = data.read()
                 if len(members[suffix_of(entry.name)]) != entry.size:
                     raise tarfile.ReadError(f"{entry.name} is cut off")
-                tar.members.clear()  # tarfile remembers every header; a stream has no use for them.
+                tar.members = []  # type: ignore[attr-defined]  # tarfile remembers every header; a stream needs none.
             yield key, members

@@ -1,0 +1,111 @@
+"""The join of scenes and maps."""
+
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.engine import ProcessEngine, SerialEngine
+from pipelines.faults import BadItem, BadSetup
+from pipelines.manifest import read_manifest
+from pipelines.scenes.read import read_members, scene_keys
+from pipelines.shards.join import ShardJoin
+from pipelines.shards.verify import verify
+from pipelines.stage import run_stage
+from pipelines.store import Store
+from tests.fixtures import FakeScenes, build_dataset, map_stages
+
+
+def join_of(store, scenes=None):
+    scenes = scenes or FakeScenes()
+    return ShardJoin(store, scenes, map_stages(store, scenes))
+
+
+def test_members_are_copied_in_order(tmp_path):
+    store = build_dataset(tmp_path)
+    joined = read_manifest(store, "shards", "00000")
+    assert scene_keys(joined) == ["00000000", "00000001"]
+    members = read_members(store, joined, "00000001")
+    assert list(members) == [
+        *("background.jpg", "layer0.webp", "layer1.webp", "mask0.png", "mask1.png", "json"),
+        *("edges.png", "segmentation.png", "depth.png"),
+    ]
+    for name in ("scenes", "edges", "segmentation", "depth"):
+        for suffix, data in read_members(store, read_manifest(store, name, "00000"), "00000001").items():
+            assert members[suffix] == data
+    assert pq.read_table(tmp_path / "shards/00001.parquet").equals(pq.read_table(tmp_path / "scenes/00001.parquet"))
+
+
+def test_a_second_run_makes_nothing(tmp_path):
+    store = build_dataset(tmp_path)
+    assert run_stage(join_of(store), store, SerialEngine()).num_made == 0
+
+
+def test_processes_give_the_same_bytes(tmp_path):
+    engine = ProcessEngine(2)
+    scenes = FakeScenes()
+    ours, theirs = build_dataset(tmp_path / "ours"), Store(str(tmp_path / "theirs"))
+    run_stage(scenes, theirs, SerialEngine())
+    for stage in map_stages(theirs, scenes):
+        run_stage(stage, theirs, SerialEngine())
+    run_stage(join_of(theirs), theirs, engine)
+    for shard in ("00000", "00001"):
+        for suffix in ("tar", "parquet"):
+            assert ours.read(f"shards/{shard}.{suffix}") == theirs.read(f"shards/{shard}.{suffix}")
+    assert verify([theirs.root], engine) == verify([theirs.root])
+
+
+def test_a_scene_without_a_map_is_dropped_with_its_rows(tmp_path):
+    class NoDepth:
+        name, recipe = "depth", {}
+
+        def pngs(self, pictures):
+            raise BadItem("too_dark", "nothing to see")
+
+    store = build_dataset(tmp_path)
+    scenes = FakeScenes()
+    maps = map_stages(store, scenes)
+    depth = maps[2]
+    good = depth.task
+
+    def task(span):
+        return replace(good, maker=NoDepth())(span) if span.key == "00000002" else good(span)
+
+    depth.task = task
+    store.remove("depth")
+    run_stage(depth, store, SerialEngine())
+    report = run_stage(ShardJoin(store, scenes, maps), store, SerialEngine())
+    assert report.num_items == 3
+    assert report.drops == [
+        {"id": "00000002", "reason": "missing_map", "detail": "00000002 has no depth (too_dark)"},
+    ]
+    assert set(pq.read_table(tmp_path / "shards/00001.parquet")["key"].to_pylist()) == {"00000003"}
+    assert verify([store.root]).ok
+
+
+def test_every_source_must_be_there(tmp_path):
+    store = build_dataset(tmp_path)
+    store.remove("segmentation/00001.json")
+    with pytest.raises(BadSetup, match="segmentation has no finished shard 00001; materialize segmentation first"):
+        run_stage(join_of(store), store, SerialEngine())
+
+
+def test_maps_of_older_scenes_are_refused(tmp_path):
+    store = build_dataset(tmp_path, FakeScenes(num_scenes=3))
+    grown = FakeScenes(num_scenes=4)
+    run_stage(grown, store, SerialEngine())
+    with pytest.raises(BadSetup, match=r"edges/00001 was made from another shard of scenes .* materialize edges again"):
+        run_stage(join_of(store, grown), store, SerialEngine())
+    for stage in map_stages(store, grown):
+        run_stage(stage, store, SerialEngine())
+    assert run_stage(join_of(store, grown), store, SerialEngine()).num_made == 1
+    assert verify([store.root]).num_scenes == 4
+
+
+def test_a_manifest_that_miscounts_is_refused(tmp_path):
+    store = build_dataset(tmp_path)
+    manifest = read_manifest(store, "scenes", "00000")
+    store.write("scenes/00000.json", replace(manifest, num_items=3).to_json())
+    store.remove("shards")
+    with pytest.raises(BadSetup, match="counts 3 items and lists 2"):
+        run_stage(join_of(store), store, SerialEngine())
