@@ -99,7 +99,7 @@ def annotate(
         str(k) if variant.text_keys else k: _instance(thing, alpha, variant)
         for k, (thing, alpha) in enumerate(zip(objects, alphas, strict=True), start=1)
     }
-    covered = np.any([alpha > 0 for alpha in alphas], axis=0)
+    covered = _grown(np.any([alpha > 0 for alpha in alphas], axis=0), _GUARD_PX)
     fill = inpaint(photograph, covered)
     background = {
         "llava": source.caption,
@@ -140,12 +140,16 @@ def inpaint(photograph: Rgb, hole: Mask) -> Rgb:
     """[H, W, 3] with the hole filled from around it; smooth, and found at a quarter of the size for speed."""
     height, width = hole.shape
     size = (-(-width // _FILL_SHRINK), -(-height // _FILL_SHRINK))
-    # The object's soft edge and its shadow must not bleed into what stands behind it.
-    wide = cv2.dilate(hole.astype(np.uint8), np.ones((2 * _GUARD_PX + 1,) * 2, np.uint8))
-    kept = (1 - wide)[..., None].astype(np.float32)
+    # What is left of the object's edge must not bleed into what stands behind it.
+    kept = (~_grown(hole, _GUARD_PX))[..., None].astype(np.float32)
     weight = cv2.resize(kept[..., 0], size, interpolation=cv2.INTER_AREA)[..., None]
     summed = cv2.resize(photograph.astype(np.float32) * kept, size, interpolation=cv2.INTER_AREA)
     small = np.rint(summed / np.maximum(weight, 1e-3)).clip(0, 255).astype(np.uint8)
     filled = cv2.inpaint(small, (weight[..., 0] < 0.5).astype(np.uint8), _FILL_MARGIN_PX, cv2.INPAINT_TELEA)
     large = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.where(hole[..., None], large, photograph)
+
+
+def _grown(mask: Mask, radius_px: int) -> Mask:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1,) * 2)
+    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)

@@ -105,7 +105,7 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
     _sklearn(
         *("china", "danielbuechele, flickr.com/photos/danielbuechele/6061409035"),
         *("a lake with hills and trees in haze", "both"),
-        ((350, 0, 640, 427),),
+        ((376, 0, 640, 427),),
     ),
     _sklearn(
         *("flower", "vultilion, flickr.com/photos/vultilion/6056698931"),
