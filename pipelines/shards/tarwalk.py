@@ -33,7 +33,6 @@ class TarWalk:
         self.stopped = False
         self._file = file
         self._left = num_bytes
-        self._offset = 0
         self._sha = hashlib.sha256()
 
     @property
@@ -43,11 +42,13 @@ class TarWalk:
 
     def known(self, members: Sequence[Member]) -> Iterator[Walked]:
         """The members of the manifest's table, in order."""
+        place = 0  # Where the next header must be; in a tar that is cut off, reading stops short of it.
         for i, member in enumerate(members):
-            if member.offset != self._offset + BLOCK:
-                self._found(member.name, "offset", f"the manifest says {member.offset}, it is {self._offset + BLOCK}")
+            if member.offset != place + BLOCK:
+                self._found(member.name, "offset", f"the manifest says {member.offset}, it must be {place + BLOCK}")
                 self.stopped = True
                 return
+            place = member.offset + member.num_bytes + len(padding(member.num_bytes))
             head = self._read(BLOCK)
             data = self._read(member.num_bytes)
             if len(data) < member.num_bytes:
@@ -70,11 +71,12 @@ class TarWalk:
             head = self._read(BLOCK)
             try:
                 info = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-            except tarfile.HeaderError as error:
+                expected = header(info.name, info.size)
+            except (tarfile.HeaderError, ValueError) as error:
                 self._found(place, "header", f"is no tar header ({error}); what follows it was not looked at")
                 self.stopped = True
                 return
-            self._compare(head, header(info.name, info.size), f"header of {info.name}", "header")
+            self._compare(head, expected, f"header of {info.name}", "header")
             if info.size > self._left:
                 self._found(info.name, "truncated", f"{self._left} of {info.size} bytes are there")
                 self.stopped = True
@@ -106,7 +108,6 @@ class TarWalk:
         # Never asks for more than there is: a damaged size must not become a huge buffer.
         data = self._file.read(min(num_bytes, self._left))
         self._left -= len(data)
-        self._offset += len(data)
         self._sha.update(data)
         return data
 
