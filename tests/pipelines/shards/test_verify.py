@@ -207,7 +207,7 @@ def test_faults_say_where_they_are(folder):
 def test_nothing_to_verify_is_wrong_use(tmp_path):
     with pytest.raises(BadSetup, match="there is no folder"):
         verify([str(tmp_path / "nowhere")])
-    with pytest.raises(BadSetup, match="there is no .*00000.tar"):
+    with pytest.raises(BadSetup, match=r"there is no .*00000\.tar"):
         verify([str(tmp_path / "00000.tar")])
     with pytest.raises(BadSetup, match="holds no shards"):
         verify([str(tmp_path)])
