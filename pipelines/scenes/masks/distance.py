@@ -34,7 +34,7 @@ def boundary(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
 def distance_to(mask: Mask) -> NDArray[np.float32]:
     """[H, W] distance in pixels to the nearest True pixel; 0 on it, huge where there is none."""
     away = np.logical_not(mask).view(np.uint8)
-    return cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
 
 
 def shrunk(mask: Mask, factor: float) -> tuple[Mask, float]:

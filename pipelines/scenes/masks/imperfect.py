@@ -63,7 +63,8 @@ def imperfect_mask(visible: Mask, config: MasksConfig, rng: np.random.Generator)
     thresholds = np.cumsum([getattr(config, kind).weight for kind in kinds])
     for _ in range(config.max_attempts):
         kind = kinds[int(np.searchsorted(thresholds, rng.uniform(0.0, thresholds[-1]), side="right"))]
-        reach_px = int(rng.integers(*getattr(config, kind).reach_px, endpoint=True))
+        low, high = getattr(config, kind).reach_px
+        reach_px = int(rng.integers(low, high, endpoint=True))
         # All work is done near the object: twice the reach is further than any error goes.
         margin = 2 * reach_px + 2
         rows = slice(max(0, top - margin), top + height + margin)

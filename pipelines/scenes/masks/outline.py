@@ -47,5 +47,5 @@ def blob(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
     wide = cv2.copyMakeBorder(small.view(np.uint8), rim, rim, rim, rim, cv2.BORDER_REPLICATE).view(np.bool_)
     level = distance_to(distance_to(wide) > closing + reach) - closing
     level += 0.4 * reach * smooth_noise(wide.shape, max(8.0, 3.0 * reach), rng)
-    level = cv2.blur(level, (5, 5))[rim:-rim, rim:-rim]
-    return cv2.resize(level, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.0
+    smooth = cv2.blur(level, (5, 5))[rim:-rim, rim:-rim]
+    return cv2.resize(smooth, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.0

@@ -10,4 +10,4 @@ def smooth_noise(shape: tuple[int, int], wavelength_px: float, rng: np.random.Ge
     height, width = shape
     rows, columns = (2 + int(side / wavelength_px) for side in shape)
     coarse = rng.uniform(-1.0, 1.0, (rows, columns)).astype(np.float32)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
