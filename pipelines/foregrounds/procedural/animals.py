@@ -29,18 +29,18 @@ class Build:
 
 
 BUILDS = {
-    "dog": Build(ears="flopped", tail="up"),
-    "cat": Build((0.55, 0.53, 0.5), leg=0.28, girth=0.18, neck=0.12, snout=0.04, pattern="stripes",
+    "dog": Build(leg=0.42, ears="flopped", tail="up"),
+    "cat": Build((0.55, 0.53, 0.5), leg=0.34, girth=0.18, neck=0.12, snout=0.04, pattern="stripes",
                  second=(0.3, 0.28, 0.27)),
     "cow": Build((0.9, 0.88, 0.84), leg=0.38, length=0.5, girth=0.27, snout=0.17, ears="side",
                  pattern="spots", fur=0.006),
     "zebra": Build((0.93, 0.92, 0.9), leg=0.42, neck=0.36, snout=0.17, pattern="stripes", fur=0.004),
     "horse": Build((0.45, 0.26, 0.14), leg=0.46, neck=0.38, snout=0.2, girth=0.22, tail="brush", fur=0.005),
-    "fox": Build((0.82, 0.42, 0.14), leg=0.27, girth=0.17, snout=0.16, tail="brush", neck=0.14),
-    "sheep": Build((0.9, 0.87, 0.8), leg=0.26, girth=0.3, neck=0.1, ears="side", tail="short", fur=0.05),
+    "fox": Build((0.82, 0.42, 0.14), leg=0.34, girth=0.17, snout=0.16, tail="brush", neck=0.14),
+    "sheep": Build((0.9, 0.87, 0.8), leg=0.36, girth=0.3, neck=0.1, ears="side", tail="short", fur=0.05),
     "rabbit": Build((0.72, 0.64, 0.56), leg=0.15, length=0.3, girth=0.24, neck=0.1, snout=0.05, ears="long",
                     tail="short"),
-    "bear": Build((0.33, 0.21, 0.13), leg=0.27, length=0.46, girth=0.3, neck=0.14, head=0.18, ears="round",
+    "bear": Build((0.33, 0.21, 0.13), leg=0.34, length=0.46, girth=0.3, neck=0.14, head=0.18, ears="round",
                   tail="short", fur=0.03),
 }  # fmt: skip
 

@@ -38,23 +38,17 @@ def appliance(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def _front(picture: Picture, rng: np.random.Generator, text: str, w: float, h: float, case: Material) -> None:
-    panel = replace(case.darker(0.85), bulge=0.03)
-    glass = replace(DARK, bulge=0.1, gloss=0.8)
-    chrome = replace(STEEL, bulge=0.03)
+    panel, glass = replace(case.darker(0.85), bulge=0.03), replace(DARK, bulge=0.1, gloss=0.8)
     if "refrigerator" in text or "freezer" in text:
         split = -0.2 if "refrigerator" in text else 0.1
         for top, bottom in ((-h, split), (split, h)):
-            picture.paint(
-                box(0, (top + bottom) / 2, w - 0.03, (bottom - top) / 2 - 0.025, 0.04), replace(case, bulge=0.04)
-            )
-            picture.paint(
-                limb((-w + 0.1, (top + bottom) / 2 - 0.1), (-w + 0.1, (top + bottom) / 2 + 0.1), 0.02), chrome
-            )
-        return
-    if "washing" in text:
-        picture.paint(ellipse(0, 0.12, 0.4, 0.4), chrome)
+            middle = (top + bottom) / 2
+            picture.paint(box(0, middle, w - 0.03, (bottom - top) / 2 - 0.025, 0.04), replace(case, bulge=0.04))
+            picture.paint(limb((-w + 0.1, middle - 0.1), (-w + 0.1, middle + 0.1), 0.02), replace(STEEL, bulge=0.03))
+    elif "washing" in text:
+        picture.paint(ellipse(0, 0.12, 0.4, 0.4), replace(STEEL, bulge=0.03))
         picture.paint(ellipse(0, 0.12, 0.32, 0.32), replace(glass, colour=(0.2, 0.27, 0.34)))
-        _knobs(picture, rng, [(-0.3, -h + 0.14), (0.1, -h + 0.14), (0.32, -h + 0.14)], panel)
+        _knobs(picture, rng, [(-0.3, -h + 0.14), (0.1, -h + 0.14), (0.32, -h + 0.14)])
     elif "server" in text:
         for y in np.linspace(-h + 0.14, h - 0.14, 7):
             picture.paint(box(0, float(y), w - 0.1, 0.03, 0.02), DARK)
@@ -64,25 +58,29 @@ def _front(picture: Picture, rng: np.random.Generator, text: str, w: float, h: f
             picture.paint(ellipse(x, 0.06, 0.24, 0.24), panel)
             picture.paint(ellipse(x, 0.06, 0.19, 0.19), replace(DARK, pattern="spots", second=(0.3, 0.3, 0.32)))
         picture.paint(box(0, -0.22, 0.3, 0.07, 0.02), replace(glass, colour=(0.75, 0.62, 0.3), glow=0.4))
-        _knobs(picture, rng, [(-0.08, 0.2), (0.08, 0.2)], panel)
+        _knobs(picture, rng, [(-0.08, 0.2), (0.08, 0.2)])
     elif any(word in text for word in ("coffee", "vending", "cash")):
-        picture.paint(box(-0.05, -0.25, w - 0.14, 0.38, 0.03), replace(glass, colour=(0.15, 0.22, 0.3)))
-        for y in (-0.45, -0.25, -0.05):
-            for x in np.linspace(-0.25, 0.15, 4):
-                picture.paint(
-                    box(float(x), y, 0.04, 0.07, 0.02), Material(CASES[rng.integers(1, 6)], 0.04, 0.5, shadow=0.1)
-                )
-        picture.paint(box(0, 0.45, w - 0.12, 0.16, 0.03), DARK)
-        _knobs(picture, rng, [(w - 0.1, 0.2), (w - 0.2, 0.2)], panel)
+        _counter(picture, rng, w, glass)
     else:
-        picture.paint(box(-0.12, 0.06 if h > 0.5 else 0.0, w - 0.22, h - 0.22, 0.04), panel)
-        picture.paint(box(-0.12, 0.06 if h > 0.5 else 0.0, w - 0.3, h - 0.3, 0.04), glass)
-        picture.paint(limb((w - 0.28, -h + 0.3), (w - 0.28, h - 0.2), 0.022), chrome)
+        y = 0.06 if h > 0.5 else 0.0
+        picture.paint(box(-0.12, y, w - 0.22, h - 0.22, 0.04), panel)
+        picture.paint(box(-0.12, y, w - 0.3, h - 0.3, 0.04), glass)
+        picture.paint(limb((w - 0.28, -h + 0.3), (w - 0.28, h - 0.2), 0.022), replace(STEEL, bulge=0.03))
         picture.paint(box(w - 0.13, -h + 0.16, 0.08, 0.05, 0.01), Material(GLOWS[2], 0.02, glow=0.8))
-        _knobs(picture, rng, [(w - 0.13, y) for y in (-0.05, 0.12, 0.28)], panel)
+        _knobs(picture, rng, [(w - 0.13, place) for place in (-0.05, 0.12, 0.28)])
 
 
-def _knobs(picture: Picture, rng: np.random.Generator, places: list[tuple[float, float]], panel: Material) -> None:
+def _counter(picture: Picture, rng: np.random.Generator, w: float, glass: Material) -> None:
+    picture.paint(box(-0.05, -0.25, w - 0.14, 0.38, 0.03), replace(glass, colour=(0.15, 0.22, 0.3)))
+    for y in (-0.45, -0.25, -0.05):
+        for x in np.linspace(-0.25, 0.15, 4):
+            ware = Material(CASES[rng.integers(1, 6)], 0.04, 0.5, shadow=0.1)
+            picture.paint(box(float(x), y, 0.04, 0.07, 0.02), ware)
+    picture.paint(box(0, 0.45, w - 0.12, 0.16, 0.03), DARK)
+    _knobs(picture, rng, [(w - 0.1, 0.2), (w - 0.2, 0.2)])
+
+
+def _knobs(picture: Picture, rng: np.random.Generator, places: list[tuple[float, float]]) -> None:
     for x, y in places:
         turn = rng.uniform(0.0, 6.28)
         picture.paint(ellipse(x, y, 0.055, 0.055), replace(STEEL, bulge=0.05))

@@ -75,18 +75,17 @@ def scaled(picture: Picture, rng: np.random.Generator, text: str) -> None:
     if grapes:
         picture.paint(path([(0, -0.5), (0.03, -0.7), (0.1, -0.84)], 0.035), Material((0.42, 0.34, 0.16), 0.04))
         picture.paint(polygon([(0, -0.6), (-0.3, -0.82), (-0.5, -0.62), (-0.42, -0.45), (-0.15, -0.48)], 0.03), LEAF)
-    rows = np.linspace(0.74, -0.5, 9)  # from the tip up: each row lies over the one below
-    for i, y in enumerate(rows):
-        width = 0.54 * np.sin(np.pi * (0.12 + 0.72 * i / 8)) ** 0.8
-        num = 2 + round(width * 8)
-        for x in np.linspace(-width, width, num) + (i % 2) * 0.03:
-            size = 0.125 * rng.uniform(0.9, 1.1)
-            shape = (
-                ellipse(float(x), float(y), size, size)
-                if grapes
-                else ellipse(float(x), float(y), size, 0.1, float(40 * x))
-            )
-            picture.paint(shape, part)
+    wide = 0.56 if grapes else 0.46
+    picture.paint(ellipse(0, 0.0, 0.8 * wide, 0.56), part.darker(0.5))  # no light between the parts
+    for i, y in enumerate(np.linspace(0.72, -0.46, 9)):  # from the tip up: each row lies over the one below
+        width = wide * np.sin(np.pi * (0.04 + 0.7 * i / 8)) ** 0.9
+        for x in np.linspace(-width, width, max(1, 1 + round(width * (8 if grapes else 9)))) + (i % 2) * 0.03:
+            if grapes:
+                size = 0.125 * rng.uniform(0.9, 1.1)
+                picture.paint(ellipse(float(x), float(y), size, size), part)
+            else:
+                tip = (float(1.25 * x), float(y + 0.1 * rng.uniform(0.8, 1.2)))
+                picture.paint(limb((float(x), float(y) - 0.06), tip, 0.1, 0.045), replace(part, bulge=0.07))
     if not grapes:
         picture.paint(limb((0, -0.55), (0.03, -0.74), 0.05), LEAF.darker(0.6))
 

@@ -60,7 +60,7 @@ def test_light_comes_from_above() -> None:
 
 
 def test_a_category_it_does_not_know_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="draws animal, .*got 'weather'"):
+    with pytest.raises(ValueError, match=r"draws animal, .*got 'weather'"):
         ProceduralGenerator(64).generate(Prompt("weather", "storm"), 0)
 
 
