@@ -20,7 +20,7 @@ from pipelines.library.records import Completeness, ForegroundRecord, Kind, Spli
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def make_cutout(
+def make_cutout(  # noqa: PLR0913 - a record's columns, by name
     rgba: Rgba,
     gates: GateConfig,
     *,

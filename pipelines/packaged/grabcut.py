@@ -52,7 +52,8 @@ def cut_out(photograph: Rgb, hints: Hints) -> Gray:
         _draw(labels, stroke, cv2.GC_BGD)
     cv2.setRNGSeed(_SEED)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(photograph, labels, None, *models, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    # The rectangle is not looked at in this mode: the labels say it all.
+    cv2.grabCut(photograph, labels, (0, 0, 1, 1), *models, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     shape = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     return soften(_tidy(shape, hints.smooth_px))
 
@@ -78,7 +79,7 @@ def _tidy(shape: Mask, smooth_px: int) -> Mask:
     wide = np.pad(shape, pad, mode="edge").astype(np.uint8)
     if smooth_px:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * smooth_px + 1,) * 2)
-        wide = cv2.morphologyEx(wide, cv2.MORPH_OPEN, disc)
+        wide = np.asarray(cv2.morphologyEx(wide, cv2.MORPH_OPEN, disc), np.uint8)
     num_parts, parts, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=4)
     if num_parts > 1:
         wide = (parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)

@@ -71,10 +71,11 @@ def extract(
     engine: Engine | None = None,
     max_inflated_mb: int = 256,
 ) -> ExtractSummary:
-    """Write `<id>-layer_<k>.png` (0 = background RGB, k = instances in order, RGBA), `catalogue.parquet` and
-    `quarantine.jsonl` into a folder; a second run overwrites them.
+    """Write every layer as a picture into a folder, with a catalogue; a second run overwrites them.
 
-    A fault anywhere in an annotation drops the whole file; an instance without a visible pixel drops only itself.
+    Files: `<id>-layer_<k>.png` (0 = background RGB, k = instances in order, RGBA), `catalogue.parquet` (a row a
+    layer, columns in `SCHEMA`) and `quarantine.jsonl` (`{"id", "reason", "detail"}` of what was not used). A fault
+    anywhere in an annotation drops the whole file; an instance without a visible pixel drops only itself.
 
     Args:
         annotations: folder with `*.p.zl`, searched recursively.

@@ -16,6 +16,7 @@ MAX_FRAME_BYTES = 1 << 20
 """The pickler closes a frame at 64 KiB and writes larger things outside of frames."""
 MAX_NUMBER_BYTES = 1 << 12
 
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _FORBIDDEN = frozenset({"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEXT_BUFFER"})
 _SIZE_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -38,7 +39,7 @@ def scan(data: bytes) -> None:
     """
     position = 0
     for _ in range(MAX_OPCODES):
-        opcode = pickletools.code2op.get(data[position : position + 1].decode("latin-1"))
+        opcode = _OPCODES.get(data[position : position + 1].decode("latin-1"))
         if opcode is None:
             raise BadItem("bad_pickle", f"no opcode at byte {position} of {len(data)}")
         if opcode.name in _FORBIDDEN:

@@ -162,6 +162,7 @@ class Cutting:
     max_inflated_mb: int
 
     def __call__(self, item: CutItem) -> Outcome:
+        """Rebuild, gate and encode. Raises BadItem as `read_decomposition`."""
         found = read_decomposition(item.file, Path(self.images), self.max_inflated_mb)
         members: dict[str, bytes] = {}
         rows: list[dict[str, Any]] = []

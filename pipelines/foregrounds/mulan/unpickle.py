@@ -183,14 +183,14 @@ class _Array:
 
 
 class _Image:
-    """A PIL image that waits for its state [info, mode, size, palette, bytes, maybe a file name]."""
+    """A PIL image that waits for its state [info, mode, size, palette, bytes, and what its file format adds]."""
 
     __slots__ = ("picture",)
     picture: Picture
 
     def __setstate__(self, state: object) -> None:
-        if not isinstance(state, list | tuple) or len(state) not in (5, 6):
-            raise BadItem("bad_pickle", "a picture's state has not 5 or 6 parts")
+        if not isinstance(state, list | tuple) or len(state) < 5:
+            raise BadItem("bad_pickle", "a picture's state has fewer than 5 parts")
         _, mode, size, _, data = state[:5]
         if not isinstance(mode, str) or mode not in _ROW_BITS:
             raise BadItem("bad_pickle", f"a picture of mode {_show(mode)}, known: {', '.join(_ROW_BITS)}")
@@ -208,7 +208,7 @@ def _reconstruct(kind: object, shape: object = (0,), code: object = b"b") -> _Ar
 
 
 def _scalar(dtype: object, data: object) -> bool | int | float:
-    return _make_array(data, dtype, (1,), "C").item()  # type: ignore[no-any-return]
+    return _make_array(data, dtype, (1,), "C").item()
 
 
 def _frombuffer(data: object, dtype: object, shape: object, order: object, axis_order: object = None) -> _Array:

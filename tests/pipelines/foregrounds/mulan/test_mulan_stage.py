@@ -1,0 +1,149 @@
+"""The MuLAn stage: which shard holds what, what a foreground's record says, and when a shard is stale."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipelines.config import GateConfig
+from pipelines.engine import SerialEngine
+from pipelines.faults import BadSetup
+from pipelines.foregrounds.mulan.stage import MulanForegrounds
+from pipelines.stage import Report, run_stage
+from pipelines.store import Store
+from tests.pipelines.foregrounds.mulan.annotations import pack, write_pair
+
+GATES = GateConfig(min_side_px=16, min_area_px=100)
+
+
+def annotation_of_discs(*discs: tuple[int, int, int]) -> dict[str, Any]:
+    """120x160, one solid disc (x, y, radius) an instance; the background is kept everywhere."""
+    ys, xs = np.mgrid[:120, :160]
+    nothing = np.zeros((120, 160, 3), np.int16)
+    instances = {}
+    for key, (x, y, radius) in enumerate(discs, start=1):
+        shape = (xs - x) ** 2 + (ys - y) ** 2 <= radius**2
+        alpha = Image.fromarray(shape.astype(np.uint8) * np.uint8(255))
+        instances[key] = {
+            "blip2": f"disc {key}",
+            "original_image_mask": shape[..., None],
+            "inpainted_delta": nothing,
+            "instance_alpha": alpha,
+        }
+    mask = np.ones((120, 160, 1), bool)
+    return {"background": {"original_image_mask": mask, "inpainted_delta": nothing}, "instances": instances}
+
+
+def smooth_photograph() -> np.ndarray:
+    ys, xs = np.mgrid[:120, :160]
+    return np.stack([ys * 2, xs, 255 - xs], axis=-1).astype(np.uint8)
+
+
+def make_tree(folder: Path) -> None:
+    write_pair(folder, "000000000001", pack(annotation_of_discs((60, 60, 30), (5, 60, 20))), smooth_photograph())
+    write_pair(folder, "000000000002", pack(annotation_of_discs((60, 60, 30))), smooth_photograph(), "val2017")
+    write_pair(folder, "000000000003", pack(annotation_of_discs((60, 60, 30), (80, 60, 5))), smooth_photograph())
+    write_pair(folder, "000000000004", b"damaged", smooth_photograph())
+
+
+def make_stage(folder: Path, num_shards: int = 2) -> MulanForegrounds:
+    return MulanForegrounds(folder / "annotations", folder / "images", GATES, num_shards, 16)
+
+
+def run(folder: Path, root: Path, num_shards: int = 2) -> tuple[Report, dict[str, dict[str, Any]], dict[str, bytes]]:
+    report = run_stage(make_stage(folder, num_shards), Store(str(root)), SerialEngine())
+    rows: dict[str, dict[str, Any]] = {}
+    members: dict[str, bytes] = {}
+    for shard in report.shards:
+        base = root / "foregrounds/mulan" / shard
+        rows |= {row["id"]: row for row in pq.read_table(base.with_suffix(".parquet")).to_pylist()}
+        with tarfile.open(base.with_suffix(".tar")) as tar:
+            members |= {info.name: tar.extractfile(info).read() for info in tar}  # type: ignore[union-attr]
+    return report, rows, members
+
+
+def test_foregrounds_carry_their_provenance(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    report, rows, members = run(tmp_path, tmp_path / "root")
+    assert set(rows) == {
+        f"mulan-{id}" for id in ("000000000001-1", "000000000001-2", "000000000002-1", "000000000003-1")
+    }
+    assert {row["member"] for row in rows.values()} == set(members)
+    plain, cut, test = (rows[f"mulan-00000000000{id}"] for id in ("1-1", "1-2", "2-1"))
+    assert (plain["origin"], plain["split"], plain["licence"]) == ("mulan-000000000001", "train", "cc-by-nc-sa-4.0")
+    assert (plain["kind"], plain["completeness"], plain["cut_sides"]) == ("real", "unknown", "")
+    assert (cut["completeness"], cut["cut_sides"], cut["caption"]) == ("cut", "l", "disc 2")
+    assert test["split"] == "test" and "000000000002" in test["attribution"]
+    assert sorted((drop["id"], drop["reason"]) for drop in report.drops) == [
+        ("mulan-000000000003-2", "too_small"),
+        ("mulan-000000000004", "not_zlib"),
+    ]
+
+
+def test_members_are_cropped_webp_with_the_records_size(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    _, rows, members = run(tmp_path, tmp_path / "root")
+    for row in rows.values():
+        picture = Image.open(io.BytesIO(members[row["member"]]))
+        assert picture.format == "WEBP" and picture.size == (row["width_px"], row["height_px"])
+        alpha = np.asarray(picture)[..., 3]
+        assert alpha.any(axis=0).all() and alpha.any(axis=1).all()
+        assert row["area_px"] == pytest.approx(alpha.sum() / 255)
+
+
+def test_an_image_stays_in_its_shard_when_others_come(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    before = {key: shard for shard in ("00000", "00001") for key, _ in make_stage(tmp_path).items(shard)}
+    write_pair(tmp_path, "000000000009", pack(annotation_of_discs((60, 60, 30))), smooth_photograph(), below="new")
+    after = {key: shard for shard in ("00000", "00001") for key, _ in make_stage(tmp_path).items(shard)}
+    assert after == before | {"mulan-000000000009": after["mulan-000000000009"]}
+
+
+def test_only_the_shard_of_a_changed_file_is_made_again(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    report, *_ = run(tmp_path, tmp_path / "root", 8)
+    assert report.num_made == 8
+    assert run(tmp_path, tmp_path / "root", 8)[0].num_made == 0
+    write_pair(tmp_path, "000000000002", pack(annotation_of_discs((60, 60, 25))), smooth_photograph(), "val2017")
+    assert run(tmp_path, tmp_path / "root", 8)[0].num_made == 1
+    (tmp_path / "images/train2017/000000000001.jpg").unlink()
+    report, rows, _ = run(tmp_path, tmp_path / "root", 8)
+    assert report.num_made == 1 and "mulan-000000000001-1" not in rows
+    assert report.drops_by_reason["missing_image"] == 1
+
+
+def test_photographs_json_gives_origin_licence_and_category(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    run(tmp_path, tmp_path / "root")
+    entry = {"name": "astronaut", "licence": "public-domain", "attribution": "NASA", "categories": ["person", "dog"]}
+    (tmp_path / "annotations/photographs.json").write_text(json.dumps({"000000000001": entry}))
+    report, rows, _ = run(tmp_path, tmp_path / "root")
+    assert report.num_made == 1
+    second = rows["mulan-000000000001-2"]
+    assert [second[name] for name in ("origin", "licence", "attribution", "category")] == [
+        *("astronaut", "public-domain", "NASA", "dog")
+    ]
+    (tmp_path / "annotations/photographs.json").write_text("{}[")
+    with pytest.raises(BadSetup, match=r"photographs\.json is damaged"):
+        run(tmp_path, tmp_path / "root")
+
+
+def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    first, second = (run(tmp_path, tmp_path / root)[0] for root in ("a", "b"))
+    assert [manifest.tar_sha256 for manifest in first.shards.values()] == [
+        manifest.tar_sha256 for manifest in second.shards.values()
+    ]
+
+
+def test_an_empty_folder_stops_before_work_starts(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "images/train2017").mkdir(parents=True)
+    with pytest.raises(BadSetup, match=r"holds no \*\.p\.zl"):
+        make_stage(tmp_path).inputs("00000")

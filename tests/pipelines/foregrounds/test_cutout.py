@@ -1,0 +1,80 @@
+"""A cutout's bytes and record: what is stored decodes to what was gated, with colour where it is invisible."""
+
+import hashlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.config import GateConfig
+from pipelines.faults import BadItem
+from pipelines.foregrounds.cutout import make_cutout, perceptual_hash
+from pipelines.images.codecs import decode_rgba
+from pipelines.library.records import ForegroundRecord, schema_of, to_row
+
+NAMES: dict[str, Any] = {"source": "mulan", "origin": "o", "licence": "cc0-1.0", "attribution": "somebody"}
+
+
+def disc(y: int = 100) -> np.ndarray:
+    rgba = np.zeros((200, 240, 4), np.uint8)
+    cv2.circle(rgba, (120, y), 60, (200, 120, 40, 255), -1)
+    return rgba
+
+
+def make(rgba: np.ndarray, **names: Any) -> tuple[bytes, ForegroundRecord]:
+    return make_cutout(rgba, GateConfig(), **{"kind": "real", "id": "mulan-1-1", **NAMES, **names})
+
+
+def test_the_record_describes_the_bytes() -> None:
+    data, record = make(disc(), category="ball", caption="a ball", split="test", consistency_error=1.5)
+    rgba = decode_rgba(data)
+    assert rgba.shape == (record.height_px, record.width_px, 4) == (121, 121, 4)
+    assert record.sha256 == hashlib.sha256(data).hexdigest()
+    assert record.member == "mulan-1-1.webp"
+    assert record.area_px == (disc()[..., 3] == 255).sum()
+    assert (record.category, record.caption, record.split, record.consistency_error) == ("ball", "a ball", "test", 1.5)
+    assert set(to_row(record)) == set(schema_of(ForegroundRecord).names)
+
+
+def test_visible_colours_are_kept_and_invisible_ones_bled() -> None:
+    rgba = decode_rgba(make(disc())[0])
+    assert (rgba[rgba[..., 3] == 255][:, :3] == (200, 120, 40)).all()
+    corner = rgba[0, 0]
+    assert corner[3] == 0 and np.abs(corner[:3].astype(int) - (200, 120, 40)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "completeness", "sides"),
+    [
+        ("real", 100, "unknown", ""),
+        ("generated", 100, "complete", ""),
+        ("real", 170, "cut", "b"),
+        ("generated", 170, "cut", "b"),
+    ],
+)
+def test_completeness(kind: str, y: int, completeness: str, sides: str) -> None:
+    record = make(disc(y), kind=kind)[1]
+    assert (record.completeness, record.cut_sides) == (completeness, sides)
+
+
+def test_the_hash_is_near_for_alike_and_far_for_other_pictures() -> None:
+    random = np.random.default_rng(1)
+    noise = cv2.GaussianBlur(random.integers(0, 256, (160, 160, 3), np.uint8), (0, 0), 9)
+    noise = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+    solid = np.full((160, 160, 1), 255, np.uint8)
+    rgba = np.dstack([noise, solid])
+
+    def distance(other: np.ndarray) -> int:
+        return (int(perceptual_hash(rgba), 16) ^ int(perceptual_hash(other), 16)).bit_count()
+
+    assert len(perceptual_hash(rgba)) == 16
+    assert distance(cv2.resize(rgba, (100, 100), interpolation=cv2.INTER_AREA)) <= 4
+    assert distance(np.dstack([noise[::-1], solid])) > 12
+
+
+def test_gates_refuse_and_ids_are_checked() -> None:
+    with pytest.raises(BadItem, match="empty_alpha"):
+        make(np.zeros((50, 50, 4), np.uint8))
+    with pytest.raises(ValueError, match="letters, digits"):
+        make(disc(), id="../x")
