@@ -1,0 +1,144 @@
+"""Writes `dataset/`: what a reader of the finished shards needs, as a function of the shards and the profile."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from pipelines.config import DataConfig
+from pipelines.dataset import samples
+from pipelines.dataset.attributions import attributions_csv, count_assets
+from pipelines.dataset.card import Release, card_markdown, recipe
+from pipelines.dataset.croissant import croissant_json
+from pipelines.dataset.index import INDEX, FileFacts, data_version, read_shards, write_index
+from pipelines.dataset.statistics import Statistics, measure, read_layers
+from pipelines.dataset.tallies import read_tallies
+from pipelines.fingerprint import fingerprint
+from pipelines.manifest import Manifest
+from pipelines.store import Store
+
+FOLDER = "dataset"
+SUMMARY = f"{FOLDER}/dataset.json"
+"""Written last: present = the folder is whole."""
+PREVIEW = f"{FOLDER}/sheets/preview.jpg"
+VERSION = 1
+"""Raised when the code changes what is written."""
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What the dataset holds.
+
+    Attributes:
+        data_version: hash of the contents of all shards; Dagster's data version.
+        fingerprint: of the shards' recipe.
+        files: path in the store -> SHA-256, all but the summary itself.
+        preview: JPEG of at most 25 kB.
+        made: False when everything was there already.
+    """
+
+    data_version: str
+    fingerprint: str
+    statistics: Statistics
+    files: dict[str, str]
+    preview: bytes
+    made: bool
+
+
+def write_dataset(store: Store, profile_name: str, config: DataConfig) -> DatasetReport:
+    """Write index, card, Croissant file, attributions, figures and sheets; or nothing when they are up to date.
+
+    Raises:
+        BadSetup: shards are missing, mixed or damaged.
+    """
+    manifests = read_shards(store, [f"{i:05d}" for i in range(config.scenes.num_shards)])
+    version = data_version(manifests)
+    tallies = read_tallies(store, manifests)
+    asked = fingerprint(
+        {"version": VERSION, "data": version, "profile": profile_name, "recipe": recipe(config), **asdict(tallies)}
+    )
+    current = _read_current(store, asked)
+    if current is not None:
+        return current
+    store.remove(SUMMARY)
+    store.remove_leftovers(FOLDER)
+    index = write_index(store, manifests)
+    layers = read_layers(store, manifests)
+    sheets = _draw_sheets(store, manifests, layers, config.scenes.seed)
+    release = Release(
+        profile=profile_name,
+        config=config,
+        data_version=version,
+        fingerprint=next(iter(manifests.values())).fingerprint,
+        shards=tuple(manifests),
+        statistics=measure(manifests, layers, tallies),
+        assets=count_assets(store, manifests),
+        sheets=tuple(name for name in sheets if name != "preview"),
+    )
+    files = _files(release, index, layers, sheets)
+    _replace(store, files)
+    hashes = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} | {INDEX: index.sha256}
+    report = DatasetReport(version, release.fingerprint, release.statistics, hashes, files[PREVIEW], made=True)
+    _write_summary(store, asked, report)
+    return report
+
+
+def _files(release: Release, index: FileFacts, layers: pd.DataFrame, sheets: Mapping[str, bytes]) -> dict[str, bytes]:
+    """All files but the index, by path in the store."""
+    # matplotlib is slow to import, and most callers find everything made.
+    from pipelines.dataset.figures import draw_figures
+
+    facts = (release.name, release.description, release.data_version, release.statistics)
+    figures = draw_figures(release.statistics, layers, release.config.scenes.occlusion)
+    named = {f"sheets/{name}.jpg": data for name, data in sheets.items()}
+    named |= {f"figures/{name}": data for name, data in figures.items()}
+    named["attributions.csv"] = attributions_csv(release.assets)
+    named["croissant.json"] = croissant_json(*facts, index)
+    named["README.md"] = card_markdown(release)
+    return {f"{FOLDER}/{name}": data for name, data in named.items()}
+
+
+def _replace(store: Store, files: Mapping[str, bytes]) -> None:
+    """Write the files and remove pictures of an earlier build that this one does not have."""
+    for path, data in files.items():
+        store.write(path, data)
+    for folder in (f"{FOLDER}/sheets", f"{FOLDER}/figures"):
+        store.remove_leftovers(folder)
+        for name in store.names(folder):
+            if f"{folder}/{name}" not in files:
+                store.remove(f"{folder}/{name}")
+
+
+def _draw_sheets(store: Store, manifests: Mapping[str, Manifest], layers: pd.DataFrame, seed: int) -> dict[str, bytes]:
+    """The sheets that have something to show, and the preview of the first of them."""
+    picks = {name: found for name, found in samples.choose(layers, seed).items() if found}
+    sheets = {name: samples.sheet(store, manifests, found) for name, found in picks.items()}
+    return sheets | {"preview": samples.preview(store, manifests, picks["random"])}
+
+
+def _write_summary(store: Store, asked: str, report: DatasetReport) -> None:
+    summary = {
+        "asked": asked,
+        "data_version": report.data_version,
+        "fingerprint": report.fingerprint,
+        "statistics": report.statistics.to_dict(),
+        "files": dict(sorted(report.files.items())),
+    }
+    store.write(SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def _read_current(store: Store, asked: str) -> DatasetReport | None:
+    """The report of a finished folder that is what would be written now."""
+    if not store.exists(SUMMARY):
+        return None
+    summary = json.loads(store.read(SUMMARY))
+    if summary["asked"] != asked or not all(store.exists(path) for path in summary["files"]):
+        return None
+    statistics = Statistics.from_dict(summary["statistics"])
+    return DatasetReport(
+        *(summary["data_version"], summary["fingerprint"], statistics, summary["files"]),
+        preview=store.read(PREVIEW),
+        made=False,
+    )

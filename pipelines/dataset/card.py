@@ -1,0 +1,121 @@
+"""`dataset/README.md`: the data card, with the front matter that the Hugging Face Hub reads.
+
+The words are in `card.md.jinja` beside this module; here is only what is put into them.
+Source of the front matter: https://huggingface.co/docs/hub/datasets-cards.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config import DataConfig
+from pipelines.dataset.attributions import Asset
+from pipelines.dataset.licences import hub_licences, is_non_commercial
+from pipelines.dataset.stand_ins import stand_ins
+from pipelines.dataset.statistics import Statistics
+
+_SIZES = (
+    *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
+    *((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")),
+)
+RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps")
+"""Sections of the profile that decide the data; how it is computed and checked is not part of the recipe."""
+_PRIVATE = {"mulan": {"annotations", "images"}, "backgrounds": {"folder"}, "library": {"takedowns"}}
+"""Fields that name places on the machine that made the data."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a card is about.
+
+    Attributes:
+        profile: name of the profile that made it.
+        data_version, fingerprint: of the data (contents), and of the shards' recipe.
+        shards: numbers, in order.
+        assets: of `attributions.count_assets`.
+        sheets: names of the contact sheets that exist.
+    """
+
+    profile: str
+    config: DataConfig
+    data_version: str
+    fingerprint: str
+    shards: tuple[str, ...]
+    statistics: Statistics
+    assets: Mapping[Asset, int]
+    sheets: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """For titles and catalogues."""
+        return f"decoupage {self.profile}"
+
+    @property
+    def description(self) -> str:
+        """Two sentences."""
+        s = self.statistics
+        return (
+            f"{s.num_scenes:,} composed scenes of one to three RGBA layers ({s.num_layers:,} layers) with imperfect "
+            f"masks, edge, segmentation and depth maps, for layer decomposition. Made by decoupage from the profile "
+            f"{self.profile}."
+        )
+
+
+def recipe(config: DataConfig) -> dict[str, Any]:
+    """The profile's values that decide the data, without this machine's folders."""
+    return {
+        section: getattr(config, section).model_dump(mode="json", exclude=_PRIVATE.get(section, set()))
+        for section in RECIPE_SECTIONS
+    }
+
+
+def card_markdown(release: Release) -> bytes:
+    """The data card as UTF-8 Markdown."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipelines.dataset", "."),
+        undefined=jinja2.StrictUndefined,  # A misspelt name is an error, not a gap in the card.
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML; values in tables go through the `cell` filter.
+    )
+    environment.filters |= {"cell": _cell, "yaml": lambda value: json.dumps(value, ensure_ascii=False)}
+    s = release.statistics
+    text = environment.get_template("card.md.jinja").render(
+        release=release,
+        s=s,
+        size_px=release.config.scenes.size_px,
+        licences=hub_licences(list(s.licences)),
+        non_commercial=[licence for licence in s.licences if is_non_commercial(licence)],
+        size_category=size_category(s.num_scenes),
+        stand_ins=stand_ins(release.config),
+        sources=_sources(release.assets),
+        shard_range=_shard_range(release.shards),
+        recipe=json.dumps(recipe(release.config), indent=1, sort_keys=True),
+    )
+    return text.encode()
+
+
+def size_category(num_scenes: int) -> str:
+    """The Hub's size class of a number of samples."""
+    return next((name for limit, name in _SIZES if num_scenes < limit), "n>1T")
+
+
+def _sources(assets: Mapping[Asset, int]) -> list[tuple[str, str, str, int]]:
+    """(role, source, licence, number of assets), sorted."""
+    counts = Counter((asset.role, asset.source, asset.licence) for asset in assets)
+    return [(*group, number) for group, number in sorted(counts.items())]
+
+
+def _shard_range(shards: tuple[str, ...]) -> str:
+    """Brace form that webdataset expands."""
+    return shards[0] if len(shards) == 1 else f"{{{shards[0]}..{shards[-1]}}}"
+
+
+def _cell(value: object) -> str:
+    """Text that cannot break a Markdown table."""
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,118 @@
+"""`dataset/croissant.json`: the dataset in the Croissant format, so that catalogues and loaders can read it.
+
+Paths are those of the published layout: what lies under `dataset/` at the top, the folder `shards/` beside it.
+Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html (version 1.0).
+"""
+
+import datetime
+import json
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipelines.dataset.index import FileFacts
+from pipelines.dataset.licences import licence_url
+from pipelines.dataset.statistics import Statistics
+from pipelines.scenes.record import SCHEMA
+
+_COLUMNS = {
+    "shard": "number of the shard whose tar holds the scene",
+    "key": "number of the scene; its members are named <key>.<suffix>",
+    "layer": "number of the layer, 0 = lowest",
+    "box": "left, top, right, bottom on the canvas, pixels",
+    "scale": "placed size / library size",
+    "rotation_deg": "counter-clockwise",
+    "size_class": "small, medium or large, as drawn",
+    "amodal_area_px": "whole alpha of the layer, also where hidden: sum of alpha / 255",
+    "visible_area_px": "the part of it that the layers above let through",
+    "occluded_fraction": "1 - visible / amodal area",
+    "occlusion_level": "none, light, medium or heavy, as drawn",
+    "border_contact": "the layer reaches the border of the picture",
+    "mask_error": "kind of error of the given mask",
+    "mask_iou": "given mask against the true visible mask",
+    "background_crop": "left, top, side of the square cut from the upright photograph, pixels",
+    "attempt": "which draw was kept, 0 = the first",
+    "draws": "id@hash of every asset drawn, refused draws too",
+}
+_LENGTHS = {"box": 4, "background_crop": 3}
+
+
+def croissant_json(
+    name: str,
+    description: str,
+    version: str,
+    statistics: Statistics,
+    index: FileFacts,
+    url: str | None = None,
+    published: datetime.date | None = None,
+) -> bytes:
+    """The Croissant file.
+
+    Args:
+        version: the data version (16 hex digits).
+        index: size and hash of `index.parquet`.
+        url: where the dataset is published, when it is.
+        published: day of publication; None leaves it out (a clock would make equal data give other bytes).
+    """
+    import mlcroissant as mlc
+
+    metadata = mlc.Metadata(
+        name=name,
+        description=description,
+        url=url,
+        version=f"1.0.0+{version}",  # Croissant asks for a semantic version; the hash is its build part.
+        cite_as=f"decoupage data set {name}, version {version}",
+        license=[licence_url(licence) for licence in statistics.licences],
+        keywords=["layer decomposition", "RGBA", "amodal completion", "inpainting", "webdataset"],
+        date_published=datetime.datetime.combine(published, datetime.time()) if published else None,
+        distribution=[
+            mlc.FileObject(
+                id="index",
+                name="index.parquet",
+                description="One row a layer over all shards.",
+                content_url="index.parquet",
+                content_size=f"{index.num_bytes} B",
+                encoding_formats=["application/x-parquet"],
+                sha256=index.sha256,
+            ),
+            mlc.FileSet(
+                id="shards",
+                name="shards",
+                description="WebDataset tars: scenes as their parts, with maps.",
+                encoding_formats=["application/x-tar"],
+                includes=["shards/*.tar"],
+            ),
+        ],
+        record_sets=[
+            mlc.RecordSet(id="layers", name="layers", description="One record a layer of a scene.", fields=_fields())
+        ],
+    )
+    return (json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=_plain) + "\n").encode()
+
+
+def _fields() -> "Sequence[object]":
+    import mlcroissant as mlc
+
+    types = {pa.string(): mlc.DataType.TEXT, pa.bool_(): mlc.DataType.BOOL, pa.float64(): mlc.DataType.FLOAT}
+    fields = []
+    for column in [pa.field("shard", pa.string()), *SCHEMA]:
+        is_list = pa.types.is_list(column.type)
+        type_ = column.type.value_type if is_list else column.type
+        shape = {"is_array": True, "array_shape": str(_LENGTHS.get(column.name, -1))} if is_list else {}
+        fields.append(
+            mlc.Field(
+                id=f"layers/{column.name}",
+                name=column.name,
+                description=_COLUMNS.get(column.name, column.name.replace("_", " ")),
+                data_types=[types.get(type_, mlc.DataType.INTEGER)],
+                source=mlc.Source(file_object="index", extract=mlc.Extract(column=column.name)),
+                **shape,
+            )
+        )
+    return fields
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime.datetime):
+        return value.date().isoformat()
+    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -1,0 +1,99 @@
+"""One table over all shards, and the hash that names what they hold together."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import canonical_json
+from pipelines.manifest import Manifest, read_manifest
+from pipelines.store import Store
+
+STAGE = "shards"
+"""Folder of the finished shards."""
+INDEX = "dataset/index.parquet"
+_CHUNK = 1 << 23
+
+
+def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
+    """The manifests of all shards, in order.
+
+    Raises:
+        BadSetup: shards are missing or unfinished, come from different recipes, hold nothing at all, or a
+            manifest is damaged.
+    """
+    try:
+        found = {shard: read_manifest(store, STAGE, shard) for shard in expected}
+    except ValueError as error:
+        raise BadSetup(str(error)) from error
+    missing = [shard for shard, manifest in found.items() if manifest is None]
+    if missing:
+        named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise BadSetup(f"{store.url(STAGE)} lacks {len(missing)} of {len(expected)} shards ({named}); make them first")
+    manifests = {shard: manifest for shard, manifest in found.items() if manifest is not None}
+    recipes = sorted({manifest.fingerprint for manifest in manifests.values()})
+    if len(recipes) > 1:
+        raise BadSetup(f"{store.url(STAGE)} mixes the recipes {', '.join(recipes)}; remove the shards of the wrong one")
+    if not any(manifest.num_rows for manifest in manifests.values()):
+        raise BadSetup(f"{store.url(STAGE)} holds no scene; the reasons are in quarantine/")
+    return manifests
+
+
+def data_version(manifests: Mapping[str, Manifest]) -> str:
+    """16 hex digits over the shards' tars and indexes: equal data, equal version."""
+    content = {shard: [manifest.tar_sha256, manifest.parquet_sha256] for shard, manifest in manifests.items()}
+    return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+
+def shard_tables(
+    store: Store, manifests: Mapping[str, Manifest], columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The shards' parquet rows, one table a shard, each with the column `shard` in front.
+
+    Raises:
+        BadSetup: a file is absent or is not the one that its manifest describes.
+    """
+    for shard, manifest in manifests.items():
+        path = f"{STAGE}/{shard}.parquet"
+        if not store.exists(path):
+            raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again")
+        data = store.read(path)
+        if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+            raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
+        table = pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns))
+        yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """Size and SHA-256 of a file."""
+
+    num_bytes: int
+    sha256: str
+
+
+def write_index(store: Store, manifests: Mapping[str, Manifest]) -> FileFacts:
+    """Write `dataset/index.parquet`, a row group a shard, with no more than one shard in memory.
+
+    Raises:
+        BadSetup: as `shard_tables`.
+    """
+    tables = shard_tables(store, manifests)
+    first = next(tables)
+    with store.writing(INDEX) as file, pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+        writer.write_table(first)
+        for table in tables:
+            writer.write_table(table)
+    return _facts(store, INDEX)
+
+
+def _facts(store: Store, path: str) -> FileFacts:
+    sha = hashlib.sha256()
+    num_bytes = store.size(path)
+    for offset in range(0, num_bytes, _CHUNK):
+        sha.update(store.read_range(path, offset, min(_CHUNK, num_bytes - offset)))
+    return FileFacts(num_bytes, sha.hexdigest())

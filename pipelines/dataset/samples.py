@@ -1,0 +1,122 @@
+"""Which scenes the contact sheets show, and what each row shows of a scene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from pipelines.images.codecs import decode_gray
+from pipelines.images.contact_sheet import Tile, contact_sheet
+from pipelines.images.types import Array, Gray, Rgb
+from pipelines.manifest import Manifest
+from pipelines.randomness import generator
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.read import read_members
+from pipelines.store import Store
+
+NUM_ROWS = 8
+TILE_PX = 224
+PREVIEW_KB = 25
+PREVIEW_ROWS = 2
+PREVIEW_COLUMNS = ("scene", "given mask", "foreground", "background")
+PREVIEW_TILE_PX = 160
+"""Without the maps and with few rows, so that something can be seen within the bound."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One row of a sheet: a target in a scene."""
+
+    shard: str
+    key: str
+    layer: int
+
+
+def choose(layers: pd.DataFrame, seed: int, num: int = NUM_ROWS) -> dict[str, list[Pick]]:
+    """The rows of each sheet, at most one a scene.
+
+    Args:
+        layers: of `statistics.read_layers`.
+        seed: of the recipe; the random sheet is the same for the same data.
+
+    Returns:
+        `random`, `most_occluded` and `worst_masks`; a dataset without hidden layers has an empty second list.
+    """
+    order = generator(seed, "samples", "random").permutation(len(layers))
+    hidden = layers[layers["occluded_fraction"] > 0.0]
+    return {
+        "random": _picks(layers.iloc[order], num),
+        "most_occluded": _picks(hidden.sort_values(["occluded_fraction", "key"], ascending=[False, True]), num),
+        "worst_masks": _picks(layers.sort_values(["mask_iou", "key"]), num),
+    }
+
+
+def sheet(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]) -> bytes:
+    """The full-size contact sheet of some picks, one row each, as JPEG.
+
+    Raises:
+        BadSetup: a shard is damaged. ValueError: no picks.
+    """
+    rows = [row(store, manifests[pick.shard], pick) for pick in picks]
+    return contact_sheet([tile for tiles in rows for tile in tiles], max(map(len, rows), default=1), TILE_PX, None)
+
+
+def preview(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]) -> bytes:
+    """A small sheet of the first picks that fits Dagster's metadata: at most 25 kB of JPEG. Raises as `sheet`."""
+    rows = [row(store, manifests[pick.shard], pick) for pick in picks[:PREVIEW_ROWS]]
+    # Small tiles have no room for sentences.
+    tiles = [replace(tile, caption=name) for row_ in rows for tile, name in zip(row_, PREVIEW_COLUMNS, strict=False)]
+    return contact_sheet(tiles, len(PREVIEW_COLUMNS), PREVIEW_TILE_PX, PREVIEW_KB)
+
+
+def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
+    """What a sheet shows of one target: scene, given mask, foreground, background, and the three maps."""
+    members = read_members(store, manifest, pick.key)
+    parts = SceneParts.decode(pick.key, members)
+    record = parts.record["layers"][pick.layer]
+    category = record["foreground"]["category"] or "foreground"
+    tiles = [
+        Tile(parts.composite, f"scene {pick.key}, layers: {len(parts.layers)}"),
+        Tile(
+            parts.composite,
+            f"layer {pick.layer}: mask {record['mask_error']}, IoU {record['mask_iou']:.2f}",
+            parts.layers[pick.layer].imperfect_mask,
+        ),
+        Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
+        Tile(parts.flatten(without=pick.layer), "background without it"),
+    ]
+    shown = {"edges": _as_is, "segmentation": show_regions, "depth": show_depth}
+    return tiles + [Tile(show(_map(members, name, parts.size)), name) for name, show in shown.items()]
+
+
+def show_regions(regions: Array) -> Rgb:
+    """[H, W] region numbers as colours; neighbouring numbers get far colours."""
+    hue = (regions.astype(np.float64) * 0.618034 % 1.0 * 180).astype(np.uint8)
+    value = np.where(regions.astype(np.int64) % 2, 230, 170).astype(np.uint8)
+    hsv = np.dstack([hue, np.full_like(hue, 140), value])
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+def show_depth(depth: Array) -> Rgb:
+    """[H, W] nearness, 8 or 16 bit, in inferno colours: bright = near."""
+    gray = (depth >> 8).astype(np.uint8) if depth.dtype == np.uint16 else depth
+    coloured = cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _as_is(gray: Gray) -> Gray:
+    return gray
+
+
+def _map(members: Mapping[str, bytes], name: str, size: tuple[int, int]) -> Array:
+    """A map at the scene's size (nearest: region numbers must not mix)."""
+    stored = decode_gray(members[f"{name}.png"])
+    return np.asarray(cv2.resize(stored, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+
+
+def _picks(ranked: pd.DataFrame, num: int) -> list[Pick]:
+    first = ranked.drop_duplicates("key").head(num)
+    columns = (first["shard"].astype(str), first["key"].astype(str), first["layer"].to_numpy().tolist())
+    return [Pick(shard, key, layer) for shard, key, layer in zip(*columns, strict=True)]

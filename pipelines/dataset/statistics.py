@@ -1,0 +1,170 @@
+"""What the dataset holds, in numbers: distributions over scenes and layers, rejections, drops, licences.
+
+Only counting; pictures of the numbers are made in `figures.py`, text in `card.py`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipelines.dataset.index import shard_tables
+from pipelines.dataset.tallies import Counts, Tallies
+from pipelines.manifest import Manifest
+from pipelines.store import Store
+
+COLUMNS = (
+    *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),
+    *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
+    *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
+    *("background_source", "background_licence", "attempt"),
+)
+"""What the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
+REPEATED = {"shard", *COLUMNS} - {"key"}
+"""Texts with few values; the key has one value a scene."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A measure's quantiles over one group of layers."""
+
+    num_layers: int
+    mean: float
+    q05: float
+    q25: float
+    median: float
+    q75: float
+    q95: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Distributions of a dataset. Counts are of layers unless the name says scenes.
+
+    Attributes:
+        scenes_by_num_layers, scenes_by_difficulty, scenes_by_background_source: number of scenes.
+        occlusion: the measured occluded fraction, by the level that was drawn.
+        mask_iou: IoU of the imperfect with the true visible mask, by kind of error.
+        border_contact_share, semi_transparent_share: of layers, 0..1.
+        rejected_draws: reason -> draws of scenes that were refused and drawn again.
+        drops: stage -> reason -> items that were left out.
+        licences: licence -> {"foregrounds", "backgrounds"}: layers and scenes under it.
+        num_bytes: of the tars.
+    """
+
+    num_scenes: int
+    num_layers: int
+    num_shards: int
+    num_bytes: int
+    scenes_by_num_layers: Counts
+    scenes_by_difficulty: Counts
+    scenes_by_background_source: Counts
+    size_classes: Counts
+    foreground_kinds: Counts
+    foreground_sources: Counts
+    completeness: Counts
+    categories: Counts
+    occlusion: dict[str, Spread]
+    mask_iou: dict[str, Spread]
+    border_contact_share: float
+    semi_transparent_share: float
+    mean_attempts: float
+    rejected_draws: Counts
+    drops: dict[str, Counts]
+    licences: dict[str, Counts]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Statistics":
+        """The inverse of `to_dict`."""
+        spreads = {
+            name: {level: Spread(**spread) for level, spread in values[name].items()}
+            for name in ("occlusion", "mask_iou")
+        }
+        return cls(**{**values, **spreads})
+
+
+def read_layers(store: Store, manifests: Mapping[str, Manifest]) -> pd.DataFrame:
+    """One row a layer with the narrow columns, repeated texts as categories; about 60 bytes a row in memory."""
+    tables = [_with_categories(table) for table in shard_tables(store, manifests, COLUMNS)]
+    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
+
+
+def _with_categories(table: pa.Table) -> pa.Table:
+    columns = [
+        column.dictionary_encode() if name in REPEATED and pa.types.is_string(column.type) else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def measure(manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Tallies) -> Statistics:
+    """Count everything.
+
+    Args:
+        manifests: of the finished shards.
+        layers: of `read_layers`.
+        tallies: of `read_tallies`.
+    """
+    scenes = layers[layers["layer"] == 0]
+    return Statistics(
+        num_scenes=len(scenes),
+        num_layers=len(layers),
+        num_shards=len(manifests),
+        num_bytes=sum(manifest.num_bytes for manifest in manifests.values()),
+        scenes_by_num_layers=_counts(scenes["num_layers"], ("1", "2", "3")),
+        scenes_by_difficulty=_counts(scenes["difficulty"], ("easy", "medium", "hard")),
+        scenes_by_background_source=_counts(scenes["background_source"]),
+        size_classes=_counts(layers["size_class"], ("small", "medium", "large")),
+        foreground_kinds=_counts(layers["foreground_kind"]),
+        foreground_sources=_counts(layers["foreground_source"]),
+        completeness=_counts(layers["completeness"]),
+        categories=_counts(layers["category"]),
+        occlusion=_spreads(layers, "occlusion_level", "occluded_fraction", ("none", "light", "medium", "heavy")),
+        mask_iou=_spreads(layers, "mask_error", "mask_iou"),
+        border_contact_share=_share(layers["border_contact"]),
+        semi_transparent_share=_share(layers["semi_transparent"]),
+        mean_attempts=_rounded(scenes["attempt"].mean() + 1) if len(scenes) else 0.0,
+        rejected_draws=tallies.rejected_draws,
+        drops=tallies.drops,
+        licences=_licences(layers, scenes),
+    )
+
+
+def _counts(column: "pd.Series[Any]", order: Sequence[str] = ()) -> Counts:
+    """Value -> number, in the given order when there is one, else the most frequent first."""
+    found = Counter({str(value) or "(none)": int(number) for value, number in column.value_counts().items() if number})
+    ranked = sorted(found, key=lambda value: (-found[value], value))
+    named = [value for value in order if value in found]
+    return {value: found[value] for value in (*named, *(value for value in ranked if value not in named))}
+
+
+def _spreads(layers: pd.DataFrame, group: str, measure_: str, order: Sequence[str] = ()) -> dict[str, Spread]:
+    spreads = {}
+    for name in _counts(layers[group], order):
+        values = layers.loc[layers[group] == name, measure_].to_numpy(np.float64)
+        quantiles = (_rounded(q) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
+        spreads[name] = Spread(len(values), _rounded(values.mean()), *quantiles)
+    return spreads
+
+
+def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:
+    foregrounds = _counts(layers["foreground_licence"])
+    backgrounds = _counts(scenes["background_licence"])
+    names = sorted(set(foregrounds) | set(backgrounds))
+    return {name: {"foregrounds": foregrounds.get(name, 0), "backgrounds": backgrounds.get(name, 0)} for name in names}
+
+
+def _share(column: "pd.Series[Any]") -> float:
+    return _rounded(column.mean()) if len(column) else 0.0
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4)

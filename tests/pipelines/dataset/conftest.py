@@ -1,0 +1,56 @@
+"""Stores with finished shards of the discs, without and with the dataset folder."""
+
+import json
+import shutil
+
+import pytest
+
+from pipelines.config import BackgroundConfig, DataConfig, MulanConfig, ScenesConfig
+from pipelines.dataset.build import write_dataset
+from pipelines.engine import SerialEngine
+from pipelines.stage import run_stage
+from pipelines.store import Store
+from tests.pipelines.dataset.discs import NUM_SCENES, SCENES_PER_SHARD, SIZE_PX, FixtureStage
+
+
+@pytest.fixture(scope="session")
+def config() -> DataConfig:
+    return DataConfig(
+        mulan=MulanConfig(source="packaged"),
+        backgrounds=BackgroundConfig(source="packaged"),
+        scenes=ScenesConfig(num_scenes=NUM_SCENES, scenes_per_shard=SCENES_PER_SHARD, size_px=SIZE_PX, seed=1),
+    )
+
+
+@pytest.fixture(scope="session")
+def shard_files(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Finished shards; not to be written to (copy it, or take `store`)."""
+    store = Store(str(tmp_path_factory.mktemp("finished")))
+    for name in ("scenes", "shards"):
+        run_stage(FixtureStage(name), store, SerialEngine())
+    drop = {"id": "mulan-7", "reason": "truncated", "detail": "cut off"}
+    store.write("quarantine/foregrounds-mulan.jsonl", json.dumps(drop).encode() + b"\n")
+    return store
+
+
+@pytest.fixture
+def store(shard_files: Store, tmp_path) -> Store:
+    """A copy of the finished shards that a test may change."""
+    shutil.copytree(shard_files.root, tmp_path / "root")
+    return Store(str(tmp_path / "root"))
+
+
+@pytest.fixture(scope="session")
+def built(shard_files: Store, config: DataConfig, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same with `dataset/` written; not to be written to."""
+    root = tmp_path_factory.mktemp("built") / "root"
+    shutil.copytree(shard_files.root, root)
+    write_dataset(Store(str(root)), "demo", config)
+    return Store(str(root))
+
+
+@pytest.fixture
+def built_copy(built: Store, tmp_path) -> Store:
+    """A copy of it that a test may change."""
+    shutil.copytree(built.root, tmp_path / "root")
+    return Store(str(tmp_path / "root"))

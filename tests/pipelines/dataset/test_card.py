@@ -1,0 +1,125 @@
+"""The data card and the Croissant file: read back by the libraries that will read them."""
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.config import DataConfig
+from pipelines.dataset.card import size_category
+from pipelines.dataset.croissant import croissant_json
+from pipelines.dataset.index import FileFacts
+from pipelines.dataset.licences import hub_licences, is_non_commercial, licence_url
+from pipelines.dataset.stand_ins import stand_ins
+from pipelines.dataset.statistics import Statistics
+from pipelines.store import Store
+
+
+@pytest.fixture(scope="module")
+def written(built: Store) -> Path:
+    return Path(built.root)
+
+
+@pytest.fixture(scope="module")
+def card(written: Path) -> str:
+    return (written / "dataset/README.md").read_text()
+
+
+def test_the_front_matter_is_what_the_hub_reads(card: str):
+    front = yaml.safe_load(card.split("---\n")[1])
+    assert front["license"] == ["cc-by-2.0", "cc-by-nc-sa-4.0", "cc0-1.0"]
+    assert front["size_categories"] == ["n<1K"]
+    assert front["configs"][0]["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
+
+
+def test_the_card_names_stand_ins_licences_and_drops(card: str):
+    for words in ("felzenszwalb", "SegFormer", "dark_channel", "Depth-Anything-V2", "LayerDiffuse", "OpenImages"):
+        assert words in card
+    assert "**Not for commercial use**: CC-BY-NC-SA-4.0" in card
+    assert "| foregrounds-mulan | truncated | 1 |" in card
+
+
+def test_every_picture_that_the_card_shows_is_there(card: str, written: Path):
+    shown = [part.split(")")[0] for part in card.split("](")[1:]]
+    assert len(shown) >= 7
+    assert all((written / "dataset" / path).is_file() for path in shown)
+
+
+def test_the_loading_code_in_the_card_runs(card: str, written: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(written)
+    blocks = [part.split("```")[0] for part in card.split("```python\n")[1:]]
+    assert len(blocks) == 2
+    for block in blocks:
+        names: dict = {}
+        exec(compile(block, "README.md", "exec"), names)
+        assert names["parts"].composite.shape == (96, 96, 3)
+
+
+def test_no_folder_of_this_machine_is_named(card: str, written: Path):
+    assert str(written) not in card and str(written) not in (written / "dataset/croissant.json").read_text()
+
+
+def test_croissant_finds_no_fault_and_reads_the_records(written: Path):
+    import mlcroissant as mlc
+
+    dataset = mlc.Dataset(written / "dataset/croissant.json")
+    assert not dataset.metadata.issues.errors
+    # A date would be a clock's; it is given when the data set is published.
+    assert [w for w in dataset.metadata.issues.warnings if "datePublished" not in w] == []
+    records = list(dataset.records("layers"))
+    assert len(records) == 19
+    assert records[0]["layers/key"] == b"00000000" and len(records[0]["layers/box"]) == 4
+
+
+def test_croissant_with_a_date_has_nothing_left_to_say(written: Path):
+    import mlcroissant as mlc
+
+    summary = json.loads((written / "dataset/dataset.json").read_text())
+    data = croissant_json(
+        *("demo", "words", "ab" * 8, Statistics.from_dict(summary["statistics"]), FileFacts(1, "0" * 64)),
+        url="https://example.org/demo",
+        published=datetime.date(2030, 1, 2),
+    )
+    issues = mlc.Dataset(jsonld=json.loads(data)).metadata.issues
+    assert not issues.errors and not issues.warnings
+
+
+@pytest.mark.parametrize(
+    ("licence", "url"),
+    [
+        ("CC BY-NC-SA 4.0", "https://creativecommons.org/licenses/by-nc-sa/4.0/"),
+        ("CC0-1.0", "https://creativecommons.org/publicdomain/zero/1.0/"),
+        ("BSD-3-Clause", "https://spdx.org/licenses/BSD-3-Clause.html"),
+        ("in the public domain", "in the public domain"),
+    ],
+)
+def test_licences_have_addresses(licence: str, url: str):
+    assert licence_url(licence) == url
+
+
+def test_unknown_licences_are_other():
+    assert hub_licences(["CC BY 2.0", "unknown", "mine"]) == ["cc-by-2.0", "other"]
+
+
+def test_non_commercial_is_told_by_the_name():
+    assert is_non_commercial("CC BY-NC-SA 4.0") and is_non_commercial("NVIDIA non-commercial")
+    assert not is_non_commercial("CC-BY-2.0")
+
+
+@pytest.mark.parametrize(("num", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (250_000, "100K<n<1M")])
+def test_size_categories(num: int, name: str):
+    assert size_category(num) == name
+
+
+def test_a_profile_of_real_sources_names_no_stand_in_for_them(config: DataConfig):
+    real = config.model_copy(
+        update={
+            "mulan": config.mulan.model_copy(update={"source": "folder"}),
+            "backgrounds": config.backgrounds.model_copy(update={"source": "folder"}),
+        }
+    )
+    assert {"the MULAN data set", "OpenImages backgrounds"} == set(stand_ins(config).values()) - set(
+        stand_ins(real).values()
+    )

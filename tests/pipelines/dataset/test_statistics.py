@@ -1,0 +1,88 @@
+"""Distributions against counts made by hand."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from pipelines.config import OcclusionConfig
+from pipelines.dataset.figures import draw_figures
+from pipelines.dataset.index import data_version, read_shards
+from pipelines.dataset.samples import choose
+from pipelines.dataset.statistics import Statistics, measure, read_layers
+from pipelines.dataset.tallies import read_tallies
+from pipelines.store import Store
+
+SHARDS = ["00000", "00001", "00002"]
+
+
+@pytest.fixture(scope="module")
+def layers(shard_files: Store):
+    return read_layers(shard_files, read_shards(shard_files, SHARDS))
+
+
+@pytest.fixture(scope="module")
+def statistics(shard_files: Store, layers) -> Statistics:
+    return measure(read_shards(shard_files, SHARDS), layers, read_tallies(shard_files, SHARDS))
+
+
+def test_counts_are_those_of_the_scenes(statistics: Statistics):
+    assert statistics.scenes_by_num_layers == {"1": 4, "2": 3, "3": 3}
+    assert statistics.num_layers == 4 + 6 + 9 == sum(statistics.categories.values())
+    assert list(statistics.scenes_by_difficulty) == ["easy", "medium", "hard"]
+    assert statistics.semi_transparent_share == round(3 / 19, 4)
+    assert statistics.licences["CC-BY-2.0"] == {"foregrounds": 0, "backgrounds": 10}
+    assert sum(counts["foregrounds"] for counts in statistics.licences.values()) == 19
+
+
+def test_refusals_are_summed_over_shards_and_drops_are_counted_by_stage(statistics: Statistics):
+    assert statistics.rejected_draws == {"no_room": sum(i % 3 for i in range(10))}
+    assert statistics.drops == {"foregrounds-mulan": {"truncated": 1}}
+
+
+def test_spreads_are_quantiles_of_the_measured_values(statistics: Statistics, layers):
+    assert set(statistics.mask_iou) == {"none", "dilation", "box", "missing_part"}
+    assert statistics.mask_iou["none"].q05 == 1.0
+    for name, spread in statistics.mask_iou.items():
+        values = layers.loc[layers["mask_error"] == name, "mask_iou"]
+        assert spread.num_layers == len(values)
+        assert spread.median == round(float(np.median(values)), 4)
+        assert spread.q05 <= spread.q25 <= spread.median <= spread.q75 <= spread.q95
+    assert sum(spread.num_layers for spread in statistics.occlusion.values()) == statistics.num_layers
+
+
+def test_statistics_survive_json(statistics: Statistics):
+    assert Statistics.from_dict(json.loads(json.dumps(statistics.to_dict()))) == statistics
+
+
+def test_the_data_version_follows_the_contents_only(shard_files: Store):
+    manifests = read_shards(shard_files, SHARDS)
+    assert data_version(manifests) == data_version(dict(manifests))
+    fewer = {shard: manifest for shard, manifest in manifests.items() if shard != "00002"}
+    assert data_version(fewer) != data_version(manifests)
+
+
+def test_sheets_show_each_scene_once_and_the_right_ones(layers):
+    picks = choose(layers, seed=5, num=4)
+    for found in picks.values():
+        assert max(Counter(pick.key for pick in found).values()) == 1
+    worst = layers.loc[layers["mask_iou"].idxmin()]
+    most = layers.loc[layers["occluded_fraction"].idxmax()]
+    assert (picks["worst_masks"][0].key, picks["worst_masks"][0].layer) == (worst["key"], worst["layer"])
+    assert (picks["most_occluded"][0].key, picks["most_occluded"][0].layer) == (most["key"], most["layer"])
+
+
+def test_random_samples_depend_on_the_seed_only(layers):
+    assert choose(layers, seed=5) == choose(layers, seed=5)
+    assert choose(layers, seed=5, num=5)["random"] != choose(layers, seed=6, num=5)["random"]
+
+
+def test_nothing_hidden_means_no_sheet_of_hidden_things(layers):
+    assert choose(layers.assign(occluded_fraction=0.0), seed=5)["most_occluded"] == []
+
+
+def test_figures_are_the_same_bytes_each_time(statistics: Statistics, layers):
+    first = draw_figures(statistics, layers, OcclusionConfig())
+    assert set(first) == {"overview.png", "mask_iou.png", "occlusion.png"}
+    assert first == draw_figures(statistics, layers, OcclusionConfig())
