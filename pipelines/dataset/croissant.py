@@ -4,7 +4,7 @@ Paths are those of the published layout: what lies under `dataset/` at the top, 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html (version 1.0).
 """
 
-import datetime
+import datetime as dt
 import json
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def croissant_json(
     statistics: Statistics,
     index: FileFacts,
     url: str | None = None,
-    published: datetime.date | None = None,
+    published: dt.date | None = None,
 ) -> bytes:
     """The Croissant file.
 
@@ -64,7 +64,7 @@ def croissant_json(
         cite_as=f"decoupage data set {name}, version {version}",
         license=[licence_url(licence) for licence in statistics.licences],
         keywords=["layer decomposition", "RGBA", "amodal completion", "inpainting", "webdataset"],
-        date_published=datetime.datetime.combine(published, datetime.time()) if published else None,
+        date_published=dt.datetime.combine(published, dt.time()) if published else None,
         distribution=[
             mlc.FileObject(
                 id="index",
@@ -113,6 +113,6 @@ def _fields() -> "Sequence[object]":
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, dt.datetime):
         return value.date().isoformat()
     raise TypeError(f"no JSON for {type(value).__name__}")

@@ -210,7 +210,7 @@ def _short(name: str, max_chars: int = 34) -> str:
 
 
 def _flat(drops: Mapping[str, Counts]) -> Counts:
-    """stage -> reason -> number, as `stage: reason` -> number, most frequent first."""
+    """Turn stage -> reason -> number into `stage: reason` -> number, most frequent first."""
     flat = {f"{stage}: {reason}": number for stage, counts in drops.items() for reason, number in counts.items()}
     return dict(sorted(flat.items(), key=lambda item: (-item[1], item[0])))
 

@@ -1,6 +1,6 @@
 """The data card and the Croissant file: read back by the libraries that will read them."""
 
-import datetime
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def test_croissant_with_a_date_has_nothing_left_to_say(written: Path):
     data = croissant_json(
         *("demo", "words", "ab" * 8, Statistics.from_dict(summary["statistics"]), FileFacts(1, "0" * 64)),
         url="https://example.org/demo",
-        published=datetime.date(2030, 1, 2),
+        published=dt.date(2030, 1, 2),
     )
     issues = mlc.Dataset(jsonld=json.loads(data)).metadata.issues
     assert not issues.errors and not issues.warnings
