@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
 from pipelines.store import Store
@@ -82,22 +83,6 @@ def examine(profile: Profile) -> Examination:
         packages={name: _version(name) for name in PACKAGES},
         needs=_needs(profile),
     )
-
-
-def stand_ins(profile: Profile) -> dict[str, str]:
-    """What stands in for what in a profile: `{"LayerDiffuse": "procedural shapes", ...}`; empty = all real."""
-    found = {}
-    if profile.mulan.source == "packaged":
-        found["MULAN"] = "a small tree in its byte format, made from packaged photographs"
-    if profile.generated.generator == "procedural":
-        found["LayerDiffuse"] = "procedural: drawn shapes"
-    if profile.backgrounds.source == "packaged":
-        found["OpenImages"] = "packaged photographs"
-    if profile.maps.segmentation.model == "felzenszwalb":
-        found["SegFormer"] = "felzenszwalb: regions without classes"
-    if profile.maps.depth.model == "dark_channel":
-        found["Depth-Anything-V2"] = "dark_channel: the haze prior"
-    return found
 
 
 def _fingerprints(factory: Factory) -> dict[str, str]:

@@ -6,7 +6,7 @@ Every worker loads this module, so it imports no torch, diffusers, transformers,
 import dagster as dg
 
 from assets_defs.dataset import dataset_assets
-from assets_defs.jobs import dataset_job
+from assets_defs.jobs import DATASET
 from assets_defs.library import library_assets
 from assets_defs.plan import Plan
 from assets_defs.shards import shard_assets
@@ -26,7 +26,7 @@ def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition |
     # The executor's own default is one step a core, of the whole host; each step already uses all cores by itself.
     return dg.Definitions(
         assets=assets,
-        jobs=[dataset_job(assets)],
+        jobs=[DATASET],
         executor=executor or dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
 

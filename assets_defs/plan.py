@@ -1,5 +1,6 @@
 """What the definitions need to know of the profile when they are loaded: shard keys, versions, stand-ins."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,9 @@ from pipelines.fingerprint import fingerprint
 from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
+
+# Backfill policies are marked beta; the note would come once for every asset at every start.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 POLICY = dg.BackfillPolicy.multi_run(max_partitions_per_run=50)
 """A run takes up to 50 shards: starting one costs seconds, a shard of the demo less."""

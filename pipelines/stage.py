@@ -48,16 +48,30 @@ class Outcome:
 class Stage(Protocol):
     """What `run_stage` needs to know of a stage."""
 
-    name: str
-    """Its folder in the store, e.g. `scenes` or `foregrounds/mulan`."""
-    recipe: Recipe
-    """Everything that decides an item's bytes."""
-    layout: Recipe
-    """What decides which shard an item lies in."""
-    schema: pa.Schema
-    """Columns of the parquet index."""
-    task: Callable[[Any], Outcome]
-    """Turns an item into its outcome; picklable. Raises BadItem for an item that cannot be used."""
+    @property
+    def name(self) -> str:
+        """Its folder in the store, e.g. `scenes` or `foregrounds/mulan`."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that decides an item's bytes."""
+        ...
+
+    @property
+    def layout(self) -> Recipe:
+        """What decides which shard an item lies in."""
+        ...
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the parquet index."""
+        ...
+
+    @property
+    def task(self) -> Callable[[Any], Outcome]:
+        """Turns an item into its outcome; picklable. Raises BadItem for an item that cannot be used."""
+        ...
 
     def shards(self) -> Sequence[str]:
         """All shard numbers of the stage, in order."""

@@ -10,6 +10,8 @@ from pipelines.scenes.assets import Assets
 from pipelines.store import Store
 
 COLUMNS = 8
+PREVIEWED = 24
+"""Tiles of the small copy; the file shows all."""
 
 
 def foreground_tiles(assets: Assets, records: Sequence[ForegroundRecord], num: int) -> list[Tile]:
@@ -17,21 +19,18 @@ def foreground_tiles(assets: Assets, records: Sequence[ForegroundRecord], num: i
     shuffled = sorted(records, key=lambda record: hash64("preview", record.id))
     kinds = [[record for record in shuffled if record.kind == kind] for kind in ("real", "generated")]
     chosen = [record for pair in zip_longest(*kinds) for record in pair if record is not None][:num]
-    return [Tile(assets.cutout(record), f"{record.category or record.source} {_short(record.origin)}") for record in chosen]
+    return [Tile(assets.cutout(record), record.prompt or f"{record.category} ({record.origin})") for record in chosen]
 
 
 def background_tiles(assets: Assets, records: Sequence[BackgroundRecord], num: int) -> list[Tile]:
     """Photographs, upright, in a stable random order."""
     chosen = sorted(records, key=lambda record: hash64("preview", record.id))[:num]
-    return [Tile(assets.photograph(record), _short(record.origin)) for record in chosen]
+    return [Tile(assets.photograph(record), record.id.removeprefix(f"{record.source}-")) for record in chosen]
 
 
 def write_sheet(store: Store, name: str, tiles: Sequence[Tile], tile_px: int = 160) -> bytes:
     """Write `library/<name>.jpg` at full size; returns a copy small enough for metadata (at most 25 kB)."""
     columns = min(COLUMNS, len(tiles))
     store.write(f"library/{name}.jpg", contact_sheet(tiles, columns, tile_px, max_kb=None))
-    return contact_sheet(tiles, columns, tile_px)
+    return contact_sheet(tiles[:PREVIEWED], columns, tile_px)
 
-
-def _short(origin: str) -> str:
-    return origin.rsplit(":", 1)[-1]

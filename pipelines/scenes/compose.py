@@ -10,6 +10,7 @@ from pipelines.images.alpha import alpha_box, resize_alpha, resize_rgba
 from pipelines.images.codecs import decode_rgb, encode_jpeg
 from pipelines.images.types import Mask, Rgba
 from pipelines.library.records import ForegroundRecord
+from pipelines.randomness import generator
 from pipelines.scenes.assets import Assets, crop_square
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
@@ -48,14 +49,20 @@ class Composed:
 
 
 def compose(
-    key: str, plan: Sequence[LayerPlan], draw: Draw, config: ScenesConfig, assets: Assets, rng: np.random.Generator
+    key: str, plan: Sequence[LayerPlan], draw: Draw, config: ScenesConfig, assets: Assets, attempt: int
 ) -> Composed:
     """Try to make a scene of the drawn assets.
+
+    Args:
+        attempt: 0 for the first; later ones draw from the lower end of each size class, for what fills the canvas
+            too much at its usual size can often be placed smaller.
 
     Raises:
         Rejected: `enlarged`, `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
     """
-    poses = [_pose(layer, record, config, rng) for layer, record in zip(plan, draw.foregrounds, strict=True)]
+    rng = generator(config.seed, "scene", f"{key}/{attempt}")
+    room = 1 - attempt / config.max_attempts
+    poses = [_pose(layer, record, config, room, rng) for layer, record in zip(plan, draw.foregrounds, strict=True)]
     cutouts = [
         assets.cutout(record)[:, ::-1] if pose.flipped else assets.cutout(record)
         for pose, record in zip(poses, draw.foregrounds, strict=True)
@@ -82,13 +89,15 @@ def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
     return box[0] == 0 or box[1] == 0 or box[2] == size_px or box[3] == size_px
 
 
-def _pose(layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, rng: np.random.Generator) -> Pose:
+def _pose(
+    layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, room: float, rng: np.random.Generator
+) -> Pose:
     low, high = getattr(config.size, layer.size_class)
     reachable = record.area_px * config.size.max_enlargement**2 / config.size_px**2
     if reachable < low:
         raise Rejected("enlarged")
     # Uniform in the logarithm: half and double are equally far.
-    share = float(np.exp(rng.uniform(np.log(low), np.log(min(high, reachable)))))
+    share = low * (min(high, reachable) / low) ** (room * rng.random())
     scale = float(np.sqrt(share * config.size_px**2 / record.area_px))
     flipped = bool(rng.random() < config.flip_share)
     rotation_deg = round(float(rng.uniform(-config.max_rotation_deg, config.max_rotation_deg)), 2)

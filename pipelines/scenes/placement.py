@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import fftconvolve
+from scipy import fft
 
 from pipelines.config import ScenesConfig
 from pipelines.images.alpha import transmittance
@@ -100,7 +100,11 @@ def _inside(sprite: Sprite, border_contact: bool, config: ScenesConfig) -> np.nd
 
 def _overlap(field: np.ndarray, alpha: Gray) -> np.ndarray:
     """Sum of field * alpha at every shift of alpha over the field, exactly (both hold integers)."""
-    return np.rint(fftconvolve(field.astype(np.float64), alpha[::-1, ::-1].astype(np.float64), mode="full"))
+    height, width = (GRID + side - 1 for side in alpha.shape)
+    # Padding to the sum of both sizes keeps the ends of the circular correlation apart.
+    padded = fft.next_fast_len(height, real=True), fft.next_fast_len(width, real=True)
+    product = fft.rfft2(field, padded) * fft.rfft2(alpha[::-1, ::-1], padded)
+    return np.rint(fft.irfft2(product, padded)[:height, :width])
 
 
 def _light(canvas: list[Gray], i: int) -> Gray:

@@ -67,9 +67,8 @@ class SceneMaker:
             draw = self.pool.draw(self.scenes.seed, key, plan, attempt)
             if draw is None:
                 raise BadItem("small_library", f"the library lacks {len(plan)} different photographs for this scene")
-            rng = generator(self.scenes.seed, "scene", f"{key}/{attempt}")
             try:
-                composed = compose(key, plan, draw, self.scenes, self._assets, rng)
+                composed = compose(key, plan, draw, self.scenes, self._assets, attempt)
             except Rejected as rejection:
                 rejected[f"rejected.{rejection.reason}"] += 1
                 continue
