@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.faults import BadItem
-from pipelines.foregrounds.mulan.unpickle import Picture
+from pipelines.foregrounds.mulan.stand_ins import Picture
 from pipelines.images.types import Array, Gray
 
 NO_CAPTION = "N/A"

@@ -17,7 +17,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from pipelines.faults import BadItem
-from pipelines.foregrounds.mulan.unpickle import Picture, unpickle
+from pipelines.foregrounds.mulan.stand_ins import Picture
+from pipelines.foregrounds.mulan.unpickle import unpickle
 
 PROTOCOLS = st.integers(2, 5)
 DTYPES = st.sampled_from(["bool", "uint8", "int16", "int32", "int64", "float16", "float32", "float64", ">i4", ">f8"])
