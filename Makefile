@@ -54,11 +54,14 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    "name one with: make $(VENV) BASE_PYTHON=/path/to/python" >&2; exit 1; \
 	fi; \
 	links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$("$$python" -m pip config get global.find-links 2>/dev/null)}}"; \
-	set -ex; \
+	links="$$(echo $$links | tr ' ' ',')"; \
+	set -e; \
 	if command -v uv >/dev/null 2>&1; then \
+	  echo "making $(VENV) with uv and $$python"; \
 	  test -d $(VENV) || uv venv --quiet --python "$$python" $(VENV); \
-	  UV_FIND_LINKS="$$(echo $$links | tr ' ' ',')" uv pip install --python $(PYTHON) $(REQUIREMENTS); \
+	  UV_FIND_LINKS="$$links" uv pip install --python $(PYTHON) $(REQUIREMENTS); \
 	else \
+	  echo "making $(VENV) with pip and $$python (a few minutes; uv would take seconds)"; \
 	  test -x $(VENV)/bin/pip || "$$python" -m venv $(VENV); \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(REQUIREMENTS); \
 	fi

@@ -14,8 +14,13 @@ from pydantic.fields import FieldInfo
 
 from pipelines.config import DataConfig
 
-CONFIGS = Path(__file__).parent / "configs"
+_HERE = Path(__file__).parent
+CONFIGS = _HERE / "configs"
+CHECKOUT: Path | None = _HERE if (_HERE / "pyproject.toml").is_file() else None
+"""None where the package is installed without its checkout."""
 _PREFIX = "DECOUPAGE__"
+_OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
+_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 
 
 class Profile(DataConfig):
@@ -37,7 +42,8 @@ def load_profile(name: str | None = None, root: str | None = None, overrides: di
 
     Args:
         name: None takes `DECOUPAGE_PROFILE`, else `demo`.
-        root: None takes `DECOUPAGE_ROOT`, else `data/<profile>` in the checkout.
+        root: None takes `DECOUPAGE_ROOT`, else `data/<profile>` in the checkout (or the working directory of an
+            installed copy, which has none).
         overrides: dotted keys to values as TOML text, e.g. `{"scenes.num_scenes": "8"}`; they win over
             `DECOUPAGE__SECTION__FIELD` variables, which win over the file.
 
@@ -51,12 +57,12 @@ def load_profile(name: str | None = None, root: str | None = None, overrides: di
         raise ValueError(f"there is no profile {name!r}; known: {known}, or give the path of a .toml file")
     try:
         values = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     for key, text in {**_environment(), **(overrides or {})}.items():
         _put(values, key, text)
     short = path.stem
-    default_root = str(Path(__file__).parent / "data" / short)
+    default_root = str((CHECKOUT or Path.cwd()) / "data" / short)
     values |= {"name": short, "root": root or os.environ.get("DECOUPAGE_ROOT") or default_root}
     try:
         return Profile.model_validate(values)
@@ -91,10 +97,8 @@ def _sentence(fault: Any) -> str:
         return f"{path} is missing"
     if fault["type"] == "value_error":
         return f"{path}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
-    bounds = _bounds(_field(Profile, fault["loc"]))
-    if bounds and fault["type"] in ("greater_than_equal", "less_than_equal", "multiple_of"):
-        step = f" and a multiple of {fault['ctx']['multiple_of']}" if fault["type"] == "multiple_of" else ""
-        return f"{path} must be in {bounds}{step}, got {fault['input']!r}"
+    if fault["type"] in _OUT_OF_RANGE:
+        return f"{path} must be in {_bounds(_field(Profile, fault['loc']))}, got {fault['input']!r}"
     return f"{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
 
 
@@ -111,12 +115,13 @@ def _field(model: type[BaseModel], loc: tuple[Any, ...]) -> Any:
 
 
 def _bounds(field: Any) -> str:
+    """`[0, 64]`, `(0, inf)` where an end is open, with the step where there is one."""
     metadata = list(field.metadata) if isinstance(field, FieldInfo) else []
     for argument in getattr(getattr(field, "annotation", None), "__args__", ()):
         metadata += list(getattr(argument, "__metadata__", ()))
     flat = [part for item in metadata for part in getattr(item, "metadata", [item])]
-    low = next((item.ge for item in flat if hasattr(item, "ge")), None)
-    high = next((item.le for item in flat if hasattr(item, "le")), None)
-    if low is None and high is None:
-        return ""
-    return f"[{'-inf' if low is None else low}, {'inf' if high is None else high}]"
+    limits = {name: getattr(item, name) for item in flat for name in _LIMITS if getattr(item, name, None) is not None}
+    low = f"[{limits['ge']}" if "ge" in limits else f"({limits.get('gt', '-inf')}"
+    high = f"{limits['le']}]" if "le" in limits else f"{limits.get('lt', 'inf')})"
+    step = f" and a multiple of {limits['multiple_of']}" if "multiple_of" in limits else ""
+    return f"{low}, {high}{step}"

@@ -86,9 +86,9 @@ class Store:
                 yield file
             return
         target = Path(self.url(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
         temp = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}{_TEMP_SUFFIX}")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with temp.open("wb") as file:
                 yield file
                 file.flush()

@@ -4,6 +4,8 @@ Files hold straight alpha; arithmetic is premultiplied; invisible pixels carry b
 filter pulls a black fringe into view. Blending is exact integer arithmetic: the same bytes on every machine.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -31,34 +33,50 @@ def blend(below_rgb: Rgb, above_rgba: Rgba) -> Rgb:
 def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float = 0.0) -> Rgba:
     """Resize, then rotate (counter-clockwise, canvas grown to fit), premultiplied, bicubic with antialiasing.
 
-    The result is straight alpha; where it is invisible its colour is the resized colour of the input, which
+    The result is straight alpha. Invisible and opaque pixels have the filtered straight colour of the input, which
     must therefore be bled (new corners take the mean visible colour). Pillow's fixed-point resampling gives the
     same bytes on every processor.
     """
-    source = Image.fromarray(rgba)
-    premultiplied = _resample(source.convert("RGBa"), width_px, height_px, rotation_deg)
-    # Pillow has no array interface for premultiplied pictures, but its bytes are plain.
-    shape = (premultiplied.height, premultiplied.width, 4)
-    straight = _unpremultiply(np.frombuffer(premultiplied.tobytes(), np.uint8).reshape(shape))
-    weight = np.maximum(rgba[..., 3].astype(np.float64), 1e-6)
-    mean = tuple(int(c) for c in np.average(rgba[..., :3], axis=(0, 1), weights=weight))
-    colour = np.asarray(_resample(source.convert("RGB"), width_px, height_px, rotation_deg, mean))
+    # Width first, then height, as Pillow does within one call: the rim is removed after each.
+    steps: list[Callable[[Image.Image], Image.Image]] = [
+        lambda image: image.resize((width_px, image.height), Resampling.BICUBIC),
+        lambda image: image.resize((width_px, height_px), Resampling.BICUBIC),
+    ]
+    if rotation_deg != 0.0:
+        weight = np.maximum(rgba[..., 3].astype(np.float64), 1e-6)
+        mean = tuple(int(c) for c in np.average(rgba[..., :3], axis=(0, 1), weights=weight))
+        steps.append(lambda image: _rotate(image, rotation_deg, mean))
+    premultiplied, colour = Image.fromarray(rgba).convert("RGBa"), Image.fromarray(rgba).convert("RGB")
+    for step in steps:
+        colour = step(colour)
+        premultiplied = _without_rim(step(premultiplied), colour)
+    straight = _unpremultiply(_pixels(premultiplied))
     invisible = straight[..., 3] == 0
-    straight[invisible, :3] = colour[invisible]
+    straight[invisible, :3] = np.asarray(colour)[invisible]
     return straight
 
 
-def _resample(
-    image: Image.Image,
-    width_px: int,
-    height_px: int,
-    rotation_deg: float,
-    corner: tuple[int, ...] | None = None,
-) -> Image.Image:
-    resized = image.resize((width_px, height_px), Resampling.BICUBIC)
-    if rotation_deg == 0.0:
-        return resized
-    return resized.rotate(rotation_deg, Resampling.BICUBIC, expand=True, fillcolor=corner)
+def _rotate(image: Image.Image, rotation_deg: float, corner: tuple[int, ...]) -> Image.Image:
+    fill = corner if image.mode == "RGB" else None
+    return image.rotate(rotation_deg, Resampling.BICUBIC, expand=True, fillcolor=fill)
+
+
+def _pixels(premultiplied: Image.Image) -> Rgba:
+    # Pillow has no array interface for premultiplied pictures, but its bytes are plain.
+    shape = (premultiplied.height, premultiplied.width, 4)
+    return np.frombuffer(premultiplied.tobytes(), np.uint8).reshape(shape)
+
+
+def _without_rim(premultiplied: Image.Image, colour: Image.Image) -> Image.Image:
+    """Give opaque pixels the straight colour, which is the same except just inside an outline.
+
+    There bicubic overshoots: what goes beyond 255 is cut from alpha but stays in the premultiplied colour, and
+    would show as a rim that is some levels too bright.
+    """
+    pixels = _pixels(premultiplied).copy()
+    opaque = pixels[..., 3] == 255
+    pixels[opaque, :3] = np.asarray(colour)[opaque]
+    return Image.frombuffer("RGBa", premultiplied.size, pixels.tobytes(), "raw", "RGBa", 0, 1)
 
 
 def _unpremultiply(premultiplied: Rgba) -> Rgba:

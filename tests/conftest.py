@@ -1,0 +1,47 @@
+"""What all tests share: one thread a process, a clean environment, and the pictures that are not in the repository."""
+
+import os
+
+# Before anything imports a numeric library: threads on shared cores only fight (and tests may run side by side).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+CHECKOUT = Path(__file__).parent.parent
+SHARED_DATA = CHECKOUT.parent / "shared" / "data"
+
+# How long an example takes says nothing on a shared core.
+settings.register_profile("house", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _no_profile_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own DECOUPAGE_* variables do not reach the tests."""
+    for name in [name for name in os.environ if name.startswith("DECOUPAGE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def shared_picture() -> Callable[[str], Path]:
+    """Path of a real picture by name, e.g. `cutouts/dog.png`; the test is skipped where the pictures are absent."""
+
+    def find(name: str) -> Path:
+        if not SHARED_DATA.is_dir():
+            pytest.skip("the shared pictures are absent")
+        return SHARED_DATA / name
+
+    return find
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked `gpu` are skipped without a CUDA device."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")

@@ -1,0 +1,142 @@
+"""The house's rules that ruff and import-linter cannot hold."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parent.parent
+PACKAGES = ("assets_defs", "decoupage", "evaluation", "pipelines", "training")
+HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "ray", "fiftyone")
+# Written so that this file does not match itself.
+HOSTS = re.compile(
+    r"(?:pypi|pythonhosted|npmjs|ghcr|quay|anaconda|conda)\.(?:org|com|io)|deb\.debian|download\.pytorch"
+)
+
+
+def product_files() -> list[Path]:
+    packages = [path for package in PACKAGES for path in sorted((CHECKOUT / package).rglob("*.py"))]
+    return [*sorted(CHECKOUT.glob("*.py")), *packages]
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [CHECKOUT / name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports, wherever in the file."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def test_definitions_load_without_heavy_libraries():
+    if not (CHECKOUT / "assets_defs" / "definitions.py").exists():
+        pytest.skip("no definitions yet")
+    program = f"import sys, assets_defs.definitions; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_starts_without_heavy_libraries():
+    program = f"import sys, cli; print([m for m in (*{HEAVY}, 'dagster') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_product_files_are_small():
+    lengths = {str(path.relative_to(CHECKOUT)): len(path.read_text().splitlines()) for path in product_files()}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function's body, without its docstring and the functions defined inside it."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    if not body:
+        return 0
+    inner = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef) and node is not function]
+    return function.end_lineno - body[0].lineno + 1 - sum(own_lines(node) for node in inner)
+
+
+def test_product_functions_are_short():
+    long = [
+        f"{path.relative_to(CHECKOUT)}:{node.lineno} {node.name}"
+        for path in product_files()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and own_lines(node) > 50
+    ]
+    assert long == []
+
+
+def test_no_module_is_named_for_nothing():
+    names = {path.stem for path in product_files()}
+    assert names & {"utils", "util", "helpers", "misc", "common"} == set()
+
+
+def test_no_file_names_a_registry_host():
+    found = []
+    for path in tracked_files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        if path != Path(__file__):
+            found += [f"{path.relative_to(CHECKOUT)}: {match[0]}" for match in HOSTS.finditer(text)]
+    assert found == []
+
+
+def test_constraints_are_pins_and_nothing_else():
+    for line in (CHECKOUT / "constraints.txt").read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; .+)?", line), line
+
+
+def test_every_imported_library_is_a_declared_dependency():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    declared = {re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-") for requirement in required}
+    owners = importlib.metadata.packages_distributions()
+    ours = {*PACKAGES, *(path.stem for path in CHECKOUT.glob("*.py"))}
+    names = {name for path in product_files() for name in imported(path)} - ours - sys.stdlib_module_names
+    undeclared = {
+        name for name in names if not {o.lower().replace("_", "-") for o in owners.get(name, [name])} & declared
+    }
+    assert undeclared == set()
+
+
+@pytest.mark.parametrize("name", ["profiles", "cli", "doctor"])
+def test_modules_above_the_packages_import_no_heavy_library(name):
+    path = CHECKOUT / f"{name}.py"
+    if not path.exists():
+        pytest.skip(f"no {name}.py yet")
+    allowed = {"torch"} if name == "doctor" else set()  # The doctor asks whether there is a GPU.
+    assert imported(path) & {*HEAVY, "dagster"} <= allowed
+
+
+def test_profiles_know_only_the_models_of_their_sections():
+    modules = {
+        node.module
+        for node in ast.walk(ast.parse((CHECKOUT / "profiles.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES
+    }
+    assert modules
+    assert all(module.endswith(".config") for module in modules)
