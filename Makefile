@@ -42,9 +42,10 @@ $(DAGSTER_HOME)/dagster.yaml:
 	@mkdir -p $(@D)
 	@ln -sf $(CURDIR)/dagster.yaml $@
 
-# The marker is written last: without it the environment is unfinished, and is made anew.
+# While an installation runs it leaves a mark; what still bears one was interrupted, and is made anew. An environment
+# that somebody else made bears none: it is never removed, only brought up to date.
 $(INSTALLED): pyproject.toml constraints.txt
-	@test -e $@ || rm -rf $(VENV)
+	@if [ -e $(VENV)/.installing ]; then rm -rf $(VENV); fi
 	@rm -f $@
 	@for python in "$(BASE_PYTHON)" python3.12 python3.11 python3 python; do \
 	  test -n "$$python" && "$$python" -c '$(SUITABLE)' 2>/dev/null && break; python=; \
@@ -56,15 +57,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	links="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$("$$python" -m pip config get global.find-links 2>/dev/null)}}"; \
 	links="$$(echo $$links | tr ' ' ',')"; \
 	set -e; \
+	new=; test -x $(PYTHON) || new=yes; \
+	if [ -n "$$new" ]; then mkdir -p $(VENV); touch $(VENV)/.installing; fi; \
 	if command -v uv >/dev/null 2>&1; then \
 	  echo "making $(VENV) with uv and $$python"; \
-	  test -d $(VENV) || uv venv --quiet --python "$$python" $(VENV); \
+	  test -z "$$new" || uv venv --quiet --allow-existing --python "$$python" $(VENV); \
 	  UV_FIND_LINKS="$$links" uv pip install --python $(PYTHON) $(REQUIREMENTS); \
 	else \
 	  echo "making $(VENV) with pip and $$python (a few minutes; uv would take seconds)"; \
 	  test -x $(VENV)/bin/pip || "$$python" -m venv $(VENV); \
 	  $(PYTHON) -m pip install --quiet --disable-pip-version-check $(REQUIREMENTS); \
 	fi
+	@rm -f $(VENV)/.installing
 	@touch $@
 
 SUITABLE := import sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 13))
