@@ -5,6 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 PORT ?= 3000
+JOBS ?= 2
 DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
@@ -19,8 +20,8 @@ help: ## list the targets
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize every asset of the demo profile under data/demo
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
-test: $(INSTALLED) ## run the tests; ARGS='-m slow' for the slow ones, ARGS=tests/pipelines for some
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(ARGS)
+test: $(INSTALLED) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slow ones
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
 	@# Started in the background by a script, a process ignores SIGINT, and Dagster would then ignore SIGTERM too.
@@ -31,7 +32,7 @@ ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:300
 lint: $(INSTALLED) ## ruff, import-linter, mypy
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/lint-imports --no-timings
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
 
 bench: $(INSTALLED) ## the CPU benchmarks, one after another

@@ -70,12 +70,15 @@ def test_product_files_are_small():
 
 
 def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function's body, without its docstring and the functions defined inside it."""
+    """Lines of a function's body, without its docstring and the decorated functions defined inside it."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
     if not body:
         return 0
-    inner = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef) and node is not function]
-    return function.end_lineno - body[0].lineno + 1 - sum(own_lines(node) for node in inner)
+    lines = set(range(body[0].lineno, function.end_lineno + 1))
+    for node in ast.walk(function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node is not function:
+            lines -= set(range(min(part.lineno for part in (node, *node.decorator_list)), node.end_lineno + 1))
+    return len(lines)
 
 
 def test_product_functions_are_short():
