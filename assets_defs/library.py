@@ -5,15 +5,15 @@ Their data version is the hash of their content, so an unchanged library leaves 
 
 import dagster as dg
 
-from assets_defs.metadata import check, library_metadata
+from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
-from pipelines.library.previews import background_tiles, foreground_tiles, write_sheet
+from pipelines.previews import background_tiles, foreground_tiles, preview, write_sheet
 from pipelines.scenes.assets import Assets
 
 GROUP = "library"
 OWNERS = ["team:data"]
-PREVIEWED = 48
+SHOWN = 48
 
 
 def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
@@ -26,18 +26,18 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"parquet"},
         check_specs=[
-            dg.AssetCheckSpec("enough_foregrounds", asset="foreground_library", blocking=True),
-            dg.AssetCheckSpec("alpha_coverage", asset="foreground_library", blocking=True),
+            check_spec("foreground_library", "enough_foregrounds", checks.library_size),
+            check_spec("foreground_library", "alpha_coverage", checks.alpha_coverage),
         ],
         description="The catalogue of usable foregrounds over all sources: hash, size, alpha figures, completeness, "
         "licence, attribution, split. Exact and near duplicates and takedowns are left out.",
     )
     def foreground_library() -> dg.MaterializeResult:
         library = factory.foreground_library()
-        tiles = foreground_tiles(Assets(factory.store, factory.photographs), library.records, PREVIEWED)
-        preview = write_sheet(factory.store, library.name, tiles)
+        tiles = foreground_tiles(Assets(factory.store, factory.photographs), library.records, SHOWN)
+        write_sheet(factory.store, f"library/{library.name}.jpg", tiles)
         return dg.MaterializeResult(
-            metadata=library_metadata(library, preview, factory.store),
+            metadata=library_metadata(library, preview(tiles), factory.store),
             data_version=dg.DataVersion(library.sha256[:16]),
             check_results=[
                 check("enough_foregrounds", checks.library_size(library, profile.checks)),
@@ -50,16 +50,16 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
-        check_specs=[dg.AssetCheckSpec("enough_backgrounds", asset="background_library", blocking=True)],
+        check_specs=[check_spec("background_library", "enough_backgrounds", checks.library_size)],
         description="The catalogue of usable backgrounds: photographs without a salient object in the way, with "
         "rotation, licence, attribution and split.",
     )
     def background_library() -> dg.MaterializeResult:
         library = factory.background_library()
-        tiles = background_tiles(Assets(factory.store, factory.photographs), library.records, PREVIEWED)
-        preview = write_sheet(factory.store, library.name, tiles)
+        tiles = background_tiles(Assets(factory.store, factory.photographs), library.records, SHOWN)
+        write_sheet(factory.store, f"library/{library.name}.jpg", tiles)
         return dg.MaterializeResult(
-            metadata=library_metadata(library, preview, factory.store),
+            metadata=library_metadata(library, preview(tiles), factory.store),
             data_version=dg.DataVersion(library.sha256[:16]),
             check_results=[check("enough_backgrounds", checks.library_size(library, profile.checks))],
         )

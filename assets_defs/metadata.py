@@ -1,14 +1,16 @@
 """Turns the domain's reports into Dagster metadata: counts, tables, small pictures."""
 
 import base64
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import dagster as dg
 
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
-from pipelines.manifest import Manifest
+from pipelines.manifest import Drop, Manifest
 from pipelines.stage import Report
 from pipelines.store import Store
 
@@ -16,32 +18,51 @@ Metadata = dict[str, dg.MetadataValue]
 
 
 def report_metadata(report: Report, store: Store) -> Metadata:
-    """Totals of a run of a stage."""
+    """Totals of a source stage, over all its shards."""
     metadata: Metadata = {
         "items": dg.MetadataValue.int(report.num_items),
         "dagster/row_count": dg.MetadataValue.int(report.num_rows),
         "shards_made_now": dg.MetadataValue.int(report.num_made),
         "megabytes": dg.MetadataValue.float(round(report.num_bytes / 1e6, 3)),
         "seconds": dg.MetadataValue.float(round(report.seconds, 2)),
-        "dropped": dg.MetadataValue.int(len(report.drops)),
         "dagster/uri": dg.MetadataValue.text(store.url(report.stage)),
     }
-    if report.drops:
-        metadata["dropped_by_reason"] = counts_table(report.drops_by_reason, "reason")
-        metadata["quarantine"] = dg.MetadataValue.path(store.url(f"quarantine/{report.stage.replace('/', '-')}.jsonl"))
-    if report.counts:
-        metadata["counts"] = counts_table(report.counts, "what")
+    return metadata | _drops(report.stage, report.drops, store)
+
+
+def shard_metadata(manifest: Manifest, store: Store) -> Metadata:
+    """What is shown for one partition; the numbers are plotted over all of them."""
+    metadata: Metadata = {
+        "items": dg.MetadataValue.int(manifest.num_items),
+        "dagster/row_count": dg.MetadataValue.int(manifest.num_rows),
+        "megabytes": dg.MetadataValue.float(round(manifest.num_bytes / 1e6, 3)),
+        "seconds": dg.MetadataValue.float(manifest.seconds),
+        "sha256": dg.MetadataValue.text(manifest.tar_sha256),
+        "dagster/uri": dg.MetadataValue.text(store.url(f"{manifest.stage}/{manifest.shard}.tar")),
+    }
+    if manifest.counts:
+        metadata["counts"] = counts_table(manifest.counts, "what")
+    return metadata | _drops(manifest.stage, manifest.drops, store)
+
+
+def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
+    metadata: Metadata = {"dropped": dg.MetadataValue.int(len(drops))}
+    if drops:
+        metadata["dropped_by_reason"] = counts_table(Counter(drop["reason"] for drop in drops), "reason")
+        metadata["quarantine"] = dg.MetadataValue.path(store.url(f"quarantine/{stage.replace('/', '-')}.jsonl"))
     return metadata
 
 
-def shard_metadata(manifest: Manifest) -> Metadata:
-    """What is shown for one partition, and plotted over all of them."""
+def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
+    """How hard one shard's layers are."""
+    if not rows:
+        return {}
+    levels, errors = (Counter(row[column] for row in rows) for column in ("occlusion_level", "mask_error"))
     return {
-        "items": dg.MetadataValue.int(manifest.num_items),
-        "megabytes": dg.MetadataValue.float(round(manifest.num_bytes / 1e6, 3)),
-        "seconds": dg.MetadataValue.float(manifest.seconds),
-        "dropped": dg.MetadataValue.int(len(manifest.drops)),
-        "sha256": dg.MetadataValue.text(manifest.tar_sha256),
+        "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
+        "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
+        "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
+        "layers_by_mask_error": counts_table(dict(errors.most_common()), "kind"),
     }
 
 
@@ -72,6 +93,12 @@ def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
         [dg.TableRecord({name: key, "number": value}) for key, value in counts.items()],
         schema=dg.TableSchema([dg.TableColumn(name), dg.TableColumn("number", "int")]),
     )
+
+
+def check_spec(asset: str, name: str, function: Callable[..., CheckResult]) -> dg.AssetCheckSpec:
+    """A check that stops what comes after when it fails; described by the first line of the function's docstring."""
+    sentence = (function.__doc__ or "").strip().splitlines()[0]
+    return dg.AssetCheckSpec(name, asset=asset, blocking=True, description=sentence)
 
 
 def check(name: str, result: CheckResult) -> dg.AssetCheckResult:

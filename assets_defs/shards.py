@@ -1,19 +1,28 @@
 """Partitioned assets, one partition a shard: scenes, the three maps, and the join."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import dagster as dg
 
-from assets_defs.metadata import check, report_metadata, shard_metadata
+from assets_defs.metadata import check, check_spec, layer_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
 from pipelines import checks
-from pipelines.checks import CheckResult
+from pipelines.images.contact_sheet import Tile
+from pipelines.manifest import Manifest
 from pipelines.maps.stage import MapStage
-from pipelines.shards.verify import verify
+from pipelines.previews import map_tiles, preview, scene_tiles
 from pipelines.stage import Report
+from pipelines.store import Store
 
 OWNERS = ["team:data"]
-SCENE_CHECKS = ("few_drops", "one_to_three_layers", "occlusion_recomputed", "mask_overlap", "counts_against_manifest")
+Tiles = Callable[[Store, Manifest], list[Tile]]
+SCENE_CHECKS = {
+    "few_drops": checks.scene_drops,
+    "one_to_three_layers": checks.layers_per_scene,
+    "occlusion_recomputed": checks.occlusion_recomputed,
+    "mask_overlap": checks.mask_overlap,
+    "counts_against_manifest": checks.counts_against_manifest,
+}
 MAPS = {
     "edges": ("edge_maps", "Canny edges of the composite, 1 bit a pixel."),
     "segmentation": ("segmentation_maps", "Segmentation of the composite, at the model's own resolution."),
@@ -30,12 +39,14 @@ def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     return [_scenes(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
-def _result(
-    context: dg.AssetExecutionContext, plan: Plan, report: Report, results: Sequence[dg.AssetCheckResult] = ()
-) -> dg.MaterializeResult:
+def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: Tiles) -> None:
+    """Each partition gets its own figures; the first one of the run a picture, for an event keeps it for ever."""
+    store = plan.factory.store
     for shard, manifest in report.shards.items():
-        context.add_asset_metadata(shard_metadata(manifest), partition_key=shard)
-    return dg.MaterializeResult(metadata=report_metadata(report, plan.factory.store), check_results=results)
+        context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)
+    first, manifest = next(iter(report.shards.items()))
+    if manifest.members:
+        context.add_asset_metadata({"preview": picture(preview(tiles(store, manifest)))}, partition_key=first)
 
 
 def _scenes(plan: Plan) -> dg.AssetsDefinition:
@@ -49,13 +60,18 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"webdataset"},
         code_version=plan.code_version(factory.scenes),
-        check_specs=[dg.AssetCheckSpec(name, asset="scenes", blocking=True) for name in SCENE_CHECKS],
+        check_specs=[check_spec("scenes", name, function) for name, function in SCENE_CHECKS.items()],
         description="Layered scenes: a background with one to three foregrounds that may hide each other, each "
         "complete also where it is hidden, with an imperfect mask. The same recipe gives the same bytes.",
     )
     def scenes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         report = factory.run(factory.scenes, context.partition_keys)
-        rows = checks.read_rows(factory.store, report.shards.values())
+        _show(context, plan, report, scene_tiles)
+        rows = []
+        for shard, manifest in report.shards.items():
+            of_shard = checks.read_rows(factory.store, manifest)
+            context.add_asset_metadata(layer_metadata(of_shard), partition_key=shard)
+            rows += of_shard
         results = (
             checks.scene_drops(report, profile.checks),
             checks.layers_per_scene(rows),
@@ -64,7 +80,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
             checks.counts_against_manifest(factory.store, report),
         )
         named = [check(name, result) for name, result in zip(SCENE_CHECKS, results, strict=True)]
-        return _result(context, plan, report, named)
+        return dg.MaterializeResult(check_results=named)
 
     return scenes
 
@@ -85,7 +101,8 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
         description=description + STAND_INS.get(model, ""),
     )
     def maps(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return _result(context, plan, plan.factory.run(stage, context.partition_keys))
+        _show(context, plan, plan.factory.run(stage, context.partition_keys), map_tiles)
+        return dg.MaterializeResult()
 
     return maps
 
@@ -101,15 +118,14 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"webdataset"},
         code_version=plan.code_version(factory.shards),
-        check_specs=[dg.AssetCheckSpec("verified", asset="shards", blocking=True)],
+        check_specs=[check_spec("shards", "verified", checks.verified)],
         description="Training shards: scenes and maps side by side in one tar, with a parquet index (a row a layer) "
         "and a manifest that is written last. Each is verified before anything is built on it.",
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         report = factory.run(factory.shards, context.partition_keys)
-        found = verify([factory.store.url(f"shards/{shard}.tar") for shard in report.shards], factory.engine)
-        sentence = f"{found.num_scenes} scenes in {found.num_shards} shards, {len(found.faults)} faults"
-        result = CheckResult(found.ok, sentence, {"faults": [str(fault) for fault in found.faults[:20]]})
-        return _result(context, plan, report, [check("verified", result)])
+        result = checks.verified(factory.store, report, factory.engine)
+        _show(context, plan, report, scene_tiles)
+        return dg.MaterializeResult(check_results=[check("verified", result)])
 
     return shards

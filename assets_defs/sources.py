@@ -1,16 +1,22 @@
 """Assets of the sources: annotations, prompts, photographs, and the foregrounds taken from them.
 
-They are not partitioned in Dagster: their shards are many and small, and fan out on the engine inside one step.
+They are not partitioned in Dagster: their shards are many and small and fan out on the engine inside one step, and
+a job may hold one kind of partition only, which is the shard.
 """
 
 import dagster as dg
 
-from assets_defs.metadata import check, report_metadata
+from assets_defs.metadata import check, check_spec, picture, report_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.prompts import builtin_prompts
+from pipelines.library.catalogue import read_source
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.previews import background_tiles, foreground_tiles, preview
 from pipelines.randomness import digest
+from pipelines.scenes.assets import Assets
+from pipelines.stage import Stage
 
 GROUP = "sources"
 OWNERS = ["team:data"]
@@ -19,15 +25,40 @@ OWNERS = ["team:data"]
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """Everything before the library."""
     factory, profile = plan.factory, plan.profile
-    packaged = "Here a small tree in MULAN's byte format stands in, made from packaged photographs. "
+    mulan = "a small tree in its byte format, made from packaged photographs, stands in" if profile.mulan.source == "packaged" else ""
+    generator = "`procedural` drawn shapes" if profile.generated.generator == "procedural" else ""
+    return [
+        _mulan_annotations(plan, mulan),
+        _foreground_prompts(plan),
+        _foregrounds(
+            plan,
+            "mulan_foregrounds",
+            "mulan_annotations",
+            factory.mulan_foregrounds,
+            "Real foregrounds: MULAN's instances rebuilt from annotation and photograph, judged by the gates, colour "
+            "bled, stored as lossless WebP. Rich texture, imperfect shapes. Unusable files go to quarantine.",
+        ),
+        _foregrounds(
+            plan,
+            "layerdiffuse_foregrounds",
+            "foreground_prompts",
+            factory.generated_foregrounds,
+            "Generated foregrounds, one for each prompt and seed: complete shapes."
+            + (f" LayerDiffuse's place is taken by {generator}." if generator else ""),
+        ),
+        _openimages_index(plan),
+    ]
+
+
+def _mulan_annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
+    factory = plan.factory
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"file"},
-        description="MULAN's annotation files (`<id>.p.zl`) with their COCO photographs. "
-        + (packaged if profile.mulan.source == "packaged" else "")
-        + "Observed, never changed: its version is the list of files with their sizes.",
+        description="MULAN's annotation files (`<id>.p.zl`) with their COCO photographs. Observed, never changed: its "
+        "version is the list of files with their sizes." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
         factory.write_packaged_sources()
@@ -43,69 +74,77 @@ def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
             data_version=dg.DataVersion(digest(*sorted(files)).hex()[:16]),
         )
 
+    return mulan_annotations
+
+
+def _foreground_prompts(plan: Plan) -> dg.AssetsDefinition:
+    per_category = plan.profile.generated.prompts_per_category
+
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"table"},
-        code_version="1",
-        description="What foregrounds are generated from: objects of the paper's ten categories. The built-in list.",
+        description="What foregrounds are generated from: objects of the paper's ten categories, from the built-in list.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
-        prompts = builtin_prompts(profile.generated.prompts_per_category)
+        prompts = builtin_prompts(per_category)
         records = [dg.TableRecord({"category": prompt.category, "prompt": prompt.text}) for prompt in prompts]
         return dg.MaterializeResult(
             metadata={"dagster/row_count": len(prompts), "prompts": dg.MetadataValue.table(records)},
             data_version=dg.DataVersion(digest(*prompts).hex()[:16]),
         )
 
-    mulan = factory.mulan_foregrounds
+    return foreground_prompts
+
+
+def _foregrounds(plan: Plan, name: str, upstream: str, stage: Stage, description: str) -> dg.AssetsDefinition:
+    factory, profile = plan.factory, plan.profile
 
     @dg.asset(
-        deps=[mulan_annotations],
+        name=name,
+        deps=[upstream],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"webp"},
-        code_version=plan.code_version(mulan),
-        check_specs=[dg.AssetCheckSpec("quarantine_share", asset="mulan_foregrounds", blocking=True)],
-        description="Real foregrounds: MULAN's instances rebuilt from annotation and photograph, judged by the gates, "
-        "colour bled, stored as lossless WebP. Rich texture, imperfect shapes. Unusable files go to quarantine.",
+        code_version=plan.code_version(stage),
+        check_specs=[check_spec(name, "quarantine_share", checks.quarantine_share)],
+        description=description,
     )
-    def mulan_foregrounds() -> dg.MaterializeResult:
-        report = factory.run(mulan)
+    def foregrounds() -> dg.MaterializeResult:
+        report = factory.run(stage)
+        records = read_source(factory.store, stage.name, ForegroundRecord)
+        metadata = report_metadata(report, factory.store)
+        if records:
+            tiles = foreground_tiles(Assets(factory.store, factory.photographs), records)
+            metadata["preview"] = picture(preview(tiles))
         share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=report_metadata(report, factory.store), check_results=[share])
+        return dg.MaterializeResult(metadata=metadata, check_results=[share])
 
-    generated = factory.generated_foregrounds
+    return foregrounds
 
-    @dg.asset(
-        deps=[foreground_prompts],
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"webp"},
-        code_version=plan.code_version(generated),
-        check_specs=[dg.AssetCheckSpec("quarantine_share", asset="layerdiffuse_foregrounds", blocking=True)],
-        description="Generated foregrounds, one for each prompt and seed: complete shapes. "
-        + ("LayerDiffuse's place is taken by `procedural` drawn shapes." if profile.generated.generator == "procedural" else ""),
-    )
-    def layerdiffuse_foregrounds() -> dg.MaterializeResult:
-        report = factory.run(generated)
-        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=report_metadata(report, factory.store), check_results=[share])
+
+def _openimages_index(plan: Plan) -> dg.AssetsDefinition:
+    factory, profile = plan.factory, plan.profile
+    stand_in = " Packaged photographs stand in for OpenImages." if profile.backgrounds.source == "packaged" else ""
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"jpeg"},
-        check_specs=[dg.AssetCheckSpec("quarantine_share", asset="openimages_index", blocking=True)],
+        code_version=plan.code_version(factory.backgrounds),
+        check_specs=[check_spec("openimages_index", "quarantine_share", checks.quarantine_share)],
         description="The index of background photographs: each opened once, judged by size and sharpness, with "
-        "licence and attribution. "
-        + ("Packaged photographs stand in for OpenImages." if profile.backgrounds.source == "packaged" else ""),
+        "rotation, licence and attribution." + stand_in,
     )
     def openimages_index() -> dg.MaterializeResult:
         factory.write_packaged_sources()
         report = factory.run(factory.backgrounds)
+        records = read_source(factory.store, factory.backgrounds.name, BackgroundRecord)
+        metadata = report_metadata(report, factory.store)
+        metadata["photographs"] = dg.MetadataValue.path(factory.photographs.root)
+        if records:
+            metadata["preview"] = picture(preview(background_tiles(Assets(factory.store, factory.photographs), records)))
         share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        metadata = report_metadata(report, factory.store) | {"photographs": dg.MetadataValue.path(factory.photographs.root)}
         return dg.MaterializeResult(metadata=metadata, check_results=[share])
 
-    return [mulan_annotations, foreground_prompts, mulan_foregrounds, layerdiffuse_foregrounds, openimages_index]
+    return openimages_index

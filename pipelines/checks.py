@@ -5,19 +5,21 @@ the quick ones on the way there.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.config import ChecksConfig, GateConfig, MasksConfig
+from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
+from pipelines.engine import Engine
 from pipelines.library.catalogue import CatalogueReport
 from pipelines.library.records import ForegroundRecord
 from pipelines.manifest import Manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
+from pipelines.shards.verify import verify
 from pipelines.stage import Report
 from pipelines.store import Store
 
@@ -82,7 +84,7 @@ def counts_against_manifest(store: Store, report: Report) -> CheckResult:
     """Manifest, tar and index name the same number of scenes."""
     bad = []
     for shard, manifest in report.shards.items():
-        in_index = {row["key"] for row in read_rows(store, [manifest])}
+        in_index = {row["key"] for row in read_rows(store, manifest)}
         if not len(scene_keys(manifest)) == len(in_index) == manifest.num_items:
             bad.append(shard)
     return CheckResult(not bad, f"{len(report.shards) - len(bad)} of {len(report.shards)} shards agree", {"bad": bad})
@@ -101,15 +103,26 @@ def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
     return CheckResult(not bad, f"{num - len(bad)} of {num} scenes recompute", {"bad": bad})
 
 
-def read_rows(store: Store, manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
-    """Rows of the shards' indexes, the columns that checks look at."""
-    columns = ["key", "layer", "num_layers", "mask_iou", "mask_area_px", "occluded_fraction", "occlusion_level"]
-    return [row for manifest in manifests for row in _rows(store, manifest, columns)]
+def verified(store: Store, report: Report, engine: Engine) -> CheckResult:
+    """Every invariant of every shard holds, down to the last byte."""
+    found = verify([store.url(f"{report.stage}/{shard}.tar") for shard in report.shards], engine)
+    sentence = f"{found.num_scenes} scenes in {found.num_shards} shards, {len(found.faults)} faults"
+    return CheckResult(found.ok, sentence, {"faults": [str(fault) for fault in found.faults[:20]]})
 
 
-def _rows(store: Store, manifest: Manifest, columns: list[str]) -> Iterator[dict[str, Any]]:
+def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
+    """The dataset holds nearly all scenes that the profile asks for."""
+    planned = config.scenes.num_scenes
+    enough = num_scenes >= planned * (1 - config.checks.max_scene_drop_share)
+    return CheckResult(enough, f"{num_scenes} of {planned} planned scenes", {"num": num_scenes})
+
+
+def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
+    """Rows of a scene shard's index: the columns that checks and metadata look at."""
+    columns = ["key", "layer", "num_layers", "mask_error", "mask_iou", "mask_area_px"]
+    columns += ["occluded_fraction", "occlusion_level"]
     data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
-    yield from pq.read_table(io.BytesIO(data), columns=columns).to_pylist()
+    return list(pq.read_table(io.BytesIO(data), columns=columns).to_pylist())
 
 
 def _share_of_drops(report: Report, limit: float, name: str) -> CheckResult:

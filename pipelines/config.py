@@ -42,7 +42,7 @@ class GateConfig(Section):
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
     """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cut on opposite sides is always out."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
-    max_haze_share: Share = Field(0.5, description="share of visible pixels with alpha in (floor, 64)")
+    max_haze_share: Share = Field(0.8, description="share of visible pixels with alpha in (floor, 64); real glass has 0.6")
 
     @model_validator(mode="after")
     def _ordered(self) -> "GateConfig":
@@ -166,7 +166,7 @@ class ScenesConfig(Section):
     max_background_crop: Share = Field(0.4, description="the crop's side is at least 1 - this of the short side")
     jpeg_quality: int = Field(98, ge=95, le=100)
     harmonisation: Share = Field(0.0, description="pull of a layer's colour statistics towards its background's")
-    max_attempts: int = Field(48, ge=1, le=1000, description="draws of a scene before it is dropped")
+    max_attempts: int = Field(96, ge=1, le=1000, description="draws of a scene before it is dropped")
     virtual_nodes: int = Field(64, ge=1, le=4096, description="points of an asset on the ring it is drawn from")
     size: SizeConfig = SizeConfig()
     occlusion: OcclusionConfig = OcclusionConfig()

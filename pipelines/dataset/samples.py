@@ -9,8 +9,9 @@ import pandas as pd
 
 from pipelines.images.codecs import decode_gray
 from pipelines.images.contact_sheet import Tile, contact_sheet
-from pipelines.images.types import Array, Gray, Rgb
+from pipelines.images.types import Array
 from pipelines.manifest import Manifest
+from pipelines.maps.show import show_map
 from pipelines.randomness import generator
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members
@@ -87,27 +88,7 @@ def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
         Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
         Tile(parts.flatten(without=pick.layer), "background without it"),
     ]
-    shown = {"edges": _as_is, "segmentation": show_regions, "depth": show_depth}
-    return tiles + [Tile(show(_map(members, name, parts.size)), name) for name, show in shown.items()]
-
-
-def show_regions(regions: Array) -> Rgb:
-    """[H, W] region numbers as colours; neighbouring numbers get far colours."""
-    hue = (regions.astype(np.float64) * 0.618034 % 1.0 * 180).astype(np.uint8)
-    value = np.where(regions.astype(np.int64) % 2, 230, 170).astype(np.uint8)
-    hsv = np.dstack([hue, np.full_like(hue, 140), value])
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
-
-
-def show_depth(depth: Array) -> Rgb:
-    """[H, W] nearness, 8 or 16 bit, in inferno colours: bright = near."""
-    gray = (depth >> 8).astype(np.uint8) if depth.dtype == np.uint16 else depth
-    coloured = cv2.applyColorMap(gray, cv2.COLORMAP_INFERNO)
-    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def _as_is(gray: Gray) -> Gray:
-    return gray
+    return tiles + [Tile(show_map(name, _map(members, name, parts.size)), name) for name in ("edges", "segmentation", "depth")]
 
 
 def _map(members: Mapping[str, bytes], name: str, size: tuple[int, int]) -> Array:

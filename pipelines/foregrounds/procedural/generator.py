@@ -75,7 +75,7 @@ class ProceduralGenerator:
 
     size_px: int
     name: str = "procedural"
-    licence: str = "CC0-1.0"
+    licence: str = "cc0-1.0"
     attribution: str = "decoupage procedural generator"
 
     @property

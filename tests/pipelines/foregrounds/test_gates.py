@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.config import GateConfig
 from pipelines.faults import BadItem
 from pipelines.foregrounds.gates import Gated, apply_gates
+from pipelines.images.codecs import decode_rgba
 
 GATES = GateConfig()
 
@@ -139,3 +140,8 @@ def test_glass_is_semi_transparent_and_a_soft_edge_is_not() -> None:
 def test_wrong_arrays_are_refused() -> None:
     with pytest.raises(ValueError, match=r"must be \[H, W, 4\] uint8"):
         apply_gates(np.zeros((4, 4, 3), np.uint8), GATES)
+
+
+def test_real_glass_passes_as_semi_transparent(shared_picture) -> None:
+    found = apply_gates(decode_rgba(shared_picture("cutouts/glass_bottle.png").read_bytes()), GATES)
+    assert found.semi_transparent

@@ -45,7 +45,7 @@ def test_rows_tell_where_a_foreground_comes_from(tmp_path: Path) -> None:
     assert len({row["id"] for row in rows}) == 10
     for row in rows:
         assert row["source"] == "procedural" and row["kind"] == "generated" and row["completeness"] == "complete"
-        assert row["licence"] == "CC0-1.0" and row["attribution"] == "decoupage procedural generator"
+        assert row["licence"] == "cc0-1.0" and row["attribution"] == "decoupage procedural generator"
         assert row["origin"] == f"procedural:{row['category']}/{row['prompt']}/0"
         assert row["split"] == "train"
     dog = next(row for row in rows if row["prompt"] == "dog")

@@ -1,0 +1,66 @@
+"""Small pictures of what each stage made: contact sheets that fit the metadata of an event.
+
+What a sheet is lives in `images/contact_sheet.py`; the sheets of the finished dataset in `dataset/samples.py`.
+"""
+
+from collections.abc import Sequence
+from itertools import islice, zip_longest
+
+from pipelines.images.codecs import decode_gray
+from pipelines.images.contact_sheet import Tile, contact_sheet
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.manifest import Manifest
+from pipelines.maps.show import show_map
+from pipelines.randomness import hash64
+from pipelines.scenes.assets import Assets
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.read import read_members, scene_keys
+from pipelines.store import Store
+
+COLUMNS = 8
+TILE_PX = 160
+PREVIEWED = 24
+"""Tiles of a sheet in metadata."""
+
+
+def preview(tiles: Sequence[Tile]) -> bytes:
+    """A JPEG of at most 25 kB of the first tiles."""
+    return contact_sheet(tiles[:PREVIEWED], min(COLUMNS, len(tiles)), TILE_PX)
+
+
+def write_sheet(store: Store, path: str, tiles: Sequence[Tile]) -> None:
+    """Write a sheet of all tiles at full size."""
+    store.write(path, contact_sheet(tiles, min(COLUMNS, len(tiles)), TILE_PX, max_kb=None))
+
+
+def foreground_tiles(assets: Assets, records: Sequence[ForegroundRecord], num: int = PREVIEWED) -> list[Tile]:
+    """Cutouts over a checkerboard, real and generated in turns, each kind in a stable random order."""
+    shuffled = sorted(records, key=lambda record: hash64("preview", record.id))
+    kinds = [[record for record in shuffled if record.kind == kind] for kind in ("real", "generated")]
+    chosen = [record for pair in zip_longest(*kinds) for record in pair if record is not None][:num]
+    return [Tile(assets.cutout(record), record.prompt or f"{record.category} ({record.origin})") for record in chosen]
+
+
+def background_tiles(assets: Assets, records: Sequence[BackgroundRecord], num: int = PREVIEWED) -> list[Tile]:
+    """Photographs, upright, in a stable random order."""
+    chosen = sorted(records, key=lambda record: hash64("preview", record.id))[:num]
+    return [Tile(assets.photograph(record), record.id.removeprefix(f"{record.source}-")) for record in chosen]
+
+
+def scene_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
+    """Composites of a shard's first scenes, each with the given mask of its lowest layer."""
+    tiles = []
+    for key in islice(scene_keys(manifest), num):
+        parts = SceneParts.decode(key, read_members(store, manifest, key))
+        tiles.append(Tile(parts.composite, key, parts.layers[0].imperfect_mask))
+    return tiles
+
+
+def map_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
+    """A shard's first maps of one kind, made visible."""
+    members = manifest.members[:num]
+    data = [store.read_range(f"{manifest.stage}/{manifest.shard}.tar", m.offset, m.num_bytes) for m in members]
+    return [
+        Tile(show_map(manifest.stage, decode_gray(png)), member.name.split(".")[0])
+        for member, png in zip(members, data, strict=True)
+    ]

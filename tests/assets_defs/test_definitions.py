@@ -1,0 +1,128 @@
+"""The asset graph: what data engineers see, and that it makes the same bytes as the command line."""
+
+import json
+
+import dagster as dg
+import pytest
+
+from assets_defs.definitions import build_defs
+from pipelines.factory import Factory
+from pipelines.store import Store
+from profiles import load_profile
+
+ASSETS = {
+    "mulan_annotations", "foreground_prompts", "mulan_foregrounds", "layerdiffuse_foregrounds", "openimages_index",
+    "foreground_library", "background_library", "scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards",
+    "dataset",
+}  # fmt: skip
+SMALL = {
+    "scenes.num_scenes": "4",
+    "scenes.scenes_per_shard": "2",
+    "scenes.size_px": "96",
+    "maps.segmentation.size_px": "96",
+    "maps.depth.size_px": "96",
+    "generated.prompts_per_category": "1",
+    "generated.size_px": "160",
+    "engine.kind": "serial",
+}
+
+
+def run_job(profile, instance, **options):
+    job = build_defs(profile, dg.in_process_executor).resolve_job_def("dataset")
+    keys = job.partitions_def.get_partition_keys()
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    return job.execute_in_process(instance=instance, tags=tags, **options)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("assets")
+    profile = load_profile("demo", str(root), SMALL)
+    instance = dg.DagsterInstance.ephemeral()
+    return profile, instance, run_job(profile, instance)
+
+
+def specs():
+    return {spec.key.to_user_string(): spec for spec in build_defs().resolve_all_asset_specs()}
+
+
+def test_every_asset_of_the_data_is_there_and_explained():
+    found = specs()
+    assert set(found) == ASSETS
+    for spec in found.values():
+        assert spec.description and spec.owners == ["team:data"] and spec.kinds and spec.group_name != "default"
+
+
+def test_stand_ins_are_named_where_they_are_used():
+    found = specs()
+    for name, word in (
+        ("mulan_annotations", "stands in"),
+        ("layerdiffuse_foregrounds", "procedural"),
+        ("openimages_index", "stand in"),
+        ("segmentation_maps", "felzenszwalb"),
+        ("depth_maps", "dark_channel"),
+    ):
+        assert word in found[name].description
+
+
+def test_the_job_makes_a_dataset_with_checks_and_pictures(made):
+    profile, instance, result = made
+    assert result.success
+    for name in ("scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards"):
+        assert instance.get_materialized_partitions(dg.AssetKey(name)) == {"00000", "00001"}
+    evaluations = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
+    assert len(evaluations) == 13 and all(e.passed and e.blocking for e in evaluations.values())
+    pictured = {
+        event.asset_key.to_user_string()
+        for event in result.all_events
+        if event.is_step_materialization and "preview" in event.materialization.metadata
+    }
+    assert pictured == ASSETS - {"mulan_annotations", "foreground_prompts"}
+    assert (Store(profile.root)).exists("dataset/README.md")
+
+
+def test_making_it_again_changes_nothing(made):
+    profile, instance, _ = made
+    store = Store(profile.root)
+    before = {name: store.read(f"shards/{name}") for name in store.names("shards")}
+    result = run_job(profile, instance)
+    made_now = [
+        event.materialization.metadata["shards_made_now"].value
+        for event in result.all_events
+        if event.is_step_materialization and "shards_made_now" in event.materialization.metadata
+    ]
+    assert made_now and set(made_now) == {0}
+    assert before == {name: store.read(f"shards/{name}") for name in store.names("shards")}
+
+
+def test_the_command_line_makes_the_same_bytes(made, tmp_path):
+    profile, _, _ = made
+    other = profile.model_copy(update={"root": str(tmp_path)})
+    Factory(other, Store(other.root)).make_shards()
+    for folder in ("foregrounds/mulan", "foregrounds/generated", "scenes", "edges", "segmentation", "depth", "shards"):
+        names = Store(profile.root).names(folder, ".tar")
+        assert names and names == Store(other.root).names(folder, ".tar")
+        for name in names:
+            assert Store(profile.root).read(f"{folder}/{name}") == Store(other.root).read(f"{folder}/{name}")
+
+
+def test_a_failed_check_stops_what_comes_after(made, tmp_path):
+    profile, _, _ = made
+    strict = profile.model_copy(
+        update={"checks": profile.checks.model_copy(update={"min_foregrounds": 10_000}), "root": str(tmp_path)}
+    )
+    result = run_job(strict, dg.DagsterInstance.ephemeral(), raise_on_error=False)
+    assert not result.success
+    assert not Store(str(tmp_path)).exists("scenes")
+    failed = [e for e in result.get_asset_check_evaluations() if not e.passed]
+    assert [e.check_name for e in failed] == ["enough_foregrounds"]
+    assert "at least 10000 wanted" in failed[0].description
+
+
+def test_data_versions_follow_content(made):
+    profile, _, result = made
+    library = json.loads(Store(profile.root).read("library/foregrounds.json"))
+    event = next(
+        e for e in result.all_events if e.is_step_materialization and e.asset_key == dg.AssetKey("foreground_library")
+    )
+    assert event.materialization.tags["dagster/data_version"] == library["sha256"][:16]
