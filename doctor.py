@@ -111,13 +111,13 @@ def _version(package: str) -> str:
 
 
 def _needs(profile: Profile) -> list[Need]:
-    needs = [
-        Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES
-    ]
+    needs = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
     if profile.mulan.source == "folder":
         remedy = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__{key}=FOLDER"
-        for key in ("annotations", "images"):
-            needs.append(_folder(f"mulan.{key}", getattr(profile.mulan, key), remedy.format(key=key.upper())))
+        needs += [
+            _folder(f"mulan.{key}", getattr(profile.mulan, key), remedy.format(key=key.upper()))
+            for key in ("annotations", "images")
+        ]
     if profile.backgrounds.source == "folder":
         remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
         needs.append(_folder("backgrounds.folder", profile.backgrounds.folder, remedy))
@@ -155,5 +155,3 @@ def _own_recipe(profile: Profile) -> Need:
     theirs = json.loads(factory.store.read(path))["fingerprint"]
     remedy = "choose another root with DECOUPAGE_ROOT, or put the profile back"
     return Need("recipe", theirs == ours, f"{ours}; the root holds {theirs}", remedy)
-
-

@@ -31,6 +31,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     def dataset() -> dg.MaterializeResult:
         # pandas and the card's libraries cost a second; every worker loads this module.
         from pipelines.dataset.build import write_dataset
+        from pipelines.dataset.statistics import num_layers
 
         report = write_dataset(factory.store, profile.name, profile)
         statistics = report.statistics
@@ -40,8 +41,8 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "scenes": statistics.num_scenes,
                 "dagster/row_count": statistics.num_layers,
                 "megabytes": round(statistics.num_bytes / 1e6, 2),
-                "occlusion": counts_table({name: spread.num_layers for name, spread in statistics.occlusion.items()}, "level"),
-                "mask_errors": counts_table({name: spread.num_layers for name, spread in statistics.mask_iou.items()}, "kind"),
+                "occlusion": counts_table(num_layers(statistics.occlusion), "level"),
+                "mask_errors": counts_table(num_layers(statistics.mask_iou), "kind"),
                 "draws_rejected": counts_table(statistics.rejected_draws, "reason"),
                 "stand_ins": dg.MetadataValue.json(stand_ins(profile)),
                 "data_card": dg.MetadataValue.path(factory.store.url("dataset/README.md")),

@@ -10,6 +10,7 @@ import dagster as dg
 
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
+from pipelines.library.records import Record
 from pipelines.manifest import Drop, Manifest
 from pipelines.stage import Report
 from pipelines.store import Store
@@ -66,7 +67,7 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     }
 
 
-def library_metadata(library: CatalogueReport, preview_jpeg: bytes, store: Store) -> Metadata:
+def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, store: Store) -> Metadata:
     """A catalogue at a glance."""
     metadata: Metadata = {
         "preview": picture(preview_jpeg),
@@ -103,5 +104,5 @@ def check_spec(asset: str, name: str, function: Callable[..., CheckResult]) -> d
 
 def check(name: str, result: CheckResult) -> dg.AssetCheckResult:
     """A check of the asset that returns it."""
-    figures = {key: dg.MetadataValue.json(value) if isinstance(value, list) else value for key, value in result.figures.items()}
+    figures = {key: dg.MetadataValue.json(v) if isinstance(v, list) else v for key, v in result.figures.items()}
     return dg.AssetCheckResult(check_name=name, passed=result.passed, description=result.sentence, metadata=figures)

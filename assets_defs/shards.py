@@ -16,7 +16,7 @@ from pipelines.store import Store
 
 OWNERS = ["team:data"]
 Tiles = Callable[[Store, Manifest], list[Tile]]
-SCENE_CHECKS = {
+SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "few_drops": checks.scene_drops,
     "one_to_three_layers": checks.layers_per_scene,
     "occlusion_recomputed": checks.occlusion_recomputed,

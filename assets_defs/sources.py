@@ -11,8 +11,7 @@ from assets_defs.plan import Plan
 from pipelines import checks
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.prompts import builtin_prompts
-from pipelines.library.catalogue import read_source
-from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.library.catalogue import read_backgrounds, read_foregrounds
 from pipelines.previews import background_tiles, foreground_tiles, preview
 from pipelines.randomness import digest
 from pipelines.scenes.assets import Assets
@@ -25,7 +24,8 @@ OWNERS = ["team:data"]
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """Everything before the library."""
     factory, profile = plan.factory, plan.profile
-    mulan = "a small tree in its byte format, made from packaged photographs, stands in" if profile.mulan.source == "packaged" else ""
+    packaged = profile.mulan.source == "packaged"
+    mulan = "a small tree in its byte format, made from packaged photographs, stands in" if packaged else ""
     generator = "`procedural` drawn shapes" if profile.generated.generator == "procedural" else ""
     return [
         _mulan_annotations(plan, mulan),
@@ -84,7 +84,7 @@ def _foreground_prompts(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"table"},
-        description="What foregrounds are generated from: objects of the paper's ten categories, from the built-in list.",
+        description="What foregrounds are generated from: objects of the paper's ten categories, a built-in list.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
         prompts = builtin_prompts(per_category)
@@ -112,7 +112,7 @@ def _foregrounds(plan: Plan, name: str, upstream: str, stage: Stage, description
     )
     def foregrounds() -> dg.MaterializeResult:
         report = factory.run(stage)
-        records = read_source(factory.store, stage.name, ForegroundRecord)
+        records = read_foregrounds(factory.store, stage.name)
         metadata = report_metadata(report, factory.store)
         if records:
             tiles = foreground_tiles(Assets(factory.store, factory.photographs), records)
@@ -139,11 +139,12 @@ def _openimages_index(plan: Plan) -> dg.AssetsDefinition:
     def openimages_index() -> dg.MaterializeResult:
         factory.write_packaged_sources()
         report = factory.run(factory.backgrounds)
-        records = read_source(factory.store, factory.backgrounds.name, BackgroundRecord)
+        records = read_backgrounds(factory.store, factory.backgrounds.name)
         metadata = report_metadata(report, factory.store)
         metadata["photographs"] = dg.MetadataValue.path(factory.photographs.root)
         if records:
-            metadata["preview"] = picture(preview(background_tiles(Assets(factory.store, factory.photographs), records)))
+            tiles = background_tiles(Assets(factory.store, factory.photographs), records)
+            metadata["preview"] = picture(preview(tiles))
         share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
         return dg.MaterializeResult(metadata=metadata, check_results=[share])
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.stand_ins import stand_ins
+from pipelines.dataset.statistics import num_layers
 from pipelines.store import Store
 from profiles import Profile
 
@@ -12,13 +13,14 @@ def summary(profile: Profile, seconds: float) -> str:
     """A few lines over the finished dataset."""
     store = Store(profile.root)
     statistics = write_dataset(store, profile.name, profile).statistics
-    dropped = {f"{stage}: {reason}": num for stage, reasons in statistics.drops.items() for reason, num in reasons.items()}
+    dropped = {f"{stage}: {why}": num for stage, reasons in statistics.drops.items() for why, num in reasons.items()}
+    size = f"{statistics.num_shards} shards, {statistics.num_bytes / 1e6:.1f} MB"
     lines = [
         "",
-        f"The {profile.name} dataset: {statistics.num_scenes} scenes, {statistics.num_layers} triplets in "
-        f"{statistics.num_shards} shards, {statistics.num_bytes / 1e6:.1f} MB, verified, in {seconds:.0f} s.",
+        f"The {profile.name} dataset: {statistics.num_scenes} scenes, {statistics.num_layers} triplets in {size}.",
+        f"Verified, in {seconds:.0f} s.",
         f"  layers by kind    {_counts(statistics.foreground_kinds)}",
-        f"  layers by level   {_counts({level: spread.num_layers for level, spread in statistics.occlusion.items()})}",
+        f"  layers by level   {_counts(num_layers(statistics.occlusion))}",
         f"  scenes by layers  {_counts(statistics.scenes_by_num_layers)}",
         f"  not used          {_counts(dropped) or 'nothing'}",
         "",
@@ -42,9 +44,11 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
         if event.is_step_failure and event.step_failure_data.error is not None:
             error = event.step_failure_data.error
             lines.append(f"  {event.step_key}: {(error.cause or error).message.strip()}")
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
-            lines.append(f"  check {evaluation.asset_key.to_user_string()}.{evaluation.check_name}: {evaluation.description}")
+    lines += [
+        f"  check {found.asset_key.to_user_string()}.{found.check_name}: {found.description}"
+        for found in result.get_asset_check_evaluations()
+        if not found.passed
+    ]
     return "\n".join(lines)
 
 

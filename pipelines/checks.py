@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.engine import Engine
 from pipelines.library.catalogue import CatalogueReport
-from pipelines.library.records import ForegroundRecord
+from pipelines.library.records import ForegroundRecord, Record
 from pipelines.manifest import Manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
@@ -46,17 +46,17 @@ def scene_drops(report: Report, checks: ChecksConfig) -> CheckResult:
     return _share_of_drops(report, checks.max_scene_drop_share, "checks.max_scene_drop_share")
 
 
-def library_size(library: CatalogueReport, checks: ChecksConfig) -> CheckResult:
+def library_size(library: CatalogueReport[Record], checks: ChecksConfig) -> CheckResult:
     """There are enough assets for training."""
     minimum = getattr(checks, f"min_{library.name}")
     num = sum(record.split == "train" for record in library.records)
     return CheckResult(num >= minimum, f"{num} {library.name} for training, at least {minimum} wanted", {"num": num})
 
 
-def alpha_coverage(library: CatalogueReport, gates: GateConfig) -> CheckResult:
+def alpha_coverage(library: CatalogueReport[ForegroundRecord], gates: GateConfig) -> CheckResult:
     """Every cutout covers a plausible part of its box."""
     low, high = gates.coverage
-    cutouts = [record for record in library.records if isinstance(record, ForegroundRecord)]
+    cutouts = library.records
     # The gate judges the visible share; a semi-transparent object covers as much with less alpha.
     bad = [r.id for r in cutouts if not (low <= r.alpha_mean <= high or r.semi_transparent)]
     sentence = f"{len(cutouts) - len(bad)} of {len(cutouts)} cutouts have a mean alpha in [{low}, {high}]"
@@ -68,7 +68,8 @@ def layers_per_scene(rows: Sequence[dict[str, Any]]) -> CheckResult:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["key"]] = counts.get(row["key"], 0) + 1
-    bad = sorted({row["key"] for row in rows if counts[row["key"]] != row["num_layers"] or row["num_layers"] not in (1, 2, 3)})
+    said = {row["key"]: row["num_layers"] for row in rows}
+    bad = sorted(key for key, num in said.items() if num != counts[key] or num not in (1, 2, 3))
     return CheckResult(not bad, f"{len(counts) - len(bad)} of {len(counts)} scenes have 1-3 layers", {"bad": bad[:20]})
 
 

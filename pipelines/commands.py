@@ -75,9 +75,7 @@ def scenes_make(
     table = Table("stage", "items", "shards", "made now", "dropped", "MB", "s")
     for report in reports:
         numbers = (report.num_items, len(report.shards), report.num_made, len(report.drops))
-        table.add_row(
-            report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}"
-        )
+        table.add_row(report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}")
     Console().print(table)
     print(f"shards in {store.url('shards')}")
 
@@ -106,14 +104,14 @@ def shards_verify(
 def shards_export(
     path: Annotated[str, typer.Argument(help="Shard folder or dataset root.")],
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    layout: Annotated[str, typer.Option(help="folder: <key>-<i>/{composite,background,mask,foreground}.png")] = "folder",
+    layout: Annotated[str, typer.Option(help="folder: <key>-<i>/composite.png and so on.")] = "folder",
 ) -> None:
     """Write explicit triplets as files, the layout that other trainers read."""
     from pipelines.shards.export import export_folder
 
     if layout != "folder":
         raise BadSetup(f"--layout must be folder, got {layout}")
-    print(f"{export_folder(path, out)} triplets in {out}")
+    print(f"{export_folder(path, str(out))} triplets in {out}")
 
 
 def _summary(report: Report) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class GateConfig(Section):
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
     """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cut on opposite sides is always out."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
-    max_haze_share: Share = Field(0.8, description="share of visible pixels with alpha in (floor, 64); real glass has 0.6")
+    max_haze_share: Share = Field(0.8, description="share of visible pixels with alpha below 64; glass has 0.6")
 
     @model_validator(mode="after")
     def _ordered(self) -> "GateConfig":
@@ -111,7 +111,7 @@ class SizeConfig(Section):
     medium: tuple[Share, Share] = (0.08, 0.20)
     large: tuple[Share, Share] = (0.20, 0.42)
     weights: tuple[Weight, Weight, Weight] = (1.0, 1.5, 1.0)
-    max_total_share: float = Field(0.45, gt=0.0, le=1.0, description="of the canvas, for the classes' lower bounds together")
+    max_total_share: float = Field(0.45, gt=0.0, le=1.0, description="of the canvas, for the lower bounds together")
     max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="a cutout is never scaled up by more")
 
     @model_validator(mode="after")

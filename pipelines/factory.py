@@ -14,7 +14,7 @@ from pipelines.engine import Engine, make_engine
 from pipelines.faults import BadSetup
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
-from pipelines.library.catalogue import CatalogueReport, build_catalogue
+from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.maps.choose import make_makers
 from pipelines.maps.stage import MapStage
@@ -102,14 +102,15 @@ class Factory:
 
     # ---- library
 
-    def foreground_library(self) -> CatalogueReport:
+    def foreground_library(self) -> CatalogueReport[ForegroundRecord]:
         """Build the catalogue of foregrounds."""
-        stages = [self.mulan_foregrounds.name, self.generated_foregrounds.name]
-        return build_catalogue(self.store, ForegroundRecord, stages, self.config.library)
+        stages = (self.mulan_foregrounds.name, self.generated_foregrounds.name)
+        records = [record for stage in stages for record in read_foregrounds(self.store, stage)]
+        return build_catalogue(self.store, records, self.config.library)
 
-    def background_library(self) -> CatalogueReport:
+    def background_library(self) -> CatalogueReport[BackgroundRecord]:
         """Build the catalogue of backgrounds."""
-        return build_catalogue(self.store, BackgroundRecord, [self.backgrounds.name], self.config.library)
+        return build_catalogue(self.store, read_backgrounds(self.store, self.backgrounds.name), self.config.library)
 
     # ---- scenes, maps, shards
 
@@ -132,7 +133,9 @@ class Factory:
     def make_shards(self) -> list[Report]:
         """Everything up to the shards, in order; what is done is skipped."""
         self.write_packaged_sources()
-        reports = [self.run(stage) for stage in (self.mulan_foregrounds, self.generated_foregrounds, self.backgrounds)]
+        sources: list[Stage] = [self.mulan_foregrounds, self.generated_foregrounds, self.backgrounds]
+        reports = [self.run(stage) for stage in sources]
         self.foreground_library()
         self.background_library()
-        return reports + [self.run(stage) for stage in (self.scenes, *self.maps.values(), self.shards)]
+        rest: list[Stage] = [self.scenes, *self.maps.values(), self.shards]
+        return reports + [self.run(stage) for stage in rest]

@@ -10,8 +10,8 @@ from pipelines.engine import SerialEngine
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.images.codecs import encode_png
 from pipelines.images.types import Rgba
-from pipelines.library.catalogue import CatalogueReport, build_catalogue
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
+from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
+from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.randomness import generator
 from pipelines.stage import Outcome, run_stage
 from pipelines.store import Store
@@ -81,7 +81,7 @@ def write_library(
     real: tuple[int, ...] = tuple(range(8)),
     generated: tuple[int, ...] = tuple(range(6)),
     photographs: tuple[int, ...] = tuple(range(5)),
-) -> CatalogueReport:
+) -> CatalogueReport[ForegroundRecord]:
     """Sources and both catalogues under a root; calling it again with other numbers changes the library."""
     store, folder = Store(root), Store(f"{root}/photographs")
     engine = SerialEngine()
@@ -92,8 +92,9 @@ def write_library(
     backgrounds = BackgroundConfig(folder=folder.root, min_side_px=100)
     run_stage(BackgroundsStage(folder, backgrounds, "tests"), store, engine)
     config = LibraryConfig(held_out_share=0.0, duplicate_distance_bits=0)
-    build_catalogue(store, BackgroundRecord, ["backgrounds"], config)
-    return build_catalogue(store, ForegroundRecord, ["foregrounds/real", "foregrounds/generated"], config)
+    build_catalogue(store, read_backgrounds(store, "backgrounds"), config)
+    found = [record for kind in ("real", "generated") for record in read_foregrounds(store, f"foregrounds/{kind}")]
+    return build_catalogue(store, found, config)
 
 
 def scenes_config(**changes: object) -> ScenesConfig:

@@ -45,7 +45,9 @@ def read_attributions(folder: Store) -> dict[str, Attribution]:
         # OpenImages writes nan where the photograph is gone from its source: unknown, which is not 0.
         degrees = -1.0 if turn in ("", "nan") else float(turn)
         if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
-            raise BadSetup(f"{folder.url(FILE)}: rotation_deg_ccw of {row['file']} must be 0, 90, 180 or 270, got {turn}")
-        values = (row[name] for name in ("origin", "licence", "attribution", "caption"))
-        found[row["file"]] = Attribution(*values, int(degrees))
+            place = f"{folder.url(FILE)}: rotation_deg_ccw of {row['file']}"
+            raise BadSetup(f"{place} must be 0, 90, 180 or 270, got {turn}")
+        found[row["file"]] = Attribution(
+            row["origin"], row["licence"], row["attribution"], row["caption"], int(degrees)
+        )
     return found

@@ -103,7 +103,8 @@ class BackgroundsStage:
     @property
     def recipe(self) -> Recipe:
         """What decides a record."""
-        return {"version": VERSION, "source": self.source, "backgrounds": self.config.model_dump(mode="json", exclude={"folder"})}
+        rules = self.config.model_dump(mode="json", exclude={"folder"})
+        return {"version": VERSION, "source": self.source, "backgrounds": rules}
 
     @property
     def layout(self) -> Recipe:

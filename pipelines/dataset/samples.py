@@ -88,7 +88,8 @@ def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
         Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
         Tile(parts.flatten(without=pick.layer), "background without it"),
     ]
-    return tiles + [Tile(show_map(name, _map(members, name, parts.size)), name) for name in ("edges", "segmentation", "depth")]
+    maps = ("edges", "segmentation", "depth")
+    return tiles + [Tile(show_map(name, _map(members, name, parts.size)), name) for name in maps]
 
 
 def _map(members: Mapping[str, bytes], name: str, size: tuple[int, int]) -> Array:

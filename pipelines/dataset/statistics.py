@@ -91,6 +91,11 @@ class Statistics:
         return cls(**{**values, **spreads})
 
 
+def num_layers(spreads: Mapping[str, Spread]) -> Counts:
+    """Group -> number of its layers."""
+    return {group: spread.num_layers for group, spread in spreads.items()}
+
+
 def read_layers(store: Store, manifests: Mapping[str, Manifest]) -> pd.DataFrame:
     """One row a layer with the narrow columns, repeated texts as categories; about 60 bytes a row in memory."""
     tables = [_with_categories(table) for table in shard_tables(store, manifests, COLUMNS)]

@@ -8,17 +8,18 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic
 
 import pyarrow.parquet as pq
 
 from pipelines.config import LibraryConfig
 from pipelines.faults import BadSetup
 from pipelines.library.duplicates import duplicates
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, schema_of, to_row
-from pipelines.manifest import Drop, read_manifest
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
+from pipelines.manifest import Drop, Manifest, read_manifest
 from pipelines.randomness import hash64
 from pipelines.stage import parquet_bytes
 from pipelines.store import Store
@@ -27,7 +28,7 @@ _NAMES = {ForegroundRecord: "foregrounds", BackgroundRecord: "backgrounds"}
 
 
 @dataclass(frozen=True)
-class CatalogueReport:
+class CatalogueReport(Generic[Record]):
     """What a catalogue holds and what was left out of it.
 
     Attributes:
@@ -35,7 +36,7 @@ class CatalogueReport:
     """
 
     name: str
-    records: list[ForegroundRecord] | list[BackgroundRecord]
+    records: list[Record]
     drops: list[Drop]
     sha256: str
 
@@ -49,22 +50,22 @@ class CatalogueReport:
         return dict(Counter(str(getattr(record, column)) for record in self.records).most_common())
 
 
-def build_catalogue(
-    store: Store, kind: type[Record], stages: Iterable[str], config: LibraryConfig
-) -> CatalogueReport:
-    """Write the catalogue of one kind from the finished shards of its source stages.
+def build_catalogue(store: Store, found: Sequence[Record], config: LibraryConfig) -> CatalogueReport[Record]:
+    """Write the catalogue of one kind from all records that its sources hold.
 
     Raises:
         BadSetup: the sources gave nothing usable.
     """
-    found = [record for stage in stages for record in read_source(store, stage, kind)]
-    found = [dataclasses.replace(record, split=_split(record, config)) for record in found]
+    if not found:
+        raise BadSetup("the sources hold nothing usable; quarantine/ says why")
+    kind = type(found[0])
+    split = [dataclasses.replace(record, split=_split(record, config)) for record in found]
     # Held-out pictures come first: of two near duplicates across the split the training one must go.
-    found.sort(key=lambda record: (record.split != "test", record.id))
+    split.sort(key=lambda record: (record.split != "test", record.id))
     drops: list[Drop] = []
     removed = takedowns(config)
     used = []
-    for record in found:
+    for record in split:
         if record.id in removed or record.origin in removed:
             drops.append({"id": record.id, "reason": "takedown", "detail": f"listed in {config.takedowns}"})
         else:
@@ -97,24 +98,28 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     return _records(data, kind), hashlib.sha256(data).hexdigest()
 
 
-def read_source(store: Store, stage: str, kind: type[Record]) -> list[Record]:
-    """All records that a source stage's finished shards hold, with the place of each one's bytes filled in."""
-    records: list[Record] = []
-    for name in store.names(stage, ".parquet"):
-        shard = name.removesuffix(".parquet")
-        manifest = read_manifest(store, stage, shard)
-        if manifest is None:
-            continue
-        rows = _records(store.read(f"{stage}/{name}"), kind)
-        if kind is BackgroundRecord:
-            records += rows
-            continue
+def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:
+    """All cutouts that a source stage's finished shards hold, with the place of each one's bytes filled in."""
+    records = []
+    for manifest, rows in _read_shards(store, stage, ForegroundRecord):
         places = {member.name: member for member in manifest.members}
+        tar = f"{stage}/{manifest.shard}.tar"
         for row in rows:
             place = places[row.member]
-            tar = f"{stage}/{shard}.tar"
             records.append(dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes))
     return records
+
+
+def read_backgrounds(store: Store, stage: str) -> list[BackgroundRecord]:
+    """All photographs that a source stage's finished shards index."""
+    return [row for _, rows in _read_shards(store, stage, BackgroundRecord) for row in rows]
+
+
+def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple[Manifest, list[Record]]]:
+    for name in store.names(stage, ".parquet"):
+        manifest = read_manifest(store, stage, name.removesuffix(".parquet"))
+        if manifest is not None:
+            yield manifest, _records(store.read(f"{stage}/{name}"), kind)
 
 
 def takedowns(config: LibraryConfig) -> frozenset[str]:
@@ -128,11 +133,11 @@ def takedowns(config: LibraryConfig) -> frozenset[str]:
     return frozenset(line for line in lines if line)
 
 
-def _split(record: ForegroundRecord | BackgroundRecord, config: LibraryConfig) -> str:
+def _split(record: ForegroundRecord | BackgroundRecord, config: LibraryConfig) -> Split:
     held_out = hash64("split", record.origin) < config.held_out_share * 2**64
     return "test" if held_out or record.origin in config.held_out else record.split
 
 
 def _records(data: bytes, kind: type[Record]) -> list[Record]:
-    rows: Sequence[dict[str, object]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
     return [kind(**row) for row in rows]

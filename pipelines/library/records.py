@@ -87,7 +87,7 @@ class BackgroundRecord:
 
 
 Record = TypeVar("Record", ForegroundRecord, BackgroundRecord)
-_ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+_ARROW: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 def schema_of(record: type[Record]) -> pa.Schema:

@@ -42,7 +42,7 @@ class Ring:
 
 
 def _splitmix64(seeds: NDArray[np.uint64], steps: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The splitmix64 output function (Steele, Lea, Flood 2014) at `seed + step * golden`: hashes many points at once."""
+    """splitmix64 (Steele, Lea, Flood 2014) at `seed + (step + 1) * golden`: hashes many points at once."""
     with np.errstate(over="ignore"):
         z = seeds + (steps + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

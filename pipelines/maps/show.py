@@ -12,8 +12,9 @@ def show_map(name: str, stored: Array) -> Array:
     Args:
         name: `edges`, `segmentation` or `depth`.
     """
-    shows = {"edges": np.asarray, "segmentation": show_regions, "depth": show_depth}
-    return shows[name](stored)
+    if name == "segmentation":
+        return show_regions(stored)
+    return show_depth(stored) if name == "depth" else stored
 
 
 def show_regions(regions: Array) -> Rgb:

@@ -73,7 +73,7 @@ class Pool:
                 )
         if not back:
             raise BadSetup(f"the library has no background in split {split!r}; add a source")
-        everything = [*front.values(), *back.values()]
+        everything: list[ForegroundRecord | BackgroundRecord] = [*front.values(), *back.values()]
         tokens = {record.id: _token(record) for record in everything}
         by_origin: defaultdict[str, set[str]] = defaultdict(set)
         for record in everything:

@@ -36,7 +36,9 @@ class Sprite:
     cut_sides: str
 
 
-def place(sprites: Sequence[Sprite], plan: Sequence[LayerPlan], config: ScenesConfig, rng: np.random.Generator) -> list[tuple[int, int]]:
+def place(
+    sprites: Sequence[Sprite], plan: Sequence[LayerPlan], config: ScenesConfig, rng: np.random.Generator
+) -> list[tuple[int, int]]:
     """Cells (top, left) of the sprites' corners, from bottom to top; they may lie outside the canvas.
 
     Raises:

@@ -108,8 +108,8 @@ def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]
     for i, layer in enumerate(record["layers"]):
         source = layer["foreground"]
         plain = {name: value for name, value in layer.items() if name != "foreground"}
-        named = {f"foreground_{name}": source[name] for name in ("id", "source", "kind", "sha256", "licence", "attribution")}
-        rows.append(scene | {"layer": i} | plain | named | {name: source[name] for name in ("category", "prompt")})
+        told = {name if name in ("category", "prompt") else f"foreground_{name}": source[name] for name in _FOREGROUND}
+        rows.append(scene | {"layer": i} | plain | told)
     return rows
 
 

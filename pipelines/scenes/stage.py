@@ -176,4 +176,3 @@ class ScenesStage:
             for row in table.to_pylist()
             if row["layer"] == 0
         )
-

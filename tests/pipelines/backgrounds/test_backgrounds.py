@@ -11,8 +11,7 @@ from pipelines.config import BackgroundConfig
 from pipelines.engine import SerialEngine
 from pipelines.faults import BadSetup
 from pipelines.images.codecs import encode_jpeg, encode_png
-from pipelines.library.catalogue import read_source
-from pipelines.library.records import BackgroundRecord
+from pipelines.library.catalogue import read_backgrounds
 from pipelines.scenes.assets import Assets
 from pipelines.stage import run_stage
 from pipelines.store import Store
@@ -26,7 +25,7 @@ def index(tmp_path, **changes):
     stage = BackgroundsStage(folder, config, "photos")
     store = Store(str(tmp_path / "store"))
     report = run_stage(stage, store, SerialEngine())
-    records = {record.id: record for record in read_source(store, "backgrounds", BackgroundRecord)}
+    records = {record.id: record for record in read_backgrounds(store, "backgrounds")}
     return records, {drop["id"]: drop["reason"] for drop in report.drops}, Assets(store, folder)
 
 

@@ -8,13 +8,15 @@ import pytest
 from pipelines.config import LibraryConfig
 from pipelines.faults import BadSetup
 from pipelines.images.codecs import decode_rgba
-from pipelines.library.catalogue import build_catalogue, read_catalogue
+from pipelines.library.catalogue import build_catalogue, read_catalogue, read_foregrounds
 from pipelines.library.duplicates import duplicates
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.store import Store
 from tests.library import write_library
 
-SOURCES = ["foregrounds/real", "foregrounds/generated"]
+
+def foregrounds(root):
+    return [r for kind in ("real", "generated") for r in read_foregrounds(Store(str(root)), f"foregrounds/{kind}")]
 
 
 def test_records_lead_to_their_bytes(tmp_path):
@@ -31,17 +33,17 @@ def test_records_lead_to_their_bytes(tmp_path):
 def test_held_out_origins_are_for_testing_only(tmp_path):
     write_library(str(tmp_path))
     config = LibraryConfig(held_out=("real-2",), held_out_share=0.0, duplicate_distance_bits=0)
-    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    report = build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), config)
     assert [record.id for record in report.records if record.split == "test"] == ["real-2"]
 
 
 def test_held_out_share_goes_by_origin_and_is_stable(tmp_path):
     write_library(str(tmp_path), real=tuple(range(12)))
     config = LibraryConfig(held_out_share=0.5, duplicate_distance_bits=0)
-    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    report = build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), config)
     first = {record.id: record.split for record in report.records}
     write_library(str(tmp_path), real=tuple(range(16)))
-    second = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    second = build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), config)
     assert {"train", "test"} == set(first.values())
     assert first.items() <= {record.id: record.split for record in second.records}.items()
 
@@ -51,12 +53,12 @@ def test_takedown_removes_and_says_so(tmp_path):
     listed = tmp_path / "takedowns.txt"
     listed.write_text("# asked for by its owner\nreal-1  # one photograph\n")
     config = LibraryConfig(takedowns=str(listed), held_out_share=0.0, duplicate_distance_bits=0)
-    report = build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+    report = build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), config)
     assert "real-1" not in {record.id for record in report.records}
     lines = (tmp_path / "quarantine/library-foregrounds.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["real-1"]
     with pytest.raises(BadSetup, match="empty file is enough"):
-        build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, LibraryConfig(takedowns="nowhere.txt"))
+        build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), LibraryConfig(takedowns="nowhere.txt"))
 
 
 def test_near_duplicates_keep_the_first(tmp_path):
@@ -75,7 +77,7 @@ def test_of_two_near_duplicates_across_the_split_the_training_one_goes(tmp_path)
     # At 64 bits everything is one picture: only the held-out one survives, and nothing is left to train on.
     config = config.model_copy(update={"duplicate_distance_bits": 64})
     with pytest.raises(BadSetup, match="no usable foregrounds for training"):
-        build_catalogue(Store(str(tmp_path)), ForegroundRecord, SOURCES, config)
+        build_catalogue(Store(str(tmp_path)), foregrounds(tmp_path), config)
 
 
 def test_missing_catalogue_says_what_to_make(tmp_path):

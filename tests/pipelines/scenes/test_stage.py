@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -159,12 +160,12 @@ def test_a_killed_run_resumes_to_the_same_bytes(made, tmp_path):
     root, _ = made
     write_library(str(tmp_path))
     program = (
-        "import sys; from tests.pipelines.scenes.test_stage import make\n"
-        f"from pipelines.engine import ProcessEngine\nif __name__ == '__main__': make({str(tmp_path)!r}, ProcessEngine(2))"
+        "from pipelines.engine import ProcessEngine\nfrom tests.pipelines.scenes.test_stage import make\n"
+        f"if __name__ == '__main__': make({str(tmp_path)!r}, ProcessEngine(2))"
     )
     script = tmp_path / "run.py"
     script.write_text(program)
-    child = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    child = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     deadline = time.monotonic() + 60
     # As soon as something is being written, pull the plug.
     while not any((tmp_path / "scenes").glob(".*.tmp")) and child.poll() is None and time.monotonic() < deadline:
