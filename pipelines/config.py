@@ -111,7 +111,7 @@ class SizeConfig(Section):
     medium: tuple[Share, Share] = (0.08, 0.20)
     large: tuple[Share, Share] = (0.20, 0.42)
     weights: tuple[Weight, Weight, Weight] = (1.0, 1.5, 1.0)
-    max_total_share: float = Field(0.45, gt=0.0, le=1.0, description="of the canvas, for the lower bounds together")
+    max_total_share: float = Field(0.4, gt=0.0, le=1.0, description="of the canvas, for the lower bounds together")
     max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="a cutout is never scaled up by more")
 
     @model_validator(mode="after")

@@ -149,7 +149,8 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     # Inputs come first: a run that cannot start must not leave a claim behind.
     all_inputs = {shard: stage.inputs(shard) for shard in wanted}
     claim(store, stage.name, stage.recipe, stage.layout)
-    store.remove_leftovers(stage.name)
+    for folder in (stage.name, "quarantine"):
+        store.remove_leftovers(folder)
     manifests: dict[str, Manifest] = {}
     todo: dict[str, dict[str, str]] = {}
     for shard, inputs in all_inputs.items():

@@ -58,6 +58,8 @@ def build_catalogue(store: Store, found: Sequence[Record], config: LibraryConfig
     """
     if not found:
         raise BadSetup("the sources hold nothing usable; quarantine/ says why")
+    for folder in ("library", "quarantine"):
+        store.remove_leftovers(folder)
     kind = type(found[0])
     split = [dataclasses.replace(record, split=_split(record, config)) for record in found]
     # Held-out pictures come first: of two near duplicates across the split the training one must go.

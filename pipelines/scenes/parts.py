@@ -92,22 +92,32 @@ class SceneParts:
         """[H, W]: the layer's whole alpha, also where it is hidden."""
         return self.foreground(i)[..., 3]
 
-    def transmittance(self, i: int) -> Gray:
-        """[H, W]: how much of the light from layer i the layers above it let through; 255 = all."""
-        light = np.full(self.size, 255, np.uint8)
-        for above in range(i + 1, len(self.layers)):
-            light = alpha_arithmetic.transmittance(light, self.amodal_alpha(above))
+    def light(self, i: int) -> Gray:
+        """[h, w] of layer i's box: how much of its light the layers above it let through; 255 = all."""
+        left, top, right, bottom = self.layers[i].box
+        light = np.full((bottom - top, right - left), 255, np.uint8)
+        for above in self.layers[i + 1 :]:
+            x0, y0 = max(left, above.box[0]), max(top, above.box[1])
+            x1, y1 = min(right, above.box[2]), min(bottom, above.box[3])
+            if x0 < x1 and y0 < y1:
+                alpha = above.rgba[y0 - above.box[1] : y1 - above.box[1], x0 - above.box[0] : x1 - above.box[0], 3]
+                window = light[y0 - top : y1 - top, x0 - left : x1 - left]
+                window[...] = alpha_arithmetic.transmittance(window, alpha)
         return light
 
     def visible_mask(self, i: int) -> Mask:
         """[H, W]: where layer i shows."""
-        return (self.amodal_alpha(i) >= VISIBLE_ALPHA) & (self.transmittance(i) >= VISIBLE_TRANSMITTANCE)
+        left, top, right, bottom = self.layers[i].box
+        mask = np.zeros(self.size, bool)
+        shows = (self.layers[i].rgba[..., 3] >= VISIBLE_ALPHA) & (self.light(i) >= VISIBLE_TRANSMITTANCE)
+        mask[top:bottom, left:right] = shows
+        return mask
 
     def areas(self, i: int) -> tuple[float, float]:
         """(amodal, visible) area of layer i in pixels: summed alpha / 255, and the same seen through the rest."""
-        amodal = self.amodal_alpha(i).astype(np.int64)
-        visible = int((amodal * self.transmittance(i)).sum())
-        return round(int(amodal.sum()) / 255, 2), round(visible / 65025, 2)
+        amodal = self.layers[i].rgba[..., 3].astype(np.uint32)
+        visible = int((amodal * self.light(i)).sum(dtype=np.int64))
+        return round(int(amodal.sum(dtype=np.int64)) / 255, 2), round(visible / 65025, 2)
 
     def occluded_fraction(self, i: int) -> float:
         """Share of layer i that is hidden, 0..1: `1 - visible area / amodal area`."""

@@ -45,7 +45,8 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
     levels: list[Level] = ["none"] * num_layers
     occluders: list[int | None] = [None] * num_layers
     if num_layers > 1 and rng.random() < config.occlusion.scene_share:
-        while all(level == "none" for level in levels):
+        # Something must be hidden; and two heavily hidden layers in a row leave no place for the third.
+        while all(level == "none" for level in levels) or levels.count("heavy") > 1:
             levels = [LEVELS[_choose(rng, config.occlusion.weights)] for _ in range(num_layers - 1)] + ["none"]
         for i, level in enumerate(levels):
             if level == "none":

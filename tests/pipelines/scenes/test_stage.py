@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -77,13 +78,32 @@ def test_parts_and_record_agree(made):
             assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
 
 
+def light_on_canvas(parts, i):
+    """[H, W]: what the layers above let through, computed in floats, without boxes."""
+    light = np.full(parts.size, 255.0)
+    for above in range(i + 1, len(parts.layers)):
+        light *= 1 - parts.amodal_alpha(above) / 255
+    return light
+
+
+def test_areas_follow_from_the_whole_canvas(made):
+    root, _ = made
+    for key, members in scenes_of(root).items():
+        parts = SceneParts.decode(key, members)
+        for i in range(len(parts.layers)):
+            alpha, light = parts.amodal_alpha(i) / 255, light_on_canvas(parts, i) / 255
+            assert parts.areas(i) == pytest.approx((alpha.sum(), (alpha * light).sum()), rel=2e-3, abs=2)
+            clearly = np.abs(light - 0.5) > 0.01
+            assert (parts.visible_mask(i) == ((alpha >= 26 / 255) & (light > 0.5)))[clearly].all()
+
+
 def test_hidden_parts_are_in_the_foreground(made):
     root, _ = made
     hidden = 0
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         for i in range(len(parts.layers)):
-            hidden += int(((parts.amodal_alpha(i) > 200) & (parts.transmittance(i) < 50)).sum())
+            hidden += int(((parts.amodal_alpha(i) > 200) & (light_on_canvas(parts, i) < 50)).sum())
             without = parts.flatten(without=i)
             unchanged = parts.amodal_alpha(i) == 0
             assert (without[unchanged] == parts.composite[unchanged]).all()
