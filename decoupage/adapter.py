@@ -1,0 +1,114 @@
+"""What training may change in a base: LoRA on every attention and feed-forward layer, and a widened projection.
+
+The base's own weights are frozen, the projection's bias too (published LoRA files cannot carry one bias only).
+New columns of the projection start at zero, so that at the first step the network is still the base.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from peft import LoraConfig
+from torch import nn
+
+from decoupage.bases.spec import Base
+from decoupage.contexts import ForegroundContext
+from decoupage.projection import WidenedProjection
+from decoupage.sequences import Mode
+
+ADAPTER = "decoupage"
+"""Name of the LoRA inside the network."""
+MAPS = ("edges", "segmentation", "depth")
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """What distinguishes one adapter from another; saved with it.
+
+    Attributes:
+        base: name of the base.
+        rank, alpha: of the LoRA; alpha None = rank, that is a scale of 1.
+        mode: how both halves share a sequence.
+        foreground_context: see `contexts.ForegroundContext`.
+        maps: which maps are fused; empty = no fused context, and no channels for it.
+        num_latents, fusion_dim, direct_queries: of the fusion module.
+    """
+
+    base: str = "flux-fill"
+    rank: int = 256
+    alpha: float | None = None
+    mode: Mode = "joint"
+    foreground_context: ForegroundContext = "foreground"
+    maps: tuple[str, ...] = MAPS
+    num_latents: int = 256
+    fusion_dim: int = 512
+    direct_queries: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
+        unknown = set(self.maps) - set(MAPS)
+        if unknown:
+            raise ValueError(f"adapter.maps may hold {', '.join(MAPS)}, got {', '.join(sorted(unknown))}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "AdapterConfig":
+        """The inverse of `to_dict`. Raises ValueError for unknown keys."""
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"adapter config holds unknown keys: {', '.join(sorted(unknown))}")
+        return cls(**{**values, "maps": tuple(values.get("maps", MAPS))})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"maps": list(self.maps)}
+
+    def input_dim(self, base: Base) -> int:
+        """Channels of a token that enters the network: 448 for FLUX.1-Fill with maps."""
+        return base.token_dim + base.context_dim + (base.token_dim if self.maps else 0)
+
+    def lora_config(self, base: Base) -> LoraConfig:
+        """For peft: every attention and feed-forward layer of the base."""
+        alpha = self.rank if self.alpha is None else self.alpha
+        return LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=base.lora_targets, init_lora_weights="gaussian")
+
+
+def adapt(network: nn.Module, base: Base, config: AdapterConfig) -> None:
+    """Freeze a base's network, widen its projection and add the LoRA, in place; trainable parts in fp32.
+
+    At this point the network still computes what the base computes: LoRA's second factor and the new columns of
+    the projection are zero.
+
+    Raises:
+        ValueError: the network is adapted already, or takes more channels than the adapter gives.
+    """
+    projection = getattr(network, base.input_projection)
+    if not isinstance(projection, nn.Linear):
+        raise ValueError(f"{base.name}: {base.input_projection} is a {type(projection).__name__}; load the base anew")
+    network.requires_grad_(requires_grad=False)
+    input_dim = config.input_dim(base)
+    if input_dim != projection.in_features:
+        setattr(network, base.input_projection, WidenedProjection(projection, input_dim))
+    network.register_to_config(in_channels=input_dim, out_channels=base.token_dim)
+    network.add_adapter(config.lora_config(base), adapter_name=ADAPTER)
+    # Adding the LoRA freezes all else, so the projection is freed afterwards; a bias among LoRA files is not portable.
+    for name, parameter in getattr(network, base.input_projection).named_parameters():
+        parameter.requires_grad_(requires_grad=not name.endswith("bias"))
+    for parameter in trainable(network):
+        parameter.data = parameter.data.float()
+
+
+def trainable(network: nn.Module) -> Iterator[nn.Parameter]:
+    """The parameters that training changes."""
+    return (parameter for parameter in network.parameters() if parameter.requires_grad)
+
+
+def count_parameters(network: nn.Module, base: Base) -> dict[str, int]:
+    """How many modules carry a LoRA, and how many parameters LoRA and projection train."""
+    lora = {name: parameter for name, parameter in network.named_parameters() if ".lora_" in name}
+    projection = getattr(network, base.input_projection)
+    return {
+        "lora_modules": sum(".lora_A." in name for name in lora),
+        "lora_parameters": sum(parameter.numel() for parameter in lora.values()),
+        "projection_parameters": sum(p.numel() for p in projection.parameters() if p.requires_grad),
+    }

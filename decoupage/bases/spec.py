@@ -1,0 +1,141 @@
+"""What the rest of the package needs to know of an inpainting model to adapt it.
+
+A base describes; it holds no weights. Adding one is writing one file with one class (docs/model.md says what each
+member means, and what SDXL-inpainting and FLUX.2 would fill in).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+Components = Mapping[str, Any]
+"""Models, tokenizers and scheduler of a base by the names diffusers gives them (`transformer`, `vae`, ...)."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A prompt as the base's network takes it: tokens [B, L, D], a pooled vector [B, P], and position ids [L, A]."""
+
+    tokens_BLD: Tensor
+    pooled_BP: Tensor
+    ids_LA: Tensor
+
+
+class Base(ABC):
+    """An inpainting (or editing) model. Shapes: B batch, N tokens of one picture, H x W its pixels.
+
+    Attributes:
+        name: by which profiles, adapters and commands name it.
+        repo_id: where its weights are published; licence: theirs.
+        context: `channel` = the masked picture's tokens are concatenated to the noisy ones along channels;
+            `sequence` = they are tokens of their own, beside the noisy ones.
+        network: the component that is adapted; input_projection: its first layer, by attribute name.
+        token_dim: channels of a noisy token; mask_dim: of a packed mask.
+        projection_dim: channels that the published input projection takes.
+        pixel_multiple: height and width must be multiples of this.
+        lora_targets: regular expression over module names: every attention and feed-forward layer.
+        layers: position of each picture on the layer axis of the ids: background, foreground, and the picture
+            itself where it is given in sequence.
+    """
+
+    name: ClassVar[str]
+    repo_id: ClassVar[str]
+    licence: ClassVar[str]
+    context: ClassVar[Literal["channel", "sequence"]]
+    network: ClassVar[str] = "transformer"
+    input_projection: ClassVar[str]
+    token_dim: ClassVar[int]
+    mask_dim: ClassVar[int]
+    projection_dim: ClassVar[int]
+    pixel_multiple: ClassVar[int]
+    lora_targets: ClassVar[str]
+    layers: ClassVar[Mapping[str, int]]
+
+    @property
+    def context_dim(self) -> int:
+        """Channels that a context adds to a noisy token: the packed mask, and the masked picture where it is one."""
+        return self.mask_dim + (self.token_dim if self.context == "channel" else 0)
+
+    def grid(self, height_px: int, width_px: int) -> tuple[int, int]:
+        """(rows, columns) of tokens."""
+        return height_px // self.pixel_multiple, width_px // self.pixel_multiple
+
+    # ---- weights
+
+    @abstractmethod
+    def load(self, source: str | None = None, **options: Any) -> Components:
+        """All components from a hub id or a folder in diffusers' layout (None = `repo_id`).
+
+        Args:
+            options: passed to diffusers' `from_pretrained` (`torch_dtype`, `variant`, ...).
+        """
+
+    # ---- pictures and tokens
+
+    @abstractmethod
+    def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Normalised latents [B, C, h, w] of pictures in [-1, 1]."""
+
+    @abstractmethod
+    def decode(self, vae: nn.Module, latents_BCHW: Tensor) -> Tensor:
+        """Pictures in about [-1, 1] from normalised latents."""
+
+    @abstractmethod
+    def pack(self, latents_BCHW: Tensor) -> Tensor:
+        """Latents -> tokens [B, N, token_dim]."""
+
+    @abstractmethod
+    def unpack(self, tokens_BND: Tensor, height_px: int, width_px: int) -> Tensor:
+        """Tokens -> latents."""
+
+    @abstractmethod
+    def pack_mask(self, mask_B1HW: Tensor) -> Tensor:
+        """A mask at pixel resolution -> tokens [B, N, mask_dim], nothing lost."""
+
+    @abstractmethod
+    def ids(self, layer: str, rows: int, columns: int) -> Tensor:
+        """Position ids [N, A] of a picture's tokens; `layer` is a key of `layers`."""
+
+    # ---- text, time, noise
+
+    @abstractmethod
+    def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
+        """The prompts as the network takes them."""
+
+    @abstractmethod
+    def shift(self, scheduler: Any, num_tokens: int) -> float:
+        """`mu` of the timestep shift for a picture of so many tokens; sigma' = e^mu s / (1 + (e^mu - 1) s)."""
+
+    @abstractmethod
+    def set_timesteps(self, scheduler: Any, num_steps: int, num_tokens: int, device: torch.device) -> Tensor:
+        """Prepare the scheduler for sampling; returns its timesteps."""
+
+    def mix(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Noisy tokens at noise level sigma in [0, 1]: the straight path of flow matching."""
+        return (1 - sigma) * clean + sigma * noise
+
+    def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """What the network is to predict at that level."""
+        return noise - clean
+
+    @abstractmethod
+    def predict(
+        self,
+        network: nn.Module,
+        tokens_BSD: Tensor,
+        ids_SA: Tensor,
+        text: Text,
+        sigma_B: Tensor,
+        guidance: float,
+    ) -> Tensor:
+        """One call of the network over a whole sequence: [B, S, token_dim].
+
+        Args:
+            tokens_BSD: S tokens of all pictures in the sequence, with their contexts.
+            sigma_B: noise level of each sample, in [0, 1].
+            guidance: embedded guidance scale, for networks that were distilled with it.
+        """

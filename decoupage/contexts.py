@@ -1,0 +1,66 @@
+"""Image-mask contexts: what each half of the sequence keeps, and what it generates.
+
+The background keeps what lies outside the mask and generates inside, as an inpainting model does; the foreground
+keeps what lies inside and generates outside (the paper's outpainting). In both, mask value 1 means: generate.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Base
+
+ForegroundContext = Literal["foreground", "background", "none"]
+"""`foreground` = the paper's; ablations: `background` = the background's context twice, `none` = all zeros."""
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Context tokens of both halves, to be concatenated to the noisy ones.
+
+    Attributes:
+        background_BNK, foreground_BNK: [B, N, base.context_dim].
+        picture_BND: the picture's own tokens [B, N, token_dim], for bases that take them in sequence, else None.
+    """
+
+    background_BNK: Tensor
+    foreground_BNK: Tensor
+    picture_BND: Tensor | None
+
+
+def make_contexts(
+    base: Base,
+    vae: nn.Module,
+    picture_BCHW: Tensor,
+    mask_B1HW: Tensor,
+    foreground: ForegroundContext = "foreground",
+    generator: torch.Generator | None = None,
+) -> Contexts:
+    """Encode picture and mask for both halves.
+
+    Args:
+        picture_BCHW: in [-1, 1].
+        mask_B1HW: 1 on the object, 0 elsewhere.
+        generator: of the codec's posterior, for bases that sample it.
+    """
+    background = _context(base, vae, picture_BCHW, mask_B1HW, generator)
+    if foreground == "foreground":
+        other = _context(base, vae, picture_BCHW, 1 - mask_B1HW, generator)
+    else:
+        other = background.clone() if foreground == "background" else torch.zeros_like(background)
+    picture = base.pack(base.encode(vae, picture_BCHW, generator)) if base.context == "sequence" else None
+    return Contexts(background, other, picture)
+
+
+def _context(
+    base: Base, vae: nn.Module, picture_BCHW: Tensor, generate_B1HW: Tensor, generator: torch.Generator | None
+) -> Tensor:
+    """[B, N, context_dim]: the picture with a gray hole where something is generated, and that hole's mask."""
+    mask = base.pack_mask(generate_B1HW)
+    if base.context == "sequence":
+        return mask
+    # In [-1, 1] zero is mid-gray, the value inpainting models are trained to see in a hole.
+    kept = base.pack(base.encode(vae, picture_BCHW * (1 - generate_B1HW), generator))
+    return torch.cat([kept, mask.to(kept.dtype)], dim=-1)

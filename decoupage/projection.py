@@ -1,0 +1,40 @@
+"""The widened input projection: the base's own, and beside it one for the channels that it does not know."""
+
+import torch
+from torch import Tensor, nn
+
+
+class WidenedProjection(nn.Module):
+    """`published(x[..., :n]) + added(x[..., n:])`, with `added` zero at first.
+
+    Two products instead of one wide one: adding exact zeros leaves the base's result as it is, bit for bit, which a
+    single wider matrix product does not promise (its sums are grouped otherwise).
+
+    Args:
+        published: the base's projection; its bias, if any, stays frozen.
+        input_dim: channels to take, more than the published ones.
+    """
+
+    def __init__(self, published: nn.Linear, input_dim: int) -> None:
+        super().__init__()
+        if input_dim <= published.in_features:
+            raise ValueError(f"the projection takes {published.in_features} channels already, got {input_dim}")
+        self.published = published
+        options = {"device": published.weight.device, "dtype": published.weight.dtype}
+        self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
+        nn.init.zeros_(self.added.weight)
+
+    @property
+    def in_features(self) -> int:
+        """Channels it takes."""
+        return self.published.in_features + self.added.in_features
+
+    @property
+    def weight(self) -> Tensor:
+        """[out, in]: both weights side by side, as one projection would hold them."""
+        return torch.cat([self.published.weight, self.added.weight], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] -> [..., out]."""
+        known = self.published.in_features
+        return self.published(x[..., :known]) + self.added(x[..., known:])

@@ -1,0 +1,74 @@
+"""How both halves go through the network: in one sequence (`joint`), or each as a sample of its own (`batch`).
+
+In `joint` every token sees both pictures; in `batch` the background is, before any training, exactly the base's own.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Base, Text
+from decoupage.contexts import Contexts
+
+Mode = Literal["joint", "batch"]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that stays the same over the steps of one picture.
+
+    Attributes:
+        fused_BND: fused maps [B, N, token_dim], the same for both halves; None = the model takes none.
+        grid: (rows, columns) of tokens.
+    """
+
+    contexts: Contexts
+    fused_BND: Tensor | None
+    text: Text
+    grid: tuple[int, int]
+
+
+def predict_layers(
+    base: Base,
+    network: nn.Module,
+    noisy_background_BND: Tensor,
+    noisy_foreground_BND: Tensor,
+    condition: Condition,
+    sigma_B: Tensor,
+    guidance: float,
+    mode: Mode,
+) -> tuple[Tensor, Tensor]:
+    """The network's prediction for background and foreground, [B, N, token_dim] each."""
+    contexts, fused = condition.contexts, condition.fused_BND
+    background = _tokens(noisy_background_BND, contexts.background_BNK, fused)
+    foreground = _tokens(noisy_foreground_BND, contexts.foreground_BNK, fused)
+    ids = {layer: base.ids(layer, *condition.grid).to(background.device) for layer in base.layers}
+    extra = [] if contexts.picture_BND is None else [_padded(contexts.picture_BND, background.shape[-1])]
+    extra_ids = [ids["picture"]] if extra else []
+    num_tokens = background.shape[1]
+    if mode == "joint":
+        tokens = torch.cat([background, foreground, *extra], dim=1)
+        all_ids = torch.cat([ids["background"], ids["foreground"], *extra_ids])
+        out = base.predict(network, tokens, all_ids, condition.text, sigma_B, guidance)
+        return out[:, :num_tokens], out[:, num_tokens : 2 * num_tokens]
+    # Both halves stand where the base expects its one picture; only their contexts tell them apart. One call each:
+    # a batch of two takes other matrix kernels than a batch of one, and the background would differ in its last bits.
+    all_ids = torch.cat([ids["background"], *extra_ids])
+    outs = [
+        base.predict(network, torch.cat([half, *extra], dim=1), all_ids, condition.text, sigma_B, guidance)
+        for half in (background, foreground)
+    ]
+    return outs[0][:, :num_tokens], outs[1][:, :num_tokens]
+
+
+def _tokens(noisy_BND: Tensor, context_BNK: Tensor, fused_BND: Tensor | None) -> Tensor:
+    """noisy | context | fused, along channels."""
+    parts = [noisy_BND, context_BNK] if fused_BND is None else [noisy_BND, context_BNK, fused_BND]
+    return torch.cat([part.to(noisy_BND.dtype) for part in parts], dim=-1)
+
+
+def _padded(tokens_BND: Tensor, width: int) -> Tensor:
+    """Tokens that carry no mask and no maps: zeros in their place."""
+    return nn.functional.pad(tokens_BND, (0, width - tokens_BND.shape[-1]))

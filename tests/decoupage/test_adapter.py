@@ -1,0 +1,156 @@
+"""The adapter: the base at step 0, the right parameters trainable, the exact numbers of the real geometry."""
+
+import copy
+
+import pytest
+import torch
+from diffusers import FluxTransformer2DModel
+
+from decoupage.adapter import AdapterConfig, adapt, count_parameters, trainable
+from decoupage.bases import find_base
+from decoupage.bases.spec import Text
+from decoupage.contexts import make_contexts
+from decoupage.sequences import Condition, predict_layers
+from tests.decoupage.tiny import flux_transformer, flux_vae
+
+HEIGHT, WIDTH = 32, 48
+
+
+def scene(base, foreground="foreground", maps=True):
+    generator = torch.manual_seed(5)
+    picture = torch.rand(1, 3, HEIGHT, WIDTH, generator=generator) * 2 - 1
+    mask = torch.zeros(1, 1, HEIGHT, WIDTH)
+    mask[..., 8:24, 10:30] = 1
+    with torch.no_grad():
+        contexts = make_contexts(base, flux_vae(), picture, mask, foreground, torch.manual_seed(1))
+    num_tokens = contexts.background_BNK.shape[1]
+    text = Text(
+        torch.randn(1, 6, 32, generator=generator), torch.randn(1, 32, generator=generator), torch.zeros(6, 3)
+    )
+    fused = torch.randn(1, num_tokens, 64, generator=generator) if maps else None
+    condition = Condition(contexts, fused, text, base.grid(HEIGHT, WIDTH))
+    noisy = [torch.randn(1, num_tokens, 64, generator=generator) for _ in range(2)]
+    return noisy, condition
+
+
+@torch.no_grad()
+def run(base, network, mode, noisy, condition):
+    return predict_layers(base, network, *noisy, condition, torch.tensor([0.7]), 1.0, mode)
+
+
+def test_at_step_0_batch_mode_gives_the_background_of_the_unmodified_base_bit_for_bit():
+    base, network = find_base("flux-fill"), flux_transformer(384)
+    noisy, condition = scene(base)
+    with torch.no_grad():
+        tokens = torch.cat([noisy[0], condition.contexts.background_BNK], dim=-1)
+        ids = base.ids("background", *condition.grid)
+        expected = base.predict(network, tokens, ids, condition.text, torch.tensor([0.7]), 1.0)
+    adapt(network, base, AdapterConfig(rank=4))
+    background, _ = run(base, network, "batch", noisy, condition)
+    assert torch.equal(background, expected)
+
+
+def test_the_widened_projection_equals_the_base_on_any_fused_context():
+    base, network = find_base("flux-fill"), flux_transformer(384)
+    tokens = torch.randn(2, 6, 448)
+    expected = network.x_embedder(tokens[..., :384])
+    adapt(network, base, AdapterConfig(rank=4))
+    assert torch.equal(network.x_embedder(tokens), expected)
+
+
+@pytest.mark.parametrize("name", ["flux-fill", "flux-kontext", "flux-kontext-native"])
+@pytest.mark.parametrize("mode", ["joint", "batch"])
+def test_every_base_runs_in_both_modes(name, mode):
+    base = find_base(name)
+    network = flux_transformer(base.projection_dim)
+    config = AdapterConfig(base=name, rank=4, mode=mode)
+    adapt(network, base, config)
+    noisy, condition = scene(base)
+    layers = run(base, network, mode, noisy, condition)
+    assert all(layer.shape == (1, 6, 64) and layer.isfinite().all() for layer in layers)
+    assert not torch.equal(*layers)
+
+
+def test_in_joint_mode_each_half_sees_the_other_and_in_batch_mode_it_does_not():
+    base, network = find_base("flux-fill"), flux_transformer(384)
+    adapt(network, base, AdapterConfig(rank=4))
+    noisy, condition = scene(base)
+    changed = [noisy[0], noisy[1] + 1]
+    for mode, sees in (("joint", True), ("batch", False)):
+        before, after = run(base, network, mode, noisy, condition), run(base, network, mode, changed, condition)
+        assert torch.equal(before[0], after[0]) is not sees
+
+
+def test_foreground_context_is_a_live_switch():
+    base, network = find_base("flux-fill"), flux_transformer(384)
+    adapt(network, base, AdapterConfig(rank=4))
+    outputs = []
+    for kind in ("foreground", "background", "none"):
+        noisy, condition = scene(base, foreground=kind)
+        outputs.append(run(base, network, "batch", noisy, condition)[1])
+    assert not torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[1], outputs[2])
+
+
+def test_contexts_hide_what_is_to_be_generated():
+    base, vae = find_base("flux-fill"), flux_vae()
+    picture = torch.rand(1, 3, HEIGHT, WIDTH) * 2 - 1
+    mask = torch.zeros(1, 1, HEIGHT, WIDTH)
+    mask[..., :16] = 1
+    other = torch.where(mask.bool(), torch.rand_like(picture), picture)
+    with torch.no_grad():
+        ours, theirs = (make_contexts(base, vae, p, mask, "foreground", torch.manual_seed(0)) for p in (picture, other))
+    assert torch.equal(ours.background_BNK, theirs.background_BNK)
+    assert not torch.equal(ours.foreground_BNK, theirs.foreground_BNK)
+    assert torch.equal(ours.background_BNK[..., 64:], 1 - ours.foreground_BNK[..., 64:])
+
+
+def test_only_lora_and_projection_learn():
+    base, network = find_base("flux-fill"), flux_transformer(384).to(torch.bfloat16)
+    frozen = copy.deepcopy(network.state_dict())
+    adapt(network, base, AdapterConfig(rank=4))
+    learning = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    projection = {"x_embedder.published.weight", "x_embedder.added.weight"}
+    assert {name for name in learning if "lora_" not in name} == projection
+    assert all(parameter.dtype == torch.float32 for parameter in trainable(network))
+    optimiser = torch.optim.SGD(list(trainable(network)), lr=0.1)
+    noisy, condition = scene(base)
+    with torch.autocast("cpu", torch.bfloat16):
+        layers = predict_layers(base, network, *noisy, condition, torch.tensor([0.5]), 1.0, "joint")
+    sum(layer.float().square().mean() for layer in layers).backward()
+    optimiser.step()
+    after = network.state_dict()
+    for name, value in frozen.items():
+        module, kind = name.rsplit(".", 1)
+        places = (name, f"{module}.base_layer.{kind}", f"{module}.published.{kind}")
+        now = next(after[place] for place in places if place in after)
+        assert torch.equal(now, value) is not (name == "x_embedder.weight"), name
+    assert after["x_embedder.added.weight"].abs().sum() > 0
+
+
+def test_without_maps_the_projection_is_not_widened():
+    base, network = find_base("flux-fill"), flux_transformer(384)
+    adapt(network, base, AdapterConfig(rank=4, maps=()))
+    assert network.x_embedder.in_features == 384 == network.config.in_channels
+
+
+def test_numbers_of_the_real_geometry():
+    base = find_base("flux-fill")
+    with torch.device("meta"):
+        network = FluxTransformer2DModel(in_channels=384, out_channels=64, guidance_embeds=True)
+        adapt(network, base, AdapterConfig())
+    assert count_parameters(network, base) == {
+        "lora_modules": 418,
+        "lora_parameters": 1_045_954_560,
+        "projection_parameters": 1_376_256,
+    }
+
+
+def test_config_round_trip_and_faults():
+    config = AdapterConfig(rank=8, maps=("depth",), mode="batch")
+    assert AdapterConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="adapter.rank must be at least 1, got 0"):
+        AdapterConfig(rank=0)
+    with pytest.raises(ValueError, match="got flow"):
+        AdapterConfig(maps=("flow",))
+    with pytest.raises(ValueError, match="unknown keys: colour"):
+        AdapterConfig.from_dict({"colour": 1})
