@@ -36,5 +36,6 @@ class WidenedProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
-        known = self.published.in_features
-        return self.published(x[..., :known]) + self.added(x[..., known:])
+        known, new = x.split([self.published.in_features, self.added.in_features], dim=-1)
+        # A strided input may take another matrix kernel; contiguous, it takes the base's.
+        return self.published(known.contiguous()) + self.added(new.contiguous())
