@@ -13,7 +13,7 @@ from torch import nn
 
 from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
-from decoupage.projection import WidenedProjection
+from decoupage.projection import TrainedProjection
 from decoupage.sequences import Mode
 
 ADAPTER = "decoupage"
@@ -87,8 +87,7 @@ def adapt(network: nn.Module, base: Base, config: AdapterConfig) -> None:
         raise ValueError(f"{base.name}: {base.input_projection} is a {type(projection).__name__}; load the base anew")
     network.requires_grad_(requires_grad=False)
     input_dim = config.input_dim(base)
-    if input_dim != projection.in_features:
-        setattr(network, base.input_projection, WidenedProjection(projection, input_dim))
+    setattr(network, base.input_projection, TrainedProjection(projection, input_dim))
     network.register_to_config(in_channels=input_dim, out_channels=base.token_dim)
     network.add_adapter(config.lora_config(base), adapter_name=ADAPTER)
     # Adding the LoRA freezes all else, so the projection is freed afterwards; a bias among LoRA files is not portable.

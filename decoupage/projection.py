@@ -1,28 +1,33 @@
-"""The widened input projection: the base's own, and beside it one for the channels that it does not know."""
+"""The trained input projection: the base's own, and beside it one for the channels that it does not know."""
 
 import torch
 from torch import Tensor, nn
 
 
-class WidenedProjection(nn.Module):
+class TrainedProjection(nn.Module):
     """`published(x[..., :n]) + added(x[..., n:])`, with `added` zero at first.
 
     Two products instead of one wide one: adding exact zeros leaves the base's result as it is, bit for bit, which a
     single wider matrix product does not promise (its sums are grouped otherwise).
 
     Args:
-        published: the base's projection; its bias, if any, stays frozen.
-        input_dim: channels to take, more than the published ones.
+        published: the base's projection; its weight is trained, its bias (if any) is not.
+        input_dim: channels to take; equal to the published ones when there is nothing to add.
+
+    Attributes:
+        original: the base's weight [out, n] as it was, to tell what training changed; not saved.
     """
 
     def __init__(self, published: nn.Linear, input_dim: int) -> None:
         super().__init__()
-        if input_dim <= published.in_features:
-            raise ValueError(f"the projection takes {published.in_features} channels already, got {input_dim}")
+        if input_dim < published.in_features:
+            raise ValueError(f"the projection takes {published.in_features} channels, which is more than {input_dim}")
         self.published = published
         options = {"device": published.weight.device, "dtype": published.weight.dtype}
         self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
         nn.init.zeros_(self.added.weight)
+        self.original: Tensor
+        self.register_buffer("original", published.weight.detach().clone(), persistent=False)
 
     @property
     def in_features(self) -> int:
@@ -34,8 +39,15 @@ class WidenedProjection(nn.Module):
         """[out, in]: both weights side by side, as one projection would hold them."""
         return torch.cat([self.published.weight, self.added.weight], dim=1)
 
+    @property
+    def change(self) -> Tensor:
+        """[out, in]: the weight minus the base's, which has zeros in the new columns."""
+        return torch.cat([self.published.weight - self.original, self.added.weight], dim=1)
+
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
+        if self.added.in_features == 0:
+            return self.published(x)
         known, new = x.split([self.published.in_features, self.added.in_features], dim=-1)
         # A strided input may take another matrix kernel; contiguous, it takes the base's.
         return self.published(known.contiguous()) + self.added(new.contiguous())
