@@ -23,31 +23,36 @@ class TrainedProjection(nn.Module):
         if input_dim < published.in_features:
             raise ValueError(f"the projection takes {published.in_features} channels, which is more than {input_dim}")
         self.published = published
-        options = {"device": published.weight.device, "dtype": published.weight.dtype}
-        self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
-        nn.init.zeros_(self.added.weight)
+        self.added: nn.Linear | None = None
+        if input_dim > published.in_features:
+            options = {"device": published.weight.device, "dtype": published.weight.dtype}
+            self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
+            nn.init.zeros_(self.added.weight)
         self.original: Tensor
         self.register_buffer("original", published.weight.detach().clone(), persistent=False)
 
     @property
     def in_features(self) -> int:
         """Channels it takes."""
-        return self.published.in_features + self.added.in_features
+        return self.published.in_features + (self.added.in_features if self.added else 0)
 
     @property
     def weight(self) -> Tensor:
         """[out, in]: both weights side by side, as one projection would hold them."""
-        return torch.cat([self.published.weight, self.added.weight], dim=1)
+        return self._beside(self.published.weight)
 
     @property
     def change(self) -> Tensor:
         """[out, in]: the weight minus the base's, which has zeros in the new columns."""
-        return torch.cat([self.published.weight - self.original, self.added.weight], dim=1)
+        return self._beside(self.published.weight - self.original)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
-        if self.added.in_features == 0:
+        if self.added is None:
             return self.published(x)
         known, new = x.split([self.published.in_features, self.added.in_features], dim=-1)
         # A strided input may take another matrix kernel; contiguous, it takes the base's.
         return self.published(known.contiguous()) + self.added(new.contiguous())
+
+    def _beside(self, known: Tensor) -> Tensor:
+        return known if self.added is None else torch.cat([known, self.added.weight], dim=1)
