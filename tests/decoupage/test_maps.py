@@ -78,7 +78,7 @@ def test_a_line_of_one_pixel_is_broken_by_no_resize(row: int, height: int, width
     # What the line covers of the picture stays, or grows where whole pixels are repeated.
     share = ((picture[:, 0] + 1) / 2).mean().item()
     assert share > 0.5 / 64
-    assert height < 64 or set(picture.unique().tolist()) == {-1.0, 1.0}
+    assert height < 64 or (picture.abs() > 1 - 1e-5).all()
 
 
 def test_lines_close_together_stay_apart_from_a_solid_area():
