@@ -1,0 +1,293 @@
+"""The RGBA VAE: a picture VAE widened to a fourth channel, alpha (the AlphaVAE recipe, o0o0o00o0/AlphaVAE).
+
+Here: widening, encoding and decoding RGBA, the value range and what stands under alpha 0, and how far a widened VAE
+has moved from the one it came from. Not here: losses and steps (`training`), reading and padding of pictures and
+the bleeding of colour into files (`decoupage.images`).
+
+Values are in [-1, 1]: colour is straight (not premultiplied), alpha -1 is invisible, +1 is opaque.
+
+What stands under soft alpha. Where alpha > 0, however little, the colour stays straight: that is what files hold, and
+a premultiplied colour would have to be divided by alpha after decoding, which multiplies the decoder's error by
+1 / alpha just at the outline. Where alpha is exactly 0 there is no colour to keep, and it is mid-gray (0.0), the value
+that FLUX.1-Fill sees in a hole: everything outside the foreground becomes one constant code that the base knows. The
+jump between the two lies where alpha is nearly 0, so an error made there does not show in a composite.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+MAX_OPAQUE_PSNR_LOSS_DB = 0.3
+"""What a trained RGBA VAE may lose on opaque pictures against the RGB VAE it came from."""
+
+FLUX_VAE_CONFIG: dict[str, Any] = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 16,
+    "sample_size": 1024,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+"""The geometry of the FLUX.1 autoencoder (`vae/config.json` of the published models), where it is not the default."""
+
+_PSNR_CEILING_DB = 100.0  # a perfect reconstruction would be infinite, and infinite minus infinite is no difference
+
+
+@runtime_checkable
+class WidensToRgba(Protocol):
+    """A codec that knows how to widen itself; `widen_vae` asks it before it tries anything of its own."""
+
+    def widen_to_rgba(self) -> Any:
+        """Return a new codec with four channels in and out, the same latents at start, and alpha +1."""
+        ...
+
+
+@dataclass(frozen=True)
+class OpaqueDrift:
+    """How far an RGBA VAE is from its RGB VAE on opaque pictures; each figure is a mean over the pictures."""
+
+    latent_mse: float
+    """Between the normalised latents (posterior modes)."""
+    psnr_rgb_db: float
+    """Of the RGB VAE's reconstruction; peak to peak 2, values cut to [-1, 1], at most 100 dB a picture."""
+    psnr_rgba_db: float
+    """Of the colour that the RGBA VAE reconstructs, measured in the same way."""
+    alpha_mae: float
+    """Of the decoded alpha against opaque, as a share of the full range: 0 is right, 1 is invisible."""
+
+    @property
+    def psnr_loss_db(self) -> float:
+        """What opaque pictures lose by the widened VAE, in dB (negative: they gain)."""
+        return self.psnr_rgb_db - self.psnr_rgba_db
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether the loss is within `MAX_OPAQUE_PSNR_LOSS_DB`."""
+        return self.psnr_loss_db <= MAX_OPAQUE_PSNR_LOSS_DB
+
+
+# --- widening ---------------------------------------------------------------------------------------------------
+
+
+def widen_vae(vae: AutoencoderKL) -> AutoencoderKL:
+    """Make an RGBA VAE of an RGB VAE: four channels in and out, everything else copied bit for bit.
+
+    At start it encodes a picture to the RGB VAE's latent whatever its alpha (the new input column is zero), and
+    decodes the RGB VAE's colour with alpha exactly +1 (the new output row is zero, its bias one). Where torch takes
+    another kernel for four output channels than for three (small pictures on the CPU, one at a time), the decoded
+    colour agrees to the last rounding instead of bit for bit: about 1e-6.
+
+    The result is of the same class, with the new channel counts in its config, so the class's own `save_pretrained`
+    and `from_pretrained` serve it. It is a new model: in eval mode, every parameter trainable, on the device and in
+    the type of the old one, sharing no tensor with it.
+
+    A codec with a method `widen_to_rgba()` is asked to widen itself. Any other class must look like `AutoencoderKL`:
+    a config with `in_channels` and `out_channels`, `from_config`, and Conv2d layers `encoder.conv_in` and
+    `decoder.conv_out`.
+
+    Raises:
+        TypeError: The class is neither; the message names what is missing.
+        ValueError: The VAE does not have three channels in and out.
+    """
+    if isinstance(vae, WidensToRgba):
+        return vae.widen_to_rgba()
+    _check_widenable(vae)
+    # Private entries say which values were defaults, and from_config would put those defaults back.
+    config = {name: value for name, value in vae.config.items() if not name.startswith("_")}
+    # Built without memory and then handed its tensors: no random numbers are drawn for weights that are replaced.
+    with torch.device("meta"):
+        wide = type(vae).from_config({**config, "in_channels": 4, "out_channels": 4})
+    tensors = _widened_tensors(vae)
+    _check_fits(wide, tensors)
+    wide.load_state_dict(tensors, assign=True)
+    return wide.eval()
+
+
+def num_added_parameters(vae: AutoencoderKL) -> int:
+    """How many parameters `widen_vae` adds: an input column, an output row and its bias."""
+    _check_widenable(vae)
+    column, row = vae.encoder.conv_in.weight[:, :1], vae.decoder.conv_out.weight[:1]
+    return int(column.numel() + row.numel() + 1)
+
+
+def flux_vae_on_meta() -> AutoencoderKL:
+    """The FLUX.1 autoencoder's full geometry without weights or memory (meta device): for counting and planning."""
+    with torch.device("meta"):
+        return AutoencoderKL.from_config(FLUX_VAE_CONFIG).eval()
+
+
+def _widened_tensors(vae: AutoencoderKL) -> dict[str, Tensor]:
+    tensors = {name: tensor.detach().clone() for name, tensor in vae.state_dict().items()}
+    column_in, row_out, bias_out = "encoder.conv_in.weight", "decoder.conv_out.weight", "decoder.conv_out.bias"
+    tensors[column_in] = torch.cat([tensors[column_in], torch.zeros_like(tensors[column_in][:, :1])], dim=1)
+    tensors[row_out] = torch.cat([tensors[row_out], torch.zeros_like(tensors[row_out][:1])])
+    tensors[bias_out] = torch.cat([tensors[bias_out], torch.ones_like(tensors[bias_out][:1])])
+    return tensors
+
+
+def _check_widenable(vae: Any) -> None:
+    missing = [name for name in ("config", "from_config", "state_dict") if not hasattr(vae, name)]
+    config = getattr(vae, "config", {})
+    missing += [f"config.{name}" for name in ("in_channels", "out_channels") if name not in config]
+    for path in ("encoder.conv_in", "decoder.conv_out"):
+        half, name = path.split(".")
+        layer = getattr(getattr(vae, half, None), name, None)
+        if not isinstance(layer, nn.Conv2d) or layer.groups != 1:
+            missing.append(f"{path} (an ungrouped Conv2d, got {type(layer).__name__})")
+        elif path == "decoder.conv_out" and layer.bias is None:
+            missing.append("decoder.conv_out.bias")
+    if missing:
+        raise TypeError(
+            f"widen_vae cannot widen {type(vae).__name__}: it lacks {', '.join(missing)}; "
+            "give it a method widen_to_rgba() that returns the widened codec"
+        )
+    num_in, num_out = config["in_channels"], config["out_channels"]
+    if (num_in, num_out) != (3, 3):
+        raise ValueError(f"widen_vae needs a VAE with 3 channels in and 3 out, got {num_in} in and {num_out} out")
+
+
+def _check_fits(wide: AutoencoderKL, tensors: dict[str, Tensor]) -> None:
+    """Refuse a class that uses the channel counts anywhere else, or holds tensors that its state_dict does not."""
+    own = wide.state_dict()
+    shapes = {name: own[name].shape if name in own else None for name in own.keys() | tensors.keys()}
+    wrong = sorted(name for name, shape in shapes.items() if name not in tensors or tensors[name].shape != shape)
+    wrong += sorted(name for name, _ in wide.named_buffers() if name not in own)
+    if wrong:
+        raise TypeError(
+            f"widen_vae cannot widen {type(wide).__name__}: with four channels it also differs in {', '.join(wrong)}; "
+            "give it a method widen_to_rgba() that returns the widened codec"
+        )
+
+
+# --- encoding and decoding --------------------------------------------------------------------------------------
+
+
+def encode_rgba(
+    vae: AutoencoderKL, rgba_B4HW: Tensor, generator: torch.Generator | None = None, sample: bool = False
+) -> Tensor:
+    """Encode RGBA in [-1, 1] to normalised latents [B, C, h, w], in the VAE's own type.
+
+    Args:
+        vae: The RGBA VAE.
+        rgba_B4HW: Straight colour and alpha; see `gray_where_invisible` for what belongs under alpha 0.
+        generator: For the draw, with `sample`.
+        sample: Draw from the posterior (as FLUX.1-Fill does) instead of taking its mode (as Kontext does).
+    """
+    _check_channels("rgba_B4HW", rgba_B4HW, 4)
+    return _encode(vae, rgba_B4HW, generator, sample)
+
+
+def decode_rgba(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
+    """Decode normalised latents to RGBA [B, 4, H, W], straight colour, as the VAE gives it: not cut to [-1, 1]."""
+    rgba_B4HW = _decode(vae, latents_BCHW)
+    _check_channels("the decoded picture", rgba_B4HW, 4)
+    return rgba_B4HW
+
+
+def _encode(vae: AutoencoderKL, x_BCHW: Tensor, generator: torch.Generator | None, sample: bool) -> Tensor:
+    posterior = vae.encode(x_BCHW.to(_dtype(vae))).latent_dist
+    latents_BCHW = posterior.sample(generator=generator) if sample else posterior.mode()
+    shift, scale = _normalisation(vae, latents_BCHW)
+    return (latents_BCHW - shift) * scale
+
+
+def _decode(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
+    shift, scale = _normalisation(vae, latents_BCHW)
+    return vae.decode((latents_BCHW / scale + shift).to(_dtype(vae))).sample
+
+
+def _normalisation(vae: AutoencoderKL, latents_BCHW: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """Shift and scale of normalised = (latent - shift) * scale; a few SDXL VAEs give both for each latent channel."""
+    config = vae.config
+    if "scaling_factor" not in config:
+        raise TypeError(f"{type(vae).__name__} lacks config.scaling_factor, which normalises its latents")
+    shift, scale = config.get("shift_factor") or 0.0, config["scaling_factor"]
+    mean, deviation = config.get("latents_mean"), config.get("latents_std")
+    if mean is None or deviation is None:
+        return shift, scale
+    per_channel = (1, -1, 1, 1)
+    return latents_BCHW.new_tensor(mean).view(per_channel), scale / latents_BCHW.new_tensor(deviation).view(per_channel)
+
+
+def _dtype(vae: AutoencoderKL) -> torch.dtype:
+    return next(vae.parameters()).dtype
+
+
+def _check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
+    if x_BCHW.ndim != 4 or x_BCHW.shape[1] != num_channels:
+        raise ValueError(f"{name} must be [B, {num_channels}, H, W], got {list(x_BCHW.shape)}")
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
+    """Set the colour to mid-gray (0.0) where alpha is exactly invisible (-1), and leave the rest: a training target."""
+    _check_channels("rgba_B4HW", rgba_B4HW, 4)
+    colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
+    return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
+
+
+def to_vae_range(rgba_BHW4: Tensor) -> Tensor:
+    """uint8 RGBA [B, H, W, 4], straight, to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
+    if rgba_BHW4.ndim != 4 or rgba_BHW4.shape[-1] != 4 or rgba_BHW4.dtype != torch.uint8:
+        raise ValueError(f"rgba_BHW4 must be uint8 [B, H, W, 4], got {rgba_BHW4.dtype} {list(rgba_BHW4.shape)}")
+    return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
+
+
+def from_vae_range(rgba_B4HW: Tensor) -> Tensor:
+    """RGBA in [-1, 1] (cut to it) to uint8 [B, H, W, 4], straight, (0, 0, 0, 0) where alpha rounds to 0.
+
+    Invisible pixels are zeroed, not left as decoded: what the decoder leaves there means nothing, whoever drops the
+    alpha channel would see it, and it makes PNG files several times larger. Programs that scale premultiplied
+    pictures (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
+    """
+    _check_channels("rgba_B4HW", rgba_B4HW, 4)
+    rgba_BHW4 = ((rgba_B4HW.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return torch.where(rgba_BHW4[..., 3:] > 0, rgba_BHW4, 0).contiguous()
+
+
+# --- drift ------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def opaque_drift(rgba_vae: AutoencoderKL, rgb_vae: AutoencoderKL, pictures_B3HW: Tensor) -> OpaqueDrift:
+    """Compare the two VAEs on opaque pictures in [-1, 1], one at a time, so that memory does not grow with B.
+
+    Height and width must be multiples of the VAE's reduction (8 for FLUX.1).
+    """
+    _check_channels("pictures_B3HW", pictures_B3HW, 3)
+    if len(pictures_B3HW) == 0:
+        raise ValueError("pictures_B3HW must hold at least one picture, got 0")
+    figures = [_drift_of_one(rgba_vae, rgb_vae, picture_13HW) for picture_13HW in pictures_B3HW.split(1)]
+    means = torch.tensor(figures, dtype=torch.float64).mean(dim=0).tolist()
+    return OpaqueDrift(*means)
+
+
+def _drift_of_one(rgba_vae: AutoencoderKL, rgb_vae: AutoencoderKL, picture_13HW: Tensor) -> tuple[float, ...]:
+    opaque_14HW = torch.cat([picture_13HW, torch.ones_like(picture_13HW[:, :1])], dim=1)
+    latent_rgb = _encode(rgb_vae, picture_13HW, generator=None, sample=False)
+    latent_rgba = encode_rgba(rgba_vae, opaque_14HW)
+    rgb_13HW, rgba_14HW = _decode(rgb_vae, latent_rgb).float(), decode_rgba(rgba_vae, latent_rgba).float()
+    if rgb_13HW.shape != picture_13HW.shape:
+        size, decoded = list(picture_13HW.shape[2:]), list(rgb_13HW.shape[2:])
+        raise ValueError(f"pictures_B3HW of {size} pixels decode to {decoded}; pad them to what the VAE can hold")
+    alpha_error = (1.0 - rgba_14HW[:, 3].clamp(-1.0, 1.0)) / 2.0
+    return (
+        (latent_rgba.float() - latent_rgb.float()).square().mean().item(),
+        _psnr_db(rgb_13HW, picture_13HW),
+        _psnr_db(rgba_14HW[:, :3], picture_13HW),
+        alpha_error.mean().item(),
+    )
+
+
+def _psnr_db(decoded_BCHW: Tensor, truth_BCHW: Tensor) -> float:
+    mse = (decoded_BCHW.clamp(-1.0, 1.0) - truth_BCHW.float()).square().mean().double()
+    return min(_PSNR_CEILING_DB, (10.0 * torch.log10(4.0 / mse)).item())
