@@ -1,0 +1,196 @@
+"""`decoupage decompose`: one picture and its masks in, layers as files out.
+
+Thin: reads pictures, runs the pipeline, has `results` write what came of it, and prints how it went. `cli.py` mounts
+`decompose`; wrong input is a ValueError, which it turns into exit status 2.
+"""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
+    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The picture.")],
+    mask: Annotated[
+        list[Path],
+        typer.Option(exists=True, dir_okay=False, help="Where the object is. Repeated: several, front to back."),
+    ],
+    model: Annotated[str, typer.Option(help="Folder of a published adapter.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+    base: Annotated[str | None, typer.Option(help="Base model instead of the one that the adapter names.")] = None,
+    prompt: Annotated[str, typer.Option(help="What the picture shows; may stay empty.")] = "",
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 30,
+    guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale; adapters are trained at 1.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same on every device.")] = 0,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1 | mps")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto (float32 on a CPU, else bfloat16) | float32 | ...")] = "auto",
+    psd: Annotated[bool, typer.Option("--psd", help="Write layers.psd, too.")] = False,
+    ora: Annotated[bool, typer.Option("--ora", help="Write layers.ora (OpenRaster), too.")] = False,
+    paste_back: Annotated[bool, typer.Option(help="Keep pixels away from the masks exactly as they were.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print layers.json instead of a summary.")] = False,
+) -> None:
+    """Take objects off a picture: background.png, foreground.png (RGBA), recomposition.png and layers.json.
+
+    Several masks are peeled off one after another, front to back, into foreground-1.png, foreground-2.png, ...;
+    foreground.png is then all of them in one. Orientation tags of photographs are applied to pictures and masks.
+    """
+    picture, masks = _read(image, mask)
+    place, precision = _place(device, dtype)
+    _make_folder(out)
+    from decoupage.results import Layers, layer_names, write_layers, write_report
+
+    started_s = time.perf_counter()
+    pipe = _load(model, base, place, precision)
+    loaded_s = time.perf_counter()
+    wanted = {"mask": masks[0]} if len(masks) == 1 else {"layers": masks}
+    result = pipe(
+        picture,
+        **wanted,
+        prompt=prompt,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=_generator(seed),
+        output_type="pil",
+        paste_back=paste_back,
+    )
+    done_s = time.perf_counter()
+    layers = Layers(result.background[0], list(result.foreground), layer_names(mask), result.recomposition[0])
+    report = {
+        **write_layers(out, layers, psd=psd, ora=ora),
+        "recomposition_error": _error(result, picture),
+        "image": str(image),
+        "masks": [str(path) for path in mask],
+        "model": model,
+        "base": base,
+        "prompt": prompt,
+        "steps": steps,
+        "guidance": guidance,
+        "seed": seed,
+        "paste_back": paste_back,
+        "device": str(place),
+        "dtype": str(precision).removeprefix("torch."),
+        "seconds": {"load": round(loaded_s - started_s, 3), "decompose": round(done_s - loaded_s, 3)},
+        "peak_memory_bytes": _peak_memory_bytes(place),
+    }
+    write_report(out, report)
+    print(json.dumps(report) if as_json else _summary(report, out))
+
+
+def _read(image: Path, masks: list[Path]) -> "tuple[Image.Image, list[Image.Image]]":
+    """The picture as RGB and the masks, all checked before a model is loaded for minutes."""
+    from decoupage.images import as_mask, as_picture, to_pil
+
+    try:
+        picture = to_pil(as_picture(_open(image)))[0]
+    except ValueError as error:
+        raise ValueError(f"{image}: {error}") from error
+    read = []
+    for path in masks:
+        try:
+            read.append(_open(path))
+            as_mask(read[-1], (picture.height, picture.width))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return picture, read
+
+
+def _open(path: Path) -> "Image.Image":
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            return ImageOps.exif_transpose(opened)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"no readable picture ({error})") from error
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be made: {error.strerror}") from error
+
+
+def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
+    import torch
+
+    if dtype not in DTYPES:
+        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"--device must be auto, cpu, cuda, cuda:1 or mps, got {device}") from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if dtype == "auto":
+        dtype = "float32" if place.type == "cpu" else "bfloat16"
+    return place, getattr(torch, dtype)
+
+
+def _load(model: str, base: str | None, place: "torch.device", precision: "torch.dtype") -> Any:
+    from decoupage.pipeline import LayerDecompositionPipeline
+
+    try:
+        pipe = LayerDecompositionPipeline.from_pretrained(model, torch_dtype=precision, base=base)
+    except OSError as error:  # What the Hub's libraries raise for missing files, too.
+        raise ValueError(f"--model {model}: {error}") from error
+    # tqdm draws it; in a log it would be a line a step.
+    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
+    return pipe.to(place)
+
+
+def _generator(seed: int) -> "torch.Generator":
+    import torch
+
+    # On the CPU, so that the noise does not depend on the device.
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def _peak_memory_bytes(place: "torch.device") -> int:
+    """Of tensors on the GPU where there is one, else of the whole process."""
+    import resource
+
+    import torch
+
+    if place.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(place))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB.
+
+
+def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
+    from decoupage.images import recomposition_error
+
+    psnr_db = recomposition_error(result.recomposition[0], picture).psnr_db
+    mean_absolute = round(float(result.recomposition_error[0]), 4)
+    # JSON has no infinity: of equal pictures the PSNR is null there.
+    return {"mean_absolute_levels": mean_absolute, "psnr_db": round(psnr_db, 3) if math.isfinite(psnr_db) else None}
+
+
+def _summary(report: dict[str, Any], out: Path) -> str:
+    lines = [f"{len(report['layers']) - 1} foreground(s) and a background of {report['image']} in {out}"]
+    for layer in report["layers"]:
+        box = "nothing visible" if layer["box_px"] is None else "{}, {} to {}, {} px".format(*layer["box_px"])
+        lines.append(f"  {layer['file']}: {layer['name']}, {box}")
+    lines += [f"  {file}" for kind, file in report["files"].items() if kind in ("psd", "ora")]
+    error, seconds = report["recomposition_error"], report["seconds"]
+    psnr = "exact" if error["psnr_db"] is None else f"{error['psnr_db']:.1f} dB"
+    lines.append(f"recomposition: {error['mean_absolute_levels']:.2f} levels off on average, {psnr}")
+    lines.append(
+        f"{seconds['decompose']:.1f} s on {report['device']} ({report['dtype']}), {seconds['load']:.1f} s to load, "
+        f"peak memory {report['peak_memory_bytes'] / 1e9:.2f} GB"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""`decoupage decompose` around a pipeline that only cuts out: what it reads, passes on and writes."""
+
+import json
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from psd_tools import PSDImage
+from typer.testing import CliRunner
+
+import cli
+from decoupage.commands import decompose
+from decoupage.images import as_mask, recompose
+
+HEIGHT, WIDTH = 40, 56
+BOXES = {"dog": (6, 8, 20, 24), "cat": (30, 10, 50, 36)}  # left, top, right, bottom
+
+
+class CuttingPipeline:
+    """Cuts the masks out as they are and fills the holes with gray; remembers what it was asked."""
+
+    calls: list
+
+    @classmethod
+    def from_pretrained(cls, folder, torch_dtype=None, base=None):
+        if not (cls.folder / folder).exists():
+            raise FileNotFoundError(f"{folder}/model_index.json is missing")
+        cls.loaded = {"folder": folder, "torch_dtype": torch_dtype, "base": base}
+        return cls()
+
+    def set_progress_bar_config(self, **options):
+        self.loaded["bar"] = options
+
+    def to(self, device):
+        self.loaded["device"] = str(device)
+        return self
+
+    def __call__(self, image, *, mask=None, layers=None, **options):
+        self.calls.append({"mask": mask, "layers": layers, **options})
+        picture = np.asarray(image).copy()
+        foregrounds = []
+        for one in layers or [mask]:
+            hard = as_mask(one, picture.shape[:2])[0, 0].numpy() > 0
+            foregrounds.append(Image.fromarray(np.dstack([picture, hard.astype(np.uint8) * 255])))
+            picture[hard] = 128
+        merged = recompose(foregrounds, picture)
+        return SimpleNamespace(
+            background=[Image.fromarray(picture)],
+            foreground=foregrounds,
+            recomposition=[Image.fromarray(merged)],
+            recomposition_error=[float(np.abs(merged.astype(int) - np.asarray(image)).mean())],
+        )
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with photo.png, a mask for each of BOXES and an adapter; the pipeline's module is the fake."""
+    photo = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    for name, (left, top, right, bottom) in BOXES.items():
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        mask[top:bottom, left:right] = 255
+        Image.fromarray(mask).save(tmp_path / f"{name}.png")
+    (tmp_path / "adapter").mkdir()
+    module = ModuleType("decoupage.pipeline")
+    module.LayerDecompositionPipeline = CuttingPipeline
+    monkeypatch.setitem(sys.modules, "decoupage.pipeline", module)
+    monkeypatch.setattr(CuttingPipeline, "calls", [], raising=False)
+    monkeypatch.setattr(CuttingPipeline, "folder", tmp_path, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def app():
+    mounted = typer.Typer()
+    mounted.command("decompose")(decompose)
+    return mounted
+
+
+def run(*arguments):
+    return CliRunner().invoke(app(), [str(argument) for argument in arguments])
+
+
+COMMON = ("photo.png", "--model", "adapter", "--out", "out", "--device", "cpu")
+
+
+def test_one_mask_gives_the_three_pictures_and_the_report(place):
+    done = run(*COMMON, "--mask", "dog.png")
+    assert done.exit_code == 0, done.output
+    out = place / "out"
+    assert {path.name for path in out.iterdir()} == {
+        "background.png",
+        "foreground.png",
+        "recomposition.png",
+        "layers.json",
+    }
+    with Image.open(out / "foreground.png") as foreground, Image.open(out / "recomposition.png") as recomposition:
+        assert foreground.mode == "RGBA" and foreground.getchannel("A").getbbox() == BOXES["dog"]
+        assert np.array_equal(np.asarray(recomposition), np.asarray(Image.open("photo.png")))
+    assert Image.open(out / "background.png").mode == "RGB"
+
+    report = json.loads((out / "layers.json").read_text())
+    assert report["size_px"] == [WIDTH, HEIGHT]
+    assert report["layers"] == [
+        {"name": "dog", "file": "foreground.png", "box_px": list(BOXES["dog"])},
+        {"name": "background", "file": "background.png", "box_px": [0, 0, WIDTH, HEIGHT]},
+    ]
+    assert report["files"] == {"foreground": "foreground.png", "recomposition": "recomposition.png"}
+    assert report["recomposition_error"] == {"mean_absolute_levels": 0.0, "psnr_db": None}
+    assert (report["seed"], report["steps"], report["model"]) == (0, 30, "adapter")
+    assert report["seconds"]["decompose"] >= 0 and report["peak_memory_bytes"] > 1_000_000
+    assert "dog, 6, 8 to 20, 24 px" in done.output and "peak memory" in done.output
+
+
+def test_several_masks_are_numbered_front_to_back(place):
+    done = run(*COMMON, "--mask", "cat.png", "--mask", "dog.png", "--psd", "--ora", "--json")
+    assert done.exit_code == 0, done.output
+    out, report = place / "out", json.loads(done.stdout)
+    assert report == json.loads((out / "layers.json").read_text())
+    assert [(layer["name"], layer["file"]) for layer in report["layers"]] == [
+        ("cat", "foreground-1.png"),
+        ("dog", "foreground-2.png"),
+        ("background", "background.png"),
+    ]
+    assert [layer["box_px"] for layer in report["layers"][:2]] == [list(BOXES["cat"]), list(BOXES["dog"])]
+    assert (out / report["files"]["ora"]).exists()
+    document = PSDImage.open(out / report["files"]["psd"])
+    assert [(layer.name, layer.bbox) for layer in document][1:] == [("dog", BOXES["dog"]), ("cat", BOXES["cat"])]
+    # All foregrounds in one, laid over the background, are the picture again.
+    merged = recompose(Image.open(out / "foreground.png"), Image.open(out / "background.png"))
+    assert np.array_equal(merged, np.asarray(Image.open("photo.png")))
+    assert CuttingPipeline.calls[0]["mask"] is None and len(CuttingPipeline.calls[0]["layers"]) == 2
+
+
+def test_options_reach_the_pipeline(place):
+    options = ("--steps", 7, "--guidance", 2.5, "--seed", 11, "--prompt", "a lawn", "--dtype", "bfloat16")
+    done = run(*COMMON, "--mask", "dog.png", "--no-paste-back", "--base", "other", *options)
+    assert done.exit_code == 0, done.output
+    call = CuttingPipeline.calls[0]
+    assert call["layers"] is None and call["generator"].initial_seed() == 11
+    expected = {"num_inference_steps": 7, "guidance_scale": 2.5, "prompt": "a lawn", "paste_back": False}
+    assert {key: call[key] for key in expected} == expected and call["output_type"] == "pil"
+    loaded = CuttingPipeline.loaded
+    assert (str(loaded["torch_dtype"]), loaded["base"], loaded["device"]) == ("torch.bfloat16", "other", "cpu")
+
+
+def test_names_that_come_again_get_numbers(place):
+    (place / "second").mkdir()
+    (place / "second" / "dog.png").write_bytes((place / "cat.png").read_bytes())
+    (place / "background.png").write_bytes((place / "cat.png").read_bytes())
+    arguments = [part for path in ("dog.png", "second/dog.png", "background.png") for part in ("--mask", path)]
+    report = json.loads(run(*COMMON, *arguments, "--json").stdout)
+    assert [layer["name"] for layer in report["layers"]] == ["dog", "dog-2", "background-2", "background"]
+
+
+def test_orientation_tags_are_applied(place):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # Turn by 90 degrees clockwise.
+    Image.open("photo.png").rotate(90, expand=True).save("photo.jpg", exif=exif, quality=95)
+    done = run("photo.jpg", *COMMON[1:], "--mask", "dog.png")
+    assert done.exit_code == 0, done.output
+    assert Image.open("out/background.png").size == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mask": "missing.png"}, "missing.png"),
+        ({"mask": "empty.png"}, "empty.png: the mask is empty"),
+        ({"mask": "small.png"}, "small.png: the mask is 20x10 px, the picture is 56x40 px"),
+        ({"mask": "full.png"}, "covers the whole picture"),
+        ({"mask": "text.png"}, "text.png: no readable picture"),
+        ({"image": "clear.png"}, "clear.png: the picture has transparent pixels"),
+        ({"model": "nowhere"}, "--model nowhere: nowhere/model_index.json is missing"),
+        ({"device": "toaster"}, "--device must be"),
+        ({"device": "cuda:99"}, "CUDA devices"),
+        ({"dtype": "int8"}, "--dtype must be one of auto, float32"),
+        ({"steps": "0"}, "steps"),
+        ({"out": "text.png"}, "text.png"),
+        ({"out": "text.png/deeper"}, "cannot be made"),
+    ],
+)
+def test_wrong_use_leaves_with_2_and_says_why(place, monkeypatch, capsys, change, message):
+    for name, picture in {
+        "empty": Image.new("L", (WIDTH, HEIGHT)),
+        "small": Image.new("L", (20, 10), 255),
+        "full": Image.new("L", (WIDTH, HEIGHT), 255),
+        "clear": Image.new("RGBA", (WIDTH, HEIGHT)),
+    }.items():
+        picture.save(place / f"{name}.png")
+    (place / "text.png").write_text("no picture")
+    given = {"image": "photo.png", "mask": "dog.png", "model": "adapter", "out": "out", "device": "cpu", **change}
+    image = given.pop("image")
+    options = [part for key, value in given.items() for part in (f"--{key}", value)]
+    monkeypatch.setattr(cli, "app", app())
+    monkeypatch.setattr(sys, "argv", ["decoupage", image, *options])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    # typer frames and folds its own messages.
+    assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert not (place / "out" / "layers.json").exists()
+
+
+def test_a_command_without_masks_or_model_is_wrong_use(place):
+    for arguments in (COMMON, ("photo.png", "--mask", "dog.png", "--out", "out")):
+        assert run(*arguments).exit_code == 2
