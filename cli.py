@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from decoupage.commands import decompose
 from pipelines.commands import mulan, scenes, shards
 from pipelines.faults import BadSetup
 from profiles import load_profile
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Ta
 app.add_typer(mulan, name="mulan")
 app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
+app.command("decompose")(decompose)
 
 
 @app.callback()

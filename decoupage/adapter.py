@@ -13,12 +13,12 @@ from torch import nn
 
 from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
+from decoupage.maps import MAPS
 from decoupage.projection import TrainedProjection
 from decoupage.sequences import Mode
 
 ADAPTER = "decoupage"
 """Name of the LoRA inside the network."""
-MAPS = ("edges", "segmentation", "depth")
 
 
 @dataclass(frozen=True)

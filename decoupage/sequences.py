@@ -64,7 +64,7 @@ def predict_layers(
 
 
 def _tokens(noisy_BND: Tensor, context_BNK: Tensor, fused_BND: Tensor | None) -> Tensor:
-    """noisy | context | fused, along channels."""
+    """Noisy | context | fused, along channels."""
     parts = [noisy_BND, context_BNK] if fused_BND is None else [noisy_BND, context_BNK, fused_BND]
     return torch.cat([part.to(noisy_BND.dtype) for part in parts], dim=-1)
 

@@ -11,8 +11,10 @@ def find_base(name: str) -> Base:
     """
     from decoupage.bases.flux_fill import FluxFill
     from decoupage.bases.flux_kontext import FluxKontext, FluxKontextNative
+    from decoupage.bases.tiny import TinyFill
 
-    known: dict[str, Base] = {base.name: base for base in (FluxFill(), FluxKontext(), FluxKontextNative())}
+    bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), TinyFill())
+    known = {base.name: base for base in bases}
     if name not in known:
         raise ValueError(f"there is no base {name!r}; known: {', '.join(sorted(known))}")
     return known[name]

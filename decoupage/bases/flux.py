@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Components, Text
 
-CODEC_SCALE = 8
-"""Pixels along a side of a latent."""
+Posterior = Literal["sample", "mode"]
 PATCH = 2
 """Latents along a side of a token."""
 T5_TOKENS = 512
@@ -28,10 +27,12 @@ class Flux(Base):
 
     input_projection = "x_embedder"
     token_dim = 64
-    mask_dim = CODEC_SCALE**2 * PATCH**2
-    pixel_multiple = CODEC_SCALE * PATCH
+    codec_scale: ClassVar[int] = 8
+    """Pixels along a side of a latent."""
+    mask_dim = 256
+    pixel_multiple = 16
     layers: ClassVar[Mapping[str, int]] = {"background": 0, "foreground": 1}
-    posterior: ClassVar[Literal["sample", "mode"]]
+    posterior: ClassVar[Posterior]
     """How the base takes latents from its codec's posterior."""
 
     # A bare `proj_out` would also match the network's own output layer, so the single blocks' is anchored.
@@ -51,9 +52,17 @@ class Flux(Base):
 
     def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `Base.encode`."""
-        posterior = vae.encode(picture_BCHW.to(vae.dtype)).latent_dist
-        latents = posterior.sample(generator) if self.posterior == "sample" else posterior.mode()
-        return (latents - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
+        if self.posterior == "mode":
+            return self.encode_mode(vae, picture_BCHW)
+        return self._normalise(vae, vae.encode(picture_BCHW.to(vae.dtype)).latent_dist.sample(generator))
+
+    def encode_mode(self, vae: nn.Module, picture_BCHW: Tensor) -> Tensor:
+        """See `Base.encode_mode`."""
+        return self._normalise(vae, vae.encode(picture_BCHW.to(vae.dtype)).latent_dist.mode())
+
+    @staticmethod
+    def _normalise(vae: nn.Module, latents_BCHW: Tensor) -> Tensor:
+        return (latents_BCHW - (vae.config.shift_factor or 0.0)) * vae.config.scaling_factor
 
     def decode(self, vae: nn.Module, latents_BCHW: Tensor) -> Tensor:
         """See `Base.decode`."""
@@ -76,11 +85,9 @@ class Flux(Base):
     def pack_mask(self, mask_B1HW: Tensor) -> Tensor:
         """See `Base.pack_mask`: the 8 x 8 pixels under a latent become its channels, then 2 x 2 latents a token."""
         batch, _, height, width = mask_B1HW.shape
-        cells = mask_B1HW[:, 0].reshape(batch, height // CODEC_SCALE, CODEC_SCALE, width // CODEC_SCALE, CODEC_SCALE)
-        latents = cells.permute(0, 2, 4, 1, 3).reshape(
-            batch, CODEC_SCALE**2, height // CODEC_SCALE, width // CODEC_SCALE
-        )
-        return self.pack(latents)
+        side = self.codec_scale
+        cells = mask_B1HW[:, 0].reshape(batch, height // side, side, width // side, side)
+        return self.pack(cells.permute(0, 2, 4, 1, 3).reshape(batch, side**2, height // side, width // side))
 
     def ids(self, layer: str, rows: int, columns: int) -> Tensor:
         """See `Base.ids`."""

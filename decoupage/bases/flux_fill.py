@@ -1,8 +1,11 @@
 """FLUX.1-Fill [dev]: the paper's base. Its projection already takes the masked picture and the mask."""
 
+from typing import ClassVar
+
 from diffusers import DiffusionPipeline, FluxFillPipeline
 
-from decoupage.bases.flux import Flux
+from decoupage.bases.flux import Flux, Posterior
+from decoupage.bases.spec import ContextKind
 
 
 class FluxFill(Flux):
@@ -11,9 +14,9 @@ class FluxFill(Flux):
     name = "flux-fill"
     repo_id = "black-forest-labs/FLUX.1-Fill-dev"
     licence = "FLUX.1 [dev] Non-Commercial License"
-    context = "channel"
+    context: ClassVar[ContextKind] = "channel"
     projection_dim = 384
-    posterior = "sample"
+    posterior: ClassVar[Posterior] = "sample"
 
     def pipeline_class(self) -> type[DiffusionPipeline]:
         """FluxFillPipeline."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 from diffusers import DiffusionPipeline, FluxKontextPipeline
 
 from decoupage.bases.flux import Flux
+from decoupage.bases.spec import ContextKind
 
 
 class FluxKontext(Flux):
@@ -14,7 +15,7 @@ class FluxKontext(Flux):
     name = "flux-kontext"
     repo_id = "black-forest-labs/FLUX.1-Kontext-dev"
     licence = "FLUX.1 [dev] Non-Commercial License"
-    context = "channel"
+    context: ClassVar[ContextKind] = "channel"
     projection_dim = 64
     posterior = "mode"
 
@@ -27,5 +28,5 @@ class FluxKontextNative(FluxKontext):
     """Context by sequence, as Kontext itself takes it: the picture's tokens follow, at layer 1 of the ids."""
 
     name = "flux-kontext-native"
-    context = "sequence"
+    context: ClassVar[ContextKind] = "sequence"
     layers: ClassVar[Mapping[str, int]] = {"background": 0, "picture": 1, "foreground": 2}

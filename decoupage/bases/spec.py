@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+ContextKind = Literal["channel", "sequence"]
 Components = Mapping[str, Any]
 """Models, tokenizers and scheduler of a base by the names diffusers gives them (`transformer`, `vae`, ...)."""
 
@@ -45,7 +46,7 @@ class Base(ABC):
     name: ClassVar[str]
     repo_id: ClassVar[str]
     licence: ClassVar[str]
-    context: ClassVar[Literal["channel", "sequence"]]
+    context: ClassVar[ContextKind]
     network: ClassVar[str] = "transformer"
     input_projection: ClassVar[str]
     token_dim: ClassVar[int]
@@ -79,6 +80,10 @@ class Base(ABC):
     @abstractmethod
     def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Normalised latents [B, C, h, w] of pictures in [-1, 1]."""
+
+    @abstractmethod
+    def encode_mode(self, vae: nn.Module, picture_BCHW: Tensor) -> Tensor:
+        """The same without a random draw: for maps, which must take nothing from the noise's generator."""
 
     @abstractmethod
     def decode(self, vae: nn.Module, latents_BCHW: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float =
     """
     shrinks = width_px * height_px < rgba.shape[0] * rgba.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    alpha = rgba[..., 3:].astype(np.float32) / np.float32(255)
-    premultiplied = np.concatenate([rgba[..., :3] * alpha, alpha], axis=-1)
+    visible = rgba[..., 3:].astype(np.float32) / np.float32(255)
+    premultiplied: Array = np.concatenate([rgba[..., :3] * visible, visible], axis=-1)
     premultiplied = cv2.resize(premultiplied, (width_px, height_px), interpolation=method)
     colour = cv2.resize(rgba[..., :3], (width_px, height_px), interpolation=method)
     if rotation_deg != 0.0:
@@ -107,5 +107,5 @@ def alpha_box(alpha: Gray) -> tuple[int, int, int, int]:
 
 def resize_alpha(alpha: Gray, width_px: int, height_px: int, rotation_deg: float = 0.0) -> Gray:
     """Average an alpha down, then turn it as `resize_rgba` does: the coarse shape that placement works with."""
-    resized = cv2.resize(alpha, (width_px, height_px), interpolation=cv2.INTER_AREA)
+    resized: Array = cv2.resize(alpha, (width_px, height_px), interpolation=cv2.INTER_AREA)
     return resized if rotation_deg == 0.0 else _rotate(resized, rotation_deg, cv2.BORDER_CONSTANT)

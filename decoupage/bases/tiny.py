@@ -1,0 +1,76 @@
+"""The tiny base: FLUX.1-Fill's classes at a size that trains on a CPU, for demos and tests. It knows no text."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+
+from decoupage.bases.flux import Posterior
+from decoupage.bases.flux_fill import FluxFill
+from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
+from decoupage.bases.spec import Components, Text
+
+TEXT_TOKENS = 1
+
+
+class TinyFill(FluxFill):
+    """Noisy token 64 | masked picture 64 | packed mask 64 = 192 channels; 8 pixels a token."""
+
+    name = "tiny-fill"
+    repo_id = "tiny-fill"
+    licence = "Apache-2.0"
+    codec_scale = PATCH_PX
+    mask_dim = PATCH_PX**2 * 4
+    projection_dim = 192
+    pixel_multiple = PATCH_PX * 2
+    posterior: ClassVar[Posterior] = "mode"
+
+    def pipeline_class(self) -> type[DiffusionPipeline]:
+        """None: there is no published pipeline of this geometry; `load` reads its parts."""
+        raise NotImplementedError("tiny-fill is loaded part by part, by load()")
+
+    def load(self, source: str | None = None, **options: Any) -> Components:
+        """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`.
+
+        Raises:
+            ValueError: no folder given: trained weights are not part of the package yet.
+        """
+        if source is None:
+            raise ValueError("tiny-fill has no published weights yet; give the folder of a trained one")
+        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
+        return {
+            "transformer": FluxTransformer2DModel.from_pretrained(source, subfolder="transformer", **options),
+            "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
+            "scheduler": scheduler,
+        }
+
+    def new(self, dim_heads: int = 24, num_heads: int = 4, num_double: int = 2, num_single: int = 2) -> Components:
+        """Random weights in the geometry that two minutes on a CPU can teach something (1.1 M parameters)."""
+        transformer = FluxTransformer2DModel(
+            in_channels=self.projection_dim,
+            out_channels=self.token_dim,
+            num_layers=num_double,
+            num_single_layers=num_single,
+            attention_head_dim=dim_heads,
+            num_attention_heads=num_heads,
+            joint_attention_dim=16,
+            pooled_projection_dim=16,
+            guidance_embeds=True,
+            axes_dims_rope=(dim_heads // 3,) * 3,
+        )
+        scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+        return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler}
+
+    def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
+        """Zeros, whatever the prompt."""
+        config, dtype = components["transformer"].config, components["transformer"].dtype
+        tokens = torch.zeros(len(prompts), TEXT_TOKENS, config.joint_attention_dim, device=device, dtype=dtype)
+        pooled = torch.zeros(len(prompts), config.pooled_projection_dim, device=device, dtype=dtype)
+        return Text(tokens, pooled, torch.zeros(TEXT_TOKENS, 3, device=device))
+
+
+def save_base(components: Components, folder: str) -> None:
+    """Write a tiny base as `TinyFill.load` reads it."""
+    for name in ("transformer", "vae", "scheduler"):
+        components[name].save_pretrained(f"{folder}/{name}")

@@ -1,0 +1,297 @@
+"""LayerDecompositionPipeline: a picture and a mask in, a complete RGBA foreground and the background out.
+
+The order of work, and of random draws, is that of diffusers' FluxFillPipeline, so that without an adapter and in
+`batch` mode the background is that pipeline's own picture for the same seed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from decoupage.adapter import AdapterConfig, adapt
+from decoupage.bases import find_base
+from decoupage.contexts import make_contexts
+from decoupage.fusion import MultiModalLatentFusion
+from decoupage.images import Fitted, as_mask, as_picture, fit, to_pil
+from decoupage.maps import map_pictures
+from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, keep_outside, make_output
+from decoupage.rgba_vae import decode_rgba, widen_vae
+from decoupage.sequences import Condition, predict_layers
+
+MapMaker = Callable[[Any], Any]
+"""PIL picture -> map as `decoupage.maps` takes it."""
+Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
+MAX_PIXELS = 1024 * 1024
+
+
+class LayerDecompositionPipeline(DiffusionPipeline):
+    """Takes pictures apart into layers.
+
+    Args:
+        transformer: the adapted network; vae: the base's codec; vae_rgba: the foreground's.
+        text_encoder, ...: None for bases that know no text.
+        fusion: fuses the maps; None where the adapter takes none.
+        adapter: `AdapterConfig.to_dict()`.
+    """
+
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->fusion->transformer->vae->vae_rgba"
+    _optional_components = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "fusion")
+
+    def __init__(
+        self,
+        transformer: Any,
+        vae: Any,
+        vae_rgba: Any,
+        scheduler: Any,
+        adapter: dict[str, Any],
+        text_encoder: Any = None,
+        tokenizer: Any = None,
+        text_encoder_2: Any = None,
+        tokenizer_2: Any = None,
+        fusion: MultiModalLatentFusion | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            transformer=transformer,
+            vae=vae,
+            vae_rgba=vae_rgba,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
+            fusion=fusion,
+        )
+        self.register_to_config(adapter=adapter)
+        self.adapter = AdapterConfig.from_dict(adapter)
+        self.base = find_base(self.adapter.base)
+
+    # ---- loading
+
+    @classmethod
+    def from_base(
+        cls, config: AdapterConfig, source: str | None = None, **options: Any
+    ) -> "LayerDecompositionPipeline":
+        """An adapter at step 0: the base as published, with everything added that training will change.
+
+        Args:
+            source: hub id or folder of the base; None = the published one.
+            options: for diffusers' `from_pretrained` (`torch_dtype`, ...).
+        """
+        base = find_base(config.base)
+        components = dict(base.load(source, **options))
+        network = components[base.network]
+        adapt(network, base, config)
+        fusion = None
+        if config.maps:
+            fusion = MultiModalLatentFusion(
+                token_dim=base.token_dim,
+                dim=config.fusion_dim,
+                num_latents=config.num_latents,
+                modalities=config.maps,
+                direct_queries=config.direct_queries,
+            )
+        return cls._assembled(components, widen_vae(components["vae"]), fusion, config)
+
+    @classmethod
+    def from_pretrained(cls, folder: Any, base: str | None = None, **options: Any) -> "LayerDecompositionPipeline":
+        """Load a published adapter and the base that it belongs to.
+
+        Args:
+            folder: folder or hub id of the adapter.
+            base: folder or hub id of the base; None = the published one that the adapter names.
+            options: for diffusers' `from_pretrained` of the base (`torch_dtype`, ...).
+
+        Raises:
+            ValueError: a file of the adapter is missing or damaged; the message names it.
+        """
+        from decoupage.publishing import load_adapter
+
+        loaded = load_adapter(folder, base, **options)
+        return cls._assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
+
+    def save_pretrained(self, folder: Any, card: Any = None) -> None:
+        """Write the adapter (not the base) as `decoupage.publishing` lays it out."""
+        from decoupage.publishing import save_adapter
+
+        save_adapter(folder, self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba, card)
+
+    @classmethod
+    def _assembled(
+        cls, components: Mapping[str, Any], vae_rgba: Any, fusion: Any, config: AdapterConfig
+    ) -> "LayerDecompositionPipeline":
+        names = ("transformer", "vae", "scheduler", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+        given = {name: components.get(name) for name in names}
+        return cls(**given, vae_rgba=vae_rgba, fusion=fusion, adapter=config.to_dict())
+
+    def enable_tiling(self) -> None:
+        """Encode and decode large pictures in tiles, in a fraction of the memory."""
+        self.vae.enable_tiling()
+        self.vae_rgba.enable_tiling()
+
+    # ---- calling
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Any,
+        mask: Any = None,
+        layers: Sequence[Any] | None = None,
+        prompt: str | Sequence[str] = "",
+        maps: Mapping[str, Any] | None = None,
+        map_makers: Mapping[str, MapMaker] | None = None,
+        num_inference_steps: int = 30,
+        guidance_scale: float = 1.0,
+        generator: Generator = None,
+        max_pixels: int = MAX_PIXELS,
+        paste_back: bool = True,
+        output_type: str = "pil",
+        callback_on_step_end: Callable[..., Any] | None = None,
+    ) -> LayerDecompositionOutput:
+        """Take one or more pictures apart.
+
+        Args:
+            image: one picture or a batch of one size, in any of the forms of `decoupage.images.as_picture`.
+            mask: where the object shows, in any of the forms of `as_mask`; one a picture.
+            layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
+                background that the one before it left.
+            prompt: what the picture shows; the adapter is trained with none.
+            maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps` takes them.
+            map_makers: functions for the maps that are not given.
+            num_inference_steps: calls of the network.
+            guidance_scale: embedded guidance; 1.0 as in training.
+            generator: of the noise, one or one a picture.
+            max_pixels: larger pictures are worked on scaled down, and the results scaled up again.
+            paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
+            output_type: `pil`, `np` (uint8 [B, H, W, C]) or `pt` (float [B, C, H, W] in [0, 1]).
+            callback_on_step_end: called with (pipeline, step, timestep, {"background", "foreground"}) of tokens.
+
+        Raises:
+            ValueError: no mask, an empty one, one of another size or one that covers the picture; unknown maps or
+                output type.
+        """
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type must be one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}")
+        if (mask is None) == (layers is None):
+            raise ValueError("give either mask= (one a picture) or layers= (several masks of one picture)")
+        picture_BCHW = as_picture(image)
+        size = (picture_BCHW.shape[-2], picture_BCHW.shape[-1])
+        masks = [as_mask(mask, size)] if layers is None else [as_mask(one, size) for one in layers]
+        if layers is not None and (len(picture_BCHW) != 1 or not masks):
+            counts = f"{len(picture_BCHW)} and {len(masks)}"
+            raise ValueError(f"layers= takes one picture and at least one mask, got {counts}")
+        if len(masks[0]) not in (1, len(picture_BCHW)) and len(picture_BCHW) != 1:
+            raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
+        foregrounds = []
+        background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
+        original = background
+        for number, one in enumerate(masks):
+            one_B1HW = one.expand(len(background), -1, -1, -1)
+            # Given maps are of the input; of what is left behind the first layer only makers can tell.
+            given = self._maps(background, maps if number == 0 else None, map_makers)
+            decomposed = self._decompose(
+                fit(background, one_B1HW, self.base.pixel_multiple, max_pixels),
+                given,
+                prompt,
+                num_inference_steps,
+                guidance_scale,
+                generator,
+                callback_on_step_end,
+            )
+            foreground, generated = decomposed
+            background = keep_outside(background, generated, one_B1HW) if paste_back else generated
+            foregrounds.append(foreground)
+        return make_output(original, background, foregrounds, layers is not None, output_type)
+
+    def _decompose(
+        self,
+        fitted: Fitted,
+        maps: Mapping[str, Tensor],
+        prompt: str | Sequence[str],
+        num_steps: int,
+        guidance: float,
+        generator: Generator,
+        callback: Callable[..., Any] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """(foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at the input's size, on the CPU."""
+        device = self._execution_device
+        height, width = fitted.geometry.canvas_px
+        prompts = [prompt] * len(fitted.picture) if isinstance(prompt, str) else list(prompt)
+        text = self.base.embed_text(self.components, prompts, device)
+        dtype = text.tokens_BLD.dtype
+        # Channels last, as diffusers' image processor leaves them: the same kernels, the same last bits.
+        picture = (fitted.picture * 2 - 1).to(device, dtype, memory_format=torch.channels_last)
+        mask = fitted.mask.to(device, dtype)
+        image_latents = self.base.encode(self.vae, picture, generator)
+        background = self._noise(image_latents, generator, dtype)
+        contexts = make_contexts(self.base, self.vae, picture, mask, self.adapter.foreground_context, generator)
+        foreground = self._noise(image_latents, generator, dtype)
+        grid = self.base.grid(height, width)
+        fused = self._fuse(image_latents, {name: fitted.geometry.map(m) for name, m in maps.items()}, grid)
+        condition = Condition(contexts, fused, text, grid)
+        background, foreground = self._denoise(background, foreground, condition, num_steps, guidance, callback)
+        rgb = self.base.decode(self.vae, self.base.unpack(background, height, width))
+        rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
+        self.maybe_free_model_hooks()
+        foreground, background = (fitted.unfit((x.float() * 0.5 + 0.5).clamp(0, 1).cpu()) for x in (rgba, rgb))
+        return foreground, background
+
+    def _noise(self, latents: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
+        noise = randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype)
+        return self.base.pack(noise)
+
+    def _denoise(
+        self,
+        background: Tensor,
+        foreground: Tensor,
+        condition: Condition,
+        num_steps: int,
+        guidance: float,
+        callback: Callable[..., Any] | None,
+    ) -> tuple[Tensor, Tensor]:
+        timesteps = self.base.set_timesteps(self.scheduler, num_steps, background.shape[1], background.device)
+        with self.progress_bar(total=len(timesteps)) as progress:
+            for step, timestep in enumerate(timesteps):
+                sigma = timestep.expand(len(background)).to(background.dtype) / 1000
+                halves = predict_layers(
+                    *(self.base, self.transformer, background, foreground, condition, sigma, guidance),
+                    mode=self.adapter.mode,
+                )
+                # One step for both halves: the scheduler counts its calls.
+                both = torch.cat([background, foreground])
+                stepped = self.scheduler.step(torch.cat(halves), timestep, both, return_dict=False)[0]
+                background, foreground = stepped.to(both.dtype).chunk(2)
+                if callback is not None:
+                    callback(self, step, timestep, {"background": background, "foreground": foreground})
+                progress.update()
+        return background, foreground
+
+    def _maps(
+        self, picture_BCHW: Tensor, given: Mapping[str, Any] | None, makers: Mapping[str, MapMaker] | None
+    ) -> dict[str, Tensor]:
+        """Map pictures in [-1, 1] at the picture's size: those given, and those that can be made."""
+        unknown = (set(given or {}) | set(makers or {})) - set(self.adapter.maps)
+        if unknown:
+            known = ", ".join(self.adapter.maps) or "none"
+            raise ValueError(f"this adapter takes the maps {known}, got {', '.join(sorted(unknown))}")
+        maps = dict(given or {})
+        for name, make in (makers or {}).items():
+            if name not in maps:
+                maps[name] = torch.stack([torch.as_tensor(make(picture)) for picture in to_pil(picture_BCHW)])
+        pictures = map_pictures(maps, (picture_BCHW.shape[-2], picture_BCHW.shape[-1]))
+        return {name: picture.expand(len(picture_BCHW), -1, -1, -1) for name, picture in pictures.items()}
+
+    def _fuse(self, image_latents: Tensor, maps: Mapping[str, Tensor], grid: tuple[int, int]) -> Tensor | None:
+        if self.fusion is None:
+            return None
+        dtype = next(self.fusion.parameters()).dtype
+        tokens = {}
+        for name, picture in maps.items():
+            latents = self.base.encode_mode(self.vae, picture.to(image_latents.device))
+            tokens[name] = self.base.pack(latents).to(dtype)
+        fused = self.fusion(self.base.pack(image_latents).to(dtype), tokens, grid)
+        return fused.to(image_latents.dtype)

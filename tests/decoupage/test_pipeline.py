@@ -1,0 +1,179 @@
+"""The pipeline: the base's own picture at step 0, every form of input, layers peeled one after another."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FluxFillPipeline
+from PIL import Image
+
+from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.images import as_picture
+from tests.decoupage.tiny import flux_fill, flux_kontext
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("bases")
+    flux_fill().save_pretrained(root / "fill")
+    flux_kontext().save_pretrained(root / "kontext")
+    return root
+
+
+def load(folder, **changes):
+    config = AdapterConfig(**{"rank": 4, "num_latents": 4, "fusion_dim": 32, **changes})
+    torch.manual_seed(0)
+    pipe = LayerDecompositionPipeline.from_base(config, str(folder))
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="module")
+def pipe(folders):
+    return load(folders / "fill")
+
+
+def picture(width=64, height=48, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def mask(width=64, height=48, box=(16, 8, 40, 32)):
+    image = Image.new("L", (width, height))
+    image.paste(255, box)
+    return image
+
+
+def run(pipe, *arguments, **options):
+    options = {"num_inference_steps": 2, "generator": torch.Generator().manual_seed(7), **options}
+    return pipe(*arguments, **options)
+
+
+@pytest.mark.parametrize("maps", [(), ("edges", "segmentation", "depth")])
+def test_without_training_batch_mode_reproduces_the_fill_pipeline(folders, maps):
+    # Loaded like ours: weights at other addresses may take other kernels, and the last bits differ.
+    published = FluxFillPipeline.from_pretrained(folders / "fill")
+    theirs = published(
+        prompt="a cat", image=picture(), mask_image=mask(), height=48, width=64, num_inference_steps=3,
+        guidance_scale=30.0, generator=torch.Generator().manual_seed(7), output_type="np",
+    ).images[0]  # fmt: skip
+    ours = run(
+        load(folders / "fill", mode="batch", maps=maps), picture(), mask=mask(), prompt="a cat",
+        num_inference_steps=3, guidance_scale=30.0, paste_back=False, output_type="pt",
+    )  # fmt: skip
+    assert np.array_equal(ours.background[0].permute(1, 2, 0).numpy(), theirs)
+
+
+def test_results_have_the_size_and_form_of_the_input(pipe):
+    for width, height in ((64, 48), (50, 37), (33, 90)):
+        out = run(pipe, picture(width, height), mask=mask(width, height, (5, 5, 25, 30)))
+        assert out.background[0].size == out.foreground[0].size == out.recomposition[0].size == (width, height)
+        assert (out.background[0].mode, out.foreground[0].mode) == ("RGB", "RGBA")
+        assert len(out.recomposition_error) == 1 and out.recomposition_error[0] >= 0
+
+
+def test_paste_back_keeps_what_lies_outside_exactly(pipe):
+    source = picture(96, 96)
+    out = run(pipe, source, mask=mask(96, 96, (30, 30, 50, 50)), paste_back=True)
+    far = np.ones((96, 96), bool)
+    far[20:60, 20:60] = False
+    assert np.array_equal(np.asarray(out.background[0])[far], np.asarray(source)[far])
+    assert not np.array_equal(np.asarray(out.background[0])[~far], np.asarray(source)[~far])
+    free = run(pipe, source, mask=mask(96, 96, (30, 30, 50, 50)), paste_back=False)
+    assert not np.array_equal(np.asarray(free.background[0])[far], np.asarray(source)[far])
+
+
+def test_recomposition_is_the_foreground_over_the_background(pipe):
+    out = run(pipe, picture(), mask=mask(), output_type="np")
+    rgba, rgb = out.foreground[0].astype(float), out.background[0].astype(float)
+    alpha = rgba[..., 3:] / 255
+    assert np.abs(rgba[..., :3] * alpha + rgb * (1 - alpha) - out.recomposition[0]).max() <= 0.5 + 1e-6
+    difference = np.abs(out.recomposition[0].astype(float) - np.asarray(picture()))
+    assert out.recomposition_error[0] == pytest.approx(difference.mean(), abs=1e-3)
+
+
+def test_the_seed_decides(pipe):
+    first, again = (run(pipe, picture(), mask=mask(), output_type="np") for _ in range(2))
+    other = run(pipe, picture(), mask=mask(), output_type="np", generator=torch.Generator().manual_seed(8))
+    assert np.array_equal(first.foreground, again.foreground) and np.array_equal(first.background, again.background)
+    assert not np.array_equal(first.foreground, other.foreground)
+
+
+def test_a_batch_is_its_pictures_each_with_its_own_generator(pipe):
+    sources, masks = [picture(seed=1), picture(seed=2)], [mask(), mask(box=(2, 2, 30, 20))]
+    generators = [torch.Generator().manual_seed(seed) for seed in (1, 2)]
+    both = run(pipe, sources, mask=masks, output_type="pt", generator=generators)
+    for i, seed in enumerate((1, 2)):
+        alone = run(pipe, sources[i], mask=masks[i], output_type="pt", generator=torch.Generator().manual_seed(seed))
+        assert torch.allclose(both.background[i], alone.background[0], atol=1e-3)
+        assert torch.allclose(both.foreground[i], alone.foreground[0], atol=1e-3)
+
+
+def test_layers_are_peeled_front_to_back_each_on_what_is_left(pipe):
+    masks = [mask(box=(2, 2, 20, 20)), mask(box=(30, 10, 60, 40))]
+    out = run(pipe, picture(), layers=masks)
+    assert len(out.foreground) == 2 and len(out.background) == 1
+    step = run(pipe, picture(), mask=masks[0])
+    assert np.array_equal(np.asarray(out.foreground[0]), np.asarray(step.foreground[0]))
+    assert not np.array_equal(np.asarray(out.background[0]), np.asarray(step.background[0]))
+
+
+def test_maps_change_the_result_once_the_projection_listens(folders):
+    pipe = load(folders / "fill")
+    maps = {"edges": np.zeros((48, 64), bool), "depth": np.linspace(0, 1, 48 * 64).reshape(48, 64)}
+
+    def background(**options):
+        return run(pipe, picture(), mask=mask(), output_type="np", paste_back=False, **options).background
+
+    # The new columns are zero at step 0, so nothing can change.
+    assert np.array_equal(background(), background(maps=maps))
+    torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight)
+    assert not np.array_equal(background(), background(maps=maps))
+    made = background(map_makers={name: lambda _, value=value: value for name, value in maps.items()})
+    assert np.array_equal(made, background(maps=maps))
+
+
+@pytest.mark.parametrize(
+    ("base", "folder"), [("flux-fill", "fill"), ("flux-kontext", "kontext"), ("flux-kontext-native", "kontext")]
+)
+@pytest.mark.parametrize("mode", ["joint", "batch"])
+def test_every_base_and_mode_gives_layers(folders, base, folder, mode):
+    out = run(load(folders / folder, base=base, mode=mode), picture(), mask=mask())
+    assert out.background[0].size == out.foreground[0].size == (64, 48)
+
+
+def test_large_pictures_are_worked_on_scaled_down(pipe):
+    out = run(pipe, picture(200, 120), mask=mask(200, 120, (50, 30, 120, 90)), max_pixels=64 * 64)
+    assert out.background[0].size == (200, 120)
+
+
+def test_progress_callback_tiling_and_numpy_input(pipe):
+    seen = []
+    pipe.enable_tiling()
+    out = run(
+        pipe, np.asarray(picture()), mask=np.asarray(mask()) > 0,
+        callback_on_step_end=lambda pipe, step, timestep, tokens: seen.append((step, tokens["background"].shape)),
+    )  # fmt: skip
+    pipe.vae.disable_tiling()
+    pipe.vae_rgba.disable_tiling()
+    assert seen == [(0, (1, 12, 64)), (1, (1, 12, 64))] and len(out.background) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "give either mask="),
+        ({"mask": mask(), "layers": [mask()]}, "give either mask="),
+        ({"mask": Image.new("L", (64, 48))}, "empty"),
+        ({"mask": Image.new("L", (64, 48), 255)}, "covers"),
+        ({"mask": mask(32, 32, (4, 4, 9, 9))}, "32"),
+        ({"mask": mask(), "maps": {"flow": np.zeros((48, 64))}}, "takes the maps edges, segmentation, depth, got flow"),
+        ({"mask": mask(), "output_type": "svg"}, "output_type must be one of pil, np, pt"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(pipe, options, words):
+    with pytest.raises(ValueError, match=words):
+        run(pipe, picture(), **options)
+
+
+def test_floats_in_minus_one_to_one_are_refused(pipe):
+    with pytest.raises(ValueError, match="0"):
+        run(pipe, as_picture(picture()) * 2 - 1, mask=mask())
