@@ -47,6 +47,8 @@ def make_output(
         foregrounds: [B, 4, H, W] each, front to back; with `peeled` they are layers of one picture.
         output_type: a key of `OUTPUT_TYPES`.
     """
+    # What the decoder says where nothing shows is noise that no loss has seen; it would only swell the files.
+    foregrounds = [rgba * (rgba[:, 3:] >= 0.5 / 255) for rgba in foregrounds]
     rgb, rgbas = to_uint8(background), [to_uint8(foreground) for foreground in foregrounds]
     stacks = [[rgba[i] for rgba in rgbas] for i in range(len(rgb))]
     composed = [recompose(stack, plate) for stack, plate in zip(stacks, rgb, strict=True)]

@@ -90,6 +90,17 @@ def test_recomposition_is_the_foreground_over_the_background(pipe):
     assert out.recomposition_error[0] == pytest.approx(difference.mean(), abs=1e-3)
 
 
+def test_invisible_pixels_are_empty(folders):
+    pipe = load(folders / "fill")
+    with torch.no_grad():
+        # A decoder that says "invisible" in half of the cases.
+        pipe.vae_rgba.decoder.conv_out.bias[3] = -1
+        torch.nn.init.normal_(pipe.vae_rgba.decoder.conv_out.weight[3], std=0.1)
+    rgba = np.asarray(run(pipe, picture(), mask=mask()).foreground[0])
+    hidden = rgba[..., 3] == 0
+    assert 0 < hidden.mean() < 1 and (rgba[hidden] == 0).all()
+
+
 def test_the_seed_decides(pipe):
     first, again = (run(pipe, picture(), mask=mask(), output_type="np") for _ in range(2))
     other = run(pipe, picture(), mask=mask(), output_type="np", generator=torch.Generator().manual_seed(8))
