@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
+from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
 
@@ -86,7 +87,7 @@ def examine(profile: Profile) -> Examination:
 
 
 def _fingerprints(factory: Factory) -> dict[str, str]:
-    stages = [factory.generated_foregrounds, factory.scenes, *factory.maps.values(), factory.shards]
+    stages: list[Stage] = [factory.generated_foregrounds, factory.scenes, *factory.maps.values(), factory.shards]
     return {stage.name: fingerprint(stage.recipe) for stage in stages}
 
 
