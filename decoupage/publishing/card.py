@@ -1,0 +1,81 @@
+"""The model card: what the adapter is, how to use it, what it was trained on, how good it is, under which licences.
+
+The words are in the templates beside this module; here is only what is put into them.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from decoupage.adapter import AdapterConfig
+from decoupage.bases.spec import Base
+from decoupage.publishing.folder import CARD, Kind, version
+
+_TEMPLATES = {"adapter": "adapter.md.jinja", "remove-only": "remove_only.md.jinja"}
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the weights themselves do not tell; all of it may be unknown.
+
+    Attributes:
+        repo_id: where the folder will be published (owner/name); it stands in the code on the card.
+        data_fingerprint: of the data set's recipe; data_licences: under which its pictures are.
+        training: steps, batch size and the like, by name.
+        figures: measured, by the metric's name with its region; None = not measured.
+        limits: to be added to those that every adapter has.
+    """
+
+    repo_id: str | None = None
+    data_fingerprint: str | None = None
+    data_licences: Sequence[str] = ()
+    training: Mapping[str, str | int | float] = field(default_factory=dict)
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    limits: Sequence[str] = ()
+
+
+def write_card(folder: Path, kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts) -> None:
+    """Write `README.md` with the front matter that the Hugging Face Hub reads."""
+    (folder / CARD).write_text(card_markdown(kind, base, config, facts))
+
+
+def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts) -> str:
+    """The card as Markdown."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("decoupage.publishing", "templates"),
+        undefined=jinja2.StrictUndefined,  # A misspelt name is an error, not a gap in the card.
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, not HTML; values in tables go through the `cell` filter.
+    )
+    environment.filters |= {"cell": _cell, "figure": _figure, "yaml": json.dumps}
+    licences = list(dict.fromkeys([base.licence, *facts.data_licences]))
+    return environment.get_template(_TEMPLATES[kind]).render(
+        base=base,
+        config=config,
+        facts=facts,
+        license_name="-and-".join(_slug(licence) for licence in licences),
+        input_dim=config.input_dim(base),
+        pipeline_class=base.pipeline_class().__name__,  # type: ignore[attr-defined]
+        source=facts.repo_id or "FOLDER",
+        version=version(),
+    )
+
+
+def _slug(licence: str) -> str:
+    """As the Hub writes names of licences: lower case, with hyphens."""
+    return re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-")
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _figure(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4g}"

@@ -1,0 +1,192 @@
+"""The published folder: `adapter.json`, checksums, writing it whole or not at all, finding it here or on the Hub."""
+
+import hashlib
+import importlib.metadata
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from decoupage.bases.spec import Base
+
+MANIFEST = "adapter.json"
+CARD = "README.md"
+WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
+"""Name of the LoRA file, by which diffusers finds it."""
+FORMAT = 1
+"""Version of the folder's layout."""
+Kind = Literal["adapter", "remove-only"]
+OURS = {MANIFEST, CARD, WEIGHTS, "fusion", "vae_rgba", "pipeline.py"}
+
+
+class BaseFacts(BaseModel):
+    """The base that an adapter belongs to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    repo_id: str
+    licence: str
+
+
+class Manifest(BaseModel):
+    """Content of `adapter.json`.
+
+    Attributes:
+        adapter: `AdapterConfig.to_dict()`.
+        files: sha256 by path, of everything that decides a result. The card is left out: people edit cards.
+        figures: measured figures by name; None = not measured.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int
+    kind: Kind
+    decoupage_version: str
+    base: BaseFacts
+    adapter: dict[str, Any]
+    data_fingerprint: str | None = None
+    data_licences: tuple[str, ...] = ()
+    figures: dict[str, float | None] = {}
+    files: dict[str, str]
+
+
+def base_facts(base: Base) -> BaseFacts:
+    """What is kept of a base."""
+    return BaseFacts(name=base.name, repo_id=base.repo_id, licence=base.licence)
+
+
+def version() -> str:
+    """Of the installed package."""
+    return importlib.metadata.version("decoupage")
+
+
+# ---- writing
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A new folder to write into; it takes the place of `folder` when the block ends without a fault.
+
+    Raises:
+        ValueError: at the start, when something stands there that is not a published folder, or holds more than one.
+    """
+    folder = folder.resolve()
+    _check_replaceable(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        new, old = Path(temporary) / "new", Path(temporary) / "old"
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+
+
+def write_manifest(folder: Path, **facts: Any) -> None:
+    """Write `adapter.json` for the files that stand in the folder; call it last."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = {name: _sha256(folder / name) for name in names if name not in (CARD, MANIFEST)}
+    manifest = Manifest(format=FORMAT, decoupage_version=version(), files=files, **facts)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+
+
+def _check_replaceable(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file, not a folder")
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return
+    if MANIFEST not in names:
+        raise ValueError(f"{folder} holds files but no {MANIFEST}: not a published adapter, so it is not replaced")
+    read_manifest(folder, check_sums=False)
+    if names - OURS:
+        raise ValueError(
+            f"{folder} holds more than a published adapter ({', '.join(sorted(names - OURS))}), which replacing it "
+            "would delete; move that away or write elsewhere"
+        )
+
+
+# ---- reading
+
+
+def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
+    """Read `adapter.json`.
+
+    Args:
+        check_sums: also compare the sha256 of every file, which reads them once (seconds for gigabytes).
+
+    Raises:
+        ValueError: it is missing, damaged or of a later layout; a file is missing or not the one that was written.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{folder}: {MANIFEST} is missing; is this a folder of a published adapter?")
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if manifest.format > FORMAT:
+        raise ValueError(
+            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}; this is "
+            f"{version()}, which reads up to {FORMAT}: update it"
+        )
+    _check_files(folder, manifest.files, check_sums)
+    return manifest
+
+
+def require(folder: Path, manifest: Manifest, *names: str) -> None:
+    """Raise ValueError naming the first of these files that the manifest does not list."""
+    for name in names:
+        if name not in manifest.files:
+            raise ValueError(f"{folder}: {name} is missing, and {MANIFEST} does not list it")
+
+
+def find_folder(source: str | Path, revision: str | None = None, **hub: Any) -> Path:
+    """The folder itself, or the Hub's repository of that name, downloaded into the local cache.
+
+    Args:
+        revision: branch, tag or commit of the repository.
+        hub: for `huggingface_hub.snapshot_download` (`token`, `cache_dir`, `local_files_only`).
+
+    Raises:
+        ValueError: neither a folder, nor a repository that can be reached.
+    """
+    if Path(source).is_dir():
+        return Path(source)
+    name = str(source)
+    if Path(source).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ValueError(f"there is no folder {name}, and it is no name of a Hub repository (owner/name)")
+    from huggingface_hub import snapshot_download
+
+    patterns = [MANIFEST, CARD, "*.safetensors", "*/config.json", "pipeline.py"]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, **hub))
+    except OSError as error:
+        raise ValueError(f"there is no folder {name}, and no Hub repository that can be reached: {error}") from error
+
+
+def _check_files(folder: Path, files: Mapping[str, str], check_sums: bool) -> None:
+    for name, expected in files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"{folder / MANIFEST} lists a file outside of its folder: {name}")
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: {name} is missing")
+        if check_sums and _sha256(folder / name) != expected:
+            raise ValueError(f"{folder}: {name} is not the file that was published (its sha256 differs); fetch it anew")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

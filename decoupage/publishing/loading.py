@@ -1,0 +1,102 @@
+"""Reading a published folder: the base, the adapter on it by diffusers' own loader, fusion and RGBA VAE."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from decoupage.adapter import ADAPTER, AdapterConfig
+from decoupage.bases import find_base
+from decoupage.bases.spec import Base, Components
+from decoupage.fusion import MultiModalLatentFusion
+from decoupage.publishing.folder import WEIGHTS, find_folder, read_manifest, require
+from decoupage.publishing.lora import check_fits
+
+_HUB_OPTIONS = ("token", "cache_dir", "local_files_only")
+
+
+@dataclass(frozen=True)
+class LoadedAdapter:
+    """Everything that LayerDecompositionPipeline is made of.
+
+    Attributes:
+        components: the base's, the adapter on its network.
+        fusion: None where the adapter takes no maps.
+    """
+
+    components: Components
+    vae_rgba: Any
+    fusion: MultiModalLatentFusion | None
+    config: AdapterConfig
+
+
+def load_adapter(
+    folder: str | Path,
+    base_source: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    check_sums: bool = True,
+    **options: Any,
+) -> LoadedAdapter:
+    """Load a published adapter together with the base that it belongs to.
+
+    Args:
+        folder: folder or Hub repository of the adapter.
+        base_source: folder or Hub repository of the base; None = the one that the adapter was trained on.
+        revision: of the adapter's repository.
+        check_sums: compare the sha256 of every file of the adapter with the published one.
+        options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
+
+    Raises:
+        ValueError: a file is missing or damaged (named), a remove-only export, or a base of another geometry.
+    """
+    hub = {name: options[name] for name in _HUB_OPTIONS if name in options}
+    place = find_folder(folder, revision, **hub)
+    base, config = _read(place, check_sums)
+    source = None if base_source is None else str(base_source)
+    return _attach(place, base, config, base.load(source, **options))
+
+
+def attach_adapter(
+    folder: str | Path, components: Mapping[str, Any], *, revision: str | None = None, check_sums: bool = True
+) -> LoadedAdapter:
+    """The same for a base that is loaded already; its network is changed in place.
+
+    Args:
+        components: the base's, by the names diffusers gives them.
+
+    Raises:
+        ValueError: as `load_adapter`.
+    """
+    place = find_folder(folder, revision)
+    return _attach(place, *_read(place, check_sums), components)
+
+
+def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig]:
+    manifest = read_manifest(place, check_sums)
+    if manifest.kind != "adapter":
+        raise ValueError(f"{place} is a {manifest.kind} export: load it with load_lora_weights of diffusers' pipeline")
+    config = AdapterConfig.from_dict(manifest.adapter)
+    models = ["vae_rgba", *(["fusion"] if config.maps else [])]
+    files = [f"{model}/{file}" for model in models for file in ("config.json", "diffusion_pytorch_model.safetensors")]
+    require(place, manifest, WEIGHTS, *files)
+    return find_base(config.base), config
+
+
+def _attach(place: Path, base: Base, config: AdapterConfig, components: Components) -> LoadedAdapter:
+    network, vae = components[base.network], components["vae"]
+    check_fits(place / WEIGHTS, network, base, config)
+    # The loader is a method of the base's pipeline; making one of loaded components copies nothing.
+    pipeline = base.pipeline_class()(**components)  # type: ignore[attr-defined]
+    pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
+    network.requires_grad_(requires_grad=False)
+    fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
+    # A widened VAE is of the class of the VAE that it came from.
+    return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config)
+
+
+def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
+    """A model from its folder, in the type and at the place of another."""
+    return kind.from_pretrained(folder, dtype=like.dtype).to(like.device)
