@@ -19,8 +19,23 @@ from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
 
-PACKAGES = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate", "webdataset")
-PACKAGES += ("numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
+PACKAGES = tuple(
+    [
+        "decoupage",
+        "dagster",
+        "torch",
+        "diffusers",
+        "transformers",
+        "peft",
+        "accelerate",
+        "webdataset",
+        "numpy",
+        "opencv-python-headless",
+        "pillow",
+        "pyarrow",
+        "pandas",
+    ]
+)
 _SHARD_MB_PER_MEGAPIXEL = 1.0
 
 

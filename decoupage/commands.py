@@ -144,7 +144,7 @@ def _load(model: str, base: str | None, place: "torch.device", precision: "torch
     from decoupage.pipeline import LayerDecompositionPipeline
 
     try:
-        pipe = LayerDecompositionPipeline.from_pretrained(model, torch_dtype=precision, base=base)
+        pipe = LayerDecompositionPipeline.from_pretrained(model, dtype=precision, base=base)
     except OSError as error:  # What the Hub's libraries raise for missing files, too.
         raise ValueError(f"--model {model}: {error}") from error
     # tqdm draws it; in a log it would be a line a step.

@@ -80,7 +80,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
         Args:
             source: hub id or folder of the base; None = the published one.
-            options: for diffusers' `from_pretrained` (`torch_dtype`, ...).
+            options: for diffusers' `from_pretrained` (`dtype`, ...).
         """
         base = find_base(config.base)
         components = dict(base.load(source, **options))
@@ -104,7 +104,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         Args:
             folder: folder or hub id of the adapter.
             base: folder or hub id of the base; None = the published one that the adapter names.
-            options: for diffusers' `from_pretrained` of the base (`torch_dtype`, ...).
+            options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
 
         Raises:
             ValueError: a file of the adapter is missing or damaged; the message names it.

@@ -4,13 +4,11 @@ Conventions are those of diffusers' Flux pipelines; tests compare with their own
 """
 
 import math
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Components, Text
@@ -41,10 +39,6 @@ class Flux(Base):
         r"|transformer_blocks\.\d+\.ff(_context)?\.net\.(0\.proj|2)"
         r"|single_transformer_blocks\.\d+\.(attn\.(to_q|to_k|to_v)|proj_mlp|proj_out))"
     )
-
-    @abstractmethod
-    def pipeline_class(self) -> type[DiffusionPipeline]:
-        """The diffusers pipeline that loads the base's components."""
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 ContextKind = Literal["channel", "sequence"]
@@ -68,11 +69,15 @@ class Base(ABC):
     # ---- weights
 
     @abstractmethod
+    def pipeline_class(self) -> type[DiffusionPipeline]:
+        """The diffusers pipeline whose file formats the base has: its components, and LoRA files for its network."""
+
+    @abstractmethod
     def load(self, source: str | None = None, **options: Any) -> Components:
         """All components from a hub id or a folder in diffusers' layout (None = `repo_id`).
 
         Args:
-            options: passed to diffusers' `from_pretrained` (`torch_dtype`, `variant`, ...).
+            options: passed to diffusers' `from_pretrained` (`dtype`, `variant`, ...).
         """
 
     # ---- pictures and tokens

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
 from decoupage.bases.flux import Posterior
 from decoupage.bases.flux_fill import FluxFill
@@ -12,6 +12,7 @@ from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
 from decoupage.bases.spec import Components, Text
 
 TEXT_TOKENS = 1
+NO_TEXT = dict.fromkeys(("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
 
 
 class TinyFill(FluxFill):
@@ -26,10 +27,6 @@ class TinyFill(FluxFill):
     pixel_multiple = PATCH_PX * 2
     posterior: ClassVar[Posterior] = "mode"
 
-    def pipeline_class(self) -> type[DiffusionPipeline]:
-        """None: there is no published pipeline of this geometry; `load` reads its parts."""
-        raise NotImplementedError("tiny-fill is loaded part by part, by load()")
-
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`.
 
@@ -43,6 +40,7 @@ class TinyFill(FluxFill):
             "transformer": FluxTransformer2DModel.from_pretrained(source, subfolder="transformer", **options),
             "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
             "scheduler": scheduler,
+            **NO_TEXT,
         }
 
     def new(self, dim_heads: int = 24, num_heads: int = 4, num_double: int = 2, num_single: int = 2) -> Components:
@@ -60,7 +58,7 @@ class TinyFill(FluxFill):
             axes_dims_rope=(dim_heads // 3,) * 3,
         )
         scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
-        return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler}
+        return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler, **NO_TEXT}
 
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
         """Zeros, whatever the prompt."""

@@ -88,8 +88,9 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig]:
 def _attach(place: Path, base: Base, config: AdapterConfig, components: Components) -> LoadedAdapter:
     network, vae = components[base.network], components["vae"]
     check_fits(place / WEIGHTS, network, base, config)
-    # The loader is a method of the base's pipeline; making one of loaded components copies nothing.
-    pipeline = base.pipeline_class()(**components)  # type: ignore[attr-defined]
+    # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
+    # the codec's config, and a base may have another codec than the pipeline's own, so it gets none.
+    pipeline = base.pipeline_class()(**{**components, "vae": None})
     pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None

@@ -25,10 +25,10 @@ class CuttingPipeline:
     calls: list
 
     @classmethod
-    def from_pretrained(cls, folder, torch_dtype=None, base=None):
+    def from_pretrained(cls, folder, dtype=None, base=None):
         if not (cls.folder / folder).exists():
             raise FileNotFoundError(f"{folder}/model_index.json is missing")
-        cls.loaded = {"folder": folder, "torch_dtype": torch_dtype, "base": base}
+        cls.loaded = {"folder": folder, "dtype": dtype, "base": base}
         return cls()
 
     def set_progress_bar_config(self, **options):
@@ -144,7 +144,7 @@ def test_options_reach_the_pipeline(place):
     expected = {"num_inference_steps": 7, "guidance_scale": 2.5, "prompt": "a lawn", "paste_back": False}
     assert {key: call[key] for key in expected} == expected and call["output_type"] == "pil"
     loaded = CuttingPipeline.loaded
-    assert (str(loaded["torch_dtype"]), loaded["base"], loaded["device"]) == ("torch.bfloat16", "other", "cpu")
+    assert (str(loaded["dtype"]), loaded["base"], loaded["device"]) == ("torch.bfloat16", "other", "cpu")
 
 
 def test_names_that_come_again_get_numbers(place):
