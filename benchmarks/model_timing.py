@@ -67,15 +67,15 @@ class Phase:
         return "_".join([*parts, *([option.attention] if option.attention else [])])
 
 
-EAGER, CHECKPOINTED = Option(), Option(checkpointed=True)
+USUAL, CHECKPOINTED = Option(), Option(checkpointed=True)
 KERNELS = tuple(Option(attention=name) for name in ATTENTION)
 FAST_KERNELS = tuple(Option(attention=name) for name in ("flash", "cudnn"))
 PHASES = (
-    Phase(training=True, compiled=False, adapter_dtype=torch.float32, options=(EAGER, CHECKPOINTED, *KERNELS)),
-    Phase(training=True, compiled=True, adapter_dtype=torch.float32, options=(EAGER, CHECKPOINTED, *FAST_KERNELS)),
-    Phase(training=True, compiled=True, adapter_dtype=torch.bfloat16, options=(EAGER,)),
-    Phase(training=False, compiled=False, adapter_dtype=torch.bfloat16, options=(EAGER, *KERNELS)),
-    Phase(training=False, compiled=True, adapter_dtype=torch.bfloat16, options=(EAGER, *FAST_KERNELS)),
+    Phase(training=True, compiled=False, adapter_dtype=torch.float32, options=(USUAL, CHECKPOINTED, *KERNELS)),
+    Phase(training=True, compiled=True, adapter_dtype=torch.float32, options=(USUAL, CHECKPOINTED, *FAST_KERNELS)),
+    Phase(training=True, compiled=True, adapter_dtype=torch.bfloat16, options=(USUAL,)),
+    Phase(training=False, compiled=False, adapter_dtype=torch.bfloat16, options=(USUAL, *KERNELS)),
+    Phase(training=False, compiled=True, adapter_dtype=torch.bfloat16, options=(USUAL, *FAST_KERNELS)),
 )
 
 
@@ -116,7 +116,10 @@ def time_network(
 def _time_phase(geometry: Geometry, sample: Sample, phase: Phase, repeats: int) -> dict[str, Attempt]:
     """By the option's name; the network is gone afterwards."""
     device = sample.noisy_BND.device.type
-    network = make_network(geometry, device, torch.bfloat16, phase.adapter_dtype).train(phase.training)
+    try:
+        network = make_network(geometry, device, torch.bfloat16, phase.adapter_dtype).train(phase.training)
+    except torch.OutOfMemoryError:
+        return {phase.name(option): (None, "out of memory: the weights alone") for option in phase.options}
     attempts = {}
     for option in phase.options:
         # A kernel is chosen when a block is compiled, so each option compiles its own.

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import bench_model, model_timing
 from benchmarks.model_geometry import FLUX_FILL, Geometry
-from benchmarks.model_timing import CHECKPOINTED, EAGER, Option, Phase
+from benchmarks.model_timing import CHECKPOINTED, USUAL, Option, Phase
 from benchmarks.pipeline_timing import time_pipeline
 from decoupage.adapter import AdapterConfig
 
@@ -82,8 +82,8 @@ def test_counted_operations_are_those_of_the_formula(real, counts, training):
 
 @pytest.mark.slow
 def test_compiled_blocks_run_in_training_and_sampling():
-    training = Phase(True, True, torch.float32, (EAGER, CHECKPOINTED))
-    sampling = Phase(False, True, torch.bfloat16, (EAGER,))
+    training = Phase(True, True, torch.float32, (USUAL, CHECKPOINTED))
+    sampling = Phase(False, True, torch.bfloat16, (USUAL,))
     figures, notes = model_timing.time_network(TINY, "cpu", 1, {False: 1.0, True: 3.0}, 989.0, (training, sampling))
     assert notes == {}
     assert figures["forward_backward_compiled_checkpointed_ms"] > 0 and figures["forward_compiled_ms"] > 0
@@ -110,8 +110,8 @@ def test_fusion_costs_next_to_nothing(counts):
 
 
 PHASES = (
-    Phase(True, False, torch.float32, (EAGER, CHECKPOINTED, Option(attention="math"))),
-    Phase(False, False, torch.bfloat16, (EAGER,)),
+    Phase(True, False, torch.float32, (USUAL, CHECKPOINTED, Option(attention="math"))),
+    Phase(False, False, torch.bfloat16, (USUAL,)),
 )
 
 
@@ -141,7 +141,7 @@ def test_a_run_without_enough_memory_leaves_a_note_and_the_others_go_on(monkeypa
 
 
 def test_a_kernel_that_cannot_be_had_leaves_a_note():
-    phase = Phase(False, False, torch.bfloat16, (Option(attention="cudnn"), EAGER))
+    phase = Phase(False, False, torch.bfloat16, (Option(attention="cudnn"), USUAL))
     figures, notes = model_timing.time_network(TINY, "cpu", 1, {False: 1.0}, 989.0, (phase,))
     assert list(notes) == ["forward_cudnn"] and notes["forward_cudnn"].startswith("no cudnn attention: ")
     assert figures["forward_cudnn_ms"] is None and figures["forward_ms"] > 0
