@@ -19,23 +19,8 @@ from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
 
-PACKAGES = tuple(
-    [
-        "decoupage",
-        "dagster",
-        "torch",
-        "diffusers",
-        "transformers",
-        "peft",
-        "accelerate",
-        "webdataset",
-        "numpy",
-        "opencv-python-headless",
-        "pillow",
-        "pyarrow",
-        "pandas",
-    ]
-)
+PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
+PACKAGES += ("webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
 _SHARD_MB_PER_MEGAPIXEL = 1.0
 
 

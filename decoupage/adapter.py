@@ -13,6 +13,7 @@ from torch import nn
 
 from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
+from decoupage.fusion import MultiModalLatentFusion
 from decoupage.maps import MAPS
 from decoupage.projection import TrainedProjection
 from decoupage.sequences import Mode
@@ -95,6 +96,19 @@ def adapt(network: nn.Module, base: Base, config: AdapterConfig) -> None:
         parameter.requires_grad_(requires_grad=not name.endswith("bias"))
     for parameter in trainable(network):
         parameter.data = parameter.data.float()
+
+
+def make_fusion(base: Base, config: AdapterConfig) -> MultiModalLatentFusion | None:
+    """A new fusion module for the adapter's maps; None when it takes none."""
+    if not config.maps:
+        return None
+    return MultiModalLatentFusion(
+        token_dim=base.token_dim,
+        dim=config.fusion_dim,
+        num_latents=config.num_latents,
+        modalities=config.maps,
+        direct_queries=config.direct_queries,
+    )
 
 
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:

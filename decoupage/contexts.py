@@ -1,9 +1,10 @@
-"""Image-mask contexts: what each half of the sequence keeps, and what it generates.
+"""Contexts: what each half of the sequence keeps, what it generates, and what the maps tell of the picture.
 
 The background keeps what lies outside the mask and generates inside, as an inpainting model does; the foreground
 keeps what lies inside and generates outside (the paper's outpainting). In both, mask value 1 means: generate.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +53,30 @@ def make_contexts(
         other = background.clone() if foreground == "background" else torch.zeros_like(background)
     picture = base.pack(base.encode(vae, picture_BCHW, generator)) if base.context == "sequence" else None
     return Contexts(background, other, picture)
+
+
+def fuse_maps(
+    base: Base,
+    vae: nn.Module,
+    fusion: nn.Module | None,
+    image_latents_BCHW: Tensor,
+    maps_BCHW: Mapping[str, Tensor],
+    grid: tuple[int, int],
+) -> Tensor | None:
+    """Fused context [B, N, token_dim] of any subset of the maps; None when there is no fusion module.
+
+    Args:
+        image_latents_BCHW: of the picture, as `base.encode` gives them.
+        maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps`), at the picture's size.
+        grid: (rows, columns) of tokens.
+    """
+    if fusion is None:
+        return None
+    dtype = next(fusion.parameters()).dtype
+    latents = {name: base.encode_mode(vae, x.to(image_latents_BCHW.device)) for name, x in maps_BCHW.items()}
+    tokens = {name: base.pack(x).to(dtype) for name, x in latents.items()}
+    fused: Tensor = fusion(base.pack(image_latents_BCHW).to(dtype), tokens, grid)
+    return fused.to(image_latents_BCHW.dtype)
 
 
 def _context(

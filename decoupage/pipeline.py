@@ -12,9 +12,9 @@ from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from decoupage.adapter import AdapterConfig, adapt
+from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
-from decoupage.contexts import make_contexts
+from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import Fitted, as_mask, as_picture, fit, to_pil
 from decoupage.maps import map_pictures
@@ -86,16 +86,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         components = dict(base.load(source, **options))
         network = components[base.network]
         adapt(network, base, config)
-        fusion = None
-        if config.maps:
-            fusion = MultiModalLatentFusion(
-                token_dim=base.token_dim,
-                dim=config.fusion_dim,
-                num_latents=config.num_latents,
-                modalities=config.maps,
-                direct_queries=config.direct_queries,
-            )
-        return cls._assembled(components, widen_vae(components["vae"]), fusion, config)
+        return cls._assembled(components, widen_vae(components["vae"]), make_fusion(base, config), config)
 
     @classmethod
     def from_pretrained(cls, folder: Any, base: str | None = None, **options: Any) -> "LayerDecompositionPipeline":
@@ -231,7 +222,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         contexts = make_contexts(self.base, self.vae, picture, mask, self.adapter.foreground_context, generator)
         foreground = self._noise(image_latents, generator, dtype)
         grid = self.base.grid(height, width)
-        fused = self._fuse(image_latents, {name: fitted.geometry.map(m) for name, m in maps.items()}, grid)
+        placed = {name: fitted.geometry.map(picture) for name, picture in maps.items()}
+        fused = fuse_maps(self.base, self.vae, self.fusion, image_latents, placed, grid)
         condition = Condition(contexts, fused, text, grid)
         background, foreground = self._denoise(background, foreground, condition, num_steps, guidance, callback)
         rgb = self.base.decode(self.vae, self.base.unpack(background, height, width))
@@ -254,16 +246,21 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         callback: Callable[..., Any] | None,
     ) -> tuple[Tensor, Tensor]:
         timesteps = self.base.set_timesteps(self.scheduler, num_steps, background.shape[1], background.device)
+        # While it is trained the adapter is in fp32, whatever the base is in.
+        projection = getattr(self.transformer, self.base.input_projection)
+        fits = projection.weight.dtype == background.dtype
+        mixed = torch.autocast(background.device.type, background.dtype, enabled=not fits)
         with self.progress_bar(total=len(timesteps)) as progress:
             for step, timestep in enumerate(timesteps):
                 sigma = timestep.expand(len(background)).to(background.dtype) / 1000
-                halves = predict_layers(
-                    *(self.base, self.transformer, background, foreground, condition, sigma, guidance),
-                    mode=self.adapter.mode,
-                )
+                with mixed:
+                    halves = predict_layers(
+                        *(self.base, self.transformer, background, foreground, condition, sigma, guidance),
+                        mode=self.adapter.mode,
+                    )
                 # One step for both halves: the scheduler counts its calls.
                 both = torch.cat([background, foreground])
-                stepped = self.scheduler.step(torch.cat(halves), timestep, both, return_dict=False)[0]
+                stepped = self.scheduler.step(torch.cat(halves).to(both.dtype), timestep, both, return_dict=False)[0]
                 background, foreground = stepped.to(both.dtype).chunk(2)
                 if callback is not None:
                     callback(self, step, timestep, {"background": background, "foreground": foreground})
@@ -284,14 +281,3 @@ class LayerDecompositionPipeline(DiffusionPipeline):
                 maps[name] = torch.stack([torch.as_tensor(make(picture)) for picture in to_pil(picture_BCHW)])
         pictures = map_pictures(maps, (picture_BCHW.shape[-2], picture_BCHW.shape[-1]))
         return {name: picture.expand(len(picture_BCHW), -1, -1, -1) for name, picture in pictures.items()}
-
-    def _fuse(self, image_latents: Tensor, maps: Mapping[str, Tensor], grid: tuple[int, int]) -> Tensor | None:
-        if self.fusion is None:
-            return None
-        dtype = next(self.fusion.parameters()).dtype
-        tokens = {}
-        for name, picture in maps.items():
-            latents = self.base.encode_mode(self.vae, picture.to(image_latents.device))
-            tokens[name] = self.base.pack(latents).to(dtype)
-        fused = self.fusion(self.base.pack(image_latents).to(dtype), tokens, grid)
-        return fused.to(image_latents.dtype)

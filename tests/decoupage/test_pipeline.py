@@ -90,6 +90,22 @@ def test_recomposition_is_the_foreground_over_the_background(pipe):
     assert out.recomposition_error[0] == pytest.approx(difference.mean(), abs=1e-3)
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_half_precision_runs_while_training_and_when_published(folders, tmp_path, saved):
+    config = AdapterConfig(rank=4, num_latents=4, fusion_dim=32)
+    pipe = LayerDecompositionPipeline.from_base(config, str(folders / "fill"), dtype=torch.bfloat16)
+    assert pipe.transformer.x_embedder.weight.dtype == torch.float32
+    if saved:
+        pipe.save_pretrained(tmp_path / "adapter")
+        base = str(folders / "fill")
+        pipe = LayerDecompositionPipeline.from_pretrained(tmp_path / "adapter", base=base, dtype=torch.bfloat16)
+        assert pipe.transformer.x_embedder.weight.dtype == torch.bfloat16
+    pipe.set_progress_bar_config(disable=True)
+    exact = run(load(folders / "fill"), picture(), mask=mask(), output_type="pt")
+    rough = run(pipe, picture(), mask=mask(), output_type="pt")
+    assert (rough.background - exact.background).abs().mean() < 0.05
+
+
 def test_invisible_pixels_are_empty(folders):
     pipe = load(folders / "fill")
     with torch.no_grad():

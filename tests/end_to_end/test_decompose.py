@@ -41,12 +41,8 @@ def test_two_objects_become_two_layers_a_background_and_layered_files(model, tmp
     masks = ["--mask", model / "front.png", "--mask", model / "back.png"]
     done = decompose(model, *masks, "--out", tmp_path, "--psd", "--ora", "--json")
     assert done.returncode == 0, done.stderr
-    for name, mode in (
-        ("background", "RGB"),
-        ("foreground-1", "RGBA"),
-        ("foreground-2", "RGBA"),
-        ("recomposition", "RGB"),
-    ):
+    modes = {"background": "RGB", "foreground-1": "RGBA", "foreground-2": "RGBA", "recomposition": "RGB"}
+    for name, mode in modes.items():
         picture = Image.open(tmp_path / f"{name}.png")
         assert (picture.size, picture.mode) == ((100, 72), mode)
     from psd_tools import PSDImage
