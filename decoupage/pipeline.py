@@ -132,7 +132,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         image: Any,
         mask: Any = None,
         layers: Sequence[Any] | None = None,
-        prompt: str | Sequence[str] = "",
+        prompt: str | Sequence[str] | None = None,
         maps: Mapping[str, Any] | None = None,
         map_makers: Mapping[str, MapMaker] | None = None,
         num_inference_steps: int = 30,
@@ -150,7 +150,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             mask: where the object shows, in any of the forms of `as_mask`; one a picture.
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
-            prompt: what the picture shows; the adapter is trained with none.
+            prompt: what the picture shows; None as in training.
             maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps` takes them.
             map_makers: functions for the maps that are not given.
             num_inference_steps: calls of the network.
@@ -187,7 +187,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             decomposed = self._decompose(
                 fit(background, one_B1HW, self.base.pixel_multiple, max_pixels),
                 given,
-                prompt,
+                prompt or "",
                 num_inference_steps,
                 guidance_scale,
                 generator,

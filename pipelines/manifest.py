@@ -25,6 +25,7 @@ class Manifest:
         members: `[name, offset, num_bytes, sha256]` of each member of the tar, in order.
         drops: the items that were not used, with reasons.
         counts: named tallies of the stage (draws rejected and why, ...).
+        assets: ids of the foregrounds and backgrounds that it shows.
         seconds: how long it took; the one field that differs between runs.
     """
 
@@ -40,6 +41,7 @@ class Manifest:
     members: list[Member]
     drops: list[Drop] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    assets: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def to_json(self) -> bytes:

@@ -37,16 +37,18 @@ class Outcome:
         rows: rows of the parquet index, by column name.
         drops: parts of the item that were not used, with reasons.
         counts: named tallies (why draws were rejected, ...).
+        assets: ids of what it was made from, for takedowns.
     """
 
     members: dict[str, bytes] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    assets: tuple[str, ...] = ()
 
 
-class Stage(Protocol):
-    """What `run_stage` needs to know of a stage."""
+class Planned(Protocol):
+    """The plan of a stage: what the stages after it need to know."""
 
     @property
     def name(self) -> str:
@@ -63,6 +65,14 @@ class Stage(Protocol):
         """What decides which shard an item lies in."""
         ...
 
+    def shards(self) -> Sequence[str]:
+        """All shard numbers of the stage, in order."""
+        ...
+
+
+class Stage(Planned, Protocol):
+    """What `run_stage` needs to know of a stage."""
+
     @property
     def schema(self) -> pa.Schema:
         """Columns of the parquet index."""
@@ -71,10 +81,6 @@ class Stage(Protocol):
     @property
     def task(self) -> Callable[[Any], Outcome]:
         """Turns an item into its outcome; picklable. Raises BadItem for an item that cannot be used."""
-        ...
-
-    def shards(self) -> Sequence[str]:
-        """All shard numbers of the stage, in order."""
         ...
 
     def items(self, shard: str) -> Iterable[tuple[str, Any]]:
@@ -218,6 +224,7 @@ def _write_shard(
     rows: list[dict[str, Any]] = []
     drops: list[Drop] = []
     counts: Counter[str] = Counter()
+    assets: set[str] = set()
     num_items = 0
     # The manifest goes first and comes back last: without it, tar and parquet are not taken for a shard.
     store.remove(f"{stage.name}/{shard}.json")
@@ -230,6 +237,7 @@ def _write_shard(
             rows += outcome.rows
             drops += outcome.drops
             counts.update(outcome.counts)
+            assets.update(outcome.assets)
         tar_sha256 = tar.finish()
     index = parquet_bytes(rows, stage.schema)
     store.write(f"{stage.name}/{shard}.parquet", index)
@@ -246,6 +254,7 @@ def _write_shard(
         members=tar.members,
         drops=sorted(drops, key=lambda drop: drop["id"]),
         counts=dict(sorted(counts.items())),
+        assets=sorted(assets),
         seconds=round(time.monotonic() - started, 3),
     )
     store.write(f"{stage.name}/{shard}.json", manifest.to_json())

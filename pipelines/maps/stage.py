@@ -16,8 +16,8 @@ from pipelines.manifest import Manifest
 from pipelines.maps.maker import MapMaker
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span
-from pipelines.shards.upstream import Planned, counted_spans, finished
-from pipelines.stage import Outcome
+from pipelines.shards.upstream import counted_spans, finished
+from pipelines.stage import Outcome, Planned
 from pipelines.store import Store
 
 SCHEMA = pa.schema([("key", pa.string()), ("height_px", pa.int64()), ("width_px", pa.int64())])

@@ -103,7 +103,8 @@ class SceneMaker:
         }
         members[f"{key}.json"] = canonical_json(record)
         rows = scene_rows(record, self.pool.trail(self.scenes.seed, key, plan, attempt))
-        return Outcome(members, rows, counts=dict(rejected) | {"attempts": attempt + 1})
+        assets = (draw.background.id, *(foreground.id for foreground in draw.foregrounds))
+        return Outcome(members, rows, counts=dict(rejected) | {"attempts": attempt + 1}, assets=assets)
 
 
 @dataclass

@@ -13,8 +13,8 @@ from pipelines.fingerprint import Recipe, fingerprint
 from pipelines.manifest import Manifest
 from pipelines.scenes.read import Span
 from pipelines.scenes.record import SCHEMA
-from pipelines.shards.upstream import Planned, counted_spans, finished
-from pipelines.stage import Outcome
+from pipelines.shards.upstream import counted_spans, finished
+from pipelines.stage import Outcome, Planned
 from pipelines.store import Store
 
 SCENES_FINGERPRINT = "scenes_fingerprint"
@@ -148,4 +148,5 @@ class JoinTask:
         members = {
             f"{span.key}.{suffix}": data for span in pieces.spans for suffix, data in span.read(self.store).items()
         }
-        return Outcome(members, list(pieces.rows))
+        assets = {row[column] for row in pieces.rows for column in ("foreground_id", "background_id")}
+        return Outcome(members, list(pieces.rows), assets=tuple(assets))

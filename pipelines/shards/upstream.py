@@ -3,37 +3,12 @@
 Maps follow the scenes; the join follows the scenes and the maps.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from pipelines.faults import BadSetup
-from pipelines.fingerprint import Recipe, fingerprint
+from pipelines.fingerprint import fingerprint
 from pipelines.manifest import Manifest, read_manifest
 from pipelines.scenes.read import Span, spans
+from pipelines.stage import Planned
 from pipelines.store import Store
-
-
-class Planned(Protocol):
-    """The plan of a stage; any `Stage` will do."""
-
-    @property
-    def name(self) -> str:
-        """Its folder in the store."""
-        ...
-
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides an item's bytes."""
-        ...
-
-    @property
-    def layout(self) -> Recipe:
-        """What decides which shard an item lies in."""
-        ...
-
-    def shards(self) -> Sequence[str]:
-        """All shard numbers, in order."""
-        ...
 
 
 def finished(store: Store, stage: Planned, shard: str) -> Manifest:

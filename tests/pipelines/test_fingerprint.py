@@ -82,3 +82,4 @@ def test_other_stages_are_not_concerned(tmp_path):
     store = Store(str(tmp_path))
     claim(store, "scenes", RECIPE, LAYOUT)
     claim(store, "edges", {"low": 100}, LAYOUT)
+    assert json.loads(store.read("edges/recipe.json"))["recipe"] == {"low": 100}

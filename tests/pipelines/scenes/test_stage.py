@@ -55,6 +55,11 @@ def test_the_report_counts_everything(made):
     assert report.num_items == 8 and not report.drops
     assert report.counts["attempts"] == 8 + sum(n for name, n in report.counts.items() if name.startswith("rejected"))
     assert make(root).num_made == 0
+    for shard, manifest in report.shards.items():
+        rows = pq.read_table(f"{root}/scenes/{shard}.parquet").to_pylist()
+        assert manifest.assets == sorted(
+            {row["foreground_id"] for row in rows} | {row["background_id"] for row in rows}
+        )
 
 
 def test_parts_and_record_agree(made):
