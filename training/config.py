@@ -1,0 +1,203 @@
+"""What a training run is: frozen models whose fields say their unit, with allowed ranges.
+
+Only shapes and ranges live here; complete runs are functions in `recipes.py`, whose defaults are the paper's. This
+module imports no torch, so that profiles and asset definitions can read it.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipelines.config import Section, Share
+from pipelines.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from decoupage.adapter import AdapterConfig
+
+ForegroundKind = Literal["real", "generated"]
+MapName = Literal["edges", "segmentation", "depth"]
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+Steps = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class AdapterSection(Section):
+    """The fields of `decoupage.adapter.AdapterConfig`, which says what they mean; a test holds the two together."""
+
+    base: str = "flux-fill"
+    rank: int = Field(256, ge=1, le=4096)
+    alpha: float | None = Field(None, gt=0.0, le=65536.0, description="None = rank, that is a scale of 1")
+    mode: Literal["joint", "batch"] = "joint"
+    foreground_context: Literal["foreground", "background", "none"] = "foreground"
+    maps: tuple[MapName, ...] = ("edges", "segmentation", "depth")
+    num_latents: int = Field(256, ge=1, le=65536)
+    fusion_dim: int = Field(512, ge=8, le=16384, multiple_of=8)
+    direct_queries: bool = False
+
+    @model_validator(mode="after")
+    def _maps_differ(self) -> "AdapterSection":
+        if len(set(self.maps)) < len(self.maps):
+            raise ValueError(f"maps must name each map once, got {list(self.maps)}")
+        return self
+
+    def build(self) -> "AdapterConfig":
+        """The adapter's own configuration. Imports torch."""
+        from decoupage.adapter import AdapterConfig
+
+        return AdapterConfig(**self.model_dump())
+
+
+class OptimiserConfig(Section):
+    """AdamW."""
+
+    name: Literal["adamw", "adamw8bit"] = "adamw"
+    """`adamw8bit`: moments in 8 bits (bitsandbytes), a quarter of their memory."""
+    learning_rate: float = Field(5e-5, gt=0.0, le=1.0)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    weight_decay: float = Field(1e-2, ge=0.0, le=1.0)
+    max_grad_norm: float = Field(1.0, gt=0.0, le=1e6, description="gradients are clipped to this norm")
+
+
+class ScheduleConfig(Section):
+    """How long, and at which share of the learning rate (`schedule.py`). A step is one update of the weights."""
+
+    kind: Literal["constant", "cosine"] = "constant"
+    warmup_steps: Steps = 100
+    num_steps: int = Field(7200, ge=1, le=10_000_000)
+
+    @model_validator(mode="after")
+    def _leaves_warmup(self) -> "ScheduleConfig":
+        if self.warmup_steps >= self.num_steps:
+            raise ValueError(f"warmup_steps must be below num_steps ({self.num_steps}), got {self.warmup_steps}")
+        return self
+
+
+class BatchConfig(Section):
+    """Samples of a step: `micro_batch` at a time, gradients summed over `accumulation` of them, on one process."""
+
+    micro_batch: int = Field(1, ge=1, le=4096)
+    accumulation: int = Field(8, ge=1, le=4096)
+
+    @property
+    def size(self) -> int:
+        """Samples of a step over all processes."""
+        return self.micro_batch * self.accumulation
+
+    def accumulation_for(self, num_processes: int) -> int:
+        """Micro-batches of a step on each process, so that the batch stays the same on any number of them.
+
+        Raises:
+            ValueError: the batch does not divide evenly.
+        """
+        if num_processes < 1 or self.accumulation % num_processes:
+            raise ValueError(
+                f"batch.accumulation must be a multiple of the number of processes ({num_processes}), "
+                f"got {self.accumulation}"
+            )
+        return self.accumulation // num_processes
+
+
+class ObjectiveConfig(Section):
+    """What is minimised: flow matching on both halves, with equal weights, and what goes with it."""
+
+    guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
+    recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the recomposition loss; 0 = off")
+    modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
+
+
+class SamplesConfig(Section):
+    """Which samples are taken from the shards, and how they are varied."""
+
+    size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
+    flip: bool = Field(True, description="flip every second sample, left to right")
+    redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
+    foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
+    """A scene with a layer of another kind is left out."""
+    max_skipped_share: Share = Field(0.01, description="of unreadable samples; above it the run stops")
+
+
+class ComputeConfig(Section):
+    """Numbers and memory."""
+
+    precision: Literal["bf16", "fp32"] = "bf16"
+    base_quantisation: Literal["none", "int8", "nf4", "fp8"] = "none"
+    checkpoint_every_blocks: int = Field(0, ge=0, le=1000, description="recompute every n-th block; 0 = none")
+    compile: bool = Field(False, description="compile each kind of block once (regional)")
+
+
+class OutputConfig(Section):
+    """What is written, and how often."""
+
+    save_every_steps: int = Field(500, ge=1, le=10_000_000)
+    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints, beside the best one")
+    sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
+
+
+class TrainingConfig(Section):
+    """All of a run. `batch.accumulation` is that of a single process (`BatchConfig.accumulation_for`)."""
+
+    adapter: AdapterSection = AdapterSection()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    batch: BatchConfig = BatchConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    samples: SamplesConfig = SamplesConfig()
+    compute: ComputeConfig = ComputeConfig()
+    output: OutputConfig = OutputConfig()
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="of the averaged weights; 0 = none")
+    seed: int = Field(0, ge=0, lt=2**63)
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether something is asked for that has no CPU form."""
+        return self.compute.base_quantisation != "none" or self.optimiser.name == "adamw8bit"
+
+    def recipe(self) -> dict[str, Any]:
+        """Plain JSON values of everything that decides the weights, up to rounding.
+
+        How a batch is split, what is recomputed or compiled, and what is written do not: a run may go on under other
+        values, on another machine.
+        """
+        values = self.model_dump(mode="json", exclude={"output", "batch"})
+        for name in ("checkpoint_every_blocks", "compile"):
+            del values["compute"][name]
+        return values | {"batch_size": self.batch.size}
+
+    def fingerprint(self) -> str:
+        """16 hex digits of `recipe()`."""
+        return fingerprint(self.recipe())
+
+
+def with_changes(config: TrainingConfig, changes: Mapping[str, Any]) -> TrainingConfig:
+    """A run that differs in some values.
+
+    Args:
+        config: the run to start from.
+        changes: values by dotted key, e.g. `{"adapter.rank": 128}`.
+
+    Raises:
+        ValueError: an unknown key or an impossible value; the message names the key.
+    """
+    values = config.model_dump()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        part: Any = values
+        for section in sections:
+            part = part.get(section) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or last not in part:
+            raise ValueError(f"unknown key {key}")
+        part[last] = value
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _sentence(fault: Any) -> str:
+    """One pydantic fault as `adapter.rank must be greater than or equal to 1, got -3`."""
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "value_error":
+        return f"{path}.{fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
+    if fault["msg"].startswith("Input should be"):
+        return f"{path} must be{fault['msg'].removeprefix('Input should be')}, got {fault['input']!r}"
+    return f"{path}: {fault['msg']}, got {fault['input']!r}"

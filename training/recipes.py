@@ -1,0 +1,140 @@
+"""Complete runs, as functions: the paper's, and those that differ from it.
+
+A recipe states what it changes and inherits the rest. Ranges belong to `config.py`; where data lies and where
+results go are no part of a recipe.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from training.config import TrainingConfig, with_changes
+
+
+def paper() -> TrainingConfig:
+    """Rank 256, batches of 8, learning rate 5e-5, 7200 steps, 1024 px: for one GPU of 141 GB, or eight of 80 GB."""
+    return TrainingConfig()
+
+
+def rank_128() -> TrainingConfig:
+    """Half the rank."""
+    return with_changes(paper(), {"adapter.rank": 128})
+
+
+def rank_1024() -> TrainingConfig:
+    """Four times the rank."""
+    return with_changes(paper(), {"adapter.rank": 1024})
+
+
+def no_foreground_context() -> TrainingConfig:
+    """Both halves see the context of inpainting, as in the paper's ablation: what lies outside the mask."""
+    return with_changes(paper(), {"adapter.foreground_context": "background"})
+
+
+def no_fused_context() -> TrainingConfig:
+    """No maps, no fusion module, and no channels for it."""
+    return with_changes(paper(), {"adapter.maps": ()})
+
+
+def no_edges() -> TrainingConfig:
+    """Without the map of edges."""
+    return _without_map("edges")
+
+
+def no_segmentation() -> TrainingConfig:
+    """Without the map of regions."""
+    return _without_map("segmentation")
+
+
+def no_depth() -> TrainingConfig:
+    """Without the map of nearness."""
+    return _without_map("depth")
+
+
+def no_generated_foregrounds() -> TrainingConfig:
+    """Only scenes whose layers are all cut from photographs."""
+    return with_changes(paper(), {"samples.foreground_kinds": ("real",)})
+
+
+def kontext_base() -> TrainingConfig:
+    """Weights of FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels."""
+    return with_changes(paper(), {"adapter.base": "flux-kontext"})
+
+
+def small_gpu() -> TrainingConfig:
+    """For one GPU of 24 GB: 4-bit base, 8-bit moments, every block recomputed, half the rank."""
+    changes = {
+        "adapter.rank": 128,
+        "optimiser.name": "adamw8bit",
+        "compute.base_quantisation": "nf4",
+        "compute.checkpoint_every_blocks": 1,
+    }
+    return with_changes(paper(), changes)
+
+
+def demo() -> TrainingConfig:
+    """The tiny base on a CPU, in minutes."""
+    changes = {
+        "adapter.base": "tiny-fill",
+        "adapter.rank": 16,
+        "adapter.num_latents": 16,
+        "adapter.fusion_dim": 64,
+        "optimiser.learning_rate": 1e-3,  # A small network from few steps: the paper's rate would hardly move it.
+        "schedule.num_steps": 600,
+        "schedule.warmup_steps": 30,
+        "batch.micro_batch": 12,
+        "batch.accumulation": 1,
+        "samples.size_px": 64,
+        "compute.precision": "fp32",
+        "output.save_every_steps": 200,
+        "output.sample_every_steps": 200,
+    }
+    return with_changes(paper(), changes)
+
+
+RECIPES: dict[str, Callable[[], TrainingConfig]] = {
+    recipe.__name__: recipe
+    for recipe in (
+        paper,
+        rank_128,
+        rank_1024,
+        no_foreground_context,
+        no_fused_context,
+        no_edges,
+        no_segmentation,
+        no_depth,
+        no_generated_foregrounds,
+        kontext_base,
+        small_gpu,
+        demo,
+    )
+}
+
+
+def find_recipe(name: str) -> TrainingConfig:
+    """A recipe's run by the recipe's name.
+
+    Raises:
+        ValueError: no such recipe; the message lists the known ones.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe {name!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[name]()
+
+
+def difference(ours: TrainingConfig, theirs: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+    """What differs, by dotted key: (in the first, in the second)."""
+    first, second = dict(_flat(ours.model_dump())), dict(_flat(theirs.model_dump()))
+    return {key: (value, second[key]) for key, value in first.items() if value != second[key]}
+
+
+def _without_map(name: str) -> TrainingConfig:
+    run = paper()
+    return with_changes(run, {"adapter.maps": tuple(other for other in run.adapter.maps if other != name)})
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
