@@ -113,7 +113,7 @@ class SamplesConfig(Section):
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
     """A scene with a layer of another kind is left out."""
-    max_skipped_share: Share = Field(0.01, description="of unreadable samples; above it the run stops")
+    max_unreadable_share: Share = Field(0.01, description="of scenes; above it the run stops")
 
 
 class ComputeConfig(Section):
@@ -141,7 +141,7 @@ class TrainingConfig(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     batch: BatchConfig = BatchConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
-    samples: SamplesConfig = SamplesConfig()
+    data: SamplesConfig = SamplesConfig()
     compute: ComputeConfig = ComputeConfig()
     output: OutputConfig = OutputConfig()
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="of the averaged weights; 0 = none")
@@ -155,12 +155,13 @@ class TrainingConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        How a batch is split, what is recomputed or compiled, and what is written do not: a run may go on under other
-        values, on another machine.
+        How a batch is split, what is recomputed or compiled, when a run gives up and what it writes do not: it may go
+        on under other values, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
         for name in ("checkpoint_every_blocks", "compile"):
             del values["compute"][name]
+        del values["data"]["max_unreadable_share"]
         return values | {"batch_size": self.batch.size}
 
     def fingerprint(self) -> str:

@@ -52,7 +52,7 @@ def no_depth() -> TrainingConfig:
 
 def no_generated_foregrounds() -> TrainingConfig:
     """Only scenes whose layers are all cut from photographs."""
-    return with_changes(paper(), {"samples.foreground_kinds": ("real",)})
+    return with_changes(paper(), {"data.foreground_kinds": ("real",)})
 
 
 def kontext_base() -> TrainingConfig:
@@ -83,7 +83,7 @@ def demo() -> TrainingConfig:
         "schedule.warmup_steps": 30,
         "batch.micro_batch": 12,
         "batch.accumulation": 1,
-        "samples.size_px": 64,
+        "data.size_px": 64,
         "compute.precision": "fp32",
         "output.save_every_steps": 200,
         "output.sample_every_steps": 200,

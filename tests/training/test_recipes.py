@@ -32,7 +32,7 @@ ABLATIONS = {
     "no_edges": ("adapter.maps", ("segmentation", "depth")),
     "no_segmentation": ("adapter.maps", ("edges", "depth")),
     "no_depth": ("adapter.maps", ("edges", "segmentation")),
-    "no_generated_foregrounds": ("samples.foreground_kinds", ("real",)),
+    "no_generated_foregrounds": ("data.foreground_kinds", ("real",)),
     "kontext_base": ("adapter.base", "flux-kontext"),
 }
 OTHERS = {
@@ -53,7 +53,7 @@ OTHERS = {
         "schedule.warmup_steps",
         "batch.micro_batch",
         "batch.accumulation",
-        "samples.size_px",
+        "data.size_px",
         "compute.precision",
         "output.save_every_steps",
         "output.sample_every_steps",
@@ -64,7 +64,7 @@ OTHERS = {
 def test_the_paper_is_the_papers():
     run = paper()
     assert (run.adapter.base, run.adapter.rank, run.batch.size) == ("flux-fill", 256, 8)
-    assert (run.optimiser.learning_rate, run.schedule.num_steps, run.samples.size_px) == (5e-5, 7200, 1024)
+    assert (run.optimiser.learning_rate, run.schedule.num_steps, run.data.size_px) == (5e-5, 7200, 1024)
     assert (run.optimiser.betas, run.optimiser.weight_decay, run.optimiser.max_grad_norm) == ((0.9, 0.999), 1e-2, 1.0)
     assert (run.schedule.kind, run.schedule.warmup_steps, run.ema_decay) == ("constant", 100, 0.999)
     assert (run.objective.guidance, run.objective.modality_dropout) == (1.0, 0.1)
@@ -114,7 +114,7 @@ def test_adapter_section_is_the_adapters_config():
 def test_bases_and_sizes_exist(name):
     run = find_recipe(name)
     base = find_base(run.adapter.build().base)
-    assert run.samples.size_px % base.pixel_multiple == 0
+    assert run.data.size_px % base.pixel_multiple == 0
 
 
 @pytest.mark.parametrize("name", ["no_fused_context", "no_edges", "demo"])
@@ -139,6 +139,7 @@ def test_adapters_of_recipes_can_be_made_on_the_tiny_base(name):
         ("output.save_every_steps", 7),
         ("output.sample_every_steps", 0),
         ("output.keep_last", 9),
+        ("data.max_unreadable_share", 0.5),
     ],
 )
 def test_fingerprint_is_blind_to_what_does_not_decide_weights(key, value):
@@ -160,8 +161,8 @@ def test_fingerprint_knows_the_batch_and_not_its_split():
         ("ema_decay", 0.0),
         ("compute.precision", "fp32"),
         ("compute.base_quantisation", "int8"),
-        ("samples.flip", False),
-        ("samples.redraw_masks", False),
+        ("data.flip", False),
+        ("data.redraw_masks", False),
         ("optimiser.name", "adamw8bit"),
         ("schedule.kind", "cosine"),
         ("objective.guidance", 30.0),
@@ -187,8 +188,8 @@ def test_fingerprint_survives_writing_and_reading():
         ("objective.guidance", float("inf"), "objective.guidance must be .*, got inf"),
         ("schedule.warmup_steps", 7200, r"schedule.warmup_steps must be below num_steps \(7200\), got 7200"),
         ("adapter.maps", ("depth", "depth"), "adapter.maps must name each map once"),
-        ("samples.foreground_kinds", (), "samples.foreground_kinds: .*at least 1"),
-        ("samples.flipp", True, "unknown key samples.flipp"),
+        ("data.foreground_kinds", (), "samples.foreground_kinds: .*at least 1"),
+        ("data.flipp", True, "unknown key data.flipp"),
         ("seed.deep", 1, "unknown key seed.deep"),
     ],
 )
