@@ -1,0 +1,201 @@
+"""The endless stream of batches of one training process, read by range from shards in any store.
+
+Ranges of the tar, found through the manifests, and not WebDataset's stream shuffle: a shuffle buffer cannot start at
+sample n without reading all that came before, and its order depends on the number of workers. The files stay
+WebDataset's format.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.faults import BadItem, BadSetup
+from pipelines.scenes.parts import SceneParts
+from pipelines.shards.reader import Maps
+from pipelines.store import Store
+from training.data.config import MAP_NAMES, DataLoading
+from training.data.index import SceneIndex, open_index
+from training.data.order import candidates, rank_batches
+from training.data.triplets import TripletBatch, TripletSample, collate, make_sample
+
+_log = logging.getLogger(__name__)
+
+_UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
+"""What reading and decoding a damaged or lost scene raises; nothing else is done under it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a worker made of one position: a sample, and the scenes it could not read on the way, with the reason."""
+
+    position: int
+    sample: TripletSample | None
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Triplets(Dataset[Drawn]):
+    """Samples by global position; holds no state, so every worker may have a copy."""
+
+    index: SceneIndex
+    loading: DataLoading
+
+    def __getitem__(self, position: int) -> Drawn:
+        """The sample at a position, or the next readable one of its epoch."""
+        num_scenes = len(self.index)
+        unreadable: list[tuple[str, str]] = []
+        for i in candidates(self.loading.seed, position, num_scenes):
+            try:
+                parts, maps = read_scene(self.index, i, self.loading)
+            except _UNREADABLE as error:
+                unreadable.append((str(self.index.keys[i]), str(error) or repr(error)))
+                if len(unreadable) > self.loading.max_unreadable_share * num_scenes:
+                    break  # The run stops anyway; see Unreadable.
+                continue
+            return Drawn(position, make_sample(parts, maps, position // num_scenes, self.loading), tuple(unreadable))
+        return Drawn(position, None, tuple(unreadable))
+
+
+def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, Maps | None]:
+    """Scene i decoded; its maps when any are wanted.
+
+    Raises:
+        BadItem, BadSetup, OSError, KeyError, ValueError: it cannot be read.
+    """
+    members = index.read(i)
+    parts = SceneParts.decode(str(index.keys[i]), members)
+    return parts, Maps.decode(members, parts.size) if loading.maps else None
+
+
+class Unreadable:
+    """Counts scenes that cannot be read, each once.
+
+    Args:
+        num_scenes: in all.
+        num_ranks: processes that share them; each sees only its own.
+        max_share: of the scenes that this process has drawn, or would in an epoch, that may be unreadable.
+    """
+
+    def __init__(self, num_scenes: int, num_ranks: int, max_share: float) -> None:
+        self.reasons: dict[str, str] = {}
+        self._num_scenes = num_scenes
+        self._part = num_scenes / num_ranks
+        self._max_share = max_share
+        self._num_drawn = 0
+
+    def note(self, drawn: Drawn) -> None:
+        """Count what was met at a position.
+
+        Raises:
+            BadSetup: more than the set share is unreadable.
+        """
+        self._num_drawn += 1
+        for key, reason in drawn.unreadable:
+            if key not in self.reasons:
+                self.reasons[key] = reason
+                _log.warning("scene %s is skipped, for it cannot be read: %s", key, reason)
+        among = max(self._part, min(self._num_drawn, self._num_scenes))
+        if drawn.sample is None or len(self.reasons) > self._max_share * among:
+            key, reason = list(self.reasons.items())[-1]
+            raise BadSetup(
+                f"{len(self.reasons)} of {among:.0f} scenes cannot be read, more than data.max_unreadable_share = "
+                f"{self._max_share:g}; the last one is {key}: {reason}"
+            )
+
+
+class TripletLoader:
+    """Batches of triplets for one of `num_ranks` training processes.
+
+    Give the batches to the model as they are: `accelerate.prepare` would share them out a second time.
+
+    Args:
+        source: a dataset's store, or the path or fsspec URL of its root, of a folder of shards, or of one `.tar`.
+        rank, num_ranks: which process this is, and of how many.
+        pin_memory: put batches into page-locked memory, for a GPU.
+
+    Raises:
+        BadSetup: as `open_index`; or the scenes lack maps, or have another size than asked for.
+        ValueError: rank is not below num_ranks.
+    """
+
+    def __init__(
+        self, source: Store | str, loading: DataLoading, rank: int = 0, num_ranks: int = 1, pin_memory: bool = False
+    ) -> None:
+        if not 0 <= rank < num_ranks:
+            raise ValueError(f"rank must be in [0, {num_ranks - 1}], got {rank}")
+        self.index = open_index(source)
+        self.loading = loading
+        if loading.maps:  # The reader decodes all three together, so all three must be there.
+            self.index.require([f"{name}.png" for name in MAP_NAMES], "join the maps, or train with data.maps = ()")
+        self._rank, self._num_ranks, self._pin_memory = rank, num_ranks, pin_memory
+        self._unreadable = Unreadable(len(self.index), num_ranks, loading.max_unreadable_share)
+        self.size_px = self._check_size()
+
+    @property
+    def num_scenes(self) -> int:
+        """Samples of an epoch."""
+        return len(self.index)
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Reason by key of each scene that this process has skipped so far."""
+        return dict(self._unreadable.reasons)
+
+    def batches(self, start: int = 0) -> Iterator[TripletBatch]:
+        """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
+
+        Workers are started anew by each call and end with the iterator; they are spawned, for torch does not survive
+        a fork, so a script that uses them needs its `if __name__ == "__main__"`.
+
+        Raises:
+            BadSetup: too many scenes cannot be read; the message names the last one.
+            ValueError: start is negative.
+        """
+        if start < 0:
+            raise ValueError(f"start must be at least 0, got {start}")
+        return self._batches(start)
+
+    def _batches(self, start: int) -> Iterator[TripletBatch]:
+        step = self.loading.batch_size * self._num_ranks
+        for drawn in self._data_loader(start):
+            for one in drawn:
+                self._unreadable.note(one)
+            samples = [one.sample for one in drawn if one.sample is not None]
+            batch = collate(samples, drawn[0].position, drawn[0].position - self._rank + step)
+            yield batch.pin_memory() if self._pin_memory else batch
+
+    def _data_loader(self, start: int) -> "DataLoader[list[Drawn]]":
+        num_workers = self.loading.num_workers
+        return DataLoader(
+            Triplets(self.index, self.loading),
+            batch_sampler=rank_batches(start, self._rank, self._num_ranks, self.loading.batch_size),
+            num_workers=num_workers,
+            collate_fn=list,
+            worker_init_fn=_start_worker,
+            multiprocessing_context="spawn" if num_workers else None,
+            prefetch_factor=self.loading.prefetch_batches if num_workers else None,
+        )
+
+    def _check_size(self) -> int:
+        """Side of the scenes, in pixels, by the first one that can be read: one recipe makes one size."""
+        drawn = Triplets(self.index, self.loading)[0]
+        if drawn.sample is None:
+            self._unreadable.note(drawn)
+        assert drawn.sample is not None, "note() raises when there is none"
+        height, width = drawn.sample.composite_3HW.shape[1:]
+        wanted = self.loading.size_px
+        if wanted is not None and (height, width) != (wanted, wanted):
+            raise BadSetup(
+                f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
+                f"{wanted}; make scenes of that size or change the recipe"
+            )
+        return int(height)
+
+
+def _start_worker(worker: int) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
