@@ -1,0 +1,178 @@
+"""Flow matching, clean estimates and recomposition: against their definitions, and on a real base's interfaces."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from torch import Tensor
+
+from decoupage.bases import find_base
+from decoupage.bases.patch_codec import PatchCodec
+from decoupage.bases.spec import Base
+from decoupage.bases.tiny import TinyFill
+from decoupage.rgba_vae import widen_vae
+from training.losses import (
+    clean_estimate,
+    decode_layers,
+    draw_sigma,
+    flow_matching_loss,
+    low_sigma_weight,
+    over,
+    recomposition_loss,
+)
+
+BASE = find_base("tiny-fill")
+
+
+class PredictsNoise(TinyFill):
+    """A base with a cosine path that predicts the noise, as older models do."""
+
+    def mix(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        return (1 - sigma**2).sqrt() * clean + sigma * noise
+
+    def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        return noise
+
+
+class PredictsVelocity(PredictsNoise):
+    def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        return (1 - sigma**2).sqrt() * noise - sigma * clean
+
+
+def random(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def tokens(seed: int) -> tuple[Tensor, Tensor]:
+    drawn = torch.randn(2, 3, 4, 8, generator=random(seed))
+    return drawn[0], drawn[1]
+
+
+def level(value: float, batch: int = 3) -> Tensor:
+    return torch.full((batch,), value)
+
+
+@pytest.mark.parametrize("mu", [0.0, 1.15])
+def test_sigma_is_logit_normal_and_shifted(mu):
+    sigma = draw_sigma(20_000, mu, random())
+    assert sigma.shape == (20_000,) and sigma.dtype == torch.float32
+    # Shifting by mu moves the normal's mean by mu: e^mu u / (1 + (e^mu - 1) u) = sigmoid(logit(u) + mu).
+    test = stats.kstest(torch.logit(sigma.double()).numpy(), stats.norm(loc=mu).cdf)
+    assert test.pvalue > 0.01
+    expected = [float(torch.tensor(stats.norm(loc=mu).ppf(q)).sigmoid()) for q in (0.05, 0.5, 0.95)]
+    assert torch.quantile(sigma, torch.tensor([0.05, 0.5, 0.95])).tolist() == pytest.approx(expected, abs=0.012)
+
+
+def test_the_paper_size_has_its_published_shift():
+    u = torch.randn(1000, generator=random(3)).sigmoid()
+    torch.testing.assert_close(draw_sigma(1000, 1.15, random(3)), 3.158 * u / (1 + 2.158 * u), atol=2e-4, rtol=0)
+
+
+def test_sigma_follows_its_generator():
+    assert torch.equal(draw_sigma(8, 0.5, random(1)), draw_sigma(8, 0.5, random(1)))
+    assert not torch.equal(draw_sigma(8, 0.5, random(1)), draw_sigma(8, 0.5, random(2)))
+
+
+def test_a_perfect_prediction_costs_nothing_and_each_half_counts_alike():
+    clean, noise, sigma = tokens(1), tokens(2), torch.tensor([0.1, 0.5, 0.9])
+    right = tuple(e - x for x, e in zip(clean, noise, strict=True))
+    assert flow_matching_loss(BASE, right, clean, noise, sigma).total == 0
+    off = flow_matching_loss(BASE, (right[0] + 0.5, right[1]), clean, noise, sigma)
+    assert off.background == pytest.approx(0.25, abs=1e-5) and off.foreground == 0 and off.total == off.background
+    other = flow_matching_loss(BASE, (right[0], right[1] - 0.5), clean, noise, sigma)
+    assert other.total == pytest.approx(float(off.total), abs=1e-5) and other.background == 0
+
+
+def test_predictions_learn_towards_the_target():
+    clean, noise, sigma = tokens(1), tokens(2), level(0.4)
+    predictions = tuple(torch.zeros_like(x, requires_grad=True) for x in clean)
+    flow_matching_loss(BASE, predictions, clean, noise, sigma).total.backward()
+    for prediction, x, e in zip(predictions, clean, noise, strict=True):
+        assert torch.equal(prediction.grad.sign(), (x - e).sign())
+
+
+def test_half_precision_predictions_are_judged_in_full():
+    clean, noise = tokens(1), tokens(2)
+    rough = tuple((e - x).bfloat16() for x, e in zip(clean, noise, strict=True))
+    loss = flow_matching_loss(BASE, rough, clean, noise, level(0.5))
+    assert loss.total.dtype == torch.float32 and 0 < loss.total < 1e-4
+
+
+def test_shapes_that_would_broadcast_are_refused():
+    clean, noise = tokens(1), tokens(2)
+    with pytest.raises(ValueError, match=r"shapes differ: prediction \[3, 1, 8\], clean \[3, 4, 8\]"):
+        flow_matching_loss(BASE, (clean[0][:, :1], clean[1]), clean, noise, level(0.5))
+
+
+@pytest.mark.parametrize("base", [BASE, PredictsNoise(), PredictsVelocity()], ids=["flow", "noise", "velocity"])
+@given(sigma=st.floats(0, 0.95))
+def test_the_target_gives_back_the_clean_tokens(base: Base, sigma: float):
+    (clean, _), (noise, _) = tokens(1), tokens(2)
+    at = level(sigma)
+    per_sample = at[:, None, None]
+    noisy, target = base.mix(clean, noise, per_sample), base.target(clean, noise, per_sample)
+    torch.testing.assert_close(clean_estimate(base, noisy, target, at), clean, atol=2e-5, rtol=1e-4)
+
+
+def test_flow_matching_estimates_stay_finite_in_pure_noise():
+    (clean, _), (noise, _) = tokens(1), tokens(2)
+    estimate = clean_estimate(BASE, noise, noise - clean, level(1.0))
+    torch.testing.assert_close(estimate, clean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(clean_estimate(BASE, noise, clean, level(0.3)), noise - 0.3 * clean)
+
+
+def layers() -> tuple[Tensor, Tensor, Tensor]:
+    drawn = torch.rand(2, 7, 16, 16, generator=random(5)) * 2 - 1
+    background, foreground = drawn[:, :3], drawn[:, 3:]
+    colours, alpha = (foreground[:, :3] + 1) / 2, (foreground[:, 3:] + 1) / 2
+    composite = (colours * alpha + (background + 1) / 2 * (1 - alpha)) * 2 - 1  # as in [0, 1], and back
+    return composite, background, foreground
+
+
+def test_true_layers_recompose():
+    composite, background, foreground = layers()
+    assert recomposition_loss(composite, (background, foreground), level(1.0, 2)) < 1e-6
+
+
+def test_recomposition_is_a_weighted_pixel_difference():
+    composite, background, foreground = layers()
+    opaque, invisible = foreground.clone(), foreground.clone()
+    opaque[:, 3], invisible[:, 3] = 1, -1
+    torch.testing.assert_close(over(opaque, background), foreground[:, :3])
+    torch.testing.assert_close(over(invisible, background), background)
+    shifted = torch.stack([composite[0] + 0.5, composite[1] + 0.25])
+    weighed = recomposition_loss(shifted, (background, foreground), torch.tensor([1.0, 0.0]))
+    assert weighed == pytest.approx(0.25, abs=1e-5)
+
+
+def test_recomposition_moves_both_layers_where_each_shows():
+    composite, background, foreground = layers()
+    background, foreground = background.clone().requires_grad_(), foreground.clone().requires_grad_()
+    recomposition_loss(composite - 1, (background, foreground), level(1.0, 2)).backward()
+    # The layers are too bright: both colours are to fall.
+    assert (background.grad >= 0).all() and (foreground.grad[:, :3] >= 0).all() and background.grad.sum() > 0
+
+
+def test_only_low_noise_is_judged():
+    weight = low_sigma_weight(torch.tensor([0.0, 0.25, 0.5, 0.9]), up_to_sigma=0.5)
+    torch.testing.assert_close(weight, torch.tensor([1.0, 0.5, 0.0, 0.0]))
+    with pytest.raises(ValueError, match=r"up_to_sigma must be in \(0, 1\], got 0"):
+        low_sigma_weight(weight, 0)
+
+
+def test_recomposition_reaches_the_prediction_through_the_codecs():
+    composite, background, foreground = layers()
+    codec = PatchCodec().eval()
+    codec.fit([composite, background])
+    wide = widen_vae(codec)
+    codec.requires_grad_(False), wide.requires_grad_(False)
+    clean = (BASE.pack(BASE.encode_mode(codec, background)), BASE.pack(BASE.encode_mode(wide, foreground)))
+    sigma = torch.tensor([0.1, 0.2])
+    predictions = tuple(torch.zeros_like(x, requires_grad=True) for x in clean)
+    noisy = tuple(BASE.mix(x, torch.randn(x.shape, generator=random(7)), sigma[:, None, None]) for x in clean)
+    estimates = tuple(clean_estimate(BASE, z, v, sigma) for z, v in zip(noisy, predictions, strict=True))
+    decoded = decode_layers(BASE, codec, wide, estimates, 16, 16)
+    assert [list(layer.shape) for layer in decoded] == [[2, 3, 16, 16], [2, 4, 16, 16]]
+    recomposition_loss(composite, decoded, low_sigma_weight(sigma)).backward()
+    assert predictions[1].grad.abs().sum() > 0  # alpha starts opaque: the background does not show yet

@@ -1,0 +1,142 @@
+"""What the adapter learns from: flow matching on both halves, and the layers laid over one another.
+
+Here: noise levels, the loss of a prediction, the clean estimate behind it, and the optional recomposition loss. Not
+here: the RGBA VAE's losses (`rgba_losses`), the network's call and its guidance, which is 1.0 (the loop).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from decoupage.bases.flux import shifted
+from decoupage.bases.spec import Base
+
+Pair = tuple[Tensor, Tensor]
+"""Background and foreground, always in this order."""
+
+UP_TO_SIGMA = 0.5
+"""From this noise level on, the clean estimate is too blurred for its pixels to be judged."""
+
+
+@dataclass(frozen=True)
+class FlowLoss:
+    """Scalars; `total` is what is minimised: the sum of the halves, which weigh the same."""
+
+    total: Tensor
+    background: Tensor
+    foreground: Tensor
+
+
+def draw_sigma(batch: int, mu: float, generator: torch.Generator) -> Tensor:
+    """Noise levels [B], float32 in [0, 1], on the generator's device: logit-normal, then shifted.
+
+    Args:
+        batch: B.
+        mu: shift for the picture's size (`Base.shift`); 0 = none, 1.15 at 1024 x 1024 pixels for FLUX.1.
+
+    Source: Esser et al. 2024, with mean 0 and deviation 1 before the shift.
+    """
+    normal = torch.randn(batch, generator=generator, device=generator.device)
+    return shifted(normal.sigmoid(), mu)
+
+
+def flow_matching_loss(base: Base, predictions: Pair, clean: Pair, noise: Pair, sigma_B: Tensor) -> FlowLoss:
+    """Mean squared error of each half's prediction against the base's target, in float32.
+
+    Args:
+        predictions: what the network gave for `base.mix(clean, noise, sigma)`; [B, N, D] each.
+        clean: tokens of the true layers; noise: what was mixed in; shapes as the predictions'.
+        sigma_B: noise level of each sample, the same for both halves.
+
+    Raises:
+        ValueError: shapes that differ (they would broadcast into a wrong loss).
+    """
+    background, foreground = (
+        _squared_error(base, *half, sigma_B) for half in zip(predictions, clean, noise, strict=True)
+    )
+    return FlowLoss(background + foreground, background, foreground)
+
+
+def _squared_error(base: Base, prediction_BND: Tensor, clean_BND: Tensor, noise_BND: Tensor, sigma_B: Tensor) -> Tensor:
+    _check_same_shape(prediction=prediction_BND, clean=clean_BND, noise=noise_BND)
+    target = base.target(clean_BND.float(), noise_BND.float(), _per_sample(sigma_B, clean_BND))
+    return (prediction_BND.float() - target).square().mean()
+
+
+def clean_estimate(base: Base, noisy_BND: Tensor, prediction_BND: Tensor, sigma_B: Tensor) -> Tensor:
+    """The clean tokens that a prediction implies, [B, N, D] in float32.
+
+    Mix and target are linear in clean and noise, so their four coefficients say how to solve for clean, whatever the
+    base predicts. For flow matching this is noisy - sigma * prediction. A base that predicts the noise itself says
+    nothing about clean at sigma 1, and its estimate there is infinite.
+    """
+    _check_same_shape(noisy=noisy_BND, prediction=prediction_BND)
+    sigma = _per_sample(sigma_B, noisy_BND)
+    one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
+    mix_clean, mix_noise = base.mix(one, zero, sigma), base.mix(zero, one, sigma)
+    target_clean, target_noise = base.target(one, zero, sigma), base.target(zero, one, sigma)
+    determinant = mix_clean * target_noise - mix_noise * target_clean
+    return (target_noise * noisy_BND.float() - mix_noise * prediction_BND.float()) / determinant
+
+
+def decode_layers(base: Base, vae: nn.Module, rgba_vae: nn.Module, tokens: Pair, height_px: int, width_px: int) -> Pair:
+    """Pixels of both layers, gradients kept: background [B, 3, H, W], foreground [B, 4, H, W], about [-1, 1]."""
+    background, foreground = (base.unpack(half, height_px, width_px) for half in tokens)
+    return base.decode(vae, background), base.decode(rgba_vae, foreground)
+
+
+def low_sigma_weight(sigma_B: Tensor, up_to_sigma: float = UP_TO_SIGMA) -> Tensor:
+    """Weight [B] of a sample's recomposition: 1 at sigma 0, falling as a cosine to 0 at `up_to_sigma` and beyond.
+
+    Samples of weight 0 need not be decoded at all.
+
+    Raises:
+        ValueError: `up_to_sigma` is not in (0, 1].
+    """
+    if not 0 < up_to_sigma <= 1:
+        raise ValueError(f"up_to_sigma must be in (0, 1], got {up_to_sigma}")
+    return (1 + torch.cos(math.pi * (sigma_B.float() / up_to_sigma).clamp(0, 1))) / 2
+
+
+def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -> Tensor:
+    """Weighted mean absolute difference between the picture and its layers laid over one another, in float32.
+
+    Args:
+        composite_B3HW: the picture, in [-1, 1].
+        layers: decoded background [B, 3, H, W] and foreground [B, 4, H, W] (straight colour, then alpha, -1 =
+            invisible), not cut to [-1, 1]: cutting would take the gradient from values that lie outside.
+        weight_B: of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so that a
+            batch that happened to be noisy counts for little.
+    """
+    background_B3HW, foreground_B4HW = layers
+    laid_B3HW = over(foreground_B4HW.float(), background_B3HW.float())
+    _check_same_shape(composite=composite_B3HW, background=background_B3HW, recomposition=laid_B3HW)
+    difference_B = (composite_B3HW.float() - laid_B3HW).abs().mean(dim=(1, 2, 3))
+    return (weight_B * difference_B).mean()
+
+
+def over(foreground_B4HW: Tensor, background_B3HW: Tensor) -> Tensor:
+    """Foreground over background, [B, 3, H, W]; all in [-1, 1], alpha -1 = invisible, colour straight.
+
+    The weights of both sum to one, so the usual premultiplied sum holds for colours in [-1, 1] as in [0, 1].
+    """
+    premultiplied_B3HW, alpha_B1HW = premultiplied(foreground_B4HW)
+    return premultiplied_B3HW + background_B3HW * (1 - alpha_B1HW)
+
+
+def premultiplied(rgba_B4HW: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour (in [-1, 1], 0 = mid-gray) times alpha, and alpha in [0, 1], of straight RGBA in [-1, 1]."""
+    alpha_B1HW = (rgba_B4HW[:, 3:] + 1) / 2
+    return rgba_B4HW[:, :3] * alpha_B1HW, alpha_B1HW
+
+
+def _per_sample(sigma_B: Tensor, tokens_BND: Tensor) -> Tensor:
+    return sigma_B.float().reshape(-1, *[1] * (tokens_BND.ndim - 1))
+
+
+def _check_same_shape(**tensors: Tensor) -> None:
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if len({tuple(shape) for shape in shapes.values()}) > 1:
+        raise ValueError("shapes differ: " + ", ".join(f"{name} {shape}" for name, shape in shapes.items()))
