@@ -188,7 +188,7 @@ def test_fingerprint_survives_writing_and_reading():
         ("objective.guidance", float("inf"), "objective.guidance must be .*, got inf"),
         ("schedule.warmup_steps", 7200, r"schedule.warmup_steps must be below num_steps \(7200\), got 7200"),
         ("adapter.maps", ("depth", "depth"), "adapter.maps must name each map once"),
-        ("data.foreground_kinds", (), "samples.foreground_kinds: .*at least 1"),
+        ("data.foreground_kinds", (), "data.foreground_kinds: .*at least 1"),
         ("data.flipp", True, "unknown key data.flipp"),
         ("seed.deep", 1, "unknown key seed.deep"),
     ],
