@@ -1,1 +1,1 @@
-"""Teaching the model: data loading, losses, loop, checkpoints, recipes. Still empty."""
+"""Teaching the model: data loading, losses, recipes, schedule. The loop and its checkpoints are not written yet."""
