@@ -6,8 +6,10 @@ WebDataset's format.
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 
 import cv2
 import torch
@@ -199,3 +201,6 @@ class TripletLoader:
 def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    # A spawned process takes its interpreter down piece by piece, and C++ threads still running abort it ("terminate
+    # called without an active exception"). It leaves as a forked one would: last of its finalizers, at once.
+    Finalize(None, os._exit, args=(0,), exitpriority=-100)
