@@ -40,6 +40,31 @@ class Drawn:
 
 
 @dataclass(frozen=True)
+class DrawnBatch:
+    """What a worker sends: one batch, for many small tensors travel slowly; None when a sample is wanting."""
+
+    batch: TripletBatch | None
+    num_drawn: int
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a batch of what was drawn; rank and step (samples of all processes' batches) say where it ends."""
+
+    rank: int
+    step: int
+
+    def __call__(self, drawn: list[Drawn]) -> DrawnBatch:
+        """Samples side by side, and all that could not be read."""
+        unreadable = tuple(fault for one in drawn for fault in one.unreadable)
+        samples = [one.sample for one in drawn if one.sample is not None]
+        start = drawn[0].position
+        batch = collate(samples, start, start - self.rank + self.step) if len(samples) == len(drawn) else None
+        return DrawnBatch(batch, len(drawn), unreadable)
+
+
+@dataclass(frozen=True)
 class Triplets(Dataset[Drawn]):
     """Samples by global position; holds no state, so every worker may have a copy."""
 
@@ -89,24 +114,25 @@ class Unreadable:
         self._max_share = max_share
         self._num_drawn = 0
 
-    def note(self, drawn: Drawn) -> None:
-        """Count what was met at a position.
+    def note(self, drawn: DrawnBatch) -> TripletBatch:
+        """Count what was met on the way to a batch; returns the batch.
 
         Raises:
             BadSetup: more than the set share is unreadable.
         """
-        self._num_drawn += 1
+        self._num_drawn += drawn.num_drawn
         for key, reason in drawn.unreadable:
             if key not in self.reasons:
                 self.reasons[key] = reason
                 _log.warning("scene %s is skipped, for it cannot be read: %s", key, reason)
         among = max(self._part, min(self._num_drawn, self._num_scenes))
-        if drawn.sample is None or len(self.reasons) > self._max_share * among:
+        if drawn.batch is None or len(self.reasons) > self._max_share * among:
             key, reason = list(self.reasons.items())[-1]
             raise BadSetup(
                 f"{len(self.reasons)} of {among:.0f} scenes cannot be read, more than data.max_unreadable_share = "
                 f"{self._max_share:g}; the last one is {key}: {reason}"
             )
+        return drawn.batch
 
 
 class TripletLoader:
@@ -162,21 +188,17 @@ class TripletLoader:
         return self._batches(start)
 
     def _batches(self, start: int) -> Iterator[TripletBatch]:
-        step = self.loading.batch_size * self._num_ranks
         for drawn in self._data_loader(start):
-            for one in drawn:
-                self._unreadable.note(one)
-            samples = [one.sample for one in drawn if one.sample is not None]
-            batch = collate(samples, drawn[0].position, drawn[0].position - self._rank + step)
+            batch = self._unreadable.note(drawn)
             yield batch.pin_memory() if self._pin_memory else batch
 
-    def _data_loader(self, start: int) -> "DataLoader[list[Drawn]]":
+    def _data_loader(self, start: int) -> "DataLoader[DrawnBatch]":
         num_workers = self.loading.num_workers
         return DataLoader(
             Triplets(self.index, self.loading),
             batch_sampler=rank_batches(start, self._rank, self._num_ranks, self.loading.batch_size),
             num_workers=num_workers,
-            collate_fn=list,
+            collate_fn=Collate(self._rank, self.loading.batch_size * self._num_ranks),
             worker_init_fn=_start_worker,
             multiprocessing_context="spawn" if num_workers else None,
             prefetch_factor=self.loading.prefetch_batches if num_workers else None,
@@ -184,11 +206,9 @@ class TripletLoader:
 
     def _check_size(self) -> int:
         """Side of the scenes, in pixels, by the first one that can be read: one recipe makes one size."""
-        drawn = Triplets(self.index, self.loading)[0]
-        if drawn.sample is None:
-            self._unreadable.note(drawn)
-        assert drawn.sample is not None, "note() raises when there is none"
-        height, width = drawn.sample.composite_3HW.shape[1:]
+        probe = Unreadable(len(self.index), self._num_ranks, self.loading.max_unreadable_share)
+        batch = probe.note(Collate(0, 1)([Triplets(self.index, self.loading)[0]]))
+        height, width = batch.composite_B3HW.shape[2:]
         wanted = self.loading.size_px
         if wanted is not None and (height, width) != (wanted, wanted):
             raise BadSetup(
