@@ -11,6 +11,7 @@ Stored maps are arrays or tensors, [H, W] or [B, H, W]:
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -110,6 +111,7 @@ _PICTURES: dict[str, Callable[[StoredMap, tuple[int, int]], Tensor]] = {
 }
 
 
+@cache
 def palette() -> Tensor:
     """[256, 3] uint8: the colour of each label, the palette of PASCAL VOC.
 
