@@ -79,7 +79,11 @@ class Store:
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
-        """A file that appears under `path` only when the block ends without an exception."""
+        """A file that appears under `path` only when the block ends without an exception.
+
+        Raises:
+            BadSetup: the folder cannot be made or written to, or the disk is full.
+        """
         if not self.is_local:
             # fsspec's object stores upload on close and discard on error: whole objects by nature.
             with self._fs.transaction, self._fs.open(self.url(path), "wb") as file:
@@ -89,7 +93,14 @@ class Store:
         temp = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}{_TEMP_SUFFIX}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with temp.open("wb") as file:
+            opened = temp.open("wb")
+        except OSError as error:
+            raise BadSetup(
+                f"{target.parent} cannot be written to ({error.strerror}); choose another root with DECOUPAGE_ROOT, "
+                "or free space and mend its permissions"
+            ) from error
+        try:
+            with opened as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
