@@ -190,5 +190,5 @@ def test_the_same_name_is_written_by_two_processes_without_mixing(tmp_path):
 
 def test_a_root_that_cannot_be_written_to_is_a_bad_set_up(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(BadSetup, match="cannot be written to.*choose another root"):
+    with pytest.raises(BadSetup, match=r"cannot be written to.*choose another root"):
         Store(str(tmp_path / "file" / "root")).write("scenes/00000.json", b"{}")
