@@ -1,16 +1,10 @@
 """The RGBA VAE: a picture VAE widened to a fourth channel, alpha (the AlphaVAE recipe, o0o0o00o0/AlphaVAE).
 
-Here: widening, encoding and decoding RGBA, the value range and what stands under alpha 0, and how far a widened VAE
-has moved from the one it came from. Not here: losses and steps (`training`), reading and padding of pictures and
-the bleeding of colour into files (`decoupage.images`).
+Here: widening, encoding and decoding RGBA, and how far a widened VAE has moved from the one it came from. Not here:
+the value range (`rgba_values.py`), losses and steps (`training`), reading and padding of pictures and the bleeding of
+colour into files (`decoupage.images`).
 
 Values are in [-1, 1]: colour is straight (not premultiplied), alpha -1 is invisible, +1 is opaque.
-
-What stands under soft alpha. Where alpha > 0, however little, the colour stays straight: that is what files hold, and
-a premultiplied colour would have to be divided by alpha after decoding, which multiplies the decoder's error by
-1 / alpha just at the outline. Where alpha is exactly 0 there is no colour to keep, and it is mid-gray (0.0), the value
-that FLUX.1-Fill sees in a hole: everything outside the foreground becomes one constant code that the base knows. The
-jump between the two lies where alpha is nearly 0, so an error made there does not show in a composite.
 """
 
 from dataclasses import dataclass
@@ -19,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
+
+from decoupage.rgba_values import check_channels
 
 MAX_OPAQUE_PSNR_LOSS_DB = 0.3
 """What a trained RGBA VAE may lose on opaque pictures against the RGB VAE it came from."""
@@ -176,18 +172,18 @@ def encode_rgba(
 
     Args:
         vae: The RGBA VAE.
-        rgba_B4HW: Straight colour and alpha; see `gray_where_invisible` for what belongs under alpha 0.
+        rgba_B4HW: Straight colour and alpha; see `rgba_values.gray_where_invisible` for what belongs under alpha 0.
         generator: For the draw, with `sample`.
         sample: Draw from the posterior (as FLUX.1-Fill does) instead of taking its mode (as Kontext does).
     """
-    _check_channels("rgba_B4HW", rgba_B4HW, 4)
+    check_channels("rgba_B4HW", rgba_B4HW, 4)
     return _encode(vae, rgba_B4HW, generator, sample)
 
 
 def decode_rgba(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
     """Decode normalised latents to RGBA [B, 4, H, W], straight colour, as the VAE gives it: not cut to [-1, 1]."""
     rgba_B4HW = _decode(vae, latents_BCHW)
-    _check_channels("the decoded picture", rgba_B4HW, 4)
+    check_channels("the decoded picture", rgba_B4HW, 4)
     return rgba_B4HW
 
 
@@ -220,40 +216,6 @@ def _dtype(vae: AutoencoderKL) -> torch.dtype:
     return next(vae.parameters()).dtype
 
 
-def _check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
-    if x_BCHW.ndim != 4 or x_BCHW.shape[1] != num_channels:
-        raise ValueError(f"{name} must be [B, {num_channels}, H, W], got {list(x_BCHW.shape)}")
-
-
-# --- values -----------------------------------------------------------------------------------------------------
-
-
-def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
-    """Set the colour to mid-gray (0.0) where alpha is exactly invisible (-1), and leave the rest: a training target."""
-    _check_channels("rgba_B4HW", rgba_B4HW, 4)
-    colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
-    return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
-
-
-def to_vae_range(rgba_BHW4: Tensor) -> Tensor:
-    """uint8 RGBA [B, H, W, 4], straight, to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
-    if rgba_BHW4.ndim != 4 or rgba_BHW4.shape[-1] != 4 or rgba_BHW4.dtype != torch.uint8:
-        raise ValueError(f"rgba_BHW4 must be uint8 [B, H, W, 4], got {rgba_BHW4.dtype} {list(rgba_BHW4.shape)}")
-    return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
-
-
-def from_vae_range(rgba_B4HW: Tensor) -> Tensor:
-    """RGBA in [-1, 1] (cut to it) to uint8 [B, H, W, 4], straight, (0, 0, 0, 0) where alpha rounds to 0.
-
-    Invisible pixels are zeroed, not left as decoded: what the decoder leaves there means nothing, whoever drops the
-    alpha channel would see it, and it makes PNG files several times larger. Programs that scale premultiplied
-    pictures (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
-    """
-    _check_channels("rgba_B4HW", rgba_B4HW, 4)
-    rgba_BHW4 = ((rgba_B4HW.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return torch.where(rgba_BHW4[..., 3:] > 0, rgba_BHW4, 0).contiguous()
-
-
 # --- drift ------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +225,7 @@ def opaque_drift(rgba_vae: AutoencoderKL, rgb_vae: AutoencoderKL, pictures_B3HW:
 
     Height and width must be multiples of the VAE's reduction (8 for FLUX.1).
     """
-    _check_channels("pictures_B3HW", pictures_B3HW, 3)
+    check_channels("pictures_B3HW", pictures_B3HW, 3)
     if len(pictures_B3HW) == 0:
         raise ValueError("pictures_B3HW must hold at least one picture, got 0")
     figures = [_drift_of_one(rgba_vae, rgb_vae, picture_13HW) for picture_13HW in pictures_B3HW.split(1)]

@@ -25,13 +25,11 @@ from decoupage.rgba_vae import (
     decode_rgba,
     encode_rgba,
     flux_vae_on_meta,
-    from_vae_range,
-    gray_where_invisible,
     num_added_parameters,
     opaque_drift,
-    to_vae_range,
     widen_vae,
 )
+from decoupage.rgba_values import from_vae_range, gray_where_invisible, to_vae_range
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 NEW_TENSORS = {"encoder.conv_in.weight", "decoder.conv_out.weight", "decoder.conv_out.bias"}

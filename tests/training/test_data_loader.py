@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from decoupage.maps import MAPS, map_pictures
-from decoupage.rgba_vae import to_vae_range
+from decoupage.rgba_values import to_vae_range
 from pipelines.faults import BadSetup
 from pipelines.fingerprint import canonical_json
 from pipelines.manifest import Manifest

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from decoupage.maps import map_pictures
+from decoupage.rgba_values import to_vae_range
 from pipelines.images.types import Mask, Rgba
 from pipelines.randomness import generator
 from pipelines.scenes.masks.imperfect import imperfect_mask
@@ -122,10 +123,7 @@ def _signed(picture_HWC: NDArray[np.uint8]) -> Tensor:
 
 
 def _foreground(rgba_HWC: Rgba) -> Tensor:
-    """As `decoupage.rgba_vae.to_vae_range` (a test compares): importing that costs each worker seconds and 200 MB."""
-    signed_4HW = _signed(rgba_HWC)
-    signed_4HW[:3].masked_fill_(signed_4HW[3:] <= -1.0, 0.0)
-    return signed_4HW
+    return to_vae_range(torch.from_numpy(rgba_HWC)[None])[0]
 
 
 def _mirror(picture_CHW: Tensor, flipped: bool) -> Tensor:

@@ -1,0 +1,45 @@
+"""RGBA pictures in the range of the RGBA VAE: [-1, 1], mid-gray where nothing shows.
+
+Apart from the VAE, so that data loading can use it without loading any model library but torch.
+
+What stands under soft alpha. Where alpha > 0, however little, the colour stays straight: that is what files hold, and
+a premultiplied colour would have to be divided by alpha after decoding, which multiplies the decoder's error by
+1 / alpha just at the outline. Where alpha is exactly 0 there is no colour to keep, and it is mid-gray (0.0), the value
+that FLUX.1-Fill sees in a hole: everything outside the foreground becomes one constant code that the base knows. The
+jump between the two lies where alpha is nearly 0, so an error made there does not show in a composite.
+"""
+
+import torch
+from torch import Tensor
+
+
+def check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
+    """Refuse a tensor that is not [B, num_channels, H, W]. Raises ValueError."""
+    if x_BCHW.ndim != 4 or x_BCHW.shape[1] != num_channels:
+        raise ValueError(f"{name} must be [B, {num_channels}, H, W], got {list(x_BCHW.shape)}")
+
+
+def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
+    """Set the colour to mid-gray (0.0) where alpha is exactly invisible (-1), and leave the rest: a training target."""
+    check_channels("rgba_B4HW", rgba_B4HW, 4)
+    colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
+    return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
+
+
+def to_vae_range(rgba_BHW4: Tensor) -> Tensor:
+    """uint8 RGBA [B, H, W, 4], straight, to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
+    if rgba_BHW4.ndim != 4 or rgba_BHW4.shape[-1] != 4 or rgba_BHW4.dtype != torch.uint8:
+        raise ValueError(f"rgba_BHW4 must be uint8 [B, H, W, 4], got {rgba_BHW4.dtype} {list(rgba_BHW4.shape)}")
+    return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
+
+
+def from_vae_range(rgba_B4HW: Tensor) -> Tensor:
+    """RGBA in [-1, 1] (cut to it) to uint8 [B, H, W, 4], straight, (0, 0, 0, 0) where alpha rounds to 0.
+
+    Invisible pixels are zeroed, not left as decoded: what the decoder leaves there means nothing, whoever drops the
+    alpha channel would see it, and it makes PNG files several times larger. Programs that scale premultiplied
+    pictures (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
+    """
+    check_channels("rgba_B4HW", rgba_B4HW, 4)
+    rgba_BHW4 = ((rgba_B4HW.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return torch.where(rgba_BHW4[..., 3:] > 0, rgba_BHW4, 0).contiguous()
