@@ -5,7 +5,7 @@ module imports no torch, so that profiles and asset definitions can read it.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -113,16 +113,19 @@ class SamplesConfig(Section):
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
     """A scene with a layer of another kind is left out."""
+    validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training to judge it by")
+    num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation takes; 0 = none")
     max_unreadable_share: Share = Field(0.01, description="of scenes; above it the run stops")
 
 
 class ComputeConfig(Section):
     """Numbers and memory."""
 
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="on a GPU; a CPU always computes in fp32")
     base_quantisation: Literal["none", "int8", "nf4", "fp8"] = "none"
     checkpoint_every_blocks: int = Field(0, ge=0, le=1000, description="recompute every n-th block; 0 = none")
     compile: bool = Field(False, description="compile each kind of block once (regional)")
+    loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = in the training's own")
 
 
 class OutputConfig(Section):
@@ -133,15 +136,12 @@ class OutputConfig(Section):
     sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
 
 
-class TrainingConfig(Section):
-    """All of a run. `batch.accumulation` is that of a single process (`BatchConfig.accumulation_for`)."""
+class RunConfig(Section):
+    """What every run has. `batch.accumulation` is that of a single process (`BatchConfig.accumulation_for`)."""
 
-    adapter: AdapterSection = AdapterSection()
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     batch: BatchConfig = BatchConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
-    data: SamplesConfig = SamplesConfig()
     compute: ComputeConfig = ComputeConfig()
     output: OutputConfig = OutputConfig()
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="of the averaged weights; 0 = none")
@@ -155,13 +155,12 @@ class TrainingConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        How a batch is split, what is recomputed or compiled, when a run gives up and what it writes do not: it may go
-        on under other values, on another machine.
+        How a batch is split, what is recomputed or compiled, who reads, when a run gives up and what it writes do
+        not: it may go on under other values, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
-        for name in ("checkpoint_every_blocks", "compile"):
+        for name in ("checkpoint_every_blocks", "compile", "loader_workers"):
             del values["compute"][name]
-        del values["data"]["max_unreadable_share"]
         return values | {"batch_size": self.batch.size}
 
     def fingerprint(self) -> str:
@@ -169,7 +168,24 @@ class TrainingConfig(Section):
         return fingerprint(self.recipe())
 
 
-def with_changes(config: TrainingConfig, changes: Mapping[str, Any]) -> TrainingConfig:
+class TrainingConfig(RunConfig):
+    """A run that teaches an adapter."""
+
+    adapter: AdapterSection = AdapterSection()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    data: SamplesConfig = SamplesConfig()
+
+    def recipe(self) -> dict[str, Any]:
+        """See `RunConfig.recipe`."""
+        values = super().recipe()
+        del values["data"]["max_unreadable_share"]
+        return values
+
+
+Run = TypeVar("Run", bound=RunConfig)
+
+
+def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
     """A run that differs in some values.
 
     Args:
@@ -189,7 +205,7 @@ def with_changes(config: TrainingConfig, changes: Mapping[str, Any]) -> Training
             raise ValueError(f"unknown key {key}")
         part[last] = value
     try:
-        return TrainingConfig.model_validate(values)
+        return type(config).model_validate(values)
     except ValidationError as error:
         raise ValueError("; ".join(_sentence(fault) for fault in error.errors())) from None
 

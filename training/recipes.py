@@ -84,6 +84,7 @@ def demo() -> TrainingConfig:
         "batch.micro_batch": 12,
         "batch.accumulation": 1,
         "data.size_px": 64,
+        "data.validation_share": 0.1,
         "compute.precision": "fp32",
         "output.save_every_steps": 200,
         "output.sample_every_steps": 200,

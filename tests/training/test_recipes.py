@@ -54,6 +54,7 @@ OTHERS = {
         "batch.micro_batch",
         "batch.accumulation",
         "data.size_px",
+        "data.validation_share",
         "compute.precision",
         "output.save_every_steps",
         "output.sample_every_steps",
