@@ -18,6 +18,7 @@ from pipelines.images.codecs import decode_gray, decode_mask
 from pipelines.images.types import Array, Gray, Mask, Rgb, Rgba
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import stream_members
+from pipelines.scenes.resize import checked_side
 from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.store import Store
 
@@ -50,6 +51,24 @@ class Maps:
             decode_mask(members["edges.png"]),
             _enlarge(decode_gray(members["segmentation.png"]), size, cv2.INTER_NEAREST),
             _enlarge(depth.astype(np.float32) / np.float32(np.iinfo(depth.dtype).max), size, cv2.INTER_LINEAR),
+        )
+
+    def resized(self, size_px: int) -> "Maps":
+        """The maps on a smaller square canvas: edges wherever one was, the nearest label, depth averaged over areas.
+
+        Raises:
+            ValueError: as `pipelines.scenes.resize.resized`.
+        """
+        side_px = checked_side((self.edges.shape[0], self.edges.shape[1]), size_px)
+        if size_px == side_px:
+            return self
+        size = (size_px, size_px)
+        nearest = (2 * np.arange(size_px) + 1) * side_px // (2 * size_px)
+        return Maps(
+            # In floats, so that one pixel of very many is not rounded away.
+            np.asarray(cv2.resize(self.edges.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0),
+            self.segmentation[np.ix_(nearest, nearest)],
+            cv2.resize(self.depth, size, interpolation=cv2.INTER_AREA).astype(np.float32),
         )
 
 
