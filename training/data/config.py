@@ -1,11 +1,15 @@
 """What a recipe says of data loading; numbers and ranges only."""
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from pipelines.config import MasksConfig
+from training.config import ForegroundKind, TrainingConfig
 
 MAP_NAMES = ("edges", "segmentation", "depth")
 """Maps in the order in which they are fused; the same as `decoupage.maps.MAPS`."""
+KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
+Part = Literal["train", "validation"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,11 @@ class DataLoading:
         redraw_masks: draw an imperfect mask anew from the visible mask; False = the stored one, always the same.
         masks: the errors to draw from; the profile's, for their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
-        size_px: side that the scenes must have; None = whatever side they have.
+        size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.
+        foreground_kinds: a scene with a layer of another kind is left out.
+        validation_share: share of the scenes, by hash of their keys, that is kept out of training: the same ones for
+            every seed.
+        part: which scenes to draw from: those of training, or those kept out of it.
         max_unreadable_share: share of scenes that may turn out unreadable before the run stops.
 
     Raises:
@@ -37,21 +45,58 @@ class DataLoading:
     masks: MasksConfig = field(default_factory=MasksConfig)
     maps: tuple[str, ...] = MAP_NAMES
     size_px: int | None = None
+    foreground_kinds: tuple[ForegroundKind, ...] = KINDS
+    validation_share: float = 0.0
+    part: Part = "train"
     max_unreadable_share: float = 0.01
+
+    @classmethod
+    def of(cls, recipe: TrainingConfig, masks: MasksConfig, part: Part = "train") -> "DataLoading":
+        """What a recipe asks for, on one process.
+
+        Validation takes the scenes as they are stored, in one order, whatever the recipe's seed and augmentations: so
+        figures of different runs compare.
+
+        Args:
+            masks: the profile's.
+        """
+        data, training = recipe.data, part == "train"
+        return cls(
+            seed=recipe.seed if training else 0,
+            batch_size=recipe.batch.micro_batch,
+            num_workers=recipe.compute.loader_workers,
+            flip=data.flip and training,
+            redraw_masks=data.redraw_masks and training,
+            masks=masks,
+            maps=recipe.adapter.maps,
+            size_px=data.size_px,
+            foreground_kinds=data.foreground_kinds,
+            validation_share=data.validation_share,
+            part=part,
+            max_unreadable_share=data.max_unreadable_share,
+        )
 
     def __post_init__(self) -> None:
         _check("seed", self.seed, 0, 2**63 - 1)
         _check("batch_size", self.batch_size, 1, 65536)
         _check("num_workers", self.num_workers, 0, 1024)
         _check("prefetch_batches", self.prefetch_batches, 1, 64)
+        _check("validation_share", self.validation_share, 0, 1)
         _check("max_unreadable_share", self.max_unreadable_share, 0, 1)
         if self.size_px is not None:
             _check("size_px", self.size_px, 1, 65536)
-        unknown = sorted(set(self.maps) - set(MAP_NAMES))
-        if unknown or len(set(self.maps)) != len(self.maps):
-            raise ValueError(f"data.maps must be different ones of {', '.join(MAP_NAMES)}, got {list(self.maps)}")
+        _check_choice("maps", self.maps, MAP_NAMES)
+        _check_choice("foreground_kinds", self.foreground_kinds, KINDS)
+        if not self.foreground_kinds:
+            raise ValueError("data.foreground_kinds must name at least one kind, got []")
+        _check_choice("part", (self.part,), get_args(Part))
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"data.{name} must be in [{low}, {high}], got {value}")
+
+
+def _check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if set(given) - set(known) or len(set(given)) != len(given):
+        raise ValueError(f"data.{name} must be different ones of {', '.join(known)}, got {list(given)}")

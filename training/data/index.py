@@ -4,7 +4,7 @@ Kept in a few arrays, not in objects: 100,000 scenes of nine members take about 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,13 @@ _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", n
 
 @dataclass(frozen=True)
 class SceneIndex:
-    """All scenes of one dataset.
+    """All scenes of one dataset, or some of them.
 
     Attributes:
         store: rooted at the folder of shards.
         fingerprint: of the recipe that made all of the shards.
-        contents_sha256: of the shards' own hashes: the same contents give the same order of samples.
+        contents_sha256: of the shards' own hashes, also of those whose scenes were left out by `only`: the same
+            contents give the same order of samples.
         shards: names of the shards.
         keys: [num_scenes] key of each scene.
         shard_of, first_member: [num_scenes] its shard, and where its members begin in `members`; they go on to where
@@ -64,6 +65,17 @@ class SceneIndex:
     def read(self, i: int) -> dict[str, bytes]:
         """Members of scene i by suffix, in one range request, checked against their hashes; raises as `Span.read`."""
         return self.span(i).read(self.store)
+
+    def only(self, chosen: NDArray[np.bool_]) -> "SceneIndex":
+        """The index with some of its scenes: those where `chosen` [num_scenes] is True."""
+        num_members = np.diff(self.first_member, append=len(self.members))
+        return replace(
+            self,
+            keys=self.keys[chosen],
+            shard_of=self.shard_of[chosen],
+            first_member=np.cumsum(num_members[chosen]) - num_members[chosen],
+            members=self.members[np.repeat(chosen, num_members)],
+        )
 
     def require(self, suffixes: Sequence[str], what: str) -> None:
         """Make sure that every scene has these members.

@@ -8,7 +8,7 @@ WebDataset's format.
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.util import Finalize
 
 import cv2
@@ -22,6 +22,7 @@ from pipelines.store import Store
 from training.data.config import MAP_NAMES, DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.order import candidates, rank_batches
+from training.data.selection import select
 from training.data.triplets import TripletBatch, TripletSample, collate, make_sample
 
 _log = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ class Collate:
         """Samples side by side, and all that could not be read."""
         unreadable = tuple(fault for one in drawn for fault in one.unreadable)
         samples = [one.sample for one in drawn if one.sample is not None]
-        start = drawn[0].position
-        batch = collate(samples, start, start - self.rank + self.step) if len(samples) == len(drawn) else None
+        positions = tuple(one.position for one in drawn)
+        end = positions[0] - self.rank + self.step
+        batch = collate(samples, positions, end) if len(samples) == len(drawn) else None
         return DrawnBatch(batch, len(drawn), unreadable)
 
 
@@ -146,7 +148,7 @@ class TripletLoader:
         pin_memory: put batches into page-locked memory, for a GPU.
 
     Raises:
-        BadSetup: as `open_index`; or the scenes lack maps, or have another size than asked for.
+        BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than asked for.
         ValueError: rank is not below num_ranks.
     """
 
@@ -155,7 +157,7 @@ class TripletLoader:
     ) -> None:
         if not 0 <= rank < num_ranks:
             raise ValueError(f"rank must be in [0, {num_ranks - 1}], got {rank}")
-        self.index = open_index(source)
+        self.index = select(open_index(source), loading)
         self.loading = loading
         if loading.maps:  # The reader decodes all three together, so all three must be there.
             self.index.require([f"{name}.png" for name in MAP_NAMES], "join the maps, or train with data.maps = ()")
@@ -165,7 +167,7 @@ class TripletLoader:
 
     @property
     def num_scenes(self) -> int:
-        """Samples of an epoch."""
+        """Samples of an epoch: the scenes that are drawn from."""
         return len(self.index)
 
     @property
@@ -205,17 +207,17 @@ class TripletLoader:
         )
 
     def _check_size(self) -> int:
-        """Side of the scenes, in pixels, by the first one that can be read: one recipe makes one size."""
+        """Side of the samples, in pixels, by the first scene that can be read: one recipe makes one size."""
         probe = Unreadable(len(self.index), self._num_ranks, self.loading.max_unreadable_share)
-        batch = probe.note(Collate(0, 1)([Triplets(self.index, self.loading)[0]]))
+        batch = probe.note(Collate(0, 1)([Triplets(self.index, replace(self.loading, size_px=None))[0]]))
         height, width = batch.composite_B3HW.shape[2:]
-        wanted = self.loading.size_px
-        if wanted is not None and (height, width) != (wanted, wanted):
+        wanted = self.loading.size_px or height
+        if height != width or wanted > height:
             raise BadSetup(
                 f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
-                f"{wanted}; make scenes of that size or change the recipe"
+                f"{wanted}, and scenes are only made smaller; make larger ones or change the recipe"
             )
-        return int(height)
+        return int(wanted)
 
 
 def _start_worker(worker: int) -> None:

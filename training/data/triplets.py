@@ -15,6 +15,7 @@ from pipelines.images.types import Mask, Rgba
 from pipelines.randomness import generator
 from pipelines.scenes.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.resize import resize_mask, resized
 from pipelines.shards.reader import Maps
 from training.data.config import DataLoading
 from training.data.order import is_flipped, target_layer
@@ -50,12 +51,12 @@ class TripletBatch:
     """Triplets side by side; values as in `TripletSample`.
 
     Attributes:
-        start, end: global positions: of its first sample, and where every process's batch of this step ends. A run
-            that goes on after this batch starts at `end`.
+        positions: global position of each sample; one that could not be read has left its place to another scene.
+        end: where every process's batch of this step ends. A run that goes on after this batch starts at `end`.
         keys, layers, flipped: of each sample.
     """
 
-    start: int
+    positions: tuple[int, ...]
     end: int
     keys: tuple[str, ...]
     layers: tuple[int, ...]
@@ -68,6 +69,11 @@ class TripletBatch:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def start(self) -> int:
+        """Global position of its first sample."""
+        return self.positions[0]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "TripletBatch":
         """The same batch with its tensors on a device."""
@@ -86,12 +92,19 @@ class TripletBatch:
 def make_sample(parts: SceneParts, maps: Maps | None, epoch: int, loading: DataLoading) -> TripletSample:
     """The triplet that a scene gives in an epoch.
 
+    Masks are drawn before the scene is made smaller, for the reach of their errors is in its own pixels.
+
     Args:
         maps: of the composite, on its canvas; None when `loading.maps` is empty.
+
+    Raises:
+        ValueError: the scene is smaller than `loading.size_px`.
     """
+    size_px = loading.size_px or parts.size[0]
     layer = target_layer(loading.seed, epoch, parts.key, len(parts.layers))
     flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key)
-    mask = _mask(parts, layer, epoch, loading)
+    mask = resize_mask(_mask(parts, layer, epoch, loading), size_px)
+    parts, maps = resized(parts, size_px), maps.resized(size_px) if maps else None
     pictures = map_pictures({name: getattr(maps, name) for name in loading.maps}, parts.size)
     return TripletSample(
         key=parts.key,
@@ -130,10 +143,10 @@ def _mirror(picture_CHW: Tensor, flipped: bool) -> Tensor:
     return picture_CHW.flip(-1) if flipped else picture_CHW
 
 
-def collate(samples: Sequence[TripletSample], start: int, end: int) -> TripletBatch:
+def collate(samples: Sequence[TripletSample], positions: tuple[int, ...], end: int) -> TripletBatch:
     """Samples side by side; see `TripletBatch`."""
     return TripletBatch(
-        start=start,
+        positions=positions,
         end=end,
         keys=tuple(sample.key for sample in samples),
         layers=tuple(sample.layer for sample in samples),

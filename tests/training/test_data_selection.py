@@ -1,0 +1,179 @@
+"""Which scenes training sees: kinds of foregrounds, what is kept out to judge it by, and smaller samples."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.config import MasksConfig
+from pipelines.engine import SerialEngine
+from pipelines.faults import BadSetup
+from pipelines.scenes.resize import resized
+from pipelines.shards.reader import Maps, read_scenes, read_triplets, triplet_of
+from pipelines.stage import run_stage
+from pipelines.store import Store
+from tests.fixtures import FakeScenes, build_dataset
+from tests.pipelines.dataset.discs import FixtureStage
+from training.config import TrainingConfig, with_changes
+from training.data import DataLoading, TripletBatch, TripletLoader, open_index
+from training.data.selection import is_validation, select
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Ten scenes of 96 px; the layers of each are real and generated in turn."""
+    store = Store(str(tmp_path_factory.mktemp("discs")))
+    run_stage(FixtureStage("shards"), store, SerialEngine())
+    return store.root
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("dataset")
+    build_dataset(root, FakeScenes(num_scenes=7, scenes_per_shard=3))
+    return str(root)
+
+
+def take(loader: TripletLoader, num_batches: int) -> list[TripletBatch]:
+    return list(islice(loader.batches(), num_batches))
+
+
+def keys(root: str, **fields: object) -> list[str]:
+    return [str(key) for key in select(open_index(root), DataLoading(**fields)).keys]
+
+
+def kinds_of(root: str) -> dict[str, set[str]]:
+    """By the discs' own rule."""
+    every = ("real", "generated")
+    return {key: {every[(int(key) + i) % 2] for i in range(1 + int(key) % 3)} for key, _ in read_scenes(root)}
+
+
+@pytest.mark.parametrize("kind", ["real", "generated"])
+def test_scenes_with_a_foreground_of_another_kind_are_left_out(discs: str, kind: str) -> None:
+    wanted = [key for key, kinds in kinds_of(discs).items() if kinds == {kind}]
+    assert 0 < len(wanted) < 10 and keys(discs, foreground_kinds=(kind,)) == wanted
+    loader = TripletLoader(discs, DataLoading(batch_size=len(wanted), foreground_kinds=(kind,)))
+    assert loader.num_scenes == len(wanted)
+    # What is read is still the scene that the key names: colours are drawn by key.
+    triplets = {(triplet.key, triplet.layer): triplet for triplet in read_triplets(discs)}
+    (batch,) = take(loader, 1)
+    for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
+        composite = torch.from_numpy(triplets[place].composite.copy()).permute(2, 0, 1) / 127.5 - 1.0
+        assert torch.allclose(batch.composite_B3HW[i], composite.flip(-1) if batch.flipped[i] else composite)
+    assert sorted(batch.keys) == wanted
+
+
+def test_both_kinds_are_everything(discs: str) -> None:
+    assert len(keys(discs, foreground_kinds=("generated", "real"))) == 10
+
+
+def test_when_nothing_is_left_the_run_does_not_start(dataset: str) -> None:
+    with pytest.raises(BadSetup, match=r"each of the 7 scenes has a foreground that is not of .* = \['real'\]"):
+        TripletLoader(dataset, DataLoading(foreground_kinds=("real",)))
+    with pytest.raises(BadSetup, match="validation_share = 1 leaves none of 7 scenes for the part 'train'"):
+        TripletLoader(dataset, DataLoading(validation_share=1.0))
+    with pytest.raises(BadSetup, match="validation_share = 0 leaves none of 7 scenes for the part 'validation'"):
+        TripletLoader(dataset, DataLoading(part="validation"))
+
+
+def test_a_lost_parquet_is_named_when_kinds_are_asked_for(discs: str, tmp_path: Path) -> None:
+    for path in (Path(discs) / "shards").glob("*"):
+        if path.name != "00001.parquet":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(BadSetup, match=r"00001\.parquet cannot be read"):
+        TripletLoader(str(tmp_path), DataLoading(foreground_kinds=("real",), maps=()))
+    (tmp_path / "00001.parquet").write_bytes(b"no parquet")
+    with pytest.raises(BadSetup, match=r"00001\.parquet cannot be read"):
+        TripletLoader(str(tmp_path), DataLoading(foreground_kinds=("real",), maps=()))
+
+
+def test_validation_is_kept_out_of_training_whatever_the_seed(discs: str) -> None:
+    parts = [
+        (
+            keys(discs, seed=seed, validation_share=0.3, part="train"),
+            keys(discs, validation_share=0.3, part="validation"),
+        )
+        for seed in (0, 1, 2)
+    ]
+    train, validation = parts[0]
+    assert all(part == parts[0] for part in parts)
+    assert train and validation and sorted(train + validation) == keys(discs)
+    seen = {key for batch in take(TripletLoader(discs, DataLoading(validation_share=0.3)), 5) for key in batch.keys}
+    assert seen == set(train)
+
+
+def test_the_share_is_met_and_grows_without_exchange() -> None:
+    numbers = [f"{i:08d}" for i in range(4000)]
+    small, large = ({key for key in numbers if is_validation(key, share)} for share in (0.02, 0.1))
+    assert small < large and 0.01 < len(small) / 4000 < 0.03 and 0.08 < len(large) / 4000 < 0.12
+    assert not any(is_validation(key, 0.0) for key in numbers) and all(is_validation(key, 1.0) for key in numbers)
+
+
+def test_contents_are_those_of_the_whole_data(discs: str) -> None:
+    whole = open_index(discs)
+    part = select(whole, DataLoading(foreground_kinds=("real",)))
+    assert part.contents_sha256 == whole.contents_sha256 and len(part) < len(whole)
+
+
+def test_batches_say_the_position_of_each_sample(dataset: str) -> None:
+    batch = take(TripletLoader(dataset, DataLoading(batch_size=2), rank=1, num_ranks=3), 2)[1]
+    assert batch.positions == (7, 10) and (batch.start, batch.end) == (7, 12)
+
+
+@pytest.mark.parametrize("size_px", [32, 24])
+def test_smaller_samples_are_triplets_of_the_smaller_scene(dataset: str, size_px: int) -> None:
+    loader = TripletLoader(dataset, DataLoading(size_px=size_px, batch_size=7, flip=False, redraw_masks=False))
+    assert loader.size_px == size_px
+    large = {(triplet.key, triplet.layer): triplet for triplet in read_triplets(dataset)}
+    (batch,) = take(loader, 1)
+    assert batch.mask_B1HW.shape == (7, 1, size_px, size_px) and batch.maps["depth"].shape == (7, 3, size_px, size_px)
+    for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
+        stored = large[place]
+        maps = Maps(stored.edges, stored.segmentation, stored.depth).resized(size_px)
+        want = triplet_of(resized(stored.parts, size_px), maps, stored.layer)
+        for picture, rgb in ((batch.composite_B3HW, want.composite), (batch.background_B3HW, want.background)):
+            assert torch.allclose(picture[i], torch.from_numpy(rgb.copy()).permute(2, 0, 1) / 127.5 - 1.0)
+        assert torch.equal(batch.mask_B1HW[i, 0] > 0, torch.from_numpy(want.mask.copy()))
+        assert torch.equal(batch.foreground_B4HW[i, 3] > -1, torch.from_numpy(want.foreground[..., 3] > 0))
+        assert torch.allclose(batch.maps["edges"][i, 0] > 0, torch.from_numpy(want.edges))
+
+
+def test_masks_are_redrawn_at_the_scenes_own_size(dataset: str) -> None:
+    # The same error as without resizing: only its pixels are fewer.
+    large, small = (
+        take(TripletLoader(dataset, DataLoading(batch_size=7, flip=False, size_px=size_px)), 1)[0]
+        for size_px in (64, 32)
+    )
+    assert large.keys == small.keys and large.layers == small.layers
+    share = torch.nn.functional.avg_pool2d(large.mask_B1HW, 2)
+    assert torch.equal(small.mask_B1HW > 0, share >= 0.5)
+
+
+def test_a_recipe_says_how_data_is_loaded() -> None:
+    recipe = with_changes(
+        TrainingConfig(),
+        {"data.size_px": 64, "data.foreground_kinds": ("real",), "data.validation_share": 0.1, "seed": 5},
+    )
+    masks = MasksConfig(min_iou=0.5)
+    train, validation = (DataLoading.of(recipe, masks, part) for part in ("train", "validation"))
+    assert (train.size_px, train.foreground_kinds, train.validation_share) == (64, ("real",), 0.1)
+    assert (train.seed, train.flip, train.redraw_masks, train.part) == (5, True, True, "train")
+    assert (validation.flip, validation.redraw_masks, validation.part) == (False, False, "validation")
+    assert train.masks is masks and train.maps == recipe.adapter.maps
+    other = DataLoading.of(with_changes(recipe, {"seed": 6}), masks, "validation")
+    assert other == validation
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"validation_share": -0.1}, r"data\.validation_share must be in \[0, 1\], got -0\.1"),
+        ({"foreground_kinds": ()}, r"data\.foreground_kinds must name at least one kind"),
+        ({"foreground_kinds": ("drawn",)}, r"data\.foreground_kinds must be different ones of real, generated"),
+        ({"part": "test"}, r"data\.part must be different ones of train, validation, got \['test'\]"),
+    ],
+)
+def test_impossible_values_are_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataLoading(**fields)
