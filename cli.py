@@ -13,12 +13,14 @@ from decoupage.commands import decompose
 from pipelines.commands import mulan, scenes, shards
 from pipelines.faults import BadSetup
 from profiles import load_profile
+from training.commands import train
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers.")
 app.add_typer(mulan, name="mulan")
 app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
 app.command("decompose")(decompose)
+app.command("train")(train)
 
 
 @app.callback()

@@ -33,6 +33,8 @@ class AdapterConfig:
         foreground_context: see `contexts.ForegroundContext`.
         maps: which maps are fused; empty = no fused context, and no channels for it.
         num_latents, fusion_dim, direct_queries: of the fusion module.
+        size_px: side of the pictures it was taught on; the pipeline works on larger ones scaled down to that area.
+        num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
     """
 
     base: str = "flux-fill"
@@ -44,10 +46,15 @@ class AdapterConfig:
     num_latents: int = 256
     fusion_dim: int = 512
     direct_queries: bool = False
+    size_px: int = 1024
+    num_inference_steps: int = 30
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
+        if self.size_px < 1 or self.num_inference_steps < 1:
+            sizes = f"{self.size_px} and {self.num_inference_steps}"
+            raise ValueError(f"adapter.size_px and adapter.num_inference_steps must be at least 1, got {sizes}")
         unknown = set(self.maps) - set(MAPS)
         if unknown:
             raise ValueError(f"adapter.maps may hold {', '.join(MAPS)}, got {', '.join(sorted(unknown))}")

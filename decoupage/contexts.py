@@ -62,6 +62,7 @@ def fuse_maps(
     image_latents_BCHW: Tensor,
     maps_BCHW: Mapping[str, Tensor],
     grid: tuple[int, int],
+    present_BM: Tensor | None = None,
 ) -> Tensor | None:
     """Fused context [B, N, token_dim] of any subset of the maps; None when there is no fusion module.
 
@@ -69,13 +70,14 @@ def fuse_maps(
         image_latents_BCHW: of the picture, as `base.encode` gives them.
         maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps`), at the picture's size.
         grid: (rows, columns) of tokens.
+        present_BM: which maps each picture has, see `MultiModalLatentFusion.forward`.
     """
     if fusion is None:
         return None
     dtype = next(fusion.parameters()).dtype
     latents = {name: base.encode_mode(vae, x.to(image_latents_BCHW.device)) for name, x in maps_BCHW.items()}
     tokens = {name: base.pack(x).to(dtype) for name, x in latents.items()}
-    fused: Tensor = fusion(base.pack(image_latents_BCHW).to(dtype), tokens, grid)
+    fused: Tensor = fusion(base.pack(image_latents_BCHW).to(dtype), tokens, grid, present_BM)
     return fused.to(image_latents_BCHW.dtype)
 
 

@@ -8,6 +8,8 @@ Stored maps are arrays or tensors, [H, W] or [B, H, W]:
 - `edges`: bool or integers, nonzero = edge.
 - `segmentation`: integer labels 0..255; 255, or -1 where the type is signed, = unlabelled.
 - `depth`: nearness within the picture, 1 = near: float in [0, 1], or uint8 / uint16 in its whole range.
+
+A float tensor [B, 3, H, W] is such a picture already, as a training loader makes them beforehand.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,11 +52,19 @@ def map_pictures(maps: Mapping[str, StoredMap], size: tuple[int, int]) -> dict[s
     unknown = sorted(set(maps) - set(MAPS))
     if unknown:
         raise ValueError(f"maps must be among {', '.join(MAPS)}, got {', '.join(unknown)}")
-    pictures = {name: _PICTURES[name](maps[name], size) for name in MAPS if name in maps}
+    pictures = {name: _picture(name, maps[name], size) for name in MAPS if name in maps}
     counts = {name: len(picture) for name, picture in pictures.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"maps must hold equally many pictures, got {counts}")
     return pictures
+
+
+def _picture(name: str, given: StoredMap, size: tuple[int, int]) -> Tensor:
+    if isinstance(given, Tensor) and given.ndim == 4 and given.is_floating_point():
+        if tuple(given.shape[1:]) != (3, *size):
+            raise ValueError(f"a picture of {name} must be [B, 3, {size[0]}, {size[1]}], got {list(given.shape)}")
+        return given
+    return _PICTURES[name](given, size)
 
 
 def edges_picture(edges: StoredMap, size: tuple[int, int]) -> Tensor:

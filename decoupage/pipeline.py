@@ -25,7 +25,6 @@ from decoupage.sequences import Condition, predict_layers
 MapMaker = Callable[[Any], Any]
 """PIL picture -> map as `decoupage.maps` takes it."""
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
-MAX_PIXELS = 1024 * 1024
 
 
 class LayerDecompositionPipeline(DiffusionPipeline):
@@ -135,10 +134,10 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         prompt: str | Sequence[str] | None = None,
         maps: Mapping[str, Any] | None = None,
         map_makers: Mapping[str, MapMaker] | None = None,
-        num_inference_steps: int = 30,
+        num_inference_steps: int | None = None,
         guidance_scale: float = 1.0,
         generator: Generator = None,
-        max_pixels: int = MAX_PIXELS,
+        max_pixels: int | None = None,
         paste_back: bool = True,
         output_type: str = "pil",
         callback_on_step_end: Callable[..., Any] | None = None,
@@ -153,10 +152,11 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             prompt: what the picture shows; None as in training.
             maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps` takes them.
             map_makers: functions for the maps that are not given.
-            num_inference_steps: calls of the network.
+            num_inference_steps: calls of the network; None = as many as the adapter names.
             guidance_scale: embedded guidance; 1.0 as in training.
             generator: of the noise, one or one a picture.
-            max_pixels: larger pictures are worked on scaled down, and the results scaled up again.
+            max_pixels: larger pictures are worked on scaled down, and the results scaled up again; None = the area
+                that the adapter was taught on.
             paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
             output_type: `pil`, `np` (uint8 [B, H, W, C]) or `pt` (float [B, C, H, W] in [0, 1]).
             callback_on_step_end: called with (pipeline, step, timestep, {"background", "foreground"}) of tokens.
@@ -177,6 +177,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             raise ValueError(f"layers= takes one picture and at least one mask, got {counts}")
         if len(masks[0]) not in (1, len(picture_BCHW)) and len(picture_BCHW) != 1:
             raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
+        max_pixels = max_pixels or self.adapter.size_px**2
+        num_steps = num_inference_steps or self.adapter.num_inference_steps
         foregrounds = []
         background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
         original = background
@@ -188,7 +190,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
                 fit(background, one_B1HW, self.base.pixel_multiple, max_pixels),
                 given,
                 prompt or "",
-                num_inference_steps,
+                num_steps,
                 guidance_scale,
                 generator,
                 callback_on_step_end,

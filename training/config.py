@@ -22,7 +22,10 @@ Steps = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class AdapterSection(Section):
-    """The fields of `decoupage.adapter.AdapterConfig`, which says what they mean; a test holds the two together."""
+    """The fields of `decoupage.adapter.AdapterConfig`, which says what they mean; a test holds the two together.
+
+    Its `size_px` is the samples'.
+    """
 
     base: str = "flux-fill"
     rank: int = Field(256, ge=1, le=4096)
@@ -33,18 +36,13 @@ class AdapterSection(Section):
     num_latents: int = Field(256, ge=1, le=65536)
     fusion_dim: int = Field(512, ge=8, le=16384, multiple_of=8)
     direct_queries: bool = False
+    num_inference_steps: int = Field(30, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _maps_differ(self) -> "AdapterSection":
         if len(set(self.maps)) < len(self.maps):
             raise ValueError(f"maps must name each map once, got {list(self.maps)}")
         return self
-
-    def build(self) -> "AdapterConfig":
-        """The adapter's own configuration. Imports torch."""
-        from decoupage.adapter import AdapterConfig
-
-        return AdapterConfig(**self.model_dump())
 
 
 class OptimiserConfig(Section):
@@ -180,6 +178,12 @@ class TrainingConfig(RunConfig):
         values = super().recipe()
         del values["data"]["max_unreadable_share"]
         return values
+
+    def adapter_config(self) -> "AdapterConfig":
+        """The adapter's own configuration. Imports torch."""
+        from decoupage.adapter import AdapterConfig
+
+        return AdapterConfig(**self.adapter.model_dump(), size_px=self.data.size_px)
 
 
 Run = TypeVar("Run", bound=RunConfig)

@@ -7,7 +7,9 @@ results go are no part of a recipe.
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from training.config import TrainingConfig, with_changes
+from training.config import RunConfig, TrainingConfig, with_changes
+from training.rgba_vae.recipes import demo_rgba_vae, rgba_vae
+from training.tiny_base.config import tiny_base
 
 
 def paper() -> TrainingConfig:
@@ -111,15 +113,22 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
 }
 
 
-def find_recipe(name: str) -> TrainingConfig:
+ALL: dict[str, Callable[[], RunConfig]] = {
+    **RECIPES,
+    **{recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae, tiny_base)},
+}
+"""Adapters and what they need: the RGBA VAE, and the base that the product ships."""
+
+
+def find_recipe(name: str) -> RunConfig:
     """A recipe's run by the recipe's name.
 
     Raises:
         ValueError: no such recipe; the message lists the known ones.
     """
-    if name not in RECIPES:
-        raise ValueError(f"there is no recipe {name!r}; known: {', '.join(RECIPES)}")
-    return RECIPES[name]()
+    if name not in ALL:
+        raise ValueError(f"there is no recipe {name!r}; known: {', '.join(ALL)}")
+    return ALL[name]()
 
 
 def difference(ours: TrainingConfig, theirs: TrainingConfig) -> dict[str, tuple[Any, Any]]:

@@ -36,15 +36,31 @@ class TinyFill(FluxFill):
         if source is None:
             raise ValueError("tiny-fill has no published weights yet; give the folder of a trained one")
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
+        # As pipelines are told: which component is quantised, and how.
+        quantised = options.pop("quantization_config", None)
+        own = {"quantization_config": quantised.quant_mapping[self.network]} if quantised else {}
         return {
-            "transformer": FluxTransformer2DModel.from_pretrained(source, subfolder="transformer", **options),
+            "transformer": FluxTransformer2DModel.from_pretrained(source, subfolder="transformer", **own, **options),
             "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
             "scheduler": scheduler,
             **NO_TEXT,
         }
 
-    def new(self, dim_heads: int = 24, num_heads: int = 4, num_double: int = 2, num_single: int = 2) -> Components:
-        """Random weights in the geometry that two minutes on a CPU can teach something (1.1 M parameters)."""
+    def new(
+        self,
+        dim_heads: int = 24,
+        num_heads: int = 4,
+        num_double: int = 2,
+        num_single: int = 2,
+        shift: float | None = None,
+    ) -> Components:
+        """Random weights, by default in a geometry that two minutes on a CPU can teach something (1.1 M parameters).
+
+        Args:
+            dim_heads, num_heads: width of the network is their product.
+            num_double, num_single: blocks of both kinds.
+            shift: of the noise levels (mu), whatever a picture's size; None = as FLUX.1 depends on it.
+        """
         transformer = FluxTransformer2DModel(
             in_channels=self.projection_dim,
             out_channels=self.token_dim,
@@ -55,9 +71,10 @@ class TinyFill(FluxFill):
             joint_attention_dim=16,
             pooled_projection_dim=16,
             guidance_embeds=True,
-            axes_dims_rope=(dim_heads // 3,) * 3,
+            axes_dims_rope=_rope(dim_heads),
         )
-        scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+        shifts = {} if shift is None else {"base_shift": shift, "max_shift": shift}
+        scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, **shifts)
         return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler, **NO_TEXT}
 
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
@@ -66,6 +83,13 @@ class TinyFill(FluxFill):
         tokens = torch.zeros(len(prompts), TEXT_TOKENS, config.joint_attention_dim, device=device, dtype=dtype)
         pooled = torch.zeros(len(prompts), config.pooled_projection_dim, device=device, dtype=dtype)
         return Text(tokens, pooled, torch.zeros(TEXT_TOKENS, 3, device=device))
+
+
+def _rope(dim_heads: int) -> tuple[int, int, int]:
+    """Channels of a head that turn with layer, row and column: about a third each, all even."""
+    place = dim_heads // 6 * 2
+    place += (dim_heads - 3 * place) // 4 * 2
+    return dim_heads - 2 * place, place, place
 
 
 def save_base(components: Components, folder: str) -> None:

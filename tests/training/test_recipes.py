@@ -105,8 +105,8 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones():
 
 
 def test_adapter_section_is_the_adapters_config():
-    assert AdapterSection().build() == AdapterConfig()
-    assert set(AdapterSection.model_fields) == {field.name for field in dataclasses.fields(AdapterConfig)}
+    assert TrainingConfig().adapter_config() == AdapterConfig()
+    assert {*AdapterSection.model_fields, "size_px"} == {field.name for field in dataclasses.fields(AdapterConfig)}
     assert get_args(MapName) == MAPS
     assert get_args(ForegroundKind) == get_args(Kind)
 
@@ -114,7 +114,7 @@ def test_adapter_section_is_the_adapters_config():
 @pytest.mark.parametrize("name", RECIPES)
 def test_bases_and_sizes_exist(name):
     run = find_recipe(name)
-    base = find_base(run.adapter.build().base)
+    base = find_base(run.adapter_config().base)
     assert run.data.size_px % base.pixel_multiple == 0
 
 
@@ -124,7 +124,7 @@ def test_adapters_of_recipes_can_be_made_on_the_tiny_base(name):
     base = TinyFill()
     network = base.new()["transformer"]
     run = with_changes(find_recipe(name), {"adapter.base": base.name, "adapter.rank": 4})
-    adapter = run.adapter.build()
+    adapter = run.adapter_config()
     adapt(network, base, adapter)
     fusion = make_fusion(base, adapter)
     assert count_parameters(network, base)["lora_parameters"] > 0

@@ -1,0 +1,315 @@
+"""The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
+
+A batch's way: frozen codecs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
+halves; flow matching judges them, and, where asked for, the layers laid over one another.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Base, Text
+from decoupage.contexts import Contexts, fuse_maps, make_contexts
+from decoupage.pipeline import LayerDecompositionPipeline
+from decoupage.publishing.card import CardFacts
+from decoupage.rgba_vae import encode_rgba
+from decoupage.sequences import Condition, Mode, predict_layers
+from pipelines.config import MasksConfig
+from pipelines.fingerprint import fingerprint
+from training import noise
+from training.config import TrainingConfig
+from training.data import DataLoading, TripletBatch, TripletLoader
+from training.identity import weights_digest
+from training.losses import (
+    Pair,
+    clean_estimate,
+    decode_layers,
+    draw_sigma,
+    flow_matching_loss,
+    low_sigma_weight,
+    recomposition_loss,
+)
+from training.sample_grids import layers_grid, levels
+from training.task import Losses, Modules, Place
+
+NAME = "adapter"
+NUM_SHOWN = 6
+"""Samples of a grid."""
+_VALIDATION_SEED_OFFSET = 1
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch as tokens; nothing here carries gradients."""
+
+    clean: Pair
+    contexts: Contexts
+    image_latents_BCHW: Tensor
+    maps: Mapping[str, Tensor]
+    text: Text
+    grid: tuple[int, int]
+    size_px: tuple[int, int]
+    composite_B3HW: Tensor
+
+
+class AdapterModel(nn.Module):
+    """What learns, as one module, so that several processes wrap all of it at once.
+
+    Args:
+        vae: the frozen codec, for the maps; it is called, and is no part of this module.
+    """
+
+    def __init__(self, base: Base, network: nn.Module, fusion: nn.Module | None, vae: nn.Module, mode: Mode) -> None:
+        super().__init__()
+        self.network, self.fusion = network, fusion
+        self._base, self._mode = base, mode
+        self._frozen = (vae,)  # In a tuple: a module would make it its own.
+
+    def forward(
+        self, noisy: Pair, encoded: Encoded, sigma_B: Tensor, guidance: float, present_BM: Tensor | None
+    ) -> Pair:
+        """Predictions for background and foreground, [B, N, token_dim] each."""
+        (vae,) = self._frozen
+        fused = fuse_maps(
+            *(self._base, vae, self.fusion, encoded.image_latents_BCHW, encoded.maps, encoded.grid), present_BM
+        )
+        condition = Condition(encoded.contexts, fused, encoded.text, encoded.grid)
+        return predict_layers(self._base, self.network, *noisy, condition, sigma_B, guidance, self._mode)
+
+
+class AdapterTask:
+    """See `training.task.Task`.
+
+    Args:
+        config: of the run.
+        source: shards, as `TripletLoader` takes them.
+        pipe: an adapter at step 0 with a trained RGBA VAE, from which training starts.
+        masks: errors that re-drawn masks have.
+        place: where this process stands.
+        card: what the exported card says, besides the run's own figures.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        source: str,
+        pipe: LayerDecompositionPipeline,
+        masks: MasksConfig,
+        place: Place,
+        card: CardFacts | None = None,
+    ) -> None:
+        self.config, self._pipe, self._place, self._source = config, pipe, place, source
+        self._base, self._card = pipe.base, card or CardFacts()
+        self._loading = _loading(config, masks)
+        self._masks = masks
+        pipe.set_progress_bar_config(disable=True)
+        self._text = self._take_text()
+        for frozen in (pipe.vae, pipe.vae_rgba):
+            frozen.requires_grad_(False).eval().to(place.device)
+        pipe.transformer.to(place.device).train()
+        if pipe.fusion is not None:
+            pipe.fusion.register_to_config(modality_dropout=config.objective.modality_dropout)
+            pipe.fusion.to(place.device).train()
+        self.modules: Modules = {
+            NAME: AdapterModel(pipe.base, pipe.transformer, pipe.fusion, pipe.vae, config.adapter.mode)
+        }
+
+    @cached_property
+    def _loader(self) -> TripletLoader:
+        place = self._place
+        return TripletLoader(self._source, self._loading, place.rank, place.num_ranks, place.device.type == "cuda")
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """See `Task.identity`."""
+        index = self._loader.index
+        return {
+            "recipe": self.config.fingerprint(),
+            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
+            "masks": fingerprint(self._masks.model_dump(mode="json")),
+            "base": weights_digest(self._pipe.vae, self._pipe.transformer),
+            "rgba_vae": weights_digest(self._pipe.vae_rgba),
+        }
+
+    def batches(self, start: int) -> Iterator[TripletBatch]:
+        """See `Task.batches`."""
+        return self._loader.batches(start)
+
+    def losses(self, modules: Modules, batch: TripletBatch, step: int) -> Iterator[tuple[str, Losses]]:
+        """See `Task.losses`."""
+        yield NAME, self._loss(modules[NAME], batch, self.config.seed, dropout=True)
+
+    def _loss(self, module: nn.Module, batch: TripletBatch, seed: int, dropout: bool) -> Losses:
+        batch = batch.to(self._place.device, non_blocking=True)
+        positions, base, objective = batch.positions, self._base, self.config.objective
+        encoded = self._encode(batch, seed)
+        num_tokens, channels = encoded.clean[0].shape[1:]
+        mu = base.shift(self._pipe.scheduler, num_tokens)
+
+        def drawn(stream: str, draw: Any) -> Tensor:
+            return noise.per_sample(seed, stream, positions, draw).to(self._place.device, non_blocking=True)
+
+        sigma_B = drawn("sigma", lambda generator: draw_sigma(1, mu, generator)[0])
+        background, foreground = (
+            drawn(half, lambda generator: torch.randn(num_tokens, channels, generator=generator))
+            for half in ("background", "foreground")
+        )
+        noises = (background, foreground)
+        sigma_B11 = sigma_B.reshape(-1, 1, 1)
+        noisy_background, noisy_foreground = (
+            base.mix(clean.float(), noise_, sigma_B11) for clean, noise_ in zip(encoded.clean, noises, strict=True)
+        )
+        noisy = (noisy_background, noisy_foreground)
+        fusion = self._pipe.fusion
+        present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0]) if fusion and dropout else None
+        predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
+        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B)
+        parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
+        total = flow.total
+        if objective.recomposition_weight:
+            laid = self._recomposition(encoded, noisy, predictions, sigma_B)
+            parts["recomposition"] = laid
+            total = total + objective.recomposition_weight * laid
+        return Losses(total, parts)
+
+    def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
+        """Of the clean estimates; samples that are too noisy to be judged are not even decoded."""
+        weight_B = low_sigma_weight(sigma_B)
+        rows = weight_B > 0
+        if not rows.any():
+            return weight_B.sum()
+        background, foreground = (
+            clean_estimate(self._base, noisy_half[rows], prediction[rows], sigma_B[rows])
+            for noisy_half, prediction in zip(noisy, predictions, strict=True)
+        )
+        pipe = self._pipe
+        layers = decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
+        share = float(rows.float().mean())
+        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, weight_B[rows])
+
+    @torch.no_grad()
+    def _encode(self, batch: TripletBatch, seed: int) -> Encoded:
+        """Everything that frozen weights make of a batch."""
+        base, pipe = self._base, self._pipe
+        draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
+        picture, mask = batch.composite_B3HW, batch.mask_B1HW
+        height, width = picture.shape[2:]
+        text = Text(
+            self._text.tokens_BLD.expand(len(batch), -1, -1),
+            self._text.pooled_BP.expand(len(batch), -1),
+            self._text.ids_LA,
+        )
+        return Encoded(
+            clean=(
+                base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
+                base.pack(encode_rgba(pipe.vae_rgba, batch.foreground_B4HW)),
+            ),
+            contexts=make_contexts(base, pipe.vae, picture, mask, self.config.adapter.foreground_context, draws),
+            image_latents_BCHW=base.encode(pipe.vae, picture, draws),
+            maps=batch.maps,
+            text=text,
+            grid=base.grid(height, width),
+            size_px=(height, width),
+            composite_B3HW=picture,
+        )
+
+    def _take_text(self) -> Text:
+        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are let go."""
+        pipe = self._pipe
+        with torch.no_grad():
+            text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
+        for name in ("text_encoder", "text_encoder_2"):
+            setattr(pipe, name, None)
+        device = self._place.device
+        return Text(*(tensor.to(device) for tensor in (text.tokens_BLD, text.pooled_BP, text.ids_LA)))
+
+    # ---- judging
+
+    @cached_property
+    def _validation(self) -> list[TripletBatch]:
+        """The samples that this process judges by, decoded once: the same ones each time."""
+        data, place = self.config.data, self._place
+        if not data.num_validation or not data.validation_share:
+            return []
+        share = max(1, data.num_validation // (self.config.batch.micro_batch * place.num_ranks))
+        loading = replace(self._loading, part="validation", num_workers=0, flip=False, redraw_masks=False)
+        batches = TripletLoader(self._source, loading, place.rank, place.num_ranks).batches(0)
+        return [next(batches) for _ in range(share)]
+
+    @torch.no_grad()
+    def validation_loss(self, modules: Modules) -> float:
+        """See `Task.validation_loss`; NaN when the recipe keeps no samples for it."""
+        seed = self.config.seed + _VALIDATION_SEED_OFFSET
+        losses = [self._loss(modules[NAME], batch, seed, dropout=False).total for batch in self._validation]
+        return float(torch.stack(losses).mean()) if losses else float("nan")
+
+    @torch.no_grad()
+    def samples(self, modules: Modules) -> NDArray[np.uint8]:
+        """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
+        batch = next(iter(self._validation), None) or next(self.batches(0))
+        shown = min(NUM_SHOWN, len(batch))
+        training = self._pipe.transformer.training
+        result = self._run_pipeline(batch, shown)
+        self._pipe.transformer.train(training)
+        return layers_grid(
+            composite_BHWC=levels(batch.composite_B3HW[:shown]),
+            mask_BHW=batch.mask_B1HW[:shown, 0].cpu().numpy() > 0.5,
+            background_BHWC=result.background,
+            foreground_BHWC=result.foreground,
+            true_background_BHWC=levels(batch.background_B3HW[:shown]),
+            true_foreground_BHWC=levels(batch.foreground_B4HW[:shown]),
+        )
+
+    def _run_pipeline(self, batch: TripletBatch, shown: int) -> Any:
+        for part in (self._pipe.transformer, self._pipe.fusion):
+            if part is not None:
+                part.eval()
+        generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
+        result = self._pipe(
+            image=(batch.composite_B3HW[:shown].cpu() + 1) / 2,
+            mask=batch.mask_B1HW[:shown].cpu(),
+            maps={name: picture[:shown].cpu() for name, picture in batch.maps.items()},
+            generator=generators,
+            paste_back=False,
+            output_type="np",
+        )
+        if self._pipe.fusion is not None:
+            self._pipe.fusion.train()
+        return result
+
+    def export(self, folder: Path) -> None:
+        """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it."""
+        card = replace(
+            self._card,
+            data_fingerprint=self._loader.index.fingerprint,
+            training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
+        )
+        self._pipe.save_pretrained(folder, card)
+
+
+def _loading(config: TrainingConfig, masks: MasksConfig) -> DataLoading:
+    """What the loader needs to know of a run."""
+    data = config.data
+    return DataLoading(
+        seed=config.seed,
+        batch_size=config.batch.micro_batch,
+        num_workers=config.compute.loader_workers,
+        flip=data.flip,
+        redraw_masks=data.redraw_masks,
+        masks=masks,
+        maps=config.adapter.maps,
+        size_px=data.size_px,
+        foreground_kinds=data.foreground_kinds,
+        validation_share=data.validation_share if data.num_validation else 0.0,
+        max_unreadable_share=data.max_unreadable_share,
+    )
+

@@ -1,0 +1,82 @@
+"""`decoupage train`: a recipe, alone or under `accelerate launch`.
+
+Thin: reads the options, runs, prints how it ended. `cli.py` mounts it; wrong input is a ValueError or BadSetup, which
+it turns into exit status 2.
+"""
+
+import json
+import logging
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_LEFT = 128
+"""A shell's exit status for a program that a signal ended is this plus the signal's number."""
+
+
+def train(  # noqa: PLR0913, PLR0917 - one argument for each option
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; `decoupage train list` names them.")],
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the run.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Shards; for tiny_base folders of photographs.")] = None,
+    base: Annotated[str | None, typer.Option(help="Folder or hub id of the base instead of the published one.")] = None,
+    rgba_vae: Annotated[str | None, typer.Option(help="Folder of a trained RGBA VAE; adapters need it.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile that the data was made with, for its mask errors.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value, instead of the recipe's.")] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
+    warm_start: Annotated[Path | None, typer.Option(help="Checkpoint to take weights from, and nothing else.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON.")] = False,
+) -> None:
+    """Teach a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
+
+    What comes of it lies in OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
+    saves a checkpoint and leaves.
+    """
+    from training.recipes import ALL
+    from training.run import RunPlan
+    from training.run import train as run
+
+    if recipe == "list":
+        print("\n".join(f"{name:26s} {(make.__doc__ or '').splitlines()[0]}" for name, make in ALL.items()))
+        return
+    if out is None:
+        raise ValueError("--out is missing: the folder of the run")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    plan = RunPlan(
+        recipe=recipe,
+        out=out,
+        data=tuple(data or ()),
+        base=base,
+        rgba_vae=rgba_vae,
+        masks=context.obj(profile).masks,
+        changes=dict(_change(text) for text in change or ()),
+        resume=resume,
+        warm_start=warm_start,
+        device=device,
+    )
+    outcome = run(plan)
+    progress = outcome.progress
+    facts = {
+        "status": outcome.status,
+        "step": progress.step,
+        "validation_loss": progress.validation_loss,
+        "checkpoint": str(outcome.checkpoint),
+        "export": str(out / "export") if outcome.status == "done" else None,
+    }
+    print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
+    if outcome.status == "interrupted":
+        raise typer.Exit(_LEFT + signal.SIGINT)
+
+
+def _change(text: str) -> tuple[str, Any]:
+    """`schedule.num_steps=10` as key and value; values are JSON, bare words strings."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--set takes section.field=value, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value

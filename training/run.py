@@ -1,0 +1,106 @@
+"""A run from its recipe's name to what it exports: the one way in, for the command line and for Dagster's process."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.config import MasksConfig
+from pipelines.faults import BadSetup
+from training.config import RunConfig, TrainingConfig, with_changes
+from training.recipes import find_recipe
+from training.rgba_vae.config import RgbaVaeConfig
+from training.tiny_base.config import TinyBaseConfig
+
+if TYPE_CHECKING:
+    from training.loop import Outcome
+    from training.task import Place, Task
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a person asks for.
+
+    Attributes:
+        recipe: name of one in `training.recipes`.
+        out: folder of the run.
+        data: folder of shards; for the tiny base, folders of photographs beside the packaged ones.
+        base: folder or hub id of the base's weights; None = the published ones.
+        rgba_vae: folder of a trained RGBA VAE; only adapters need one.
+        masks: errors that re-drawn masks have, as the data's profile sets them.
+        changes: values that differ from the recipe, by dotted key.
+        resume: go on from the newest checkpoint, if there is one.
+        warm_start: checkpoint to take weights from, and nothing else.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    recipe: str
+    out: Path
+    data: tuple[str, ...] = ()
+    base: str | None = None
+    rgba_vae: str | None = None
+    masks: MasksConfig = field(default_factory=MasksConfig)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    warm_start: Path | None = None
+    device: str = "auto"
+
+    def config(self) -> RunConfig:
+        """The recipe with the changes. Raises ValueError: unknown recipe or key, impossible value."""
+        return with_changes(find_recipe(self.recipe), self.changes)
+
+
+def train(plan: RunPlan) -> "Outcome":
+    """Run a recipe to its end, or until somebody asks to leave; a finished run exports to `<out>/export`.
+
+    Raises:
+        BadSetup: something is missing or does not fit; nothing was started.
+        Diverged: a loss or gradient was not finite.
+    """
+    config = plan.config()
+    _check_data(plan, config)
+    from training.loop import export, fit, make_accelerator, place_of
+    from training.preflight import check_machine
+
+    accelerator = make_accelerator(config, plan.device)
+    check_machine(config, accelerator.device, accelerator.num_processes, plan.out)
+    task = build_task(plan, config, place_of(accelerator))
+    outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
+    if outcome.status == "done":
+        _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
+    return outcome
+
+
+def build_task(plan: RunPlan, config: RunConfig, place: "Place") -> "Task":
+    """The task that a configuration describes, with its data and weights."""
+    if isinstance(config, TinyBaseConfig):
+        from training.tiny_base.photographs import read_photographs
+        from training.tiny_base.task import TinyBaseTask
+
+        return TinyBaseTask(config, read_photographs(plan.data, config.photographs.size_px), place)
+    if isinstance(config, RgbaVaeConfig):
+        from training.rgba_vae.task import build
+
+        return build(config, plan.data[0], plan.base, place)
+    assert isinstance(config, TrainingConfig)
+    from training.adapter_task import AdapterTask
+    from training.start import starting_pipeline
+
+    assert plan.rgba_vae is not None
+    pipe = starting_pipeline(config, plan.base, plan.rgba_vae, place.device)
+    return AdapterTask(config, plan.data[0], pipe, plan.masks, place)
+
+
+def _check_data(plan: RunPlan, config: RunConfig) -> None:
+    if isinstance(config, TinyBaseConfig):
+        return
+    if len(plan.data) != 1:
+        raise BadSetup(f"recipe {plan.recipe} needs one folder of shards (--data), got {len(plan.data)}")
+    if isinstance(config, TrainingConfig) and not plan.rgba_vae:
+        raise BadSetup(
+            f"recipe {plan.recipe} needs a trained RGBA VAE (--rgba-vae FOLDER): make one with "
+            "`decoupage train rgba_vae --data ... --out ...`, it is in export/ there"
+        )

@@ -1,0 +1,231 @@
+"""The tiny base as a task: flow matching on photographs with holes, and a refiner for its codec."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Components, Text
+from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.contexts import make_contexts
+from pipelines.faults import BadSetup
+from pipelines.randomness import digest
+from training import noise
+from training.losses import draw_sigma
+from training.sample_grids import Column, levels, sample_grid
+from training.task import Losses, Modules, Place
+from training.tiny_base.config import TinyBaseConfig
+from training.tiny_base.holes import draw_hole
+from training.tiny_base.photographs import Photograph, crop, generators, recoloured
+
+NAME = "tiny_base"
+_CODEC_SAMPLES = 600
+_CODEC_SEED_STREAM = "tiny_base.codec"
+NUM_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class HoleBatch:
+    """Photographs with holes.
+
+    Attributes:
+        start, end: see `training.task.Batch`.
+        positions: of each sample.
+        picture_B3HW: in [-1, 1]; hole_B1HW: 1 = to be generated.
+    """
+
+    start: int
+    end: int
+    positions: tuple[int, ...]
+    picture_B3HW: Tensor
+    hole_B1HW: Tensor
+
+
+class TinyBaseTask:
+    """See `training.task.Task`. The network learns to fill holes, the codec's decoder to smooth its patches' seams.
+
+    Args:
+        photographs: all there are; the held-out ones judge.
+
+    Raises:
+        BadSetup: none is left for training, or for judging.
+    """
+
+    name = NAME
+
+    def __init__(self, config: TinyBaseConfig, photographs: Sequence[Photograph], place: Place) -> None:
+        self.config, self._place = config, place
+        held_out = set(config.photographs.held_out)
+        self.trained = [photograph for photograph in photographs if photograph.name not in held_out]
+        self.held_out = [photograph for photograph in photographs if photograph.name in held_out]
+        if not self.trained or not self.held_out:
+            raise BadSetup("the tiny base needs photographs to train on and held-out ones to be judged by")
+        self.base = TinyFill()
+        torch.manual_seed(config.seed)
+        self.components: Components = self.base.new(**config.geometry.model_dump(), shift=config.objective.shift)
+        self._fit_codec()
+        vae, network = self.components["vae"].to(place.device), self.components["transformer"].to(place.device)
+        vae.requires_grad_(False)
+        vae.decoder.requires_grad_(True)
+        self.modules: Modules = {"network": network.train(), "decoder": vae.decoder.train()}
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """See `Task.identity`."""
+        used = digest(*(f"{photograph.name} {photograph.sha256}" for photograph in self.trained)).hex()[:16]
+        return {"recipe": self.config.fingerprint(), "photographs": used}
+
+    # ---- samples
+
+    def batches(self, start: int) -> Iterator[HoleBatch]:
+        """See `Task.batches`."""
+        config, place = self.config.photographs, self._place
+        size = self.config.batch.micro_batch
+        while True:
+            positions = tuple(range(start + place.rank, start + size * place.num_ranks, place.num_ranks))
+            pictures, holes = [], []
+            for position in positions:
+                rng = next(generators(self.config.seed, NAME, position))
+                rgb = crop(self.trained, config.size_px, config.min_crop_share, rng)
+                pictures.append(recoloured(rgb, config.recolour_share, rng))
+                holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
+            yield self._batch(pictures, holes, positions, start + size * place.num_ranks)
+            start += size * place.num_ranks
+
+    @staticmethod
+    def _batch(
+        pictures: Sequence[NDArray[np.float32]], holes: Sequence[Any], positions: tuple[int, ...], end: int
+    ) -> HoleBatch:
+        picture_B3HW = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+        hole_B1HW = torch.from_numpy(np.stack(holes)).float()[:, None]
+        return HoleBatch(positions[0], end, positions, picture_B3HW, hole_B1HW)
+
+    @cached_property
+    def validation(self) -> HoleBatch:
+        """Crops of held-out photographs, always the same ones, in their own colours."""
+        config = self.config.photographs
+        pictures, holes = [], []
+        for position in range(config.num_validation):
+            rng = next(generators(0, "tiny_base.validation", position))
+            rgb = crop(self.held_out, config.size_px, config.min_crop_share, rng)
+            pictures.append(recoloured(rgb, 0.0, rng))
+            holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
+        return self._batch(pictures, holes, tuple(range(config.num_validation)), config.num_validation)
+
+    # ---- losses
+
+    def losses(self, modules: Modules, batch: HoleBatch, step: int) -> Iterator[tuple[str, Losses]]:
+        """See `Task.losses`."""
+        yield "network", self._inpainting(modules["network"], batch, self.config.objective.pure_noise_share)
+        yield "decoder", self._reconstruction(modules["decoder"], batch)
+
+    def _inpainting(self, network: nn.Module, batch: HoleBatch, pure_share: float) -> Losses:
+        base, config, device = self.base, self.config, self._place.device
+        picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
+        with torch.no_grad():
+            clean = base.pack(base.encode(self.components["vae"], picture))
+            context = make_contexts(base, self.components["vae"], picture, hole).background_BNK
+            touched_BN1 = base.pack_mask(hole).amax(dim=-1, keepdim=True)
+        shape = clean.shape[1:]
+
+        def drawn(stream: str, draw: Any) -> Tensor:
+            return noise.per_sample(config.seed, stream, batch.positions, draw).to(device)
+
+        noise_BND = drawn("noise", lambda generator: torch.randn(shape, generator=generator))
+        sigma_B = drawn("sigma", lambda generator: draw_sigma(1, config.objective.shift, generator)[0])
+        is_pure = drawn("pure", lambda generator: torch.rand((), generator=generator)) < pure_share
+        sigma_B = torch.where(is_pure, 1.0, sigma_B)
+        sigma_B11 = sigma_B.reshape(-1, 1, 1)
+        tokens = torch.cat([base.mix(clean, noise_BND, sigma_B11), context], dim=-1)
+        prediction = self._predict(network, tokens, sigma_B)
+        squared = (prediction.float() - base.target(clean, noise_BND, sigma_B11)).square().mean(dim=-1, keepdim=True)
+        weight_BN1 = 1 + (config.objective.hole_weight - 1) * touched_BN1
+        parts = {
+            "hole": (squared * touched_BN1).sum() / touched_BN1.sum(),
+            "outside": (squared * (1 - touched_BN1)).sum() / (1 - touched_BN1).sum().clamp(min=1),
+        }
+        return Losses((squared * weight_BN1).sum() / weight_BN1.sum(), parts)
+
+    def _predict(self, network: nn.Module, tokens: Tensor, sigma_B: Tensor) -> Tensor:
+        rows = columns = self.config.photographs.size_px // self.base.pixel_multiple
+        ids = self.base.ids("background", rows, columns).to(tokens.device)
+        text = self.base.embed_text(self.components, [""] * len(tokens), tokens.device)
+        return self.base.predict(network, tokens, ids, Text(text.tokens_BLD, text.pooled_BP, text.ids_LA), sigma_B, 1.0)
+
+    def _reconstruction(self, decoder: nn.Module, batch: HoleBatch) -> Losses:
+        picture = batch.picture_B3HW.to(self._place.device)
+        with torch.no_grad():
+            latents = self.components["vae"].encode(picture).latent_dist.mode()
+        return Losses((decoder(latents) - picture).square().mean(), {})
+
+    # ---- judging
+
+    @torch.no_grad()
+    def validation_loss(self, modules: Modules) -> float:
+        """See `Task.validation_loss`: mean squared error of pixels in holes, one step from pure noise."""
+        batch = self.validation
+        filled = self.fill(modules["network"], batch)
+        squared = (filled - batch.picture_B3HW.to(filled.device)).square().mean(dim=1, keepdim=True)
+        hole = batch.hole_B1HW.to(filled.device)
+        return float((squared * hole).sum() / hole.sum())
+
+    @torch.no_grad()
+    def fill(self, network: nn.Module, batch: HoleBatch) -> Tensor:
+        """[B, 3, H, W] in [-1, 1]: the batch's holes (and all else) as the network sees them, in one step."""
+        device = self._place.device
+        picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
+        context = make_contexts(self.base, self.components["vae"], picture, hole).background_BNK
+        shape = (context.shape[1], self.base.token_dim)
+        start = noise.per_sample(
+            0, "tiny_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)
+        ).to(device)
+        ones_B = torch.ones(len(picture), device=device)
+        clean = start - self._predict(network, torch.cat([start, context], dim=-1), ones_B)
+        size = self.config.photographs.size_px
+        return self.base.decode(self.components["vae"], self.base.unpack(clean, size, size)).clamp(-1, 1)
+
+    @torch.no_grad()
+    def samples(self, modules: Modules) -> NDArray[np.uint8]:
+        """See `Task.samples`: held-out photographs, their holes, and what fills them."""
+        batch = self.validation
+        filled = self.fill(modules["network"], batch)
+        shown = slice(0, NUM_SHOWN)
+        pictures, found = levels(batch.picture_B3HW[shown]), levels(filled[shown])
+        hole_BHW = batch.hole_B1HW[shown, 0].numpy() > 0.5
+        return sample_grid(
+            [
+                Column("photograph and hole", pictures, hole_BHW),
+                Column("filled", np.where(hole_BHW[..., None], found, pictures)),
+                Column("as the base gives it", found),
+                Column("photograph", pictures),
+            ]
+        )
+
+    def export(self, folder: Path) -> None:
+        """See `Task.export`: the base in diffusers' layout, in half precision, with its model card."""
+        from training.tiny_base.card import write_card
+
+        halved = {name: self.components[name] for name in ("transformer", "vae")}
+        for part in halved.values():
+            part.half()
+        save_base(self.components, str(folder))
+        for part in halved.values():
+            part.float()
+        write_card(self, folder)
+
+    def _fit_codec(self) -> None:
+        """Principal components of the training photographs' patches: the codec's encoder is closed form."""
+        config = self.config.photographs
+        streams = generators(self.config.seed, _CODEC_SEED_STREAM, 0)
+        crops = [
+            recoloured(crop(self.trained, config.size_px, config.min_crop_share, rng), config.recolour_share, rng)
+            for rng, _ in zip(streams, range(_CODEC_SAMPLES), strict=False)
+        ]
+        self.components["vae"].fit([torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)])
+
