@@ -1,0 +1,125 @@
+"""A base as training holds it: its number formats, what is recomputed in the backward pass, what is compiled.
+
+How much memory that saves is `memory.py`'s; what learns in the network is `decoupage.adapter`'s.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from diffusers import BitsAndBytesConfig, PipelineQuantizationConfig, TorchAoConfig
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from decoupage.bases.spec import Base, Components
+from pipelines.faults import BadSetup
+from training.config import ComputeConfig
+
+LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}
+"""What each form of `compute.base_quantisation` needs."""
+
+
+def compute_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
+    """What is computed in: bfloat16 on a GPU unless fp32 is asked for, float32 on a CPU."""
+    return torch.bfloat16 if device.type == "cuda" and compute.precision == "bf16" else torch.float32
+
+
+def load_base(base: Base, source: str | None, compute: ComputeConfig, device: torch.device) -> Components:
+    """A base for `decoupage.adapter.adapt`: network and codec on the device, text encoders left on the CPU.
+
+    A prompt is embedded once for a whole run, so `base.embed_text` runs on the CPU and the encoders can be dropped.
+    The input projection is never quantised: it is trained.
+
+    Args:
+        source: hub id or folder in diffusers' layout; None = the base's published weights.
+
+    Raises:
+        BadSetup: see `load_options`.
+    """
+    components = dict(base.load(source, **load_options(base, compute, device)))
+    for name in (base.network, "vae"):
+        components[name] = components[name].to(device)
+    return components
+
+
+def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> dict[str, Any]:
+    """Options of `Base.load` for a run: number format and quantisation.
+
+    Raises:
+        BadSetup: a library that the quantisation needs is absent, or nf4 is asked for without a GPU.
+    """
+    dtype, form = compute_dtype(compute, device), compute.base_quantisation
+    options: dict[str, Any] = {"dtype": dtype}
+    if form == "none":
+        return options
+    if form == "nf4" and device.type != "cuda":
+        raise BadSetup("compute.base_quantisation = nf4 needs a GPU; set it to none, int8 or fp8")
+    mapping = {base.network: quantisation(base, form, dtype)}
+    return options | {"quantization_config": PipelineQuantizationConfig(quant_mapping=mapping)}
+
+
+def quantisation(base: Base, form: str, dtype: torch.dtype) -> Any:
+    """How diffusers quantises the network, all but the input projection.
+
+    Weights only, products in `dtype`: torchao's forms that quantise activations too are made for sampling, and give
+    no gradient for what stands before them.
+
+    Raises:
+        BadSetup: the library is absent.
+    """
+    require(LIBRARIES[form], f"compute.base_quantisation = {form}")
+    if form == "nf4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+            llm_int8_skip_modules=[base.input_projection],
+        )
+    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
+
+    weights = Int8WeightOnlyConfig() if form == "int8" else Float8WeightOnlyConfig()
+    return TorchAoConfig(weights, modules_to_not_convert=[base.input_projection])
+
+
+def require(library: str, setting: str) -> None:
+    """Raises BadSetup where a library of the extra `gpu` is not installed; `setting` is what asks for it."""
+    if find_spec(library) is None:
+        raise BadSetup(f"{setting} needs {library}, which is not installed: pip install 'decoupage[gpu]'")
+
+
+def blocks(network: nn.Module) -> list[nn.Module]:
+    """The repeated blocks of a diffusers network, in the order in which it runs them.
+
+    Raises:
+        ValueError: the network names no repeated blocks.
+    """
+    kinds = getattr(network, "_repeated_blocks", None) or ()
+    found = [module for module in network.modules() if type(module).__name__ in kinds]
+    if not found:
+        raise ValueError(f"{type(network).__name__} names no repeated blocks")
+    return found
+
+
+def checkpoint_blocks(network: nn.Module, every: int) -> None:
+    """Recompute every n-th block in the backward pass instead of keeping what it computed; 0 = none.
+
+    diffusers' own switch recomputes all blocks, but lets the caller say how a block is run.
+    """
+    if every == 0:
+        network.disable_gradient_checkpointing()
+        return
+    chosen = set(blocks(network)[::every])
+
+    def run(block: nn.Module, *inputs: Any) -> Any:
+        return checkpoint(block, *inputs, use_reentrant=False) if block in chosen else block(*inputs)
+
+    network.enable_gradient_checkpointing(run)
+
+
+def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
+    """Compile each kind of repeated block once, instead of the whole network: minutes less to wait for the same speed.
+
+    Sequences of all lengths share the compiled code only if they are equal; a run has one size.
+    """
+    network.compile_repeated_blocks(backend=backend)
