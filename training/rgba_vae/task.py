@@ -1,0 +1,226 @@
+"""The RGBA VAE as a task: foregrounds and opaque scenes through the widened codec and back (the AlphaVAE recipe).
+
+The losses are `training.rgba_losses`'; here they meet batches, the frozen RGB VAE, and the order in which parts of the
+codec begin to learn.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from decoupage.bases import find_base
+from decoupage.bases.tiny import TinyFill
+from decoupage.rgba_vae import widen_vae
+from pipelines.randomness import hash64
+from pipelines.store import Store
+from training import noise
+from training.adversary import PatchDiscriminator
+from training.data import TripletBatch
+from training.identity import weights_digest
+from training.rgba_losses import Posterior, RgbaLoss, RgbaObjective, load_lpips, opaque_samples, reconstruction_loss
+from training.rgba_vae.autoencoder import Coded, RgbaAutoencoder, trunk_parameters
+from training.rgba_vae.config import RgbaVaeConfig
+from training.rgba_vae.data import make_loader, validation_batches
+from training.rgba_vae.figures import RgbaFigures, measure
+from training.rgba_vae.targets import rgba_targets
+from training.sample_grids import Column, levels, sample_grid
+from training.task import Losses, Modules, Place
+
+FIGURES = "figures.json"
+NUM_SHOWN = 6
+"""Samples of a grid."""
+_HEAVY = ("transformer", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+"""Components of a base that a codec needs not."""
+
+
+class RgbaVaeTask:
+    """See `training.task.Task`.
+
+    Args:
+        config: of the run.
+        source: shards, as `TripletLoader` takes them; their maps are not used.
+        rgb_vae: the base's codec; it is frozen, and stays what it is.
+        place: where this process stands.
+
+    Raises:
+        BadSetup: as `TripletLoader`.
+        TypeError, ValueError: the codec cannot be widened, or cannot recompute what checkpointing leaves out.
+    """
+
+    name = "rgba_vae"
+
+    def __init__(self, config: RgbaVaeConfig, source: Store | str, rgb_vae: Any, place: Place) -> None:
+        self.config, self._source, self._place = config, source, place
+        self._loader = make_loader(config, source, place)
+        self._rgb_vae = rgb_vae.requires_grad_(False).eval().to(place.device)
+        # Averages and small steps need float32, whatever type the base was loaded in.
+        self._vae = widen_vae(rgb_vae).float().requires_grad_(True).train()
+        if config.compute.checkpoint_every_blocks:
+            self._vae.enable_gradient_checkpointing()
+        modules: dict[str, nn.Module] = {"vae": RgbaAutoencoder(self._vae).to(place.device)}
+        if config.has_adversary:
+            modules["discriminator"] = _new_discriminator(config.seed).to(place.device)
+        self.modules: Modules = modules
+        perceptual = load_lpips() if config.weights.perceptual else None
+        self._perceptual = None if perceptual is None else perceptual.to(place.device)
+        self._trunk = trunk_parameters(self._vae, rgb_vae) if config.freeze_trunk_steps else []
+
+    @cached_property
+    def identity(self) -> Mapping[str, str]:
+        """See `Task.identity`."""
+        index = self._loader.index
+        return {
+            "recipe": self.config.fingerprint(),
+            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
+            "base": weights_digest(self._rgb_vae),
+            # It depends on what is installed, and a run must not change its loss on the way.
+            "perceptual": "none" if self._perceptual is None else "lpips-vgg",
+        }
+
+    def batches(self, start: int) -> Iterator[TripletBatch]:
+        """See `Task.batches`."""
+        return self._loader.batches(start)
+
+    # ---- learning
+
+    def losses(self, modules: Modules, batch: TripletBatch, step: int) -> Iterator[tuple[str, Losses]]:
+        """See `Task.losses`: the VAE's, and from the adversary's first step on the discriminator's."""
+        target_B4HW = self._targets(batch)
+        opaque_share = float(opaque_samples(target_B4HW).float().mean())
+        weights = self.config.weights.build()
+        # The tie is a mean over opaque samples alone; by their share it becomes one over all samples, and the sum over
+        # a batch is the same however it is split.
+        weights = replace(weights, tie=weights.tie * opaque_share)
+        objective = RgbaObjective(weights, self._perceptual, modules.get("discriminator"))
+        coded: Coded = modules["vae"](target_B4HW, self._noise(batch.positions))
+        last_layer = self._vae.decoder.conv_out.weight if objective.has_adversary(step) else None
+        reference = self._reference(target_B4HW)
+        loss = objective.for_vae(coded.decoded_B4HW, target_B4HW, coded, reference, step, last_layer)
+        yield "vae", Losses(loss.total, _parts(loss, opaque_share))
+        if step < self.config.freeze_trunk_steps:
+            self._still_trunk()
+        own = objective.for_discriminator(coded.decoded_B4HW, target_B4HW, step)
+        if own is not None:
+            yield "discriminator", Losses(own, {})
+
+    def _still_trunk(self) -> None:
+        """Take the trunk's gradients back.
+
+        To zero rather than to none, and after the backward pass rather than by `requires_grad`: so moments and the
+        sums of several processes are the same for every parameter from the first step on.
+        """
+        for parameter in self._trunk:
+            if parameter.grad is not None:
+                parameter.grad.zero_()
+
+    def _targets(self, batch: TripletBatch) -> Tensor:
+        batch = batch.to(self._place.device, non_blocking=True)
+        return rgba_targets(batch, self.config.seed, self.config.opaque_share)
+
+    def _noise(self, positions: tuple[int, ...]) -> Tensor | None:
+        """For the draw from the posterior, [B, C, h, w]; None for a codec whose posterior has no spread."""
+        shape = self._latent_shape
+        if shape is None:
+            return None
+        drawn = noise.per_sample(
+            self.config.seed, "posterior", positions, lambda generator: torch.randn(shape, generator=generator)
+        )
+        return drawn.to(self._place.device, non_blocking=True)
+
+    @cached_property
+    def _latent_shape(self) -> tuple[int, int, int] | None:
+        """(C, h, w) of a sample; None when the posterior has no spread."""
+        size_px = self._loader.size_px
+        posterior = self._posterior(torch.zeros(1, 3, size_px, size_px, device=self._place.device))
+        channels, height, width = posterior.mean.shape[1:]
+        return None if posterior.deterministic else (channels, height, width)
+
+    def _reference(self, target_B4HW: Tensor) -> Posterior | None:
+        """The RGB VAE's for the opaque samples; None where there are none."""
+        rows = opaque_samples(target_B4HW)
+        return self._posterior(target_B4HW[rows, :3]) if rows.any() else None
+
+    @torch.no_grad()
+    def _posterior(self, picture_B3HW: Tensor) -> Posterior:
+        return self._rgb_vae.encode(picture_B3HW.to(next(self._rgb_vae.parameters()).dtype)).latent_dist
+
+    # ---- judging
+
+    @torch.no_grad()
+    def validation_loss(self, modules: Modules) -> float:
+        """See `Task.validation_loss`: the reconstruction's, from the posterior's mode."""
+        losses = []
+        for target_B4HW in self._validation_targets(self._place.rank, self._place.num_ranks):
+            decoded = modules["vae"](target_B4HW).decoded_B4HW
+            losses.append(reconstruction_loss(decoded.float(), target_B4HW, self.config.weights.reconstruction))
+        return float(torch.stack(losses).mean())
+
+    def _validation_targets(self, rank: int = 0, num_ranks: int = 1) -> Iterator[Tensor]:
+        """One at a time, [1, 4, H, W]."""
+        for batch in validation_batches(self.config, self._source, rank, num_ranks):
+            yield rgba_targets(batch.to(self._place.device), 0, self.config.opaque_share)
+
+    @torch.no_grad()
+    def samples(self, modules: Modules) -> NDArray[np.uint8]:
+        """See `Task.samples`: targets and what comes back, with their alpha."""
+        pairs = []
+        for target_B4HW, _ in zip(self._validation_targets(), range(NUM_SHOWN), strict=False):
+            pairs.append((levels(target_B4HW), levels(modules["vae"](target_B4HW).decoded_B4HW)))
+        target, decoded = (np.concatenate(pictures) for pictures in zip(*pairs, strict=True))
+        return sample_grid(
+            [
+                Column("target", target),
+                Column("reconstruction", decoded),
+                Column("alpha", target[..., 3:]),
+                Column("reconstructed alpha", decoded[..., 3:]),
+            ]
+        )
+
+    def figures(self) -> RgbaFigures:
+        """What the VAE is worth now, on all samples that were kept out."""
+        device = self._place.device
+        samples = (batch.to(device) for batch in validation_batches(self.config, self._source))
+        return measure(self._vae, self._rgb_vae, ((batch.foreground_B4HW, batch.composite_B3HW) for batch in samples))
+
+    def export(self, folder: Path) -> None:
+        """See `Task.export`: the VAE as its class's `from_pretrained` loads it, and `figures.json`."""
+        self._vae.save_pretrained(folder)
+        (folder / FIGURES).write_text(json.dumps(self.figures().as_dict(), indent=1), encoding="utf-8")
+
+
+def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, place: Place) -> RgbaVaeTask:
+    """A task for the codec of `config.base`.
+
+    Args:
+        source: shards, as `TripletLoader` takes them.
+        base_folder: hub id or folder in diffusers' layout; None = where the base is published.
+
+    Raises:
+        as `RgbaVaeTask` and the base's `load`.
+    """
+    base = find_base(config.base)
+    # The tiny base is a few megabytes; of FLUX.1's 34 GB only the codec is read.
+    options = {} if isinstance(base, TinyFill) else dict.fromkeys(_HEAVY)
+    return RgbaVaeTask(config, source, base.load(base_folder, **options)["vae"], place)
+
+
+def _new_discriminator(seed: int) -> nn.Module:
+    """A discriminator whose first weights depend on the seed alone; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(hash64(seed, "training.rgba_vae.discriminator") >> 1)
+        return PatchDiscriminator()
+
+
+def _parts(loss: RgbaLoss, opaque_share: float) -> dict[str, Tensor | float | None]:
+    """Figures for the journal, without waiting for the device."""
+    parts = {name: None if value is None else value.detach() for name, value in vars(loss).items() if name != "total"}
+    # A batch without an opaque sample has nothing to tie; all processes must name the same figures.
+    return parts | {"tie": 0.0 if loss.tie is None else loss.tie.detach() * opaque_share}
