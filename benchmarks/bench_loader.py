@@ -1,6 +1,7 @@
 """How fast the loader feeds a training: samples per second of one core, and of worker processes.
 
-    python benchmarks/bench_loader.py [--size-px 256 1024] [--data PATH] [--samples 96] [--workers 2] [--json]
+    python benchmarks/bench_loader.py [--size-px 256 1024] [--sample-px 64] [--data PATH] [--samples 96]
+        [--workers 2] [--json]
 
 Without `--data` it makes scenes of the demo's packaged sources at each size, so it runs anywhere. Files are in the
 page cache, as they are in training after their first reading ahead. CPU seconds are steadier than wall seconds on
@@ -41,11 +42,12 @@ def make_shards(size_px: int, folder: str) -> str:
     return folder
 
 
-def measure(data: str, num_samples: int, num_workers: int) -> dict[str, float]:
-    """Figures by name, with their units, of one dataset."""
-    loading = DataLoading(batch_size=BATCH_SIZE)
+def measure(data: str, num_samples: int, num_workers: int, sample_px: int | None) -> dict[str, float]:
+    """Figures by name, with their units, of one dataset; samples are made smaller when `sample_px` is given."""
+    side_px = TripletLoader(data, DataLoading(batch_size=BATCH_SIZE)).size_px
+    loading = DataLoading(batch_size=BATCH_SIZE, size_px=sample_px)
     started = time.perf_counter()
-    loader = TripletLoader(data, loading)
+    TripletLoader(data, loading)
     figures: dict[str, float] = {"open_wall_ms": 1000 * (time.perf_counter() - started)}
     variants = {
         "": loading,
@@ -56,7 +58,8 @@ def measure(data: str, num_samples: int, num_workers: int) -> dict[str, float]:
         figures[f"samples_per_cpu_s{name}"] = _rate(TripletLoader(data, variant), num_samples, time.process_time)[0]
     batches = _rate(TripletLoader(data, replace(loading, num_workers=num_workers)), num_samples, time.perf_counter)
     figures[f"samples_per_wall_s_{num_workers}_workers"], figures["workers_first_batch_wall_s"] = batches
-    return {f"{name}_{loader.size_px}px": round(figure, 3) for name, figure in figures.items()}
+    sizes = f"{side_px}px" if sample_px is None else f"{side_px}px_to_{sample_px}px"
+    return {f"{name}_{sizes}": round(figure, 3) for name, figure in figures.items()}
 
 
 def _rate(loader: TripletLoader, num_samples: int, clock: Callable[[], float]) -> tuple[float, float]:
@@ -80,6 +83,7 @@ def main() -> None:
     """Print the figures, one a line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size-px", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--sample-px", type=int, help="side of the samples, where scenes are to be made smaller")
     parser.add_argument("--data", help="shards to measure instead of making some")
     parser.add_argument("--samples", type=int, default=96)
     parser.add_argument("--workers", type=int, default=2)
@@ -88,12 +92,15 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     figures: dict[str, float] = {"cores": len(os.sched_getaffinity(0))}
+    how = (arguments.samples, arguments.workers, arguments.sample_px)
     if arguments.data:
-        figures |= measure(arguments.data, arguments.samples, arguments.workers)
+        figures |= measure(arguments.data, *how)
     else:
         for size_px in arguments.size_px:
             with tempfile.TemporaryDirectory() as folder:
-                figures |= measure(make_shards(size_px, folder), arguments.samples, arguments.workers)
+                figures |= measure(
+                    make_shards(size_px, folder), arguments.samples, arguments.workers, arguments.sample_px
+                )
     print(json.dumps(figures) if arguments.json else "\n".join(f"{name:40} {figures[name]}" for name in figures))
 
 
