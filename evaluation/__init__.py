@@ -1,1 +1,1 @@
-"""Judging the model: protocol, metrics, baselines, ablations, statistics, report, FiftyOne. Still empty."""
+"""Judging the model: held-out list, metrics, methods, statistics, report. One protocol for all (docs/evaluation.md)."""

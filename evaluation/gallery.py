@@ -1,0 +1,117 @@
+"""The pictures of a report: which cases are worth showing, and what every method made of them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from evaluation.config import EvaluationConfig
+from evaluation.held_out import Case, find_cases
+from evaluation.methods.spec import Failure, Layers, Method, answers
+from evaluation.scores import ScoreTable
+from pipelines.images.contact_sheet import Tile, draw_sheet
+from pipelines.images.types import Array, Mask
+from pipelines.store import Store
+
+NUM_EACH = 4
+"""Cases shown of the best, of the middle and of the worst."""
+NUM_FIRST = 6
+"""Scenes of the list in `before_after.png`."""
+SHOWN = ("adapter", "base", "telea")
+"""The first of these that ran decides what is best and worst; all of them are shown."""
+TILE_PX = 160
+
+
+@dataclass(frozen=True)
+class Example:
+    """A case to show.
+
+    Attributes:
+        groups: why it is shown: `best`, `middle`, `worst`, `first`.
+        psnr_mask_db: of the method by which cases were ranked; None = not measured.
+    """
+
+    case: Case
+    answers: Mapping[str, Layers | Failure]
+    groups: frozenset[str]
+    psnr_mask_db: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Names of cases with the reasons why they are shown, and the ranking they come from."""
+
+    groups: Mapping[str, frozenset[str]]
+    ranked_by: str
+    psnr_mask_db: Mapping[str, float]
+
+
+def choose_examples(table: ScoreTable) -> Choice:
+    """Best, middle and worst by the background where the target shows, and one case of each of the first scenes."""
+    ranked_by = next((name for name in SHOWN if name in table.methods), table.methods[0])
+    psnr_db = table.column(ranked_by, "background", "psnr_mask")
+    names = [entry.name for entry in table.entries]
+    order = [names[i] for i in np.argsort(-psnr_db, kind="stable") if not np.isnan(psnr_db[i])]
+    middle = max(0, (len(order) - NUM_EACH) // 2)
+    first_of = dict(reversed(list(zip(table.scenes, names, strict=True))))
+    chosen: dict[str, set[str]] = {}
+    for group, members in (
+        ("best", order[:NUM_EACH]),
+        ("middle", order[middle : middle + NUM_EACH]),
+        ("worst", order[::-1][:NUM_EACH]),
+        ("first", [first_of[scene] for scene in list(dict.fromkeys(table.scenes))[:NUM_FIRST]]),
+    ):
+        for name in members:
+            chosen.setdefault(name, set()).add(group)
+    measured = {name: float(value) for name, value in zip(names, psnr_db, strict=True) if not np.isnan(value)}
+    return Choice({name: frozenset(groups) for name, groups in chosen.items()}, ranked_by, measured)
+
+
+def make_examples(
+    source: Store | str, methods: Sequence[Method], config: EvaluationConfig, choice: Choice
+) -> list[Example]:
+    """The chosen cases in the list's order, each asked of every method that is shown."""
+    shown = [method for method in methods if method.name in SHOWN]
+    return [
+        Example(
+            case,
+            {method.name: answers(method, [case])[0] for method in shown},
+            choice.groups[case.name],
+            choice.psnr_mask_db.get(case.name),
+        )
+        for case in find_cases(source, choice.groups.keys(), config.size_px)
+    ]
+
+
+def pictures(example: Example) -> dict[str, tuple[Array, Mask | None]]:
+    """Caption -> (picture, mask to draw over it), in the order of a row: given, made, true."""
+    case = example.case
+    row: dict[str, tuple[Array, Mask | None]] = {"picture and mask": (case.composite, case.mask)}
+    for name in ("telea", "base", "adapter"):
+        answer = example.answers.get(name)
+        if isinstance(answer, Layers):
+            if answer.background is not None:
+                row[f"{name}: background"] = (answer.background, None)
+            if answer.foreground is not None:
+                row[f"{name}: foreground"] = (answer.foreground, None)
+    row["true background"] = (case.background, None)
+    row["true foreground"] = (case.foreground, None)
+    return row
+
+
+def before_after(examples: Sequence[Example]) -> bytes:
+    """A PNG: one row for each of the list's first scenes; gray where a method has no output."""
+    rows = [pictures(example) for example in examples if "first" in example.groups]
+    captions = list(max(rows, key=lambda row: len(row)))
+    gray = np.full((TILE_PX, TILE_PX, 3), 225, np.uint8)
+    tiles = []
+    for row in rows:
+        for caption in captions:
+            picture, mask = row.get(caption, (gray, None))
+            tiles.append(Tile(picture, caption, mask))
+    sheet = draw_sheet(tiles, len(captions), TILE_PX)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

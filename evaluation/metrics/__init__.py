@@ -1,0 +1,1 @@
+"""How near an answer is to the truth: pictures, alphas, and which of it is reported under which name."""

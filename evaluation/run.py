@@ -1,0 +1,86 @@
+"""One evaluation from beginning to end: reads the list, asks every method, scores, writes the report.
+
+Pictures pass through in batches and are let go once judged, so a list of any length takes the same memory. Those
+that the page shows are chosen by their scores and made once more.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from evaluation.config import EvaluationConfig
+from evaluation.gallery import before_after, choose_examples, make_examples
+from evaluation.held_out import Case, list_file, read_cases
+from evaluation.methods.spec import Method, answers
+from evaluation.page import render_page
+from evaluation.report import About, Report, make_report
+from evaluation.scores import ScoreTable
+from pipelines.faults import BadSetup
+from pipelines.progress import Progress
+from pipelines.store import Store
+
+REPORT, PAGE, LIST, SCORES, PICTURE = "report.json", "report.html", "list.json", "scores.csv", "before_after.png"
+
+
+def evaluate(
+    source: Store | str,
+    methods: Sequence[Method],
+    config: EvaluationConfig,
+    out: Store | str,
+    about: About | None = None,
+) -> Report:
+    """Judge methods on a held-out list and write what came of it.
+
+    Writes `list.json` (the list with a hash for every image), `scores.csv` (raw scores), `before_after.png`,
+    `report.html`, and last `report.json`.
+
+    Args:
+        source: shards of the test split: a store or path, as `read_cases` takes it.
+        methods: with different names.
+        out: folder or store to write to.
+
+    Raises:
+        BadSetup: there are no shards or no images in them, no methods, or two of one name.
+    """
+    names = [method.name for method in methods]
+    if not names or len(set(names)) != len(names):
+        raise BadSetup(f"an evaluation takes methods with different names, got {', '.join(names) or 'none'}")
+    about = about or About()
+    table = score_all(read_cases(source, config.size_px, config.max_images), methods, config.batch_size)
+    if not table.entries:
+        where = source.root if isinstance(source, Store) else source
+        raise BadSetup(f"{where} holds no held-out image; make the test split first")
+    report = make_report(table, config, about)
+    examples = make_examples(source, methods, config, choose_examples(table))
+    store = out if isinstance(out, Store) else Store(out)
+    listed = list_file(table.entries, config.size_px)
+    store.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
+    store.write(SCORES, table.to_frame().to_csv(index=False, float_format="%.6g").encode())
+    store.write(PICTURE, before_after(examples))
+    store.write(PAGE, render_page(report, examples).encode())
+    store.write(REPORT, (json.dumps(report.values, indent=1, allow_nan=False) + "\n").encode())
+    return report
+
+
+def score_all(cases: Iterable[Case], methods: Sequence[Method], batch_size: int) -> ScoreTable:
+    """The scores of every method on every case."""
+    table = ScoreTable()
+    with Progress("evaluation", "images") as progress:
+        for batch in batches(progress.counting(cases), batch_size):
+            for case in batch:
+                table.add_image(case)
+            for method in methods:
+                for case, answer in zip(batch, answers(method, batch), strict=True):
+                    table.add_answer(method, case, answer)
+    return table
+
+
+def batches(cases: Iterable[Case], size: int) -> Iterator[list[Case]]:
+    """The cases in order, at most `size` at once, and only pictures of one size together."""
+    batch: list[Case] = []
+    for case in cases:
+        if batch and (len(batch) == size or case.size != batch[0].size):
+            yield batch
+            batch = []
+        batch.append(case)
+    if batch:
+        yield batch

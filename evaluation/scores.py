@@ -1,0 +1,77 @@
+"""The table of raw scores: one value for each image, method and metric. All that is kept of a picture once judged."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from evaluation.held_out import Case, Entry
+from evaluation.methods.spec import Failure, Layers, Method
+from evaluation.metrics.catalogue import METRICS, Part
+from evaluation.metrics.score import Scores, score, worst_scores
+
+
+@dataclass
+class ScoreTable:
+    """Grows image by image; every list has one entry an image.
+
+    Attributes:
+        entries: the list: names and hashes.
+        scenes: the scene of each image.
+        strata: name of a stratification -> the stratum of each image.
+        values: method -> (part, metric) -> value of each image; NaN = not measured.
+        gives: method -> the parts that it promises.
+        failures: method -> image -> why there is no output.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    scenes: list[str] = field(default_factory=list)
+    strata: dict[str, list[str]] = field(default_factory=dict)
+    values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
+    gives: dict[str, frozenset[str]] = field(default_factory=dict)
+    failures: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def add_image(self, case: Case) -> None:
+        """Enter an image; then add each method's answer to it."""
+        self.entries.append(Entry(case.name, case.sha256))
+        self.scenes.append(case.key)
+        for name, stratum in case.strata.items():
+            self.strata.setdefault(name, []).append(stratum)
+
+    def add_answer(self, method: Method, case: Case, answer: Layers | Failure) -> None:
+        """Enter what a method made of the case; a failure as the worst there is."""
+        self.gives[method.name] = method.gives
+        self.failures.setdefault(method.name, {})
+        if isinstance(answer, Failure):
+            self.failures[method.name][case.name] = answer.reason
+            found: Scores = worst_scores(case, method.gives)
+        else:
+            found = score(case, answer)
+        columns = self.values.setdefault(method.name, {})
+        for metric in METRICS:
+            columns.setdefault((metric.part, metric.name), []).append(found.get((metric.part, metric.name), math.nan))
+
+    @property
+    def methods(self) -> list[str]:
+        """Names, in the order in which they came."""
+        return list(self.values)
+
+    def column(self, method: str, part: Part, metric: str) -> np.ndarray:
+        """[images] float64; NaN = not measured."""
+        return np.array(self.values[method][part, metric], np.float64)
+
+    def where(self, stratification: str, stratum: str) -> np.ndarray:
+        """[images] bool: which images belong to a stratum."""
+        return np.array(self.strata[stratification]) == stratum
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each image and method: name, scene, strata, `failed`, and `<part>.<metric>` columns."""
+        frames = []
+        for method, columns in self.values.items():
+            names = [entry.name for entry in self.entries]
+            frame = pd.DataFrame({"image": names, "scene": self.scenes, "method": method, **self.strata})
+            frame["failed"] = [name in self.failures[method] for name in names]
+            scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
+            frames.append(pd.concat([frame, scores], axis=1))
+        return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,44 @@
+"""Small held-out lists for the tests of the evaluation, and methods whose score is known beforehand."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from evaluation.held_out import Case, case_of
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
+from pipelines.scenes.parts import SceneParts
+from pipelines.shards.reader import Maps
+from tests.fixtures import random_scene, record_of
+
+SIZE_PX = 64
+
+
+def scene(number: int, size_px: int = SIZE_PX) -> tuple[SceneParts, Maps]:
+    """A scene of `number % 3 + 1` layers, with maps that say nothing."""
+    parts, _ = random_scene(f"{number:08d}", size_px)
+    parts = replace(parts, record=record_of(parts, "recipe", 0))
+    blank = np.zeros(parts.size, np.uint8)
+    return parts, Maps(blank.astype(bool), blank, blank.astype(np.float32))
+
+
+def cases(num_scenes: int = 6, size_px: int = SIZE_PX) -> list[Case]:
+    """All cases of the first scenes."""
+    found = []
+    for number in range(num_scenes):
+        parts, maps = scene(number, size_px)
+        found += [case_of(parts, maps, layer) for layer in range(len(parts.layers))]
+    return found
+
+
+class Known:
+    """A method made of a function of the case, which may look at the truth."""
+
+    def __init__(self, name: str, function: Callable[[Case], Layers], gives: Sequence[str] = (BACKGROUND, FOREGROUND)):
+        self.name, self.gives, self.function = name, frozenset(gives), function
+
+    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+        return [self.function(case) for case in cases]
+
+
+truth = Known("truth", lambda case: Layers(case.background, case.foreground))
