@@ -16,7 +16,6 @@ from decoupage.bases.spec import Base, Components, Text
 Posterior = Literal["sample", "mode"]
 PATCH = 2
 """Latents along a side of a token."""
-T5_TOKENS = 512
 CLIP_TOKENS = 77
 
 
@@ -28,6 +27,7 @@ class Flux(Base):
     codec_scale: ClassVar[int] = 8
     """Pixels along a side of a latent."""
     mask_dim = 256
+    text_tokens = 512
     pixel_multiple = 16
     layers: ClassVar[Mapping[str, int]] = {"background": 0, "foreground": 1}
     posterior: ClassVar[Posterior]
@@ -100,7 +100,7 @@ class Flux(Base):
 
         clip, t5 = components["text_encoder"], components["text_encoder_2"]
         pooled = clip(tokens(components["tokenizer"], CLIP_TOKENS), output_hidden_states=False).pooler_output
-        embedded = t5(tokens(components["tokenizer_2"], T5_TOKENS), output_hidden_states=False)[0]
+        embedded = t5(tokens(components["tokenizer_2"], self.text_tokens), output_hidden_states=False)[0]
         return Text(embedded, pooled.to(embedded.dtype), torch.zeros(embedded.shape[1], 3, device=device))
 
     def shift(self, scheduler: Any, num_tokens: int) -> float:

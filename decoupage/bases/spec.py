@@ -38,6 +38,7 @@ class Base(ABC):
         network: the component that is adapted; input_projection: its first layer, by attribute name.
         token_dim: channels of a noisy token; mask_dim: of a packed mask.
         projection_dim: channels that the published input projection takes.
+        text_tokens: length of every prompt's embedding.
         pixel_multiple: height and width must be multiples of this.
         lora_targets: regular expression over module names: every attention and feed-forward layer.
         layers: position of each picture on the layer axis of the ids: background, foreground, and the picture
@@ -53,6 +54,7 @@ class Base(ABC):
     token_dim: ClassVar[int]
     mask_dim: ClassVar[int]
     projection_dim: ClassVar[int]
+    text_tokens: ClassVar[int]
     pixel_multiple: ClassVar[int]
     lora_targets: ClassVar[str]
     layers: ClassVar[Mapping[str, int]]

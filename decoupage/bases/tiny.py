@@ -11,7 +11,6 @@ from decoupage.bases.flux_fill import FluxFill
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
 from decoupage.bases.spec import Components, Text
 
-TEXT_TOKENS = 1
 NO_TEXT = dict.fromkeys(("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
 
 
@@ -24,6 +23,7 @@ class TinyFill(FluxFill):
     codec_scale = PATCH_PX
     mask_dim = PATCH_PX**2 * 4
     projection_dim = 192
+    text_tokens = 1
     pixel_multiple = PATCH_PX * 2
     posterior: ClassVar[Posterior] = "mode"
 
@@ -80,9 +80,9 @@ class TinyFill(FluxFill):
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
         """Zeros, whatever the prompt."""
         config, dtype = components["transformer"].config, components["transformer"].dtype
-        tokens = torch.zeros(len(prompts), TEXT_TOKENS, config.joint_attention_dim, device=device, dtype=dtype)
+        tokens = torch.zeros(len(prompts), self.text_tokens, config.joint_attention_dim, device=device, dtype=dtype)
         pooled = torch.zeros(len(prompts), config.pooled_projection_dim, device=device, dtype=dtype)
-        return Text(tokens, pooled, torch.zeros(TEXT_TOKENS, 3, device=device))
+        return Text(tokens, pooled, torch.zeros(self.text_tokens, 3, device=device))
 
 
 def _rope(dim_heads: int) -> tuple[int, int, int]:
