@@ -104,7 +104,7 @@ def pictures(example: Example) -> dict[str, tuple[Array, Mask | None]]:
 def before_after(examples: Sequence[Example]) -> bytes:
     """A PNG: one row for each of the list's first scenes; gray where a method has no output."""
     rows = [pictures(example) for example in examples if "first" in example.groups]
-    captions = list(max(rows, key=lambda row: len(row)))
+    captions = max((list(row) for row in rows), key=len)
     gray = np.full((TILE_PX, TILE_PX, 3), 225, np.uint8)
     tiles = []
     for row in rows:

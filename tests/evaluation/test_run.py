@@ -1,0 +1,228 @@
+"""The whole evaluation: its files, its shape, and controls that show that it can see what it is there to see."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation.config import EvaluationConfig
+from evaluation.held_out import list_sha256
+from evaluation.methods.classical import classical_methods
+from evaluation.methods.spec import Layers
+from evaluation.report import About, make_report
+from evaluation.run import batches, evaluate, score_all
+from pipelines.faults import BadSetup
+from tests.evaluation.scenes import Known, cases, truth
+from tests.fixtures import FakeScenes, build_dataset
+
+CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)
+INTERVAL = {"mean", "low", "high", "num_images"}
+# Stand-ins with the names that the report knows; what they give is a function of the truth.
+BLURRED = Known("base", lambda case: Layers(case.background // 2 + case.composite // 2), ["background"])
+NEAR = Known("adapter", lambda case: Layers(case.background ^ 8, case.foreground))
+
+
+def judged(*methods, config=CONFIG, given=None):
+    return make_report(score_all(given or cases(8), methods, config.batch_size), config, About())
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    build_dataset(root, FakeScenes(num_scenes=6, scenes_per_shard=3))
+    return str(root)
+
+
+@pytest.fixture(scope="module")
+def done(held_out, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
+    return out, evaluate(held_out, [*classical_methods(), BLURRED, NEAR], CONFIG, str(out), about)
+
+
+# ---- files
+
+
+def test_the_report_has_the_promised_shape(done):
+    out, report = done
+    found = json.loads((out / "report.json").read_text())
+    assert found == report.values
+    assert found["num_images"] == 12 and found["num_scenes"] == 6
+    assert set(found["methods"]) == {
+        *("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter"),
+    }
+    for name in ("psnr_mask", "psnr_whole", "ssim_whole", "psnr_mask_pasted", "psnr_whole_pasted"):
+        assert set(found["methods"]["telea"]["background"][name]) == INTERVAL
+    for name in ("soft_iou", "alpha_mse", "soft_iou_hidden"):
+        assert set(found["methods"]["adapter"]["foreground"][name]) == INTERVAL
+        assert found["methods"]["telea"]["foreground"][name] is None
+    assert set(found["methods"]["adapter"]["recomposition"]["psnr_whole"]) == INTERVAL
+    assert found["methods"]["given_mask"]["background"]["psnr_mask"] is None
+    assert found["methods"]["adapter"]["background"]["lpips_whole"] is None
+    assert "weights" in found["not_measured"]["background.lpips_whole"]
+    assert found["methods"]["adapter"]["failures"] == 0
+    assert {"adapter-base", "adapter-telea", "base-telea", "adapter-given_mask"} <= set(found["differences"])
+    assert set(found["differences"]["adapter-base"]["background"]["psnr_mask"]) == INTERVAL
+    assert found["differences"]["adapter-base"]["foreground"]["soft_iou"] is None
+    assert found["profile"] == "demo" and found["stand_ins"] == {"graph regions": "SegFormer"} and found["seed"] == 0
+    for found_by in (found["methods"]["telea"], found["differences"]["base-telea"]):
+        interval = found_by["background"]["psnr_mask"]
+        assert interval["low"] <= interval["mean"] <= interval["high"]
+
+
+def test_scores_carry_the_hash_of_the_list_and_the_list_holds_every_image(done):
+    out, report = done
+    listed = json.loads((out / "list.json").read_text())
+    assert listed["list_sha256"] == report.values["list_sha256"] == list_sha256(report.table.entries)
+    assert len(listed["images"]) == report.values["num_images"]
+
+
+def test_means_and_differences_follow_from_the_raw_scores(done):
+    out, report = done
+    frame = pd.read_csv(out / "scores.csv").set_index(["method", "image"])
+    column = frame["background.psnr_mask"]
+    assert report.mean("telea", "background", "psnr_mask") == pytest.approx(column["telea"].mean(), abs=1e-3)
+    found = report.values["differences"]["adapter-telea"]["background"]["psnr_mask"]
+    assert found["mean"] == pytest.approx((column["adapter"] - column["telea"]).mean(), abs=1e-3)
+    hidden = frame.loc["adapter", "foreground.soft_iou_hidden"]
+    assert report.values["methods"]["adapter"]["foreground"]["soft_iou_hidden"]["num_images"] == hidden.notna().sum()
+
+
+def test_strata_share_out_the_images(done):
+    for strata in done[1].values["strata"].values():
+        assert sum(stratum["num_images"] for stratum in strata.values()) == 12
+
+
+def test_the_page_holds_everything_it_shows(done):
+    page = (done[0] / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "url(" not in page and "<script" not in page
+    for words in ("adapter", "navier_stokes", "SegFormer", "lpips_whole", done[1].values["list_sha256"]):
+        assert words in page
+    assert page.count("<img ") >= 12 and "nan" not in re.sub(r"data:[^\"]*", "", page).lower().split()
+
+
+def test_the_picture_shows_the_first_scenes(done):
+    from PIL import Image
+
+    with Image.open(done[0] / "before_after.png") as picture:
+        assert picture.mode == "RGB" and picture.width > 6 * 160 and picture.height > 6 * 160
+
+
+def test_neither_batches_nor_a_second_run_change_a_byte(held_out, tmp_path, done):
+    config = CONFIG.model_copy(update={"batch_size": 1})
+    methods = [*classical_methods(), BLURRED, NEAR]
+    about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
+    evaluate(held_out, methods, config, str(tmp_path), about)
+    for name in ("scores.csv", "list.json", "before_after.png", "report.html"):
+        assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
+    first, second = (json.loads((out / "report.json").read_text()) for out in (tmp_path, done[0]))
+    assert first.pop("settings") != second.pop("settings") and first == second
+
+
+def test_only_pictures_of_one_size_share_a_batch():
+    given = [*cases(2, 64), *cases(2, 48), *cases(1, 64)]
+    found = list(batches(given, 2))
+    assert [len(batch) for batch in found] == [2, 1, 2, 1, 1]
+    assert [case for batch in found for case in batch] == given
+
+
+# ---- controls
+
+
+def test_the_truth_scores_at_the_top():
+    report = judged(truth)
+    for name in ("psnr_mask", "psnr_ring", "psnr_outside", "psnr_whole"):
+        assert report.mean("truth", "background", name) == 100.0
+    assert report.mean("truth", "foreground", "soft_iou") == report.mean("truth", "background", "ssim_whole") == 1.0
+
+
+def test_a_method_that_knows_the_hidden_part_is_seen():
+    """The true amodal alpha, however it leaks in, lifts the alpha scores far above those of the given mask."""
+    leak = Known("leak", lambda case: Layers(None, np.dstack([case.composite, case.alpha])), ["foreground"])
+    seen = Known(
+        "seen", lambda case: Layers(None, np.dstack([case.composite, case.alpha * case.visible])), ["foreground"]
+    )
+    report = judged(leak, seen, next(m for m in classical_methods() if m.name == "given_mask"))
+    for name, margin in (("soft_iou", 0.2), ("soft_iou_hidden", 0.7), ("soft_iou_unseen", 0.7)):
+        assert report.mean("leak", "foreground", name) > report.mean("given_mask", "foreground", name) + margin
+    # A perfect matte of what shows knows nothing of the hidden part.
+    assert report.mean("seen", "foreground", "soft_iou_hidden") == 0
+    assert report.mean("leak", "foreground", "soft_iou_hidden") == 1
+
+
+def test_an_opaque_answer_pays_for_it():
+    everywhere = np.full((64, 64), 255, np.uint8)
+    opaque = Known("opaque", lambda case: Layers(None, np.dstack([case.composite, everywhere])), ["foreground"])
+    report = judged(opaque, truth)
+    assert report.mean("opaque", "foreground", "soft_iou_hidden") > 0.9
+    assert report.mean("opaque", "foreground", "soft_iou") < 0.5
+    assert report.mean("opaque", "foreground", "soft_iou_unseen") < 0.3
+
+
+def test_half_an_object_left_standing_costs():
+    """Also where the given mask is to blame: the truth says where the object shows."""
+
+    def half(case):
+        mask = case.mask.copy()
+        mask[:, : int(np.argwhere(case.mask)[:, 1].mean())] = False
+        return replace(case, mask=mask)
+
+    whole = [case for case in cases(8) if case.visible.sum() > 50]
+    halved = [half(case) for case in whole]
+    perfect = Known(
+        "perfect", lambda case: Layers(np.where(case.mask[..., None], case.background, case.composite)), ["background"]
+    )
+    good, bad = (judged(perfect, given=given).mean("perfect", "background", "psnr_mask") for given in (whole, halved))
+    assert good > 60 and bad < 20
+    telea = next(method for method in classical_methods() if method.name == "telea")
+    good, bad = (judged(telea, given=given).mean("telea", "background", "psnr_mask") for given in (whole, halved))
+    assert bad < good
+
+
+def test_answers_in_the_wrong_order_score_at_the_bottom():
+    class Shuffled(Known):
+        def __call__(self, cases):
+            return super().__call__([*cases[3:], *cases[:3]])
+
+    shuffled = Shuffled("shuffled", truth.function)
+    report = judged(truth, shuffled, BLURRED, config=CONFIG.model_copy(update={"batch_size": 64}))
+    assert report.mean("shuffled", "background", "psnr_mask") < report.mean("base", "background", "psnr_mask") - 3
+    assert report.mean("shuffled", "foreground", "soft_iou") < 0.6
+
+
+def test_missing_outputs_count():
+    names = [case.name for case in cases(8)][:3]
+
+    def some(case):
+        if case.name in names:
+            raise RuntimeError("out of memory")
+        return truth.function(case)
+
+    report = judged(truth, Known("some", some))
+    found = report.values["methods"]["some"]
+    assert found["failures"] == report.num_failures == 3 and set(report.values["failures"]["some"]) == set(names)
+    assert found["background"]["psnr_mask"]["num_images"] == len(cases(8))
+    expected = 100 * (1 - 3 / len(cases(8)))
+    assert found["background"]["psnr_mask"]["mean"] == pytest.approx(expected)
+    assert report.mean("some", "foreground", "soft_iou") < 1 and report.mean("some", "foreground", "alpha_mse") > 0
+
+
+# ---- bad set-ups
+
+
+def test_methods_need_different_names(held_out, tmp_path):
+    with pytest.raises(BadSetup, match="different names, got truth, truth"):
+        evaluate(held_out, [truth, truth], CONFIG, str(tmp_path))
+    with pytest.raises(BadSetup, match="none"):
+        evaluate(held_out, [], CONFIG, str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_must_be_a_list(tmp_path):
+    with pytest.raises(BadSetup):
+        evaluate(str(tmp_path / "absent"), [truth], CONFIG, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
