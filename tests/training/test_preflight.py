@@ -1,0 +1,114 @@
+"""A machine is looked at before a run starts; what is not enough is said in a sentence that mends it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from decoupage.adapter import adapt, make_fusion, trainable
+from decoupage.bases.tiny import TinyFill
+from pipelines.faults import BadSetup
+from training import preflight
+from training.config import OptimiserConfig, OutputConfig, RunConfig, with_changes
+from training.preflight import check_machine, checkpoints_gb
+from training.recipes import demo, paper, small_gpu
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
+def refused(config, device, **options):
+    with pytest.raises(BadSetup) as caught:
+        check_machine(config, device, Path("/nowhere/run"), **({"disk_gb": 1000.0} | options))
+    return str(caught.value)
+
+
+def test_the_demo_runs_here(tmp_path):
+    check_machine(demo(), CPU, tmp_path / "not" / "there")
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "torch finds none" in refused(paper(), GPU)
+
+
+def test_a_setting_without_a_cpu_form_is_named_with_what_to_set_instead():
+    assert refused(small_gpu(), CPU) == (
+        "compute.base_quantisation = nf4 and optimiser.name = adamw8bit need a GPU, and this run is on the CPU: set "
+        "compute.base_quantisation = none and optimiser.name = adamw, or take the recipe demo, which trains a tiny "
+        "base on a CPU"
+    )
+    assert refused(with_changes(demo(), {"optimiser.name": "adamw8bit"}), CPU).startswith(
+        "optimiser.name = adamw8bit needs a GPU"
+    )
+
+
+@pytest.mark.usefixtures("gpu")
+def test_too_little_memory_is_said_with_what_would_fit():
+    message = refused(paper(), GPU, memory_gb=90.0)
+    assert "the run needs about 118 GB (an estimate: base 23.8" in message
+    assert "90 GB are free on the GPU; with compute.checkpoint_every_blocks = 2 it needs about 85 GB" in message
+    assert refused(paper(), GPU, memory_gb=8.0).endswith("8 GB are free on the GPU; no setting makes it fit")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_is_suggested_is_then_let_through(tmp_path):
+    config = with_changes(paper(), {"compute.checkpoint_every_blocks": 2})
+    check_machine(config, GPU, tmp_path, memory_gb=90.0, disk_gb=1000.0)
+
+
+def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
+    message = refused(paper(), CPU, memory_gb=24.0)
+    assert "24 GB is this machine's memory; no setting makes it fit; take a GPU, or the recipe demo" in message
+
+
+def test_a_batch_that_does_not_divide_over_the_processes_is_refused():
+    message = refused(demo(), CPU, num_processes=2)
+    assert "multiple of the number of processes (2), got 1" in message
+    check_machine(paper(), CPU, Path(), num_processes=8, memory_gb=1000.0, disk_gb=1000.0)
+
+
+def test_room_for_checkpoints_is_asked_for():
+    message = refused(demo(), CPU, disk_gb=0.001)
+    assert "0.0 GB are free at /nowhere/run" in message and "output.keep_last (now 3)" in message
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_papers_checkpoints_take_some_80_gb():
+    message = refused(paper(), GPU, memory_gb=140.0, disk_gb=50.0)
+    assert "checkpoints take up to 85.2 GB, 50.0 GB are free" in message
+
+
+def test_a_checkpoint_holds_weights_averages_and_two_moments():
+    config = RunConfig(output=OutputConfig(keep_last=1))
+    assert checkpoints_gb(config, 1_000_000) == pytest.approx(3 * 16e-3)
+    assert checkpoints_gb(config.model_copy(update={"ema_decay": 0.0}), 1_000_000) == pytest.approx(3 * 12e-3)
+    small = config.model_copy(update={"optimiser": OptimiserConfig(name="adamw8bit")})
+    assert checkpoints_gb(small, 1_000_000) == pytest.approx(3 * 10e-3)
+
+
+def test_what_is_counted_is_what_is_trained(tmp_path):
+    base, adapter = TinyFill(), demo().adapter_config()
+    network = base.new()["transformer"]
+    adapt(network, base, adapter)
+    modules = [*trainable(network), *make_fusion(base, adapter).parameters()]
+    needed = checkpoints_gb(demo(), sum(parameter.numel() for parameter in modules))
+    check_machine(demo(), CPU, tmp_path, disk_gb=needed)
+    with pytest.raises(BadSetup, match="checkpoints take up to"):
+        check_machine(demo(), CPU, tmp_path, disk_gb=needed * 0.99)
+
+
+def test_a_run_that_is_no_adapters_is_checked_by_its_count(tmp_path):
+    check_machine(RunConfig(), CPU, tmp_path)
+    with pytest.raises(BadSetup, match="checkpoints take up to"):
+        check_machine(RunConfig(), CPU, tmp_path, num_trained=10**9, disk_gb=1.0)
+
+
+def test_memory_and_disk_are_asked_for_where_they_are_not_given(monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight, "_memory_gb", lambda device: 0.5)
+    with pytest.raises(BadSetup, match=r"0\.5 GB is this machine's memory"):
+        check_machine(demo(), CPU, tmp_path)
