@@ -178,6 +178,13 @@ class ScenesConfig(Section):
         return -(-self.num_scenes // self.scenes_per_shard)
 
 
+class HeldOutConfig(Section):
+    """Scenes for testing: made as `scenes` says, from what the library holds out."""
+
+    num_scenes: int = Field(256, ge=1, le=1_000_000)
+    seed: int = Field(1, ge=0)
+
+
 class MaskErrorConfig(Section):
     """One kind of mask error: how often, and how far it goes (pixels of the scene's size)."""
 
@@ -274,6 +281,7 @@ class DataConfig(Section):
     backgrounds: BackgroundConfig
     library: LibraryConfig = LibraryConfig()
     scenes: ScenesConfig
+    held_out: HeldOutConfig = HeldOutConfig()
     masks: MasksConfig = MasksConfig()
     maps: MapsConfig = MapsConfig()
     checks: ChecksConfig = ChecksConfig()

@@ -25,6 +25,8 @@ from pipelines.store import Store
 
 MULAN_TREE = "sources/mulan"
 PHOTOGRAPHS = "sources/photographs"
+HELD_OUT = "held_out"
+"""Folder of the test split; `find_shards` and `read_triplets` take it as a dataset's root."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,46 @@ class Factory:
         """Scenes and maps side by side."""
         return ShardJoin(self.store, self.scenes, list(self.maps.values()))
 
-    def make_shards(self) -> list[Report]:
-        """Everything up to the shards, in order; what is done is skipped."""
+    # ---- the same of what is held out
+
+    @cached_property
+    def held_out_scenes(self) -> ScenesStage:
+        """Scenes for testing: as those for training, from the library's `test` split alone."""
+        scenes = self.config.scenes.model_copy(update=self.config.held_out.model_dump())
+        return ScenesStage(self.store, self.photographs, scenes, self.config.masks, "test", f"{HELD_OUT}/scenes")
+
+    @cached_property
+    def held_out_maps(self) -> dict[str, MapStage]:
+        """Maps of the scenes for testing, by name."""
+        makers = make_makers(self.config.maps)
+        return {m.name: MapStage(m, self.store, self.held_out_scenes, f"{HELD_OUT}/{m.name}") for m in makers}
+
+    @cached_property
+    def held_out_shards(self) -> ShardJoin:
+        """Scenes for testing and their maps, side by side."""
+        return ShardJoin(self.store, self.held_out_scenes, list(self.held_out_maps.values()), f"{HELD_OUT}/shards")
+
+    # ---- all of it, in order; what is done is skipped
+
+    def make_library(self) -> list[Report]:
+        """Sources and both catalogues."""
         self.write_packaged_sources()
         sources: list[Stage] = [self.mulan_foregrounds, self.generated_foregrounds, self.backgrounds]
         reports = [self.run(stage) for stage in sources]
         self.foreground_library()
         self.background_library()
-        rest: list[Stage] = [self.scenes, *self.maps.values(), self.shards]
-        return reports + [self.run(stage) for stage in rest]
+        return reports
+
+    def make_shards(self) -> list[Report]:
+        """Everything up to the shards of training."""
+        stages: list[Stage] = [self.scenes, *self.maps.values(), self.shards]
+        return self.make_library() + [self.run(stage) for stage in stages]
+
+    def make_held_out(self) -> list[Report]:
+        """Everything up to the shards of testing, under `held_out/`.
+
+        Raises:
+            BadSetup: the library holds nothing for testing.
+        """
+        stages: list[Stage] = [self.held_out_scenes, *self.held_out_maps.values(), self.held_out_shards]
+        return self.make_library() + [self.run(stage) for stage in stages]

@@ -85,6 +85,10 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
         *("a man behind a camera on a tripod, in a field", "foregrounds"),
     ),
     _skimage(
+        *("chelsea", "chelsea.png", "cc0-1.0", "Stefan van der Walt"),
+        *("the head of a tabby cat", "foregrounds"),
+    ),
+    _skimage(
         *("coffee", "coffee.png", "cc0-1.0", "Rachel Michetti, courtesy of Pikolo Espresso Bar"),
         *("a cup of coffee on a saucer, on a wooden table", "foregrounds"),
     ),

@@ -1,0 +1,118 @@
+"""The factory's two splits: scenes for testing come from what is held out, and from nothing else."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.factory import Factory
+from pipelines.faults import BadSetup
+from pipelines.library.catalogue import read_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.shards.folder import find_shards
+from pipelines.shards.reader import read_triplets
+from pipelines.shards.verify import verify
+from pipelines.store import Store
+from profiles import load_profile
+
+SMALL = {
+    "scenes.num_scenes": "16",
+    "scenes.scenes_per_shard": "8",
+    "scenes.size_px": "96",
+    "held_out.num_scenes": "12",
+    "generated.prompts_per_category": "2",
+    "generated.size_px": "160",
+    "engine.kind": "serial",
+}
+
+
+def factory(root: Path, **changes: str) -> Factory:
+    overrides = SMALL | {name.replace("__", "."): value for name, value in changes.items()}
+    return Factory(load_profile("demo", str(root), overrides), Store(str(root)))
+
+
+@dataclass(frozen=True)
+class Made:
+    root: Path
+    origins: dict[str, str]
+    """Asset's id -> origin."""
+    splits: dict[str, str]
+    """Asset's id -> split."""
+
+    def drawn(self, shards: str) -> set[str]:
+        """Ids of every asset that a folder's scenes drew, rejected draws too."""
+        tables = [pq.read_table(path, columns=["draws"]) for path in (self.root / shards).glob("*.parquet")]
+        return {token.split("@")[0] for table in tables for draws in table["draws"].to_pylist() for token in draws}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("factory")
+    whole = factory(root)
+    whole.make_shards()
+    whole.make_held_out()
+    foregrounds, _ = read_catalogue(whole.store, ForegroundRecord)
+    backgrounds, _ = read_catalogue(whole.store, BackgroundRecord)
+    records: list[ForegroundRecord | BackgroundRecord] = [*foregrounds, *backgrounds]
+    return Made(root, {r.id: r.origin for r in records}, {r.id: r.split for r in records})
+
+
+@pytest.fixture
+def copy(made: Made, tmp_path: Path) -> Path:
+    """The same root, for a test that changes it."""
+    return Path(shutil.copytree(made.root, tmp_path / "root"))
+
+
+def test_no_origin_of_a_training_scene_is_in_a_held_out_one(made: Made) -> None:
+    train, test = ({made.origins[asset] for asset in made.drawn(f)} for f in ("shards", "held_out/shards"))
+    assert train and test and not train & test
+    held_out = set(factory(made.root).config.library.held_out)
+    assert test <= held_out and not train & held_out
+    # Not by the names alone: each split draws from its own part of the library.
+    assert {made.splits[asset] for asset in made.drawn("shards")} == {"train"}
+    assert {made.splits[asset] for asset in made.drawn("held_out/shards")} == {"test"}
+
+
+def test_held_out_shards_are_read_and_verified_as_any_others(made: Made) -> None:
+    root = f"{made.root}/held_out"
+    assert find_shards(root).shards == ("00000", "00001")
+    triplets = list(read_triplets(root))
+    assert {triplet.key for triplet in triplets} == {f"{i:08d}" for i in range(12)}
+    report = verify([root])
+    assert report.num_scenes == 12 and not report.faults
+
+
+def test_about_half_of_the_held_out_layers_are_from_photographs(made: Made) -> None:
+    kinds = [t.record["layers"][t.layer]["foreground"]["kind"] for t in read_triplets(f"{made.root}/held_out")]
+    assert 0.25 < kinds.count("real") / len(kinds) < 0.75
+
+
+def test_training_keeps_enough_photographs(made: Made) -> None:
+    train = {asset for asset, split in made.splits.items() if split == "train"}
+    assert len({made.origins[asset] for asset in train if asset.startswith("mulan-")}) >= 5
+    assert len({made.origins[asset] for asset in train if asset.startswith("packaged-")}) >= 5
+
+
+def test_what_is_done_is_skipped_and_more_scenes_are_appended(copy: Path) -> None:
+    assert [report.num_made for report in factory(copy).make_held_out()] == [0] * 8
+    before = (copy / "held_out/shards/00000.tar").read_bytes()
+    more = factory(copy, held_out__num_scenes="20").make_held_out()
+    assert {r.stage: r.num_made for r in more if r.num_made} == {
+        f"held_out/{name}": 2 for name in ("scenes", "edges", "segmentation", "depth", "shards")
+    }
+    assert (copy / "held_out/shards/00000.tar").read_bytes() == before
+
+
+def test_held_out_scenes_do_not_depend_on_those_for_training(made: Made) -> None:
+    own, other = factory(made.root), factory(made.root, scenes__num_scenes="4", scenes__seed="99")
+    assert own.held_out_scenes.recipe == other.held_out_scenes.recipe
+    assert own.scenes.recipe != other.scenes.recipe
+
+
+def test_a_library_that_holds_too_little_out_stops_before_work(copy: Path) -> None:
+    shutil.rmtree(copy / "held_out")
+    with pytest.raises(BadSetup, match="no generated foreground in split 'test'"):
+        factory(copy, library__held_out='["coffee", "rocket"]').make_held_out()
+    assert not (copy / "held_out").exists()
