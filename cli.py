@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from decoupage.commands import decompose
+from evaluation.commands import evaluate
 from pipelines.commands import mulan, scenes, shards
 from pipelines.faults import BadSetup
 from profiles import load_profile
@@ -21,6 +22,7 @@ app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
 app.command("decompose")(decompose)
 app.command("train")(train)
+app.command("evaluate")(evaluate)
 
 
 @app.callback()

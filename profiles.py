@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from evaluation.config import EvaluationConfig
 from pipelines.config import DataConfig
 
 _HERE = Path(__file__).parent
@@ -30,8 +31,10 @@ class Profile(DataConfig):
         name: what the profile was loaded by.
         description: a sentence for a person.
         root: where its files live (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
+        evaluation: how methods are compared.
     """
 
+    evaluation: EvaluationConfig = EvaluationConfig()
     name: str
     description: str = ""
     root: str = Field(description="folder or fsspec URL")

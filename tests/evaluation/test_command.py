@@ -1,0 +1,73 @@
+"""`decoupage evaluate` as a user runs it: defaults below the root, JSON, exit statuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.bases.tiny import TinyFill, save_base
+from tests.fixtures import FakeScenes, build_dataset
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root with held-out shards and an adapter where training leaves it; the base lies beside it."""
+    root = tmp_path_factory.mktemp("root")
+    build_dataset(root / "held_out", FakeScenes(num_scenes=3, scenes_per_shard=3))
+    torch.manual_seed(0)
+    save_base(TinyFill().new(), str(root / "base"))
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
+    pipe.save_pretrained(root / "training" / "adapter" / "export")
+    return root
+
+
+def evaluate(root, *options, **environment):
+    command = [sys.executable, "-m", "cli", "evaluate", "--root", str(root), *map(str, options)]
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
+    env |= {"DECOUPAGE__EVALUATION__NUM_STEPS": "1", "DECOUPAGE__EVALUATION__SIZE_PX": "32", **environment}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root):
+    done = evaluate(root, "--base", root / "base", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report == json.loads((root / "report" / "report.json").read_text())
+    assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"]) and report["num_images"] == 6
+    assert report["profile"] == "demo" and any("felzenszwalb" in name for name in report["stand_ins"])
+    assert report["settings"]["size_px"] == 32 and report["models"]["adapter"]["base"] == "tiny-fill"
+    assert "felzenszwalb" in (root / "report" / "report.html").read_text()
+
+
+def test_another_folder_and_a_summary(root, tmp_path):
+    adapter = root / "training" / "adapter" / "export"
+    done = evaluate(root, "--base", root / "base", "--adapter", adapter, "--out", tmp_path / "here")
+    assert done.returncode == 0, done.stderr
+    assert "6 images of 3 scenes" in done.stdout and "adapter" in done.stdout
+    names = ["before_after.png", "list.json", "report.html", "report.json", "scores.csv"]
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == names
+
+
+def test_without_an_adapter_it_says_where_it_looked(tmp_path):
+    done = evaluate(tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "no trained adapter in" in done.stderr and "--adapter" in done.stderr
+
+
+def test_without_held_out_scenes_it_says_so(root, tmp_path):
+    adapter = root / "training" / "adapter" / "export"
+    done = evaluate(tmp_path, "--adapter", adapter, "--base", root / "base")
+    assert done.returncode == 2 and "held_out" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_size_that_the_scenes_do_not_have(root, tmp_path):
+    options = ("--base", root / "base", "--out", tmp_path / "out")
+    done = evaluate(root, *options, DECOUPAGE__EVALUATION__SIZE_PX="512")
+    assert done.returncode == 2 and "evaluation.size_px" in done.stderr and "Traceback" not in done.stderr
