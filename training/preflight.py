@@ -21,10 +21,10 @@ _SPARE_CHECKPOINTS = 2
 def check_machine(
     config: RunConfig,
     device: torch.device,
+    num_processes: int,
     folder: Path,
     *,
     source: str | None = None,
-    num_processes: int = 1,
     num_trained: int | None = None,
     memory_gb: float | None = None,
     disk_gb: float | None = None,

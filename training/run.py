@@ -66,7 +66,7 @@ def train(plan: RunPlan) -> "Outcome":
     from training.preflight import check_machine
 
     accelerator = make_accelerator(config, plan.device)
-    check_machine(config, accelerator.device, accelerator.num_processes, plan.out)
+    check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
     task = build_task(plan, config, place_of(accelerator))
     outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
     if outcome.status == "done":

@@ -21,14 +21,14 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
 
 
-def refused(config, device, **options):
+def refused(config, device, num_processes=1, **options):
     with pytest.raises(BadSetup) as caught:
-        check_machine(config, device, Path("/nowhere/run"), **({"disk_gb": 1000.0} | options))
+        check_machine(config, device, num_processes, Path("/nowhere/run"), **({"disk_gb": 1000.0} | options))
     return str(caught.value)
 
 
 def test_the_demo_runs_here(tmp_path):
-    check_machine(demo(), CPU, tmp_path / "not" / "there")
+    check_machine(demo(), CPU, 1, tmp_path / "not" / "there")
 
 
 def test_a_gpu_that_is_not_there_is_said(monkeypatch):
@@ -58,7 +58,7 @@ def test_too_little_memory_is_said_with_what_would_fit():
 @pytest.mark.usefixtures("gpu")
 def test_what_is_suggested_is_then_let_through(tmp_path):
     config = with_changes(paper(), {"compute.checkpoint_every_blocks": 2})
-    check_machine(config, GPU, tmp_path, memory_gb=90.0, disk_gb=1000.0)
+    check_machine(config, GPU, 1, tmp_path, memory_gb=90.0, disk_gb=1000.0)
 
 
 def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
@@ -69,7 +69,7 @@ def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
 def test_a_batch_that_does_not_divide_over_the_processes_is_refused():
     message = refused(demo(), CPU, num_processes=2)
     assert "multiple of the number of processes (2), got 1" in message
-    check_machine(paper(), CPU, Path(), num_processes=8, memory_gb=1000.0, disk_gb=1000.0)
+    check_machine(paper(), CPU, 8, Path(), memory_gb=1000.0, disk_gb=1000.0)
 
 
 def test_room_for_checkpoints_is_asked_for():
@@ -97,18 +97,18 @@ def test_what_is_counted_is_what_is_trained(tmp_path):
     adapt(network, base, adapter)
     modules = [*trainable(network), *make_fusion(base, adapter).parameters()]
     needed = checkpoints_gb(demo(), sum(parameter.numel() for parameter in modules))
-    check_machine(demo(), CPU, tmp_path, disk_gb=needed)
+    check_machine(demo(), CPU, 1, tmp_path, disk_gb=needed)
     with pytest.raises(BadSetup, match="checkpoints take up to"):
-        check_machine(demo(), CPU, tmp_path, disk_gb=needed * 0.99)
+        check_machine(demo(), CPU, 1, tmp_path, disk_gb=needed * 0.99)
 
 
 def test_a_run_that_is_no_adapters_is_checked_by_its_count(tmp_path):
-    check_machine(RunConfig(), CPU, tmp_path)
+    check_machine(RunConfig(), CPU, 1, tmp_path)
     with pytest.raises(BadSetup, match="checkpoints take up to"):
-        check_machine(RunConfig(), CPU, tmp_path, num_trained=10**9, disk_gb=1.0)
+        check_machine(RunConfig(), CPU, 1, tmp_path, num_trained=10**9, disk_gb=1.0)
 
 
 def test_memory_and_disk_are_asked_for_where_they_are_not_given(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight, "_memory_gb", lambda device: 0.5)
     with pytest.raises(BadSetup, match=r"0\.5 GB is this machine's memory"):
-        check_machine(demo(), CPU, tmp_path)
+        check_machine(demo(), CPU, 1, tmp_path)
