@@ -47,6 +47,15 @@ def test_the_model_page(tmp_path, monkeypatch):
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
 
 
+def test_the_evaluation_page(tmp_path, monkeypatch, capsys):
+    build_dataset(str(tmp_path / "data" / "demo" / "held_out"), FakeScenes(num_scenes=3, scenes_per_shard=3))
+    monkeypatch.chdir(tmp_path)
+    (block,) = code("evaluation.md")
+    exec(block, {})
+    assert re.fullmatch(r"[\d.]+ dB, [\d.]+ to [\d.]+, 6 images", capsys.readouterr().out.strip())
+    assert (tmp_path / "report" / "report.html").exists()
+
+
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text()):
