@@ -14,6 +14,7 @@ torch.distributed.checkpoint, which gives the same names for one process, DDP an
 
 import json
 import os
+import pickle
 import random
 import shutil
 from collections.abc import Mapping
@@ -189,7 +190,7 @@ def load_checkpoint(path: Path, learners: Mapping[str, Learner], ema: EMAModel |
         # With another number of processes there is none for some; noise is drawn by position and needs none.
         if states.is_file():
             _restore_random_states(torch.load(states, weights_only=True))
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
         raise BadSetup(f"checkpoint {path} cannot be loaded: {error}") from error
     return progress
 
