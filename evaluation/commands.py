@@ -49,17 +49,16 @@ def evaluate(
     from evaluation.report import About
     from evaluation.run import evaluate as run
     from pipelines.dataset.stand_ins import stand_ins
-    from pipelines.store import Store
 
     loaded = context.obj(profile, root)
-    store = Store(loaded.root)
-    folder = adapter or store.url(ADAPTER)
+    place = loaded.root.rstrip("/")
+    folder = adapter or f"{place}/{ADAPTER}"
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
     methods, facts = standard_methods(loaded.evaluation, folder, base)
     about = About(loaded.name, stand_ins(loaded), facts)
-    target = out or store.url(REPORT)
-    report = run(store.url(HELD_OUT), methods, loaded.evaluation, target, about)
+    target = out or f"{place}/{REPORT}"
+    report = run(f"{place}/{HELD_OUT}", methods, loaded.evaluation, target, about)
     if as_json:
         print(json.dumps(report.values))
     else:

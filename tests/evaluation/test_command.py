@@ -1,14 +1,12 @@
 """`decoupage evaluate` as a user runs it: defaults below the root, JSON, exit statuses."""
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+import cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from tests.fixtures import FakeScenes, build_dataset
@@ -27,17 +25,25 @@ def root(tmp_path_factory):
     return root
 
 
-def evaluate(root, *options, **environment):
-    command = [sys.executable, "-m", "cli", "evaluate", "--root", str(root), *map(str, options)]
-    env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
-    env |= {"DECOUPAGE__EVALUATION__NUM_STEPS": "1", "DECOUPAGE__EVALUATION__SIZE_PX": "32", **environment}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+@pytest.fixture
+def evaluate(monkeypatch, capsys):
+    """Runs the command in this process; gives (exit status, standard output, standard error)."""
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__NUM_STEPS", "1")
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "32")
+
+    def evaluate(root, *options):
+        monkeypatch.setattr(sys, "argv", ["decoupage", "evaluate", "--root", str(root), *map(str, options)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    return evaluate
 
 
-def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root):
-    done = evaluate(root, "--base", root / "base", "--json")
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root, evaluate):
+    status, out, err = evaluate(root, "--base", root / "base", "--json")
+    assert status == 0, err
+    report = json.loads(out)
     assert report == json.loads((root / "report" / "report.json").read_text())
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"]) and report["num_images"] == 6
     assert report["profile"] == "demo" and any("felzenszwalb" in name for name in report["stand_ins"])
@@ -45,29 +51,30 @@ def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root):
     assert "felzenszwalb" in (root / "report" / "report.html").read_text()
 
 
-def test_another_folder_and_a_summary(root, tmp_path):
+def test_another_folder_and_a_summary(root, tmp_path, evaluate):
     adapter = root / "training" / "adapter" / "export"
-    done = evaluate(root, "--base", root / "base", "--adapter", adapter, "--out", tmp_path / "here")
-    assert done.returncode == 0, done.stderr
-    assert "6 images of 3 scenes" in done.stdout and "adapter" in done.stdout
+    status, out, err = evaluate(root, "--base", root / "base", "--adapter", adapter, "--out", tmp_path / "here")
+    assert status == 0, err
+    assert "6 images of 3 scenes" in out and "adapter" in out
     names = ["before_after.png", "list.json", "report.html", "report.json", "scores.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == names
 
 
-def test_without_an_adapter_it_says_where_it_looked(tmp_path):
-    done = evaluate(tmp_path)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "no trained adapter in" in done.stderr and "--adapter" in done.stderr
+def test_without_an_adapter_it_says_where_it_looked(tmp_path, evaluate):
+    status, _, err = evaluate(tmp_path)
+    assert status == 2
+    assert "no trained adapter in" in err and "--adapter" in err
 
 
-def test_without_held_out_scenes_it_says_so(root, tmp_path):
+def test_without_held_out_scenes_it_says_so(root, tmp_path, evaluate):
     adapter = root / "training" / "adapter" / "export"
-    done = evaluate(tmp_path, "--adapter", adapter, "--base", root / "base")
-    assert done.returncode == 2 and "held_out" in done.stderr and "Traceback" not in done.stderr
+    status, _, err = evaluate(tmp_path, "--adapter", adapter, "--base", root / "base")
+    assert status == 2 and "held_out" in err
     assert not (tmp_path / "report").exists()
 
 
-def test_a_size_that_the_scenes_do_not_have(root, tmp_path):
+def test_a_size_that_the_scenes_do_not_have(root, tmp_path, evaluate, monkeypatch):
     options = ("--base", root / "base", "--out", tmp_path / "out")
-    done = evaluate(root, *options, DECOUPAGE__EVALUATION__SIZE_PX="512")
-    assert done.returncode == 2 and "evaluation.size_px" in done.stderr and "Traceback" not in done.stderr
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "512")
+    status, _, err = evaluate(root, *options)
+    assert status == 2 and "evaluation.size_px" in err
