@@ -2,7 +2,8 @@
 
 Weights, gradients, moments and averages are counted on torch's meta device, where nothing is allocated. What the
 forward pass keeps for the backward pass is reckoned from the number of tokens: blocks x tokens x width x `KEPT`. Not
-counted: fragmentation, and other processes on the device. Measuring is `benchmarks/bench_model.py`'s.
+counted: fragmentation, other processes on the device, and buffers in which several processes exchange gradients (at
+most once more the gradients). Measuring is `benchmarks/bench_model.py`'s.
 """
 
 from collections.abc import Iterator, Mapping

@@ -129,6 +129,11 @@ def test_several_changes_are_put_together_where_none_is_enough():
     assert suggestion.total_gb <= 40.0
 
 
+def test_a_smaller_micro_batch_keeps_the_batch():
+    first = what_fits(changed(batch__micro_batch=4, batch__accumulation=2), 130.0)[0]
+    assert first.changes == {"batch.micro_batch": 1, "batch.accumulation": 8}
+
+
 def test_nothing_is_suggested_where_nothing_fits():
     assert what_fits(paper(), 5.0) == []
 
