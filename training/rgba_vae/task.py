@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ from training.rgba_vae.autoencoder import Coded, RgbaAutoencoder, trunk_paramete
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.data import make_loader, validation_batches
 from training.rgba_vae.figures import RgbaFigures, measure
-from training.rgba_vae.targets import rgba_targets
+from training.rgba_vae.targets import as_opaque, rgba_targets
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
 
 FIGURES = "figures.json"
-NUM_SHOWN = 6
-"""Samples of a grid."""
+NUM_SHOWN = 4
+"""Samples of a grid, each as a foreground and as a scene."""
 _HEAVY = ("transformer", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 """Components of a base that a codec needs not."""
 
@@ -156,7 +157,7 @@ class RgbaVaeTask:
 
     @torch.no_grad()
     def validation_loss(self, modules: Modules) -> float:
-        """See `Task.validation_loss`: the reconstruction's, from the posterior's mode."""
+        """See `Task.validation_loss`: the reconstruction's, from the posterior's mode; foregrounds and scenes alike."""
         losses = []
         for target_B4HW in self._validation_targets(self._place.rank, self._place.num_ranks):
             decoded = modules["vae"](target_B4HW).decoded_B4HW
@@ -164,17 +165,16 @@ class RgbaVaeTask:
         return float(torch.stack(losses).mean())
 
     def _validation_targets(self, rank: int = 0, num_ranks: int = 1) -> Iterator[Tensor]:
-        """One at a time, [1, 4, H, W]."""
+        """Of one sample after another, [2, 4, H, W]: its foreground, and its scene as an opaque picture."""
         for batch in validation_batches(self.config, self._source, rank, num_ranks):
-            yield rgba_targets(batch.to(self._place.device), 0, self.config.opaque_share)
+            yield torch.cat([batch.foreground_B4HW, as_opaque(batch.composite_B3HW)]).to(self._place.device)
 
     @torch.no_grad()
     def samples(self, modules: Modules) -> NDArray[np.uint8]:
         """See `Task.samples`: targets and what comes back, with their alpha."""
-        pairs = []
-        for target_B4HW, _ in zip(self._validation_targets(), range(NUM_SHOWN), strict=False):
-            pairs.append((levels(target_B4HW), levels(modules["vae"](target_B4HW).decoded_B4HW)))
-        target, decoded = (np.concatenate(pictures) for pictures in zip(*pairs, strict=True))
+        targets = list(islice(self._validation_targets(), NUM_SHOWN))
+        target = levels(torch.cat(targets))
+        decoded = np.concatenate([levels(modules["vae"](target_B4HW).decoded_B4HW) for target_B4HW in targets])
         return sample_grid(
             [
                 Column("target", target),
