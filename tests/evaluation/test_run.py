@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -226,3 +228,17 @@ def test_there_must_be_a_list(tmp_path):
     with pytest.raises(BadSetup):
         evaluate(str(tmp_path / "absent"), [truth], CONFIG, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.browser
+def test_the_page_fits_a_narrow_screen(done, tmp_path):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium")
+    measure = "<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth</script></body>"
+    page = tmp_path / "page.html"
+    page.write_text((done[0] / "report.html").read_text().replace("</body>", measure))
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900", "--dump-dom"]
+    shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    (width_px,) = re.findall(r'data-wide="(\d+)"', shown.stdout)
+    assert 0 < int(width_px) <= 500
