@@ -130,6 +130,7 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
         *("immunohistochemistry", "ihc.png", "public-domain", "Center for Microscopy and Molecular Imaging (CMMI)"),
         *("stained tissue under a microscope", "background"),
     ),
+    _skimage("moon", "moon.png", "unknown", "scikit-image", "craters on the moon", "background"),
     _skimage(
         *("retina", "retina.jpg", "cc0-1.0", "Mikael Haggstrom, WikiJournal of Medicine 1 (2), 2014"),
         *("the vessels of a retina", "background"),

@@ -7,7 +7,7 @@ from training.config import BatchConfig, ComputeConfig, OptimiserConfig, OutputC
 
 HELD_OUT = (
     # Packaged photographs that the demo holds out, or may.
-    *("coffee", "camera", "chelsea", "flower", "hubble_deep_field", "rocket"),
+    *("coffee", "camera", "chelsea", "flower", "hubble_deep_field", "moon", "rocket"),
     "motorcycle",  # Its package states no licence.
     # Real scenes on which the base is measured.
     *("street", "interior", "palace", "kodak/15", "kodak/16", "gb82/nyc", "gb82/sumac"),
