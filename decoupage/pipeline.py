@@ -85,7 +85,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         components = dict(base.load(source, **options))
         network = components[base.network]
         adapt(network, base, config)
-        return cls._assembled(components, widen_vae(components["vae"]), make_fusion(base, config), config)
+        return cls.assembled(components, widen_vae(components["vae"]), make_fusion(base, config), config)
 
     @classmethod
     def from_pretrained(cls, folder: Any, base: str | None = None, **options: Any) -> "LayerDecompositionPipeline":
@@ -102,7 +102,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         from decoupage.publishing import load_adapter
 
         loaded = load_adapter(folder, base, **options)
-        return cls._assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
+        return cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
 
     def save_pretrained(self, folder: Any, card: Any = None) -> None:
         """Write the adapter (not the base) as `decoupage.publishing` lays it out."""
@@ -111,9 +111,10 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         save_adapter(folder, self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba, card)
 
     @classmethod
-    def _assembled(
+    def assembled(
         cls, components: Mapping[str, Any], vae_rgba: Any, fusion: Any, config: AdapterConfig
     ) -> "LayerDecompositionPipeline":
+        """A pipeline of parts that are loaded and adapted already."""
         names = ("transformer", "vae", "scheduler", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
         given = {name: components.get(name) for name in names}
         return cls(**given, vae_rgba=vae_rgba, fusion=fusion, adapter=config.to_dict())

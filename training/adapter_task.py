@@ -4,8 +4,8 @@ A batch's way: frozen codecs make tokens of it; noise is mixed in by the samples
 halves; flow matching judges them, and, where asked for, the layers laid over one another.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from decoupage.bases.spec import Base, Text
-from decoupage.contexts import Contexts, fuse_maps, make_contexts
+from decoupage.bases.spec import Text
+from decoupage.contexts import make_contexts
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
 from decoupage.rgba_vae import encode_rgba
-from decoupage.sequences import Condition, Mode, predict_layers
 from pipelines.config import MasksConfig
 from pipelines.fingerprint import fingerprint
 from training import noise
+from training.adapter_model import AdapterModel, Encoded
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.identity import weights_digest
@@ -42,46 +42,8 @@ from training.task import Losses, Modules, Place
 NAME = "adapter"
 NUM_SHOWN = 6
 """Samples of a grid."""
-_VALIDATION_SEED_OFFSET = 1
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A batch as tokens; nothing here carries gradients."""
-
-    clean: Pair
-    contexts: Contexts
-    image_latents_BCHW: Tensor
-    maps: Mapping[str, Tensor]
-    text: Text
-    grid: tuple[int, int]
-    size_px: tuple[int, int]
-    composite_B3HW: Tensor
-
-
-class AdapterModel(nn.Module):
-    """What learns, as one module, so that several processes wrap all of it at once.
-
-    Args:
-        vae: the frozen codec, for the maps; it is called, and is no part of this module.
-    """
-
-    def __init__(self, base: Base, network: nn.Module, fusion: nn.Module | None, vae: nn.Module, mode: Mode) -> None:
-        super().__init__()
-        self.network, self.fusion = network, fusion
-        self._base, self._mode = base, mode
-        self._frozen = (vae,)  # In a tuple: a module would make it its own.
-
-    def forward(
-        self, noisy: Pair, encoded: Encoded, sigma_B: Tensor, guidance: float, present_BM: Tensor | None
-    ) -> Pair:
-        """Predictions for background and foreground, [B, N, token_dim] each."""
-        (vae,) = self._frozen
-        fused = fuse_maps(
-            *(self._base, vae, self.fusion, encoded.image_latents_BCHW, encoded.maps, encoded.grid), present_BM
-        )
-        condition = Condition(encoded.contexts, fused, encoded.text, encoded.grid)
-        return predict_layers(self._base, self.network, *noisy, condition, sigma_B, guidance, self._mode)
+_VALIDATION_SEED = 1
+"""The same noise for every run, so that their validation losses compare."""
 
 
 class AdapterTask:
@@ -109,7 +71,7 @@ class AdapterTask:
     ) -> None:
         self.config, self._pipe, self._place, self._source = config, pipe, place, source
         self._base, self._card = pipe.base, card or CardFacts()
-        self._loading = _loading(config, masks)
+        self._loading = DataLoading.of(config, masks)
         self._masks = masks
         pipe.set_progress_bar_config(disable=True)
         self._text = self._take_text()
@@ -170,7 +132,9 @@ class AdapterTask:
         )
         noisy = (noisy_background, noisy_foreground)
         fusion = self._pipe.fusion
-        present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0]) if fusion and dropout else None
+        present = (
+            drawn("present", lambda generator: fusion.draw_present(1, generator)[0]) if fusion and dropout else None
+        )
         predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
         flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B)
         parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
@@ -241,15 +205,15 @@ class AdapterTask:
         if not data.num_validation or not data.validation_share:
             return []
         share = max(1, data.num_validation // (self.config.batch.micro_batch * place.num_ranks))
-        loading = replace(self._loading, part="validation", num_workers=0, flip=False, redraw_masks=False)
+        loading = replace(DataLoading.of(self.config, self._masks, "validation"), num_workers=0)
         batches = TripletLoader(self._source, loading, place.rank, place.num_ranks).batches(0)
         return [next(batches) for _ in range(share)]
 
     @torch.no_grad()
     def validation_loss(self, modules: Modules) -> float:
         """See `Task.validation_loss`; NaN when the recipe keeps no samples for it."""
-        seed = self.config.seed + _VALIDATION_SEED_OFFSET
-        losses = [self._loss(modules[NAME], batch, seed, dropout=False).total for batch in self._validation]
+        batches = self._validation
+        losses = [self._loss(modules[NAME], batch, _VALIDATION_SEED, dropout=False).total for batch in batches]
         return float(torch.stack(losses).mean()) if losses else float("nan")
 
     @torch.no_grad()
@@ -294,22 +258,3 @@ class AdapterTask:
             training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
         )
         self._pipe.save_pretrained(folder, card)
-
-
-def _loading(config: TrainingConfig, masks: MasksConfig) -> DataLoading:
-    """What the loader needs to know of a run."""
-    data = config.data
-    return DataLoading(
-        seed=config.seed,
-        batch_size=config.batch.micro_batch,
-        num_workers=config.compute.loader_workers,
-        flip=data.flip,
-        redraw_masks=data.redraw_masks,
-        masks=masks,
-        maps=config.adapter.maps,
-        size_px=data.size_px,
-        foreground_kinds=data.foreground_kinds,
-        validation_share=data.validation_share if data.num_validation else 0.0,
-        max_unreadable_share=data.max_unreadable_share,
-    )
-

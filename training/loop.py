@@ -5,34 +5,27 @@ Here: order of work. What is taught stands in the tasks, what a step learns from
 """
 
 import logging
-import math
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from diffusers.training_utils import EMAModel
-from torch import Tensor, nn
+from torch import nn
 
 from pipelines.faults import BadSetup
 from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
 from training.config import RunConfig
-from training.ema import averaged, make_ema
+from training.ema import make_ema
 from training.interruption import Interruption
 from training.journal import Journal
 from training.optimiser import make_optimiser
 from training.schedule import make_scheduler
-from training.task import Losses, Modules, Place, Task
+from training.step import Diverged, Running, take_step, trained
+from training.task import Place, Task
 
 _log = logging.getLogger(__name__)
-
-
-class Diverged(RuntimeError):
-    """A loss or a gradient is not a finite number; the message says at which step, and what was kept."""
 
 
 @dataclass(frozen=True)
@@ -47,28 +40,6 @@ class Outcome:
     status: Literal["done", "interrupted"]
     progress: Progress
     checkpoint: Path
-
-
-@dataclass
-class _Run:
-    """A task in motion: what the loop hands around."""
-
-    task: Task
-    accelerator: Accelerator
-    learners: dict[str, Learner]
-    ema: EMAModel | None
-    accumulation: int
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        return {name: learner.module for name, learner in self.learners.items()}
-
-    @property
-    def averages(self) -> Any:
-        """Within it the first module holds its averaged weights."""
-        if self.ema is None:
-            return nullcontext()
-        return averaged(self.ema, _trained(next(iter(self.learners.values())).module))
 
 
 def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
@@ -114,7 +85,7 @@ def fit(
         saved = checkpoints.latest() if progress.step else None
         while progress.step < schedule.num_steps:
             try:
-                figures = _step(run, batches, progress, interruption)
+                figures = take_step(run, batches, progress, interruption)
             except Diverged as error:
                 raise Diverged(f"{error}; {_keep(run, checkpoints, progress)}") from None
             if figures is None:
@@ -142,14 +113,10 @@ def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path)
 
     Renamed into place when it is whole; an earlier export is replaced.
     """
-    import shutil
-
     final, partial = folder / "export", folder / ".export.partial"
     if accelerator.is_main_process:
-        modules = {name: accelerator.unwrap_model(module) for name, module in task.modules.items()}
-        learners = {name: module for name, module in modules.items()}
-        first = next(iter(learners))
-        _load_averaged(outcome.checkpoint, first, learners[first])
+        name, module = next(iter(task.modules.items()))
+        _load_averaged(outcome.checkpoint, name, accelerator.unwrap_model(module))
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         task.export(partial)
@@ -166,28 +133,24 @@ def _load_averaged(checkpoint: Path, name: str, module: nn.Module) -> None:
     if file.is_file():
         averages = torch.load(file, weights_only=True)["shadow_params"]
         with torch.no_grad():
-            for parameter, average in zip(_trained(module), averages, strict=True):
+            for parameter, average in zip(trained(module), averages, strict=True):
                 parameter.copy_(average)
 
 
-def _prepared(task: Task, accelerator: Accelerator) -> _Run:
+def _prepared(task: Task, accelerator: Accelerator) -> Running:
     """Modules on their devices, each with optimiser, schedule; the first one with averages."""
     config = task.config
     learners = {}
     for name, module in task.modules.items():
-        optimiser = make_optimiser(_trained(module), config.optimiser, accelerator.device)
-        module, optimiser = accelerator.prepare(module, optimiser)
-        learners[name] = Learner(module, optimiser, make_scheduler(optimiser.optimizer, config.schedule))
+        optimiser = make_optimiser(trained(module), config.optimiser, accelerator.device)
+        placed, moved = accelerator.prepare(module, optimiser)
+        learners[name] = Learner(placed, moved, make_scheduler(moved.optimizer, config.schedule))
     first = next(iter(learners.values())).module
-    ema = make_ema(_trained(first), config.ema_decay) if config.ema_decay else None
-    return _Run(task, accelerator, learners, ema, config.batch.accumulation_for(accelerator.num_processes))
+    ema = make_ema(trained(first), config.ema_decay) if config.ema_decay else None
+    return Running(task, accelerator, learners, ema, config.batch.accumulation_for(accelerator.num_processes))
 
 
-def _trained(module: nn.Module) -> list[nn.Parameter]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-
-def _beginning(run: _Run, checkpoints: Checkpoints, resume: bool, warm_start: Path | None) -> Progress:
+def _beginning(run: Running, checkpoints: Checkpoints, resume: bool, warm_start: Path | None) -> Progress:
     """Where the run starts: at the newest checkpoint, at step 0 with other weights, or at step 0."""
     identity = dict(run.task.identity)
     latest = checkpoints.latest()
@@ -202,78 +165,12 @@ def _beginning(run: _Run, checkpoints: Checkpoints, resume: bool, warm_start: Pa
         for name, learner in run.learners.items():
             load_weights(warm_start, name, learner.module)
         if run.ema is not None:
-            run.ema = make_ema(_trained(next(iter(run.learners.values())).module), run.task.config.ema_decay)
+            run.ema = make_ema(trained(next(iter(run.learners.values())).module), run.task.config.ema_decay)
         _log.warning("warm start: weights of %s, and nothing else of it; this run counts from step 0", warm_start)
     return Progress(identity)
 
 
-def _step(run: _Run, batches: Iterator[Any], progress: Progress, interruption: Interruption) -> dict[str, Any] | None:
-    """One update of the weights; None when a signal came before it was made (its samples come again)."""
-    started_s, waited_s = time.perf_counter(), 0.0
-    sums: dict[str, Tensor] = {}
-    end = progress.position
-    for number in range(run.accumulation):
-        if _is_asked_to_leave(run.accelerator, interruption):
-            _clear_gradients(run)
-            return None
-        asked_s = time.perf_counter()
-        batch = next(batches)
-        waited_s += time.perf_counter() - asked_s
-        end = batch.end
-        is_last = number == run.accumulation - 1
-        with ExitStack() as stack:
-            if not is_last:  # Processes add up their gradients once an update.
-                for module in run.modules.values():
-                    stack.enter_context(run.accelerator.no_sync(module))
-            for name, losses in run.task.losses(run.modules, batch, progress.step):
-                run.accelerator.backward(losses.total / run.accumulation)
-                _add(sums, name, losses, run.accumulation)
-    figures = _updated(run, sums, progress.step)
-    progress.step += 1
-    progress.position = end
-    took_s = time.perf_counter() - started_s
-    return figures | {
-        "samples_per_s": run.task.config.batch.size / took_s,
-        "step_s": took_s,
-        "loader_wait_s": waited_s,
-        "memory_gb": _peak_memory_gb(run.accelerator.device),
-    }
-
-
-def _updated(run: _Run, sums: dict[str, Tensor], step: int) -> dict[str, Any]:
-    """Clip, check, update; the step's figures. Raises Diverged before anything is changed."""
-    names = list(sums)
-    means = run.accelerator.reduce(torch.stack([sums[name] for name in names]), "mean").tolist()
-    figures: dict[str, Any] = dict(zip(names, means, strict=True))
-    for name, learner in run.learners.items():
-        parameters = [parameter for parameter in _trained(learner.module) if parameter.grad is not None]
-        norm = run.accelerator.clip_grad_norm_(parameters, run.task.config.optimiser.max_grad_norm)
-        figures |= {f"{name}.grad_norm": 0.0 if norm is None else float(norm)}
-        figures |= {f"{name}.learning_rate": learner.scheduler.get_last_lr()[0]}
-    broken = [name for name, value in figures.items() if not math.isfinite(value)]
-    if broken:
-        _clear_gradients(run)
-        shown = ", ".join(f"{name} = {figures[name]}" for name in broken)
-        raise Diverged(f"step {step + 1}: {shown}")
-    for learner in run.learners.values():
-        learner.optimiser.step()
-        learner.scheduler.step()
-        learner.optimiser.zero_grad()
-    if run.ema is not None:
-        run.ema.step(_trained(next(iter(run.learners.values())).module))
-    return figures
-
-
-def _add(sums: dict[str, Tensor], name: str, losses: Losses, accumulation: int) -> None:
-    """Losses of a micro-batch to those of the step, by `<module>.<part>`; what was not measured stays out."""
-    for part, value in {"loss": losses.total, **losses.parts}.items():
-        if value is not None:
-            tensor = torch.as_tensor(value, dtype=torch.float32, device=losses.total.device).detach() / accumulation
-            key = f"{name}.{part}"
-            sums[key] = sums[key] + tensor if key in sums else tensor
-
-
-def _judge(run: _Run, progress: Progress) -> dict[str, float]:
+def _judge(run: Running, progress: Progress) -> dict[str, float]:
     """Validation loss of the averaged weights; remembers the best."""
     with run.averages, torch.no_grad():
         loss = torch.tensor(run.task.validation_loss(run.modules), device=run.accelerator.device)
@@ -283,31 +180,12 @@ def _judge(run: _Run, progress: Progress) -> dict[str, float]:
     return {"validation_loss": progress.validation_loss}
 
 
-def _keep(run: _Run, checkpoints: Checkpoints, progress: Progress) -> str:
+def _keep(run: Running, checkpoints: Checkpoints, progress: Progress) -> str:
     """Save the state before a step that failed, if it is sound; says what there is."""
-    weights: Mapping[str, nn.Module] = run.modules
-    sound = all(bool(p.isfinite().all()) for module in weights.values() for p in _trained(module))
+    sound = all(bool(p.isfinite().all()) for module in run.modules.values() for p in trained(module))
     if sound:
         return f"the state before it is in {checkpoints.save(run.learners, run.ema, progress)}"
     return f"the weights were broken before it; the last checkpoint is {checkpoints.latest()}"
 
 
-def _is_asked_to_leave(accelerator: Accelerator, interruption: Interruption) -> bool:
-    """Whether any process got a signal: all of them leave together."""
-    mine = interruption.requested is not None
-    if accelerator.num_processes == 1:
-        return mine
-    asked = torch.tensor(float(mine), device=accelerator.device)
-    return bool(accelerator.reduce(asked, "sum") > 0)
-
-
-def _clear_gradients(run: _Run) -> None:
-    for learner in run.learners.values():
-        learner.optimiser.zero_grad()
-
-
-def _peak_memory_gb(device: torch.device) -> float | None:
-    return torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
-
-
-__all__ = ["Diverged", "Modules", "Outcome", "export", "fit", "make_accelerator", "place_of"]
+__all__ = ["Diverged", "Outcome", "export", "fit", "make_accelerator", "place_of"]

@@ -1,6 +1,8 @@
 """A run from its recipe's name to what it exports: the one way in, for the command line and for Dagster's process."""
 
+import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.config import MasksConfig
 from pipelines.faults import BadSetup
+from pipelines.fingerprint import fingerprint
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.recipes import find_recipe
 from training.rgba_vae.config import RgbaVaeConfig
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from training.task import Place, Task
 
 _log = logging.getLogger(__name__)
+IDENTITY = "export.json"
+"""Beside `export/`: what it was made from."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,55 @@ def train(plan: RunPlan) -> "Outcome":
     if outcome.status == "done":
         _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
     return outcome
+
+
+def train_current(plan: RunPlan) -> "Outcome | None":
+    """The run for the things that are there now, under `<out>/runs/<identity>`; its export becomes `<out>/export`.
+
+    An interrupted run of the same things goes on; one of other things stays where it is, and a new one begins. None:
+    what is exported already came from these very things, and nothing was done.
+
+    Raises:
+        BadSetup, Diverged: as `train`.
+    """
+    config = plan.config()
+    _check_data(plan, config)
+    from training.loop import export, fit, make_accelerator, place_of
+    from training.preflight import check_machine
+
+    accelerator = make_accelerator(config, plan.device)
+    check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
+    task = build_task(plan, config, place_of(accelerator))
+    key = fingerprint(dict(task.identity))
+    if exported_identity(plan.out) == dict(task.identity):
+        return None
+    folder = plan.out / "runs" / key
+    outcome = fit(task, accelerator, folder, resume=True)
+    if outcome.status == "done":
+        whole = export(task, outcome, accelerator, folder)
+        if accelerator.is_main_process:
+            _publish(whole, plan.out, dict(task.identity))
+    return outcome
+
+
+def exported_identity(out: Path) -> dict[str, str] | None:
+    """What `<out>/export` was made from; None when nothing is there."""
+    file = out / IDENTITY
+    if not file.is_file() or not (out / "export").is_dir():
+        return None
+    identity: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return identity
+
+
+def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
+    """Copy a run's export to its lasting place; what says where it came from goes first and comes last."""
+    partial, final = out / ".export.partial", out / "export"
+    (out / IDENTITY).unlink(missing_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(whole, partial)
+    shutil.rmtree(final, ignore_errors=True)
+    partial.rename(final)
+    (out / IDENTITY).write_text(json.dumps(identity, indent=1), encoding="utf-8")
 
 
 def build_task(plan: RunPlan, config: RunConfig, place: "Place") -> "Task":

@@ -36,7 +36,7 @@ def starting_pipeline(
     if config.compute.compile:
         compile_blocks(network)
     vae_rgba = _load_like(components["vae"], rgba_vae)
-    return LayerDecompositionPipeline._assembled(components, vae_rgba, make_fusion(base, adapter), adapter)
+    return LayerDecompositionPipeline.assembled(components, vae_rgba, make_fusion(base, adapter), adapter)
 
 
 def _load_like(vae: Any, folder: str) -> Any:

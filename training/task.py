@@ -41,14 +41,13 @@ class Batch(Protocol):
     """Samples of one process, by their place in the endless row of all samples.
 
     Attributes:
-        start: position of its first sample.
         end: position where a run that has used this batch (on all processes) goes on.
     """
 
     @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
+    def end(self) -> int:
+        """See above."""
+        ...
 
 
 class Task(Protocol):
@@ -64,13 +63,24 @@ class Task(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """See above."""
+        ...
+
     @property
-    def config(self) -> RunConfig: ...
+    def config(self) -> RunConfig:
+        """See above."""
+        ...
+
     @property
-    def identity(self) -> Mapping[str, str]: ...
+    def identity(self) -> Mapping[str, str]:
+        """See above."""
+        ...
+
     @property
-    def modules(self) -> Modules: ...
+    def modules(self) -> Modules:
+        """See above."""
+        ...
 
     def batches(self, start: int) -> Iterator[Any]:
         """Batches of `config.batch.micro_batch` samples without end, from a global position on."""

@@ -1,4 +1,4 @@
-"""A task that is taught in milliseconds: a line through points, with noise by position. Run as a script: one whole run."""
+"""A task that is taught in milliseconds: a line through points, with noise by position. As a script: one whole run."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,9 @@ class Points:
 class ToyTask:
     name = "toy"
 
-    def __init__(self, config: RunConfig, place: Place | None = None, identity: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: RunConfig, place: Place | None = None, identity: Mapping[str, str] | None = None
+    ) -> None:
         self.config, self.place = config, place or Place()
         self.identity = dict(identity or {"recipe": config.fingerprint(), "data": "points"})
         torch.manual_seed(config.seed)

@@ -28,7 +28,7 @@ class PhotographsSection(Section):
 
     size_px: int = Field(64, ge=16, le=512, multiple_of=8, description="side of a sample")
     min_crop_share: Share = Field(0.25, description="smallest crop, as a share of a photograph's short side")
-    recolour_share: Share = Field(0.5, description="of samples whose channels are swapped, and of those made other in tone")
+    recolour_share: Share = Field(0.5, description="of samples with swapped channels, and with other tones")
     max_hole_share: Share = Field(0.5, description="of a sample's area")
     held_out: tuple[str, ...] = HELD_OUT
     num_validation: int = Field(96, ge=1, le=10_000, description="crops of held-out photographs")

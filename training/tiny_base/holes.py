@@ -42,4 +42,4 @@ def _draw_shape(canvas: np.ndarray, rng: np.random.Generator) -> None:
         lengths = radius * rng.uniform(0.5, 1.2, num_points)
         points = np.stack([np.cos(angles) * lengths, np.sin(angles) * lengths * aspect], axis=1)
         turned = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        cv2.fillPoly(canvas, [(turned + (x, y)).astype(np.int32)], 1)
+        cv2.fillPoly(canvas, [(turned + np.array((x, y))).astype(np.int32)], 1)

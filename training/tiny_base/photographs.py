@@ -62,13 +62,13 @@ def _levels(rgb: Rgb, size_px: int) -> tuple[Rgb, ...]:
     while min(rgb.shape[:2]) >= size_px:
         levels.append(rgb)
         height, width = (round(side * _LEVEL) for side in rgb.shape[:2])
-        rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+        rgb = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return tuple(levels)
 
 
 def crop(photographs: Sequence[Photograph], size_px: int, min_share: float, rng: np.random.Generator) -> Rgb:
     """[size_px, size_px, 3]: a square of a photograph, of a side between `min_share` and all of its short side."""
-    levels = photographs[rng.integers(len(photographs))].levels
+    levels = photographs[int(rng.integers(len(photographs)))].levels
     short = min(levels[0].shape[:2])
     low = math.log(max(size_px, short * min_share))
     side = math.exp(rng.uniform(low, max(low, math.log(short))))
@@ -78,7 +78,7 @@ def crop(photographs: Sequence[Photograph], size_px: int, min_share: float, rng:
     top, left = (int(rng.integers(length - cut + 1)) for length in level.shape[:2])
     square = level[top : top + cut, left : left + cut]
     if cut != size_px:
-        square = cv2.resize(square, (size_px, size_px), interpolation=cv2.INTER_AREA)
+        square = np.asarray(cv2.resize(square, (size_px, size_px), interpolation=cv2.INTER_AREA), np.uint8)
     return square[:, ::-1] if rng.random() < 0.5 else square
 
 

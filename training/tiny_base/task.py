@@ -228,4 +228,3 @@ class TinyBaseTask:
             for rng, _ in zip(streams, range(_CODEC_SAMPLES), strict=False)
         ]
         self.components["vae"].fit([torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)])
-

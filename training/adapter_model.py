@@ -1,0 +1,50 @@
+"""What of an adapter learns, as one module, and what it is given: tokens that frozen codecs made of a batch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Base, Text
+from decoupage.contexts import Contexts, fuse_maps
+from decoupage.sequences import Condition, Mode, predict_layers
+from training.losses import Pair
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch as tokens; nothing here carries gradients."""
+
+    clean: Pair
+    contexts: Contexts
+    image_latents_BCHW: Tensor
+    maps: Mapping[str, Tensor]
+    text: Text
+    grid: tuple[int, int]
+    size_px: tuple[int, int]
+    composite_B3HW: Tensor
+
+
+class AdapterModel(nn.Module):
+    """What learns, as one module, so that several processes wrap all of it at once.
+
+    Args:
+        vae: the frozen codec, for the maps; it is called, and is no part of this module.
+    """
+
+    def __init__(self, base: Base, network: nn.Module, fusion: nn.Module | None, vae: nn.Module, mode: Mode) -> None:
+        super().__init__()
+        self.network, self.fusion = network, fusion
+        self._base, self._mode = base, mode
+        self._frozen = (vae,)  # In a tuple: a module would make it its own.
+
+    def forward(
+        self, noisy: Pair, encoded: Encoded, sigma_B: Tensor, guidance: float, present_BM: Tensor | None
+    ) -> Pair:
+        """Predictions for background and foreground, [B, N, token_dim] each."""
+        (vae,) = self._frozen
+        fused = fuse_maps(
+            *(self._base, vae, self.fusion, encoded.image_latents_BCHW, encoded.maps, encoded.grid), present_BM
+        )
+        condition = Condition(encoded.contexts, fused, encoded.text, encoded.grid)
+        return predict_layers(self._base, self.network, *noisy, condition, sigma_B, guidance, self._mode)
