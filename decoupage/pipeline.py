@@ -14,6 +14,7 @@ from torch import Tensor
 
 from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
+from decoupage.bases.spec import Text
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import Fitted, as_mask, as_picture, fit, to_pil
@@ -132,7 +133,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         image: Any,
         mask: Any = None,
         layers: Sequence[Any] | None = None,
-        prompt: str | Sequence[str] | None = None,
+        prompt: str | Sequence[str] | Text | None = None,
         maps: Mapping[str, Any] | None = None,
         map_makers: Mapping[str, MapMaker] | None = None,
         num_inference_steps: int | None = None,
@@ -150,7 +151,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             mask: where the object shows, in any of the forms of `as_mask`; one a picture.
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
-            prompt: what the picture shows; None as in training.
+            prompt: what the picture shows; None as in training. One that is embedded already needs no text encoders.
             maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps` takes them.
             map_makers: functions for the maps that are not given.
             num_inference_steps: calls of the network; None = as many as the adapter names.
@@ -205,7 +206,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self,
         fitted: Fitted,
         maps: Mapping[str, Tensor],
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | Text,
         num_steps: int,
         guidance: float,
         generator: Generator,
@@ -214,8 +215,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """(foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at the input's size, on the CPU."""
         device = self._execution_device
         height, width = fitted.geometry.canvas_px
-        prompts = [prompt] * len(fitted.picture) if isinstance(prompt, str) else list(prompt)
-        text = self.base.embed_text(self.components, prompts, device)
+        text = self._text(prompt, len(fitted.picture), device)
         dtype = text.tokens_BLD.dtype
         # Channels last, as diffusers' image processor leaves them: the same kernels, the same last bits.
         picture = (fitted.picture * 2 - 1).to(device, dtype, memory_format=torch.channels_last)
@@ -234,6 +234,12 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self.maybe_free_model_hooks()
         foreground, background = (fitted.unfit((x.float() * 0.5 + 0.5).clamp(0, 1).cpu()) for x in (rgba, rgb))
         return foreground, background
+
+    def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
+        if isinstance(prompt, Text):
+            return prompt.repeated(number, device)
+        prompts = [prompt] * number if isinstance(prompt, str) else list(prompt)
+        return self.base.embed_text(self.components, prompts, device)
 
     def _noise(self, latents: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
         noise = randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype)

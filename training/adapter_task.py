@@ -132,9 +132,11 @@ class AdapterTask:
         )
         noisy = (noisy_background, noisy_foreground)
         fusion = self._pipe.fusion
-        present = (
-            drawn("present", lambda generator: fusion.draw_present(1, generator)[0]) if fusion and dropout else None
-        )
+        present = None
+        if fusion is not None and dropout:
+            present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
+        elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
+            present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
         predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
         flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B)
         parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
@@ -167,11 +169,6 @@ class AdapterTask:
         draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
         picture, mask = batch.composite_B3HW, batch.mask_B1HW
         height, width = picture.shape[2:]
-        text = Text(
-            self._text.tokens_BLD.expand(len(batch), -1, -1),
-            self._text.pooled_BP.expand(len(batch), -1),
-            self._text.ids_LA,
-        )
         return Encoded(
             clean=(
                 base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
@@ -180,7 +177,7 @@ class AdapterTask:
             contexts=make_contexts(base, pipe.vae, picture, mask, self.config.adapter.foreground_context, draws),
             image_latents_BCHW=base.encode(pipe.vae, picture, draws),
             maps=batch.maps,
-            text=text,
+            text=self._text.repeated(len(batch), self._place.device),
             grid=base.grid(height, width),
             size_px=(height, width),
             composite_B3HW=picture,
@@ -241,6 +238,7 @@ class AdapterTask:
         result = self._pipe(
             image=(batch.composite_B3HW[:shown].cpu() + 1) / 2,
             mask=batch.mask_B1HW[:shown].cpu(),
+            prompt=self._text,  # Its encoders are gone.
             maps={name: picture[:shown].cpu() for name, picture in batch.maps.items()},
             generator=generators,
             paste_back=False,

@@ -26,6 +26,11 @@ class Text:
     pooled_BP: Tensor
     ids_LA: Tensor
 
+    def repeated(self, number: int, device: torch.device) -> "Text":
+        """One prompt's embedding for so many pictures."""
+        tokens, pooled, ids = (tensor.to(device) for tensor in (self.tokens_BLD, self.pooled_BP, self.ids_LA))
+        return Text(tokens.expand(number, -1, -1), pooled.expand(number, -1), ids)
+
 
 class Base(ABC):
     """An inpainting (or editing) model. Shapes: B batch, N tokens of one picture, H x W its pixels.
