@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base
+from decoupage.fusion import LAYERS, MultiModalLatentFusion
 
 ForegroundContext = Literal["foreground", "background", "none"]
 """`foreground` = the paper's; ablations: `background` = the background's context twice, `none` = all zeros."""
@@ -58,13 +59,15 @@ def make_contexts(
 def fuse_maps(
     base: Base,
     vae: nn.Module,
-    fusion: nn.Module | None,
+    fusion: MultiModalLatentFusion | None,
     image_latents_BCHW: Tensor,
     maps_BCHW: Mapping[str, Tensor],
     grid: tuple[int, int],
     present_BM: Tensor | None = None,
-) -> Tensor | None:
-    """Fused context [B, N, token_dim] of any subset of the maps; None when there is no fusion module.
+) -> tuple[Tensor, Tensor] | None:
+    """Fused context [B, N, token_dim] of any subset of the maps, for background and foreground.
+
+    None when there is no fusion module.
 
     Args:
         image_latents_BCHW: of the picture, as `base.encode` gives them.
@@ -78,7 +81,8 @@ def fuse_maps(
     latents = {name: base.encode_mode(vae, x.to(image_latents_BCHW.device)) for name, x in maps_BCHW.items()}
     tokens = {name: base.pack(x).to(dtype) for name, x in latents.items()}
     fused: Tensor = fusion(base.pack(image_latents_BCHW).to(dtype), tokens, grid, present_BM)
-    return fused.to(image_latents_BCHW.dtype)
+    background, foreground = (fusion.for_layer(fused, layer).to(image_latents_BCHW.dtype) for layer in LAYERS)
+    return background, foreground
 
 
 def _context(

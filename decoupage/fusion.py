@@ -19,6 +19,9 @@ from torch.nn import functional
 
 from decoupage.maps import MAPS
 
+LAYERS = ("background", "foreground")
+"""The halves of a sequence, by the names that bases give them."""
+
 
 class MultiModalLatentFusion(ModelMixin, ConfigMixin):
     """Fused context c_MM of a picture from any subset of its modalities.
@@ -30,6 +33,9 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
     none at all nothing is read: the latents speak for themselves, and the context still depends on the image. That
     is defined so that modality dropout may hit all of them; to leave fusion out (the ablation without fused
     context), do not call it, and give the adapter None.
+
+    Both halves of a sequence get the same context, and on it an embedding of their own (`for_layer`): deep in a region
+    that is to be generated, nothing else in a token says whether a background or a foreground is wanted there.
 
     Args:
         token_dim: channels of a token, in and out.
@@ -79,6 +85,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         self.decode = nn.ModuleList(FusionBlock(dim, num_heads, decode_mlp_ratio) for _ in range(num_decode_blocks))
         self.out_proj = nn.Linear(dim, token_dim)
         self.out_norm = nn.RMSNorm(token_dim, eps=1e-6, elementwise_affine=False)
+        self.layer_embedding = nn.Parameter(torch.randn(len(LAYERS), token_dim))
 
     def forward(
         self,
@@ -127,6 +134,10 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         for block in self.decode:
             query_BND = self._run(block, query_BND, source_BKD, mask_BK)
         return self.out_norm(self.out_proj(query_BND))
+
+    def for_layer(self, fused_BND: Tensor, layer: str) -> Tensor:
+        """The fused context as one of `LAYERS` gets it."""
+        return fused_BND + self.layer_embedding[LAYERS.index(layer)]
 
     def draw_present(self, num_pictures: int, generator: torch.Generator | None = None) -> Tensor:
         """[B, M] bool, on the generator's device: True with probability 1 - `modality_dropout`, independently.

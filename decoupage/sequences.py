@@ -20,12 +20,12 @@ class Condition:
     """All that stays the same over the steps of one picture.
 
     Attributes:
-        fused_BND: fused maps [B, N, token_dim], the same for both halves; None = the model takes none.
+        fused: fused maps [B, N, token_dim] for background and foreground; None = the model takes none.
         grid: (rows, columns) of tokens.
     """
 
     contexts: Contexts
-    fused_BND: Tensor | None
+    fused: tuple[Tensor, Tensor] | None
     text: Text
     grid: tuple[int, int]
 
@@ -41,9 +41,10 @@ def predict_layers(
     mode: Mode,
 ) -> tuple[Tensor, Tensor]:
     """The network's prediction for background and foreground, [B, N, token_dim] each."""
-    contexts, fused = condition.contexts, condition.fused_BND
-    background = _tokens(noisy_background_BND, contexts.background_BNK, fused)
-    foreground = _tokens(noisy_foreground_BND, contexts.foreground_BNK, fused)
+    contexts = condition.contexts
+    fused_background, fused_foreground = condition.fused or (None, None)
+    background = _tokens(noisy_background_BND, contexts.background_BNK, fused_background)
+    foreground = _tokens(noisy_foreground_BND, contexts.foreground_BNK, fused_foreground)
     ids = {layer: base.ids(layer, *condition.grid).to(background.device) for layer in base.layers}
     extra = [] if contexts.picture_BND is None else [_padded(contexts.picture_BND, background.shape[-1])]
     extra_ids = [ids["picture"]] if extra else []

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Text
 from decoupage.contexts import Contexts, fuse_maps
+from decoupage.fusion import MultiModalLatentFusion
 from decoupage.sequences import Condition, Mode, predict_layers
 from training.losses import Pair
 
@@ -32,7 +33,7 @@ class AdapterModel(nn.Module):
         vae: the frozen codec, for the maps; it is called, and is no part of this module.
     """
 
-    def __init__(self, base: Base, network: nn.Module, fusion: nn.Module | None, vae: nn.Module, mode: Mode) -> None:
+    def __init__(self, base: Base, network: nn.Module, fusion: MultiModalLatentFusion | None, vae: nn.Module, mode: Mode) -> None:
         super().__init__()
         self.network, self.fusion = network, fusion
         self._base, self._mode = base, mode

@@ -121,6 +121,9 @@ class AdapterTask:
             return noise.per_sample(seed, stream, positions, draw).to(self._place.device, non_blocking=True)
 
         sigma_B = drawn("sigma", lambda generator: draw_sigma(1, mu, generator)[0])
+        if objective.pure_noise_share:
+            pure_B = drawn("pure", lambda generator: torch.rand((), generator=generator)) < objective.pure_noise_share
+            sigma_B = torch.where(pure_B, 1.0, sigma_B)
         background, foreground = (
             drawn(half, lambda generator: torch.randn(num_tokens, channels, generator=generator))
             for half in ("background", "foreground")
