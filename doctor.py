@@ -18,8 +18,6 @@ from pipelines.fingerprint import fingerprint
 from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
-from training.config import TrainingConfig
-from training.recipes import RECIPES
 
 PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
 PACKAGES += ("tensorboard", "webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
@@ -131,26 +129,14 @@ def _needs(profile: Profile) -> list[Need]:
 
 
 def _weights(profile: Profile) -> list[Need]:
-    """Published weights of the base that the profile trains; the tiny one is trained in the run."""
-    name, source = _training_base(profile)
+    """Published weights of the base that the profile trains; the tiny one is part of the package."""
+    name = profile.training.adapter_config().adapter.base
     if name == TINY_BASE:
         return []
     from decoupage.bases import find_base
     from decoupage.weights import check_weights
 
-    return [Need(**asdict(finding)) for finding in check_weights(find_base(name), source)]
-
-
-def _training_base(profile: Profile) -> tuple[str, str | None]:
-    """Name of the base, and the hub id or folder of its weights (None = the published ones).
-
-    A profile that says nothing of training trains by the recipe of its own name, where there is one.
-    """
-    training = getattr(profile, "training", None)
-    recipe = RECIPES.get(getattr(training, "recipe", profile.name))
-    config = recipe() if recipe else None
-    name = config.adapter.base if isinstance(config, TrainingConfig) else TINY_BASE
-    return name, getattr(training, "base", None)
+    return [Need(**asdict(finding)) for finding in check_weights(find_base(name), profile.training.base or None)]
 
 
 def _folder(name: str, path: str, remedy: str) -> Need:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from evaluation.config import EvaluationConfig
 from pipelines.config import DataConfig
+from training.profile import TrainingSection
 
 _HERE = Path(__file__).parent
 CONFIGS = _HERE / "configs"
@@ -31,9 +32,11 @@ class Profile(DataConfig):
         name: what the profile was loaded by.
         description: a sentence for a person.
         root: where its files live (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
+        training: which recipes, and how they are started.
         evaluation: how methods are compared.
     """
 
+    training: TrainingSection = TrainingSection()
     evaluation: EvaluationConfig = EvaluationConfig()
     name: str
     description: str = ""

@@ -142,4 +142,4 @@ def test_profiles_know_only_the_models_of_their_sections():
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES
     }
     assert modules
-    assert all(module.endswith(".config") for module in modules)
+    assert all(module.endswith((".config", ".profile")) for module in modules)

@@ -1,13 +1,12 @@
 """The doctor and published weights: which are missing for a profile, and how to get them; the demo needs none."""
 
-from types import SimpleNamespace
-
 import pytest
 from huggingface_hub import constants
 
 from doctor import examine
-from profiles import Profile, load_profile
+from profiles import load_profile
 from tests.decoupage.tiny import flux_fill
+from training.profile import TrainingSection
 
 
 @pytest.fixture(autouse=True)
@@ -41,12 +40,12 @@ def test_a_key_is_told_of_and_not_shown(tmp_path, monkeypatch):
     assert "hf_secret" not in examination.to_text() + examination.to_json()
 
 
-def test_a_folder_of_weights_that_the_profile_names_is_looked_into(tmp_path, monkeypatch):
+def test_a_folder_of_weights_that_the_profile_names_is_looked_into(tmp_path):
     flux_fill().save_pretrained(tmp_path / "weights")
-    training = SimpleNamespace(recipe="small_gpu", base=str(tmp_path / "weights"))
-    monkeypatch.setattr(Profile, "training", training, raising=False)
-    found = needs(load_profile("demo", str(tmp_path / "root")))
+    training = TrainingSection(recipe="small_gpu", base=str(tmp_path / "weights"))
+    profile = load_profile("demo", str(tmp_path / "root")).model_copy(update={"training": training})
+    found = needs(profile)
     assert found["flux-fill/transformer"].present and "tensors" in found["flux-fill/transformer"].found
     for path in (tmp_path / "weights" / "vae").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:100])
-    assert not needs(load_profile("demo", str(tmp_path / "root")))["flux-fill/vae"].present
+    assert not needs(profile)["flux-fill/vae"].present

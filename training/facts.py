@@ -1,0 +1,81 @@
+"""What a run came to, as plain JSON values: for whoever started it and does not want to read its folder. No torch."""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.fingerprint import fingerprint
+from training.journal import read_metrics
+from training.run import RunPlan, exported_identity
+
+if TYPE_CHECKING:
+    from training.loop import Outcome
+
+WHOLE_BYTES = 64_000_000
+"""Files up to this size count with all they hold, larger ones with their size and their beginning."""
+_BEGINNING_BYTES = 1_000_000
+Facts = dict[str, Any]
+
+
+def facts_of(plan: RunPlan, outcome: "Outcome | None") -> Facts:
+    """The facts of what `train_current(plan)` returned.
+
+    Returns:
+        `status` (`done`, `interrupted`, or `unchanged`: nothing was to do), `recipe`, `identity`, `step`, `loss` (of
+        the last step), `validation_loss` (the last) and `best_validation_loss`, absent where not measured; `folder` of
+        the run and what lies in it: `checkpoint`, `tensorboard`; and, but for an interrupted run, `export` with the
+        `version` of what it holds.
+    """
+    out = plan.out
+    identity = exported_identity(out) or {} if outcome is None else dict(outcome.progress.identity)
+    folder = out / "runs" / fingerprint(dict(identity))
+    status = "unchanged" if outcome is None else outcome.status
+    facts: Facts = {
+        "status": status,
+        "recipe": plan.recipe,
+        "identity": identity,
+        "folder": str(folder),
+        "tensorboard": str(folder / "tensorboard"),
+        **_figures(folder),
+    }
+    if outcome is not None:
+        facts |= {"step": outcome.progress.step, "checkpoint": str(outcome.checkpoint)}
+    if status != "interrupted":
+        export = out / "export"
+        version = fingerprint({"identity": identity, "contents": contents_digest(export)})
+        facts |= {"export": str(export), "version": version}
+    return facts
+
+
+def contents_digest(folder: Path) -> str:
+    """16 hex digits of a folder's files: paths, sizes, and what they hold (see `WHOLE_BYTES`)."""
+    sha = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = path.stat().st_size
+        sha.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        with path.open("rb") as file:
+            if size > WHOLE_BYTES:
+                sha.update(file.read(_BEGINNING_BYTES))
+            else:
+                sha.update(hashlib.file_digest(file, "sha256").digest())
+    return sha.hexdigest()[:16]
+
+
+def _figures(folder: Path) -> Facts:
+    """Of the journal; what was not measured is left out."""
+    metrics = read_metrics(folder)
+    if not metrics:
+        return {}
+    judged = [line["validation_loss"] for line in metrics if _is_number(line.get("validation_loss"))]
+    figures: Facts = {"step": metrics[-1]["step"]}
+    loss = next((value for name, value in metrics[-1].items() if name.endswith(".loss")), None)
+    if _is_number(loss):
+        figures["loss"] = loss
+    if judged:
+        figures |= {"validation_loss": judged[-1], "best_validation_loss": min(judged)}
+    return figures
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
