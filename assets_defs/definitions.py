@@ -6,11 +6,13 @@ Every worker loads this module, so it imports no torch, diffusers, transformers,
 import dagster as dg
 
 from assets_defs.dataset import dataset_assets
-from assets_defs.jobs import DATASET
+from assets_defs.evaluation import evaluation_assets
+from assets_defs.jobs import JOBS
 from assets_defs.library import library_assets
 from assets_defs.plan import Plan
 from assets_defs.shards import shard_assets
 from assets_defs.sources import source_assets
+from assets_defs.training import training_assets
 from profiles import Profile, load_profile
 
 
@@ -22,11 +24,11 @@ def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition |
         executor: None takes the multiprocess executor with as many steps at once as the machine can bear.
     """
     plan = Plan(profile or load_profile())
-    assets = [*source_assets(plan), *library_assets(plan), *shard_assets(plan), *dataset_assets(plan)]
+    data = [*source_assets(plan), *library_assets(plan), *shard_assets(plan), *dataset_assets(plan)]
     # The executor's own default is one step a core, of the whole host; each step already uses all cores by itself.
     return dg.Definitions(
-        assets=assets,
-        jobs=[DATASET],
+        assets=[*data, *training_assets(plan), *evaluation_assets(plan)],
+        jobs=JOBS,
         executor=executor or dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
 

@@ -3,6 +3,8 @@
 import dagster as dg
 
 DATA_GROUPS = ("sources", "library", "scenes", "maps", "shards", "dataset")
+TRAINING_GROUPS = ("training",)
+EVALUATION_GROUPS = ("evaluation",)
 
 DATASET = dg.define_asset_job(
     "dataset",
@@ -11,3 +13,23 @@ DATASET = dg.define_asset_job(
     "Its partitions are the shards; the other assets are made once a run.",
     tags={"stage": "data"},
 )
+TRAIN = dg.define_asset_job(
+    "train",
+    selection=dg.AssetSelection.groups(*TRAINING_GROUPS),
+    description="From the finished dataset and the base's weights to a trained adapter. An interrupted run goes on; "
+    "with nothing new to learn from, nothing is done.",
+    tags={"stage": "training"},
+)
+EVALUATE = dg.define_asset_job(
+    "evaluate",
+    selection=dg.AssetSelection.groups(*EVALUATION_GROUPS),
+    description="The adapter that is there, judged on held-out scenes.",
+    tags={"stage": "evaluation"},
+)
+EVERYTHING = dg.define_asset_job(
+    "everything",
+    selection=dg.AssetSelection.groups(*DATA_GROUPS, *TRAINING_GROUPS, *EVALUATION_GROUPS),
+    description="From photographs to a judged adapter. Its partitions are the shards, and a run takes all of them.",
+    tags={"stage": "all"},
+)
+JOBS = [DATASET, TRAIN, EVALUATE, EVERYTHING]

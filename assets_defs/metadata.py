@@ -3,10 +3,12 @@
 import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
@@ -16,6 +18,8 @@ from pipelines.stage import Report
 from pipelines.store import Store
 
 Metadata = dict[str, dg.MetadataValue]
+SHRUNK_PX = 720
+"""Longer side of a large picture in metadata, at most."""
 
 
 def report_metadata(report: Report, store: Store) -> Metadata:
@@ -88,6 +92,17 @@ def picture(jpeg: bytes) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
 
 
+def shrunk(path: Path) -> bytes:
+    """A large picture's JPEG of at most 25 kB, for `picture`; the file itself keeps its size."""
+    from PIL import Image
+
+    from pipelines.images.contact_sheet import Tile, contact_sheet
+
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return contact_sheet([Tile(pixels)], 1, SHRUNK_PX)
+
+
 def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
     """A table of names and numbers."""
     return dg.MetadataValue.table(
@@ -96,13 +111,16 @@ def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
     )
 
 
-def check_spec(asset: str, name: str, function: Callable[..., CheckResult]) -> dg.AssetCheckSpec:
-    """A check that stops what comes after when it fails; described by the first line of the function's docstring."""
+def check_spec(asset: str, name: str, function: Callable[..., CheckResult], blocking: bool = True) -> dg.AssetCheckSpec:
+    """A check described by the first line of the function's docstring; a blocking one stops what comes after."""
     sentence = (function.__doc__ or "").strip().splitlines()[0]
-    return dg.AssetCheckSpec(name, asset=asset, blocking=True, description=sentence)
+    return dg.AssetCheckSpec(name, asset=asset, blocking=blocking, description=sentence)
 
 
-def check(name: str, result: CheckResult) -> dg.AssetCheckResult:
-    """A check of the asset that returns it."""
+def check(name: str, result: CheckResult, blocking: bool = True) -> dg.AssetCheckResult:
+    """A check of the asset that returns it; where it stops nothing, its failure is a warning."""
     figures = {key: dg.MetadataValue.json(v) if isinstance(v, list) else v for key, v in result.figures.items()}
-    return dg.AssetCheckResult(check_name=name, passed=result.passed, description=result.sentence, metadata=figures)
+    severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        check_name=name, passed=result.passed, description=result.sentence, metadata=figures, severity=severity
+    )

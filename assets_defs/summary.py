@@ -1,16 +1,31 @@
 """What `make demo` prints at its end: what was made, where it lies, what stands in for what; or what failed."""
 
+import json
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 
+from assets_defs.evaluation import MAIN_FIGURES
+from evaluation.checks import alpha_beats_given_mask, background_beats_base
+from evaluation.commands import ADAPTER, REPORT
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import num_layers
 from pipelines.store import Store
 from profiles import Profile
 
+SHORT = {
+    "psnr_mask": "PSNR mask",
+    "psnr_whole": "PSNR whole",
+    "soft_iou": "soft IoU",
+    "soft_iou_hidden": "hidden IoU",
+}
+"""Column heads of the main figures; PSNR in dB."""
+
 
 def summary(profile: Profile, seconds: float) -> str:
-    """A few lines over the finished dataset."""
+    """A few lines over the finished dataset, the adapter, and what the report says of it."""
     store = Store(profile.root)
     statistics = write_dataset(store, profile.name, profile).statistics
     dropped = {f"{stage}: {why}": num for stage, reasons in statistics.drops.items() for why, num in reasons.items()}
@@ -18,7 +33,6 @@ def summary(profile: Profile, seconds: float) -> str:
     lines = [
         "",
         f"The {profile.name} dataset: {statistics.num_scenes} scenes, {statistics.num_layers} triplets in {size}.",
-        f"Verified, in {seconds:.0f} s.",
         f"  layers by kind    {_counts(statistics.foreground_kinds)}",
         f"  layers by level   {_counts(num_layers(statistics.occlusion))}",
         f"  scenes by layers  {_counts(statistics.scenes_by_num_layers)}",
@@ -28,13 +42,33 @@ def summary(profile: Profile, seconds: float) -> str:
         f"  data card         {store.url('dataset/README.md')}",
         f"  pictures          {store.url('dataset/sheets')}",
         f"  libraries         {store.url('library')}",
+        f"  adapter           {store.url(ADAPTER)}",
+        "",
+        *_judgement(store),
         "",
         "Stand-ins in this profile:",
         *(f"  {used} for {real}" for used, real in stand_ins(profile).items()),
         "",
-        "Look at every stage with pictures: make ui",
+        f"All of it in {seconds:.0f} s. Look at every stage with pictures: make ui",
     ]
     return "\n".join(lines)
+
+
+def _judgement(store: Store) -> Iterator[str]:
+    """The main figures of every method, what they come to, and where the pictures are."""
+    values: dict[str, Any] = json.loads(store.read(f"{REPORT}/report.json"))
+    yield f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes (means):"
+    yield "  " + " ".join([f"{'':16}", *(f"{part:>13}" for part, _ in MAIN_FIGURES)])
+    yield "  " + " ".join([f"{'':16}", *(f"{SHORT[metric]:>13}" for _, metric in MAIN_FIGURES)])
+    for name, found in values["methods"].items():
+        cells = [_mean(found[part][metric]) for part, metric in MAIN_FIGURES]
+        yield "  " + " ".join([f"{name:16}", *(f"{cell:>13}" for cell in cells)])
+    yield ""
+    for result in (background_beats_base(values), alpha_beats_given_mask(values)):
+        yield f"  {'better' if result.passed else 'NOT BETTER'}: {result.sentence}"
+    yield ""
+    yield f"  report            {store.url(f'{REPORT}/report.html')}"
+    yield f"  before and after  {store.url(f'{REPORT}/before_after.png')}"
 
 
 def failures(result: dg.ExecuteInProcessResult) -> str:
@@ -50,6 +84,10 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
         if not found.passed
     ]
     return "\n".join(lines)
+
+
+def _mean(figure: dict[str, Any] | None) -> str:
+    return "-" if figure is None else f"{figure['mean']:.2f}"
 
 
 def _counts(counts: dict[str, int]) -> str:

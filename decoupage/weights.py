@@ -40,7 +40,7 @@ def check_weights(base: Base, source: str | None = None) -> list[Finding]:
     Returns:
         A finding for each component; where nothing is here, one, and one for the key of a gated download.
     """
-    folder = _folder(base, source)
+    folder = weights_folder(base, source)
     if folder is None:
         return _absent(base, source)
     remedy = f"copy it anew to {folder}" if source and Path(source).is_dir() else download_command(base, source)
@@ -57,8 +57,8 @@ def is_gated(base: Base) -> bool:
     return "Non-Commercial" in base.licence
 
 
-def _folder(base: Base, source: str | None) -> Path | None:
-    """Where the components lie: the given folder, or the snapshot in the Hub's cache."""
+def weights_folder(base: Base, source: str | None = None) -> Path | None:
+    """Where the components lie: the given folder, or the snapshot in the Hub's cache; None = not here."""
     if source is not None and Path(source).is_dir():
         return Path(source)
     for name in (_INDEX, f"{base.network}/{_CONFIG}"):

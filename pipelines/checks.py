@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.engine import Engine
-from pipelines.library.catalogue import CatalogueReport
-from pipelines.library.records import ForegroundRecord, Record
+from pipelines.library.catalogue import CatalogueReport, read_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
 from pipelines.manifest import Manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
@@ -109,6 +109,27 @@ def verified(store: Store, report: Report, engine: Engine) -> CheckResult:
     found = verify([store.url(f"{report.stage}/{shard}.tar") for shard in report.shards], engine)
     sentence = f"{found.num_scenes} scenes in {found.num_shards} shards, {len(found.faults)} faults"
     return CheckResult(found.ok, sentence, {"faults": [str(fault) for fault in found.faults[:20]]})
+
+
+def held_out_apart(store: Store, report: Report) -> CheckResult:
+    """No photograph or prompt gives something to both training and held-out scenes."""
+    foregrounds, backgrounds = read_catalogue(store, ForegroundRecord)[0], read_catalogue(store, BackgroundRecord)[0]
+    records: list[ForegroundRecord | BackgroundRecord] = [*foregrounds, *backgrounds]
+    training = {record.origin for record in records if record.split == "train"}
+    shown = {asset for manifest in report.shards.values() for asset in manifest.assets}
+    unknown = shown - {record.id for record in records}
+    origins = {record.origin for record in records if record.id in shown}
+    shared = sorted(origins & training)
+    sentence = f"{len(origins)} origins in held-out scenes, {len(shared)} of them in training too"
+    sentence += f"; {len(unknown)} assets are in no library" if unknown else ""
+    return CheckResult(bool(origins) and not shared and not unknown, sentence, {"shared": shared[:20]})
+
+
+def held_out_planned(num_scenes: int, config: DataConfig) -> CheckResult:
+    """There are nearly as many held-out scenes as the profile asks for."""
+    planned = config.held_out.num_scenes
+    enough = num_scenes >= planned * (1 - config.checks.max_scene_drop_share)
+    return CheckResult(enough, f"{num_scenes} of {planned} planned scenes", {"num": num_scenes})
 
 
 def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:

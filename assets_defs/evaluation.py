@@ -1,0 +1,136 @@
+"""Assets of the evaluation: scenes that nothing has learned from, and what every method makes of them."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets_defs.metadata import check, check_spec, picture, shrunk
+from assets_defs.plan import Plan
+from assets_defs.training import POOL, training_folder
+from evaluation import checks as judged
+from evaluation.commands import REPORT
+from pipelines import checks
+from pipelines.dataset.stand_ins import stand_ins
+from pipelines.factory import HELD_OUT
+from pipelines.previews import preview, scene_tiles
+
+GROUP = "evaluation"
+MAIN_FIGURES = (
+    ("background", "psnr_mask"),
+    ("background", "psnr_whole"),
+    ("foreground", "soft_iou"),
+    ("foreground", "soft_iou_hidden"),
+    ("recomposition", "psnr_whole"),
+)
+CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
+    "background_beats_base": judged.background_beats_base,
+    "alpha_beats_given_mask": judged.alpha_beats_given_mask,
+    "every_output_there": judged.every_output_there,
+}
+
+
+def evaluation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
+    """Held-out scenes -> report."""
+    return [_held_out_scenes(plan), _evaluation(plan)]
+
+
+def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
+    factory, profile = plan.factory, plan.profile
+
+    @dg.asset(
+        deps=["foreground_library", "background_library"],
+        group_name=GROUP,
+        owners=["team:data"],
+        kinds={"webdataset"},
+        code_version=plan.code_version(factory.held_out_shards),
+        check_specs=[
+            check_spec("held_out_scenes", "no_origin_in_both_splits", checks.held_out_apart),
+            check_spec("held_out_scenes", "enough_held_out_scenes", checks.held_out_planned),
+        ],
+        description="Scenes to judge by: made as those of training, from photographs and prompts that training never "
+        "sees, with their maps and imperfect masks.",
+    )
+    def held_out_scenes() -> dg.MaterializeResult:
+        report = factory.make_held_out()[-1]
+        first = next(iter(report.shards.values()))
+        hashes = [manifest.tar_sha256 for manifest in report.shards.values()]
+        return dg.MaterializeResult(
+            metadata={
+                "preview": picture(preview(scene_tiles(factory.store, first))),
+                "scenes": report.num_items,
+                "dagster/row_count": report.num_rows,
+                "megabytes": round(report.num_bytes / 1e6, 2),
+                "dagster/uri": factory.store.url(report.stage),
+            },
+            data_version=dg.DataVersion(hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]),
+            check_results=[
+                check("no_origin_in_both_splits", checks.held_out_apart(factory.store, report)),
+                check("enough_held_out_scenes", checks.held_out_planned(report.num_items, profile)),
+            ],
+        )
+
+    return held_out_scenes
+
+
+def _evaluation(plan: Plan) -> dg.AssetsDefinition:
+    factory, profile = plan.factory, plan.profile
+
+    @dg.asset(
+        deps=["adapter", "held_out_scenes"],
+        group_name=GROUP,
+        owners=["team:models"],
+        kinds={"pytorch", "html"},
+        pool=POOL,
+        check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
+        description="The adapter against its own base and classical methods, on the held-out scenes, all with the "
+        "same imperfect masks and judged where the target truly shows; paired bootstrap intervals on every "
+        "difference. Writes a page to look at and `report.json`.",
+    )
+    def evaluation() -> dg.MaterializeResult:
+        # torch comes with the methods.
+        from evaluation.methods.standard import standard_methods
+        from evaluation.report import About
+        from evaluation.run import PAGE, PICTURE, evaluate
+        from evaluation.run import REPORT as FILE
+
+        adapter = str(training_folder(plan, "adapter") / "export")
+        methods, models = standard_methods(profile.evaluation, adapter, profile.training.base or None)
+        out = factory.store.url(REPORT)
+        about = About(profile.name, stand_ins(profile), models)
+        values = evaluate(factory.store.url(HELD_OUT), methods, profile.evaluation, out, about).values
+        page = Path(out, PAGE).absolute()
+        return dg.MaterializeResult(
+            metadata={
+                "preview": picture(shrunk(Path(out, PICTURE))),
+                "main_figures": figures_table(values["methods"]),
+                "differences": figures_table(values["differences"]),
+                "images": values["num_images"],
+                "report": dg.MetadataValue.url(page.as_uri()),
+                "before_after": dg.MetadataValue.path(str(page.with_name(PICTURE))),
+                "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
+            },
+            data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
+            check_results=[check(name, function(values), blocking=False) for name, function in CHECKS.items()],
+        )
+
+    return evaluation
+
+
+def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
+    """A row for each method or difference, with the main figures and their intervals."""
+    records = [
+        dg.TableRecord({"name": name} | {f"{part}.{key}": told(found[part][key]) for part, key in MAIN_FIGURES})
+        for name, found in by_name.items()
+    ]
+    return dg.MetadataValue.table(records)
+
+
+def told(figure: Mapping[str, Any] | None) -> str:
+    """A mean with its interval; a dash where nothing was measured."""
+    if figure is None:
+        return "-"
+    mean = f"{figure['mean']:.3f}"
+    return mean if figure["low"] is None else f"{mean} [{figure['low']:.3f}, {figure['high']:.3f}]"

@@ -1,0 +1,174 @@
+"""Assets of training: the base's weights, the RGBA VAE, the adapter.
+
+The two that learn do so in a process of their own, one at a time (pool `gpu`); its loss lines appear in the run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets_defs.metadata import Metadata, picture, shrunk
+from assets_defs.plan import Plan
+from assets_defs.processes import Answer, run_process
+from pipelines.faults import BadSetup
+from training.config import RunConfig
+from training.facts import contents_digest
+from training.journal import read_metrics
+from training.launcher import write_plan
+from training.run import RunPlan
+
+GROUP = "training"
+OWNERS = ["team:models"]
+POOL = "gpu"
+"""Limited to one step at a time (dagster.yaml): a base and its optimiser fill a GPU."""
+FIGURES = ("step", "loss", "validation_loss", "best_validation_loss")
+STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
+
+
+def training_assets(plan: Plan) -> list[dg.AssetsDefinition]:
+    """Base -> RGBA VAE -> adapter."""
+    return [_base_model(plan), _rgba_vae(plan), _adapter(plan)]
+
+
+def training_folder(plan: Plan, name: str) -> Path:
+    """Where an asset's runs and its `export/` lie.
+
+    Raises:
+        BadSetup: the root is no local folder.
+    """
+    store = plan.factory.store
+    if not store.is_local:
+        raise BadSetup(f"training writes checkpoints to a local folder, and {store.root} is none: set DECOUPAGE_ROOT")
+    return Path(store.url(f"training/{name}")).absolute()
+
+
+def _base_model(plan: Plan) -> dg.AssetsDefinition:
+    section = plan.profile.training
+    name, source = section.adapter_config().adapter.base, section.base or None
+
+    @dg.asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"huggingface", "safetensors"},
+        description="The published inpainting model that is adapted: its weights stay as they are. Looked at, never "
+        "changed or downloaded: every file is there and whole, or the failure says which command gets it."
+        + (STAND_IN if name == "tiny-fill" else ""),
+    )
+    def base_model() -> dg.MaterializeResult:
+        # Whatever knows the base's classes loads torch.
+        from decoupage.bases import find_base
+        from decoupage.weights import check_weights, weights_folder
+
+        base = find_base(name)
+        findings = check_weights(base, source)
+        missing = [f"{finding.found}: {finding.remedy}" for finding in findings if not finding.present]
+        folder = weights_folder(base, source)
+        if missing or folder is None:
+            raise dg.Failure("; ".join(missing) or f"there are no weights of {name}", allow_retries=False)
+        files = [path for path in folder.rglob("*.safetensors") if path.is_file()]
+        parts = [dg.TableRecord({"part": finding.name, "found": finding.found}) for finding in findings]
+        return dg.MaterializeResult(
+            metadata={
+                "base": name,
+                "licence": base.licence,
+                "folder": dg.MetadataValue.path(str(folder)),
+                "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 2),
+                "parts": dg.MetadataValue.table(parts),
+            },
+            data_version=dg.DataVersion(contents_digest(folder)),
+        )
+
+    return base_model
+
+
+def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
+    section = plan.profile.training
+    config = section.rgba_vae_config()
+
+    @dg.asset(
+        deps=["dataset", "base_model"],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pytorch", "diffusers"},
+        pool=POOL,
+        code_version=config.fingerprint(),
+        tags={"recipe": section.rgba_vae},
+        description="The base's picture codec, taught transparency: four channels in and out, so that a foreground "
+        "is one picture with its alpha. Opaque pictures keep the latents that the base knows.",
+    )
+    def rgba_vae(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return _train(context, plan, "rgba_vae", section.rgba_vae, config)
+
+    return rgba_vae
+
+
+def _adapter(plan: Plan) -> dg.AssetsDefinition:
+    section = plan.profile.training
+    config = section.adapter_config()
+
+    @dg.asset(
+        deps=["dataset", "base_model", "rgba_vae"],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pytorch", "peft", "diffusers"},
+        pool=POOL,
+        code_version=config.fingerprint(),
+        tags={"recipe": section.recipe},
+        description="What the product is for: LoRA layers, input columns and a fusion module that make the base take "
+        "a picture apart, into a complete foreground and the background behind it. A cancelled run leaves a "
+        "checkpoint, and the next materialization goes on from it; with nothing new to learn from, nothing is done."
+        + (STAND_IN if config.adapter.base == "tiny-fill" else ""),
+    )
+    def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        codec = str(training_folder(plan, "rgba_vae") / "export")
+        return _train(context, plan, "adapter", section.recipe, config, rgba_vae=codec)
+
+    return adapter
+
+
+def _train(
+    context: dg.AssetExecutionContext, plan: Plan, name: str, recipe: str, config: RunConfig, **more: Any
+) -> dg.MaterializeResult:
+    """Write the plan, run it in its process, and show what came of it."""
+    profile = plan.profile
+    section, folder = profile.training, training_folder(plan, name)
+    run = RunPlan(
+        recipe=recipe,
+        out=folder,
+        data=(plan.factory.store.url("shards"),),
+        base=section.base or None,
+        masks=profile.masks,
+        changes=section.changes if name == "adapter" else section.rgba_vae_changes,
+        device=section.device,
+        **more,
+    )
+    answer = run_process(context, section, write_plan(run, folder / "plan.json"))
+    shown = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps), **_pictures(answer)}
+    return dg.MaterializeResult(
+        metadata={**(answer.result.metadata or {}), **shown}, data_version=answer.result.data_version
+    )
+
+
+def _pictures(answer: Answer) -> Metadata:
+    """Loss curve, newest grid of samples, and a table of the key figures."""
+    # matplotlib costs a second, and every worker loads this module.
+    from training.curves import loss_curve
+
+    folder = Path(answer.facts["folder"])
+    figures = [
+        dg.TableRecord({"figure": name, "value": answer.facts[name]}) for name in FIGURES if name in answer.facts
+    ]
+    shown: Metadata = {
+        "figures": dg.MetadataValue.table(
+            figures, dg.TableSchema([dg.TableColumn("figure"), dg.TableColumn("value", "float")])
+        )
+    }
+    metrics = read_metrics(folder)
+    if metrics:
+        shown["loss_curve"] = picture(loss_curve(metrics))
+    grids = sorted((folder / "samples").glob("*.png"))
+    if grids:
+        shown["preview"] = picture(shrunk(grids[-1]))
+        shown["samples"] = dg.MetadataValue.path(str(grids[-1]))
+    return shown

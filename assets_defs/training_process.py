@@ -1,0 +1,119 @@
+"""The process that trains: `python -m assets_defs.training_process PLAN.json [--ray NUM_PROCESSES]`.
+
+Carries out a `RunPlan` and tells Dagster through Pipes; by hand it runs just the same, and tells the terminal. One
+message says how it ended: `{"facts": ...}`, or `{"fault": "a sentence"}`. Imports dagster_pipes, never dagster.
+
+Exit status: 0 = done; 1 = the run diverged; 2 = wrong set-up; 130 = asked to leave, with a checkpoint.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dagster_pipes import PipesContext, open_dagster_pipes
+
+from pipelines.faults import BadSetup
+from training.facts import Facts, facts_of
+from training.launcher import read_plan, train_on_ray
+from training.run import train_current
+
+DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
+PATHS = ("folder", "tensorboard", "checkpoint", "export")
+"""Of the facts: shown as paths."""
+SHOWN_LOGGERS = ("training", "pipelines", "decoupage", "evaluation")
+_FORMAT = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+
+
+class PipesHandler(logging.Handler):
+    """Sends log lines to the run in Dagster, where they show while training goes on."""
+
+    def __init__(self, pipes: PipesContext) -> None:
+        super().__init__(logging.INFO)
+        self._pipes = pipes
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        self._pipes.log.log(record.levelno, self.format(record))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train, and tell how it went; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Carries out the plan of a training run.")
+    parser.add_argument("plan", type=Path, help="JSON file, as training.launcher.write_plan writes it")
+    parser.add_argument("--ray", type=int, default=0, metavar="NUM_PROCESSES", help="train on a Ray cluster")
+    given = parser.parse_args(arguments)
+    if os.environ.get("RANK", "0") != "0":  # Of several processes, the first one alone tells.
+        return _train(given.plan, given.ray, lambda message: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # By hand, Pipes warns that nobody listens.
+        opened = open_dagster_pipes()
+    with opened as pipes:
+        _forward_logs(pipes)
+        if isinstance(pipes, PipesContext):
+            threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
+        return _train(given.plan, given.ray, lambda message: _tell(pipes, message))
+
+
+def _train(path: Path, ray_processes: int, tell: Callable[[dict[str, Any]], None]) -> int:
+    from training.step import Diverged
+
+    try:
+        plan = read_plan(path)
+        facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
+    except (BadSetup, ValueError) as fault:
+        if isinstance(fault, ValueError):  # May also come out of a library, and then one wants to know where.
+            logging.getLogger("training").exception("%s", fault)
+        tell({"fault": str(fault)})
+        return WRONG_SETUP
+    except Diverged as fault:
+        tell({"fault": str(fault)})
+        return DIVERGED
+    except KeyboardInterrupt:
+        tell({"fault": "asked to leave before the first step; nothing was lost"})
+        return INTERRUPTED
+    tell({"facts": facts})
+    return INTERRUPTED if facts["status"] == "interrupted" else DONE
+
+
+def _tell(pipes: PipesContext, message: dict[str, Any]) -> None:
+    """The one message, and for a finished run the materialization."""
+    pipes.report_custom_message(message)
+    facts: Facts = message.get("facts") or {}
+    if "fault" in message:
+        logging.getLogger("training").error("%s", message["fault"])
+    if "version" in facts:
+        metadata: dict[str, Any] = {name: value for name, value in facts.items() if name not in ("version", *PATHS)}
+        metadata |= {name: {"raw_value": facts[name], "type": "path"} for name in PATHS if name in facts}
+        metadata["identity"] = {"raw_value": facts["identity"], "type": "json"}
+        pipes.report_asset_materialization(metadata=metadata, data_version=facts["version"])
+
+
+def _forward_logs(pipes: PipesContext) -> None:
+    """Our lines to the terminal and to Dagster; other people's warnings stay where they are."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(_FORMAT)
+    for name in SHOWN_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(terminal)
+        logger.addHandler(PipesHandler(pipes))
+        logger.propagate = False
+
+
+def _leave_with(parent: int) -> None:
+    """Ask this process to save and leave once the one that started it is gone: nobody would hear it any more."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

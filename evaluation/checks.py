@@ -1,0 +1,34 @@
+"""What a report must show for an adapter to be worth having, as plain functions over `report.json`'s values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.checks import CheckResult
+
+Values = Mapping[str, Any]
+
+
+def background_beats_base(values: Values) -> CheckResult:
+    """Where the target shows, the adapter's background is better than the base's own: the interval excludes 0."""
+    return _better(values, "adapter-base", "background", "psnr_mask", "dB PSNR inside the mask")
+
+
+def alpha_beats_given_mask(values: Values) -> CheckResult:
+    """The adapter's alpha is nearer to the truth than the mask it was given: the interval excludes 0."""
+    return _better(values, "adapter-given_mask", "foreground", "soft_iou", "soft IoU")
+
+
+def every_output_there(values: Values) -> CheckResult:
+    """Every method has an output for every image."""
+    missing = {name: found["failures"] for name, found in values["methods"].items() if found["failures"]}
+    named = ", ".join(f"{name} {number}" for name, number in missing.items()) or "none"
+    return CheckResult(not missing, f"missing outputs over {values['num_images']} images: {named}", missing)
+
+
+def _better(values: Values, pair: str, part: str, metric: str, unit: str) -> CheckResult:
+    found = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
+    if found is None or found["low"] is None:
+        return CheckResult(False, f"{pair}: {unit} was not measured, or on too few images for an interval")
+    first, second = pair.split("-", 1)
+    sentence = f"{first} less {second}: {found['mean']:+.3f} {unit}, 95% in [{found['low']:+.3f}, {found['high']:+.3f}]"
+    return CheckResult(found["low"] > 0, sentence, {name: found[name] for name in ("mean", "low", "high")})
