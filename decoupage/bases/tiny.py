@@ -1,6 +1,7 @@
 """The tiny base: FLUX.1-Fill's classes at a size that trains on a CPU, for demos and tests. It knows no text."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +12,8 @@ from decoupage.bases.flux_fill import FluxFill
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
 from decoupage.bases.spec import Components, Text
 
+WEIGHTS = Path(__file__).parent / "tiny_fill"
+"""The packaged weights, with their model card."""
 NO_TEXT = dict.fromkeys(("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
 
 
@@ -28,13 +31,9 @@ class TinyFill(FluxFill):
     posterior: ClassVar[Posterior] = "mode"
 
     def load(self, source: str | None = None, **options: Any) -> Components:
-        """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`.
-
-        Raises:
-            ValueError: no folder given: trained weights are not part of the package yet.
-        """
-        if source is None:
-            raise ValueError("tiny-fill has no published weights yet; give the folder of a trained one")
+        """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
+        source = source or str(WEIGHTS)
+        options = {"dtype": torch.float32} | options  # They are kept in half precision.
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
         # As pipelines are told: which component is quantised, and how.
         quantised = options.pop("quantization_config", None)

@@ -26,7 +26,8 @@ def scene(base, foreground="foreground", maps=True):
     num_tokens = contexts.background_BNK.shape[1]
     text = Text(torch.randn(1, 6, 32, generator=generator), torch.randn(1, 32, generator=generator), torch.zeros(6, 3))
     fused = torch.randn(1, num_tokens, 64, generator=generator) if maps else None
-    condition = Condition(contexts, fused, text, base.grid(HEIGHT, WIDTH))
+    pair = None if fused is None else (fused, fused)
+    condition = Condition(contexts, pair, text, base.grid(HEIGHT, WIDTH))
     noisy = [torch.randn(1, num_tokens, 64, generator=generator) for _ in range(2)]
     return noisy, condition
 
