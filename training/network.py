@@ -34,12 +34,28 @@ def load_base(base: Base, source: str | None, compute: ComputeConfig, device: to
         source: hub id or folder in diffusers' layout; None = the base's published weights.
 
     Raises:
-        BadSetup: see `load_options`.
+        BadSetup: see `load_options` and `read_base`.
     """
-    components = dict(base.load(source, **load_options(base, compute, device)))
+    components = dict(read_base(base, source, **load_options(base, compute, device)))
     for name in (base.network, "vae"):
         components[name] = components[name].to(device)
     return components
+
+
+def read_base(base: Base, source: str | None, **options: Any) -> Components:
+    """`Base.load`, for a person who named the source.
+
+    Raises:
+        BadSetup: no weights are there, or damaged ones.
+    """
+    try:
+        return base.load(source, **options)
+    except (OSError, ValueError) as error:
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise BadSetup(
+            f"the base {base.name} cannot be loaded from {source or base.repo_id} ({reason}); name a folder or hub id "
+            "that holds it (--base), or see `decoupage doctor`"
+        ) from error
 
 
 def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Small adapter runs for tests: scenes of 64 px, bases with random weights, and every recipe in a tiny form."""
 
+import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+import cli
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.pipeline import LayerDecompositionPipeline
@@ -20,6 +24,7 @@ from tests.decoupage.tiny import flux_fill, flux_kontext
 from tests.fixtures import FakeScenes, build_dataset
 from tests.pipelines.dataset.discs import FixtureStage
 from training.adapter_task import NAME, AdapterTask
+from training.checkpoints import Checkpoints
 from training.config import TrainingConfig, with_changes
 from training.data import TripletBatch
 from training.recipes import find_recipe
@@ -44,6 +49,8 @@ SMALL = {
     "output.sample_every_steps": 0,
 }
 """What makes a recipe a matter of seconds; what tells recipes apart is left alone."""
+RANK = {"adapter.rank": 2, "adapter.num_inference_steps": 1}
+"""Of the demo's recipe, for the command."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,12 @@ def make_task(place: Place64, config: TrainingConfig, data: str | None = None, a
     return AdapterTask(config, data or place.data, pipe, MasksConfig(), at)
 
 
+def tiny_task(place: Place64, recipe: str, **changes: Any) -> AdapterTask:
+    # Scenes of real foregrounds alone are only among those of both kinds.
+    data = place.both_kinds if recipe == "no_generated_foregrounds" else place.data
+    return make_task(place, tiny_form(recipe, **changes), data)
+
+
 def pipeline_of(task: AdapterTask) -> LayerDecompositionPipeline:
     """The pipeline that a task teaches."""
     return task._pipe
@@ -132,3 +145,28 @@ def teach(task: AdapterTask, batches: Iterable[TripletBatch], learning_rate: flo
 def values_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """A copy of all its parameters."""
     return {name: value.detach().clone() for name, value in module.named_parameters()}
+
+
+def command(place: Place64, out: Path, *options: str, recipe: str = "demo", changes: dict[str, Any] | None = None):
+    """Arguments of `decoupage` for a small run; options that come again replace these."""
+    given = ["--data", place.data, "--base", place.bases["tiny-fill"], "--rgba-vae", place.rgba_vaes["tiny-fill"]]
+    sets = [f"--set={key}={json.dumps(value)}" for key, value in (SMALL | RANK | (changes or {})).items()]
+    for option in options[::2] if options else ():
+        if option in given:
+            at = given.index(option)
+            del given[at : at + 2]
+    return ["train", recipe, "--out", str(out), "--device", "cpu", *given, *sets, *options]
+
+
+def decoupage(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Exit status of the command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["decoupage", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+def last(folder: Path) -> Path:
+    found = Checkpoints(folder / "checkpoints", 2).latest()
+    assert found is not None
+    return found

@@ -26,6 +26,7 @@ from training import noise
 from training.adversary import PatchDiscriminator
 from training.data import TripletBatch
 from training.identity import weights_digest
+from training.network import read_base
 from training.rgba_losses import Posterior, RgbaLoss, RgbaObjective, load_lpips, opaque_samples, reconstruction_loss
 from training.rgba_vae.autoencoder import Coded, RgbaAutoencoder, trunk_parameters
 from training.rgba_vae.config import RgbaVaeConfig
@@ -204,12 +205,12 @@ def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, p
         base_folder: hub id or folder in diffusers' layout; None = where the base is published.
 
     Raises:
-        as `RgbaVaeTask` and the base's `load`.
+        as `RgbaVaeTask` and `training.network.read_base`.
     """
     base = find_base(config.base)
     # The tiny base is a few megabytes; of FLUX.1's 34 GB only the codec is read.
     options = {} if isinstance(base, TinyFill) else dict.fromkeys(_HEAVY)
-    return RgbaVaeTask(config, source, base.load(base_folder, **options)["vae"], place)
+    return RgbaVaeTask(config, source, read_base(base, base_folder, **options)["vae"], place)
 
 
 def _new_discriminator(seed: int) -> nn.Module:
