@@ -109,6 +109,7 @@ class SamplesConfig(Section):
 
     size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
     flip: bool = Field(True, description="flip every second sample, left to right")
+    recolour_share: Share = Field(0.0, description="of samples shown in other colours, for few photographs")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
     """A scene with a layer of another kind is left out."""

@@ -21,6 +21,7 @@ class DataLoading:
         batch_size: samples in a batch of one process.
         num_workers: processes that decode for one training process; 0 = in the training process itself.
         prefetch_batches: batches that each worker keeps ready.
+        recolour_share: share of samples in other colours (`recolour.py`).
         flip: mirror left and right every second sample or so.
         redraw_masks: draw an imperfect mask anew from the visible mask; False = the stored one, always the same.
         masks: the errors to draw from; the profile's, for their reach is in pixels of the scene's size.
@@ -41,6 +42,7 @@ class DataLoading:
     num_workers: int = 0
     prefetch_batches: int = 2
     flip: bool = True
+    recolour_share: float = 0.0
     redraw_masks: bool = True
     masks: MasksConfig = field(default_factory=MasksConfig)
     maps: tuple[str, ...] = MAP_NAMES
@@ -66,6 +68,7 @@ class DataLoading:
             batch_size=recipe.batch.micro_batch,
             num_workers=recipe.compute.loader_workers,
             flip=data.flip and training,
+            recolour_share=data.recolour_share if training else 0.0,
             redraw_masks=data.redraw_masks and training,
             masks=masks,
             maps=recipe.adapter.maps,
@@ -81,6 +84,7 @@ class DataLoading:
         _check("batch_size", self.batch_size, 1, 65536)
         _check("num_workers", self.num_workers, 0, 1024)
         _check("prefetch_batches", self.prefetch_batches, 1, 64)
+        _check("recolour_share", self.recolour_share, 0, 1)
         _check("validation_share", self.validation_share, 0, 1)
         _check("max_unreadable_share", self.max_unreadable_share, 0, 1)
         if self.size_px is not None:

@@ -19,6 +19,7 @@ from pipelines.scenes.resize import resize_mask, resized
 from pipelines.shards.reader import Maps
 from training.data.config import DataLoading
 from training.data.order import is_flipped, target_layer
+from training.data.recolour import draw_recolouring
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,23 @@ def make_sample(parts: SceneParts, maps: Maps | None, epoch: int, loading: DataL
     flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key)
     mask = resize_mask(_mask(parts, layer, epoch, loading), size_px)
     parts, maps = resized(parts, size_px), maps.resized(size_px) if maps else None
+    colours = draw_recolouring(loading.seed, epoch, parts.key, loading.recolour_share)
+
+    def rgb(picture_HW3: NDArray[np.uint8]) -> Tensor:
+        signed_3HW = _signed(picture_HW3)
+        return _mirror(colours.rgb(signed_3HW) if colours else signed_3HW, flipped)
+
+    foreground_4HW = _foreground(parts.foreground(layer))
     pictures = map_pictures({name: getattr(maps, name) for name in loading.maps}, parts.size)
     return TripletSample(
         key=parts.key,
         layer=layer,
         epoch=epoch,
         flipped=flipped,
-        composite_3HW=_mirror(_signed(parts.composite), flipped),
+        composite_3HW=rgb(parts.composite),
         mask_1HW=_mirror(torch.from_numpy(mask.astype(np.float32))[None], flipped),
-        foreground_4HW=_mirror(_foreground(parts.foreground(layer)), flipped),
-        background_3HW=_mirror(_signed(parts.flatten(without=layer)), flipped),
+        foreground_4HW=_mirror(colours.rgba(foreground_4HW) if colours else foreground_4HW, flipped),
+        background_3HW=rgb(parts.flatten(without=layer)),
         maps={name: _mirror(picture[0], flipped) for name, picture in pictures.items()},
     )
 
