@@ -11,6 +11,7 @@ from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from pipelines.engine import SerialEngine
 from tests.fixtures import FakeScenes, build_dataset
+from training.recipes import ALL
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -45,6 +46,20 @@ def test_the_model_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(filled.replace("num_inference_steps=30", "num_inference_steps=1"), {})
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
+
+
+def test_the_training_page(capsys):
+    (block,) = code("training.md")
+    exec(block, {})
+    assert capsys.readouterr().out.splitlines() == [
+        "schedule.num_steps: 7200 -> 1000",
+        "adapter.rank: 256 -> 128",
+    ]
+
+
+def test_the_training_page_names_every_recipe():
+    page = (DOCS / "training.md").read_text()
+    assert not [name for name in ALL if f"`{name}`" not in page]
 
 
 def test_the_evaluation_page(tmp_path, monkeypatch, capsys):
