@@ -12,6 +12,9 @@ jump between the two lies where alpha is nearly 0, so an error made there does n
 import torch
 from torch import Tensor
 
+NEARLY = 8 / 255
+"""Alpha up to this is taken for 0, from 1 - this for 1; cutouts are cleaned by the same measure before training."""
+
 
 def check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
     """Refuse a tensor that is not [B, num_channels, H, W]. Raises ValueError."""
@@ -24,6 +27,18 @@ def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
     check_channels("rgba_B4HW", rgba_B4HW, 4)
     colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
     return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
+
+
+def without_haze(rgba_B4HW: Tensor) -> Tensor:
+    """Alpha that is nearly invisible or nearly opaque set to what it nearly is; colours stay. RGBA in [0, 1].
+
+    Foregrounds of the training data have no alpha between (see `NEARLY`), so what a decoder gives there is its error:
+    a haze over the whole canvas, or an object that is a little see-through.
+    """
+    check_channels("rgba_B4HW", rgba_B4HW, 4)
+    colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
+    cleared = torch.where(alpha_B1HW <= NEARLY, 0.0, torch.where(alpha_B1HW >= 1.0 - NEARLY, 1.0, alpha_B1HW))
+    return torch.cat([colour_B3HW, cleared], dim=1)
 
 
 def to_vae_range(rgba_BHW4: Tensor) -> Tensor:

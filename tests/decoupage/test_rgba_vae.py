@@ -29,7 +29,7 @@ from decoupage.rgba_vae import (
     opaque_drift,
     widen_vae,
 )
-from decoupage.rgba_values import from_vae_range, gray_where_invisible, to_vae_range
+from decoupage.rgba_values import from_vae_range, gray_where_invisible, to_vae_range, without_haze
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 NEW_TENSORS = {"encoder.conv_in.weight", "decoder.conv_out.weight", "decoder.conv_out.bias"}
@@ -485,3 +485,12 @@ def test_drift_of_odd_sizes_and_of_nothing_is_refused():
         opaque_drift(widen_vae(rgb_vae), rgb_vae, pictures(1, size_px=33))
     with pytest.raises(ValueError, match="at least one picture, got 0"):
         opaque_drift(widen_vae(rgb_vae), rgb_vae, torch.zeros(0, 3, 32, 32))
+
+
+def test_haze_goes_and_what_lets_light_through_stays():
+    alpha = torch.tensor([0.0, 4 / 255, 8 / 255, 9 / 255, 0.5, 246 / 255, 247 / 255, 1.0])
+    rgba = torch.cat([torch.full((3, 8), 0.3), alpha[None]]).reshape(1, 4, 1, 8)
+    cleared = without_haze(rgba)
+    assert torch.equal(cleared[:, :3], rgba[:, :3])
+    wanted = torch.tensor([0.0, 0.0, 0.0, 9 / 255, 0.5, 246 / 255, 1.0, 1.0])
+    torch.testing.assert_close(cleared[0, 3, 0], wanted, rtol=0, atol=1e-7)
