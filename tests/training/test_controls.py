@@ -1,0 +1,154 @@
+"""Controls: what has learned nothing must not win, and a leak must show, or figures of trained adapters mean nothing.
+
+On the demo's scenes, shorter than in the demo. What is compared is paired, scene by scene; "above" means that the whole
+interval lies above zero.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from decoupage.bases.tiny import WEIGHTS
+from decoupage.maps import map_pictures
+from evaluation.held_out import Case, read_cases
+from evaluation.methods.classical import classical_methods
+from evaluation.methods.models import adapter_method, base_method
+from evaluation.methods.spec import Layers, Method
+from evaluation.run import score_all
+from evaluation.scores import ScoreTable
+from evaluation.statistics import Interval, difference
+from pipelines.config import MasksConfig
+from pipelines.factory import HELD_OUT, Factory
+from pipelines.store import Store
+from profiles import load_profile
+from training.adapter_task import AdapterTask
+from training.config import with_changes
+from training.data import TripletBatch
+from training.loop import export, fit, make_accelerator
+from training.recipes import demo
+from training.run import RunPlan, train
+from training.start import starting_pipeline
+from training.task import Place
+
+pytestmark = pytest.mark.slow
+
+NUM_STEPS = 600
+NUM_VAE_STEPS = 300
+NUM_SCENES, NUM_HELD_OUT = 48, 24
+SIZE_PX = 64
+CPU = torch.device("cpu")
+
+
+class ShuffledTask(AdapterTask):
+    """Each sample is asked for the layers of its neighbour in the batch."""
+
+    def batches(self, start: int) -> Iterator[TripletBatch]:
+        for batch in super().batches(start):
+            background, foreground = (x.roll(1, 0) for x in (batch.background_B3HW, batch.foreground_B4HW))
+            yield replace(batch, background_B3HW=background, foreground_B4HW=foreground)
+
+
+class LeakingTask(AdapterTask):
+    """The map of nearness is the true alpha."""
+
+    def batches(self, start: int) -> Iterator[TripletBatch]:
+        for batch in super().batches(start):
+            alpha_BHW = (batch.foreground_B4HW[:, 3] + 1) / 2
+            yield replace(batch, maps=batch.maps | map_pictures({"depth": alpha_BHW}, (SIZE_PX, SIZE_PX)))
+
+
+class Leaking:
+    """A method that is given the true alpha as the map of nearness."""
+
+    def __init__(self, name: str, method: Method) -> None:
+        self.name, self.gives, self._method = name, method.gives, method
+
+    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+        return self._method(
+            [replace(case, maps=replace(case.maps, depth=case.alpha.astype(np.float32) / 255)) for case in cases]
+        )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's scenes, fewer of them, and an RGBA VAE."""
+    if not (WEIGHTS / "transformer").is_dir():
+        pytest.skip("the tiny base's weights are not packaged, and an untrained base shows nothing")
+    folder = tmp_path_factory.mktemp("controls")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECOUPAGE__ENGINE__KIND", "serial")
+        patch.setenv("DECOUPAGE__SCENES__NUM_SCENES", str(NUM_SCENES))
+        patch.setenv("DECOUPAGE__HELD_OUT__NUM_SCENES", str(NUM_HELD_OUT))
+        profile = load_profile("demo", str(folder))
+    factory = Factory(profile, Store(str(folder)))
+    factory.make_shards()
+    factory.make_held_out()
+    changes = {"schedule.num_steps": NUM_VAE_STEPS, "compute.loader_workers": 0}
+    train(RunPlan("demo_rgba_vae", folder / "rgba_vae", (str(folder),), changes=changes, device="cpu"))
+    return folder
+
+
+def taught(root: Path, kind: type[AdapterTask], num_steps: int) -> str:
+    """Folder of an adapter that was taught for so many steps."""
+    out = root / f"{kind.__name__}-{num_steps}"
+    changes = {"schedule.num_steps": max(1, num_steps), "schedule.warmup_steps": 0, "output.sample_every_steps": 0}
+    config = with_changes(demo(), changes | {"compute.loader_workers": 0})
+    pipe = starting_pipeline(config, None, str(root / "rgba_vae" / "export"), CPU)
+    if num_steps == 0:
+        pipe.save_pretrained(out)
+        return str(out)
+    task, accelerator = kind(config, str(root), pipe, MasksConfig(), Place()), make_accelerator(config, "cpu")
+    return str(export(task, fit(task, accelerator, out), accelerator, out))
+
+
+@pytest.fixture(scope="module")
+def scores(root: Path) -> ScoreTable:
+    """All of them on one list, in one step from noise, as the demo is judged."""
+
+    def adapter(name: str, kind: type[AdapterTask], num_steps: int) -> Method:
+        return adapter_method(taught(root, kind, num_steps), None, 1, 0, name)
+
+    methods = [
+        *(method for method in classical_methods() if method.name == "given_mask"),
+        base_method("tiny-fill", None, 1, 0),
+        adapter("adapter", AdapterTask, NUM_STEPS),
+        adapter("shuffled", ShuffledTask, NUM_STEPS),
+        adapter("untaught", AdapterTask, 0),
+        Leaking("leaking", adapter("leaking", LeakingTask, NUM_STEPS)),
+    ]
+    table = score_all(read_cases(str(root / HELD_OUT), SIZE_PX), methods, 8)
+    for name in table.methods:
+        mask, iou = (table.column(name, *metric).mean() for metric in (IN_MASK, SOFT_IOU))
+        print(f"{name:12s} psnr_mask {mask:6.2f}  soft_iou {iou:.3f}")
+    return table
+
+
+IN_MASK, SOFT_IOU = ("background", "psnr_mask"), ("foreground", "soft_iou")
+
+
+def gain(table: ScoreTable, first: str, second: str, metric: tuple[str, str]) -> Interval:
+    """The first method's mean minus the second's."""
+    found = difference(table.column(first, *metric), table.column(second, *metric), table.scenes, 2000, 0)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", ["shuffled", "untaught"])
+def test_what_has_not_learned_the_task_wins_nothing(scores: ScoreTable, name: str):
+    assert gain(scores, name, "base", IN_MASK).sign <= 0
+    assert gain(scores, name, "given_mask", SOFT_IOU).sign < 0
+
+
+@pytest.mark.parametrize("name", ["shuffled", "untaught"])
+def test_what_has_learned_it_is_above_what_has_not(scores: ScoreTable, name: str):
+    assert gain(scores, "adapter", name, IN_MASK).sign > 0
+    assert gain(scores, "adapter", name, SOFT_IOU).sign > 0
+
+
+def test_a_leak_shows_at_once(scores: ScoreTable):
+    found = gain(scores, "leaking", "adapter", SOFT_IOU)
+    assert found.low is not None and found.low > 0.02
