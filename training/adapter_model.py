@@ -24,6 +24,7 @@ class Encoded:
     grid: tuple[int, int]
     size_px: tuple[int, int]
     composite_B3HW: Tensor
+    layers: Pair
 
 
 class AdapterModel(nn.Module):
@@ -33,7 +34,9 @@ class AdapterModel(nn.Module):
         vae: the frozen codec, for the maps; it is called, and is no part of this module.
     """
 
-    def __init__(self, base: Base, network: nn.Module, fusion: MultiModalLatentFusion | None, vae: nn.Module, mode: Mode) -> None:
+    def __init__(
+        self, base: Base, network: nn.Module, fusion: MultiModalLatentFusion | None, vae: nn.Module, mode: Mode
+    ) -> None:
         super().__init__()
         self.network, self.fusion = network, fusion
         self._base, self._mode = base, mode

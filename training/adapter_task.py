@@ -34,6 +34,7 @@ from training.losses import (
     draw_sigma,
     flow_matching_loss,
     low_sigma_weight,
+    pixels_loss,
     recomposition_loss,
 )
 from training.sample_grids import layers_grid, levels
@@ -148,6 +149,9 @@ class AdapterTask:
             laid = self._recomposition(encoded, noisy, predictions, sigma_B)
             parts["recomposition"] = laid
             total = total + objective.recomposition_weight * laid
+        if objective.pixels_weight:
+            parts["pixels"] = pixels_loss(self._decoded(encoded, noisy, predictions, sigma_B), encoded.layers)
+            total = total + objective.pixels_weight * parts["pixels"]
         return Losses(total, parts)
 
     def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
@@ -156,14 +160,19 @@ class AdapterTask:
         rows = weight_B > 0
         if not rows.any():
             return weight_B.sum()
+        noisy_rows, predicted_rows = ((half[0][rows], half[1][rows]) for half in (noisy, predictions))
+        layers = self._decoded(encoded, noisy_rows, predicted_rows, sigma_B[rows])
+        share = float(rows.float().mean())
+        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, weight_B[rows])
+
+    def _decoded(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Pair:
+        """Pixels of the layers that predictions imply, with gradients."""
         background, foreground = (
-            clean_estimate(self._base, noisy_half[rows], prediction[rows], sigma_B[rows])
+            clean_estimate(self._base, noisy_half, prediction, sigma_B)
             for noisy_half, prediction in zip(noisy, predictions, strict=True)
         )
         pipe = self._pipe
-        layers = decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
-        share = float(rows.float().mean())
-        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, weight_B[rows])
+        return decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
 
     @torch.no_grad()
     def _encode(self, batch: TripletBatch, seed: int) -> Encoded:
@@ -184,6 +193,7 @@ class AdapterTask:
             grid=base.grid(height, width),
             size_px=(height, width),
             composite_B3HW=picture,
+            layers=(batch.background_B3HW, batch.foreground_B4HW),
         )
 
     def _take_text(self) -> Text:

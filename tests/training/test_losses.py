@@ -19,6 +19,7 @@ from training.losses import (
     flow_matching_loss,
     low_sigma_weight,
     over,
+    pixels_loss,
     recomposition_loss,
 )
 
@@ -176,3 +177,21 @@ def test_recomposition_reaches_the_prediction_through_the_codecs():
     assert [list(layer.shape) for layer in decoded] == [[2, 3, 16, 16], [2, 4, 16, 16]]
     recomposition_loss(composite, decoded, low_sigma_weight(sigma)).backward()
     assert predictions[1].grad.abs().sum() > 0  # alpha starts opaque: the background does not show yet
+
+
+def test_pixels_loss_counts_what_shows():
+    true_background = torch.zeros(1, 3, 2, 2)
+    true_foreground = torch.full((1, 4, 2, 2), -1.0)
+    assert pixels_loss((true_background, true_foreground), (true_background, true_foreground)) == 0
+    brighter = (true_background + 0.5, true_foreground)
+    torch.testing.assert_close(pixels_loss(brighter, (true_background, true_foreground)), torch.tensor(0.5))
+    # Colour under alpha 0 does not count; alpha does, by twice its error in [0, 1].
+    other_colour, half = true_foreground.clone(), true_foreground.clone()
+    other_colour[:, :3] = 0.7
+    half[:, :3], half[:, 3] = 0.0, 0.0
+    assert pixels_loss((true_background, other_colour), (true_background, true_foreground)) == 0
+    torch.testing.assert_close(
+        pixels_loss((true_background, half), (true_background, true_foreground)), torch.tensor(1.0)
+    )
+    with pytest.raises(ValueError, match="shapes differ"):
+        pixels_loss((true_background, true_foreground[..., :1]), (true_background, true_foreground))
