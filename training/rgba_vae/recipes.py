@@ -23,11 +23,11 @@ def rgba_vae() -> RgbaVaeConfig:
 
 
 def demo_rgba_vae() -> RgbaVaeConfig:
-    """The tiny base's codec on a CPU, in less than a minute."""
+    """The tiny base's codec on a CPU, in about a minute and a half."""
     changes = {
         "base": "tiny-fill",
         "optimiser.learning_rate": 5e-3,  # 0.002 ends 3 dB lower, and 0.01 is no better.
-        "schedule.num_steps": 600,
+        "schedule.num_steps": 1200,  # Alpha errs by 0.011 on average; after 600 steps by 0.016.
         "schedule.warmup_steps": 20,
         "batch.micro_batch": 8,  # 600 steps of 8 beat 300 of 16 by 1 dB.
         "batch.accumulation": 1,
@@ -40,8 +40,8 @@ def demo_rgba_vae() -> RgbaVaeConfig:
         "ema_decay": 0.98,
         "compute.precision": "fp32",
         "compute.loader_workers": 1,
-        "output.save_every_steps": 600,
-        "output.sample_every_steps": 600,
+        "output.save_every_steps": 1200,
+        "output.sample_every_steps": 1200,
     }
     return with_changes(rgba_vae(), changes)
 
