@@ -4,10 +4,45 @@ A step of its own process costs seconds, more than a stage of the demo; `make ui
 executors. Heavy imports wait for `main`: spawned workers load this module too.
 """
 
+import fcntl
 import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+MARK = {"decoupage/demo": "true"}
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[bool]:
+    """Whether nobody else is inside, as far as this file's lock tells; a killed process is no longer inside."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def close_dead_runs(instance: "dg.DagsterInstance") -> None:
+    """Runs of killed demos count as failed and give back their place in pools, which this one would wait for for ever.
+
+    In the UI the daemon does the same; here there may be none.
+    """
+    from dagster import DagsterRunStatus, RunsFilter
+
+    for run in instance.get_runs(RunsFilter(tags=MARK, statuses=[DagsterRunStatus.STARTED])):
+        instance.report_run_failed(run, "its process was killed")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def main() -> int:
@@ -37,9 +72,14 @@ def main() -> int:
         return 2
     keys = job.partitions_def.get_partition_keys() if job.partitions_def else []
     tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    tags |= MARK
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     print(f"Making dataset, adapter and report of the {profile.name} profile in {profile.root}", file=sys.stderr)
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, alone(Path(instance.root_directory) / "demo.lock") as is_alone:
+        if not is_alone:
+            print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
+            return 2
+        close_dead_runs(instance)
         result = job.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=False)
     if not result.success:
         print(failures(result), file=sys.stderr)

@@ -23,6 +23,9 @@ SHORT = {
 }
 """Column heads of the main figures; PSNR in dB."""
 
+INTERRUPTED = "interrupted; what is done stays, and the next run goes on from there"
+_INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+
 
 def summary(profile: Profile, seconds: float) -> str:
     """A few lines over the finished dataset, the adapter, and what the report says of it."""
@@ -76,8 +79,9 @@ def failures(result: dg.ExecuteInProcessResult) -> str:
     lines = ["The run failed."]
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
-            error = event.step_failure_data.error
-            lines.append(f"  {event.step_key}: {(error.cause or error).message.strip()}")
+            error = event.step_failure_data.error.cause or event.step_failure_data.error
+            told = INTERRUPTED if error.cls_name in _INTERRUPTIONS else error.message.strip()
+            lines.append(f"  {event.step_key}: {told}")
     lines += [
         f"  check {found.asset_key.to_user_string()}.{found.check_name}: {found.description}"
         for found in result.get_asset_check_evaluations()

@@ -7,6 +7,7 @@ Exit status: 0 = done; 1 = the run diverged; 2 = wrong set-up; 130 = asked to le
 """
 
 import argparse
+import fcntl
 import logging
 import os
 import signal
@@ -14,7 +15,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,8 @@ def _train(path: Path, ray_processes: int, tell: Callable[[dict[str, Any]], None
 
     try:
         plan = read_plan(path)
-        facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
+        with _alone(plan.out):
+            facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # May also come out of a library, and then one wants to know where.
             logging.getLogger("training").exception("%s", fault)
@@ -81,6 +84,21 @@ def _train(path: Path, ray_processes: int, tell: Callable[[dict[str, Any]], None
         return INTERRUPTED
     tell({"facts": facts})
     return INTERRUPTED if facts["status"] == "interrupted" else DONE
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two processes would spoil each other's checkpoints: one that lost its run may still be saving."""
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadSetup(f"another process trains in {folder}; wait for its end, or end it") from None
+        yield
 
 
 def _tell(pipes: PipesContext, message: dict[str, Any]) -> None:
