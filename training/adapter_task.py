@@ -150,8 +150,9 @@ class AdapterTask:
             parts["recomposition"] = laid
             total = total + objective.recomposition_weight * laid
         if objective.pixels_weight:
-            parts["pixels"] = pixels_loss(self._decoded(encoded, noisy, predictions, sigma_B), encoded.layers)
-            total = total + objective.pixels_weight * parts["pixels"]
+            pixels = pixels_loss(self._decoded(encoded, noisy, predictions, sigma_B), encoded.layers)
+            parts["pixels"] = pixels
+            total = total + objective.pixels_weight * pixels
         return Losses(total, parts)
 
     def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
