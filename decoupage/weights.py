@@ -58,7 +58,9 @@ def is_gated(base: Base) -> bool:
 
 
 def weights_folder(base: Base, source: str | None = None) -> Path | None:
-    """Where the components lie: the given folder, or the snapshot in the Hub's cache; None = not here."""
+    """Where the components lie: the given folder, the packaged one, or the Hub's cache; None = not here."""
+    if source is None and base.packaged is not None and base.packaged.is_dir():
+        return base.packaged
     if source is not None and Path(source).is_dir():
         return Path(source)
     for name in (_INDEX, f"{base.network}/{_CONFIG}"):

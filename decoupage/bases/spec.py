@@ -7,6 +7,7 @@ member means, and what SDXL-inpainting and FLUX.2 would fill in).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -38,6 +39,7 @@ class Base(ABC):
     Attributes:
         name: by which profiles, adapters and commands name it.
         repo_id: where its weights are published; licence: theirs.
+        packaged: folder of weights that come with this package; None = they must be fetched.
         context: `channel` = the masked picture's tokens are concatenated to the noisy ones along channels;
             `sequence` = they are tokens of their own, beside the noisy ones.
         network: the component that is adapted; input_projection: its first layer, by attribute name.
@@ -53,6 +55,7 @@ class Base(ABC):
     name: ClassVar[str]
     repo_id: ClassVar[str]
     licence: ClassVar[str]
+    packaged: ClassVar[Path | None] = None
     context: ClassVar[ContextKind]
     network: ClassVar[str] = "transformer"
     input_projection: ClassVar[str]

@@ -23,6 +23,7 @@ class TinyFill(FluxFill):
     name = "tiny-fill"
     repo_id = "tiny-fill"
     licence = "Apache-2.0"
+    packaged = WEIGHTS
     codec_scale = PATCH_PX
     mask_dim = PATCH_PX**2 * 4
     projection_dim = 192

@@ -155,8 +155,14 @@ def test_a_tiny_base_needs_no_list_of_components(tmp_path, cache):
     assert faults(str(tmp_path / "tiny"), base) == {}
     shutil.rmtree(tmp_path / "tiny" / "vae")
     assert set(faults(str(tmp_path / "tiny"), base)) == {"tiny-fill/vae"}
-    (finding,) = check_weights(base)
-    assert "no weights at tiny-fill" in finding.found and finding.remedy == "give the folder of trained weights"
+
+
+def test_the_tiny_base_comes_with_the_package():
+    findings = check_weights(TinyFill())
+    assert {finding.name for finding in findings} == {
+        f"tiny-fill/{part}" for part in ("transformer", "vae", "scheduler")
+    }
+    assert all(finding.present for finding in findings)
 
 
 @pytest.mark.usefixtures("cache")
