@@ -14,7 +14,12 @@ from training.losses import Pair
 
 @dataclass(frozen=True)
 class Encoded:
-    """A batch as tokens; nothing here carries gradients."""
+    """A batch as tokens; nothing here carries gradients.
+
+    Attributes:
+        generated_B1HW: 1 where the background half has something to generate: under the mask, and where the target
+            truly lay, for masks are imperfect.
+    """
 
     clean: Pair
     contexts: Contexts
@@ -25,6 +30,7 @@ class Encoded:
     size_px: tuple[int, int]
     composite_B3HW: Tensor
     layers: Pair
+    generated_B1HW: Tensor
 
 
 class AdapterModel(nn.Module):

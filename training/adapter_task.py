@@ -142,7 +142,9 @@ class AdapterTask:
         elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
             present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
         predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
-        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B)
+        extra = objective.hole_weight - 1
+        token_weight_BN1 = 1 + extra * base.pack_mask(encoded.generated_B1HW).amax(dim=-1, keepdim=True)
+        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B, token_weight_BN1)
         parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
         total = flow.total
         if objective.recomposition_weight:
@@ -150,7 +152,8 @@ class AdapterTask:
             parts["recomposition"] = laid
             total = total + objective.recomposition_weight * laid
         if objective.pixels_weight:
-            pixels = pixels_loss(self._decoded(encoded, noisy, predictions, sigma_B), encoded.layers)
+            decoded = self._decoded(encoded, noisy, predictions, sigma_B)
+            pixels = pixels_loss(decoded, encoded.layers, 1 + extra * encoded.generated_B1HW)
             parts["pixels"] = pixels
             total = total + objective.pixels_weight * pixels
         return Losses(total, parts)
@@ -195,6 +198,7 @@ class AdapterTask:
             size_px=(height, width),
             composite_B3HW=picture,
             layers=(batch.background_B3HW, batch.foreground_B4HW),
+            generated_B1HW=((picture != batch.background_B3HW).any(dim=1, keepdim=True) | (mask > 0)).float(),
         )
 
     def _take_text(self) -> Text:

@@ -100,6 +100,7 @@ class ObjectiveConfig(Section):
 
     guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
     pure_noise_share: Share = Field(0.0, description="of samples at noise level 1, for bases that sample in one step")
+    hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="of what the background half must generate")
     pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the decoded layers' error; 0 = off")
     recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the recomposition loss; 0 = off")
     modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")

@@ -42,27 +42,44 @@ def draw_sigma(batch: int, mu: float, generator: torch.Generator) -> Tensor:
     return shifted(normal.sigmoid(), mu)
 
 
-def flow_matching_loss(base: Base, predictions: Pair, clean: Pair, noise: Pair, sigma_B: Tensor) -> FlowLoss:
+def flow_matching_loss(
+    base: Base,
+    predictions: Pair,
+    clean: Pair,
+    noise: Pair,
+    sigma_B: Tensor,
+    background_weight_BN1: Tensor | None = None,
+) -> FlowLoss:
     """Mean squared error of each half's prediction against the base's target, in float32.
 
     Args:
         predictions: what the network gave for `base.mix(clean, noise, sigma)`; [B, N, D] each.
         clean: tokens of the true layers; noise: what was mixed in; shapes as the predictions'.
         sigma_B: noise level of each sample, the same for both halves.
+        background_weight_BN1: weight of each token of the background; None = all weigh the same.
 
     Raises:
         ValueError: shapes that differ (they would broadcast into a wrong loss).
     """
     background, foreground = (
-        _squared_error(base, *half, sigma_B) for half in zip(predictions, clean, noise, strict=True)
+        _squared_error(base, prediction, x, noise_half, sigma_B)
+        for prediction, x, noise_half in zip(predictions, clean, noise, strict=True)
     )
-    return FlowLoss(background + foreground, background, foreground)
+    behind, before = _mean(background, background_weight_BN1), foreground.mean()
+    return FlowLoss(behind + before, behind, before)
 
 
 def _squared_error(base: Base, prediction_BND: Tensor, clean_BND: Tensor, noise_BND: Tensor, sigma_B: Tensor) -> Tensor:
     _check_same_shape(prediction=prediction_BND, clean=clean_BND, noise=noise_BND)
     target = base.target(clean_BND.float(), noise_BND.float(), _per_sample(sigma_B, clean_BND))
-    return (prediction_BND.float() - target).square().mean()
+    return (prediction_BND.float() - target).square()
+
+
+def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean; the weight broadcasts over the values."""
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / weight.expand_as(values).sum()
 
 
 def clean_estimate(base: Base, noisy_BND: Tensor, prediction_BND: Tensor, sigma_B: Tensor) -> Tensor:
@@ -117,7 +134,7 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
     return (weight_B * difference_B).mean()
 
 
-def pixels_loss(layers: Pair, true_layers: Pair) -> Tensor:
+def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
     """Mean absolute error of decoded layers: background colour, premultiplied foreground colour, and alpha twice.
 
     Twice, for alpha in [0, 1] spans half of what colour does. Where one step from noise gives the answer, the mean of
@@ -125,14 +142,15 @@ def pixels_loss(layers: Pair, true_layers: Pair) -> Tensor:
 
     Args:
         layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not cut to it; true_layers likewise.
+        background_weight_B1HW: weight of each pixel of the background; None = all weigh the same.
     """
     (background, foreground), (true_background, true_foreground) = layers, true_layers
     _check_same_shape(background=background, true_background=true_background)
     _check_same_shape(foreground=foreground, true_foreground=true_foreground)
     colour, alpha = premultiplied(foreground.float())
     true_colour, true_alpha = premultiplied(true_foreground.float())
-    errors = (background.float() - true_background.float(), colour - true_colour, 2 * (alpha - true_alpha))
-    return torch.stack([error.abs().mean() for error in errors]).sum()
+    behind = _mean((background.float() - true_background.float()).abs(), background_weight_B1HW)
+    return behind + (colour - true_colour).abs().mean() + 2 * (alpha - true_alpha).abs().mean()
 
 
 def over(foreground_B4HW: Tensor, background_B3HW: Tensor) -> Tensor:

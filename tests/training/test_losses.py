@@ -195,3 +195,19 @@ def test_pixels_loss_counts_what_shows():
     )
     with pytest.raises(ValueError, match="shapes differ"):
         pixels_loss((true_background, true_foreground[..., :1]), (true_background, true_foreground))
+
+
+def test_a_weight_moves_the_mean_of_the_background_alone():
+    shape, random = (2, 4, 64), torch.Generator().manual_seed(0)
+    clean, noise, predicted = (
+        (torch.randn(shape, generator=random), torch.randn(shape, generator=random)) for _ in "abc"
+    )
+    sigma, weight = torch.tensor([0.3, 0.9]), torch.ones(2, 4, 1)
+    plain = flow_matching_loss(BASE, predicted, clean, noise, sigma)
+    same = flow_matching_loss(BASE, predicted, clean, noise, sigma, weight)
+    torch.testing.assert_close(same.total, plain.total)
+    weight[:, 1:] = 0.0
+    first = flow_matching_loss(BASE, predicted, clean, noise, sigma, weight)
+    alone = flow_matching_loss(BASE, *((pair[0][:, :1], pair[1]) for pair in (predicted, clean, noise)), sigma)
+    torch.testing.assert_close(first.background, alone.background)
+    assert first.foreground == plain.foreground
