@@ -10,7 +10,6 @@ from assets_defs.evaluation import MAIN_FIGURES
 from evaluation.checks import alpha_beats_given_mask, background_beats_base
 from evaluation.commands import ADAPTER, REPORT
 from pipelines.dataset.build import write_dataset
-from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import num_layers
 from pipelines.store import Store
 from profiles import Profile
@@ -50,16 +49,21 @@ def summary(profile: Profile, seconds: float) -> str:
         *_judgement(store),
         "",
         "Stand-ins in this profile:",
-        *(f"  {used} for {real}" for used, real in stand_ins(profile).items()),
+        *(f"  {used} for {real}" for used, real in _report(store)["stand_ins"].items()),
         "",
         f"All of it in {seconds:.0f} s. Look at every stage with pictures: make ui",
     ]
     return "\n".join(lines)
 
 
+def _report(store: Store) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(store.read(f"{REPORT}/report.json"))
+    return values
+
+
 def _judgement(store: Store) -> Iterator[str]:
     """The main figures of every method, what they come to, and where the pictures are."""
-    values: dict[str, Any] = json.loads(store.read(f"{REPORT}/report.json"))
+    values = _report(store)
     yield f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes (means):"
     yield "  " + " ".join([f"{'':16}", *(f"{part:>13}" for part, _ in MAIN_FIGURES)])
     yield "  " + " ".join([f"{'':16}", *(f"{SHORT[metric]:>13}" for _, metric in MAIN_FIGURES)])

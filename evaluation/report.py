@@ -50,6 +50,16 @@ class About:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def all_stand_ins(self) -> dict[str, str]:
+        """Those of the data, and models that stand in for others."""
+        models = {
+            f"the base `{facts['name']}`": str(facts["stands_in_for"])
+            for facts in self.models.values()
+            if "stands_in_for" in facts
+        }
+        return {**self.stand_ins, **models}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -88,7 +98,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "num_images": len(table.entries),
         "num_scenes": len(set(table.scenes)),
         "profile": about.profile,
-        "stand_ins": dict(about.stand_ins),
+        "stand_ins": about.all_stand_ins,
         "models": {name: dict(facts) for name, facts in about.models.items()},
         "seed": config.seed,
         "settings": config.model_dump(mode="json"),

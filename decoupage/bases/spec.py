@@ -39,6 +39,7 @@ class Base(ABC):
     Attributes:
         name: by which profiles, adapters and commands name it.
         repo_id: where its weights are published; licence: theirs.
+        stands_in_for: the base in whose place it is used, where it is a stand-in.
         packaged: folder of weights that come with this package; None = they must be fetched.
         context: `channel` = the masked picture's tokens are concatenated to the noisy ones along channels;
             `sequence` = they are tokens of their own, beside the noisy ones.
@@ -56,6 +57,7 @@ class Base(ABC):
     repo_id: ClassVar[str]
     licence: ClassVar[str]
     packaged: ClassVar[Path | None] = None
+    stands_in_for: ClassVar[str] = ""
     context: ClassVar[ContextKind]
     network: ClassVar[str] = "transformer"
     input_projection: ClassVar[str]

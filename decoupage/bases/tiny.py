@@ -24,6 +24,7 @@ class TinyFill(FluxFill):
     repo_id = "tiny-fill"
     licence = "Apache-2.0"
     packaged = WEIGHTS
+    stands_in_for = "FLUX.1-Fill"
     codec_scale = PATCH_PX
     mask_dim = PATCH_PX**2 * 4
     projection_dim = 192

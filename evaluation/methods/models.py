@@ -84,6 +84,14 @@ def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: i
     return PipelineMethod(name, pipe, [BACKGROUND, FOREGROUND], num_steps, seed)
 
 
+def base_facts(name: str) -> dict[str, Any]:
+    """Which base this is, and for which other one it stands, if it is a stand-in."""
+    from decoupage.bases import find_base
+
+    base = find_base(name)
+    return {"name": name} | ({"stands_in_for": base.stands_in_for} if base.stands_in_for else {})
+
+
 def adapter_facts(folder: str) -> dict[str, Any]:
     """Which adapter this is: its base, the data that it learned from, and the hash of each file of weights.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluation.config import EvaluationConfig
 from evaluation.methods.classical import classical_methods
-from evaluation.methods.models import adapter_facts, adapter_method, base_method
+from evaluation.methods.models import adapter_facts, adapter_method, base_facts, base_method
 from evaluation.methods.spec import Method
 
 
@@ -27,4 +27,4 @@ def standard_methods(
         base_method(facts["base"], base_source, *sampling),
         adapter_method(adapter, base_source, *sampling),
     ]
-    return methods, {"base": {"name": facts["base"]}, "adapter": facts}
+    return methods, {"base": base_facts(facts["base"]), "adapter": facts}

@@ -47,6 +47,7 @@ def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root, evalua
     assert report == json.loads((root / "report" / "report.json").read_text())
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"]) and report["num_images"] == 6
     assert report["profile"] == "demo" and any("felzenszwalb" in name for name in report["stand_ins"])
+    assert report["stand_ins"]["the base `tiny-fill`"] == "FLUX.1-Fill"
     assert report["settings"]["size_px"] == 32 and report["models"]["adapter"]["base"] == "tiny-fill"
     assert "felzenszwalb" in (root / "report" / "report.html").read_text()
 
