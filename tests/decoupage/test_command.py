@@ -12,6 +12,7 @@ from psd_tools import PSDImage
 from typer.testing import CliRunner
 
 import cli
+from decoupage.adapter import AdapterConfig
 from decoupage.commands import decompose
 from decoupage.images import as_mask, recompose
 
@@ -23,6 +24,7 @@ class CuttingPipeline:
     """Cuts the masks out as they are and fills the holes with gray; remembers what it was asked."""
 
     calls: list
+    adapter = AdapterConfig()
 
     @classmethod
     def from_pretrained(cls, folder, dtype=None, base=None):

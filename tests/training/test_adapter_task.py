@@ -129,8 +129,10 @@ def test_maps_are_dropped_sample_by_sample(place: Place64):
     assert seen[-1].all()
 
 
-def test_the_halves_and_the_recomposition_add_up(place: Place64):
-    plain, weighted = demo_task(place), demo_task(place, objective__recomposition_weight=2.0)
+@pytest.mark.parametrize("part", ["recomposition", "pixels"])
+def test_the_halves_and_what_is_asked_for_add_up(place: Place64, part: str):
+    off = {"objective__recomposition_weight": 0.0, "objective__pixels_weight": 0.0}
+    plain, weighted = demo_task(place, **off), demo_task(place, **off | {f"objective__{part}_weight": 2.0})
     batches = take(plain, 8)
     for task in (plain, weighted):
         for batch in batches:
@@ -138,9 +140,9 @@ def test_the_halves_and_the_recomposition_add_up(place: Place64):
                 losses = loss_of(task, batch)
             total = losses.parts["background"] + losses.parts["foreground"]
             if task is weighted:
-                total = total + 2.0 * losses.parts["recomposition"]
+                total = total + 2.0 * losses.parts[part]
             else:
-                assert "recomposition" not in losses.parts
+                assert part not in losses.parts
             assert float(losses.total) == pytest.approx(float(total), rel=1e-6)
 
 
