@@ -56,6 +56,7 @@ OTHERS = {
         "batch.micro_batch",
         "batch.accumulation",
         "objective.pure_noise_share",
+        "objective.hole_weight",
         "objective.pixels_weight",
         "data.size_px",
         "data.recolour_share",
