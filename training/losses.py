@@ -76,10 +76,13 @@ def _squared_error(base: Base, prediction_BND: Tensor, clean_BND: Tensor, noise_
 
 
 def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted mean; the weight broadcasts over the values."""
+    """Mean over the batch of each sample's weighted mean; the weight broadcasts over the values.
+
+    Each sample by itself, so that a batch's loss does not depend on how samples are shared out among batches.
+    """
     if weight is None:
         return values.mean()
-    return (values * weight).sum() / weight.expand_as(values).sum()
+    return ((values * weight).flatten(1).sum(1) / weight.expand_as(values).flatten(1).sum(1)).mean()
 
 
 def clean_estimate(base: Base, noisy_BND: Tensor, prediction_BND: Tensor, sigma_B: Tensor) -> Tensor:
