@@ -38,7 +38,7 @@ class Journal:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_after(folder / METRICS, step)
+        _drop_after(folder, step)
         self._file = (folder / METRICS).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
@@ -85,11 +85,9 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     return [entry for line in path.read_text(encoding="utf-8").splitlines() if (entry := _parsed(line))]
 
 
-def _drop_after(path: Path, step: int) -> None:
-    if path.is_file():
-        kept = [entry for line in path.read_text(encoding="utf-8").splitlines() if (entry := _parsed(line))]
-        lines = [json.dumps(entry) + "\n" for entry in kept if entry["step"] <= step]
-        path.write_text("".join(lines), encoding="utf-8")
+def _drop_after(folder: Path, step: int) -> None:
+    lines = [json.dumps(entry) + "\n" for entry in read_metrics(folder) if entry["step"] <= step]
+    (folder / METRICS).write_text("".join(lines), encoding="utf-8")
 
 
 def _parsed(line: str) -> dict[str, float] | None:

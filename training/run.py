@@ -17,6 +17,8 @@ from training.rgba_vae.config import RgbaVaeConfig
 from training.tiny_base.config import TinyBaseConfig
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from training.loop import Outcome
     from training.task import Place, Task
 
@@ -65,14 +67,9 @@ def train(plan: RunPlan) -> "Outcome":
         BadSetup: something is missing or does not fit; nothing was started.
         Diverged: a loss or gradient was not finite.
     """
-    config = plan.config()
-    _check_data(plan, config)
-    from training.loop import export, fit, make_accelerator, place_of
-    from training.preflight import check_machine
+    accelerator, task = _ready(plan)
+    from training.loop import export, fit
 
-    accelerator = make_accelerator(config, plan.device)
-    check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
-    task = build_task(plan, config, place_of(accelerator))
     outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
     if outcome.status == "done":
         _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
@@ -88,14 +85,9 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     Raises:
         BadSetup, Diverged: as `train`.
     """
-    config = plan.config()
-    _check_data(plan, config)
-    from training.loop import export, fit, make_accelerator, place_of
-    from training.preflight import check_machine
+    accelerator, task = _ready(plan)
+    from training.loop import export, fit
 
-    accelerator = make_accelerator(config, plan.device)
-    check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
-    task = build_task(plan, config, place_of(accelerator))
     key = fingerprint(dict(task.identity))
     if exported_identity(plan.out) == dict(task.identity):
         return None
@@ -106,6 +98,18 @@ def train_current(plan: RunPlan) -> "Outcome | None":
         if accelerator.is_main_process:
             _publish(whole, plan.out, dict(task.identity))
     return outcome
+
+
+def _ready(plan: RunPlan) -> "tuple[Accelerator, Task]":
+    """Everything that can be found wanting is looked at before the first step."""
+    config = plan.config()
+    _check_data(plan, config)
+    from training.loop import make_accelerator, place_of
+    from training.preflight import check_machine
+
+    accelerator = make_accelerator(config, plan.device)
+    check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
+    return accelerator, build_task(plan, config, place_of(accelerator))
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
