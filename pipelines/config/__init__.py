@@ -1,0 +1,56 @@
+"""The data sections of a profile, one file each.
+
+Only shapes and ranges live here; the numbers are in `configs/*.toml`, and `profiles.py` reads them.
+"""
+
+from pipelines.config.backgrounds import BackgroundConfig
+from pipelines.config.generated import GeneratedConfig
+from pipelines.config.library import GateConfig, LibraryConfig
+from pipelines.config.maps import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
+from pipelines.config.masks import MaskErrorConfig, MasksConfig
+from pipelines.config.mulan import MulanConfig
+from pipelines.config.running import ChecksConfig, EngineConfig
+from pipelines.config.scenes import BorderConfig, HeldOutConfig, OcclusionConfig, ScenesConfig, SizeConfig
+from pipelines.config.section import Pixels, Section, Share, Weight
+
+__all__ = [
+    "BackgroundConfig",
+    "BorderConfig",
+    "ChecksConfig",
+    "DataConfig",
+    "DepthConfig",
+    "EdgesConfig",
+    "EngineConfig",
+    "GateConfig",
+    "GeneratedConfig",
+    "HeldOutConfig",
+    "LibraryConfig",
+    "MapsConfig",
+    "MaskErrorConfig",
+    "MasksConfig",
+    "MulanConfig",
+    "OcclusionConfig",
+    "Pixels",
+    "ScenesConfig",
+    "Section",
+    "SegmentationConfig",
+    "Share",
+    "SizeConfig",
+    "Weight",
+]
+
+
+class DataConfig(Section):
+    """All data sections of a profile."""
+
+    mulan: MulanConfig
+    generated: GeneratedConfig = GeneratedConfig()
+    gates: GateConfig = GateConfig()
+    backgrounds: BackgroundConfig
+    library: LibraryConfig = LibraryConfig()
+    scenes: ScenesConfig
+    held_out: HeldOutConfig = HeldOutConfig()
+    masks: MasksConfig = MasksConfig()
+    maps: MapsConfig = MapsConfig()
+    checks: ChecksConfig = ChecksConfig()
+    engine: EngineConfig = EngineConfig()
