@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
+from pipelines.needs import Need
 from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
@@ -23,16 +24,6 @@ PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "tran
 PACKAGES += ("tensorboard", "webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
 TINY_BASE = "tiny-fill"
 _SHARD_MB_PER_MEGAPIXEL = 1.0
-
-
-@dataclass(frozen=True)
-class Need:
-    """One thing that a profile needs, and the command or step that gets it."""
-
-    name: str
-    present: bool
-    found: str
-    remedy: str
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,17 @@
+"""Assets of the sources, a file each: annotations, prompts, photographs, and the foregrounds taken from them.
+
+They are not partitioned in Dagster: their shards are many and small and fan out on the engine inside one step, and
+a job may hold one kind of partition only, which is the shard.
+"""
+
+import dagster as dg
+
+from assets_defs.plan import Plan
+from assets_defs.sources.generated import generated_assets
+from assets_defs.sources.mulan import mulan_assets
+from assets_defs.sources.openimages import openimages_assets
+
+
+def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
+    """Everything before the library."""
+    return [*mulan_assets(plan), *generated_assets(plan), *openimages_assets(plan)]

@@ -1,0 +1,41 @@
+"""What the assets of both kinds of foregrounds have in common, and the group that all sources are in."""
+
+import dagster as dg
+
+from assets_defs.metadata import check, check_spec, picture, report_metadata
+from assets_defs.plan import Plan
+from pipelines import checks
+from pipelines.library.catalogue import read_foregrounds
+from pipelines.previews import foreground_tiles, preview
+from pipelines.scenes.assets import Assets
+from pipelines.stage import Stage
+
+GROUP = "sources"
+OWNERS = ["team:data"]
+
+
+def foregrounds_asset(plan: Plan, name: str, upstream: str, stage: Stage, description: str) -> dg.AssetsDefinition:
+    """A stage of foregrounds as an asset with a preview and a check of what was refused."""
+    factory, profile = plan.factory, plan.profile
+
+    @dg.asset(
+        name=name,
+        deps=[upstream],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"webp"},
+        code_version=plan.code_version(stage),
+        check_specs=[check_spec(name, "quarantine_share", checks.quarantine_share)],
+        description=description,
+    )
+    def foregrounds() -> dg.MaterializeResult:
+        report = factory.run(stage)
+        records = read_foregrounds(factory.store, stage.name)
+        metadata = report_metadata(report, factory.store)
+        if records:
+            tiles = foreground_tiles(Assets(factory.store, factory.photographs), records)
+            metadata["preview"] = picture(preview(tiles))
+        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
+        return dg.MaterializeResult(metadata=metadata, check_results=[share])
+
+    return foregrounds

@@ -1,0 +1,24 @@
+"""What a profile needs of a machine before it can run: one line each, told by the part that needs it.
+
+Every source says its own (`needs(config) -> list[Need]`); `decoupage doctor` gathers them. Nothing is downloaded or
+changed by asking, and of a secret only its presence is told.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that a profile needs.
+
+    Attributes:
+        name: of the thing, e.g. `layerdiffuse.decoder`.
+        present: whether it was found.
+        found: what was found, or what is wanted.
+        remedy: the command or link that gets it.
+    """
+
+    name: str
+    present: bool
+    found: str
+    remedy: str
