@@ -5,7 +5,7 @@ The assets and the command line both build on this, so they make the same bytes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from pipelines.backgrounds.stage import BackgroundsStage
@@ -14,6 +14,7 @@ from pipelines.engine import Engine, make_engine
 from pipelines.faults import BadSetup
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
+from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.maps.choose import make_makers
@@ -95,7 +96,8 @@ class Factory:
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:
         """Foregrounds generated from prompts."""
-        return GeneratedForegrounds(self.config.generated, self.config.gates)
+        read = partial(read_prompts, self.config, self.store)
+        return GeneratedForegrounds(self.config.generated, self.config.gates, read)
 
     @cached_property
     def backgrounds(self) -> BackgroundsStage:

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.fingerprint import Recipe, canonical_json
@@ -60,12 +61,16 @@ class GeneratedForegrounds:
     lies in, on its id and the number of shards. More prompts or pictures make stale exactly the shards they
     fall into, and there they leave the other pictures as they were.
 
-    Raises:
-        ValueError: the profile asks for more prompts than there are, or two prompts give the same id.
+    The prompts are read when the first shard is planned: a stage can be built, and its recipe told, before they
+    are written.
+
+    Attributes:
+        read: gives the prompts, and raises when there are none yet; None = the built-in list.
     """
 
     config: GeneratedConfig
     gates: GateConfig
+    read: Callable[[], Sequence[Prompt]] | None = None
     name: str = "foregrounds/generated"
     task: Generate = field(init=False)
 
@@ -78,16 +83,6 @@ class GeneratedForegrounds:
             "seed": self.config.seed,
         }
         self.layout: Recipe = {"num_shards": self.config.num_shards}
-        self._requests: dict[str, list[Request]] = {shard: [] for shard in self.shards()}
-        seen: set[str] = set()
-        for prompt in builtin_prompts(self.config.prompts_per_category):
-            for index in range(self.config.images_per_prompt):
-                request = self._request(prompt, index)
-                if request.id in seen:
-                    raise ValueError(f"two prompts give the foreground id {request.id}; the second is {prompt}")
-                seen.add(request.id)
-                shard = hash64("shard", request.id) % self.config.num_shards
-                self._requests[f"{shard:05d}"].append(request)
 
     def shards(self) -> Sequence[str]:
         """All shard numbers; one may be empty when there are few pictures."""
@@ -105,6 +100,22 @@ class GeneratedForegrounds:
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
         """True when the shard was made from the same prompts."""
         return manifest.inputs == inputs
+
+    @cached_property
+    def _requests(self) -> dict[str, list[Request]]:
+        """By shard. Raises ValueError when two prompts give the same id, and what reading the prompts raises."""
+        prompts = self.read() if self.read else builtin_prompts(self.config.prompts_per_category)
+        requests: dict[str, list[Request]] = {shard: [] for shard in self.shards()}
+        seen: set[str] = set()
+        for prompt in prompts:
+            for index in range(self.config.images_per_prompt):
+                request = self._request(prompt, index)
+                if request.id in seen:
+                    raise ValueError(f"two prompts give the foreground id {request.id}; the second is {prompt}")
+                seen.add(request.id)
+                shard = hash64("shard", request.id) % self.config.num_shards
+                requests[f"{shard:05d}"].append(request)
+        return requests
 
     def _request(self, prompt: Prompt, index: int) -> Request:
         words = f"{prompt.category}-{prompt.text}"

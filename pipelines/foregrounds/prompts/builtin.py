@@ -1,4 +1,4 @@
-"""Prompts: what foregrounds are generated of. The generators that draw them live elsewhere.
+"""The built-in prompts, packaged with the product.
 
 The categories are those of the paper's table of example prompts; `prompts.csv` holds plain nouns without scene,
 brand or named person, most telling first.
