@@ -9,42 +9,25 @@ import io
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.engine import Engine
-from pipelines.faults import BadItem
+from pipelines.engine import Engine, SerialEngine
 from pipelines.fingerprint import Recipe, canonical_json, claim, fingerprint
 from pipelines.manifest import Drop, Manifest, read_manifest
 from pipelines.progress import Progress
 from pipelines.store import Store
 from pipelines.tarfiles import TarWriter
+from pipelines.task import BatchTask, Entry, Outcome, Task, map_entries
+
+__all__ = ["BatchTask", "Outcome", "Planned", "Report", "Stage", "parquet_bytes", "run_stage", "write_quarantine"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one item became.
-
-    Attributes:
-        members: name -> bytes, in the order they enter the tar; an item without members and rows gave nothing.
-        rows: rows of the parquet index, by column name.
-        drops: parts of the item that were not used, with reasons.
-        counts: named tallies (why draws were rejected, ...).
-        assets: ids of what it was made from, for takedowns.
-    """
-
-    members: dict[str, bytes] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    assets: tuple[str, ...] = ()
 
 
 class Planned(Protocol):
@@ -79,8 +62,8 @@ class Stage(Planned, Protocol):
         ...
 
     @property
-    def task(self) -> Callable[[Any], Outcome]:
-        """Turns an item into its outcome; picklable. Raises BadItem for an item that cannot be used."""
+    def task(self) -> Task:
+        """Turns an item, or a batch of them, into outcomes; picklable, unless it stays in this process."""
         ...
 
     def items(self, shard: str) -> Iterable[tuple[str, Any]]:
@@ -145,6 +128,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     A killed run leaves whole shards and temp files; the next run removes the temp files and makes the rest.
 
     Args:
+        engine: maps the items, unless the stage's task stays in this process (see `BatchTask`).
         shards: which of the stage's shards; None = all.
 
     Raises:
@@ -186,35 +170,21 @@ def _make(
     # One planned entry a shard plus one an item; the empty entry keeps shards without items in the stream.
     planned = {shard: stage.items(shard) for shard in todo}
 
-    def entries() -> Iterator[tuple[str, str, Any]]:
+    def entries() -> Iterator[Entry]:
         for shard, items in planned.items():
             yield shard, "", None
             for key, item in items:
                 yield shard, key, item
 
-    results = engine.map(_Guarded(stage.task), entries())
+    if isinstance(stage.task, BatchTask) and stage.task.in_process:
+        engine = SerialEngine()
+    results = map_entries(stage.task, engine, entries())
     sizes = [len(items) for items in planned.values() if isinstance(items, Sized)]
     total = sum(sizes) if len(sizes) == len(planned) else None
     with Progress(stage.name, "items", total) as progress:
         for shard, group in groupby(results, key=lambda result: result[0]):
             outcomes = (outcome for _, key, outcome in group if key)
             yield shard, _write_shard(stage, store, shard, progress.counting(outcomes), todo[shard])
-
-
-@dataclass(frozen=True)
-class _Guarded:
-    """The stage's task with bad items turned into drops; anything else it raises is a fault of ours."""
-
-    task: Callable[[Any], Outcome]
-
-    def __call__(self, entry: tuple[str, str, Any]) -> tuple[str, str, Outcome]:
-        shard, key, item = entry
-        if not key:
-            return shard, key, Outcome()
-        try:
-            return shard, key, self.task(item)
-        except BadItem as fault:
-            return shard, key, Outcome(drops=[{"id": key, "reason": fault.reason, "detail": fault.detail}])
 
 
 def _write_shard(

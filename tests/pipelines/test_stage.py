@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipelines.manifest import Manifest, read_manifest
 from pipelines.randomness import generator
 from pipelines.stage import Outcome, Report, parquet_bytes, run_stage
 from pipelines.store import Store
+from pipelines.tarfiles import TarWriter
 
 
 @dataclass(frozen=True)
@@ -327,3 +328,85 @@ def test_manifests_of_two_runs_differ_in_seconds_only(tmp_path):
     assert isinstance(one, Manifest)
     differing = {key for key in vars(one) if getattr(one, key) != getattr(two, key)}
     assert differing <= {"seconds"}
+
+
+@dataclass
+class Batches:
+    """The task of `Noise`, a batch at a time; keeps what it was given."""
+
+    noise: Noise
+    batch_size: int
+    in_process: bool = False
+    seen: list[list[int]] = field(default_factory=list)
+
+    def many(self, items):
+        self.seen.append(list(items))
+        return [self._result(i) for i in items]
+
+    def _result(self, i):
+        try:
+            return self.noise.task(i)
+        except BadItem as fault:
+            return fault
+
+
+class NoiseInBatches(Noise):
+    def __init__(self, batch_size: int, in_process: bool = False, **changes: object) -> None:
+        super().__init__(**changes)
+        object.__setattr__(self, "task", Batches(Noise(**changes), batch_size, in_process))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 7, 100])
+@pytest.mark.parametrize("streams", [False, True])
+def test_batches_give_the_same_bytes_as_one_by_one(tmp_path, batch_size, streams):
+    make(tmp_path / "single")
+    report = run_stage(NoiseInBatches(batch_size, streams=streams), Store(str(tmp_path / "batch")), SerialEngine())
+    assert contents(tmp_path / "batch") == contents(tmp_path / "single")
+    assert report.drops_by_reason == {"truncated": 2, "empty_alpha": 2}
+
+
+def test_batches_go_across_the_borders_of_shards_in_order(tmp_path):
+    stage = NoiseInBatches(4, empty="00001")
+    run_stage(stage, Store(str(tmp_path)), SerialEngine())
+    assert stage.task.seen == [[0, 1, 2, 3], [4, 10, 11, 12], [13, 14]]
+
+
+def test_batches_are_mapped_by_processes_too(tmp_path):
+    make(tmp_path / "single")
+    stage = NoiseInBatches(3)
+    run_stage(stage, Store(str(tmp_path / "batch")), ProcessEngine(2))
+    assert contents(tmp_path / "batch") == contents(tmp_path / "single")
+    assert stage.task.seen == [], "the work was done elsewhere"
+
+
+def test_a_task_that_stays_in_this_process_is_not_sent_to_workers(tmp_path):
+    stage = NoiseInBatches(3, in_process=True)
+    run_stage(stage, Store(str(tmp_path)), ProcessEngine(2))
+    assert sum(map(len, stage.task.seen)) == 10
+
+
+def test_no_more_than_a_batch_is_held(tmp_path, monkeypatch):
+    drawn, ahead = [], []
+
+    def items(self, shard):
+        for i in range(100):
+            drawn.append(i)
+            yield f"{shard}{i:04d}", 0
+
+    monkeypatch.setattr(NoiseInBatches, "items", items)
+    original = TarWriter.add
+    monkeypatch.setattr(TarWriter, "add", lambda tar, *args: (ahead.append(len(drawn)), original(tar, *args))[1])
+    run_stage(NoiseInBatches(8), Store(str(tmp_path)), SerialEngine())
+    assert max(num_drawn - num_written for num_written, num_drawn in enumerate(ahead)) <= 8
+
+
+@pytest.mark.parametrize("result", [[], [Outcome()] * 4])
+def test_a_batch_without_one_result_an_item_is_a_fault(tmp_path, monkeypatch, result):
+    monkeypatch.setattr(Batches, "many", lambda self, items: result)
+    with pytest.raises(ValueError, match=f"one result an item, got {len(result)} for 3"):
+        run_stage(NoiseInBatches(3), Store(str(tmp_path)), SerialEngine())
+
+
+def test_a_batch_must_hold_something(tmp_path):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        run_stage(NoiseInBatches(0), Store(str(tmp_path)), SerialEngine())
