@@ -1,0 +1,190 @@
+"""Fetches a list of files with several threads, within a budget of bytes, and reports."""
+
+import errno
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.downloads.attempt import Bounds, make_client
+from pipelines.downloads.item import Download, DownloadReport
+from pipelines.downloads.partial import FOLDER, remove_strangers
+from pipelines.downloads.patience import Pace
+from pipelines.downloads.worker import Fetched, Worker
+from pipelines.faults import BadItem, BadSetup
+from pipelines.manifest import Drop
+from pipelines.progress import Progress
+
+log = logging.getLogger(__name__)
+_FEW_FILES = 50
+"""So few are long files: their progress is told in bytes."""
+_HOPELESS = 8
+"""So many files in a row that could not be reached, for each worker's sake at least so many: the network is down."""
+
+
+def download_all(
+    downloads: Sequence[Download],
+    folder: Path,
+    *,
+    workers: int = 16,
+    max_bytes: int | None = None,
+    max_file_bytes: int = 1 << 33,
+    timeout_s: float = 30.0,
+    max_attempts: int = 6,
+    first_wait_s: float = 1.0,
+    title: str = "downloads",
+) -> DownloadReport:
+    """Fetch what is not there; a file appears in the folder only when it is whole and its hash is right.
+
+    A file that is there is not asked for again: it is hashed when its hash is known, else its name is enough. What a
+    killed run has of a file is continued by the next one, if the server still has the same version. A file that cannot
+    be had is dropped with a reason, and the others go on.
+
+    Args:
+        max_bytes: for all files of the list together, those already there included: the files up to the first one that
+            goes beyond it, in the order of the list. A few files more may have come by then; they stay for another run.
+        timeout_s: for connecting and for each piece; a server slower than 256 bytes a second over it is given up.
+        max_attempts: failures in a row before a file is given up; one that brought a new MiB counts for none.
+        first_wait_s: after the first failure; doubled after each. `Retry-After` is obeyed up to two minutes.
+
+    Raises:
+        ValueError: two files have the same path.
+        BadSetup: the folder cannot be written to, another run fetches into it, the disk is full, or one file after
+            another cannot be reached.
+    """
+    started = time.monotonic()
+    if len({download.path for download in downloads}) < len(downloads):
+        raise ValueError("downloads must have different paths")
+    stop, written = threading.Event(), _Written()
+    with _claimed(folder), make_client(workers, timeout_s) as client:
+        _stay_inside(folder, downloads)
+        remove_strangers(folder, downloads)
+        bounds = Bounds(max_file_bytes, timeout_s)
+        worker = Worker(client, folder, bounds, max_attempts, first_wait_s, Pace(stop), written, stop)
+        results: dict[int, Fetched | BadItem] = {}
+        long_files = len(downloads) <= _FEW_FILES
+        with Progress(title, "MiB" if long_files else "files", None if long_files else len(downloads)) as progress:
+            steps = 0
+            for results in _map(worker, downloads, workers, max_bytes, stop):
+                now = written.num_bytes >> 20 if long_files else len(results)
+                for _ in progress.counting(range(now - steps)):
+                    pass
+                steps = now
+    report = _report(downloads, results, max_bytes, time.monotonic() - started)
+    log.info(
+        "%s: %d files (%d fetched now), %.1f MB, %d dropped, %d left out by the byte budget, %.1f s",
+        *(title, len(report.paths), report.num_fetched, report.num_bytes / 1e6),
+        *(len(report.drops), report.num_left, report.seconds),
+    )
+    return report
+
+
+class _Written:
+    """Bytes that all threads have written."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.num_bytes = 0
+
+    def __call__(self, num_bytes: int) -> None:
+        with self._lock:
+            self.num_bytes += num_bytes
+
+
+def _map(
+    worker: Worker, downloads: Sequence[Download], workers: int, max_bytes: int | None, stop: threading.Event
+) -> Iterator[dict[int, Fetched | BadItem]]:
+    """Results so far by place in the list, every second at least; files are begun in the order of the list."""
+    results: dict[int, Fetched | BadItem] = {}
+    running: dict[Future[Fetched], int] = {}
+    todo = iter(enumerate(downloads))
+    num_bytes, unreachable = 0, 0
+    with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
+        try:
+            while True:
+                # Whatever was begun is finished, so where the budget ends does not hang on who was faster.
+                while len(running) < workers and (max_bytes is None or num_bytes <= max_bytes):
+                    i, item = next(todo, (len(downloads), None))
+                    if item is None:
+                        break
+                    found = worker.find(item)
+                    if found is None:
+                        running[pool.submit(worker, item)] = i
+                    else:
+                        results[i] = found
+                        num_bytes += found.num_bytes
+                if not running:
+                    yield results
+                    return
+                done, _ = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = _result(future)
+                    results[running.pop(future)] = result
+                    num_bytes += result.num_bytes if isinstance(result, Fetched) else 0
+                    failed = isinstance(result, BadItem) and result.reason == "unreachable"
+                    unreachable = unreachable + 1 if failed else 0
+                    if isinstance(result, BadItem) and unreachable >= max(_HOPELESS, 2 * workers):
+                        raise BadSetup(f"{unreachable} files in a row could not be reached, the last: {result.detail}")
+                yield results
+        finally:
+            # Ends the threads where this ends early; after the last file there is nothing left to stop.
+            stop.set()
+
+
+def _result(future: "Future[Fetched]") -> Fetched | BadItem:
+    try:
+        return future.result()
+    except BadItem as fault:
+        return fault
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise BadSetup(f"{error.strerror} while downloading; free space or mend its permissions") from error
+        raise
+
+
+def _report(
+    downloads: Sequence[Download], results: dict[int, Fetched | BadItem], max_bytes: int | None, seconds: float
+) -> DownloadReport:
+    paths: list[str] = []
+    drops: list[Drop] = []
+    num_bytes, num_fetched, num_seen = 0, 0, 0
+    for i, download in enumerate(downloads):
+        result = results.get(i)
+        if isinstance(result, BadItem):
+            drops.append({"id": download.path, "reason": result.reason, "detail": result.detail})
+        elif result is None or (max_bytes is not None and num_bytes + result.num_bytes > max_bytes):
+            break
+        else:
+            paths.append(download.path)
+            num_bytes += result.num_bytes
+            num_fetched += result.is_new
+        num_seen += 1
+    return DownloadReport(paths, num_bytes, num_fetched, drops, len(downloads) - num_seen, seconds)
+
+
+def _stay_inside(folder: Path, downloads: Sequence[Download]) -> None:
+    """Refuse paths that lead out of the folder through links in it."""
+    root = folder.resolve()
+    for parent in {(folder / download.path).parent for download in downloads}:
+        if not parent.resolve().is_relative_to(root):
+            raise BadSetup(f"{parent} is a link that leads out of {folder}; remove it")
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Holds the folder for this run; a killed run lets go of it by itself."""
+    try:
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        lock = (folder / FOLDER / "lock").open("wb")
+    except OSError as error:
+        raise BadSetup(f"{folder} cannot be written to ({error.strerror}); mend its permissions") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadSetup(f"another run downloads into {folder}; wait for it") from error
+        yield
