@@ -1,7 +1,8 @@
 """Where annotations and photographs lie: finds the files, and knows nothing of what is in them.
 
-MuLAn's archive unpacks to `<image id>.p.zl` files in folders of any name; photographs are COCO 2017's, in
-`train2017/` and `val2017/`, and both are used.
+MuLAn's archive unpacks to `<image id>.p.zl` files in folders of any name. Most are of COCO 2017, whose photographs lie
+in `train2017/` and `val2017/`, and both are used; the others are of LAION-Aesthetics, and theirs lie in `laion/`. Which
+part a file is of shows in its id: COCO's have 12 digits, LAION's are img2dataset's keys of 9.
 """
 
 import os
@@ -14,10 +15,23 @@ from typing import Literal
 from pipelines.faults import BadItem, BadSetup
 
 SUFFIX = ".p.zl"
-Subset = Literal["train2017", "val2017"]
-SUBSETS: tuple[Subset, ...] = ("train2017", "val2017")
+Subset = Literal["train2017", "val2017", "laion"]
+COCO_SUBSETS: tuple[Subset, ...] = ("train2017", "val2017")
+Part = Literal["coco", "laion", "other"]
+"""`other`: an id of neither form; its photograph is looked for among COCO's."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FORMS: dict[Part, re.Pattern[str]] = {"coco": re.compile(r"[0-9]{12}"), "laion": re.compile(r"[0-9]{9}")}
+
+
+def part_of(id: str) -> Part:
+    """Which part of MuLAn an id belongs to."""
+    return next((part for part, form in _FORMS.items() if form.fullmatch(id)), "other")
+
+
+def key_of(id: str) -> str:
+    """One name for (part, id), unique over all parts: COCO's ids as they are, LAION's with the part in front."""
+    return f"laion-{id}" if part_of(id) == "laion" else id
 
 
 @dataclass(frozen=True)
@@ -25,13 +39,23 @@ class AnnotationFile:
     """One annotation on disk.
 
     Attributes:
-        id: its name without the suffix; for COCO 12 digits.
-        first_with_id: another file of the same id that came before; that one counts, this one is a fault.
+        id: its name without the suffix.
+        first_with_id: another file of the same part and id that came before; that one counts, this one is a fault.
     """
 
     id: str
     path: Path
     first_with_id: Path | None = None
+
+    @property
+    def part(self) -> Part:
+        """Which part of MuLAn it is of."""
+        return part_of(self.id)
+
+    @property
+    def key(self) -> str:
+        """See `key_of`."""
+        return key_of(self.id)
 
     def check(self) -> None:
         """Raises BadItem `bad_name` or `duplicate_id`."""
@@ -43,14 +67,14 @@ class AnnotationFile:
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph on disk, and the half of COCO 2017 it belongs to."""
+    """One photograph on disk, and the folder it lies in: a half of COCO 2017, or LAION's."""
 
     path: Path
     subset: Subset
 
 
 def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
-    """All annotations under a folder, by folder and name; only ids are kept in memory.
+    """All annotations under a folder, by folder and name; only keys are kept in memory.
 
     Raises:
         BadSetup: there is no such folder.
@@ -63,7 +87,8 @@ def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
         for name in sorted(names):
             if name.endswith(SUFFIX):
                 id = name.removesuffix(SUFFIX)
-                first = seen.setdefault(id, parent)
+                key = key_of(id)
+                first = seen.setdefault(key, parent)
                 duplicate = None if first == parent else Path(first, name)
                 yield AnnotationFile(id, Path(parent, name), duplicate)
 
@@ -75,14 +100,23 @@ def _stop(error: OSError) -> None:
 
 def find_photograph(images: Path, id: str) -> Photograph:
     """The photograph of an annotation. Raises BadItem `missing_image`."""
-    for subset in SUBSETS:
+    subsets = subsets_of(id)
+    for subset in subsets:
         path = images / subset / f"{id}.jpg"
         if path.is_file():
             return Photograph(path, subset)
-    raise BadItem("missing_image", f"{id}.jpg is neither in {images / SUBSETS[0]} nor in {SUBSETS[1]}")
+    raise BadItem("missing_image", f"{images} holds no {id}.jpg in {' or '.join(subsets)}")
+
+
+def subsets_of(id: str) -> tuple[Subset, ...]:
+    """The folders that an annotation's photograph may lie in."""
+    return ("laion",) if part_of(id) == "laion" else COCO_SUBSETS
 
 
 def check_images(images: Path) -> None:
-    """Raises BadSetup when neither half of COCO 2017 is there."""
-    if not any((images / subset).is_dir() for subset in SUBSETS):
-        raise BadSetup(f"{images} holds neither {SUBSETS[0]}/ nor {SUBSETS[1]}/, the folders of COCO 2017's pictures")
+    """Raises BadSetup when no folder of photographs is there."""
+    names = (*COCO_SUBSETS, "laion")
+    if not any((images / subset).is_dir() for subset in names):
+        raise BadSetup(
+            f"{images} holds neither {names[0]}/ nor {names[1]}/, the folders of COCO 2017's pictures, nor {names[2]}/"
+        )

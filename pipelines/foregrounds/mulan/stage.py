@@ -1,11 +1,11 @@
-"""The stage that turns MuLAn's instances into foregrounds of the library: rebuild, gate, bleed, store.
+"""The stage that turns MuLAn's instances into foregrounds of the library: which files, in which shard, for which split.
 
-Backgrounds are left where they are: MuLAn's are inpainted, and the library wants photographs.
+What becomes of one file is in `cutting`. Backgrounds are left where they are: MuLAn's are inpainted, and the library
+wants photographs.
 """
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,56 +14,21 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.config import GateConfig
+from pipelines.config.mulan import LaionConfig
 from pipelines.faults import BadItem, BadSetup
 from pipelines.fingerprint import Recipe, canonical_json, fingerprint
-from pipelines.foregrounds.cutout import make_cutout
-from pipelines.foregrounds.mulan.annotation import NO_CAPTION
-from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations, find_photograph
-from pipelines.foregrounds.mulan.reader import LICENCE, Decomposition, read_decomposition
-from pipelines.library.records import ForegroundRecord, schema_of, to_row
-from pipelines.manifest import Drop, Manifest
-from pipelines.randomness import hash64
-from pipelines.stage import Outcome
+from pipelines.foregrounds.mulan.cutting import CutItem, Cutting
+from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
+from pipelines.foregrounds.mulan.index import Entry, Index
+from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
+from pipelines.foregrounds.mulan.source import scan_used
+from pipelines.foregrounds.mulan.split import Split, hash_of
+from pipelines.library.records import ForegroundRecord, schema_of
+from pipelines.library.records import Split as SplitName
+from pipelines.manifest import Manifest
 
 VERSION = 1
 """Raised when the code below changes what a foreground's bytes are."""
-PHOTOGRAPHS = "photographs.json"
-"""Beside the annotations, when they are not of COCO: what is known of each photograph, by image id."""
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a photograph comes from; instances take their category from `categories`, in the file's order."""
-
-    origin: str
-    licence: str
-    attribution: str
-    categories: tuple[str, ...] = ()
-
-
-def read_provenance(annotations: Path) -> dict[str, Provenance]:
-    """`photographs.json`: image id -> `{"name", "licence", "attribution", "categories"}`; empty when not there.
-
-    Raises:
-        BadSetup: the file is damaged.
-    """
-    path = annotations / PHOTOGRAPHS
-    if not path.is_file():
-        return {}
-    try:
-        entries = json.loads(path.read_bytes())
-        return {
-            id: Provenance(entry["name"], entry["licence"], entry["attribution"], tuple(entry["categories"]))
-            for id, entry in entries.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadSetup(f"{path} is damaged: {error!r}") from error
-
-
-def provenance_of_coco(id: str) -> Provenance:
-    """The provenance of a MuLAn picture that lies in COCO 2017."""
-    attribution = f"MuLAn (Tudosiu et al., CVPR 2024), on COCO 2017 picture {id}"
-    return Provenance(f"mulan-{id}", LICENCE, attribution)
 
 
 class MulanForegrounds:
@@ -71,56 +36,95 @@ class MulanForegrounds:
 
     Args:
         annotations: folder with `*.p.zl`, searched recursively, and `photographs.json` when there is one.
-        images: folder with train2017/ and val2017/. What lies in val2017 is for testing.
+        images: folder with train2017/ and val2017/, and laion/ where that part is used.
         gates: what a cutout must meet.
         num_shards: an image's shard is a hash of its id, so a new image changes one shard.
         max_inflated_mb: bound of one annotation after decompression.
+        laion: whether that part is used, and where its addresses are listed.
+        split: which pictures are for testing; by default those in val2017.
     """
 
     name = "foregrounds/mulan"
     schema: pa.Schema = schema_of(ForegroundRecord)
 
     def __init__(
-        self, annotations: str | Path, images: str | Path, gates: GateConfig, num_shards: int, max_inflated_mb: int
+        self,
+        annotations: str | Path,
+        images: str | Path,
+        gates: GateConfig,
+        num_shards: int,
+        max_inflated_mb: int,
+        laion: LaionConfig | None = None,
+        split: Split | None = None,
     ) -> None:
         self.annotations = Path(annotations)
         self.images = Path(images)
+        self.gates = gates
         self.num_shards = num_shards
-        self.recipe: Recipe = {
-            "version": VERSION,
-            "gates": gates.model_dump(mode="json"),
-            "max_inflated_mb": max_inflated_mb,
-        }
+        self.max_inflated_mb = max_inflated_mb
+        self.laion = laion or LaionConfig()
+        self.split = split or Split()
         self.layout: Recipe = {"num_shards": num_shards}
         self.task = Cutting(str(self.images), gates, max_inflated_mb)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """See `Stage.recipe`. Raises BadSetup when the profile's list of test ids cannot be read."""
+        rules = {
+            "version": VERSION,
+            "gates": self.gates.model_dump(mode="json"),
+            "max_inflated_mb": self.max_inflated_mb,
+        }
+        return rules | self.split.recipe()
 
     def shards(self) -> Sequence[str]:
         """See `Stage.shards`."""
         return [f"{shard:05d}" for shard in range(self.num_shards)]
 
-    def items(self, shard: str) -> list[tuple[str, "CutItem"]]:
+    def items(self, shard: str) -> "CutItems":
         """See `Stage.items`: one item an annotation file."""
-        return [
-            (f"mulan-{file.id}", CutItem(file, self._provenance.get(file.id) or provenance_of_coco(file.id)))
-            for file in self._files[shard]
-        ]
+        return CutItems(self, int(shard))
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """See `Stage.inputs`: names and sizes of the annotations, sizes of their photographs, provenance.
+        """See `Stage.inputs`: names and sizes of the annotations, sizes of their photographs, provenance, split.
 
         Contents are not read: over a whole MuLAn that would take as long as the work itself.
         """
         sha = hashlib.sha256()
-        for file in self._files[shard]:
-            entry = (str(file.path.relative_to(self.annotations)), file.path.stat().st_size, *self._photograph(file))
-            sha.update(canonical_json(entry) + b"\n")
-        ids = {file.id for file in self._files[shard]} & self._provenance.keys()
-        known = {id: vars(self._provenance[id]) | {"categories": [*self._provenance[id].categories]} for id in ids}
-        return {"annotations": sha.hexdigest()[:32], "provenance": fingerprint(known)}
+        known: dict[str, Any] = {}
+        tested: list[str] = []
+        for entry in self.entries(int(shard)):
+            file = entry.file
+            subset, num_bytes = self._photograph(file)
+            line = (str(file.path.relative_to(self.annotations)), entry.num_bytes, subset, num_bytes)
+            sha.update(canonical_json((*line, entry.url) if entry.url else line) + b"\n")
+            if file.id in self._provenance:
+                provenance = self._provenance[file.id]
+                known[file.id] = vars(provenance) | {"categories": [*provenance.categories]}
+            if self._split_of(file, subset) == "test":
+                tested.append(file.key)
+        return {
+            "annotations": sha.hexdigest()[:32],
+            "provenance": fingerprint(known),
+            "test_ids": hash_of(tested)[:16],
+        }
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
         """See `Stage.is_current`."""
         return manifest.inputs == inputs
+
+    def entries(self, shard: int) -> Iterator[Entry]:
+        """The files of a shard that are used."""
+        return (entry for entry in self._index.entries(shard) if self.laion.use or entry.file.part != "laion")
+
+    def item(self, entry: Entry) -> CutItem:
+        """What the task needs of a file."""
+        provenance = self._provenance.get(entry.file.id) or provenance_of(entry)
+        return CutItem(entry.file, provenance, self._split_of(entry.file, self._photograph(entry.file)[0]))
+
+    def _split_of(self, file: AnnotationFile, subset: str) -> SplitName:
+        listed = subset == "val2017" if self._test_keys is None else file.key in self._test_keys
+        return "test" if listed else "train"
 
     def _photograph(self, file: AnnotationFile) -> tuple[str, int]:
         try:
@@ -130,15 +134,16 @@ class MulanForegrounds:
         return photograph.subset, photograph.path.stat().st_size
 
     @cached_property
-    def _files(self) -> dict[str, list[AnnotationFile]]:
-        """Shard -> its annotation files."""
+    def _index(self) -> Index:
         check_images(self.images)
-        found: dict[str, list[AnnotationFile]] = {shard: [] for shard in self.shards()}
-        for file in find_annotations(self.annotations):
-            found[f"{hash64('mulan', file.id) % self.num_shards:05d}"].append(file)
-        if not any(found.values()):
+        index = scan_used(self.annotations, self.num_shards, self.laion)
+        if not len(index):
             raise BadSetup(f"{self.annotations} holds no *.p.zl file, in no folder below it")
-        return found
+        return index
+
+    @cached_property
+    def _test_keys(self) -> frozenset[str] | None:
+        return self.split.keys()
 
     @cached_property
     def _provenance(self) -> dict[str, Provenance]:
@@ -146,51 +151,15 @@ class MulanForegrounds:
 
 
 @dataclass(frozen=True)
-class CutItem:
-    """One annotation file, and where its photograph comes from."""
+class CutItems:
+    """The items of one shard, made one after another: of tens of thousands, few are ever there at a time."""
 
-    file: AnnotationFile
-    provenance: Provenance
+    stage: MulanForegrounds
+    shard: int
 
+    def __len__(self) -> int:
+        return sum(1 for _ in self.stage.entries(self.shard))
 
-@dataclass(frozen=True)
-class Cutting:
-    """The task: one annotation file -> its foregrounds, with the instances that the gates refused as drops."""
-
-    images: str
-    gates: GateConfig
-    max_inflated_mb: int
-
-    def __call__(self, item: CutItem) -> Outcome:
-        """Rebuild, gate and encode. Raises BadItem as `read_decomposition`."""
-        found = read_decomposition(item.file, Path(self.images), self.max_inflated_mb)
-        members: dict[str, bytes] = {}
-        rows: list[dict[str, Any]] = []
-        drops: list[Drop] = []
-        for k in range(1, len(found.layers.instances) + 1):
-            try:
-                data, record = self._cut(item, found, k)
-            except BadItem as fault:
-                drops.append({"id": f"mulan-{item.file.id}-{k}", "reason": fault.reason, "detail": fault.detail})
-                continue
-            members[record.member] = data
-            rows.append(to_row(record))
-        return Outcome(members, rows, drops, {"instances": len(found.layers.instances)})
-
-    def _cut(self, item: CutItem, found: Decomposition, k: int) -> tuple[bytes, ForegroundRecord]:
-        captions = found.annotation.instances[k - 1].layer.captions
-        provenance = item.provenance
-        return make_cutout(
-            found.layers.instances[k - 1],
-            self.gates,
-            kind="real",
-            id=f"mulan-{item.file.id}-{k}",
-            source="mulan",
-            origin=provenance.origin,
-            category=provenance.categories[k - 1] if k <= len(provenance.categories) else "",
-            caption="" if captions.blip2 == NO_CAPTION else captions.blip2,
-            licence=provenance.licence,
-            attribution=provenance.attribution,
-            split="test" if found.photograph.subset == "val2017" else "train",
-            consistency_error=found.layers.consistency_error,
-        )
+    def __iter__(self) -> Iterator[tuple[str, CutItem]]:
+        for entry in self.stage.entries(self.shard):
+            yield f"mulan-{entry.file.key}", self.stage.item(entry)

@@ -1,0 +1,84 @@
+"""What a profile's MULAN needs of this machine. Folders are walked once, files are not opened."""
+
+import shutil
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from pipelines.config.mulan import MulanConfig
+from pipelines.faults import BadSetup
+from pipelines.foregrounds.mulan.fetch import is_there
+from pipelines.foregrounds.mulan.files import find_annotations
+from pipelines.foregrounds.mulan.split import read_list
+from pipelines.needs import Need
+
+_PHOTOGRAPH_MB = {"coco": 0.17, "laion": 0.6, "other": 0.17}
+"""COCO 2017: 19.3 GB of 123,287 pictures, rounded up; LAION's: a guess for originals of about a megapixel."""
+_EXTRACT = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__ANNOTATIONS=FOLDER"
+_PLACE = "unpack COCO 2017's train2017.zip and val2017.zip (cocodataset.org), then set DECOUPAGE__MULAN__IMAGES=FOLDER"
+_FETCH = ", or set DECOUPAGE__MULAN__COCO__DOWNLOAD=true to fetch single pictures"
+
+
+def needs(config: MulanConfig) -> list[Need]:
+    """Folders, lists, photographs that are missing, and disk for those that would be fetched."""
+    if config.source != "folder":
+        return []
+    return list(chain(_folders(config), _lists(config), _photographs(config)))
+
+
+def _folders(config: MulanConfig) -> Iterator[Need]:
+    there = Path(config.annotations).is_dir()
+    yield Need("mulan.annotations", there, config.annotations, _EXTRACT)
+    if config.coco.download:
+        yield Need("mulan.images", True, f"{config.images}, pictures are fetched into it", "")
+    else:
+        yield Need("mulan.images", Path(config.images).is_dir(), config.images, _PLACE + _FETCH)
+
+
+def _lists(config: MulanConfig) -> Iterator[Need]:
+    if config.laion.use and config.laion.links:
+        remedy = "take file_id_url_linking.csv from MULAN's page, or set DECOUPAGE__MULAN__LAION__LINKS=FILE"
+        yield Need("mulan.laion.links", Path(config.laion.links).is_file(), config.laion.links, remedy)
+    if config.test_ids:
+        remedy = "mend it, or leave mulan.test_ids empty to test on what is in val2017"
+        try:
+            found = f"{len(read_list(Path(config.test_ids)))} ids in {config.test_ids}"
+        except BadSetup as fault:
+            yield Need("mulan.test_ids", False, str(fault), remedy)
+        else:
+            yield Need("mulan.test_ids", True, found, remedy)
+
+
+def _photographs(config: MulanConfig) -> Iterator[Need]:
+    """Nothing to say where there are no annotations to count."""
+    if not Path(config.annotations).is_dir():
+        return
+    images = Path(config.images)
+    num_used, missing = 0, []
+    for file in find_annotations(Path(config.annotations)):
+        if file.part == "laion" and not config.laion.use:
+            continue
+        num_used += 1
+        if not is_there(images, file.id):
+            missing.append(file.part)
+    fetched = [part for part in missing if _is_fetched(part, config)]
+    found = f"{len(missing)} of {num_used} missing, {len(fetched)} of them are fetched"
+    present = bool(num_used) and len(missing) == len(fetched)
+    remedy = _PLACE + _FETCH if num_used else _EXTRACT
+    yield Need("mulan.photographs", present, found if num_used else "no annotations", remedy)
+    if fetched:
+        yield _disk(images, sum(_PHOTOGRAPH_MB[part] for part in fetched) / 1e3)
+
+
+def _is_fetched(part: str, config: MulanConfig) -> bool:
+    return (part == "coco" and config.coco.download) or (part == "laion" and bool(config.laion.links))
+
+
+def _disk(images: Path, wanted_gb: float) -> Need:
+    folder = images.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    found = f"about {wanted_gb:.1f} GB of photographs wanted, {free_gb:.1f} GB free at {folder}"
+    remedy = "free space, or set DECOUPAGE__MULAN__IMAGES to a folder on a larger disk"
+    return Need("mulan.disk", free_gb > wanted_gb, found, remedy)

@@ -1,0 +1,147 @@
+"""Which pictures are for testing. MuLAn publishes no split, so it is decided once and written down.
+
+The rule: a photograph of COCO's val2017 is for testing, all others for training, so that what tests a model is also
+unknown to models trained on COCO. Its result is frozen in `sources/mulan/test_ids.txt`: new annotations never move a
+picture from one side to the other. A list that the profile names wins over both.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import Recipe
+from pipelines.foregrounds.mulan.files import key_of, part_of
+from pipelines.store import Store
+
+FROZEN = "sources/mulan/test_ids.txt"
+_HASH = "# sha256 "
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """The list that holds, and how it compares with what the rule says of the pictures that are there.
+
+    Attributes:
+        keys: of the pictures for testing.
+        origin: `profile`, `frozen` or `rule`.
+        added: pictures that the rule would test on and the list does not.
+        absent: pictures of the list that have no annotation here, or (frozen lists) are no longer in val2017.
+    """
+
+    keys: frozenset[str]
+    origin: str
+    added: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of the list."""
+        return hash_of(self.keys)
+
+    def __str__(self) -> str:
+        if self.origin == "rule":
+            return f"{len(self.keys)} pictures for testing, all of val2017 that is there; the list is not frozen yet"
+        sentence = f"{len(self.keys)} pictures for testing ({self.origin})"
+        if self.origin == "frozen" and (self.added or self.absent):
+            sentence += (
+                f"; the pictures that are there disagree: {len(self.added)} of val2017 are not on the list "
+                f"{list(self.added[:_SHOWN])}, {len(self.absent)} on it are not there {list(self.absent[:_SHOWN])}. "
+                f"The list is kept; remove {FROZEN} to freeze it anew"
+            )
+        elif self.absent:
+            sentence += f"; {len(self.absent)} of them have no annotation here {list(self.absent[:_SHOWN])}"
+        return sentence
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the list is looked for.
+
+    Attributes:
+        store: holds the frozen list; None = only the rule.
+        given: path of a list of the user's own; empty = none.
+    """
+
+    store: Store | None = None
+    given: str = ""
+
+    def recipe(self) -> Recipe:
+        """What the profile decides: the hash of its list. Raises BadSetup as `read_list`."""
+        return {"test_ids": hash_of(read_list(Path(self.given)))} if self.given else {}
+
+    def keys(self) -> frozenset[str] | None:
+        """Keys of the pictures for testing; None = the rule holds. Raises BadSetup for a damaged list."""
+        return read_list(Path(self.given)) if self.given else self._frozen()
+
+    def settle(self, by_rule: frozenset[str], known: frozenset[str]) -> SplitReport:
+        """Freeze what the rule says where nothing is frozen yet, and compare.
+
+        Args:
+            by_rule: keys of the pictures that are in val2017.
+            known: keys of all annotations.
+
+        Raises:
+            BadSetup: a list is damaged or not there.
+        """
+        if self.given:
+            keys = read_list(Path(self.given))
+            return SplitReport(keys, "profile", absent=tuple(sorted(keys - known)))
+        keys = self._frozen() or frozenset()
+        # An empty list would be frozen for ever by a run before the photographs came.
+        if not keys and by_rule and self.store is not None:
+            keys = by_rule
+            self.store.write(FROZEN, to_text(keys).encode())
+        if not keys:
+            return SplitReport(by_rule, "rule")
+        return SplitReport(keys, "frozen", tuple(sorted(by_rule - keys)), tuple(sorted(keys - by_rule)))
+
+    def _frozen(self) -> frozenset[str] | None:
+        if self.store is None or not self.store.exists(FROZEN):
+            return None
+        place = self.store.url(FROZEN)
+        first, _, rest = self.store.read(FROZEN).decode("utf-8", "replace").partition("\n")
+        keys = frozenset(rest.split())
+        if first != _HASH + hash_of(keys):
+            raise BadSetup(
+                f"{place} does not hash to what its first line says: it was damaged or changed by hand. Put it back, "
+                "or remove it to freeze the list anew; a list of your own belongs into mulan.test_ids"
+            )
+        return keys
+
+
+def hash_of(keys: Iterable[str]) -> str:
+    """SHA-256 of a list, whatever its order."""
+    return hashlib.sha256("".join(f"{key}\n" for key in sorted(keys)).encode()).hexdigest()
+
+
+def to_text(keys: Iterable[str]) -> str:
+    """The frozen form: a line with the hash, then a key a line, sorted."""
+    lines = sorted(keys)
+    return "\n".join([_HASH + hash_of(lines), *lines, ""])
+
+
+def read_list(path: Path) -> frozenset[str]:
+    """Keys of a user's list: an id a line (12 digits for COCO, 9 for LAION), `#` starts a comment.
+
+    Raises:
+        BadSetup: the file is not there, is empty, or a line is no id; the message names the line.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetup(f"mulan.test_ids names {path}, which cannot be read: {error}") from error
+    keys = set()
+    for number, line in enumerate(lines, start=1):
+        id = line.split("#")[0].strip().removeprefix("laion-")
+        if id and part_of(id) == "other":
+            raise BadSetup(
+                f"{path}, line {number}: {id[:40]!r} is no id; COCO's have 12 digits (000000000139), LAION's 9"
+            )
+        if id:
+            keys.add(key_of(id))
+    if not keys:
+        raise BadSetup(f"{path} holds no id; leave mulan.test_ids empty to test on what is in val2017")
+    return frozenset(keys)
