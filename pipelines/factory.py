@@ -17,6 +17,7 @@ from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.licences.build import require_permitted
 from pipelines.maps.choose import make_makers
 from pipelines.maps.stage import MapStage
 from pipelines.scenes.stage import ScenesStage
@@ -49,6 +50,7 @@ class Factory:
 
     def run(self, stage: Stage, shards: Sequence[str] | None = None) -> Report:
         """Run one stage on the profile's engine; see `run_stage`."""
+        require_permitted(self.config)
         return run_stage(stage, self.store, self.engine, shards)
 
     # ---- sources
@@ -99,6 +101,12 @@ class Factory:
         read = partial(read_prompts, self.config, self.store)
         return GeneratedForegrounds(self.config.generated, self.config.gates, read)
 
+    @property
+    def foreground_sources(self) -> list[Stage]:
+        """The stages that foregrounds come from."""
+        found: list[Stage] = [self.generated_foregrounds]
+        return found if self.config.mulan.source == "none" else [self.mulan_foregrounds, *found]
+
     @cached_property
     def backgrounds(self) -> BackgroundsStage:
         """The index over the photographs."""
@@ -108,13 +116,16 @@ class Factory:
 
     def foreground_library(self) -> CatalogueReport[ForegroundRecord]:
         """Build the catalogue of foregrounds."""
-        stages = (self.mulan_foregrounds.name, self.generated_foregrounds.name)
+        require_permitted(self.config)
+        stages = [stage.name for stage in self.foreground_sources]
         records = [record for stage in stages for record in read_foregrounds(self.store, stage)]
-        return build_catalogue(self.store, records, self.config.library)
+        return build_catalogue(self.store, records, self.config.library, self.config.licences)
 
     def background_library(self) -> CatalogueReport[BackgroundRecord]:
         """Build the catalogue of backgrounds."""
-        return build_catalogue(self.store, read_backgrounds(self.store, self.backgrounds.name), self.config.library)
+        require_permitted(self.config)
+        records = read_backgrounds(self.store, self.backgrounds.name)
+        return build_catalogue(self.store, records, self.config.library, self.config.licences)
 
     # ---- scenes, maps, shards
 
@@ -157,9 +168,9 @@ class Factory:
 
     def make_library(self) -> list[Report]:
         """Sources and both catalogues."""
+        require_permitted(self.config)
         self.write_packaged_sources()
-        sources: list[Stage] = [self.mulan_foregrounds, self.generated_foregrounds, self.backgrounds]
-        reports = [self.run(stage) for stage in sources]
+        reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds)]
         self.foreground_library()
         self.background_library()
         return reports

@@ -3,9 +3,12 @@
 Only shapes and ranges live here; the numbers are in `configs/*.toml`, and `profiles.py` reads them.
 """
 
+from pydantic import model_validator
+
 from pipelines.config.backgrounds import BackgroundConfig
 from pipelines.config.generated import GeneratedConfig
 from pipelines.config.library import GateConfig, LibraryConfig
+from pipelines.config.licences import LicencesConfig
 from pipelines.config.maps import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
 from pipelines.config.mulan import MulanConfig
@@ -25,6 +28,7 @@ __all__ = [
     "GeneratedConfig",
     "HeldOutConfig",
     "LibraryConfig",
+    "LicencesConfig",
     "MapsConfig",
     "MaskErrorConfig",
     "MasksConfig",
@@ -54,3 +58,13 @@ class DataConfig(Section):
     maps: MapsConfig = MapsConfig()
     checks: ChecksConfig = ChecksConfig()
     engine: EngineConfig = EngineConfig()
+    licences: LicencesConfig = LicencesConfig()
+
+    @model_validator(mode="after")
+    def _kinds_of_foregrounds(self) -> "DataConfig":
+        if self.mulan.source == "none" and self.scenes.generated_share < 1:
+            raise ValueError(
+                "mulan.source = 'none' leaves generated foregrounds alone: scenes.generated_share must be 1.0, got "
+                f"{self.scenes.generated_share}"
+            )
+        return self

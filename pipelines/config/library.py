@@ -32,3 +32,6 @@ class LibraryConfig(Section):
     held_out_share: Share = Field(0.05, description="share of photographs kept for testing, by hash of their origin")
     held_out: tuple[str, ...] = Field((), description="origins always kept for testing")
     takedowns: str = Field("configs/takedowns.txt", description="file of ids that must not be used")
+    evaluation_lists: tuple[str, ...] = Field(
+        (), description="pictures that no training may see: files of ids (text, CSV, parquet) or folders of pictures"
+    )

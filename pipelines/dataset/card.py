@@ -12,9 +12,9 @@ from typing import Any
 
 from pipelines.config import DataConfig
 from pipelines.dataset.attributions import Asset
-from pipelines.dataset.licences import hub_licences, is_non_commercial
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
+from pipelines.licences.names import hub_licences, is_non_commercial
 
 _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from pipelines.dataset.index import FileFacts
-from pipelines.dataset.licences import licence_url
 from pipelines.dataset.statistics import Statistics
+from pipelines.licences.names import licence_url
 from pipelines.scenes.record import SCHEMA
 
 _COLUMNS = {

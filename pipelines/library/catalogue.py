@@ -10,15 +10,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic
 
 import pyarrow.parquet as pq
 
-from pipelines.config import LibraryConfig
+from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.faults import BadSetup
 from pipelines.library.duplicates import duplicates
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
+from pipelines.library.takedowns import read_takedowns, taken_down
+from pipelines.licences.terms import why_not_commercial
 from pipelines.manifest import Drop, Manifest, read_manifest
 from pipelines.randomness import hash64
 from pipelines.stage import parquet_bytes
@@ -50,8 +51,13 @@ class CatalogueReport(Generic[Record]):
         return dict(Counter(str(getattr(record, column)) for record in self.records).most_common())
 
 
-def build_catalogue(store: Store, found: Sequence[Record], config: LibraryConfig) -> CatalogueReport[Record]:
+def build_catalogue(
+    store: Store, found: Sequence[Record], config: LibraryConfig, licences: LicencesConfig | None = None
+) -> CatalogueReport[Record]:
     """Write the catalogue of one kind from all records that its sources hold.
+
+    Args:
+        licences: what the build is for; None = not for commercial use.
 
     Raises:
         BadSetup: the sources gave nothing usable.
@@ -64,14 +70,13 @@ def build_catalogue(store: Store, found: Sequence[Record], config: LibraryConfig
     split = [dataclasses.replace(record, split=_split(record, config)) for record in found]
     # Held-out pictures come first: of two near duplicates across the split the training one must go.
     split.sort(key=lambda record: (record.split != "test", record.id))
-    drops: list[Drop] = []
-    removed = takedowns(config)
-    used = []
-    for record in split:
-        if record.id in removed or record.origin in removed:
-            drops.append({"id": record.id, "reason": "takedown", "detail": f"listed in {config.takedowns}"})
-        else:
-            used.append(record)
+    removed = taken_down(split, read_takedowns(config), config)
+    drops: list[Drop] = [{"id": id_, "reason": "takedown", "detail": why} for id_, why in removed.items()]
+    used = [record for record in split if record.id not in removed]
+    if licences is not None and licences.commercial:
+        refused = {record.id: why for record in used if (why := why_not_commercial(record.licence))}
+        drops += [{"id": id_, "reason": "licence", "detail": why} for id_, why in refused.items()]
+        used = [record for record in used if record.id not in refused]
     repeats = duplicates(used, config.duplicate_distance_bits)
     drops += [{"id": id_, "reason": "duplicate", "detail": f"repeats {kept}"} for id_, kept in repeats.items()]
     used = sorted((record for record in used if record.id not in repeats), key=lambda record: record.id)
@@ -122,17 +127,6 @@ def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple
         manifest = read_manifest(store, stage, name.removesuffix(".parquet"))
         if manifest is not None:
             yield manifest, _records(store.read(f"{stage}/{name}"), kind)
-
-
-def takedowns(config: LibraryConfig) -> frozenset[str]:
-    """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment."""
-    path = Path(config.takedowns)
-    if not path.is_absolute():
-        path = Path(__file__).parents[2] / path
-    if not path.is_file():
-        raise BadSetup(f"library.takedowns names {path}, which is not there; an empty file is enough")
-    lines = (line.split("#")[0].strip() for line in path.read_text().splitlines())
-    return frozenset(line for line in lines if line)
 
 
 def _split(record: ForegroundRecord | BackgroundRecord, config: LibraryConfig) -> Split:

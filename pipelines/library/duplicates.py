@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.records import Record
 
 _BLOCK = 1024
@@ -15,7 +14,7 @@ def duplicates(records: Sequence[Record], distance_bits: int) -> dict[str, str]:
     Args:
         distance_bits: two perceptual hashes of 64 bits that differ in at most so many are one picture.
     """
-    hashes = np.array([int(record.perceptual_hash, 16) for record in records], np.uint64)
+    hashes = hash_array([record.perceptual_hash for record in records])
     repeats: dict[str, str] = {}
     first_with: dict[str, int] = {}
     for i, record in enumerate(records):
@@ -23,9 +22,9 @@ def duplicates(records: Sequence[Record], distance_bits: int) -> dict[str, str]:
         if first != i:
             repeats[record.id] = records[first].id
     for start in range(0, len(records), _BLOCK):
-        block = hashes[start : start + _BLOCK]
-        near = np.bitwise_count(block[:, None] ^ hashes[None, : start + len(block)]) <= distance_bits
-        for row, column in zip(*np.nonzero(near), strict=True):
+        stop = start + _BLOCK
+        # Pairs come in ascending order of both, so what is said of the earlier record is final.
+        for row, column, _ in near_pairs(hashes[start:stop], hashes[:stop], distance_bits):
             later, earlier = records[start + row], records[column]
             # A repeat is not kept, so it cannot make others its repeats.
             if column < start + row and later.id not in repeats and earlier.id not in repeats:

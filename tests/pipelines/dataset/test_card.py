@@ -11,9 +11,9 @@ from pipelines.config import DataConfig
 from pipelines.dataset.card import size_category
 from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import FileFacts
-from pipelines.dataset.licences import hub_licences, is_non_commercial, licence_url
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
+from pipelines.licences.names import hub_licences, is_non_commercial, licence_url
 from pipelines.store import Store
 
 

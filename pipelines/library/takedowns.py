@@ -1,0 +1,103 @@
+"""Takedowns: pictures that must not be used any more, and where they still are.
+
+The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
+"""
+
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipelines.config import LibraryConfig
+from pipelines.faults import BadSetup
+from pipelines.library.near import hash_array, near_pairs
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.manifest import Manifest, read_manifest
+from pipelines.store import Store
+
+AnyRecord = ForegroundRecord | BackgroundRecord
+FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards")
+"""Shards that say which assets they show. Maps are remade with the scenes that they were made from."""
+
+
+@dataclass(frozen=True)
+class AffectedShard:
+    """A finished shard that a takedown reaches.
+
+    Attributes:
+        folder, shard: where it lies in the store.
+        shown: ids of listed assets that its pictures show; empty where one was drawn and refused.
+        planned: False for a shard that the profile does not make any more, so that no run remakes it.
+    """
+
+    folder: str
+    shard: str
+    shown: tuple[str, ...]
+    planned: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def read_takedowns(config: LibraryConfig) -> frozenset[str]:
+    """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment.
+
+    Raises:
+        BadSetup: the file is not there.
+    """
+    path = Path(config.takedowns)
+    if not path.is_absolute():
+        path = Path(__file__).parents[2] / path
+    if not path.is_file():
+        raise BadSetup(f"library.takedowns names {path}, which is not there; an empty file is enough")
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return frozenset(line for line in lines if line)
+
+
+def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: LibraryConfig) -> dict[str, str]:
+    """Which records a list takes down: id -> why.
+
+    A copy of a listed picture (same bytes, or as near as a duplicate) goes with it: the library would else put the
+    copy in its place.
+    """
+    found = {r.id: f"listed in {config.takedowns}" for r in records if r.id in names or r.origin in names}
+    listed = [record for record in records if record.id in found]
+    others = [record for record in records if record.id not in found]
+    by_bytes = {record.sha256: record.id for record in listed}
+    for record in others:
+        if record.sha256 in by_bytes:
+            found[record.id] = f"repeats {by_bytes[record.sha256]}, listed in {config.takedowns}"
+    left, right = (hash_array([record.perceptual_hash for record in group]) for group in (listed, others))
+    for i, j, _ in near_pairs(left, right, config.duplicate_distance_bits):
+        found.setdefault(others[j].id, f"repeats {listed[i].id}, listed in {config.takedowns}")
+    return found
+
+
+def affected_shards(store: Store, ids: Collection[str], planned: Collection[tuple[str, str]]) -> list[AffectedShard]:
+    """Finished shards that show, or have drawn, one of these assets.
+
+    Args:
+        ids: of assets.
+        planned: (folder, shard) of all shards that the profile makes.
+    """
+    found = []
+    for folder in FOLDERS:
+        for name in store.names(folder, ".parquet"):
+            shard = name.removesuffix(".parquet")
+            manifest = read_manifest(store, folder, shard)
+            if manifest is None:
+                continue
+            shown = tuple(asset for asset in manifest.assets if asset in ids)
+            if shown or not _drawn(store, manifest).isdisjoint(ids):
+                found.append(AffectedShard(folder, shard, shown, (folder, shard) in planned))
+    return found
+
+
+def _drawn(store: Store, manifest: Manifest) -> set[str]:
+    """Ids of all assets that a shard's scenes drew, those of refused draws too."""
+    table = pq.read_table(io.BytesIO(store.read(f"{manifest.stage}/{manifest.shard}.parquet")), columns=["draws"])
+    return {token.rpartition("@")[0] for draws in table["draws"].to_pylist() for token in draws}

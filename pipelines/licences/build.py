@@ -1,0 +1,92 @@
+"""Whether a profile may make a commercial build: everything that it brings in, each with its licence.
+
+What a profile names is judged here, before work starts. What the sources then hold is judged by content: in the
+library (`pipelines/library/catalogue.py`) and in the finished shards (`pipelines/checks.py`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipelines.config import DataConfig
+from pipelines.faults import BadSetup
+from pipelines.licences.ledger import UNKNOWN, licence_of
+from pipelines.licences.terms import why_not_commercial
+
+MULAN = "mulan-dataset/v1.0"
+OPENIMAGES = "openimages-v7"
+
+
+@dataclass(frozen=True)
+class Use:
+    """One thing that a profile brings in.
+
+    Attributes:
+        key: where the profile says so.
+        name: what it is; licence: in any spelling.
+        remedy: what to set instead.
+    """
+
+    key: str
+    name: str
+    licence: str
+    remedy: str
+
+    @property
+    def obstacle(self) -> str:
+        """Why a commercial build cannot use it, and what to change; empty when it can."""
+        reason = why_not_commercial(self.licence)
+        return f"{self.key} brings in {self.name} ({reason}): {self.remedy}" if reason else ""
+
+
+def uses(config: DataConfig) -> list[Use]:
+    """What the data sections bring in by name. Packaged sources and folders tell their licences by file."""
+    return [*_sources(config), *_generator(config), *_maps(config)]
+
+
+def obstacles(config: DataConfig) -> list[str]:
+    """What in the data sections forbids commercial use; empty too when the build is not to be commercial."""
+    found = uses(config) if config.licences.commercial else []
+    return [use.obstacle for use in found if use.obstacle]
+
+
+def require_permitted(config: DataConfig) -> None:
+    """Stop here rather than mix what a commercial build may not hold.
+
+    Raises:
+        BadSetup: the profile asks for a commercial build and brings in what forbids it; all of it is named.
+    """
+    refuse(obstacles(config))
+
+
+def refuse(found: list[str]) -> None:
+    """Raises BadSetup when obstacles were found."""
+    if found:
+        raise BadSetup("licences.commercial = true, and the profile mixes what forbids it: " + "; ".join(found))
+
+
+def _sources(config: DataConfig) -> Iterator[Use]:
+    if config.mulan.source == "folder":
+        yield Use("mulan.source", "MULAN", licence_of(MULAN), 'set mulan.source = "none"')
+    stated = config.backgrounds.licence
+    if config.backgrounds.source != "packaged" and stated != UNKNOWN:
+        remedy = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"
+        yield Use("backgrounds.licence", "photographs of no other licence", stated, remedy)
+
+
+def _generator(config: DataConfig) -> Iterator[Use]:
+    from pipelines.foregrounds.generator import make_generator
+
+    generator = make_generator(config.generated)
+    remedy = "choose a generator whose weights permit it"
+    yield Use("generated.generator", generator.name, generator.licence, remedy)
+
+
+def _maps(config: DataConfig) -> Iterator[Use]:
+    from pipelines.maps.choose import make_makers
+
+    for maker in make_makers(config.maps):
+        model = getattr(getattr(config.maps, maker.name), "model", "canny")
+        # A maker without weights is in the ledger by its name.
+        licence = getattr(maker, "licence", "") or licence_of(model)
+        remedy = f"choose a model for maps.{maker.name} whose weights permit it"
+        yield Use(f"maps.{maker.name}.model", model, licence, remedy)

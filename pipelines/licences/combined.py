@@ -1,0 +1,86 @@
+"""Under which licence a set may be passed on that holds works under several."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
+
+NONE = "none"
+"""No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What holds for the whole.
+
+    Attributes:
+        licence: an SPDX-like expression, or `none`.
+        commercial: whether all parts permit commercial use.
+        attribution, share_alike: whether a part asks for it.
+        unknown: licences whose terms nobody here knows.
+        obstacles: a sentence for each reason why no licence can be given.
+    """
+
+    licence: str
+    commercial: bool
+    attribution: bool
+    share_alike: bool
+    unknown: tuple[str, ...]
+    obstacles: tuple[str, ...]
+
+
+def combined_licence(licences: Iterable[str]) -> Combined:
+    """The licence of a set of works, at most as free as its least free part.
+
+    What a share-alike licence covers makes the whole fall under it, as far as the others allow that: works that ask
+    for attribution only may be passed on under it, works under another share-alike licence, or with restrictions that
+    it does not have, may not.
+
+    Args:
+        licences: of the parts, in any spelling; an expression with `AND` counts as several.
+    """
+    names = sorted({part for licence in licences for part in parts_of(licence)})
+    known = [terms for name in names if (terms := find_terms(name)) is not None]
+    unknown = tuple(name or "no licence" for name in names if find_terms(name) is None)
+    obstacles = [f"the terms of {name} are not known" for name in unknown]
+    obstacles += [f"{terms.licence} forbids derivatives" for terms in known if not terms.derivatives]
+    sharing = _newest([terms for terms in known if terms.share_alike])
+    if len(sharing) > 1:
+        obstacles.append(f"{' and '.join(t.licence for t in sharing)} each ask for the whole under themselves")
+    for terms in known:
+        if sharing and sharing[0].commercial and not terms.commercial:
+            obstacles.append(f"{sharing[0].licence} permits commercial use of the whole, {terms.licence} forbids it")
+    return Combined(
+        licence=NONE if obstacles else _expression(known, sharing),
+        commercial=not any(why_not_commercial(name) for name in names),
+        attribution=any(terms.attribution for terms in known),
+        share_alike=bool(sharing),
+        unknown=unknown,
+        obstacles=tuple(obstacles),
+    )
+
+
+def _newest(sharing: list[Terms]) -> list[Terms]:
+    """Of each share-alike licence the newest version: Creative Commons' may be passed on under a later one."""
+    by_kind: dict[str, Terms] = {}
+    for terms in sorted(sharing, key=lambda terms: terms.licence):
+        by_kind[terms.licence.rpartition("-")[0]] = terms
+    return list(by_kind.values())
+
+
+def _expression(known: list[Terms], sharing: list[Terms]) -> str:
+    """What a reader must keep to: the share-alike licence in the place of those that it may take in."""
+
+    def taken_in(terms: Terms) -> bool:
+        if terms.share_alike:
+            return terms not in sharing
+        covered = not terms.attribution or (bool(sharing) and _is_plain(terms))
+        return covered and len(known) > 1
+
+    kept = [terms.licence for terms in known if not taken_in(terms)]
+    return " AND ".join(kept) or (known[0].licence if known else NONE)
+
+
+def _is_plain(terms: Terms) -> bool:
+    """True for licences that ask for attribution at most, or for what Creative Commons NC-SA asks for too."""
+    return "openrail" not in terms.licence and (terms.commercial or terms.licence.startswith("cc-by-nc-"))

@@ -1,0 +1,73 @@
+"""What a takedown list means for a store: which assets go, which finished shards still hold them.
+
+Put together here because it needs the sources, the library's rules and the profile's plan at once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.factory import Factory
+from pipelines.library.catalogue import read_backgrounds, read_foregrounds
+from pipelines.library.takedowns import AffectedShard, AnyRecord, affected_shards, read_takedowns, taken_down
+from pipelines.store import Store
+
+
+@dataclass(frozen=True)
+class TakedownReport:
+    """Where listed assets are.
+
+    Attributes:
+        listed: lines of the list.
+        removed: id -> why, of every asset of the sources that goes, and of listed ids that no source holds.
+        unmatched: lines that name nothing in this store.
+        shards: that show or have drawn one.
+    """
+
+    listed: tuple[str, ...]
+    removed: dict[str, str]
+    unmatched: tuple[str, ...]
+    shards: tuple[AffectedShard, ...]
+
+    @property
+    def holding(self) -> list[AffectedShard]:
+        """Shards whose pictures show a listed asset."""
+        return [shard for shard in self.shards if shard.shown]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "listed": list(self.listed),
+            "removed": self.removed,
+            "unmatched": list(self.unmatched),
+            "num_holding": len(self.holding),
+            "shards": [shard.to_dict() for shard in self.shards],
+        }
+
+
+def find_takedowns(factory: Factory) -> TakedownReport:
+    """Look for the assets of the profile's takedown list in the store. Nothing is changed.
+
+    Raises:
+        BadSetup: the list is not there.
+    """
+    store, config = factory.store, factory.config.library
+    names = read_takedowns(config)
+    records: list[AnyRecord] = [*_all_foregrounds(store), *read_backgrounds(store, factory.backgrounds.name)]
+    removed: dict[str, str] = {}
+    for kind in {type(record) for record in records}:
+        removed |= taken_down([record for record in records if isinstance(record, kind)], names, config)
+    known = {name for record in records for name in (record.id, record.origin)}
+    # An asset whose source is gone is still known by its id to the shards that show it.
+    removed |= dict.fromkeys(names - known, f"listed in {config.takedowns}")
+    stages = (factory.scenes, factory.shards, factory.held_out_scenes, factory.held_out_shards)
+    planned = {(stage.name, shard) for stage in stages for shard in stage.shards()}
+    shards = affected_shards(store, removed.keys(), planned)
+    shown = {asset for shard in shards for asset in shard.shown}
+    unmatched = names - known - shown
+    removed = {name: why for name, why in sorted(removed.items()) if name not in unmatched}
+    return TakedownReport(tuple(sorted(names)), removed, tuple(sorted(unmatched)), tuple(shards))
+
+
+def _all_foregrounds(store: Store) -> list[AnyRecord]:
+    """Of every source in the store, also those that the profile no longer uses: finished shards may show them."""
+    return [r for name in store.names("foregrounds") for r in read_foregrounds(store, f"foregrounds/{name}")]
