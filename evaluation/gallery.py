@@ -17,8 +17,8 @@ from pipelines.store import Store
 
 NUM_EACH = 4
 """Cases shown of the best, of the middle and of the worst."""
-NUM_FIRST = 6
-"""Scenes of the list in `before_after.png`."""
+NUM_SPREAD = 6
+"""Scenes in `before_after.png`, spread evenly over the list: neighbours may share a background."""
 SHOWN = ("adapter", "base", "telea")
 """The first of these that ran decides what is best and worst; all of them are shown."""
 TILE_PX = 160
@@ -29,7 +29,7 @@ class Example:
     """A case to show.
 
     Attributes:
-        groups: why it is shown: `best`, `middle`, `worst`, `first`.
+        groups: why it is shown: `best`, `middle`, `worst`, `spread`.
         psnr_mask_db: of the method by which cases were ranked; None = not measured.
     """
 
@@ -49,19 +49,21 @@ class Choice:
 
 
 def choose_examples(table: ScoreTable) -> Choice:
-    """Best, middle and worst by the background where the target shows, and one case of each of the first scenes."""
+    """Best, middle and worst by the background where the target shows, and one case of scenes all over the list."""
     ranked_by = next((name for name in SHOWN if name in table.methods), table.methods[0])
     psnr_db = table.column(ranked_by, "background", "psnr_mask")
     names = [entry.name for entry in table.entries]
     order = [names[i] for i in np.argsort(-psnr_db, kind="stable") if not np.isnan(psnr_db[i])]
     middle = max(0, (len(order) - NUM_EACH) // 2)
-    first_of = dict(reversed(list(zip(table.scenes, names, strict=True))))
+    case_of = dict(reversed(list(zip(table.scenes, names, strict=True))))
+    scenes = list(case_of)[::-1]
+    places = np.linspace(0, len(scenes) - 1, min(NUM_SPREAD, len(scenes))).round().astype(int)
     chosen: dict[str, set[str]] = {}
     for group, members in (
         ("best", order[:NUM_EACH]),
         ("middle", order[middle : middle + NUM_EACH]),
         ("worst", order[::-1][:NUM_EACH]),
-        ("first", [first_of[scene] for scene in list(dict.fromkeys(table.scenes))[:NUM_FIRST]]),
+        ("spread", [case_of[scenes[i]] for i in places]),
     ):
         for name in members:
             chosen.setdefault(name, set()).add(group)
@@ -102,8 +104,8 @@ def pictures(example: Example) -> dict[str, tuple[Array, Mask | None]]:
 
 
 def before_after(examples: Sequence[Example]) -> bytes:
-    """A PNG: one row for each of the list's first scenes; gray where a method has no output."""
-    rows = [pictures(example) for example in examples if "first" in example.groups]
+    """A PNG: one row for each of the scenes spread over the list; gray where a method has no output."""
+    rows = [pictures(example) for example in examples if "spread" in example.groups]
     captions = max((list(row) for row in rows), key=len)
     gray = np.full((TILE_PX, TILE_PX, 3), 225, np.uint8)
     tiles = []

@@ -25,7 +25,7 @@ GROUPS = {
     "best": "Best cases",
     "middle": "Middling cases",
     "worst": "Worst cases",
-    "first": "First scenes of the list",
+    "spread": "Scenes spread over the list",
 }
 PART_TITLES = {
     "background": "Background: the scene without the object",
