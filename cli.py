@@ -11,13 +11,14 @@ import typer
 
 from decoupage.commands import decompose
 from evaluation.commands import evaluate
-from pipelines.commands import mulan, scenes, shards
+from pipelines.commands import mulan, prompts, scenes, shards
 from pipelines.faults import BadSetup
 from profiles import load_profile
 from training.commands import train
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers.")
 app.add_typer(mulan, name="mulan")
+app.add_typer(prompts, name="prompts")
 app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
 app.command("decompose")(decompose)

@@ -1,4 +1,4 @@
-"""The data commands: `mulan extract`, `scenes make`, `shards verify`, `shards export`.
+"""The data commands: `mulan extract`, `prompts write`, `scenes make`, `shards verify`, `shards export`.
 
 Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them
 the profile loader as the context's object, for profiles stand above this package.
@@ -16,6 +16,7 @@ from pipelines.faults import BadSetup
 from pipelines.stage import Report
 
 mulan = typer.Typer(no_args_is_help=True, help="MULAN annotations.")
+prompts = typer.Typer(no_args_is_help=True, help="Prompts of generated foregrounds.")
 scenes = typer.Typer(no_args_is_help=True, help="Layered scenes.")
 shards = typer.Typer(no_args_is_help=True, help="Finished shards.")
 
@@ -23,6 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 
 @mulan.callback()
+@prompts.callback()
 @scenes.callback()
 @shards.callback()
 def _group() -> None:
@@ -48,6 +50,35 @@ def mulan_extract(
         for reason, count in summary.drops_by_reason.items():
             print(f"  {count} in quarantine: {reason}")
     raise typer.Exit(1 if summary.num_dropped else 0)
+
+
+@prompts.command("write")
+def prompts_write(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Have a language model write the profile's prompts; goes on where an earlier run stopped, and pays nothing twice.
+
+    Leaves with 1 when fewer came than wanted: what is there is kept.
+    """
+    from pipelines.foregrounds.prompts.show import show
+    from pipelines.foregrounds.prompts.write import UnfinishedList, write_prompts
+    from pipelines.store import Store
+
+    loaded = context.obj(profile, root)
+    try:
+        report, unfinished = write_prompts(loaded, Store(loaded.root)), ""
+    except UnfinishedList as fault:
+        report, unfinished = fault.report, str(fault)
+    if as_json:
+        print(json.dumps(report.to_dict() | {"unfinished": unfinished}))
+    else:
+        show(report)
+    if unfinished:
+        typer.echo(f"decoupage: {unfinished}", err=True)
+        raise typer.Exit(1)
 
 
 @scenes.command("make")

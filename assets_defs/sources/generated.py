@@ -4,7 +4,9 @@ import dagster as dg
 
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
-from pipelines.foregrounds.prompts import builtin_prompts
+from assets_defs.sources.prompts import prompts_metadata, writing_metadata
+from pipelines.foregrounds.prompts import read_prompts
+from pipelines.foregrounds.prompts.write import write_prompts
 from pipelines.randomness import digest
 
 
@@ -23,20 +25,22 @@ def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
 
 
 def _prompts(plan: Plan) -> dg.AssetsDefinition:
-    per_category = plan.profile.generated.prompts_per_category
+    factory, written = plan.factory, plan.profile.prompts.source == "written"
+    origin = f"written by {plan.profile.prompts.model}" if written else "a built-in list"
 
     @dg.asset(
         group_name=GROUP,
         owners=OWNERS,
-        kinds={"table"},
-        description="What foregrounds are generated from: objects of the paper's ten categories, a built-in list.",
+        kinds={"openai"} if written else {"table"},
+        description=f"What foregrounds are generated from: objects of the paper's ten categories, {origin}.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
-        prompts = builtin_prompts(per_category)
-        records = [dg.TableRecord({"category": prompt.category, "prompt": prompt.text}) for prompt in prompts]
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": len(prompts), "prompts": dg.MetadataValue.table(records)},
-            data_version=dg.DataVersion(digest(*prompts).hex()[:16]),
-        )
+        # A list that is long enough is not asked for again, and costs nothing.
+        report = write_prompts(plan.profile, factory.store) if written else None
+        prompts = read_prompts(plan.profile, factory.store)
+        metadata = {"dagster/row_count": dg.MetadataValue.int(len(prompts))} | prompts_metadata(prompts)
+        if report:
+            metadata |= writing_metadata(report)
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(digest(*prompts).hex()[:16]))
 
     return foreground_prompts

@@ -12,6 +12,7 @@ from pipelines.config.licences import LicencesConfig
 from pipelines.config.maps import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
 from pipelines.config.mulan import MulanConfig
+from pipelines.config.prompts import PromptsConfig
 from pipelines.config.running import ChecksConfig, EngineConfig
 from pipelines.config.scenes import BorderConfig, HeldOutConfig, OcclusionConfig, ScenesConfig, SizeConfig
 from pipelines.config.section import Pixels, Section, Share, Weight
@@ -35,6 +36,7 @@ __all__ = [
     "MulanConfig",
     "OcclusionConfig",
     "Pixels",
+    "PromptsConfig",
     "ScenesConfig",
     "Section",
     "SegmentationConfig",
@@ -48,6 +50,7 @@ class DataConfig(Section):
     """All data sections of a profile."""
 
     mulan: MulanConfig
+    prompts: PromptsConfig = PromptsConfig()
     generated: GeneratedConfig = GeneratedConfig()
     gates: GateConfig = GateConfig()
     backgrounds: BackgroundConfig

@@ -33,6 +33,11 @@ def categories() -> tuple[str, ...]:
     return tuple(_builtin())
 
 
+def num_builtin() -> int:
+    """Prompts that every category holds."""
+    return min(len(prompts) for prompts in _builtin().values())
+
+
 def builtin_prompts(per_category: int) -> list[Prompt]:
     """The first prompts of each category, category by category.
 
@@ -41,9 +46,10 @@ def builtin_prompts(per_category: int) -> list[Prompt]:
     Raises:
         ValueError: a category holds fewer than asked for.
     """
-    most = min(len(prompts) for prompts in _builtin().values())
+    most = num_builtin()
     if not 1 <= per_category <= most:
         raise ValueError(
-            f"generated.prompts_per_category must be in [1, {most}] with the built-in prompts, got {per_category}"
+            f"generated.prompts_per_category must be in [1, {most}] with the built-in prompts, got {per_category}; "
+            "prompts.source = 'written' brings more"
         )
     return [prompt for prompts in _builtin().values() for prompt in prompts[:per_category]]

@@ -1,0 +1,197 @@
+"""Has a model write the list through the Batch API: cheaper, all requests of a round at once, within 24 hours.
+
+The ledger tells of a batch three times: `plan` before anything is sent, `batch` with the server's id, `closed` when its
+answers are entered. A run that ends in between finds its batch again by the id, or by the plan's name in the batch's
+metadata, and does not send it twice.
+"""
+
+import json
+import logging
+import math
+import string
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import canonical_json
+from pipelines.foregrounds.prompts.answers import MAX_DETAIL, Answer, read_answer
+from pipelines.foregrounds.prompts.asking import Ask, messages, options, response_format
+from pipelines.foregrounds.prompts.builtin import Prompt, categories
+from pipelines.foregrounds.prompts.ledger import Line
+from pipelines.foregrounds.prompts.patience import Unfinished
+from pipelines.foregrounds.prompts.writer import MAX_FRUITLESS, SPARE, Desk, used_up
+
+log = logging.getLogger(__name__)
+
+URL: Final = "/v1/chat/completions"
+MARK = "decoupage_plan"
+"""Key of the plan's name in a batch's metadata."""
+ENDED = ("completed", "failed", "expired", "cancelled")
+_LOOKED_BACK = 500
+"""Latest batches of the account among which a sent one is looked for."""
+
+
+def write_by_batches(desk: Desk) -> Iterator[Prompt]:
+    """Prompts as they are accepted, round after round, until every category has as many as wanted.
+
+    Raises:
+        Unfinished: the requests are used up, rounds bring nothing new, or a batch was cancelled.
+        BadSetup: the server refuses the batch.
+    """
+    fruitless = 0
+    while True:
+        plan = _open_plan(desk)
+        sent_before = plan is not None
+        if plan is None:
+            asks = _round(desk)
+            if not asks:
+                return
+            if fruitless == MAX_FRUITLESS:
+                raise Unfinished(f"{fruitless} batches in a row brought nothing new; try another model or temperature")
+            plan = _plan(asks)
+            desk.ledger.append(plan)
+        num_new = _finish(desk, plan, _batch_id(desk, plan, sent_before))
+        fruitless = 0 if num_new else fruitless + 1
+        yield from desk.take_new()
+
+
+def _open_plan(desk: Desk) -> Line | None:
+    """The batch that was begun and not read to its end."""
+    closed = {line["plan"] for line in desk.ledger.lines if line["kind"] == "closed"}
+    plans = [line for line in desk.ledger.lines if line["kind"] == "plan" and line["plan"] not in closed]
+    return plans[0] if plans else None
+
+
+def _plan(asks: list[Ask]) -> Line:
+    told = [
+        {"request": a.id, "category": a.category, "count": a.count, "seed": a.seed, "letters": a.letters} for a in asks
+    ]
+    return {"kind": "plan", "plan": uuid.uuid4().hex, "requests": told}
+
+
+def _asks(plan: Line) -> list[Ask]:
+    return [
+        Ask(line["request"], line["category"], line["count"], line["seed"], tuple(line["letters"] or ()) or None)
+        for line in plan["requests"]
+    ]
+
+
+def _round(desk: Desk) -> list[Ask]:
+    """Requests for all that is missing; those of one category are told different initial letters."""
+    asks: list[Ask] = []
+    per_request = desk.config.per_request
+    for category in categories():
+        wanted = math.ceil(desk.missing(category) * SPARE)
+        number = math.ceil(wanted / per_request)
+        for part in range(number):
+            count = min(per_request, wanted - part * per_request)
+            asks.append(desk.ask(category, len(desk.ledger.answers) + len(asks), count, _letters(part, number)))
+    if asks and desk.left() < 1:
+        raise used_up(desk)
+    return asks[: desk.left()]
+
+
+def _letters(part: int, number: int) -> tuple[str, str] | None:
+    letters = string.ascii_lowercase
+    if not 1 < number <= len(letters):
+        return None
+    first, last = part * len(letters) // number, (part + 1) * len(letters) // number - 1
+    return letters[first], letters[last]
+
+
+def _batch_id(desk: Desk, plan: Line, sent_before: bool) -> str:
+    """The server's id of the plan's batch, which is sent when the server has none."""
+    for line in desk.ledger.lines:
+        if line["kind"] == "batch" and line["plan"] == plan["plan"]:
+            return str(line["batch"])
+    unsure = sent_before
+
+    def send() -> str:
+        nonlocal unsure
+        found = _find(desk, plan) if unsure else None
+        unsure = True  # Whatever fails from here on may have reached the server.
+        return found or _send(desk, plan)
+
+    batch = desk.client.patience.call(send)
+    desk.ledger.append({"kind": "batch", "plan": plan["plan"], "batch": batch})
+    log.info("prompts: batch %s of %d requests is with the server", batch, len(plan["requests"]))
+    return batch
+
+
+def _find(desk: Desk, plan: Line) -> str | None:
+    for number, batch in enumerate(desk.client.api.batches.list(limit=100)):
+        if (batch.metadata or {}).get(MARK) == plan["plan"]:
+            return batch.id
+        if number + 1 >= _LOOKED_BACK:
+            break
+    return None
+
+
+def _send(desk: Desk, plan: Line) -> str:
+    api = desk.client.api
+    data = b"".join(canonical_json(_request_line(desk, ask)) + b"\n" for ask in _asks(plan))
+    file = api.files.create(file=(f"prompts-{plan['plan']}.jsonl", data), purpose="batch")
+    batch = api.batches.create(
+        input_file_id=file.id, endpoint=URL, completion_window="24h", metadata={MARK: plan["plan"]}
+    )
+    return batch.id
+
+
+def _request_line(desk: Desk, ask: Ask) -> dict[str, Any]:
+    body = options(desk.config, ask) | {
+        "messages": messages(ask, desk.ledger.texts(ask.category)),
+        "response_format": response_format(),
+    }
+    return {"custom_id": ask.id, "method": "POST", "url": URL, "body": body}
+
+
+def _finish(desk: Desk, plan: Line, batch_id: str) -> int:
+    """Wait for a batch and enter its answers, those in part too; returns how many prompts were accepted."""
+    api, call = desk.client.api, desk.client.patience.call
+    status = ""
+    while (batch := call(lambda: api.batches.retrieve(batch_id))).status not in ENDED:
+        if batch.status != status:
+            status = batch.status
+            log.info("prompts: batch %s is %s; an interrupted run finds it again", batch_id, status)
+        time.sleep(desk.config.poll_s)
+    answers: dict[str, Answer] = {}
+    for file_id in (batch.error_file_id, batch.output_file_id):
+        if file_id:
+            text = call(lambda wanted=file_id: api.files.content(wanted).text)  # type: ignore[misc]
+            answers |= read_output(desk.client.hide(text))
+    closed = {"kind": "closed", "plan": plan["plan"], "status": batch.status}
+    if batch.status == "failed":
+        desk.ledger.append(closed)
+        errors = batch.errors.data if batch.errors and batch.errors.data else []
+        said = desk.client.hide("; ".join(str(error.message) for error in errors[:3]))
+        raise BadSetup(f"the server refuses batch {batch_id}: {said[:MAX_DETAIL] or 'it gives no reason'}")
+    silent = Answer("unanswered", detail=f"batch {batch_id} is {batch.status} without it")
+    num_new = desk.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
+    if batch.status == "cancelled":
+        raise Unfinished(f"batch {batch_id} was cancelled; what it had answered is entered; run again to send the rest")
+    return num_new
+
+
+def read_output(text: str) -> dict[str, Answer]:
+    """Answers by `custom_id` from an output or error file, whose lines come in any order.
+
+    A line: `{"custom_id", "response": {"status_code", "body"} | null, "error": {"code", "message"} | null}`. Lines of
+    another shape are left out: their requests count as unanswered.
+    """
+    answers: dict[str, Answer] = {}
+    for line in text.splitlines():
+        try:
+            read = json.loads(line)
+            name, response, error = read["custom_id"], read.get("response") or {}, read.get("error")
+            status, body = response.get("status_code"), response.get("body")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if not isinstance(name, str):
+            continue
+        if status == 200 and isinstance(body, dict):
+            answers[name] = read_answer(body)
+        else:
+            answers[name] = Answer("unanswered", detail=f"HTTP {status}: {error or body}"[:MAX_DETAIL])
+    return answers

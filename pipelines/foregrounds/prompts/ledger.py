@@ -1,0 +1,166 @@
+"""The ledger of one list of prompts: each answer that was paid for, in order, and what became of it.
+
+`sources/prompts/<fingerprint>.jsonl` in the store, one JSON object a line:
+
+- `recipe`: the first line, what the list was written by;
+- `answer`: one finished request with its tokens, the prompts accepted from it and those rejected, by reason;
+- `plan`, `batch`, `closed`: a batch is meant to be sent, was sent, was read (see `batch`).
+
+The object is written anew for each answer, whole, in the store's one way: that holds for folders and object stores
+alike, costs little (a long list has some hundred kB, an answer takes seconds), and leaves no torn line. What was
+accepted is written down rather than worked out again, so that better rules change no list that is there.
+"""
+
+import fcntl
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import PromptsConfig
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import canonical_json, fingerprint
+from pipelines.foregrounds.prompts.answers import Answer
+from pipelines.foregrounds.prompts.asking import Ask, recipe
+from pipelines.foregrounds.prompts.builtin import Prompt
+from pipelines.store import Store
+
+FOLDER = "sources/prompts"
+log = logging.getLogger(__name__)
+
+Line = dict[str, Any]
+
+
+def ledger_path(config: PromptsConfig) -> str:
+    """Where the list of a profile lies in its store."""
+    return f"{FOLDER}/{fingerprint(recipe(config))}.jsonl"
+
+
+@dataclass
+class Ledger:
+    """The lines of one list, and the object they lie in. `open_ledger` makes it."""
+
+    store: Store
+    path: str
+    lines: list[Line] = field(default_factory=list)
+    num_bytes: int = 0
+
+    def append(self, *lines: Line) -> None:
+        """Add lines; they are safe when this returns.
+
+        Raises:
+            BadSetup: another run has written since; what it wrote is kept.
+        """
+        if self.num_bytes != (self.store.size(self.path) if self.store.exists(self.path) else 0):
+            raise BadSetup(f"{self.store.url(self.path)} was changed by another run; let one finish, then run again")
+        data = b"".join(canonical_json(line) + b"\n" for line in [*self.lines, *lines])
+        self.store.write(self.path, data)
+        self.lines += lines
+        self.num_bytes = len(data)
+
+    @property
+    def answers(self) -> list[Line]:
+        """All finished requests, in the order of acceptance."""
+        return [line for line in self.lines if line["kind"] == "answer"]
+
+    def prompts(self) -> list[Prompt]:
+        """All accepted prompts, in the order of acceptance."""
+        return [Prompt(line["category"], text) for line in self.answers for text in line["accepted"]]
+
+    def texts(self, category: str) -> list[str]:
+        """The accepted prompts of a category."""
+        return [prompt.text for prompt in self.prompts() if prompt.category == category]
+
+    def counted(self, key: str) -> dict[str, int]:
+        """Answers by one of their fields, most frequent first."""
+        return dict(Counter(line[key] for line in self.answers).most_common())
+
+    def rejected(self) -> dict[str, int]:
+        """Rejected prompts by reason, most frequent first."""
+        total: Counter[str] = Counter()
+        for line in self.answers:
+            total.update({reason: len(texts) for reason, texts in line["rejected"].items()})
+        return dict(total.most_common())
+
+
+def answer_line(ask: Ask, answer: Answer, accepted: list[str], rejected: dict[str, list[str]], server: str) -> Line:
+    """The line of one finished request."""
+    told = {key: value for key, value in asdict(answer).items() if key != "texts"}
+    asked = {"request": ask.id, "category": ask.category, "count": ask.count, "seed": ask.seed}
+    return {"kind": "answer", **asked, **told, "server": server, "accepted": accepted, "rejected": rejected}
+
+
+def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
+    """The list that is there; None when none was begun.
+
+    A last line without its end is left out: its writer did not finish it.
+
+    Raises:
+        BadSetup: the file is damaged before its last line.
+    """
+    path = ledger_path(config)
+    if not store.exists(path):
+        return None
+    data = store.read(path)
+    whole, _, torn = data.rpartition(b"\n")
+    if torn:
+        log.warning("%s: the last line is torn and left out", store.url(path))
+    try:
+        lines = [json.loads(line) for line in whole.splitlines()]
+        _check(lines)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSetup(
+            f"{store.url(path)} is damaged ({error!r}); put a copy back, or move it away to have the list written anew"
+        ) from error
+    return Ledger(store, path, lines, len(data))
+
+
+def _check(lines: list[Line]) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError when a line is not of its kind."""
+    if lines and lines[0]["kind"] != "recipe":
+        raise ValueError("the first line is no recipe")
+    for line in lines:
+        if line["kind"] == "answer":
+            texts = [line["category"], line["request"], line["outcome"], *line["accepted"], *line["rejected"]]
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"{line['request']} holds something other than text")
+            if int(line["tokens_in"]) < 0 or int(line["tokens_out"]) < 0:
+                raise ValueError(f"{line['request']} holds negative tokens")
+
+
+@contextmanager
+def open_ledger(config: PromptsConfig, store: Store) -> Iterator[Ledger]:
+    """The list for writing, begun where there is none; one process at a time where the root is a folder.
+
+    Raises:
+        BadSetup: another process is writing it, it is damaged, or the root cannot be written to: before any
+            request is paid for.
+    """
+    with _alone(store, ledger_path(config)):
+        ledger = read_ledger(config, store) or Ledger(store, ledger_path(config))
+        if not ledger.lines:
+            said = recipe(config)
+            ledger.append({"kind": "recipe", "fingerprint": fingerprint(said), "recipe": said})
+        yield ledger
+
+
+@contextmanager
+def _alone(store: Store, path: str) -> Iterator[None]:
+    """Holds the folder's lock, which the system frees when the process ends, however it ends."""
+    if not store.is_local:
+        yield  # No locks there: `Ledger.append` sees that somebody else has written.
+        return
+    name = f"{FOLDER}/.lock"
+    if not store.exists(name):
+        store.write(name, b"")
+    with Path(store.url(name)).open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again") from error
+        store.remove_leftovers(FOLDER)
+        yield
