@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
+from pipelines.foregrounds.mulan.needs import needs as mulan_needs
 from pipelines.needs import Need
 from pipelines.stage import Stage
 from pipelines.store import Store
@@ -105,12 +106,7 @@ def _version(package: str) -> str:
 
 def _needs(profile: Profile) -> list[Need]:
     needs = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
-    if profile.mulan.source == "folder":
-        remedy = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__{key}=FOLDER"
-        needs += [
-            _folder(f"mulan.{key}", getattr(profile.mulan, key), remedy.format(key=key.upper()))
-            for key in ("annotations", "images")
-        ]
+    needs += mulan_needs(profile.mulan)
     if profile.backgrounds.source == "folder":
         remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
         needs.append(_folder("backgrounds.folder", profile.backgrounds.folder, remedy))

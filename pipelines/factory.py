@@ -13,6 +13,7 @@ from pipelines.config import DataConfig
 from pipelines.engine import Engine, make_engine
 from pipelines.faults import BadSetup
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
+from pipelines.foregrounds.mulan.source import MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
@@ -89,17 +90,28 @@ class Factory:
             raise BadSetup(f"packaged sources are written to a local folder, and {self.store.root} is none")
         return Path(self.store.url(path))
 
+    @property
+    def mulan_source(self) -> MulanSource:
+        """The MULAN tree itself."""
+        return MulanSource(self.config.mulan, *self.mulan_folders, self.store)
+
+    def observe_mulan(self) -> Observation:
+        """Look through MULAN, fetch the photographs that the profile asks for, settle which ones are for testing."""
+        self.write_packaged_sources()
+        return self.mulan_source.observe()
+
     @cached_property
     def mulan_foregrounds(self) -> MulanForegrounds:
         """Foregrounds of the MULAN tree."""
-        mulan = self.config.mulan
-        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.max_inflated_mb)
+        mulan, split = self.config.mulan, self.mulan_source.split
+        numbers = (mulan.num_shards, mulan.max_inflated_mb)
+        return MulanForegrounds(*self.mulan_folders, self.config.gates, *numbers, mulan.laion, split)
 
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:
         """Foregrounds generated from prompts."""
         read = partial(read_prompts, self.config, self.store)
-        return GeneratedForegrounds(self.config.generated, self.config.gates, read)
+        return GeneratedForegrounds(self.config.generated, self.config.gates, read, store=self.store)
 
     @property
     def foreground_sources(self) -> list[Stage]:
@@ -170,6 +182,8 @@ class Factory:
         """Sources and both catalogues."""
         require_permitted(self.config)
         self.write_packaged_sources()
+        if self.config.mulan.source != "none":
+            self.observe_mulan()
         reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds)]
         self.foreground_library()
         self.background_library()

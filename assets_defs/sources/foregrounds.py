@@ -1,21 +1,30 @@
 """What the assets of both kinds of foregrounds have in common, and the group that all sources are in."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
-from assets_defs.metadata import check, check_spec, picture, report_metadata
+from assets_defs.metadata import Metadata, check, check_spec, picture, report_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
 from pipelines.library.catalogue import read_foregrounds
 from pipelines.previews import foreground_tiles, preview
 from pipelines.scenes.assets import Assets
-from pipelines.stage import Stage
+from pipelines.stage import Report, Stage
 
 GROUP = "sources"
 OWNERS = ["team:data"]
 
 
-def foregrounds_asset(plan: Plan, name: str, upstream: str, stage: Stage, description: str) -> dg.AssetsDefinition:
-    """A stage of foregrounds as an asset with a preview and a check of what was refused."""
+def foregrounds_asset(
+    plan: Plan,
+    name: str,
+    upstream: str,
+    stage: Stage,
+    description: str,
+    more: Callable[[Report], Metadata] | None = None,
+) -> dg.AssetsDefinition:
+    """A stage of foregrounds as an asset with a preview, a check of what was refused, and its source's own metadata."""
     factory, profile = plan.factory, plan.profile
 
     @dg.asset(
@@ -31,7 +40,7 @@ def foregrounds_asset(plan: Plan, name: str, upstream: str, stage: Stage, descri
     def foregrounds() -> dg.MaterializeResult:
         report = factory.run(stage)
         records = read_foregrounds(factory.store, stage.name)
-        metadata = report_metadata(report, factory.store)
+        metadata = report_metadata(report, factory.store) | (more(report) if more else {})
         if records:
             tiles = foreground_tiles(Assets(factory.store, factory.photographs), records)
             metadata["preview"] = picture(preview(tiles))

@@ -1,11 +1,21 @@
 """MULAN: its annotations, observed, and the foregrounds rebuilt from them."""
 
+from itertools import islice
+
 import dagster as dg
 
+from assets_defs.metadata import Metadata, counts_table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
-from pipelines.foregrounds.mulan.files import find_annotations
-from pipelines.randomness import digest
+from pipelines.foregrounds.mulan.fetch import QUARANTINE, FetchReport
+from pipelines.foregrounds.mulan.report import shard_summaries
+from pipelines.foregrounds.mulan.source import INDEX
+from pipelines.stage import Report
+from pipelines.store import Store
+
+SHARDS_SHOWN = 100
+_COLUMNS = {"shard": "string", "files": "int", "instances": "int", "kept": "int", "dropped": "int"}
+_COLUMNS |= {"drops_by_reason": "string", "mean_consistency_error": "float"}
 
 
 def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
@@ -19,6 +29,7 @@ def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         plan.factory.mulan_foregrounds,
         "Real foregrounds: MULAN's instances rebuilt from annotation and photograph, judged by the gates, colour "
         "bled, stored as lossless WebP. Rich texture, imperfect shapes. Unusable files go to quarantine.",
+        lambda report: {"shards": _shards_table(report, plan.factory.store)},
     )
     return [_annotations(plan, stand_in), foregrounds]
 
@@ -30,21 +41,61 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"file"},
-        description="MULAN's annotation files (`<id>.p.zl`) with their COCO photographs. Observed, never changed: its "
-        "version is the list of files with their sizes." + (f" Here {stand_in}." if stand_in else ""),
+        description="MULAN's annotation files (`<id>.p.zl`) with their photographs, of COCO and, where the profile "
+        "says so, of LAION. Annotations are observed, never changed: the version is the list of files with their "
+        "sizes. Photographs that are missing are fetched where the profile says from where, and which pictures are "
+        "for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
-        factory.write_packaged_sources()
-        annotations, images = factory.mulan_folders
-        files = [(file.id, file.path.stat().st_size) for file in find_annotations(annotations)]
-        return dg.MaterializeResult(
-            metadata={
-                "annotations": len(files),
-                "megabytes": round(sum(size for _, size in files) / 1e6, 2),
-                "dagster/uri": str(annotations),
-                "images": dg.MetadataValue.path(str(images)),
-            },
-            data_version=dg.DataVersion(digest(*sorted(files)).hex()[:16]),
-        )
+        found = factory.observe_mulan()
+        source, index = factory.mulan_source, found.index
+        metadata: Metadata = {
+            "annotations": dg.MetadataValue.int(len(index)),
+            "annotations_by_part": counts_table(index.num_by_part, "part"),
+            "refused_clashes": dg.MetadataValue.int(index.num_clashes),
+            "photographs": counts_table(found.photographs, "folder"),
+            "split": dg.MetadataValue.text(str(found.split)),
+            "test_pictures": dg.MetadataValue.int(len(found.split.keys)),
+            "test_ids_sha256": dg.MetadataValue.text(found.split.sha256),
+            "megabytes": dg.MetadataValue.float(round(index.num_bytes / 1e6, 2)),
+            "index": dg.MetadataValue.path(factory.store.url(INDEX)),
+            "dagster/uri": dg.MetadataValue.text(str(source.annotations)),
+            "images": dg.MetadataValue.path(str(source.images)),
+        }
+        if found.fetched is not None:
+            metadata |= _fetched(found.fetched, factory.store)
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(index.sha256[:16]))
 
     return mulan_annotations
+
+
+def _fetched(fetched: FetchReport, store: Store) -> Metadata:
+    metadata: Metadata = {
+        "photographs_fetched_now": dg.MetadataValue.int(fetched.num_fetched),
+        "megabytes_fetched_now": dg.MetadataValue.float(round(fetched.num_bytes / 1e6, 2)),
+        "left_out_by_the_budget": dg.MetadataValue.int(fetched.num_left),
+    }
+    if fetched.drops:
+        metadata["photographs_not_to_be_had"] = counts_table(fetched.drops_by_reason, "reason")
+        metadata["photographs_quarantine"] = dg.MetadataValue.path(store.url(QUARANTINE))
+    return metadata
+
+
+def _shards_table(report: Report, store: Store) -> dg.MetadataValue:
+    """The first shards, one a row."""
+    rows = [
+        dg.TableRecord(
+            {
+                "shard": summary.shard,
+                "files": summary.num_files,
+                "instances": summary.num_instances,
+                "kept": summary.num_kept,
+                "dropped": sum(summary.drops.values()),
+                "drops_by_reason": ", ".join(f"{reason} {number}" for reason, number in summary.drops.items()),
+                "mean_consistency_error": summary.consistency_error,
+            }
+        )
+        for summary in islice(shard_summaries(report, store), SHARDS_SHOWN)
+    ]
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in _COLUMNS.items()])
+    return dg.MetadataValue.table(rows, schema=schema)

@@ -5,6 +5,7 @@ it does not have is written down, and not asked again. How a file is fetched is 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -49,6 +50,11 @@ class FetchReport:
     num_left: int = 0
     num_undecided: int = 0
     drops: list[Drop] = field(default_factory=list)
+
+    @property
+    def drops_by_reason(self) -> dict[str, int]:
+        """Reason -> number, most frequent first."""
+        return dict(Counter(drop["reason"] for drop in self.drops).most_common())
 
     @property
     def is_settled(self) -> bool:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.faults import BadSetup
-from pipelines.foregrounds.mulan.files import AnnotationFile, Part, find_annotations
+from pipelines.foregrounds.mulan.files import AnnotationFile, find_annotations
 from pipelines.randomness import hash64
 
 SCHEMA = pa.schema(
@@ -67,7 +67,7 @@ class Index:
         return int(self.table["num_bytes"].to_numpy().sum())
 
     @cached_property
-    def num_by_part(self) -> dict[Part, int]:
+    def num_by_part(self) -> dict[str, int]:
         """Part -> number of files, clashes apart."""
         rows = zip(self.table["part"], self.table["first_with_id"], strict=True)
         return dict(sorted(Counter(part.as_py() for part, first in rows if not first.as_py()).items()))
