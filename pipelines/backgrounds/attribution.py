@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.faults import BadSetup
@@ -27,27 +28,38 @@ class Attribution:
     rotation_deg_ccw: int
 
 
-def read_attributions(folder: Store) -> dict[str, Attribution]:
-    """File name -> attribution; empty when the folder has no such file.
+def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]:
+    """Path in the folder -> attribution, in the order of the file; empty when the folder has no such file.
 
     Raises:
         BadSetup: a column is missing or a rotation is not a quarter turn.
     """
-    if not folder.exists(FILE):
+    if not folder.exists(name):
         return {}
-    reader = csv.DictReader(io.StringIO(folder.read(FILE).decode()))
+    reader = csv.DictReader(io.StringIO(folder.read(name).decode(), newline=""))
     missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
-        raise BadSetup(f"{folder.url(FILE)} lacks the columns {sorted(missing)}; it needs {', '.join(COLUMNS)}")
+        raise BadSetup(f"{folder.url(name)} lacks the columns {sorted(missing)}; it needs {', '.join(COLUMNS)}")
     found = {}
     for row in reader:
         turn = row["rotation_deg_ccw"].strip().lower()
         # OpenImages writes nan where the photograph is gone from its source: unknown, which is not 0.
         degrees = -1.0 if turn in ("", "nan") else float(turn)
         if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
-            place = f"{folder.url(FILE)}: rotation_deg_ccw of {row['file']}"
+            place = f"{folder.url(name)}: rotation_deg_ccw of {row['file']}"
             raise BadSetup(f"{place} must be 0, 90, 180 or 270, got {turn}")
         found[row["file"]] = Attribution(
             row["origin"], row["licence"], row["attribution"], row["caption"], int(degrees)
         )
     return found
+
+
+def attributions_csv(attributions: Mapping[str, Attribution]) -> bytes:
+    """The file's bytes; an unknown rotation is written as `nan`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for file, said in attributions.items():
+        turn = said.rotation_deg_ccw if said.rotation_deg_ccw >= 0 else "nan"
+        writer.writerow((file, said.origin, said.licence, said.attribution, said.caption, turn))
+    return text.getvalue().encode()

@@ -5,7 +5,7 @@ Only shapes and ranges live here; the numbers are in `configs/*.toml`, and `prof
 
 from pydantic import model_validator
 
-from pipelines.config.backgrounds import BackgroundConfig
+from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.generated import GeneratedConfig
 from pipelines.config.library import GateConfig, LibraryConfig
 from pipelines.config.licences import LicencesConfig
@@ -35,6 +35,7 @@ __all__ = [
     "MasksConfig",
     "MulanConfig",
     "OcclusionConfig",
+    "OpenImagesConfig",
     "Pixels",
     "PromptsConfig",
     "ScenesConfig",

@@ -1,0 +1,121 @@
+"""From the lists to the images that are to be fetched, in a stable random order, with what must be said of each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.backgrounds.attribution import Attribution
+from pipelines.backgrounds.openimages.boxes import with_boxes
+from pipelines.backgrounds.openimages.candidates import Candidates, read_candidates
+from pipelines.backgrounds.openimages.filters import OF_BOXES, OF_LABELS, OF_LIST, apply
+from pipelines.backgrounds.openimages.labels import read_classes, scene_names, with_labels
+from pipelines.backgrounds.openimages.table import format_id, parse_ids, places_of, stream
+from pipelines.config.backgrounds import OpenImagesConfig
+from pipelines.faults import BadSetup
+from pipelines.progress import Progress
+from pipelines.randomness import hash64
+
+_DETAILS = ("Author", "AuthorProfileURL", "Title", "OriginalLandingURL")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be fetched.
+
+    Attributes:
+        images: path in the folder (`<subset>/<id>.jpg`) -> what must be said of it, in the order of the choice.
+        num_listed: images in the lists.
+        drops: filter's reason -> images that it took away; those that merely were not needed are not among them.
+    """
+
+    images: dict[str, Attribution]
+    num_listed: int
+    drops: dict[str, int]
+
+
+def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
+    """Up to `num_images` images that pass every filter, by the hash of their ids: a larger number appends.
+
+    Raises:
+        BadSetup: a list cannot be read, or no image is left.
+    """
+    drops: dict[str, int] = {}
+    num_listed = 0
+    left: dict[str, Candidates] = {}
+    classes = read_classes(lists["classes"])
+    with Progress("lists of OpenImages", "subsets", len(config.subsets)) as progress:
+        for subset in progress.counting(config.subsets):
+            found, num_bad = read_candidates(lists[f"{subset}.images"])
+            num_listed += len(found) + num_bad
+            drops["bad_id"] = drops.get("bad_id", 0) + num_bad
+            left[subset] = _filtered(found, subset, config, lists, classes, drops)
+    chosen = _first(left, config)
+    if not any(len(candidates) for candidates in chosen.values()):
+        reasons = ", ".join(f"{reason} {number}" for reason, number in drops.items() if number)
+        raise BadSetup(f"no image of OpenImages is left of {num_listed}: {reasons}; loosen backgrounds.openimages")
+    images = {path: said for subset in chosen for path, said in _described(chosen[subset], subset, lists).items()}
+    order = sorted(images, key=lambda path: _rank(config.seed, path[-20:-4]))
+    return Choice({path: images[path] for path in order}, num_listed, drops)
+
+
+def _filtered(
+    found: Candidates,
+    subset: str,
+    config: OpenImagesConfig,
+    lists: dict[str, Path],
+    classes: dict[str, list[str]],
+    drops: dict[str, int],
+) -> Candidates:
+    """The cheap lists first: of boxes there are most, and only those of images that are left are kept."""
+    found = apply(found, OF_LIST, config, drops)
+    found = apply(with_labels(found, lists[f"{subset}.labels"], classes), OF_LABELS, config, drops)
+    return apply(with_boxes(found, lists[f"{subset}.boxes"], config.max_box_share), OF_BOXES, config, drops)
+
+
+def _rank(seed: int, id: str) -> tuple[int, str]:
+    return hash64("openimages", seed, id), id
+
+
+def _first(left: dict[str, Candidates], config: OpenImagesConfig) -> dict[str, Candidates]:
+    """The first `num_images` over all subsets."""
+    ranks = {
+        subset: np.fromiter((_rank(config.seed, format_id(id))[0] for id in found.ids), np.uint64, len(found))
+        for subset, found in left.items()
+    }
+    together = np.sort(np.concatenate(list(ranks.values())))
+    if len(together) <= config.num_images:
+        return left
+    # Equal hashes of 64 bits would let one image more in, and nothing else.
+    last = together[config.num_images - 1]
+    return {subset: found.take(ranks[subset] <= last) for subset, found in left.items()}
+
+
+def _described(chosen: Candidates, subset: str, lists: dict[str, Path]) -> dict[str, Attribution]:
+    """The list of images once more, now with the texts, for the few that were chosen."""
+    described: dict[str, Attribution] = {}
+    columns = {"ImageID": pa.string(), **dict.fromkeys(_DETAILS, pa.string())}
+    for block in stream(lists[f"{subset}.images"], columns, has_newlines=True):
+        ids, good = parse_ids(block["ImageID"])
+        places = np.where(good, places_of(ids, chosen.ids), -1)
+        rows = np.flatnonzero(places >= 0)
+        texts = zip(*(block[name].take(pa.array(rows)).to_pylist() for name in _DETAILS), strict=True)
+        for place, (author, profile, title, landing) in zip(places[rows], texts, strict=True):
+            id = format_id(chosen.ids[place])
+            said = Attribution(
+                origin=id,
+                licence=chosen.licences[chosen.licence[place]],
+                attribution=_attribution(title, author, profile, landing),
+                caption=", ".join(scene_names(chosen.scenes[place])),
+                rotation_deg_ccw=int(chosen.rotation_deg_ccw[place]),
+            )
+            described.setdefault(f"{subset}/{id}.jpg", said)
+    return described
+
+
+def _attribution(title: str | None, author: str | None, profile: str | None, landing: str | None) -> str:
+    """`"Title" by Author (profile), address of the photograph`, of what there is."""
+    title, author, profile, landing = (" ".join((text or "").split()) for text in (title, author, profile, landing))
+    named = f'"{title or "untitled"}" by {author or "an unnamed author"}'
+    return named + (f" ({profile})" if profile else "") + (f", {landing}" if landing else "")

@@ -1,0 +1,120 @@
+"""Brings the chosen images here: `<folder>/<subset>/<id>.jpg` with `attribution.csv`, what the index reads.
+
+The choice is kept beside them (`choice.csv`, `choice.json`): long lists are read again only when they or the filters
+change.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attributions
+from pipelines.backgrounds.openimages.choose import Choice, choose
+from pipelines.backgrounds.openimages.labels import class_names
+from pipelines.backgrounds.openimages.lists import gather
+from pipelines.config.backgrounds import OpenImagesConfig
+from pipelines.downloads.item import Download, DownloadReport
+from pipelines.downloads.run import download_all
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import fingerprint
+from pipelines.manifest import Drop
+from pipelines.store import Store
+
+VERSION = 1
+MAX_IMAGE_BYTES = 32 << 20
+_CHOICE = "choice"
+_HOW_FETCHED = {"lists", "paths", "images", "max_gb", "workers", "timeout_s", "max_attempts"}
+"""Fields that do not decide which images are chosen."""
+
+
+@dataclass(frozen=True)
+class PhotographsReport:
+    """What was chosen and fetched.
+
+    Attributes:
+        num_listed: images in the lists; drops_of_lists: filter -> images that it took away.
+        num_chosen: images that were to be fetched; downloads: what came of it.
+        licences: licence -> images that are here.
+    """
+
+    num_listed: int
+    drops_of_lists: dict[str, int]
+    num_chosen: int
+    downloads: DownloadReport = field(default_factory=DownloadReport)
+    licences: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def drops(self) -> list[Drop]:
+        """Images that were chosen and cannot be had."""
+        return self.downloads.drops
+
+
+def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsReport:
+    """Lists, choice, pictures, attribution; what is here already is not fetched again.
+
+    Raises:
+        BadSetup: lists or pictures cannot be reached, or nothing can be chosen.
+    """
+    store = Store(str(folder))
+    store.remove_leftovers("")
+    choice = _remembered(config, store, gather(config, folder / "lists"))
+    report = download_all(
+        [Download(_address(config, path), path) for path in choice.images],
+        folder,
+        workers=config.workers,
+        max_bytes=int(config.max_gb * 1e9),
+        max_file_bytes=MAX_IMAGE_BYTES,
+        timeout_s=config.timeout_s,
+        max_attempts=config.max_attempts,
+        title="images of OpenImages",
+    )
+    here = {path: choice.images[path] for path in report.paths}
+    if not here:
+        raise BadSetup(f"none of {len(choice.images)} images could be fetched: {report.drops_by_reason}")
+    _write(store, FILE, attributions_csv(here))
+    lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in report.drops)
+    _write(store, "not_fetched.jsonl", lines)
+    licences = Counter(said.licence for said in here.values())
+    return PhotographsReport(choice.num_listed, choice.drops, len(choice.images), report, dict(licences.most_common()))
+
+
+def _address(config: OpenImagesConfig, path: str) -> str:
+    subset, name = path.split("/")
+    # Not str.format: braces of the profile's template could reach attributes of what is put in.
+    return config.images.replace("{subset}", subset).replace("{id}", name.removesuffix(".jpg"))
+
+
+def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) -> Choice:
+    """The choice as it was made of the same lists by the same rules, else made now."""
+    made_from = fingerprint(
+        {
+            "version": VERSION,
+            "rules": config.model_dump(mode="json", exclude=_HOW_FETCHED),
+            "classes": [class_names("scenes.txt"), class_names("objects.txt")],
+            "lists": {name: _state(path) for name, path in lists.items()},
+        }
+    )
+    if store.exists(f"{_CHOICE}.json"):
+        summary = json.loads(store.read(f"{_CHOICE}.json"))
+        if summary["made_from"] == made_from:
+            return Choice(read_attributions(store, f"{_CHOICE}.csv"), summary["num_listed"], summary["drops"])
+    # The summary goes first and comes back last: without it the table is not taken for the choice.
+    store.remove(f"{_CHOICE}.json")
+    choice = choose(config, lists)
+    store.write(f"{_CHOICE}.csv", attributions_csv(choice.images))
+    summary = {"made_from": made_from, "num_listed": choice.num_listed, "drops": choice.drops}
+    store.write(f"{_CHOICE}.json", json.dumps(summary, indent=1).encode())
+    return choice
+
+
+def _state(path: Path) -> list[int | str]:
+    """A list of gigabytes is not hashed to see whether it changed."""
+    status = path.stat()
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def _write(store: Store, path: str, data: bytes) -> None:
+    """Leaves an equal file alone: its date tells when something changed."""
+    if not store.exists(path) or store.read(path) != data:
+        store.write(path, data)

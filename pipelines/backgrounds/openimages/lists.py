@@ -1,0 +1,94 @@
+"""Which lists there are, where they are published, and how they get here. What stands in them is read elsewhere."""
+
+import logging
+from pathlib import Path
+
+from pipelines.config.backgrounds import OpenImagesConfig
+from pipelines.downloads.item import Download
+from pipelines.downloads.run import download_all
+from pipelines.faults import BadSetup
+
+log = logging.getLogger(__name__)
+
+KINDS = ("images", "labels", "boxes")
+_V7_NAMES = {"train": "train", "validation": "val", "test": "test"}
+CLASSES = "v7/oidv7-class-descriptions.csv"
+_MAX_LIST_BYTES = 16 << 30
+
+
+def published_path(subset: str, kind: str) -> str:
+    """Path of a list under https://storage.googleapis.com/openimages/.
+
+    `images` of train are those with boxes. `labels` are the human-verified ones of all classes: the lists of boxable
+    classes know neither sky nor street.
+    """
+    if kind == "images":
+        boxable = "-boxable" if subset == "train" else ""
+        return f"2018_04/{subset}/{subset}-images{boxable}-with-rotation.csv"
+    if kind == "labels":
+        return f"v7/oidv7-{_V7_NAMES[subset]}-annotations-human-imagelabels.csv"
+    return "v6/oidv6-train-annotations-bbox.csv" if subset == "train" else f"v5/{subset}-annotations-bbox.csv"
+
+
+def wanted(config: OpenImagesConfig) -> dict[str, str]:
+    """Name -> address or path of every list that the configuration needs: `classes`, `train.images`, ..."""
+    names = {"classes": CLASSES}
+    names |= {f"{subset}.{kind}": published_path(subset, kind) for subset in config.subsets for kind in KINDS}
+    paths = {name: config.paths.get(name, path) for name, path in names.items()}
+    absolute = ("http://", "https://", "/")
+    base = config.lists.rstrip("/")
+    return {name: path if path.startswith(absolute) else f"{base}/{path}" for name, path in paths.items()}
+
+
+def is_address(path: str) -> bool:
+    """True for what must be fetched first."""
+    return path.startswith(("http://", "https://"))
+
+
+def find(path: str) -> Path | None:
+    """A local list: as it is named, with `.gz`, or without the folders that it is published in."""
+    given = Path(path)
+    # A flat folder of lists, as people keep them: the parent of the published folder holds the file itself.
+    flat = [parent / given.name for parent in given.parents[:3]]
+    for candidate in (given, *flat):
+        for file in (candidate, candidate.with_name(f"{candidate.name}.gz")):
+            if file.is_file():
+                return file
+    return None
+
+
+def gather(config: OpenImagesConfig, folder: Path) -> dict[str, Path]:
+    """All lists as local files; those that are addresses are fetched into the folder once.
+
+    Raises:
+        BadSetup: a list is absent, or cannot be fetched.
+    """
+    places = wanted(config)
+    downloads = {
+        name: Download(address, f"{name}/{Path(address.partition('?')[0]).name}")
+        for name, address in places.items()
+        if is_address(address)
+    }
+    if downloads:
+        report = download_all(
+            list(downloads.values()),
+            folder,
+            workers=min(config.workers, 4),
+            max_file_bytes=_MAX_LIST_BYTES,
+            timeout_s=config.timeout_s,
+            max_attempts=config.max_attempts,
+            title="lists of OpenImages",
+        )
+        if report.drops:
+            raise BadSetup(
+                f"lists of OpenImages cannot be fetched: {'; '.join(drop['detail'] for drop in report.drops)}; "
+                "fetch them by hand and name their folder in backgrounds.openimages.lists"
+            )
+    found = {name: folder / download.path for name, download in downloads.items()}
+    for name, place in places.items():
+        if name not in found:
+            file = find(place)
+            if file is None:
+                raise BadSetup(f"{place} is missing; fetch it, or name another in backgrounds.openimages.paths")
+            found[name] = file
+    return found
