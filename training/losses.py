@@ -138,10 +138,10 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
 
 
 def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
-    """Mean absolute error of decoded layers: background colour, premultiplied foreground colour, and alpha twice.
+    """Error of decoded layers: absolute of the background's and the premultiplied foreground's colour, Jaccard of alpha.
 
-    Twice, for alpha in [0, 1] spans half of what colour does. Where one step from noise gives the answer, the mean of
-    all likely ones, this error makes outlines that are sharp: it is least at the median.
+    Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
+    least at the median. An object's alpha is judged by its own area, or small ones would hardly count.
 
     Args:
         layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not cut to it; true_layers likewise.
@@ -150,10 +150,31 @@ def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor 
     (background, foreground), (true_background, true_foreground) = layers, true_layers
     _check_same_shape(background=background, true_background=true_background)
     _check_same_shape(foreground=foreground, true_foreground=true_foreground)
-    colour, alpha = premultiplied(foreground.float())
+    colour, alpha = premultiplied(without_overshoot(foreground, true_foreground).float())
     true_colour, true_alpha = premultiplied(true_foreground.float())
     behind = _mean((background.float() - true_background.float()).abs(), background_weight_B1HW)
-    return behind + (colour - true_colour).abs().mean() + 2 * (alpha - true_alpha).abs().mean()
+    return behind + (colour - true_colour).abs().mean() + jaccard_loss(alpha, true_alpha)
+
+
+def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
+    """Mean over the batch of 1 - soft IoU = sum |a - b| / sum max(a, b); alpha in [0, 1], about.
+
+    The sum of absolute differences is that of the larger values less that of the smaller ones (Rahman and Wang 2016,
+    for values that are no longer 0 or 1).
+    """
+    difference_B = (alpha_B1HW - true_alpha_B1HW).abs().flatten(1).sum(1)
+    union_B = torch.maximum(alpha_B1HW, true_alpha_B1HW).flatten(1).sum(1)
+    return (difference_B / union_B.clamp(min=1.0)).mean()
+
+
+def without_overshoot(decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:
+    """A decoded layer whose alpha does not lie beyond a target of -1 or 1: pictures are cut to that range anyway.
+
+    So a network may aim past the end to be sure to reach it, and its outlines need not be soft to be right on average.
+    """
+    alpha_B1HW, target_B1HW = decoded_B4HW[:, 3:], target_B4HW[:, 3:]
+    beyond_B1HW = ((target_B1HW >= 1) & (alpha_B1HW > 1)) | ((target_B1HW <= -1) & (alpha_B1HW < -1))
+    return torch.cat([decoded_B4HW[:, :3], torch.where(beyond_B1HW, target_B1HW, alpha_B1HW)], dim=1)
 
 
 def over(foreground_B4HW: Tensor, background_B3HW: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.adversary import adaptive_weight, frozen, hinge_loss
-from training.losses import over, premultiplied
+from training.losses import over, premultiplied, without_overshoot
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +232,8 @@ class RgbaObjective:
         """
         if decoded_B4HW.shape != target_B4HW.shape:
             raise ValueError(f"decoded {list(decoded_B4HW.shape)} and target {list(target_B4HW.shape)} differ in shape")
-        decoded, target, weights = decoded_B4HW.float(), target_B4HW.float(), self.weights
+        target, weights = target_B4HW.float(), self.weights
+        decoded = without_overshoot(decoded_B4HW.float(), target)
         reconstruction = reconstruction_loss(decoded, target, weights.reconstruction)
         kl = kl_to_standard(posterior)
         tie = _tie_on_opaque(posterior, reference, target, weights.tie_kind)

@@ -17,10 +17,12 @@ from training.losses import (
     decode_layers,
     draw_sigma,
     flow_matching_loss,
+    jaccard_loss,
     low_sigma_weight,
     over,
     pixels_loss,
     recomposition_loss,
+    without_overshoot,
 )
 
 BASE = find_base("tiny-fill")
@@ -185,7 +187,7 @@ def test_pixels_loss_counts_what_shows():
     assert pixels_loss((true_background, true_foreground), (true_background, true_foreground)) == 0
     brighter = (true_background + 0.5, true_foreground)
     torch.testing.assert_close(pixels_loss(brighter, (true_background, true_foreground)), torch.tensor(0.5))
-    # Colour under alpha 0 does not count; alpha does, by twice its error in [0, 1].
+    # Colour under alpha 0 does not count; alpha does, by its soft IoU.
     other_colour, half = true_foreground.clone(), true_foreground.clone()
     other_colour[:, :3] = 0.7
     half[:, :3], half[:, 3] = 0.0, 0.0
@@ -195,6 +197,36 @@ def test_pixels_loss_counts_what_shows():
     )
     with pytest.raises(ValueError, match="shapes differ"):
         pixels_loss((true_background, true_foreground[..., :1]), (true_background, true_foreground))
+
+
+@given(seed=st.integers(0, 1000), scale=st.floats(0.05, 1.0))
+def test_the_loss_of_alpha_is_one_less_its_soft_iou(seed, scale):
+    alpha, truth = torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(seed)) * scale
+    iou = [torch.minimum(a, t).sum() / torch.maximum(a, t).sum() for a, t in zip(alpha, truth, strict=True)]
+    # An area below a pixel counts as one: such a target has no shape to speak of.
+    assert torch.maximum(alpha, truth).flatten(1).sum(1).min() > 1
+    torch.testing.assert_close(jaccard_loss(alpha, truth), 1 - torch.stack(iou).mean())
+
+
+def test_a_small_objects_alpha_weighs_as_much_as_a_large_ones():
+    losses = []
+    for side in (4, 16):
+        truth = torch.zeros(1, 1, 32, 32)
+        truth[..., :side, :side] = 1.0
+        half = truth.clone()
+        half[..., : side // 2, :side] = 0.0
+        losses.append(jaccard_loss(half, truth))
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_alpha_beyond_its_end_is_no_error_and_elsewhere_it_is_one():
+    truth = torch.zeros(1, 4, 1, 5)
+    truth[0, 3, 0] = torch.tensor([1.0, -1.0, 0.0, 1.0, -1.0])
+    decoded = torch.zeros(1, 4, 1, 5)
+    decoded[0, 3, 0] = torch.tensor([1.5, -1.5, 1.5, -1.5, 0.5])
+    kept = without_overshoot(decoded, truth)
+    assert kept[0, 3, 0].tolist() == [1.0, -1.0, 1.5, -1.5, 0.5]
+    assert torch.equal(kept[:, :3], decoded[:, :3])
 
 
 def test_a_weight_moves_the_mean_of_the_background_alone():

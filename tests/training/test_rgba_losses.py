@@ -255,6 +255,18 @@ def test_each_side_of_the_adversary_learns_alone():
 # --- all of it
 
 
+def test_a_codec_may_aim_past_opaque():
+    target = rgba(3)
+    target[:, 3] = 1.0
+    beyond = target.clone()
+    beyond[:, 3] = 1.2
+    codec = PatchCodec()
+    posterior = codec.encode(target[:, :3]).latent_dist
+    loss = RgbaObjective(RgbaLossWeights()).for_vae(beyond, target, posterior, posterior, step=0)
+    assert loss.reconstruction == 0
+    assert reconstruction_loss(beyond, target) > 0
+
+
 def test_a_widened_codec_learns_alpha():
     torch.manual_seed(0)
     target = torch.nn.functional.interpolate(rgba(3, batch=4), scale_factor=4, mode="bilinear")
