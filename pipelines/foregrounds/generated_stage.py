@@ -8,49 +8,14 @@ from functools import cached_property
 
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.fingerprint import Recipe, canonical_json
-from pipelines.foregrounds.cutout import make_cutout
-from pipelines.foregrounds.generator import ForegroundGenerator, make_generator
+from pipelines.foregrounds.generate import Generate, GenerateBatches
+from pipelines.foregrounds.generator import BatchGenerator, Request, make_generator
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
-from pipelines.library.records import ForegroundRecord, schema_of, to_row
-from pipelines.manifest import Manifest
+from pipelines.foregrounds.raw_pictures import RawPictures
+from pipelines.library.records import ForegroundRecord, schema_of
+from pipelines.manifest import Manifest, read_manifest
 from pipelines.randomness import hash64
-from pipelines.stage import Outcome
-
-
-@dataclass(frozen=True)
-class Request:
-    """One picture to generate: the `index`-th of its prompt."""
-
-    id: str
-    prompt: Prompt
-    index: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Generate:
-    """Request -> one cutout; picklable, so that each worker holds its own generator."""
-
-    generator: ForegroundGenerator
-    gates: GateConfig
-
-    def __call__(self, request: Request) -> Outcome:
-        """Raises BadItem when the generator or a gate gives the picture up."""
-        prompt = request.prompt
-        data, record = make_cutout(
-            self.generator.generate(prompt, request.seed),
-            self.gates,
-            kind="generated",
-            id=request.id,
-            source=self.generator.name,
-            origin=f"{self.generator.name}:{prompt.category}/{prompt.text}/{request.index}",
-            category=prompt.category,
-            prompt=prompt.text,
-            caption=prompt.text,
-            licence=self.generator.licence,
-            attribution=self.generator.attribution,
-        )
-        return Outcome({record.member: data}, [to_row(record)])
+from pipelines.store import Store
 
 
 @dataclass
@@ -66,19 +31,26 @@ class GeneratedForegrounds:
 
     Attributes:
         read: gives the prompts, and raises when there are none yet; None = the built-in list.
+        store: where a dear generator's pictures are kept; one that draws quickly needs none.
     """
 
     config: GeneratedConfig
     gates: GateConfig
     read: Callable[[], Sequence[Prompt]] | None = None
     name: str = "foregrounds/generated"
-    task: Generate = field(init=False)
+    store: Store | None = None
+    task: Generate | GenerateBatches = field(init=False)
 
     def __post_init__(self) -> None:
-        self.task = Generate(make_generator(self.config), self.gates)
+        generator = make_generator(self.config)
+        self.task = Generate(generator, self.gates)
+        if isinstance(generator, BatchGenerator):
+            if self.store is None:
+                raise ValueError(f"GeneratedForegrounds needs a store to keep the pictures of {generator.name}")
+            self.task = GenerateBatches(generator, self.gates, RawPictures(self.store, generator))
         self.schema = schema_of(ForegroundRecord)
         self.recipe: Recipe = {
-            "generator": self.task.generator.recipe,
+            "generator": generator.recipe,
             "gates": self.gates.model_dump(mode="json"),
             "seed": self.config.seed,
         }
@@ -93,13 +65,27 @@ class GeneratedForegrounds:
         return [(request.id, request) for request in self._requests[shard]]
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """Hash of the shard's list of prompts."""
+        """Hash of the shard's list of prompts.
+
+        Raises:
+            BadSetup: pictures of the shard must be painted, and the generator lacks something.
+        """
         wanted = [[request.id, request.prompt.category, request.prompt.text] for request in self._requests[shard]]
-        return {"prompts": hashlib.sha256(canonical_json(wanted)).hexdigest()}
+        inputs = {"prompts": hashlib.sha256(canonical_json(wanted)).hexdigest()}
+        if isinstance(self.task, GenerateBatches):
+            self._check(self.task, shard, inputs)
+        return inputs
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
         """True when the shard was made from the same prompts."""
         return manifest.inputs == inputs
+
+    def _check(self, task: GenerateBatches, shard: str, inputs: dict[str, str]) -> None:
+        """Weights and a GPU are wanted only where something is left to paint."""
+        manifest = read_manifest(task.pictures.store, self.name, shard)
+        made = manifest is not None and self.is_current(manifest, inputs)
+        if not made and task.pictures.lacks(self._requests[shard]):
+            task.generator.check()
 
     @cached_property
     def _requests(self) -> dict[str, list[Request]]:

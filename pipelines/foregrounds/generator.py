@@ -1,11 +1,24 @@
 """What a generator of foregrounds is, and which one a profile asks for. The generators have their own packages."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from pipelines.config import GeneratedConfig
+from pipelines.faults import BadItem
 from pipelines.fingerprint import Recipe
 from pipelines.foregrounds.prompts import Prompt
 from pipelines.images.types import Rgba
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture to generate: the `index`-th of its prompt."""
+
+    id: str
+    prompt: Prompt
+    index: int
+    seed: int
 
 
 class ForegroundGenerator(Protocol):
@@ -32,7 +45,7 @@ class ForegroundGenerator(Protocol):
         ...
 
     def generate(self, prompt: Prompt, seed: int) -> Rgba:
-        """[size, size, 4] straight alpha; the same prompt and seed give the same bytes.
+        """[height, width, 4] straight alpha; the same prompt and seed give the same bytes.
 
         Raises:
             BadItem: nothing usable came out of this prompt and seed.
@@ -40,8 +53,34 @@ class ForegroundGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchGenerator(ForegroundGenerator, Protocol):
+    """A generator whose pictures are dear: it takes several at once, and what it gives is kept."""
+
+    def batch_size(self) -> int:
+        """How many pictures it takes at once, here and now."""
+        ...
+
+    def check(self) -> None:
+        """Look for all it needs, without loading it. Raises BadSetup when something is not here."""
+        ...
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of its weights, by name."""
+        ...
+
+    def generate_many(self, requests: Sequence[Request]) -> list[Rgba | BadItem]:
+        """One result for each request; a bad one does not spoil the others."""
+        ...
+
+
 def make_generator(config: GeneratedConfig) -> ForegroundGenerator:
     """The generator that the profile names in `generated.generator`."""
-    from pipelines.foregrounds.procedural.generator import ProceduralGenerator
+    if config.generator == "procedural":
+        from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 
-    return ProceduralGenerator(config.size_px)
+        return ProceduralGenerator(config.size_px)
+    from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
+    from pipelines.foregrounds.layerdiffuse.settings import settings
+
+    return LayerDiffuseGenerator(settings(config))

@@ -1,0 +1,218 @@
+"""Tiny random weights in the published layouts: bases as diffusers saves them, LayerDiffuse's files by name."""
+
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
+from torch import nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
+
+from pipelines.config import GeneratedConfig
+from pipelines.foregrounds.layerdiffuse import settings as names
+from pipelines.foregrounds.layerdiffuse.decoder import TransparentDecoder
+from pipelines.foregrounds.layerdiffuse.merge import attention_keys
+
+torch.set_num_threads(1)
+
+CHANNELS = (4, 4, 4, 4, 8, 8, 8)
+SDXL_UNET = {
+    "in_channels": 4,
+    "out_channels": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "block_out_channels": (320, 640, 1280),
+    "transformer_layers_per_block": (1, 2, 10),
+    "attention_head_dim": (5, 10, 20),
+    "cross_attention_dim": 2048,
+    "use_linear_projection": True,
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+}
+"""SDXL's own configuration."""
+
+
+def tiny_unet() -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    tiny = {
+        "sample_size": 8,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+        "attention_head_dim": (2, 4),
+        "transformer_layers_per_block": (1, 1),
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + 32,
+        "cross_attention_dim": 64,
+    }
+    return UNet2DConditionModel(**SDXL_UNET | tiny).eval()
+
+
+def tiny_vae(latent_channels: int) -> AutoencoderKL:
+    torch.manual_seed(0)
+    flux = {"scaling_factor": 0.3611, "shift_factor": 0.1159, "use_quant_conv": False, "use_post_quant_conv": False}
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=4,
+        sample_size=64,
+        **(flux if latent_channels == 16 else {"scaling_factor": 0.13025}),
+    ).eval()
+
+
+def tiny_decoder(latent_channels: int) -> TransparentDecoder:
+    torch.manual_seed(0)
+    decoder = TransparentDecoder(latent_channels, CHANNELS).eval()
+    alpha = 0 if latent_channels == 4 else 3
+    with torch.no_grad():
+        # Vivid colours on a thin veil: noise that is solid would reach over all borders, and gates refuse that.
+        decoder.conv_out.weight *= 6
+        decoder.conv_out.bias += 0.5
+        decoder.conv_out.weight[alpha] /= 30
+        decoder.conv_out.bias[alpha] = 0.3
+    return decoder
+
+
+def _clip(kind: type = CLIPTextModel) -> nn.Module:
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=514,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+        projection_dim=32,
+    )
+    return kind(config).eval()
+
+
+def _tokenizer() -> CLIPTokenizer:
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+def save_sdxl(folder: Path) -> None:
+    """A base in diffusers' layout, with SDXL's noise schedule."""
+    StableDiffusionXLPipeline(
+        vae=tiny_vae(4),
+        text_encoder=_clip(),
+        text_encoder_2=_clip(CLIPTextModelWithProjection),
+        tokenizer=_tokenizer(),
+        tokenizer_2=_tokenizer(),
+        unet=tiny_unet(),
+        scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
+        add_watermarker=False,
+    ).save_pretrained(folder)
+
+
+def save_flux(folder: Path) -> None:
+    """The same of FLUX.1."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    pieces += [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz,"]
+    t5 = T5Config(
+        vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, relative_attention_num_buckets=8
+    )
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=tiny_vae(16),
+        text_encoder=_clip(),
+        tokenizer=_tokenizer(),
+        text_encoder_2=T5EncoderModel(t5).eval(),
+        tokenizer_2=T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512),
+        transformer=tiny_transformer(),
+    ).save_pretrained(folder)
+
+
+def tiny_transformer() -> FluxTransformer2DModel:
+    torch.manual_seed(0)
+    return FluxTransformer2DModel(
+        in_channels=64,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=True,
+        axes_dims_rope=(4, 4, 8),
+    ).eval()
+
+
+def deltas(seed: int = 1) -> dict[str, torch.Tensor]:
+    """Differences for every attention matrix of the tiny UNet, as float16."""
+    unet, rng = tiny_unet(), torch.Generator().manual_seed(seed)
+    matrices = unet.state_dict()
+    return {key: (torch.randn(matrices[key].shape, generator=rng) * 0.1).half() for key in sorted(attention_keys(unet))}
+
+
+def lora(network: nn.Module, targets: list[str], prefix: str) -> dict[str, torch.Tensor]:
+    """A LoRA of random matrices under the names that diffusers saves."""
+    network.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=targets, init_lora_weights=False))
+    return {f"{prefix}.{key}": tensor.contiguous() for key, tensor in get_peft_model_state_dict(network).items()}
+
+
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+
+
+def save_layerdiffuse(folder: Path) -> None:
+    """LayerDiffuse's own files, of all variants, under their published names."""
+    folder.mkdir(parents=True)
+    save_file(deltas(), folder / names.SDXL_DELTAS[1])
+    save_file(lora(tiny_unet(), ATTENTION, "unet"), folder / names.SDXL_LORA[1])
+    save_file(tiny_decoder(4).state_dict(), folder / names.SDXL_DECODER[1])
+    save_file(lora(tiny_transformer(), ATTENTION, "transformer"), folder / names.FLUX_LORA[1])
+    held = {f"decoder.{key}": tensor for key, tensor in tiny_decoder(16).state_dict().items()}
+    torch.save(held | {"encoder.blocks.0.weight": torch.zeros(32, 4, 3, 3)}, folder / names.FLUX_DECODER[1])
+
+
+def config(folder: Path, family: str = "sdxl", **changes: object) -> GeneratedConfig:
+    """A profile's section that paints 64 px with weights that were saved by `save_all`."""
+    values = {
+        "generator": "layerdiffuse" if family == "sdxl" else "layerdiffuse_flux",
+        "base": str(folder / family),
+        "weights": str(folder / "layerdiffuse"),
+        "prompts_per_category": 1,
+        "size_px": 64,
+        "num_steps": 3,
+        "device": "cpu",
+        "dtype": "float32",
+        "batch_size": 4,
+    }
+    return GeneratedConfig(**values | changes)
+
+
+def save_all(folder: Path) -> Path:
+    """Both bases and LayerDiffuse's files."""
+    save_sdxl(folder / "sdxl")
+    save_flux(folder / "flux")
+    save_layerdiffuse(folder / "layerdiffuse")
+    return folder
