@@ -30,8 +30,9 @@ def part_of(id: str) -> Part:
 
 
 def key_of(id: str) -> str:
-    """One name for (part, id), unique over all parts: COCO's ids as they are, LAION's with the part in front."""
-    return f"laion-{id}" if part_of(id) == "laion" else id
+    """One name for (part, id), unique over all parts: COCO's ids as they are, others with the part in front."""
+    part = part_of(id)
+    return id if part == "coco" else f"{part}-{id}"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from pipelines.config import GateConfig
+from pipelines.config.mulan import LaionConfig
 from pipelines.engine import SerialEngine
 from pipelines.faults import BadSetup
+from pipelines.foregrounds.mulan.report import ShardSummary, shard_summaries
+from pipelines.foregrounds.mulan.split import FROZEN, Split, to_text
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.stage import Report, run_stage
 from pipelines.store import Store
@@ -132,6 +135,76 @@ def test_photographs_json_gives_origin_licence_and_category(tmp_path: Path) -> N
     (tmp_path / "annotations/photographs.json").write_text("{}[")
     with pytest.raises(BadSetup, match=r"photographs\.json is damaged"):
         run(tmp_path, tmp_path / "root")
+
+
+def test_each_shard_is_summed_up(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    report, rows, _ = run(tmp_path, tmp_path / "root", 1)
+    (summary,) = shard_summaries(report, Store(str(tmp_path / "root")))
+    # The photograph goes through a JPEG, and a layer that takes all of it from there changes nothing.
+    drops = {"too_small": 1, "not_zlib": 1}
+    assert summary == ShardSummary("00000", 4, 5, len(rows), drops, 0.0) and len(rows) == 4
+    assert report.counts == {"files": 4, "instances": 5, "unusable_files": 1}
+
+
+def test_the_mean_error_counts_a_file_once_and_only_where_it_is_known(tmp_path: Path) -> None:
+    changed = annotation_of_discs((60, 60, 30), (110, 60, 25))
+    changed["instances"][1]["inpainted_delta"] = np.full((120, 160, 3), 40, np.int16)
+    unknown = annotation_of_discs((60, 60, 30))
+    for layer in (unknown["background"], *unknown["instances"].values()):
+        layer["original_image_mask"] = np.zeros((120, 160, 1), bool)
+    plain = annotation_of_discs((60, 60, 30))
+    for number, annotation in enumerate((changed, unknown, plain), start=1):
+        write_pair(tmp_path, f"{number:012d}", pack(annotation), smooth_photograph())
+    report, rows, _ = run(tmp_path, tmp_path / "root", 1)
+    errors = {row["origin"]: row["consistency_error"] for row in rows.values()}
+    assert len(rows) == 4 and errors["mulan-000000000002"] == -1 and errors["mulan-000000000001"] > 1
+    (summary,) = shard_summaries(report, Store(str(tmp_path / "root")))
+    assert summary.consistency_error == pytest.approx(errors["mulan-000000000001"] / 2, abs=0.001)
+
+
+def test_laion_is_used_where_asked_for_and_is_for_training(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    write_pair(tmp_path, "000000001", pack(annotation_of_discs((60, 60, 30))), smooth_photograph(), "laion")
+    write_pair(tmp_path, "000000002", pack(annotation_of_discs((60, 60, 30))), smooth_photograph()[:-8], "laion")
+    assert not [key for shard in ("00000", "00001") for key, _ in make_stage(tmp_path).items(shard) if "laion" in key]
+    links = tmp_path / "links.csv"
+    links.write_text("file_id,url\n1,https://host/one (1).jpg\n")
+    laion = LaionConfig(use=True, links=str(links))
+    stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 1, 16, laion)
+    assert len(stage.items("00000")) == len(list(stage.items("00000"))) == 6
+    report = run_stage(stage, Store(str(tmp_path / "root")), SerialEngine())
+    rows = pq.read_table(tmp_path / "root/foregrounds/mulan/00000.parquet").to_pylist()
+    (row,) = [row for row in rows if "laion" in row["id"]]
+    assert (row["id"], row["origin"], row["split"]) == ("mulan-laion-000000001-1", "mulan-laion-000000001", "train")
+    assert row["attribution"].endswith("LAION-Aesthetics picture 000000001, https://host/one%20%281%29.jpg")
+    assert {drop["id"]: drop["reason"] for drop in report.drops}["mulan-laion-000000002"] == "shape_mismatch"
+
+
+def test_a_list_of_test_ids_decides_the_split_and_changes_its_shards_alone(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    root = Store(str(tmp_path / "root"))
+
+    def splits(split: Split) -> tuple[dict[str, str], int]:
+        stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 8, 16, split=split)
+        report = run_stage(stage, root, SerialEngine())
+        tables = [pq.read_table(tmp_path / f"root/foregrounds/mulan/{shard}.parquet") for shard in report.shards]
+        rows = [row for table in tables for row in table.to_pylist()]
+        return {row["id"].removeprefix("mulan-00000000000"): row["split"] for row in rows}, report.num_made
+
+    by_rule = {"1-1": "train", "1-2": "train", "2-1": "test", "3-1": "train"}
+    assert splits(Split(root)) == (by_rule, 8)
+    root.write(FROZEN, to_text(["000000000002"]).encode())
+    assert splits(Split(root)) == (by_rule, 0)
+    root.write(FROZEN, to_text(["000000000002", "000000000003"]).encode())
+    assert splits(Split(root)) == (by_rule | {"3-1": "test"}, 1)
+    given = tmp_path / "ids.txt"
+    given.write_text("000000000001\n")
+    with pytest.raises(BadSetup, match="they differ in test_ids"):
+        splits(Split(root, str(given)))
+    root.remove("foregrounds/mulan")
+    listed = {"1-1": "test", "1-2": "test", "2-1": "train", "3-1": "train"}
+    assert splits(Split(root, str(given))) == (listed, 8)
 
 
 def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
