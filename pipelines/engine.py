@@ -1,4 +1,4 @@
-"""Where items are mapped: in this process, or in a pool of spawned ones. The same function, the same bytes.
+"""Where items are mapped: in this process, by its threads, or in spawned ones. The same function, the same bytes.
 
 An engine knows nothing of stages. Results come back in the order of the items, whatever finished first.
 """
@@ -7,7 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context, parent_process
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -46,19 +46,40 @@ class ProcessEngine:
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """See `Engine.map`. Items are drawn a few ahead of the results, so memory stays flat."""
-        pending: deque[Future[Result]] = deque()
         executor = ProcessPoolExecutor(
             self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task,)
         )
-        try:
-            for item in items:
-                pending.append(executor.submit(_call, item))
-                if len(pending) >= 4 * self.num_workers:
-                    yield pending.popleft().result()
-            while pending:
+        return _in_order(executor, _call, items, 4 * self.num_workers)
+
+
+class ThreadEngine:
+    """Threads of this process, for tasks that keep weights in it and may be called by several threads at once."""
+
+    def __init__(self, num_threads: int) -> None:
+        if num_threads < 1:
+            raise ValueError(f"a thread engine needs at least 1 thread, got {num_threads}")
+        self.num_threads = num_threads
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """See `Engine.map`. One item more than there are threads is under way, so memory stays flat."""
+        cv2.setNumThreads(0)
+        return _in_order(ThreadPoolExecutor(self.num_threads), task, items, self.num_threads + 1)
+
+
+def _in_order(
+    executor: Executor, call: Callable[[Item], Result], items: Iterable[Item], num_pending: int
+) -> Iterator[Result]:
+    """Results in the order of the items, of which at most `num_pending` are drawn ahead; ends with its executor."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(executor.submit(call, item))
+            if len(pending) >= num_pending:
                 yield pending.popleft().result()
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def make_engine(kind: Kind, workers: int) -> Engine:

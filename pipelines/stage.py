@@ -17,13 +17,13 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.engine import Engine, SerialEngine
+from pipelines.engine import Engine, SerialEngine, ThreadEngine
 from pipelines.fingerprint import Recipe, canonical_json, claim, fingerprint
 from pipelines.manifest import Drop, Manifest, read_manifest
 from pipelines.progress import Progress
 from pipelines.store import Store
 from pipelines.tarfiles import TarWriter
-from pipelines.task import BatchTask, Entry, Outcome, Task, map_entries
+from pipelines.task import BatchTask, Entry, Outcome, Task, ThreadedTask, map_entries
 
 __all__ = ["BatchTask", "Outcome", "Planned", "Report", "Stage", "parquet_bytes", "run_stage", "write_quarantine"]
 
@@ -176,15 +176,20 @@ def _make(
             for key, item in items:
                 yield shard, key, item
 
-    if isinstance(stage.task, BatchTask) and stage.task.in_process:
-        engine = SerialEngine()
-    results = map_entries(stage.task, engine, entries())
+    results = map_entries(stage.task, _engine_of(stage.task, engine), entries())
     sizes = [len(items) for items in planned.values() if isinstance(items, Sized)]
     total = sum(sizes) if len(sizes) == len(planned) else None
     with Progress(stage.name, "items", total) as progress:
         for shard, group in groupby(results, key=lambda result: result[0]):
             outcomes = (outcome for _, key, outcome in group if key)
             yield shard, _write_shard(stage, store, shard, progress.counting(outcomes), todo[shard])
+
+
+def _engine_of(task: Task, engine: Engine) -> Engine:
+    """The engine that was asked for, unless the task stays in this process."""
+    if not (isinstance(task, BatchTask) and task.in_process):
+        return engine
+    return ThreadEngine(task.num_threads) if isinstance(task, ThreadedTask) else SerialEngine()
 
 
 def _write_shard(

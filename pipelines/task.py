@@ -51,6 +51,19 @@ class BatchTask(Protocol):
         ...
 
 
+@runtime_checkable
+class ThreadedTask(BatchTask, Protocol):
+    """A `BatchTask` that stays in this process, and that several of its threads may call at once.
+
+    While one thread's batch is on a GPU, others read, decode and encode.
+    """
+
+    @property
+    def num_threads(self) -> int:
+        """How many threads are to work on batches; each holds one."""
+        ...
+
+
 Task = Callable[[Any], Outcome] | BatchTask
 """A function of one item that raises BadItem for one that cannot be used, or a task for batches."""
 

@@ -12,23 +12,18 @@ from pipelines.config import DepthConfig
 from pipelines.fingerprint import Recipe
 from pipelines.images.codecs import encode_gray
 from pipelines.images.types import Array, Rgb
-from pipelines.maps.maker import shrink
+from pipelines.maps.maker import Classical, Model, ModelMaps, shrink
 
 Depth = NDArray[np.float32]
 """[h, w], 0..1, 1 = near."""
 
 
-class DepthEstimator(Protocol):
+class DepthEstimator(Model, Protocol):
     """Estimates nearness; picklable."""
 
     @property
     def name(self) -> str:
         """Of the model, as reports show it."""
-        ...
-
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides the depth, beside the picture."""
         ...
 
     def depth(self, pictures_HWC: Sequence[Rgb]) -> list[Depth]:
@@ -37,16 +32,16 @@ class DepthEstimator(Protocol):
 
 
 @dataclass(frozen=True)
-class DepthMaps:
+class DepthMaps(ModelMaps):
     """A `MapMaker`; its PNGs are 16-bit gray, 65,535 = nearest."""
 
     estimator: DepthEstimator
     name: str = "depth"
 
     @property
-    def recipe(self) -> Recipe:
-        """Of the estimator."""
-        return self.estimator.recipe
+    def model(self) -> DepthEstimator:
+        """The estimator."""
+        return self.estimator
 
     def pngs(self, pictures_HWC: Sequence[Rgb]) -> list[bytes]:
         """See `MapMaker`."""
@@ -61,7 +56,7 @@ def to_uint16(depth: Depth) -> Array:
 
 
 @dataclass(frozen=True)
-class DarkChannel:
+class DarkChannel(Classical):
     """Transmission of the haze prior as nearness: the stand-in for Depth-Anything-V2.
 
     In most places of a clear photograph one colour channel is dark; where none is, there is air in between,

@@ -9,10 +9,11 @@ from pipelines.config import EdgesConfig
 from pipelines.fingerprint import Recipe
 from pipelines.images.codecs import encode_mask
 from pipelines.images.types import Mask, Rgb
+from pipelines.maps.maker import Classical
 
 
 @dataclass(frozen=True)
-class CannyEdges:
+class CannyEdges(Classical):
     """A `MapMaker`; its PNGs are 1-bit and as large as the picture."""
 
     config: EdgesConfig

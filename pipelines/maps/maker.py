@@ -4,6 +4,7 @@ Every maker takes a list of pictures, so that a net on a GPU can work on a batch
 the list one by one. Which picture belongs to which scene is the business of `stage.py`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,22 +16,90 @@ from pipelines.fingerprint import Recipe
 from pipelines.images.types import Rgb
 
 
-class MapMaker(Protocol):
-    """Makes one kind of map. Picklable: models load on first use, not in the constructor."""
+class Model(Protocol):
+    """What maps are made with. Picklable: weights load on first use, not in the constructor."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that decides a map, beside the picture and what `inputs` hashes."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Of its weights, as the ledger spells it; empty when it has none."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures it is to be given at once."""
+        ...
+
+    @property
+    def in_process(self) -> bool:
+        """True when its weights are loaded into this process, once for all shards of a run."""
+        ...
+
+    def inputs(self) -> dict[str, str]:
+        """Hashes of the files that it reads. Raises BadSetup when they are not there or do not fit."""
+        ...
+
+
+class MapMaker(Model, Protocol):
+    """Makes one kind of map."""
 
     @property
     def name(self) -> str:
         """`edges`, `segmentation` or `depth`: the stage's name and the member's suffix."""
         ...
 
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides the bytes, beside the picture."""
-        ...
-
     def pngs(self, pictures_HWC: Sequence[Rgb]) -> list[bytes]:
         """One PNG for each [H, W, 3] picture, in order; pictures may differ in size."""
         ...
+
+
+class Classical:
+    """What every `Model` without weights says: one picture at a time, in any process."""
+
+    licence = ""
+    batch_size = 1
+    in_process = False
+
+    def inputs(self) -> dict[str, str]:
+        """No files."""
+        return {}
+
+
+class ModelMaps(ABC):
+    """A maker of maps says of itself what its model says."""
+
+    @property
+    @abstractmethod
+    def model(self) -> Model:
+        """What maps are made with."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the model."""
+        return self.model.recipe
+
+    @property
+    def licence(self) -> str:
+        """Of the model's weights."""
+        return self.model.licence
+
+    @property
+    def batch_size(self) -> int:
+        """Of the model."""
+        return self.model.batch_size
+
+    @property
+    def in_process(self) -> bool:
+        """Of the model."""
+        return self.model.in_process
+
+    def inputs(self) -> dict[str, str]:
+        """Of the model."""
+        return self.model.inputs()
 
 
 def shrink(rgb_HWC: Rgb, side_px: int) -> Rgb:

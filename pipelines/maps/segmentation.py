@@ -11,21 +11,16 @@ from pipelines.config import SegmentationConfig
 from pipelines.fingerprint import Recipe
 from pipelines.images.codecs import encode_gray
 from pipelines.images.types import Array, Gray, Rgb
-from pipelines.maps.maker import shrink
+from pipelines.maps.maker import Classical, Model, ModelMaps, shrink
 from pipelines.randomness import generator
 
 
-class Segmenter(Protocol):
+class Segmenter(Model, Protocol):
     """Puts pictures apart into labelled regions; picklable."""
 
     @property
     def name(self) -> str:
         """Of the model, as reports show it."""
-        ...
-
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides the labels, beside the picture."""
         ...
 
     @property
@@ -39,16 +34,16 @@ class Segmenter(Protocol):
 
 
 @dataclass(frozen=True)
-class SegmentationMaps:
+class SegmentationMaps(ModelMaps):
     """A `MapMaker`; its PNGs are 8-bit labels."""
 
     segmenter: Segmenter
     name: str = "segmentation"
 
     @property
-    def recipe(self) -> Recipe:
-        """Of the segmenter."""
-        return self.segmenter.recipe
+    def model(self) -> Segmenter:
+        """The segmenter."""
+        return self.segmenter
 
     def pngs(self, pictures_HWC: Sequence[Rgb]) -> list[bytes]:
         """See `MapMaker`."""
@@ -56,7 +51,7 @@ class SegmentationMaps:
 
 
 @dataclass(frozen=True)
-class Felzenszwalb:
+class Felzenszwalb(Classical):
     """Regions of a minimum spanning forest: the stand-in for SegFormer, without classes.
 
     Labels number the regions 0..n-1 in the order in which they first appear, row by row.

@@ -4,14 +4,17 @@ A shard of maps has the number and the keys of the scene shard it is made from. 
 beside this one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from pipelines.faults import BadItem
 from pipelines.fingerprint import Recipe, fingerprint
 from pipelines.images.codecs import open_image
+from pipelines.images.types import Rgb
 from pipelines.manifest import Manifest
 from pipelines.maps.maker import MapMaker
 from pipelines.scenes.parts import SceneParts
@@ -45,7 +48,8 @@ class MapStage:
             "scenes": fingerprint(scenes.recipe),
         }
         self.layout = scenes.layout
-        self.task: Callable[[Any], Outcome] = MapTask(maker, store)
+        self.task = MapTask(maker, store)
+        self._maker = maker
         self._store = store
         self._scenes = scenes
 
@@ -58,11 +62,11 @@ class MapStage:
         return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """The hash of the scene shard. Raises BadSetup when it is absent or of another recipe."""
-        return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256}
+        """Hashes of the scene shard and of the maker's files. Raises BadSetup when they are absent or do not fit."""
+        return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256} | self._maker.inputs()
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True while the scene shard is the one that the maps were made from."""
+        """True while the scene shard and the maker's files are those that the maps were made from."""
         return manifest.inputs == inputs
 
 
@@ -85,20 +89,40 @@ class SceneItems:
 
 @dataclass(frozen=True)
 class MapTask:
-    """Makes the map of one scene, or of a batch of them."""
+    """A `ThreadedTask`: makes the maps of a batch of scenes. Pictures are decoded and encoded by several threads."""
 
     maker: MapMaker
     store: Store
 
-    def __call__(self, span: Span) -> Outcome:
-        """One scene. Raises BadItem when a picture of it is damaged."""
-        return self.many([span])[0]
+    @property
+    def batch_size(self) -> int:
+        """Of the maker."""
+        return self.maker.batch_size
 
-    def many(self, scenes: Sequence[Span]) -> list[Outcome]:
-        """A batch, for makers that run on a GPU."""
-        composites = [SceneParts.decode(span.key, span.read(self.store)).composite for span in scenes]
-        pngs = self.maker.pngs(composites)
-        return [self._outcome(span.key, png) for span, png in zip(scenes, pngs, strict=True)]
+    @property
+    def in_process(self) -> bool:
+        """Of the maker."""
+        return self.maker.in_process
+
+    @property
+    def num_threads(self) -> int:
+        """One for each core up to 16: a batch of composites takes some hundred MB."""
+        return min(16, len(os.sched_getaffinity(0)))
+
+    def many(self, items: Sequence[Span]) -> list[Outcome | BadItem]:
+        """See `BatchTask`; a scene is bad when a picture of it is damaged."""
+        composites = [self._composite(span) for span in items]
+        pngs = iter(self.maker.pngs([found for found in composites if not isinstance(found, BadItem)]))
+        return [
+            found if isinstance(found, BadItem) else self._outcome(span.key, next(pngs))
+            for span, found in zip(items, composites, strict=True)
+        ]
+
+    def _composite(self, span: Span) -> Rgb | BadItem:
+        try:
+            return SceneParts.decode(span.key, span.read(self.store)).composite
+        except BadItem as fault:
+            return fault
 
     def _outcome(self, key: str, png: bytes) -> Outcome:
         width, height = open_image(png).size

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pipelines.engine import ProcessEngine, SerialEngine, make_engine
+from pipelines.engine import ProcessEngine, SerialEngine, ThreadEngine, make_engine
 from pipelines.faults import BadItem
 from pipelines.randomness import generator
 
@@ -49,9 +50,9 @@ class Counting:
         return self.seen
 
 
-@pytest.fixture(scope="module", params=["serial", "process"])
+@pytest.fixture(scope="module", params=["serial", "process", "thread"])
 def engine(request):
-    return make_engine(request.param, 2)
+    return ThreadEngine(2) if request.param == "thread" else make_engine(request.param, 2)
 
 
 def test_order_is_kept_whatever_finishes_first(engine):
@@ -112,6 +113,31 @@ def test_items_are_drawn_a_few_ahead_only():
     assert drawn < 120, "a closed map draws no further items"
 
 
+def test_threads_share_the_task_and_hold_few_items():
+    drawn, together = [], threading.Barrier(3)
+
+    def items():
+        for i in range(30):
+            drawn.append(i)
+            yield i
+
+    def task(i):
+        together.wait(timeout=30)  # Three at once, or it breaks.
+        return i
+
+    held = [len(drawn) - done for done, _ in enumerate(ThreadEngine(3).map(task, items()))]
+    assert len(held) == 30
+    assert max(held) <= 4
+
+
+def test_a_closed_map_of_threads_ends():
+    started = []
+    results = ThreadEngine(2).map(started.append, range(1000))
+    next(results)
+    results.close()
+    assert len(started) <= 4
+
+
 def test_a_dying_worker_is_an_error_and_not_a_wait():
     with pytest.raises(RuntimeError, match="terminated abruptly"):
         list(ProcessEngine(1).map(die, range(3)))
@@ -123,6 +149,8 @@ def test_worker_numbers():
     assert make_engine("process", 3).num_workers == 3
     with pytest.raises(ValueError, match=r"engine\.workers must be at least 1, got -1"):
         make_engine("process", -1)
+    with pytest.raises(ValueError, match="at least 1 thread, got 0"):
+        ThreadEngine(0)
 
 
 PARENT = """

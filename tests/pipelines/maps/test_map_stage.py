@@ -1,5 +1,6 @@
 """Maps as a stage that follows the scenes."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 
 from pipelines.config import EdgesConfig
 from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
+from pipelines.faults import BadItem, BadSetup
 from pipelines.images.codecs import decode_gray, decode_mask
 from pipelines.manifest import read_manifest
 from pipelines.maps.edges import CannyEdges
@@ -91,7 +92,20 @@ def test_undecodable_picture_is_dropped_and_the_others_go_on(tmp_path):
 def test_a_batch_gives_the_same_as_one_by_one(store):
     stage = map_stages(store, FakeScenes())[1]
     scenes = [span for _, span in stage.items("00000")]
-    assert stage.task.many(scenes) == [stage.task(span) for span in scenes]
+    assert stage.task.many(scenes) == [stage.task.many([span])[0] for span in scenes]
+
+
+def test_a_damaged_scene_does_not_spoil_its_batch(store):
+    stage = map_stages(store, FakeScenes())[0]
+    (_, first), (_, second) = stage.items("00000")
+    background = read_members(store, read_manifest(store, "scenes", "00000"), first.key)["background.jpg"]
+    tar = store.read("scenes/00000.tar")
+    store.write("scenes/00000.tar", tar.replace(background, bytes(len(background))))
+    member = first.members[0]._replace(sha256=hashlib.sha256(bytes(len(background))).hexdigest())
+    bad = replace(first, members=(member, *first.members[1:]))
+    results = stage.task.many([bad, second, bad])
+    assert [isinstance(result, BadItem) for result in results] == [True, False, True]
+    assert results[1] == stage.task.many([second])[0]
 
 
 def test_another_name_moves_the_folder_and_keeps_the_bytes(store):

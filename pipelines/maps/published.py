@@ -1,0 +1,46 @@
+"""What every net with published weights says of itself, as a `Model`."""
+
+from abc import ABC, abstractmethod
+
+from pipelines.config.maps import ModelConfig
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import Recipe
+from pipelines.licences.ledger import licence_of
+from pipelines.maps.net import is_here
+from pipelines.maps.weights import NetFiles
+
+
+class PublishedNet(ABC):
+    """A `Model` whose weights are found, hashed and loaded; see `net.py` for what is equal between machines."""
+
+    config: ModelConfig
+    name: str
+    section: str
+    """Of the profile, for messages."""
+    in_process = True
+
+    @property
+    def recipe(self) -> Recipe:
+        """Published model and size. What its files hold is among `inputs`; they need not be here to plan."""
+        return {"model": self.name, "weights": self.config.weights, "size_px": self.config.size_px}
+
+    @property
+    def licence(self) -> str:
+        """Of the weights."""
+        return licence_of(self.config.weights)
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures at once."""
+        return self.config.batch_size
+
+    @property
+    @abstractmethod
+    def files(self) -> NetFiles:
+        """The net's files. Raises BadSetup when they are not there or of another net."""
+
+    def inputs(self) -> dict[str, str]:
+        """Hash of the net's files. Raises BadSetup as `files`, and when the device is not here."""
+        if not is_here(self.config.device):
+            raise BadSetup(f'{self.section}.device: there is no {self.config.device} here; "auto" takes what there is')
+        return {"weights": self.files.sha256}
