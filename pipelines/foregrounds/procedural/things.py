@@ -92,8 +92,8 @@ VESSELS = {
 
 
 def vessel(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A turned vessel with its rim and handle; the last word of the prompt that is a vessel decides."""
-    name = [word for word in text.split() if word in VESSELS][-1]
+    """A turned vessel with its rim and handle; the last vessel that the prompt names decides, also within a word."""
+    name = max((word for word in VESSELS if word in text), key=text.rindex)
     profile = [(y, w * float(rng.uniform(0.92, 1.08))) for y, w in VESSELS[name]]
     clear = any(word in text for word in ("glass", "crystal"))
     colour = ((0.55, 0.78, 0.66), (0.6, 0.75, 0.85), (0.82, 0.66, 0.4))[rng.integers(3)] if clear else _any_colour(rng)

@@ -1,7 +1,7 @@
 """The connection to the model's server: key, address, one question and its answer. The key goes nowhere else."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -69,7 +69,7 @@ class Client:
     @cached_property
     def patience(self) -> Patience:
         """Tries again; its messages show no key."""
-        return self.given or Patience(self.config.max_wait_s, hide=self.hide)
+        return replace(self.given or Patience(self.config.max_wait_s), hide=self.hide)
 
     def hide(self, text: str) -> str:
         """The text without the key: a server may echo what it was sent."""

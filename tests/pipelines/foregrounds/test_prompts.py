@@ -1,23 +1,38 @@
-"""Built-in prompts: the paper's ten categories, plain nouns, and a clear refusal when they run out."""
+"""Built-in prompts: the paper's ten categories, plain nouns, no two alike, and a clear refusal when they run out."""
 
 import re
 
 import pytest
 
+from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 from pipelines.foregrounds.prompts import builtin_prompts, categories
+from pipelines.foregrounds.prompts.builtin import num_builtin
+from pipelines.foregrounds.prompts.rules import Sieve
+
+ALL = builtin_prompts(num_builtin())
 
 
-def test_ten_categories_of_twelve_or_more() -> None:
+def test_ten_categories_of_sixty() -> None:
     assert len(categories()) == 10
-    prompts = builtin_prompts(12)
-    assert len(prompts) == 120 == len(set(prompts))
-    assert {prompt.category for prompt in prompts} == set(categories())
+    assert len(ALL) == 600 == len(set(ALL))
+    assert {prompt.category for prompt in ALL} == set(categories())
 
 
 def test_prompts_are_plain_lower_case_nouns() -> None:
-    for prompt in builtin_prompts(12):
+    for prompt in ALL:
         assert re.fullmatch(r"[a-z]+([ -][a-z]+){0,3}", prompt.text), prompt
         assert not re.search(r"\b(in|on|at|with|background|scene)\b", prompt.text), prompt
+
+
+def test_every_prompt_passes_the_rules_for_written_ones() -> None:
+    accepted, rejected = Sieve([]).sift([prompt.text for prompt in ALL])
+    assert (len(accepted), rejected) == (600, {})
+
+
+def test_the_procedural_generator_draws_each_of_them() -> None:
+    generator = ProceduralGenerator(64)
+    for prompt in ALL:
+        assert generator.generate(prompt, 1)[..., 3].any(), prompt
 
 
 def test_asking_for_more_keeps_what_was_there() -> None:
