@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from commercial import load_permitted
 from decoupage.commands import decompose
 from evaluation.commands import evaluate
-from pipelines.commands import mulan, prompts, scenes, shards
+from pipelines.commands import mulan, prompts, scenes, shards, takedowns
 from pipelines.faults import BadSetup
 from profiles import load_profile
 from training.commands import train
@@ -21,6 +22,7 @@ app.add_typer(mulan, name="mulan")
 app.add_typer(prompts, name="prompts")
 app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
+app.add_typer(takedowns, name="takedowns")
 app.command("decompose")(decompose)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
@@ -29,7 +31,7 @@ app.command("evaluate")(evaluate)
 @app.callback()
 def _start(context: typer.Context) -> None:
     # The packages' commands load profiles through this, for profiles stand above the packages.
-    context.obj = load_profile
+    context.obj = load_permitted
 
 
 @app.command()

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from commercial import obstacles
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
@@ -106,6 +107,7 @@ def _version(package: str) -> str:
 
 def _needs(profile: Profile) -> list[Need]:
     needs = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
+    needs += [Need("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     needs += mulan_needs(profile.mulan)
     if profile.backgrounds.source == "folder":
         remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"

@@ -1,11 +1,21 @@
 """The asset at the end of the data: the dataset's card, index, figures and contact sheets."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from assets_defs.metadata import check, check_spec, counts_table, picture
 from assets_defs.plan import Plan
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
+from pipelines.fingerprint import fingerprint
+from pipelines.library.leaks import find_leaks, shown_assets
+
+DATASET_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
+    "as_many_scenes_as_planned": checks.scenes_planned,
+    "commercial_use": checks.commercial_use,
+    "no_leak": checks.no_leak,
+}
 
 
 def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
@@ -26,15 +36,23 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     @dg.multi_asset(
         name="write_dataset",
         specs=[spec],
-        check_specs=[check_spec("dataset", "as_many_scenes_as_planned", checks.scenes_planned)],
+        check_specs=[check_spec("dataset", name, function) for name, function in DATASET_CHECKS.items()],
     )
     def dataset() -> dg.MaterializeResult:
         # pandas and the card's libraries cost a second; every worker loads this module.
         from pipelines.dataset.build import write_dataset
         from pipelines.dataset.statistics import num_layers
 
-        report = write_dataset(factory.store, profile.name, profile)
+        shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
+        leaks = find_leaks(factory.store, factory.photographs, profile.library, *shown)
+        report = write_dataset(factory.store, profile.name, profile, leaks)
         statistics = report.statistics
+        recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out_shards)}
+        results = (
+            checks.scenes_planned(statistics.num_scenes, profile),
+            checks.commercial_use(factory.store, profile, recipes),
+            checks.no_leak(leaks),
+        )
         return dg.MaterializeResult(
             metadata={
                 "preview": picture(report.preview),
@@ -43,13 +61,14 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "megabytes": round(statistics.num_bytes / 1e6, 2),
                 "occlusion": counts_table(num_layers(statistics.occlusion), "level"),
                 "mask_errors": counts_table(num_layers(statistics.mask_iou), "kind"),
+                "licences": counts_table({n: sum(c.values()) for n, c in statistics.licences.items()}, "licence"),
                 "draws_rejected": counts_table(statistics.rejected_draws, "reason"),
                 "stand_ins": dg.MetadataValue.json(stand_ins(profile)),
                 "data_card": dg.MetadataValue.path(factory.store.url("dataset/README.md")),
                 "contact_sheets": dg.MetadataValue.path(factory.store.url("dataset/sheets")),
             },
             data_version=dg.DataVersion(report.data_version[:16]),
-            check_results=[check("as_many_scenes_as_planned", checks.scenes_planned(statistics.num_scenes, profile))],
+            check_results=[check(name, result) for name, result in zip(DATASET_CHECKS, results, strict=True)],
         )
 
     return [dataset]

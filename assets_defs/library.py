@@ -14,14 +14,16 @@ from pipelines.scenes.assets import Assets
 GROUP = "library"
 OWNERS = ["team:data"]
 SHOWN = 48
+FOREGROUNDS = ["mulan_foregrounds", "layerdiffuse_foregrounds"]
 
 
 def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The two catalogues."""
     factory, profile = plan.factory, plan.profile
+    sources = ["layerdiffuse_foregrounds"] if profile.mulan.source == "none" else FOREGROUNDS
 
     @dg.asset(
-        deps=["mulan_foregrounds", "layerdiffuse_foregrounds"],
+        deps=sources,
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},

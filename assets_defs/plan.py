@@ -6,8 +6,10 @@ from functools import cached_property
 
 import dagster as dg
 
+from commercial import obstacles
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
+from pipelines.licences.build import refuse
 from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
@@ -24,6 +26,10 @@ class Plan:
     """A profile with its stages; building it touches no file of the data root."""
 
     profile: Profile
+
+    def __post_init__(self) -> None:
+        # Nothing of a commercial profile that mixes what it may not even gets definitions.
+        refuse(obstacles(self.profile))
 
     @cached_property
     def factory(self) -> Factory:

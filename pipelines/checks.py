@@ -5,7 +5,7 @@ the quick ones on the way there.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.engine import Engine
 from pipelines.library.catalogue import CatalogueReport, read_catalogue
+from pipelines.library.leaks import LEAKS, LeakReport
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
+from pipelines.licences.shards import read_licences
+from pipelines.licences.terms import why_not_commercial
 from pipelines.manifest import Manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
@@ -123,6 +126,51 @@ def held_out_apart(store: Store, report: Report) -> CheckResult:
     sentence = f"{len(origins)} origins in held-out scenes, {len(shared)} of them in training too"
     sentence += f"; {len(unknown)} assets are in no library" if unknown else ""
     return CheckResult(bool(origins) and not shared and not unknown, sentence, {"shared": shared[:20]})
+
+
+def commercial_use(store: Store, config: DataConfig, recipes: Mapping[str, str]) -> CheckResult:
+    """A commercial build's shards hold nothing under a licence that forbids commercial use.
+
+    Args:
+        recipes: folder of shards -> fingerprint of the recipe that this profile makes it by; shards of another one
+            may hold maps made with other weights, which no licence in a shard tells.
+    """
+    if not config.licences.commercial:
+        return CheckResult(True, "not a commercial build (licences.commercial = false)")
+    bad: dict[str, int] = {}
+    foreign, num = [], 0
+    for folder, recipe in recipes.items():
+        for shard, found in read_licences(store, folder):
+            num += 1
+            if found.recipe != recipe:
+                foreign.append(f"{folder}/{shard}")
+            for licence, layers in found.layers.items():
+                if why_not_commercial(licence):
+                    bad[licence] = bad.get(licence, 0) + layers
+    reasons = "; ".join(f"{number} layers: {why_not_commercial(name)}" for name, number in sorted(bad.items()))
+    sentence = f"{num} shards: {reasons or 'every licence permits it'}"
+    sentence += f"; {len(foreign)} shards are of another recipe: remove them" if foreign else ""
+    return CheckResult(not bad and not foreign, sentence, {"licences": sorted(bad), "other_recipe": foreign[:20]})
+
+
+def no_leak(found: LeakReport) -> CheckResult:
+    """No evaluation picture is in training, by id, by bytes, or as a near copy, turned or mirrored."""
+    leaking = sorted({leak.training for leak in found.leaks})
+    lists = ", ".join(f"{name}: {found.by_list[name]} of {num}" for name, num in found.lists.items())
+    sentence = f"{len(leaking)} of {found.num_training} training assets are in evaluation too ({lists})"
+    if leaking:
+        sentence += f"; {LEAKS} names all: list those that must not be trained on in library.takedowns"
+    if found.unknown:
+        sentence += f"; {len(found.unknown)} assets of the shards are in no library: make the shards again"
+    if found.unreadable:
+        sentence += f"; {len(found.unreadable)} evaluation pictures cannot be read: mend or remove them"
+    figures = {
+        "leaking": len(leaking),
+        "examples": [f"{leak.training} = {leak.evaluation} ({leak.list}, by {leak.by})" for leak in found.leaks[:20]],
+        "unknown": list(found.unknown[:20]),
+        "unreadable": list(found.unreadable[:20]),
+    }
+    return CheckResult(not (leaking or found.unknown or found.unreadable), sentence, figures)
 
 
 def held_out_planned(num_scenes: int, config: DataConfig) -> CheckResult:

@@ -1,4 +1,4 @@
-"""The data commands: `mulan extract`, `prompts write`, `scenes make`, `shards verify`, `shards export`.
+"""The data commands: `mulan extract`, `prompts write`, `scenes make`, `shards verify` and `export`, `takedowns list`.
 
 Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them
 the profile loader as the context's object, for profiles stand above this package.
@@ -19,6 +19,7 @@ mulan = typer.Typer(no_args_is_help=True, help="MULAN annotations.")
 prompts = typer.Typer(no_args_is_help=True, help="Prompts of generated foregrounds.")
 scenes = typer.Typer(no_args_is_help=True, help="Layered scenes.")
 shards = typer.Typer(no_args_is_help=True, help="Finished shards.")
+takedowns = typer.Typer(no_args_is_help=True, help="Assets that must not be used any more.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
@@ -27,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 @prompts.callback()
 @scenes.callback()
 @shards.callback()
+@takedowns.callback()
 def _group() -> None:
     """Keep the groups groups, also while they hold one command."""
 
@@ -143,6 +145,33 @@ def shards_export(
     if layout != "folder":
         raise BadSetup(f"--layout must be folder, got {layout}")
     print(f"{export_folder(path, str(out))} triplets in {out}")
+
+
+@takedowns.command("list")
+def takedowns_list(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the shards that a takedown reaches; leave with 1 while one still shows a listed asset."""
+    from pipelines.factory import Factory
+    from pipelines.store import Store
+    from pipelines.takedowns import find_takedowns
+
+    loaded = context.obj(profile, root, {})
+    report = find_takedowns(Factory(loaded, Store(loaded.root)))
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        for shard in report.shards:
+            what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
+            then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
+            print(f"{shard.folder}/{shard.shard} {what}; {then}")
+        for name in report.unmatched:
+            print(f"note: nothing in {loaded.root} is called {name}")
+        print(f"{len(report.removed)} assets taken down, {len(report.holding)} shards still show one")
+    raise typer.Exit(1 if report.holding else 0)
 
 
 def _summary(report: Report) -> dict[str, Any]:

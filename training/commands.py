@@ -35,6 +35,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     What comes of it lies in OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
     saves a checkpoint and leaves.
     """
+    from training.licences import mark_run
     from training.recipes import ALL
     from training.run import RunPlan
     from training.run import train as run
@@ -45,18 +46,20 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     if out is None:
         raise ValueError("--out is missing: the folder of the run")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    loaded = context.obj(profile)
     plan = RunPlan(
         recipe=recipe,
         out=out,
         data=tuple(data or ()),
         base=base,
         rgba_vae=rgba_vae,
-        masks=context.obj(profile).masks,
+        masks=loaded.masks,
         changes=dict(_change(text) for text in change or ()),
         resume=resume,
         warm_start=warm_start,
         device=device,
     )
+    mark_run(plan, loaded.licences.commercial)
     outcome = run(plan)
     progress = outcome.progress
     facts = {

@@ -19,7 +19,9 @@ _COLUMNS |= {"drops_by_reason": "string", "mean_consistency_error": "float"}
 
 
 def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Annotations and foregrounds."""
+    """Annotations and foregrounds; nothing where the profile leaves MULAN out."""
+    if plan.profile.mulan.source == "none":
+        return []
     packaged = plan.profile.mulan.source == "packaged"
     stand_in = "a small tree in its byte format, made from packaged photographs, stands in" if packaged else ""
     foregrounds = foregrounds_asset(

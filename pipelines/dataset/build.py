@@ -10,12 +10,13 @@ import pandas as pd
 from pipelines.config import DataConfig
 from pipelines.dataset import samples
 from pipelines.dataset.attributions import attributions_csv, count_assets
-from pipelines.dataset.card import Release, card_markdown, recipe
+from pipelines.dataset.card import Release, card_markdown, compared_lists, recipe
 from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import INDEX, FileFacts, data_version, read_shards, write_index
 from pipelines.dataset.statistics import Statistics, measure, read_layers
 from pipelines.dataset.tallies import read_tallies
 from pipelines.fingerprint import fingerprint
+from pipelines.library.leaks import LeakReport
 from pipelines.manifest import Manifest
 from pipelines.store import Store
 
@@ -23,7 +24,7 @@ FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
 """Written last: present = the folder is whole."""
 PREVIEW = f"{FOLDER}/sheets/preview.jpg"
-VERSION = 1
+VERSION = 2
 """Raised when the code changes what is written."""
 
 
@@ -47,8 +48,13 @@ class DatasetReport:
     made: bool
 
 
-def write_dataset(store: Store, profile_name: str, config: DataConfig) -> DatasetReport:
+def write_dataset(
+    store: Store, profile_name: str, config: DataConfig, leaks: LeakReport | None = None
+) -> DatasetReport:
     """Write index, card, Croissant file, attributions, figures and sheets; or nothing when they are up to date.
+
+    Args:
+        leaks: what the comparison with evaluation found, for the card; None = it was not made.
 
     Raises:
         BadSetup: shards are missing, mixed or damaged.
@@ -56,9 +62,9 @@ def write_dataset(store: Store, profile_name: str, config: DataConfig) -> Datase
     manifests = read_shards(store, [f"{i:05d}" for i in range(config.scenes.num_shards)])
     version = data_version(manifests)
     tallies = read_tallies(store, manifests)
-    asked = fingerprint(
-        {"version": VERSION, "data": version, "profile": profile_name, "recipe": recipe(config), **asdict(tallies)}
-    )
+    compared = compared_lists(leaks)
+    parts = {"data": version, "profile": profile_name, "recipe": recipe(config), "compared": compared}
+    asked = fingerprint({"version": VERSION, **parts, **asdict(tallies)})
     current = _read_current(store, asked)
     if current is not None:
         return current
@@ -76,6 +82,7 @@ def write_dataset(store: Store, profile_name: str, config: DataConfig) -> Datase
         statistics=measure(manifests, layers, tallies),
         assets=count_assets(store, manifests),
         sheets=tuple(name for name in sheets if name != "preview"),
+        compared=compared,
     )
     files = _files(release, index, layers, sheets)
     _replace(store, files)

@@ -8,21 +8,26 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pipelines.config import DataConfig
 from pipelines.dataset.attributions import Asset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
-from pipelines.licences.names import hub_licences, is_non_commercial
+from pipelines.library.leaks import LeakReport
+from pipelines.licences.build import uses
+from pipelines.licences.combined import combined_licence
+from pipelines.licences.names import hub_licences
+from pipelines.licences.terms import binds_outputs, find_terms, why_not_commercial
 
 _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
     *((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")),
 )
-RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps")
+RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps", "licences")
 """Sections of the profile that decide the data; how it is computed and checked is not part of the recipe."""
-_PRIVATE = {"mulan": {"annotations", "images"}, "backgrounds": {"folder"}, "library": {"takedowns"}}
+_PRIVATE = {"mulan": {"annotations", "images"}, "backgrounds": {"folder"}, "library": {"takedowns", "evaluation_lists"}}
 """Fields that name places on the machine that made the data."""
 
 
@@ -36,6 +41,7 @@ class Release:
         shards: numbers, in order.
         assets: of `attributions.count_assets`.
         sheets: names of the contact sheets that exist.
+        compared: of `compared_lists`; None = training was not compared with evaluation.
     """
 
     profile: str
@@ -46,6 +52,7 @@ class Release:
     statistics: Statistics
     assets: Mapping[Asset, int]
     sheets: tuple[str, ...]
+    compared: list[dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +78,16 @@ def recipe(config: DataConfig) -> dict[str, Any]:
     }
 
 
+def compared_lists(leaks: LeakReport | None) -> list[dict[str, Any]] | None:
+    """What training was compared with: name without folders, entries, and training assets found in it."""
+    if leaks is None:
+        return None
+    return [
+        {"name": PurePath(name).name, "entries": number, "leaking": leaks.by_list[name]}
+        for name, number in leaks.lists.items()
+    ]
+
+
 def card_markdown(release: Release) -> bytes:
     """The data card as UTF-8 Markdown."""
     import jinja2
@@ -85,12 +102,17 @@ def card_markdown(release: Release) -> bytes:
     )
     environment.filters |= {"cell": _cell, "yaml": lambda value: json.dumps(value, ensure_ascii=False)}
     s = release.statistics
+    tools = [use for use in uses(release.config) if use.key.startswith(("maps.", "generated."))]
     text = environment.get_template("card.md.jinja").render(
         release=release,
         s=s,
         size_px=release.config.scenes.size_px,
         licences=hub_licences(list(s.licences)),
-        non_commercial=[licence for licence in s.licences if is_non_commercial(licence)],
+        combined=combined_licence([*s.licences, *(use.licence for use in tools if binds_outputs(use.licence))]),
+        forbidding=[(name, why) for name in s.licences if (why := why_not_commercial(name))],
+        terms={name: find_terms(name) for name in s.licences},
+        tools=tools,
+        taken_down=_taken_down(s.drops),
         size_category=size_category(s.num_scenes),
         stand_ins=stand_ins(release.config),
         sources=_sources(release.assets),
@@ -98,6 +120,12 @@ def card_markdown(release: Release) -> bytes:
         recipe=json.dumps(recipe(release.config), indent=1, sort_keys=True),
     )
     return text.encode()
+
+
+def _taken_down(drops: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Kind of asset -> number that the takedown list keeps out. Whoever asked for it is not named."""
+    kinds = ("foregrounds", "backgrounds")
+    return {kind: number for kind in kinds if (number := drops.get(f"library-{kind}", {}).get("takedown", 0))}
 
 
 def size_category(num_scenes: int) -> str:

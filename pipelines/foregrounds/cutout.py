@@ -14,7 +14,7 @@ from pipelines.config import GateConfig
 from pipelines.foregrounds.gates import apply_gates
 from pipelines.images.alpha import bleed, blend
 from pipelines.images.codecs import encode_webp
-from pipelines.images.types import Rgba
+from pipelines.images.types import Rgb, Rgba
 from pipelines.library.records import Completeness, ForegroundRecord, Kind, Split
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -85,5 +85,9 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
 
 def perceptual_hash(rgba: Rgba) -> str:
     """64-bit DCT hash of a cutout laid over mid-gray, as 16 hex digits."""
-    gray = np.full((*rgba.shape[:2], 3), 128, np.uint8)
-    return str(imagehash.phash(Image.fromarray(blend(gray, rgba))))
+    return str(imagehash.phash(Image.fromarray(over_gray(rgba))))
+
+
+def over_gray(rgba: Rgba) -> Rgb:
+    """[H, W, 3]: a cutout laid over mid-gray, as its perceptual hash sees it."""
+    return blend(np.full((*rgba.shape[:2], 3), 128, np.uint8), rgba)

@@ -13,7 +13,7 @@ from pipelines.licences.ledger import UNKNOWN, licence_of
 from pipelines.licences.terms import why_not_commercial
 
 MULAN = "mulan-dataset/v1.0"
-OPENIMAGES = "openimages-v7"
+_BY_HUB_ID = "leave it empty, or name weights by a Hub id that pipelines/licences/ledger.csv knows"
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,22 @@ def _generator(config: DataConfig) -> Iterator[Use]:
     generator = make_generator(config.generated)
     remedy = "choose a generator whose weights permit it"
     yield Use("generated.generator", generator.name, generator.licence, remedy)
+    if config.generated.generator != "procedural":
+        for key in ("base", "weights"):
+            if name := getattr(config.generated, key):
+                yield Use(f"generated.{key}", name, licence_of(name), _BY_HUB_ID)
 
 
 def _maps(config: DataConfig) -> Iterator[Use]:
     from pipelines.maps.choose import make_makers
 
     for maker in make_makers(config.maps):
-        model = getattr(getattr(config.maps, maker.name), "model", "canny")
+        section = getattr(config.maps, maker.name)
+        model = getattr(section, "model", "canny")
         # A maker without weights is in the ledger by its name.
         licence = getattr(maker, "licence", "") or licence_of(model)
         remedy = f"choose a model for maps.{maker.name} whose weights permit it"
         yield Use(f"maps.{maker.name}.model", model, licence, remedy)
+        # Whose weights a folder holds, nobody can tell by its name.
+        if folder := getattr(section, "folder", ""):
+            yield Use(f"maps.{maker.name}.folder", folder, UNKNOWN, _BY_HUB_ID)

@@ -76,6 +76,16 @@ def why_not_commercial(licence: str) -> str:
     return ""
 
 
+def binds_outputs(licence: str) -> bool:
+    """Whether a licence of weights or code reaches what is made with them.
+
+    Use restrictions (OpenRAIL) and bans of commercial use do, and of unknown ones it must be feared. Licences that ask
+    for attribution speak of copies of the code.
+    """
+    terms = [_table().get(part) for part in parts_of(licence)]
+    return any(found is None or not found.commercial or "openrail" in found.licence for found in terms)
+
+
 @lru_cache(1)
 def _table() -> dict[str, Terms]:
     text = files("pipelines.licences").joinpath("terms.csv").read_text(encoding="utf-8")

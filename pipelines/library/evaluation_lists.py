@@ -1,0 +1,134 @@
+"""Lists of evaluation pictures that no training may see: files of ids, and folders of pictures.
+
+Reading only; `leaks.py` compares them with the library.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.faults import BadItem, BadSetup
+from pipelines.images.codecs import open_image
+from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_picture
+from pipelines.progress import Progress
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_name", "filename", "path")
+"""Columns of a table that name pictures; all that are there are read."""
+_MAX_BYTES = 1 << 30
+PUBLISHED_ID = re.compile(r"(?:^|[-_/:])(\d{9}|\d{12}|[0-9a-f]{16})$")
+"""LAION's, COCO's and OpenImages' ids, alone or at the end of ours."""
+
+
+@dataclass(frozen=True)
+class EvaluationList:
+    """What must not be in training.
+
+    Attributes:
+        name: for reports.
+        names: ids, origins or file names, as `names_of` gives them.
+        pictures: name -> hashes, where there are pictures to be hashed.
+        unreadable: pictures that could not be hashed, so that nobody can vouch for them.
+    """
+
+    name: str
+    names: frozenset[str]
+    pictures: dict[str, PictureHashes]
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def num_entries(self) -> int:
+        """Entries of the list: pictures where it has some, else names."""
+        return len(self.pictures) + len(self.unreadable) if self.pictures or self.unreadable else len(self.names)
+
+
+def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
+    """Read a list.
+
+    Args:
+        path: of a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
+            `ID_COLUMNS`, or a text file with one id a line, where `#` starts a comment.
+
+    Raises:
+        BadSetup: it is not there, damaged, or holds nothing.
+    """
+    place = Path(path)
+    if place.is_dir():
+        return _read_folder(place, cache)
+    if not place.is_file():
+        raise BadSetup(f"library.evaluation_lists names {path}, which is not there")
+    if place.stat().st_size > _MAX_BYTES:
+        raise BadSetup(f"{path} has more than {_MAX_BYTES >> 30} GiB; library.evaluation_lists wants lists of ids")
+    try:
+        entries = _read_entries(place)
+    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise BadSetup(f"{path} of library.evaluation_lists is damaged: {error}") from error
+    names = frozenset(name for entry in entries for name in names_of(entry))
+    if not names:
+        raise BadSetup(f"{path} of library.evaluation_lists holds no id; name it no longer, or fill it")
+    return EvaluationList(path, names, {})
+
+
+def names_of(entry: str) -> set[str]:
+    """What an entry may be called: itself, a path's last name without suffix, and a number as COCO and LAION pad it."""
+    entry = entry.strip()
+    path = PurePosixPath(entry.replace("\\", "/"))
+    names = {entry, path.stem if path.suffix.lower() in SUFFIXES else path.name}
+    names |= {entry.zfill(width) for width in (9, 12) if entry.isdecimal()}
+    return names - {""}
+
+
+def _read_entries(path: Path) -> list[str]:
+    if path.suffix.lower() == ".parquet":
+        schema = pq.read_schema(path)
+        columns = _id_columns(path, schema.names)
+        table = pq.read_table(path, columns=columns)
+        return [str(value) for column in columns for value in table[column].to_pylist() if value is not None]
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".csv":
+        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+        columns = _id_columns(path, reader.fieldnames or ())
+        return [row[column] for row in reader for column in columns if row[column]]
+    return [line.split("#")[0] for line in text.splitlines()]
+
+
+def _id_columns(path: Path, names: Iterable[str]) -> list[str]:
+    found = [name for name in names if name in ID_COLUMNS]
+    if not found:
+        raise BadSetup(f"{path} of library.evaluation_lists has none of the columns {', '.join(ID_COLUMNS)}")
+    return found
+
+
+def _read_folder(folder: Path, cache: HashCache) -> EvaluationList:
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise BadSetup(f"{folder} of library.evaluation_lists holds no pictures ({', '.join(SUFFIXES)})")
+    pictures: dict[str, PictureHashes] = {}
+    unreadable = []
+    with Progress("evaluation pictures", "pictures", len(files)) as progress:
+        for path in progress.counting(files):
+            name = path.relative_to(folder).as_posix()
+            try:
+                pictures[name] = cache.get(_key(path), lambda path=path: _hash_file(path))  # type: ignore[misc]
+            except BadItem as fault:
+                unreadable.append(f"{name} ({fault.reason})")
+    # Names such as `01` mean nothing outside their folder; published ids do.
+    names = frozenset(path.stem for path in files if PUBLISHED_ID.fullmatch(path.stem))
+    return EvaluationList(str(folder), names, pictures, tuple(unreadable))
+
+
+def _key(path: Path) -> str:
+    """Changes when the file is replaced; its contents are not read to see that."""
+    status = path.stat()
+    return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def _hash_file(path: Path) -> PictureHashes:
+    data = path.read_bytes()
+    return hash_picture(data, open_image(data))
