@@ -56,7 +56,7 @@ def _photographs(config: MulanConfig) -> Iterator[Need]:
     images = Path(config.images)
     num_used, missing = 0, []
     for file in find_annotations(Path(config.annotations)):
-        if file.part == "laion" and not config.laion.use:
+        if file.first_with_id is not None or (file.part == "laion" and not config.laion.use):
             continue
         num_used += 1
         if not is_there(images, file.id):

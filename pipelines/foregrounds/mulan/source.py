@@ -25,7 +25,7 @@ class Observation:
 
     Attributes:
         fetched: None = the profile fetches nothing.
-        photographs: subset, `absent` or `not used` -> number of annotations.
+        photographs: subset, `absent` or `not used` -> number of annotations, clashes apart.
     """
 
     index: Index
@@ -82,6 +82,8 @@ class MulanSource:
         for entry in index.entries():
             file = entry.file
             known.add(file.key)
+            if file.first_with_id is not None:
+                continue
             if file.part == "laion" and not self.config.laion.use:
                 counts["not used"] += 1
                 continue
