@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from commercial import obstacles
+from pipelines.backgrounds.needs import needs as backgrounds_needs
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
 from pipelines.foregrounds.mulan.needs import needs as mulan_needs
+from pipelines.foregrounds.prompts.needs import needs as prompts_needs
+from pipelines.maps.needs import needs as maps_needs
 from pipelines.needs import Need
 from pipelines.stage import Stage
 from pipelines.store import Store
@@ -109,9 +112,9 @@ def _needs(profile: Profile) -> list[Need]:
     needs = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
     needs += [Need("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     needs += mulan_needs(profile.mulan)
-    if profile.backgrounds.source == "folder":
-        remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
-        needs.append(_folder("backgrounds.folder", profile.backgrounds.folder, remedy))
+    needs += prompts_needs(profile)
+    needs += backgrounds_needs(profile.backgrounds, profile.root)
+    needs += maps_needs(profile.maps)
     needs.append(_disk(profile))
     needs.append(_own_recipe(profile))
     return needs + _weights(profile)
@@ -126,11 +129,6 @@ def _weights(profile: Profile) -> list[Need]:
     from decoupage.weights import check_weights
 
     return [Need(**asdict(finding)) for finding in check_weights(find_base(name), profile.training.base or None)]
-
-
-def _folder(name: str, path: str, remedy: str) -> Need:
-    present = Store(path).names("") != [] or Path(path).is_dir()
-    return Need(name, present, path, remedy)
 
 
 def _disk(profile: Profile) -> Need:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
+from pipelines.backgrounds.things import make_labeller
 from pipelines.config import DataConfig
 from pipelines.engine import Engine, make_engine
 from pipelines.faults import BadSetup
@@ -28,6 +30,7 @@ from pipelines.store import Store
 
 MULAN_TREE = "sources/mulan"
 PHOTOGRAPHS = "sources/photographs"
+OPENIMAGES = "sources/openimages"
 HELD_OUT = "held_out"
 """Folder of the test split; `find_shards` and `read_triplets` take it as a dataset's root."""
 
@@ -69,7 +72,16 @@ class Factory:
         """The folder of background photographs."""
         if self.config.backgrounds.source == "packaged":
             return Store(str(self._local_folder(PHOTOGRAPHS)))
+        if self.config.backgrounds.source == "openimages":
+            return Store(str(self._local_folder(OPENIMAGES)))
         return Store(self.config.backgrounds.folder)
+
+    def fetch_photographs(self) -> PhotographsReport | None:
+        """Fetch what the profile asks for of OpenImages and is not there; None where it asks for nothing."""
+        if self.config.backgrounds.source != "openimages":
+            return None
+        require_permitted(self.config)
+        return fetch_openimages(self.config.backgrounds.openimages, self._local_folder(OPENIMAGES))
 
     def write_packaged_sources(self) -> None:
         """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
@@ -87,7 +99,7 @@ class Factory:
 
     def _local_folder(self, path: str) -> Path:
         if not self.store.is_local:
-            raise BadSetup(f"packaged sources are written to a local folder, and {self.store.root} is none")
+            raise BadSetup(f"sources are written to a local folder, and {self.store.root} is none; set DECOUPAGE_ROOT")
         return Path(self.store.url(path))
 
     @property
@@ -122,7 +134,9 @@ class Factory:
     @cached_property
     def backgrounds(self) -> BackgroundsStage:
         """The index over the photographs."""
-        return BackgroundsStage(self.photographs, self.config.backgrounds, self.config.backgrounds.source)
+        backgrounds = self.config.backgrounds
+        labeller = make_labeller(backgrounds.max_thing_share, self.config.maps.segmentation)
+        return BackgroundsStage(self.photographs, backgrounds, backgrounds.source, labeller)
 
     # ---- library
 
@@ -184,6 +198,7 @@ class Factory:
         self.write_packaged_sources()
         if self.config.mulan.source != "none":
             self.observe_mulan()
+        self.fetch_photographs()
         reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds)]
         self.foreground_library()
         self.background_library()

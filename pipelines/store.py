@@ -72,6 +72,12 @@ class Store:
         found = (str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False))
         return sorted(name for name in found if name.endswith(suffix) and not name.endswith(_TEMP_SUFFIX))
 
+    def tree(self, folder: str = "") -> list[str]:
+        """Sorted paths, relative to a folder, of all objects in it and below, but for those with hidden parts."""
+        base = self.url(folder)
+        found = (str(path)[len(base) :].strip("/") for path in self._fs.find(base))
+        return sorted(path for path in found if path and not any(part.startswith(".") for part in path.split("/")))
+
     def write(self, path: str, data: bytes) -> None:
         """Put a whole object in place, replacing what was there."""
         with self.writing(path) as file:

@@ -1,11 +1,12 @@
-"""OpenImages: the index of background photographs."""
+"""OpenImages: its photographs, fetched, and the index of what may stand behind objects."""
 
 import dagster as dg
 
-from assets_defs.metadata import check, check_spec, picture, report_metadata
+from assets_defs.metadata import Metadata, check, check_spec, counts_table, picture, report_metadata
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
 from pipelines import checks
+from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.previews import background_tiles, preview
 from pipelines.scenes.assets import Assets
@@ -26,14 +27,15 @@ def _index(plan: Plan) -> dg.AssetsDefinition:
         kinds={"jpeg"},
         code_version=plan.code_version(factory.backgrounds),
         check_specs=[check_spec("openimages_index", "quarantine_share", checks.quarantine_share)],
-        description="The index of background photographs: each opened once, judged by size and sharpness, with "
-        "rotation, licence and attribution." + stand_in,
+        description="The index of background photographs: chosen from OpenImages' lists, fetched, each opened once, "
+        "judged by size and sharpness, with rotation, licence and attribution." + stand_in,
     )
     def openimages_index() -> dg.MaterializeResult:
         factory.write_packaged_sources()
+        fetched = factory.fetch_photographs()
         report = factory.run(factory.backgrounds)
         records = read_backgrounds(factory.store, factory.backgrounds.name)
-        metadata = report_metadata(report, factory.store)
+        metadata = report_metadata(report, factory.store) | (_fetched(fetched) if fetched else {})
         metadata["photographs"] = dg.MetadataValue.path(factory.photographs.root)
         if records:
             tiles = background_tiles(Assets(factory.store, factory.photographs), records)
@@ -42,3 +44,21 @@ def _index(plan: Plan) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=metadata, check_results=[share])
 
     return openimages_index
+
+
+def _fetched(report: PhotographsReport) -> Metadata:
+    """From the lists to the folder, in numbers."""
+    downloads = report.downloads
+    metadata: Metadata = {
+        "listed": dg.MetadataValue.int(report.num_listed),
+        "chosen": dg.MetadataValue.int(report.num_chosen),
+        "fetched": dg.MetadataValue.int(len(downloads.paths)),
+        "fetched_now": dg.MetadataValue.int(downloads.num_fetched),
+        "fetched_megabytes": dg.MetadataValue.float(round(downloads.num_bytes / 1e6, 3)),
+        "left_out_by_byte_budget": dg.MetadataValue.int(downloads.num_left),
+        "listed_dropped_by_reason": counts_table(report.drops_of_lists, "reason"),
+        "licences": counts_table(report.licences, "licence"),
+    }
+    if downloads.drops:
+        metadata["not_fetched_by_reason"] = counts_table(downloads.drops_by_reason, "reason")
+    return metadata

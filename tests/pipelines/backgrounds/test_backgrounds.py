@@ -87,6 +87,17 @@ def test_bad_files_are_dropped_with_reasons(tmp_path):
     }
 
 
+def test_folders_are_searched_and_are_part_of_the_name(tmp_path):
+    photos = Store(str(tmp_path / "photos"))
+    for name in ("a.png", "train/a.png", "test/deep/a.png", ".partial/b.png", "notes.txt"):
+        photos.write(name, encode_png(picture()))
+    photos.write("attribution.csv", (HEADER + "train/a.png,first,CC0,me,sky,0\n").encode())
+    records, drops, assets = index(tmp_path)
+    assert set(records) == {"photos-a", "photos-train-a", "photos-test-deep-a"} and not drops
+    assert records["photos-train-a"].origin == "first"
+    assert assets.photograph(records["photos-test-deep-a"]).shape == (60, 80, 3)
+
+
 def test_bad_set_ups_stop_before_work(tmp_path):
     with pytest.raises(BadSetup, match="holds no pictures"):
         index(tmp_path)

@@ -1,0 +1,54 @@
+"""What a profile's photographs need of a machine: folders or lists, and room for what will be fetched."""
+
+import shutil
+from pathlib import Path
+
+from pipelines.backgrounds.openimages.lists import find, is_address, wanted
+from pipelines.config import BackgroundConfig
+from pipelines.needs import Need
+from pipelines.store import Store
+
+_LISTS_GB = {"classes": 0.001, "images": 0.7, "labels": 2.8, "boxes": 2.3}
+"""Upper bounds of the lists of train; those of validation and test are a twentieth of that."""
+
+
+def needs(config: BackgroundConfig, root: str) -> list[Need]:
+    """Nothing for packaged photographs.
+
+    Args:
+        root: where fetched photographs go.
+    """
+    if config.source == "folder":
+        there = Path(config.folder).is_dir() or Store(config.folder).names("") != []
+        remedy = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
+        return [Need("backgrounds.folder", there, config.folder, remedy)]
+    if config.source == "openimages":
+        return [*_lists(config), _disk(config, root)]
+    return []
+
+
+def _lists(config: BackgroundConfig) -> list[Need]:
+    found = []
+    for name, place in wanted(config.openimages).items():
+        file = None if is_address(place) else find(place)
+        present = is_address(place) or file is not None
+        told = f"{place}, fetched when it is needed" if is_address(place) else str(file or place)
+        remedy = f"fetch it, or name another in backgrounds.openimages.paths ({name!r})"
+        found.append(Need(f"openimages.{name}", present, told, remedy))
+    return found
+
+
+def _disk(config: BackgroundConfig, root: str) -> Need:
+    if not Store(root).is_local:
+        remedy = "set DECOUPAGE_ROOT to a folder, or fetch the photographs elsewhere and use source = 'folder'"
+        return Need("openimages.disk", False, f"{root} is no local folder", remedy)
+    fetched = [name for name, place in wanted(config.openimages).items() if is_address(place)]
+    lists_gb = sum(_LISTS_GB[name.rpartition(".")[2]] / (1 if "train" in name else 20) for name in fetched)
+    wanted_gb = config.openimages.max_gb + lists_gb
+    folder = Path(root).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    found = f"at most {wanted_gb:.1f} GB of photographs and lists, {free_gb:.1f} GB free at {folder}"
+    remedy = "free space, lower backgrounds.openimages.max_gb, or set DECOUPAGE_ROOT to a larger disk"
+    return Need("openimages.disk", free_gb > wanted_gb, found, remedy)
