@@ -9,7 +9,6 @@ from pipelines.images.types import Rgb
 from pipelines.maps.depth import Depth
 from pipelines.maps.net import load_net
 from pipelines.maps.published import PublishedNet
-from pipelines.maps.weights import NetFiles, find_files
 
 
 @dataclass(frozen=True)
@@ -24,15 +23,18 @@ class DepthAnything(PublishedNet):
     name: str = "depth_anything_v2"
     section: str = "maps.depth"
 
-    @property
-    def files(self) -> NetFiles:
-        """The net's files. Raises BadSetup when they are not there or of another net."""
-        return find_files(self.section, self.config, _fault)
-
     def depth(self, pictures_HWC: Sequence[Rgb]) -> list[Depth]:
         """See `DepthEstimator`."""
         net = load_net("depth_anything", self.files, self.config.device)
         return net.run(pictures_HWC, self.config.size_px, self.config.batch_size, _nearness)
+
+    def judge(self, config: dict[str, Any]) -> str:
+        """See `PublishedNet`."""
+        if config.get("model_type") != "depth_anything":
+            return f"model_type must be depth_anything, got {config.get('model_type')}"
+        # Metric nets give distance, which grows where disparity falls.
+        kind = config.get("depth_estimation_type", "relative")
+        return "" if kind == "relative" else f"depth_estimation_type must be relative, got {kind}"
 
 
 def _nearness(output: Any) -> Any:
@@ -43,11 +45,3 @@ def _nearness(output: Any) -> Any:
     # Below a 16-bit level of the nearest there is nothing but rounding to stretch.
     is_flat_B11 = span_B11 <= high_B11.abs() / 65535.0
     return ((disparity_Bhw - low_B11) / span_B11).masked_fill(is_flat_B11, 0.5)
-
-
-def _fault(config: dict[str, Any]) -> str:
-    if config.get("model_type") != "depth_anything":
-        return f"model_type must be depth_anything, got {config.get('model_type')}"
-    # Metric nets give distance, which grows where disparity falls.
-    kind = config.get("depth_estimation_type", "relative")
-    return "" if kind == "relative" else f"depth_estimation_type must be relative, got {kind}"

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 from pipelines.config import MapsConfig
 from pipelines.config.maps import ModelConfig
-from pipelines.faults import BadSetup
 from pipelines.maps.choose import make_makers
 from pipelines.maps.maker import ModelMaps
 from pipelines.maps.net import chosen_device, is_here
 from pipelines.maps.published import PublishedNet
-from pipelines.maps.weights import remedy
+from pipelines.maps.weights import NetFiles, look_for, remedy
 from pipelines.needs import Need
 
 
@@ -20,11 +19,10 @@ def needs(config: MapsConfig) -> list[Need]:
 
 
 def _needs(net: PublishedNet) -> Iterator[Need]:
-    try:
-        found, present = f"{net.config.weights} in {net.files.folder}", True
-    except BadSetup as fault:
-        found, present = str(fault), False
-    yield Need(net.section, present, f"{found} (licence: {net.licence})", remedy(net.section, net.config))
+    files = look_for(net.config, net.judge)
+    found = files if isinstance(files, str) else f"{net.config.weights} in {files.folder}"
+    step = remedy(net.section, net.config)
+    yield Need(net.section, isinstance(files, NetFiles), f"{found} (licence: {net.licence})", step)
     if net.config.device != "cpu":
         yield _gpu(net.section, net.config)
 

@@ -1,13 +1,14 @@
 """What every net with published weights says of itself, as a `Model`."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from pipelines.config.maps import ModelConfig
 from pipelines.faults import BadSetup
 from pipelines.fingerprint import Recipe
 from pipelines.licences.ledger import licence_of
 from pipelines.maps.net import is_here
-from pipelines.maps.weights import NetFiles
+from pipelines.maps.weights import NetFiles, look_for, remedy
 
 
 class PublishedNet(ABC):
@@ -34,10 +35,17 @@ class PublishedNet(ABC):
         """Pictures at once."""
         return self.config.batch_size
 
-    @property
     @abstractmethod
+    def judge(self, config: dict[str, Any]) -> str:
+        """What is wrong with a `config.json`; empty when it is of this net."""
+
+    @property
     def files(self) -> NetFiles:
-        """The net's files. Raises BadSetup when they are not there or of another net."""
+        """The net's files. Raises BadSetup when they are not there, not whole or of another net."""
+        found = look_for(self.config, self.judge)
+        if isinstance(found, str):
+            raise BadSetup(f"{self.section}: {found}; {remedy(self.section, self.config)}")
+        return found
 
     def inputs(self) -> dict[str, str]:
         """Hash of the net's files. Raises BadSetup as `files`, and when the device is not here."""

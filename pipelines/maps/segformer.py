@@ -8,7 +8,6 @@ from pipelines.config import SegmentationConfig
 from pipelines.images.types import Gray, Rgb
 from pipelines.maps.net import load_net
 from pipelines.maps.published import PublishedNet
-from pipelines.maps.weights import NetFiles, find_files
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,8 @@ class Segformer(PublishedNet):
     section: str = "maps.segmentation"
 
     @property
-    def files(self) -> NetFiles:
-        """The net's files. Raises BadSetup when they are not there or of another net."""
-        return find_files(self.section, self.config, _fault)
-
-    @property
     def id2label(self) -> dict[int, str]:
-        """Label -> name of its class. Raises as `files`."""
+        """Label -> name of its class. Raises BadSetup as `files`."""
         return {int(label): str(name) for label, name in self.files.config["id2label"].items()}
 
     @property
@@ -42,18 +36,18 @@ class Segformer(PublishedNet):
         net = load_net("segformer", self.files, self.config.device)
         return net.run(pictures_HWC, self.config.size_px, self.config.batch_size, _most_likely)
 
+    def judge(self, config: dict[str, Any]) -> str:
+        """See `PublishedNet`."""
+        if config.get("model_type") != "segformer":
+            return f"model_type must be segformer, got {config.get('model_type')}"
+        names = config.get("id2label")
+        # 255 is the label of what has none.
+        if not isinstance(names, dict) or not 1 <= len(names) <= 255:
+            return f"id2label must name 1 to 255 classes, got {len(names) if isinstance(names, dict) else names}"
+        return ""
+
 
 def _most_likely(output: Any) -> Any:
     import torch
 
     return output.logits.argmax(dim=1).to(torch.uint8)
-
-
-def _fault(config: dict[str, Any]) -> str:
-    if config.get("model_type") != "segformer":
-        return f"model_type must be segformer, got {config.get('model_type')}"
-    names = config.get("id2label")
-    # 255 is the label of what has none.
-    if not isinstance(names, dict) or not 1 <= len(names) <= 255:
-        return f"id2label must name 1 to 255 classes, got {len(names) if isinstance(names, dict) else names}"
-    return ""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config.maps import ModelConfig
-from pipelines.faults import BadSetup
 from pipelines.fingerprint import canonical_json
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -41,31 +40,21 @@ Judge = Callable[[dict[str, Any]], str]
 """Says what is wrong with a net's `config.json`; empty when nothing is."""
 
 
-def find_files(section: str, config: ModelConfig, judge: Judge) -> NetFiles:
-    """A net's files, in the folder that the profile names or in the Hub's cache.
-
-    Args:
-        section: of the profile, for messages: `maps.depth`.
-
-    Raises:
-        BadSetup: they are not there, not whole, or of another kind of net.
-    """
+def look_for(config: ModelConfig, judge: Judge) -> NetFiles | str:
+    """A net's files, in the folder that the profile names or in the Hub's cache; else a sentence on what is wrong."""
     folder = Path(config.folder) if config.folder else _cached(config)
     if folder is None:
-        raise BadSetup(f"{section}.weights: {config.weights} is not in the Hub's cache; {remedy(section, config)}")
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise BadSetup(f"{section}: {folder} has no {', '.join(missing)}{_pickles(folder)}; {remedy(section, config)}")
+        return f"{config.weights} is not in the Hub's cache"
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        return f"{folder} has no {', '.join(missing)}{_pickles(folder)}"
+    if damage := _damage(folder / "model.safetensors"):
+        return f"{folder}/model.safetensors is damaged ({damage})"
     try:
         found = json.loads((folder / "config.json").read_bytes())
     except ValueError as error:
-        raise BadSetup(f"{section}: {folder}/config.json cannot be read ({error})") from error
-    if damage := _damage(folder / "model.safetensors"):
-        raise BadSetup(f"{section}: {folder}/model.safetensors is damaged ({damage}); {remedy(section, config)}")
+        return f"{folder}/config.json cannot be read ({error})"
     fault = judge(found) if isinstance(found, dict) else "it holds no object"
-    if fault:
-        raise BadSetup(f"{section}: {folder}/config.json is of no net that fits: {fault}")
-    return NetFiles(folder, found)
+    return f"{folder}/config.json is of no net that fits: {fault}" if fault else NetFiles(folder, found)
 
 
 def remedy(section: str, config: ModelConfig) -> str:

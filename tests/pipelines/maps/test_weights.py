@@ -40,7 +40,7 @@ def test_absent_weights_name_the_download(cache):
     with pytest.raises(BadSetup) as fault:
         Segformer(segmentation("")).inputs()
     assert str(fault.value) == (
-        "maps.segmentation.weights: nvidia/segformer-b5-finetuned-ade-640-640 is not in the Hub's cache; "
+        "maps.segmentation: nvidia/segformer-b5-finetuned-ade-640-640 is not in the Hub's cache; "
         "hf download nvidia/segformer-b5-finetuned-ade-640-640 config.json preprocessor_config.json model.safetensors, "
         "or name a folder with them in maps.segmentation.folder"
     )
