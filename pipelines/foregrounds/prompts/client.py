@@ -21,6 +21,10 @@ CONNECT_S = 5.0
 NO_KEY = "none"
 """Sent where there is no key: the client wants some text, and servers without keys do not read it."""
 
+MIN_SECRET = 8
+"""Letters of a key from which it is hidden: a shorter one (`none`, `x`, for servers of one's own) is no secret, and
+taking it out of every text would spoil them."""
+
 
 def server(config: PromptsConfig) -> str:
     """Address of the server that the profile names."""
@@ -74,7 +78,7 @@ class Client:
     def hide(self, text: str) -> str:
         """The text without the key: a server may echo what it was sent."""
         key = os.environ.get(KEY, "").strip()
-        return text.replace(key, "***") if key else text
+        return text.replace(key, "***") if len(key) >= MIN_SECRET else text
 
     def ask(self, ask: Ask, known: list[str]) -> Answer:
         """One question and its answer; a useless answer is returned, not raised, for it was paid for.

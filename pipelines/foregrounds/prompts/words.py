@@ -4,6 +4,7 @@ Whether a prompt may be drawn at all is decided in `rules`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -44,7 +45,8 @@ class Likeness:
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._exact: dict[str, str] = {}
         self._sets: dict[frozenset[str], str] = {}
-        self._trigrams: list[tuple[frozenset[str], str]] = []
+        self._known: list[tuple[str, int]] = []  # (text, number of its trigrams)
+        self._holders: dict[str, list[int]] = {}  # trigram -> places in `_known`
         for text in texts:
             self.add(text)
 
@@ -53,7 +55,10 @@ class Likeness:
         words = key_words(text)
         self._exact.setdefault("".join(words), text)
         self._sets.setdefault(frozenset(words), text)
-        self._trigrams.append((_trigrams("".join(words)), text))
+        trigrams = _trigrams("".join(words))
+        for trigram in trigrams:
+            self._holders.setdefault(trigram, []).append(len(self._known))
+        self._known.append((text, len(trigrams)))
 
     def same(self, text: str) -> str | None:
         """A known prompt with the same words, else None."""
@@ -65,12 +70,9 @@ class Likeness:
         if found := self._sets.get(frozenset(words)):
             return found
         ours = _trigrams("".join(words))
-        return next((known for theirs, known in self._trigrams if likeness(ours, theirs) >= NEAR), None)
-
-
-def likeness(ours: frozenset[str], theirs: frozenset[str]) -> float:
-    """Dice coefficient of two sets of trigrams, in [0, 1]."""
-    return 2.0 * len(ours & theirs) / (len(ours) + len(theirs))
+        shared = Counter(place for trigram in ours for place in self._holders.get(trigram, ()))
+        like = [place for place, num in shared.items() if 2 * num >= NEAR * (len(ours) + self._known[place][1])]
+        return self._known[min(like)][0] if like else None
 
 
 def _trigrams(word: str) -> frozenset[str]:

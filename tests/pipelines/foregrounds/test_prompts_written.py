@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import re
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -165,6 +168,19 @@ def test_a_long_retry_after_is_waited_for_and_a_longer_one_ends_the_run(
     more = profile(tmp_path, url, per_category=5, max_wait_s=900)
     with pytest.raises(UnfinishedList, match=r"asks to wait 90\d s .*max_wait_s allows 900 s.*decoupage prompts write"):
         write_prompts(more, Store(more.root))
+
+
+def test_a_wait_can_be_interrupted_and_loses_nothing(tmp_path: Path, served: Any) -> None:
+    server, url = served
+    server.script = [lambda _: None, lambda _: (429, {"Retry-After": "60"}, {"error": {"message": "slow down"}})]
+    config = profile(tmp_path, url, max_wait_s=100)
+    started = time.monotonic()
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        write_prompts(config, Store(config.root))
+    assert time.monotonic() - started < 30
+    assert write(config).requests == {"answered": 10} and server.answered == 10
 
 
 def test_a_server_that_does_not_answer_in_time_is_asked_again(tmp_path: Path, served: Any) -> None:
