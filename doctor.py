@@ -17,6 +17,7 @@ from pipelines.backgrounds.needs import needs as backgrounds_needs
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
 from pipelines.fingerprint import fingerprint
+from pipelines.foregrounds.layerdiffuse.weights import needs as layerdiffuse_needs
 from pipelines.foregrounds.mulan.needs import needs as mulan_needs
 from pipelines.foregrounds.prompts.needs import needs as prompts_needs
 from pipelines.maps.needs import needs as maps_needs
@@ -113,6 +114,7 @@ def _needs(profile: Profile) -> list[Need]:
     needs += [Need("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     needs += mulan_needs(profile.mulan)
     needs += prompts_needs(profile)
+    needs += layerdiffuse_needs(profile.generated)
     needs += backgrounds_needs(profile.backgrounds, profile.root)
     needs += maps_needs(profile.maps)
     needs.append(_disk(profile))

@@ -23,9 +23,8 @@ SEEDS = [5, 2**64 - 1, 0, 77]
 
 
 def _requests(texts=TEXTS, seeds=SEEDS):
-    return [
-        Request(f"id-{i}", Prompt("x", text), i, seed) for i, (text, seed) in enumerate(zip(texts, seeds, strict=True))
-    ]
+    pairs = zip(texts, seeds, strict=True)
+    return [Request(f"id-{i}", Prompt("x", text), i, seed) for i, (text, seed) in enumerate(pairs)]
 
 
 def _sdxl(weights, **changes):
@@ -88,7 +87,7 @@ def test_deltas_and_decoder_come_from_the_files(weights):
 
 @pytest.mark.parametrize("family", ["sdxl", "flux"])
 def test_a_picture_is_the_same_in_any_batch(weights, family):
-    """On these weights in float32: no level differs on one CPU. Elsewhere the last bits of floats may (docs)."""
+    """Up to the last bits of floats: on these weights, less than one value in a thousand, and that by one level."""
     generator = make_generator(config(weights, family))
     together = generator.generate_many(_requests())
     reversed_ = generator.generate_many(_requests(TEXTS[::-1], SEEDS[::-1]))[::-1]
@@ -96,7 +95,8 @@ def test_a_picture_is_the_same_in_any_batch(weights, family):
     for picture, other, single in zip(together, reversed_, alone, strict=True):
         assert picture.shape == (64, 64, 4)
         for again in (other, single):
-            assert np.abs(picture.astype(int) - again.astype(int)).max() <= 1
+            differences = np.abs(picture.astype(int) - again.astype(int))
+            assert differences.max() <= 1 and (differences > 0).mean() < 1e-3
     assert len({picture.tobytes() for picture in together}) == len(TEXTS)
 
 
