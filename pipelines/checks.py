@@ -159,14 +159,14 @@ def no_leak(found: LeakReport) -> CheckResult:
     lists = ", ".join(f"{name}: {found.by_list[name]} of {num}" for name, num in found.lists.items())
     sentence = f"{len(leaking)} of {found.num_training} training assets are in evaluation too ({lists})"
     if leaking:
-        sentence += f"; {LEAKS} names all: list those that must not be trained on in library.takedowns"
+        sentence += f"; {LEAKS} names all: make the libraries and the shards again, which leave them out"
     if found.unknown:
         sentence += f"; {len(found.unknown)} assets of the shards are in no library: make the shards again"
     if found.unreadable:
         sentence += f"; {len(found.unreadable)} evaluation pictures cannot be read: mend or remove them"
     figures = {
         "leaking": len(leaking),
-        "examples": [f"{leak.training} = {leak.evaluation} ({leak.list}, by {leak.by})" for leak in found.leaks[:20]],
+        "examples": [str(leak) for leak in found.leaks[:20]],
         "unknown": list(found.unknown[:20]),
         "unreadable": list(found.unreadable[:20]),
     }

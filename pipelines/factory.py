@@ -145,13 +145,13 @@ class Factory:
         require_permitted(self.config)
         stages = [stage.name for stage in self.foreground_sources]
         records = [record for stage in stages for record in read_foregrounds(self.store, stage)]
-        return build_catalogue(self.store, records, self.config.library, self.config.licences)
+        return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
     def background_library(self) -> CatalogueReport[BackgroundRecord]:
         """Build the catalogue of backgrounds."""
         require_permitted(self.config)
         records = read_backgrounds(self.store, self.backgrounds.name)
-        return build_catalogue(self.store, records, self.config.library, self.config.licences)
+        return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
     # ---- scenes, maps, shards
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.faults import BadSetup
+from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
 from pipelines.library.takedowns import read_takedowns, taken_down
@@ -52,12 +53,17 @@ class CatalogueReport(Generic[Record]):
 
 
 def build_catalogue(
-    store: Store, found: Sequence[Record], config: LibraryConfig, licences: LicencesConfig | None = None
+    store: Store,
+    found: Sequence[Record],
+    config: LibraryConfig,
+    licences: LicencesConfig | None = None,
+    photographs: Store | None = None,
 ) -> CatalogueReport[Record]:
     """Write the catalogue of one kind from all records that its sources hold.
 
     Args:
         licences: what the build is for; None = not for commercial use.
+        photographs: where backgrounds lie; None = training is not compared with evaluation.
 
     Raises:
         BadSetup: the sources gave nothing usable.
@@ -80,6 +86,10 @@ def build_catalogue(
     repeats = duplicates(used, config.duplicate_distance_bits)
     drops += [{"id": id_, "reason": "duplicate", "detail": f"repeats {kept}"} for id_, kept in repeats.items()]
     used = sorted((record for record in used if record.id not in repeats), key=lambda record: record.id)
+    if photographs is not None:
+        leaks = _leaks(store, photographs, used, config)
+        drops += [{"id": id_, "reason": "leak", "detail": str(leak)} for id_, leak in leaks.items()]
+        used = [record for record in used if record.id not in leaks]
     name = _NAMES[kind]
     if not any(record.split == "train" for record in used):
         raise BadSetup(f"no usable {name} for training: {len(found)} found, dropped {drops[:3]}; see quarantine/")
@@ -127,6 +137,14 @@ def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple
         manifest = read_manifest(store, stage, name.removesuffix(".parquet"))
         if manifest is not None:
             yield manifest, _records(store.read(f"{stage}/{name}"), kind)
+
+
+def _leaks(store: Store, photographs: Store, used: Sequence[Record], config: LibraryConfig) -> dict[str, Leak]:
+    """What must not be trained on because evaluation shows it: id -> the first leak found."""
+    training = [record for record in used if record.split == "train"]
+    lists = read_lists(store, photographs, config, [record for record in used if record.split == "test"])
+    leaks = compare(training, lists, config.duplicate_distance_bits)
+    return {leak.training: leak for leak in reversed(leaks)}
 
 
 def _split(record: ForegroundRecord | BackgroundRecord, config: LibraryConfig) -> Split:

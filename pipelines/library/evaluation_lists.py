@@ -4,24 +4,29 @@ Reading only; `leaks.py` compares them with the library.
 """
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.faults import BadItem, BadSetup
+from pipelines.images.alpha import alpha_box
 from pipelines.images.codecs import open_image
-from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_picture
+from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_name", "filename", "path")
 """Columns of a table that name pictures; all that are there are read."""
 _MAX_BYTES = 1 << 30
+OPAQUE = 255
 PUBLISHED_ID = re.compile(r"(?:^|[-_/:])(\d{9}|\d{12}|[0-9a-f]{16})$")
 """LAION's, COCO's and OpenImages' ids, alone or at the end of ours."""
 
@@ -35,12 +40,14 @@ class EvaluationList:
         names: ids, origins or file names, as `names_of` gives them.
         pictures: name -> hashes, where there are pictures to be hashed.
         unreadable: pictures that could not be hashed, so that nobody can vouch for them.
+        kind: of all its pictures, where that is known.
     """
 
     name: str
     names: frozenset[str]
     pictures: dict[str, PictureHashes]
     unreadable: tuple[str, ...] = ()
+    kind: type[ForegroundRecord | BackgroundRecord] | None = None
 
     @property
     def num_entries(self) -> int:
@@ -131,4 +138,10 @@ def _key(path: Path) -> str:
 
 def _hash_file(path: Path) -> PictureHashes:
     data = path.read_bytes()
-    return hash_picture(data, open_image(data))
+    image, sha256 = open_image(data), hashlib.sha256(data).hexdigest()
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        if rgba[..., 3].any() and rgba[..., 3].min() < OPAQUE:
+            left, top, right, bottom = alpha_box(rgba[..., 3])
+            return hash_cutout(sha256, rgba[top:bottom, left:right])
+    return hash_picture(sha256, image)

@@ -1,18 +1,19 @@
 """Perceptual hashes of a picture in every way that it can be turned or mirrored, kept so that none is hashed twice.
 
 A perceptual hash finds a picture again after recompression and resizing, but not after mirroring. Records hold the
-hash of the picture as it is; what they are compared with is therefore hashed in all eight ways.
+hash of the picture as it is; what they are compared with is therefore hashed in all ways.
 """
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import imagehash
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
+from pipelines.foregrounds.cutout import over_gray
+from pipelines.images.types import Rgba
 from pipelines.store import Store
 
 CACHE = "library/picture_hashes.json"
@@ -22,26 +23,39 @@ _SIDE_PX = 32
 
 @dataclass(frozen=True)
 class PictureHashes:
-    """SHA-256 of the file, and the hashes (16 hex digits) of the picture turned and mirrored in eight ways."""
+    """SHA-256 of the file, and the hashes (16 hex digits) of the picture as it is, mirrored and turned."""
 
     sha256: str
     hashes: tuple[str, ...]
 
 
-def hash_picture(data: bytes, image: Image.Image) -> PictureHashes:
-    """Hash a decoded picture and the bytes that it came from."""
+def hash_picture(sha256: str, image: Image.Image) -> PictureHashes:
+    """Hash a photograph in all eight ways: nobody knows which way up somebody else stored it."""
+    return _hash(sha256, image, tuple(Transpose))
+
+
+def hash_cutout(sha256: str, rgba: Rgba) -> PictureHashes:
+    """Hash a cutout, as it is and mirrored.
+
+    Quarter turns are left out: over gray, a hash sees little more than the outline, and turned outlines of different
+    objects are alike.
+    """
+    return _hash(sha256, Image.fromarray(over_gray(rgba)), (Transpose.FLIP_LEFT_RIGHT,))
+
+
+def _hash(sha256: str, image: Image.Image, ways: Sequence[Transpose]) -> PictureHashes:
     small = image.convert("L").resize((_SIDE_PX, _SIDE_PX), Resampling.LANCZOS)
-    turned = [small, *(small.transpose(way) for way in Transpose)]
-    return PictureHashes(hashlib.sha256(data).hexdigest(), tuple(str(imagehash.phash(picture)) for picture in turned))
+    turned = (small, *(small.transpose(way) for way in ways))
+    return PictureHashes(sha256, tuple(str(imagehash.phash(picture)) for picture in turned))
 
 
 @dataclass
 class HashCache:
-    """Hashes by a key that changes with the picture; `save` keeps those that were asked for since it was opened."""
+    """Hashes by a key that changes with the picture."""
 
     store: Store
     _known: dict[str, PictureHashes] = field(init=False)
-    _used: dict[str, PictureHashes] = field(default_factory=dict)
+    _changed: bool = False
 
     def __post_init__(self) -> None:
         self._known = {}
@@ -51,13 +65,14 @@ class HashCache:
 
     def get(self, key: str, make: Callable[[], PictureHashes]) -> PictureHashes:
         """The hashes under a key, made where they are not known. Raises what `make` raises."""
-        found = self._known.get(key) or make()
-        self._used[key] = found
-        return found
+        if key not in self._known:
+            self._known[key] = make()
+            self._changed = True
+        return self._known[key]
 
     def save(self) -> None:
-        """Write what was used, where that differs from what was there."""
-        if self._used != self._known:
-            entries = {key: [found.sha256, *found.hashes] for key, found in sorted(self._used.items())}
+        """Write what is known, where something came to it."""
+        if self._changed:
+            entries = {key: [found.sha256, *found.hashes] for key, found in sorted(self._known.items())}
             self.store.write(CACHE, json.dumps(entries).encode())
-            self._known = dict(self._used)
+            self._changed = False

@@ -1,0 +1,115 @@
+"""Compares training assets with evaluation pictures: by id and origin, by bytes, and by perceptual hash.
+
+The library leaves out what is found here (`catalogue.py`); the dataset's check looks again (`leaks.py`).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from PIL import Image
+
+from pipelines.config import LibraryConfig
+from pipelines.faults import BadItem
+from pipelines.library.evaluation_lists import PUBLISHED_ID, EvaluationList, read_evaluation_list
+from pipelines.library.near import hash_array, near_pairs
+from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.scenes.assets import Assets
+from pipelines.store import Store
+
+AnyRecord = ForegroundRecord | BackgroundRecord
+
+
+@dataclass(frozen=True, order=True)
+class Leak:
+    """A training asset that evaluation shows too.
+
+    Attributes:
+        evaluation: id or name in the list.
+        by: `name` (id or origin), `bytes` (the same file), `picture` (near hashes); bits: that differ, else 0.
+    """
+
+    training: str
+    evaluation: str
+    list: str
+    by: Literal["name", "bytes", "picture"]
+    bits: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.training} = {self.evaluation} ({self.list}, by {self.by})"
+
+
+def read_lists(
+    store: Store, photographs: Store, config: LibraryConfig, held_out: Sequence[AnyRecord]
+) -> list[EvaluationList]:
+    """All that training must be apart from: what is held out, by kind, and the lists that the profile names.
+
+    Raises:
+        BadSetup: a list is missing, damaged or empty.
+    """
+    cache, assets = HashCache(store), Assets(store, photographs)
+    names = {ForegroundRecord: "held-out foregrounds", BackgroundRecord: "held-out backgrounds"}
+    lists = [
+        _held_out(name, [record for record in held_out if isinstance(record, kind)], assets, cache)
+        for kind, name in names.items()
+    ]
+    lists += [read_evaluation_list(path, cache) for path in config.evaluation_lists]
+    cache.save()
+    return lists
+
+
+def compare(training: Sequence[AnyRecord], lists: Iterable[EvaluationList], distance_bits: int) -> list[Leak]:
+    """Every leak, sorted.
+
+    Args:
+        distance_bits: two perceptual hashes of 64 bits that differ in at most so many are one picture.
+    """
+    return sorted({leak for against in lists for leak in _leaks(training, against, distance_bits)})
+
+
+def _held_out(name: str, records: Sequence[AnyRecord], assets: Assets, cache: HashCache) -> EvaluationList:
+    names = frozenset(alias for record in records for alias in (record.id, record.origin))
+    pictures: dict[str, PictureHashes] = {}
+    unreadable = []
+    for record in records:
+        try:
+            found = cache.get(record.sha256, lambda record=record: _hash_asset(record, assets))  # type: ignore[misc]
+        except (BadItem, FileNotFoundError) as fault:
+            unreadable.append(f"{record.id} ({fault})")
+        else:
+            pictures[record.id] = found
+    kind = type(records[0]) if records else None
+    return EvaluationList(name, names, pictures, tuple(unreadable), kind)
+
+
+def _hash_asset(record: AnyRecord, assets: Assets) -> PictureHashes:
+    if isinstance(record, ForegroundRecord):
+        return hash_cutout(record.sha256, assets.cutout(record))
+    return hash_picture(record.sha256, Image.fromarray(assets.photograph(record)))
+
+
+def _leaks(training: Sequence[AnyRecord], against: EvaluationList, distance_bits: int) -> Iterator[Leak]:
+    for record in training:
+        for name in _names(record) & against.names:
+            yield Leak(record.id, name, against.name, "name")
+    # A cutout and a photograph are never one picture; what lies in a folder may be either.
+    alike = [record for record in training if against.kind is None or isinstance(record, against.kind)]
+    by_bytes = {found.sha256: name for name, found in against.pictures.items()}
+    for record in alike:
+        if record.sha256 in by_bytes:
+            yield Leak(record.id, by_bytes[record.sha256], against.name, "bytes")
+    names = [name for name, found in against.pictures.items() for _ in found.hashes]
+    hashes = hash_array([digits for found in against.pictures.values() for digits in found.hashes])
+    nearest: dict[tuple[str, str], int] = {}
+    for i, j, bits in near_pairs(hash_array([r.perceptual_hash for r in alike]), hashes, distance_bits):
+        pair = alike[i].id, names[j]
+        nearest[pair] = min(bits, nearest.get(pair, bits))
+    for (id_, name), bits in nearest.items():
+        yield Leak(id_, name, against.name, "picture", bits)
+
+
+def _names(record: AnyRecord) -> set[str]:
+    """Id, origin, and the id that the picture has in the data set it comes from."""
+    names = {record.id, record.origin}
+    return names | {match[1] for name in names if (match := PUBLISHED_ID.search(name))}
