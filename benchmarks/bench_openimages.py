@@ -3,8 +3,8 @@
     python benchmarks/bench_openimages.py [--megabytes 200] [--json]
 
 Every image is kept up to the boxes, which is the worst case: in a real run the lists before have taken most away. Peak
-memory is that of the process, libraries included. `csv_cpu_s` is the standard library's reader on the same file, counting
-lines only; it sets no numbers apart.
+memory is that of the process, libraries included. `csv_cpu_s` is the standard library's reader on the same file: it
+counts lines and turns no text into numbers.
 """
 
 import argparse
