@@ -3,9 +3,9 @@
 Which net, and what its output means, is the business of `segformer.py` and `depth_anything.py`.
 
 What is equal: on one device, with one batch size and one version of torch, a picture gives the same bytes whatever
-its neighbours are, for every batch is filled up, so the same kernels run. Another batch size or another GPU may
-choose other kernels: labels and depth then agree closely, not bit for bit. So do a GPU, in half precision, and a CPU,
-in single precision.
+its neighbours are, for every batch is filled up, so the same kernels run. That was seen on a CPU; on a GPU it has not
+been tried. Another batch size or another GPU may choose other kernels: labels and depth then agree closely, not bit
+for bit. So do a GPU, in half precision, and a CPU, in single precision.
 """
 
 from collections.abc import Callable, Iterator, Sequence
