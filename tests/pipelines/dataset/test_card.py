@@ -8,11 +8,13 @@ import pytest
 import yaml
 
 from pipelines.config import DataConfig
+from pipelines.dataset.build import write_dataset
 from pipelines.dataset.card import size_category
 from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import FileFacts
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
+from pipelines.library.leaks import LeakReport
 from pipelines.licences.names import hub_licences, is_non_commercial, licence_url
 from pipelines.store import Store
 
@@ -39,6 +41,34 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
         assert words in card
     assert "**Not for commercial use**: CC-BY-NC-SA-4.0" in card
     assert "| foregrounds-mulan | truncated | 1 |" in card
+
+
+def test_the_card_says_what_the_whole_is_under_and_asks_for(card: str):
+    assert "the set is under **cc-by-nc-sa-4.0**" in card
+    assert "names the makers" in card and "shared alike" in card and "commercial build" not in card
+    assert "| CC-BY-NC-SA-4.0 | " in card and " | no | yes | yes |" in card
+    assert "| dark_channel (`maps.depth.model`) | apache-2.0 |" in card
+
+
+def test_the_card_counts_takedowns_and_names_none(config: DataConfig, store: Store):
+    assert "Nothing was taken down." in card_of(store, config)
+    drops = [{"id": "secret-1", "reason": "takedown", "detail": "listed"}, {"id": "x", "reason": "leak", "detail": ""}]
+    lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in drops)
+    store.write("quarantine/library-backgrounds.jsonl", lines)
+    written = card_of(store, config)
+    assert "Kept out of this build: 1 backgrounds." in written and "secret" not in written
+
+
+def test_the_card_says_what_training_was_compared_with(config: DataConfig, store: Store):
+    assert "Training was not compared with evaluation" in card_of(store, config)
+    leaks = LeakReport(9, {"held-out foregrounds": 3, "/home/me/test.txt": 1234}, (), (), ())
+    written = card_of(store, config, leaks)
+    assert "| test.txt | 1,234 | 0 |" in written and "/home/me" not in written
+
+
+def card_of(store: Store, config: DataConfig, leaks: LeakReport | None = None) -> str:
+    write_dataset(store, "demo", config, leaks)
+    return store.read("dataset/README.md").decode()
 
 
 def test_every_picture_that_the_card_shows_is_there(card: str, written: Path):
