@@ -138,7 +138,7 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
 
 
 def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
-    """Error of decoded layers: absolute of background and premultiplied foreground colour, Jaccard of alpha.
+    """Error of decoded layers: absolute of the background's and the premultiplied foreground's colour, Jaccard of alpha.
 
     Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
     least at the median. An object's alpha is judged by its own area, or small ones would hardly count.
@@ -173,15 +173,8 @@ def without_overshoot(decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:
     So a network may aim past the end to be sure to reach it, and its outlines need not be soft to be right on average.
     """
     alpha_B1HW, target_B1HW = decoded_B4HW[:, 3:], target_B4HW[:, 3:]
-    beyond_B1HW = (target_B1HW.abs() >= 1) & (alpha_B1HW * target_B1HW.sign() > target_B1HW.abs())
+    beyond_B1HW = ((target_B1HW >= 1) & (alpha_B1HW > 1)) | ((target_B1HW <= -1) & (alpha_B1HW < -1))
     return torch.cat([decoded_B4HW[:, :3], torch.where(beyond_B1HW, target_B1HW, alpha_B1HW)], dim=1)
-
-
-def with_alpha_margin(target_B4HW: Tensor, margin: float) -> Tensor:
-    """A target whose alpha of -1 and 1 lies further out by a margin."""
-    alpha_B1HW = target_B4HW[:, 3:]
-    further_B1HW = torch.where(alpha_B1HW.abs() >= 1, alpha_B1HW * (1 + margin), alpha_B1HW)
-    return torch.cat([target_B4HW[:, :3], further_B1HW], dim=1)
 
 
 def over(foreground_B4HW: Tensor, background_B3HW: Tensor) -> Tensor:

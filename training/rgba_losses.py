@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.adversary import adaptive_weight, frozen, hinge_loss
-from training.losses import over, premultiplied, with_alpha_margin, without_overshoot
+from training.losses import over, premultiplied, without_overshoot
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +43,13 @@ class Posterior(Protocol):
 
 @dataclass(frozen=True)
 class RgbaLossWeights:
-    """What the total is made of.
-
-    `tie_kind`: squared distance of means, or divergence of whole posteriors. `alpha_margin`: how far past its ends
-    alpha is asked to go where it is 0 or 1, so that a small codec's errors there are cut off.
-    """
+    """What the total is made of. `tie_kind`: squared distance of means, or divergence of whole posteriors."""
 
     reconstruction: Literal["l2", "l1"] = "l2"
     perceptual: float = 0.5
     kl: float = 1e-6
     tie: float = 1.0
     tie_kind: Literal["mse", "kl"] = "mse"
-    alpha_margin: float = 0.0
     adversarial: float = 1.0
     adversarial_from_step: int = 4000
 
@@ -238,9 +233,8 @@ class RgbaObjective:
         if decoded_B4HW.shape != target_B4HW.shape:
             raise ValueError(f"decoded {list(decoded_B4HW.shape)} and target {list(target_B4HW.shape)} differ in shape")
         target, weights = target_B4HW.float(), self.weights
-        aim = with_alpha_margin(target, weights.alpha_margin)
-        reconstruction = reconstruction_loss(without_overshoot(decoded_B4HW.float(), aim), aim, weights.reconstruction)
         decoded = without_overshoot(decoded_B4HW.float(), target)
+        reconstruction = reconstruction_loss(decoded, target, weights.reconstruction)
         kl = kl_to_standard(posterior)
         tie = _tie_on_opaque(posterior, reference, target, weights.tie_kind)
         perceptual = None if self.perceptual is None else perceptual_loss(self.perceptual, decoded, target)

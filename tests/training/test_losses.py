@@ -22,7 +22,6 @@ from training.losses import (
     over,
     pixels_loss,
     recomposition_loss,
-    with_alpha_margin,
     without_overshoot,
 )
 
@@ -228,15 +227,6 @@ def test_alpha_beyond_its_end_is_no_error_and_elsewhere_it_is_one():
     kept = without_overshoot(decoded, truth)
     assert kept[0, 3, 0].tolist() == [1.0, -1.0, 1.5, -1.5, 0.5]
     assert torch.equal(kept[:, :3], decoded[:, :3])
-
-
-def test_a_margin_moves_the_ends_of_alpha_alone():
-    target = torch.zeros(1, 4, 1, 3)
-    target[0, 3, 0] = torch.tensor([1.0, -1.0, 0.5])
-    moved = with_alpha_margin(target, 0.2)
-    torch.testing.assert_close(moved[0, 3, 0], torch.tensor([1.2, -1.2, 0.5]))
-    assert torch.equal(moved[:, :3], target[:, :3])
-    assert torch.equal(with_alpha_margin(target, 0.0), target)
 
 
 def test_a_weight_moves_the_mean_of_the_background_alone():

@@ -19,7 +19,6 @@ class RgbaLossSection(Section):
     kl: float = Field(1e-6, ge=0.0, le=1000.0)
     tie: float = Field(1.0, ge=0.0, le=1000.0)
     tie_kind: Literal["mse", "kl"] = "mse"
-    alpha_margin: float = Field(0.0, ge=0.0, le=1.0, description="how far past -1 and 1 alpha is to aim at its ends")
     adversarial: float = Field(1.0, ge=0.0, le=1000.0, description="0 = no adversary")
     adversarial_from_step: Steps = 4000
 
