@@ -4,6 +4,7 @@
 """
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -41,6 +42,8 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Print the resolved profile, its fingerprints, what is installed, and what is missing and how to get it."""
+    # Advice on optional packages, which the doctor has not been asked for.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from doctor import examine
 
     report = examine(load_profile(profile, root))

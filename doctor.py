@@ -6,7 +6,9 @@ Nothing is changed and no secret is read: for a key only its presence is told.
 import json
 import os
 import platform
+import re
 import shutil
+import textwrap
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +31,11 @@ from profiles import Profile
 PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
 PACKAGES += ("tensorboard", "webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
 TINY_BASE = "tiny-fill"
-_SHARD_MB_PER_MEGAPIXEL = 1.0
+_SCENE_MB_PER_MEGAPIXEL = 0.8
+_DEPTH_MB_PER_MEGAPIXEL = 1.7
+"""Of scenes at 1024 px (benchmarks/RESULTS.md), and of 16-bit depth at its own size, as the demo's shards hold it."""
+_WIDTH = 100
+_COMMAND = re.compile(r"hf download .*?(?=, or |$)")
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,13 @@ class Examination:
     fingerprints: dict[str, str]
     machine: dict[str, str]
     packages: dict[str, str]
-    needs: list[Need]
+    parts: dict[str, list[Need]]
+    """What each part of the profile needs, by the setting that decides it."""
+
+    @property
+    def needs(self) -> list[Need]:
+        """Of all parts."""
+        return [need for needs in self.parts.values() for need in needs]
 
     @property
     def missing(self) -> list[Need]:
@@ -50,25 +62,53 @@ class Examination:
 
     def to_json(self) -> str:
         """One JSON object."""
-        return json.dumps(asdict(self) | {"missing": [need.name for need in self.missing]})
+        found = asdict(self)
+        del found["parts"]
+        found["needs"] = [asdict(need) for need in self.needs]
+        return json.dumps(found | {"missing": [need.name for need in self.missing]})
 
     def to_text(self) -> str:
         """For a person."""
         lines = [f"profile {self.profile['name']}: {self.profile['description']}", f"root {self.profile['root']}", ""]
-        sections = {key: value for key, value in self.profile.items() if isinstance(value, dict)}
-        lines += [f"[{name}] " + json.dumps(values) for name, values in sections.items()]
+        for name, values in self.profile.items():
+            if isinstance(values, dict):
+                told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+                lines += _wrapped(told, f"[{name}] ", "    ")
         for title, entries in (
-            ("stand-ins", self.stand_ins),
+            ("stand-ins", self.stand_ins or {"none": ""}),
             ("fingerprints", self.fingerprints),
             ("machine", self.machine),
             ("installed", self.packages),
         ):
-            lines += ["", title] + [f"  {name:24} {value}" for name, value in entries.items()]
+            lines += ["", title] + [f"  {name:24} {value}".rstrip() for name, value in entries.items()]
         lines += ["", "needs"]
-        for need in self.needs:
-            mark = "ok     " if need.present else "MISSING"
-            lines.append(f"  {mark} {need.name}: {need.found}" + ("" if need.present else f"\n          {need.remedy}"))
-        return "\n".join(lines)
+        for part, needs in self.parts.items():
+            lines.append(f"  {part}")
+            lines += [line for need in needs for line in _told(need)] or ["    ok      nothing more"]
+        short = [part for part, needs in self.parts.items() if not all(need.present for need in needs)]
+        names = ", ".join(part.partition(":")[0] for part in short)
+        told = f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing"
+        return "\n".join([*lines, "", *_wrapped(told, "", "  ")])
+
+
+def _told(need: Need) -> list[str]:
+    """A need in lines. A command has one to itself, whole, so that it can be copied."""
+    lines = _wrapped(f"{need.name}: {need.found}", f"    {'ok     ' if need.present else 'MISSING'} ", " " * 12)
+    if need.present:
+        return lines
+    command = _COMMAND.search(need.remedy)
+    if command is None:
+        return lines + _wrapped(need.remedy, " " * 12, " " * 12)
+    before, after = need.remedy[: command.start()].strip(), need.remedy[command.end() :].lstrip(", ")
+    around = [_wrapped(text, " " * 12, " " * 12) if text else [] for text in (before, after)]
+    return [*lines, *around[0], " " * 12 + command[0], *around[1]]
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    """Lines of at most `_WIDTH`, where no word (an address, a path) is longer."""
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def examine(profile: Profile) -> Examination:
@@ -80,7 +120,7 @@ def examine(profile: Profile) -> Examination:
         fingerprints=_fingerprints(factory),
         machine=_machine(),
         packages={name: _version(name) for name in PACKAGES},
-        needs=_needs(profile),
+        parts=_parts(profile),
     )
 
 
@@ -109,17 +149,26 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _needs(profile: Profile) -> list[Need]:
-    needs = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
-    needs += [Need("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
-    needs += mulan_needs(profile.mulan)
-    needs += prompts_needs(profile)
-    needs += layerdiffuse_needs(profile.generated)
-    needs += backgrounds_needs(profile.backgrounds, profile.root)
-    needs += maps_needs(profile.maps)
-    needs.append(_disk(profile))
-    needs.append(_own_recipe(profile))
-    return needs + _weights(profile)
+def _parts(profile: Profile) -> dict[str, list[Need]]:
+    """Title -> needs, in the order of the work; every source has its part, also where it needs nothing."""
+    packages = [Need(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
+    licences = [Need("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
+    maps = profile.maps
+    return {
+        "packages": packages,
+        f"licences: licences.commercial = {json.dumps(profile.licences.commercial)}": licences,
+        f"real foregrounds: mulan.source = {profile.mulan.source}": mulan_needs(profile.mulan),
+        f"prompts: prompts.source = {profile.prompts.source}": prompts_needs(profile, Store(profile.root)),
+        f"generated foregrounds: generated.generator = {profile.generated.generator}": layerdiffuse_needs(
+            profile.generated
+        ),
+        f"backgrounds: backgrounds.source = {profile.backgrounds.source}": backgrounds_needs(
+            profile.backgrounds, profile.root
+        ),
+        f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_needs(maps),
+        "root": [_disk(profile), _own_recipe(profile)],
+        f"training: recipe {profile.training.recipe}": _weights(profile),
+    }
 
 
 def _weights(profile: Profile) -> list[Need]:
@@ -135,16 +184,24 @@ def _weights(profile: Profile) -> list[Need]:
 
 def _disk(profile: Profile) -> Need:
     """Room for the shards and for the stages they are joined from."""
-    scenes = profile.scenes
-    wanted_gb = 2 * scenes.num_scenes * scenes.size_px**2 / 1e6 * _SHARD_MB_PER_MEGAPIXEL / 1e3
-    if not Store(profile.root).is_local:
+    areas_mp = (profile.scenes.size_px**2 / 1e6, profile.maps.depth.size_px**2 / 1e6)
+    scene_mb = areas_mp[0] * _SCENE_MB_PER_MEGAPIXEL + areas_mp[1] * _DEPTH_MB_PER_MEGAPIXEL
+    wanted_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3
+    store = Store(profile.root)
+    if not store.is_local:
         return Need("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
-    folder = Path(profile.root)
+    folder = Path(profile.root).absolute()
     while not folder.exists():
         folder = folder.parent
     free_gb = shutil.disk_usage(folder).free / 1e9
-    found = f"about {wanted_gb:.1f} GB wanted, {free_gb:.1f} GB free at {folder}"
-    return Need("disk", free_gb > wanted_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk")
+    there_gb = _shards_gb(store)
+    found = f"about {wanted_gb:.1f} GB wanted, {there_gb:.1f} GB of it there, {free_gb:.1f} GB free at {folder}"
+    return Need("disk", free_gb > wanted_gb - there_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk")
+
+
+def _shards_gb(store: Store) -> float:
+    folders = ("scenes", "edges", "segmentation", "depth", "shards")
+    return sum(store.size(f"{folder}/{name}") for folder in folders for name in store.names(folder, ".tar")) / 1e9
 
 
 def _own_recipe(profile: Profile) -> Need:

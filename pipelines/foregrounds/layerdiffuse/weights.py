@@ -154,7 +154,8 @@ def _base_remedy(wanted: Settings) -> str:
     if wanted.base.startswith((".", "/", "~")):
         return "look at generated.base: it must be a folder in diffusers' layout or a Hub repository"
     weights = "'*/*.fp16.safetensors'" if wanted.family == "sdxl" and wanted.dtype != "float32" else "'*/*.safetensors'"
-    files = f"{_INDEX} '*/*.json' '*/*.txt' '*/*.model' {weights}"
+    # Each pattern has its own --include: hf takes a bare one for the name of a file.
+    files = " --include ".join((_INDEX, "'*/*.json'", "'*/*.txt'", "'*/*.model'", weights))
     consent = f"accept the licence ({LICENCES['flux']}) on the base's page, then: " if wanted.family == "flux" else ""
     return f"{consent}hf download {wanted.base} --include {files}"
 
