@@ -35,6 +35,7 @@ class AdapterConfig:
         num_latents, fusion_dim, direct_queries: of the fusion module.
         size_px: side of the pictures it was taught on; the pipeline works on larger ones scaled down to that area.
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
+        alpha_levels: decoded alpha up to the first becomes 0, from the second on 1, in between it is stretched.
     """
 
     base: str = "flux-fill"
@@ -48,6 +49,7 @@ class AdapterConfig:
     direct_queries: bool = False
     size_px: int = 1024
     num_inference_steps: int = 30
+    alpha_levels: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -55,6 +57,9 @@ class AdapterConfig:
         if self.size_px < 1 or self.num_inference_steps < 1:
             sizes = f"{self.size_px} and {self.num_inference_steps}"
             raise ValueError(f"adapter.size_px and adapter.num_inference_steps must be at least 1, got {sizes}")
+        low, high = self.alpha_levels
+        if not 0 <= low < high <= 1:
+            raise ValueError(f"adapter.alpha_levels must be two rising numbers in [0, 1], got {[low, high]}")
         unknown = set(self.maps) - set(MAPS)
         if unknown:
             raise ValueError(f"adapter.maps may hold {', '.join(MAPS)}, got {', '.join(sorted(unknown))}")
@@ -65,11 +70,12 @@ class AdapterConfig:
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(f"adapter config holds unknown keys: {', '.join(sorted(unknown))}")
-        return cls(**{**values, "maps": tuple(values.get("maps", MAPS))})
+        plain: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in values.items()}
+        return cls(**plain)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self) | {"maps": list(self.maps)}
+        return asdict(self) | {"maps": list(self.maps), "alpha_levels": list(self.alpha_levels)}
 
     def input_dim(self, base: Base) -> int:
         """Channels of a token that enters the network: 448 for FLUX.1-Fill with maps."""

@@ -21,7 +21,7 @@ from decoupage.images import Fitted, as_mask, as_picture, fit, to_pil
 from decoupage.maps import map_pictures
 from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, keep_outside, make_output
 from decoupage.rgba_vae import decode_rgba, widen_vae
-from decoupage.rgba_values import without_haze
+from decoupage.rgba_values import stretch_alpha, without_haze
 from decoupage.sequences import Condition, predict_layers
 
 MapMaker = Callable[[Any], Any]
@@ -234,7 +234,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
         self.maybe_free_model_hooks()
         rgba, rgb = ((x.float() * 0.5 + 0.5).clamp(0, 1).cpu() for x in (rgba, rgb))
-        return fitted.unfit(without_haze(rgba)), fitted.unfit(rgb)
+        rgba = without_haze(stretch_alpha(rgba, *self.adapter.alpha_levels))
+        return fitted.unfit(rgba), fitted.unfit(rgb)
 
     def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
         if isinstance(prompt, Text):

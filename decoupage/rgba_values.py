@@ -29,6 +29,13 @@ def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
     return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
 
 
+def stretch_alpha(rgba_B4HW: Tensor, low: float, high: float) -> Tensor:
+    """Alpha in [0, 1] stretched so that `low` becomes 0 and `high` 1; colours stay. (0, 1) changes nothing."""
+    check_channels("rgba_B4HW", rgba_B4HW, 4)
+    stretched = ((rgba_B4HW[:, 3:] - low) / (high - low)).clamp(0.0, 1.0)
+    return torch.cat([rgba_B4HW[:, :3], stretched], dim=1)
+
+
 def without_haze(rgba_B4HW: Tensor) -> Tensor:
     """Alpha that is nearly invisible or nearly opaque set to what it nearly is; colours stay. RGBA in [0, 1].
 

@@ -24,6 +24,7 @@ from pipelines.config import MasksConfig
 from pipelines.fingerprint import fingerprint
 from training import noise
 from training.adapter_model import AdapterModel, Encoded
+from training.alpha_levels import choose_alpha_levels
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.identity import weights_digest
@@ -236,9 +237,7 @@ class AdapterTask:
         """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
         batch = next(iter(self._validation), None) or next(self.batches(0))
         shown = min(NUM_SHOWN, len(batch))
-        training = self._pipe.transformer.training
         result = self._run_pipeline(batch, shown)
-        self._pipe.transformer.train(training)
         return layers_grid(
             composite_BHWC=levels(batch.composite_B3HW[:shown]),
             mask_BHW=batch.mask_B1HW[:shown, 0].cpu().numpy() > 0.5,
@@ -249,6 +248,8 @@ class AdapterTask:
         )
 
     def _run_pipeline(self, batch: TripletBatch, shown: int) -> Any:
+        """What a user would get, as uint8 arrays; afterwards all is as it was."""
+        training = self._pipe.transformer.training
         for part in (self._pipe.transformer, self._pipe.fusion):
             if part is not None:
                 part.eval()
@@ -262,12 +263,29 @@ class AdapterTask:
             paste_back=False,
             output_type="np",
         )
-        if self._pipe.fusion is not None:
-            self._pipe.fusion.train()
+        for part in (self._pipe.transformer, self._pipe.fusion):
+            if part is not None:
+                part.train(training)
         return result
 
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Set the adapter's alpha levels by the validation samples; as decoded where the recipe keeps none."""
+        pipe, batches = self._pipe, self._validation
+        pipe.adapter = replace(pipe.adapter, alpha_levels=(0.0, 1.0))
+        if batches:
+            alphas = [self._run_pipeline(batch, len(batch)).foreground[..., 3] for batch in batches]
+            truths = [batch.foreground_B4HW[:, 3].cpu().numpy() for batch in batches]
+            decoded = np.concatenate(alphas) / np.float32(255)
+            chosen = choose_alpha_levels(decoded, (np.concatenate(truths) + 1) / 2)
+            pipe.adapter = replace(pipe.adapter, alpha_levels=chosen)
+
     def export(self, folder: Path) -> None:
-        """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it."""
+        """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.
+
+        First every validation sample is taken apart as a user would, to calibrate alpha.
+        """
+        self._calibrate()
         card = replace(
             self._card,
             data_fingerprint=self._loader.index.fingerprint,

@@ -138,7 +138,7 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
 
 
 def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
-    """Error of decoded layers: absolute of the background's and the premultiplied foreground's colour, Jaccard of alpha.
+    """Error of decoded layers: absolute of background and premultiplied foreground colour, Jaccard of alpha.
 
     Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
     least at the median. An object's alpha is judged by its own area, or small ones would hardly count.

@@ -1,6 +1,7 @@
 """The adapter: the base at step 0, the right parameters trainable, the exact numbers of the real geometry."""
 
 import copy
+import json
 
 import pytest
 import torch
@@ -145,8 +146,11 @@ def test_numbers_of_the_real_geometry():
 
 
 def test_config_round_trip_and_faults():
-    config = AdapterConfig(rank=8, maps=("depth",), mode="batch")
-    assert AdapterConfig.from_dict(config.to_dict()) == config
+    config = AdapterConfig(rank=8, maps=("depth",), mode="batch", alpha_levels=(0.1, 0.9))
+    assert AdapterConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    for levels in ((0.5, 0.5), (-0.1, 1.0), (0.0, 1.1)):
+        with pytest.raises(ValueError, match=r"adapter\.alpha_levels must be two rising numbers in \[0, 1\]"):
+            AdapterConfig(alpha_levels=levels)
     with pytest.raises(ValueError, match=r"adapter\.rank must be at least 1, got 0"):
         AdapterConfig(rank=0)
     with pytest.raises(ValueError, match="got flow"):

@@ -1,5 +1,7 @@
 """The pipeline: the base's own picture at step 0, every form of input, layers peeled one after another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -115,6 +117,20 @@ def test_invisible_pixels_are_empty(folders):
     rgba = np.asarray(run(pipe, picture(), mask=mask()).foreground[0])
     hidden = rgba[..., 3] == 0
     assert 0 < hidden.mean() < 1 and (rgba[hidden] == 0).all()
+
+
+def test_alpha_is_stretched_between_the_adapters_levels(folders):
+    pipe = load(folders / "fill")
+    with torch.no_grad():
+        pipe.vae_rgba.decoder.conv_out.bias[3] = 0
+        torch.nn.init.normal_(pipe.vae_rgba.decoder.conv_out.weight[3], std=0.05)
+    as_decoded = run(pipe, picture(), mask=mask(), output_type="pt").foreground[:, 3]
+    pipe.adapter = replace(pipe.adapter, alpha_levels=(0.25, 0.75))
+    stretched = run(pipe, picture(), mask=mask(), output_type="pt").foreground[:, 3]
+    sure = (as_decoded > 0.3) & (as_decoded < 0.7)
+    assert sure.any()
+    torch.testing.assert_close(stretched[sure], (as_decoded[sure] - 0.25) * 2)
+    assert (stretched[as_decoded >= 0.75] == 1).all() and (stretched[as_decoded <= 0.25] == 0).all()
 
 
 def test_the_seed_decides(pipe):

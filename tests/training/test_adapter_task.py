@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from decoupage.publishing.folder import read_manifest
 from pipelines.faults import BadSetup
 from tests.training.adapter_runs import (
     Place64,
@@ -195,6 +196,21 @@ def test_samples_are_a_picture_and_leave_training_as_it_was(place: Place64, reci
     assert picture.dtype == np.uint8 and picture.ndim == 3
     assert np.array_equal(picture, task.samples(task.modules))
     assert task.modules[NAME].training and pipeline_of(task).transformer.training
+
+
+def test_an_export_is_calibrated_by_validation_and_says_so(place: Place64, tmp_path: Path):
+    task = demo_task(place, data__num_validation=4)
+    assert pipeline_of(task).adapter.alpha_levels == (0.0, 1.0)
+    with torch.no_grad():  # A decoder that is never sure: alpha about one half everywhere, more where there is more.
+        pipeline_of(task).vae_rgba.decoder.conv_out.weight[3] *= 0.2
+        pipeline_of(task).vae_rgba.decoder.conv_out.bias[3] = 0
+    task.export(tmp_path / "first")
+    low, high = read_manifest(tmp_path / "first").adapter["alpha_levels"]
+    assert 0 <= low < high == 1 - low
+    assert (low, high) == pipeline_of(task).adapter.alpha_levels
+    none = demo_task(place, data__num_validation=0)
+    none.export(tmp_path / "none")
+    assert pipeline_of(none).adapter.alpha_levels == (0.0, 1.0)
 
 
 # --- identity ---------------------------------------------------------------------------------------------------

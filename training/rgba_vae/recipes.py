@@ -33,6 +33,7 @@ def demo_rgba_vae() -> RgbaVaeConfig:
         "batch.accumulation": 1,
         "data.size_px": 64,
         "data.validation_share": 0.1,
+        "opaque_share": 0.25,  # With a half, alpha and colour of foregrounds are a little worse.
         "weights.tie": 0.1,  # 1.0 costs 1 dB; so weak, opaque pictures still lose only 0.1 dB.
         "weights.perceptual": 0.0,
         "weights.adversarial": 0.0,
