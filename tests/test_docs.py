@@ -1,15 +1,23 @@
 """The code in the documentation runs as it stands, but for the paths that a reader fills in."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
+import typer
+from huggingface_hub import constants
 from PIL import Image
+from typer.testing import CliRunner
 
+from cli import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
+from doctor import examine
 from pipelines.engine import SerialEngine
+from pipelines.foregrounds.prompts import categories
+from profiles import load_profile
 from tests.fixtures import FakeScenes, build_dataset
 from training.recipes import ALL
 
@@ -20,10 +28,10 @@ def code(page):
     return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
-def test_the_data_page(tmp_path, monkeypatch, capsys):
+def test_the_page_on_shards(tmp_path, monkeypatch, capsys):
     build_dataset(str(tmp_path / "data" / "demo"), FakeScenes(num_scenes=4, scenes_per_shard=1), SerialEngine())
     monkeypatch.chdir(tmp_path)
-    blocks = code("data.md")
+    blocks = code("shards.md")
     assert len(blocks) == 2
     for block in blocks:
         exec(block, {})
@@ -75,3 +83,74 @@ def test_the_evaluation_page(tmp_path, monkeypatch, capsys):
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text()):
         assert (DOCS / target).exists(), target
+
+
+NOT_RUN = "not run"
+"""In the info string of a block: it needs a network, a GPU, a key or hours, and says which."""
+FEW = {
+    "SCENES__NUM_SCENES": "4", "SCENES__SCENES_PER_SHARD": "2", "SCENES__SIZE_PX": "96", "ENGINE__KIND": "serial",
+    "GENERATED__PROMPTS_PER_CATEGORY": "2", "GENERATED__SIZE_PX": "160", "MAPS__SEGMENTATION__SIZE_PX": "96",
+}  # fmt: skip
+
+
+def shell(page, run):
+    """Command lines of a page's shell blocks, those that are run or those that are not, in order."""
+    blocks = re.findall(r"```sh ?(.*?)\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert all(not told or re.fullmatch(f"{NOT_RUN}: .+", told) for told, _ in blocks)
+    chosen = [block.replace("\\\n", "") for told, block in blocks if (not told) == run]
+    return [line for block in chosen for line in block.splitlines()]
+
+
+def test_commands_of_the_data_page_that_run_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DECOUPAGE_ROOT", "data/demo")
+    for name, value in FEW.items():
+        monkeypatch.setenv(f"DECOUPAGE__{name}", value)
+    lines = shell("data.md", run=True)
+    assert len(lines) == 4
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "decoupage"
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, (line, done.output)
+    assert len(list((tmp_path / "data" / "demo" / "shards").glob("*.tar"))) == 2
+    assert (tmp_path / "OUT" / "00000000-0" / "foreground.png").is_file()
+
+
+def test_commands_of_the_data_page_that_do_not_run_here_are_spelt_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    profile = load_profile("paper", str(tmp_path))
+    remedies = "\n".join(need.remedy for need in examine(profile).missing)
+    for line in shell("data.md", run=False):
+        words = shlex.split(line)
+        if words[0] == "decoupage":
+            _parse(words[1:])
+        elif words[:2] == ["hf", "download"] and "dataset" not in words:
+            assert " ".join(line.split()) in remedies, line
+        elif words[0] == "export" and words[1].startswith("DECOUPAGE__"):
+            monkeypatch.setenv(*words[1].split("=", 1))
+    load_profile("paper", str(tmp_path))  # Refuses a variable that names no field.
+
+
+def _parse(words):
+    """Raises click's UsageError for a command, an option or an argument that there is not."""
+    command, words = typer.main.get_command(app), list(words)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)
+
+
+def test_the_data_page_counts_as_its_profile_does():
+    page, profile = (DOCS / "data.md").read_text(), load_profile("paper")
+    scenes, openimages = profile.scenes, profile.backgrounds.openimages
+    assert f"{scenes.num_scenes:,} scenes at {scenes.size_px} px" in page
+    assert f"{openimages.num_images:,} x 0.294 MB" in page and f"at most {openimages.max_gb:g} |" in page
+    assert f'"{scenes.num_shards - 1:05d}"' in page
+    num_pictures = profile.generated.prompts_per_category * len(categories()) * profile.generated.images_per_prompt
+    assert f"LayerDiffuse, {num_pictures:,} pictures" in page
+    assert f"`max_requests = {profile.prompts.max_requests}`" in page
+
+
+@pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md"])
+def test_lines_are_not_too_long(page):
+    assert not [line for line in (DOCS / page).read_text().splitlines() if len(line) > 120]

@@ -6,7 +6,7 @@ from pipelines.config.section import Section, Share, check_range
 
 
 class GateConfig(Section):
-    """What a cutout must meet to become a foreground (facts behind the defaults: docs/data.md)."""
+    """What a cutout must meet to become a foreground (docs/sources.md)."""
 
     alpha_floor: int = Field(8, ge=0, le=64, description="alpha at or below this is haze: set to 0")
     alpha_ceiling: int = Field(247, ge=192, le=255, description="alpha at or above this is solid: set to 255")

@@ -1,6 +1,6 @@
 """Bytes <-> arrays, one function a format: what a shard's members are written with and read by.
 
-Formats and their costs: docs/data.md. Foreign pictures are opened through `decode_rgb`/`decode_rgba`, which
+Formats: docs/shards.md. Foreign pictures are opened through `decode_rgb`/`decode_rgba`, which
 bound the number of pixels and refuse truncated files instead of filling them with gray.
 """
 

@@ -31,7 +31,7 @@ class LayerDiffuseGenerator:
 
     A picture's noise comes from its own seed on the CPU, so it is the same picture in any batch. What a batch can
     change is the order in which a kernel adds, hence the last bits of floats: bytes are equal for the same batch on
-    the same machine, and within few levels otherwise (docs/data.md).
+    the same machine, and within few levels otherwise (docs/sources.md).
     """
 
     settings: Settings
