@@ -5,5 +5,5 @@ One file, one idea: `inflate`, `pickle_scan`, `stand_ins` and `unpickle` (bytes 
 `files` (what lies where), `index` (all of it, by shard), `links` and `fetch` (photographs that are missing), `split`
 (which are for testing), `source` (these four together); `extract` (pictures for people), `provenance`, `cutting` and
 `stage` (foregrounds for the library), `report` (a line a shard), `needs` (what a machine lacks for it). The format and
-its sources: docs/data.md.
+its sources: docs/sources.md.
 """

@@ -1,6 +1,6 @@
 """What an annotation says, with every variant of type brought to one form and every array checked.
 
-MuLAn's documentation names the keys; the types follow from its decomposition script (docs/data.md). Masks come
+MuLAn's documentation names the keys; the types follow from its decomposition script (docs/sources.md). Masks come
 as bool, 0/1, 0/255 or float, with or without a channel axis; deltas in any integer or float type; alpha as a
 Pillow picture or an array. What fits no variant is a fault of the whole file: its other layers are no better known.
 """

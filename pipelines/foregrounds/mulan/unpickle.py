@@ -3,7 +3,7 @@
 A pickle is a program: it names callables and has them called. Here every name resolves to a stand-in of ours
 that only records and checks what it is given, so that neither foreign code nor numpy's own constructors (which
 take object arrays and sizes of 10**12) ever run. The names that MuLAn's content can produce, over numpy 1 and 2,
-Pillow 10 to 13 and protocols 2 to 5, are in the docs (docs/data.md); any other name is a fault of the file.
+Pillow 10 to 13 and protocols 2 to 5, are those that it knows; any other name is a fault of the file.
 """
 
 import io
