@@ -111,9 +111,10 @@ def test_doctor_says_what_the_profile_is_and_what_is_missing(root):
     done = decoupage("doctor", "--root", root)
     assert done.returncode == 0, done.stdout
     assert "procedural shapes" in done.stdout and "MISSING" not in done.stdout
-    paper = decoupage("doctor", "--profile", "paper", "--json")
+    paper = decoupage("doctor", "--profile", "paper", "--json", DECOUPAGE__GENERATED__SIZE_PX="1024")
     assert paper.returncode == 1
-    assert {"mulan.annotations", "mulan.images", "backgrounds.folder"} <= set(json.loads(paper.stdout)["missing"])
+    missing = set(json.loads(paper.stdout)["missing"])
+    assert {"mulan.annotations", "mulan.images", "layerdiffuse.base", "maps.segmentation", "maps.depth"} <= missing
 
 
 def test_wrong_use_leaves_with_two():
