@@ -12,6 +12,10 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import Attention
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
@@ -95,6 +99,42 @@ def tiny_decoder(latent_channels: int) -> TransparentDecoder:
         decoder.conv_out.bias += 0.5
         decoder.conv_out.weight[alpha] /= 30
         decoder.conv_out.bias[alpha] = 0.3
+    return decoder
+
+
+def object_decoder() -> TransparentDecoder:
+    """A tiny decoder of SDXL whose alpha is one soft shape within the picture, another one for other latents.
+
+    Nothing is taught. One feature is led around all that mixes features: it is constant, or nearly so by the latents,
+    and loses some at the border in every convolution, whose surroundings are zeros. What is left of it is alpha.
+    """
+    decoder, carried = tiny_decoder(4), 3
+
+    def average(conv: nn.Conv2d) -> None:
+        conv.weight[carried] = 0.0
+        conv.weight[carried, carried] = 1.0 / conv.weight[carried, carried].numel()
+        conv.bias[carried] = 0.0
+
+    def silence(layer: nn.Conv2d | nn.Linear, bias: float = 0.0) -> None:
+        layer.weight[carried] = 0.0
+        layer.bias[carried] = bias
+
+    with torch.no_grad():
+        silence(decoder.conv_in, bias=4.0)
+        for module in decoder.modules():
+            if isinstance(module, ResnetBlock2D):
+                silence(module.conv2)
+                if module.conv_shortcut is not None:
+                    average(module.conv_shortcut)
+            elif isinstance(module, Attention):
+                silence(module.to_out[0])
+            elif isinstance(module, Downsample2D | Upsample2D):
+                average(module.conv)
+        decoder.latent_conv_in.weight[carried] = 0.03
+        decoder.latent_conv_in.bias[carried] = 0.0
+        decoder.conv_out.weight[0] = 0.0
+        decoder.conv_out.weight[0, carried, 1, 1] = 4.0
+        decoder.conv_out.bias[0] = -0.5
     return decoder
 
 
