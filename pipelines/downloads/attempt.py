@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.downloads.item import Download, shown
 from pipelines.downloads.partial import PartialFile, Version
-from pipelines.downloads.patience import Again, Stopped, parse_retry_after
+from pipelines.downloads.patience import LONGEST_WAIT_S, Again, Stopped
 from pipelines.faults import BadItem
+from pipelines.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     import httpx2
@@ -94,7 +95,8 @@ def request(
 def _check_status(response: "httpx2.Response", download: Download) -> None:
     status, address = response.status_code, shown(download.url)
     if status in _AGAIN:
-        raise Again(f"status {status}", parse_retry_after(response.headers.get("Retry-After")))
+        asked_s = retry_after_s(response.headers)
+        raise Again(f"status {status}", None if asked_s is None else min(asked_s, LONGEST_WAIT_S))
     if status in _GONE:
         raise BadItem("gone", f"{address}: status {status}")
     if status not in (200, 206):

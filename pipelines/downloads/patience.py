@@ -2,8 +2,6 @@
 
 import threading
 import time
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 from pipelines.randomness import hash64
@@ -31,22 +29,6 @@ def backoff_s(url: str, attempt: int, first_wait_s: float) -> float:
     """
     longest = min(LONGEST_WAIT_S, first_wait_s * 2**attempt)
     return longest * (0.5 + 0.5 * hash64("backoff", url, attempt) / 2**64)
-
-
-def parse_retry_after(value: str | None) -> float | None:
-    """Seconds from a `Retry-After` header (RFC 9110, 10.2.3: seconds or a date), at most `LONGEST_WAIT_S`."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value) if value.strip().isdecimal() else _until(value)
-    except (TypeError, ValueError):  # Neither of both: the server has asked for nothing that can be understood.
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT_S)
-
-
-def _until(date: str) -> float:
-    moment = parsedate_to_datetime(date)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
 
 
 class Pace:

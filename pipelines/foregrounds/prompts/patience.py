@@ -4,16 +4,15 @@ The client's own retries are off: they give up on a Retry-After above two minute
 """
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from pipelines.faults import BadSetup
 from pipelines.randomness import hash64
+from pipelines.retry_after import retry_after_s
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -89,25 +88,6 @@ class Patience:
 
     def _short(self, message: str) -> str:
         return self.hide(" ".join(message.split()))[:300]
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait; None where it names no sensible time.
-
-    `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
-    """
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            asked_s = float(headers.get(name, "")) / divisor
-        except ValueError:
-            continue
-        if asked_s >= 0:  # False for nan; infinity is a wait that nobody allows.
-            return asked_s
-    try:
-        until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(0.0, until - time.time()) if math.isfinite(until) else None
 
 
 def _may_help(status: int, headers: Mapping[str, str], code: str | None) -> bool:

@@ -21,7 +21,7 @@ from pipelines.foregrounds.prompts import Prompt, categories, read_prompts
 from pipelines.foregrounds.prompts.asking import response_format
 from pipelines.foregrounds.prompts.ledger import ledger_path, open_ledger, read_ledger
 from pipelines.foregrounds.prompts.needs import needs
-from pipelines.foregrounds.prompts.patience import Patience, retry_after_s
+from pipelines.foregrounds.prompts.patience import Patience
 from pipelines.foregrounds.prompts.write import PromptsReport, UnfinishedList, write_prompts
 from pipelines.store import Store
 from profiles import Profile, load_profile
@@ -348,12 +348,3 @@ def test_a_stage_is_built_before_its_prompts_are_there_and_run_after(tmp_path: P
         stage.inputs("00000")
     write(config)
     assert sum(len(stage.items(shard)) for shard in stage.shards()) == 30
-
-
-def test_times_to_come_back_are_read_in_all_their_forms() -> None:
-    assert retry_after_s({"retry-after": "3"}) == 3.0
-    assert retry_after_s({"retry-after-ms": "250", "retry-after": "3"}) == 0.25
-    assert retry_after_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
-    assert (retry_after_s({"retry-after": "Wed, 21 Oct 2099 07:28:00 GMT"}) or 0) > 1e8
-    for nonsense in ({}, {"retry-after": "soon"}, {"retry-after": "nan"}, {"retry-after": "-5"}):
-        assert retry_after_s(nonsense) is None
