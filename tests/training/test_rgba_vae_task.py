@@ -95,7 +95,7 @@ def weights(task: RgbaVaeTask) -> dict[str, torch.Tensor]:
 def test_it_learns(dataset: str, codec: Codec):
     task = make_task(dataset, codec)
     before, figures = task.validation_loss(task.modules), task.figures()
-    history = learn(task, 16)
+    history = learn(task, 32)
     assert task.validation_loss(task.modules) < 0.8 * before
     assert task.figures().alpha_mae < figures.alpha_mae
     assert all(set(losses.parts) == set(history[0].parts) for losses in history)

@@ -172,13 +172,21 @@ def test_a_long_retry_after_is_waited_for_and_a_longer_one_ends_the_run(
 
 def test_a_wait_can_be_interrupted_and_loses_nothing(tmp_path: Path, served: Any) -> None:
     server, url = served
-    server.script = [lambda _: None, lambda _: (429, {"Retry-After": "60"}, {"error": {"message": "slow down"}})]
+
+    def slow_down(_: Any) -> Any:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        return 429, {"Retry-After": "60"}, {"error": {"message": "slow down"}}
+
+    server.script = [lambda _: None, slow_down]
     config = profile(tmp_path, url, max_wait_s=100)
     started = time.monotonic()
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        write_prompts(config, Store(config.root))
+    # A process that a script started in the background ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_prompts(config, Store(config.root))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - started < 30
     assert write(config).requests == {"answered": 10} and server.answered == 10
 
