@@ -1,7 +1,8 @@
 """Multi-modal latent fusion: the tokens of edges, segmentation and depth, summed up beside each image token.
 
 Perceiver IO (Jaegle et al. 2021): a fixed number of learned latents reads all modality tokens, thinks, and is read
-by one query for each image token, so the cost grows linearly with the tokens. Here tokens become fused context;
+by one query for each image token, so the cost grows linearly with the tokens. A query also holds the modality tokens at
+its own place: latents sum a picture up, and do not tell where an outline runs. Here tokens become fused context;
 how maps become pictures stands in `maps.py`, how pictures become tokens and where the context enters with the bases
 and the adapter.
 
@@ -78,6 +79,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         self.modality_proj = nn.Linear(token_dim, dim)
         self.modality_embedding = nn.Parameter(torch.randn(len(self.modalities), dim) * 0.02)
         self.image_proj = nn.Linear(token_dim, dim)
+        self.place_proj = nn.Linear(len(self.modalities) * token_dim, dim, bias=False)
         if not direct_queries:
             self.latents = nn.Parameter(torch.randn(num_latents, dim) * 0.02)
             self.read = FusionBlock(dim, num_heads, mlp_ratio=4)
@@ -119,6 +121,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
 
         position_ND = positions(grid, self.config.dim, image_tokens_BND.device).to(self.dtype)
         query_BND = self.image_proj(image_tokens_BND.to(self.dtype)) + position_ND
+        query_BND = query_BND + self._in_place(image_tokens_BND, modality_tokens, present_BM)
         given = [index for index, name in enumerate(self.modalities) if name in modality_tokens]
         source_BKD = self._modality_source(modality_tokens, given, position_ND)
         mask_BK = None
@@ -147,6 +150,17 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         device = self.device if generator is None else generator.device
         draw_BM = torch.rand(num_pictures, len(self.modalities), generator=generator, device=device)
         return draw_BM >= self.config.modality_dropout
+
+    def _in_place(
+        self, image_tokens_BND: Tensor, modality_tokens: Mapping[str, Tensor], present_BM: Tensor | None
+    ) -> Tensor:
+        """[B, N, D]: what the maps say at each image token's own place; one that is missing says nothing."""
+        nothing_BND = torch.zeros_like(image_tokens_BND, dtype=self.dtype)
+        tokens = [modality_tokens.get(name, nothing_BND).to(self.dtype) for name in self.modalities]
+        if present_BM is not None:
+            here_BM11 = present_BM.to(nothing_BND.device, torch.bool)[..., None, None]
+            tokens = [told.where(here_BM11[:, i], 0.0) for i, told in enumerate(tokens)]
+        return self.place_proj(torch.cat(tokens, dim=-1))
 
     def _modality_source(
         self, modality_tokens: Mapping[str, Tensor], given: Sequence[int], position_ND: Tensor

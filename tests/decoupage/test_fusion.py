@@ -180,6 +180,33 @@ def test_it_can_learn_what_only_a_map_knows():
     assert sum(losses[-10:]) / 10 < 0.7 * sum(losses[:10]) / 10
 
 
+def test_what_a_map_says_at_a_place_is_heard_there_most():
+    image, given = tokens()
+    model = fusion()
+    changed = {name: tokens_BND.clone() for name, tokens_BND in given.items()}
+    changed["depth"][:, 3] += 1.0
+    moved_BN = (model(image, changed, GRID) - model(image, given, GRID)).abs().mean(-1)
+    elsewhere_BN = torch.cat([moved_BN[:, :3], moved_BN[:, 4:]], dim=1)
+    assert (moved_BN[:, 3:4] > 5 * elsewhere_BN).all()
+
+
+def test_it_learns_where_things_are_from_a_map_at_once():
+    model = fusion(modality_dropout=0.0, num_latents=2).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    random = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(150):
+        image, depth = (torch.randn(16, 16, 16, generator=random) for _ in range(2))
+        wanted = depth * depth.square().mean(-1, keepdim=True).rsqrt()
+        loss = (model(image, {"depth": depth}, (4, 4)) - wanted).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    # 2 = nothing in common. Two latents cannot hold sixteen places.
+    assert sum(losses[-10:]) / 10 < 0.5 * sum(losses[:10]) / 10
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_saved_and_loaded_bit_for_bit(tmp_path: Path, changes: dict, dtype: torch.dtype):
@@ -212,8 +239,8 @@ def test_size_and_cost_at_1024_px():
     model, direct = on_meta(), on_meta(direct_queries=True)
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     print(f"fusion: {millions:.2f} M parameters, {gflops(model, 64):.1f} GF; direct {gflops(direct, 64):.1f} GF")
-    assert millions == pytest.approx(17.9, rel=0.02)
-    assert gflops(model, 64) == pytest.approx(44.0, rel=0.02)
+    assert millions == pytest.approx(18.2, rel=0.01)
+    assert gflops(model, 64) == pytest.approx(45.1, rel=0.01)
 
 
 def test_cost_grows_linearly_with_the_tokens_and_the_direct_variants_with_their_square():
