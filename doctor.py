@@ -7,11 +7,9 @@ import json
 import os
 import platform
 import re
-import shutil
 import textwrap
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from commercial import obstacles
@@ -23,7 +21,7 @@ from pipelines.foregrounds.layerdiffuse.weights import needs as layerdiffuse_nee
 from pipelines.foregrounds.mulan.needs import needs as mulan_needs
 from pipelines.foregrounds.prompts.needs import needs as prompts_needs
 from pipelines.maps.needs import needs as maps_needs
-from pipelines.needs import Need
+from pipelines.needs import Need, free_space
 from pipelines.stage import Stage
 from pipelines.store import Store
 from profiles import Profile
@@ -190,10 +188,7 @@ def _disk(profile: Profile) -> Need:
     store = Store(profile.root)
     if not store.is_local:
         return Need("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
-    folder = Path(profile.root).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free_gb = shutil.disk_usage(folder).free / 1e9
+    free_gb, folder = free_space(profile.root)
     there_gb = _shards_gb(store)
     found = f"about {wanted_gb:.1f} GB wanted, {there_gb:.1f} GB of it there, {free_gb:.1f} GB free at {folder}"
     return Need("disk", free_gb > wanted_gb - there_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk")

@@ -4,7 +4,9 @@ Every source says its own (`needs(config) -> list[Need]`); `decoupage doctor` ga
 changed by asking, and of a secret only its presence is told.
 """
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,3 +24,11 @@ class Need:
     present: bool
     found: str
     remedy: str
+
+
+def free_space(path: str | Path) -> tuple[float, Path]:
+    """Free GB on the disk that a folder lies on or will lie on, and the nearest folder that is there."""
+    folder = Path(path).absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 1e9, folder

@@ -1,11 +1,10 @@
 """What a profile's photographs need of a machine: folders or lists, and room for what will be fetched."""
 
-import shutil
 from pathlib import Path
 
 from pipelines.backgrounds.openimages.lists import find, is_address, wanted
 from pipelines.config import BackgroundConfig
-from pipelines.needs import Need
+from pipelines.needs import Need, free_space
 from pipelines.store import Store
 
 _LISTS_GB = {"classes": 0.001, "images": 0.7, "labels": 2.8, "boxes": 2.3}
@@ -45,10 +44,7 @@ def _disk(config: BackgroundConfig, root: str) -> Need:
     fetched = [name for name, place in wanted(config.openimages).items() if is_address(place)]
     lists_gb = sum(_LISTS_GB[name.rpartition(".")[2]] / (1 if "train" in name else 20) for name in fetched)
     wanted_gb = config.openimages.max_gb + lists_gb
-    folder = Path(root).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free_gb = shutil.disk_usage(folder).free / 1e9
+    free_gb, folder = free_space(root)
     found = f"at most {wanted_gb:.1f} GB of photographs and lists, {free_gb:.1f} GB free at {folder}"
     remedy = "free space, lower backgrounds.openimages.max_gb, or set DECOUPAGE_ROOT to a larger disk"
     return Need("openimages.disk", free_gb > wanted_gb, found, remedy)

@@ -1,6 +1,5 @@
 """What a profile's MULAN needs of this machine. Folders are walked once, files are not opened."""
 
-import shutil
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,7 +9,7 @@ from pipelines.faults import BadSetup
 from pipelines.foregrounds.mulan.fetch import is_there
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.split import read_list
-from pipelines.needs import Need
+from pipelines.needs import Need, free_space
 
 _PHOTOGRAPH_MB = {"coco": 0.17, "laion": 0.6, "other": 0.17}
 """COCO 2017: 19.3 GB of 123,287 pictures, rounded up; LAION's: a guess for originals of about a megapixel."""
@@ -75,10 +74,7 @@ def _is_fetched(part: str, config: MulanConfig) -> bool:
 
 
 def _disk(images: Path, wanted_gb: float) -> Need:
-    folder = images.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    free_gb = shutil.disk_usage(folder).free / 1e9
+    free_gb, folder = free_space(images)
     found = f"about {wanted_gb:.1f} GB of photographs wanted, {free_gb:.1f} GB free at {folder}"
     remedy = "free space, or set DECOUPAGE__MULAN__IMAGES to a folder on a larger disk"
     return Need("mulan.disk", free_gb > wanted_gb, found, remedy)
