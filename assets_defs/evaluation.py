@@ -95,12 +95,14 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.report import About
         from evaluation.run import PAGE, PICTURE, evaluate
         from evaluation.run import REPORT as FILE
+        from evaluation.test_sets.shards import HeldOut
 
         adapter = str(training_folder(plan, "adapter") / "export")
         methods, models = standard_methods(profile.evaluation, adapter, profile.training.base or None)
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile), models)
-        values = evaluate(factory.store.url(HELD_OUT), methods, profile.evaluation, out, about).values
+        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
+        values = evaluate(test_set, methods, profile.evaluation, out, about).values
         page = Path(out, PAGE).absolute()
         return dg.MaterializeResult(
             metadata={

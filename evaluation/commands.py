@@ -48,6 +48,7 @@ def evaluate(
     from evaluation.methods.standard import standard_methods
     from evaluation.report import About
     from evaluation.run import evaluate as run
+    from evaluation.test_sets.shards import HeldOut
     from pipelines.dataset.stand_ins import stand_ins
 
     loaded = context.obj(profile, root)
@@ -58,7 +59,9 @@ def evaluate(
     methods, facts = standard_methods(loaded.evaluation, folder, base)
     about = About(loaded.name, stand_ins(loaded), facts)
     target = out or f"{place}/{REPORT}"
-    report = run(f"{place}/{HELD_OUT}", methods, loaded.evaluation, target, about)
+    config = loaded.evaluation
+    test_set = HeldOut(f"{place}/{HELD_OUT}", config.size_px, config.max_images)
+    report = run(test_set, methods, config, target, about)
     if as_json:
         print(json.dumps(report.values))
     else:

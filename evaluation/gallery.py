@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from evaluation.config import EvaluationConfig
-from evaluation.held_out import Case, find_cases
+from evaluation.cases import Case
 from evaluation.methods.spec import Failure, Layers, Method, answers
 from evaluation.scores import ScoreTable
+from evaluation.test_sets.spec import TestSet
 from pipelines.images.contact_sheet import Tile, draw_sheet
 from pipelines.images.types import Array, Mask
-from pipelines.store import Store
 
 NUM_EACH = 4
 """Cases shown of the best, of the middle and of the worst."""
@@ -71,9 +70,7 @@ def choose_examples(table: ScoreTable) -> Choice:
     return Choice({name: frozenset(groups) for name, groups in chosen.items()}, ranked_by, measured)
 
 
-def make_examples(
-    source: Store | str, methods: Sequence[Method], config: EvaluationConfig, choice: Choice
-) -> list[Example]:
+def make_examples(test_set: TestSet, methods: Sequence[Method], choice: Choice) -> list[Example]:
     """The chosen cases in the list's order, each asked of every method that is shown."""
     shown = [method for method in methods if method.name in SHOWN]
     return [
@@ -83,7 +80,7 @@ def make_examples(
             choice.groups[case.name],
             choice.psnr_mask_db.get(case.name),
         )
-        for case in find_cases(source, choice.groups.keys(), config.size_px)
+        for case in test_set.cases(choice.groups.keys())
     ]
 
 
@@ -98,8 +95,9 @@ def pictures(example: Example) -> dict[str, tuple[Array, Mask | None]]:
                 row[f"{name}: background"] = (answer.background, None)
             if answer.foreground is not None:
                 row[f"{name}: foreground"] = (answer.foreground, None)
-    row["true background"] = (case.background, None)
-    row["true foreground"] = (case.foreground, None)
+    for caption, truth in (("true background", case.background), ("true foreground", case.foreground)):
+        if truth is not None:
+            row[caption] = (truth, None)
     return row
 
 

@@ -168,7 +168,9 @@ def _gallery(group: str, title: str, examples: Sequence[Example]) -> dict[str, A
 
 def _row(example: Example) -> dict[str, Any]:
     case = example.case
-    words = [f"mask error: {case.strata['mask_error']}", f"{case.occluded_fraction:.0%} hidden"]
+    words = [f"mask error: {case.strata['mask_error']}"] if "mask_error" in case.strata else []
+    if case.occluded_fraction is not None:
+        words.append(f"{case.occluded_fraction:.0%} hidden")
     if example.psnr_mask_db is not None:
         words.insert(0, f"{example.psnr_mask_db:.1f} dB")
     images = [(caption, _data_uri(_shown(picture, mask))) for caption, (picture, mask) in pictures(example).items()]

@@ -6,7 +6,7 @@ So a method that leaves half an object standing because the given mask missed th
 import cv2
 import numpy as np
 
-from evaluation.held_out import Case
+from evaluation.cases import Case
 from pipelines.images.types import Mask
 
 RING_SHARE = 1 / 32
@@ -30,8 +30,9 @@ def background_regions(case: Case) -> dict[str, Mask]:
 
 
 def hidden_region(case: Case) -> Mask | None:
-    """[H, W]: where the target is and does not show; None where that is too little to judge."""
-    return case.hidden if case.hidden.sum() >= MIN_HIDDEN_SHARE * case.hidden.size else None
+    """[H, W]: where the target is and does not show; None where that is unknown or too little to judge."""
+    hidden = case.hidden
+    return hidden if hidden is not None and hidden.sum() >= MIN_HIDDEN_SHARE * hidden.size else None
 
 
 def distance_px(mask: Mask) -> np.ndarray:

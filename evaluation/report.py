@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
-from evaluation.held_out import list_sha256
 from evaluation.metrics.catalogue import METRICS, NOT_MEASURED, PARTS, Metric, Part
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Interval, difference, interval

@@ -7,13 +7,14 @@ that the page shows are chosen by their scores and made once more.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.gallery import before_after, choose_examples, make_examples
-from evaluation.held_out import Case, list_file, read_cases
 from evaluation.methods.spec import Method, answers
 from evaluation.page import render_page
 from evaluation.report import About, Report, make_report
 from evaluation.scores import ScoreTable
+from evaluation.test_sets.spec import TestSet
 from pipelines.faults import BadSetup
 from pipelines.progress import Progress
 from pipelines.store import Store
@@ -22,7 +23,7 @@ REPORT, PAGE, LIST, SCORES, PICTURE = "report.json", "report.html", "list.json",
 
 
 def evaluate(
-    source: Store | str,
+    test_set: TestSet,
     methods: Sequence[Method],
     config: EvaluationConfig,
     out: Store | str,
@@ -34,25 +35,24 @@ def evaluate(
     `report.html`, and last `report.json`.
 
     Args:
-        source: shards of the test split: a store or path, as `read_cases` takes it.
+        test_set: where the cases come from.
         methods: with different names.
         out: folder or store to write to.
 
     Raises:
-        BadSetup: there are no shards or no images in them, no methods, or two of one name.
+        BadSetup: there is no image, there are no methods, or two of one name.
     """
     names = [method.name for method in methods]
     if not names or len(set(names)) != len(names):
         raise BadSetup(f"an evaluation takes methods with different names, got {', '.join(names) or 'none'}")
     about = about or About()
-    table = score_all(read_cases(source, config.size_px, config.max_images), methods, config.batch_size)
+    table = score_all(test_set.cases(), methods, config.batch_size)
     if not table.entries:
-        where = source.root if isinstance(source, Store) else source
-        raise BadSetup(f"{where} holds no held-out image; make the test split first")
+        raise BadSetup(f"the test set {test_set.name} holds no image; make it first")
     report = make_report(table, config, about)
-    examples = make_examples(source, methods, config, choose_examples(table))
+    examples = make_examples(test_set, methods, choose_examples(table))
     store = out if isinstance(out, Store) else Store(out)
-    listed = list_file(table.entries, config.size_px)
+    listed = list_file(table.entries, test_set.about)
     store.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
     store.write(SCORES, table.to_frame().to_csv(index=False, float_format="%.6g").encode())
     store.write(PICTURE, before_after(examples))

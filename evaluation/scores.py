@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from evaluation.held_out import Case, Entry
+from evaluation.cases import Case, Entry
 from evaluation.methods.spec import Failure, Layers, Method
 from evaluation.metrics.catalogue import METRICS, Part
 from evaluation.metrics.score import Scores, score, worst_scores
+
+UNKNOWN = "unknown"
+"""The stratum of an image whose list does not say."""
 
 
 @dataclass
@@ -36,8 +39,9 @@ class ScoreTable:
         """Enter an image; then add each method's answer to it."""
         self.entries.append(Entry(case.name, case.sha256))
         self.scenes.append(case.key)
-        for name, stratum in case.strata.items():
-            self.strata.setdefault(name, []).append(stratum)
+        for name in {**dict.fromkeys(self.strata), **case.strata}:
+            column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
+            column.append(case.strata.get(name, UNKNOWN))
 
     def add_answer(self, method: Method, case: Case, answer: Layers | Failure) -> None:
         """Enter what a method made of the case; a failure as the worst there is."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from evaluation.held_out import Case
+from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method
 from evaluation.regions import distance_px
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluation.held_out import Case
+from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method
 from pipelines.randomness import hash64
 
@@ -33,6 +33,9 @@ class PipelineMethod:
 
     def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
         """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
+        without = [case.name for case in cases if case.maps is None]
+        if self._pipe.adapter.maps and without:
+            raise ValueError(f"{self.name} needs the maps {list(self._pipe.adapter.maps)}, and {without[0]} has none")
         maps = {name: np.stack([getattr(case.maps, name) for case in cases]) for name in self._pipe.adapter.maps}
         out = self._pipe(
             np.stack([case.composite for case in cases]),

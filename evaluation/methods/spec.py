@@ -7,7 +7,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from evaluation.held_out import Case
+from evaluation.cases import Case
 from pipelines.images.types import Rgb, Rgba
 
 BACKGROUND, FOREGROUND = "background", "foreground"

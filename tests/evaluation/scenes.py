@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluation.held_out import Case, case_of
+from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
+from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
 from pipelines.shards.reader import Maps
 from tests.fixtures import random_scene, record_of

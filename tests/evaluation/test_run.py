@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
-from evaluation.held_out import list_sha256
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.spec import Layers
 from evaluation.report import About, make_report
 from evaluation.run import batches, evaluate, score_all
+from evaluation.test_sets.shards import HeldOut
 from pipelines.faults import BadSetup
 from tests.evaluation.scenes import Known, cases, truth
 from tests.fixtures import FakeScenes, build_dataset
@@ -42,7 +43,7 @@ def held_out(tmp_path_factory):
 def done(held_out, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
-    return out, evaluate(held_out, [*classical_methods(), BLURRED, NEAR], CONFIG, str(out), about)
+    return out, evaluate(HeldOut(held_out), [*classical_methods(), BLURRED, NEAR], CONFIG, str(out), about)
 
 
 # ---- files
@@ -118,7 +119,7 @@ def test_neither_batches_nor_a_second_run_change_a_byte(held_out, tmp_path, done
     config = CONFIG.model_copy(update={"batch_size": 1})
     methods = [*classical_methods(), BLURRED, NEAR]
     about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
-    evaluate(held_out, methods, config, str(tmp_path), about)
+    evaluate(HeldOut(held_out), methods, config, str(tmp_path), about)
     for name in ("scores.csv", "list.json", "before_after.png", "report.html"):
         assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
     first, second = (json.loads((out / "report.json").read_text()) for out in (tmp_path, done[0]))
@@ -218,15 +219,15 @@ def test_missing_outputs_count():
 
 def test_methods_need_different_names(held_out, tmp_path):
     with pytest.raises(BadSetup, match="different names, got truth, truth"):
-        evaluate(held_out, [truth, truth], CONFIG, str(tmp_path))
+        evaluate(HeldOut(held_out), [truth, truth], CONFIG, str(tmp_path))
     with pytest.raises(BadSetup, match="none"):
-        evaluate(held_out, [], CONFIG, str(tmp_path))
+        evaluate(HeldOut(held_out), [], CONFIG, str(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_there_must_be_a_list(tmp_path):
     with pytest.raises(BadSetup):
-        evaluate(str(tmp_path / "absent"), [truth], CONFIG, str(tmp_path / "out"))
+        evaluate(HeldOut(str(tmp_path / "absent")), [truth], CONFIG, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 

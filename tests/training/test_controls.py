@@ -14,13 +14,14 @@ import torch
 
 from decoupage.bases.tiny import WEIGHTS
 from decoupage.maps import map_pictures
-from evaluation.held_out import Case, read_cases
+from evaluation.cases import Case
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_method, base_method
 from evaluation.methods.spec import Layers, Method
 from evaluation.run import score_all
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Interval, difference
+from evaluation.test_sets.shards import HeldOut
 from pipelines.config import MasksConfig
 from pipelines.factory import HELD_OUT, Factory
 from pipelines.store import Store
@@ -120,7 +121,7 @@ def scores(root: Path) -> ScoreTable:
         adapter("untaught", AdapterTask, 0),
         Leaking("leaking", adapter("leaking", LeakingTask, NUM_STEPS)),
     ]
-    table = score_all(read_cases(str(root / HELD_OUT), SIZE_PX), methods, 8)
+    table = score_all(HeldOut(str(root / HELD_OUT), SIZE_PX).cases(), methods, 8)
     for name in table.methods:
         mask, iou = (table.column(name, *metric).mean() for metric in (IN_MASK, SOFT_IOU))
         print(f"{name:12s} psnr_mask {mask:6.2f}  soft_iou {iou:.3f}")

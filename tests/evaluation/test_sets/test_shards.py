@@ -6,7 +6,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from evaluation.held_out import Entry, find_cases, list_file, list_sha256, read_cases
+from evaluation.cases import Entry, list_file, list_sha256
+from evaluation.test_sets.shards import HeldOut
 from pipelines.faults import BadSetup
 from pipelines.shards.reader import read_triplets
 from tests.evaluation.scenes import cases
@@ -21,7 +22,7 @@ def root(tmp_path_factory):
 
 
 def test_there_is_one_case_for_each_layer_and_it_holds_what_the_triplet_holds(root):
-    triplets, found = list(read_triplets(root)), list(read_cases(root))
+    triplets, found = list(read_triplets(root)), list(HeldOut(root).cases())
     assert [case.name for case in found] == [f"{t.key}-{t.layer}" for t in triplets]
     for case, triplet in zip(found, triplets, strict=True):
         for name in ("composite", "mask", "background", "foreground"):
@@ -31,27 +32,27 @@ def test_there_is_one_case_for_each_layer_and_it_holds_what_the_triplet_holds(ro
 
 
 def test_the_hidden_part_is_what_the_occluded_fraction_measures(root):
-    for case in read_cases(root):
+    for case in HeldOut(root).cases():
         share = case.hidden.sum() / (case.alpha >= 26).sum()
         assert share == pytest.approx(case.occluded_fraction, abs=0.08)
 
 
 def test_reading_twice_gives_the_same_hashes_and_a_part_of_the_list_is_its_beginning(root):
-    first, again = ([case.sha256 for case in read_cases(root)] for _ in range(2))
+    first, again = ([case.sha256 for case in HeldOut(root).cases()] for _ in range(2))
     assert first == again and len(set(first)) == len(first)
-    assert [case.sha256 for case in read_cases(root, max_images=3)] == first[:3]
+    assert [case.sha256 for case in HeldOut(root, max_images=3).cases()] == first[:3]
 
 
 def test_cases_are_found_by_name(root):
-    wanted = [case.name for case in islice(read_cases(root), 1, None, 2)]
-    assert [case.name for case in find_cases(root, wanted)] == wanted
+    wanted = [case.name for case in islice(HeldOut(root).cases(), 1, None, 2)]
+    assert [case.name for case in HeldOut(root).cases(wanted)] == wanted
 
 
 def test_smaller_cases_are_made_of_smaller_parts(root):
-    for case in read_cases(root, size_px=32):
+    for case in HeldOut(root, 32).cases():
         assert case.size == (32, 32) and case.maps.depth.shape == (32, 32) and case.mask.any()
     with pytest.raises(BadSetup, match=r"evaluation.size_px.*only made smaller"):
-        list(read_cases(root, size_px=128))
+        list(HeldOut(root, 128).cases())
 
 
 @pytest.mark.parametrize("part", ["composite", "mask", "background", "foreground", "visible"])
@@ -66,9 +67,9 @@ def test_the_hash_of_the_list_depends_on_names_contents_and_order():
     a, b = Entry("a-0", "1"), Entry("b-0", "2")
     hashes = [list_sha256(entries) for entries in ([a, b], [b, a], [a], [a, Entry("b-0", "3")], [a, Entry("c-0", "2")])]
     assert len(set(hashes)) == len(hashes)
-    assert list_file([a], None)["images"] == [{"name": "a-0", "sha256": "1"}]
+    assert list_file([a], {"size_px": None})["images"] == [{"name": "a-0", "sha256": "1"}]
 
 
 def test_a_folder_without_shards_is_a_bad_set_up(tmp_path):
     with pytest.raises(BadSetup):
-        list(read_cases(str(tmp_path)))
+        list(HeldOut(str(tmp_path)).cases())

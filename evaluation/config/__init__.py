@@ -1,7 +1,13 @@
-"""The evaluation section of a profile: numbers and ranges only."""
+"""The evaluation section of a profile: numbers and ranges only, a file for each of its parts."""
 
 from pydantic import Field
 
+from evaluation.config.ablations import AblationsConfig
+from evaluation.config.baselines import BaselinesConfig
+from evaluation.config.gate import GateConfig
+from evaluation.config.metrics import MetricsConfig
+from evaluation.config.study import StudyConfig
+from evaluation.config.test_sets import TestSetsConfig
 from pipelines.config import Section
 
 
@@ -14,3 +20,9 @@ class EvaluationConfig(Section):
     batch_size: int = Field(8, ge=1, le=4096, description="images that a method gets at once; changes no result")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval")
     max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")
+    test_sets: TestSetsConfig = TestSetsConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    baselines: BaselinesConfig = BaselinesConfig()
+    ablations: AblationsConfig = AblationsConfig()
+    gate: GateConfig = GateConfig()
+    study: StudyConfig = StudyConfig()

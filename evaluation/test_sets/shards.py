@@ -1,0 +1,89 @@
+"""Our own held-out scenes: one case for each layer of each scene, from shards of the test split."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from evaluation.cases import Case
+from evaluation.strata import clutter_of, occlusion_of
+from pipelines.faults import BadSetup
+from pipelines.scenes.parts import SceneParts
+from pipelines.scenes.resize import resized
+from pipelines.shards.reader import Maps, read_scenes
+from pipelines.store import Store
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The cases of a folder of shards, in its order: scene by scene, layer by layer from the bottom.
+
+    Attributes:
+        source: a store or path, as `pipelines.shards.reader.read_scenes` takes it.
+        size_px: side to bring the scenes to; None = their own.
+        max_images: stop after so many; None = all.
+    """
+
+    source: Store | str
+    size_px: int | None = None
+    max_images: int | None = None
+    name: str = "held_out"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `TestSet`."""
+        return {"test_set": self.name, "size_px": self.size_px}
+
+    def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:
+        """See `TestSet`.
+
+        Raises:
+            BadSetup: there are no shards, one is damaged, or the scenes cannot be brought to `size_px`.
+            BadItem: a member cannot be decoded.
+        """
+        keys = None if names is None else {name.rpartition("-")[0] for name in names}
+        found = (
+            case
+            for key, members in read_scenes(self.source)
+            if keys is None or key in keys
+            for case in self._cases_of(key, members)
+        )
+        if names is None:
+            yield from islice(found, self.max_images)
+        else:
+            yield from (case for case in found if case.name in names)
+
+    def _cases_of(self, key: str, members: dict[str, bytes]) -> Iterator[Case]:
+        parts = SceneParts.decode(key, members)
+        maps = Maps.decode(members, parts.size)
+        if self.size_px is not None:
+            try:
+                parts, maps = resized(parts, self.size_px), maps.resized(self.size_px)
+            except ValueError as error:
+                raise BadSetup(f"evaluation.size_px: scene {key}: {error}") from error
+        for layer in range(len(parts.layers)):
+            yield case_of(parts, maps, layer)
+
+
+def case_of(parts: SceneParts, maps: Maps, layer: int) -> Case:
+    """The case that asks a scene for one of its layers; it is named as `shards export` names its folder."""
+    fraction = parts.occluded_fraction(layer)
+    entry = parts.record["layers"][layer]
+    return Case(
+        name=f"{parts.key}-{layer}",
+        key=parts.key,
+        composite=parts.composite,
+        mask=parts.layers[layer].imperfect_mask,
+        visible=parts.visible_mask(layer),
+        background=parts.flatten(without=layer),
+        foreground=parts.foreground(layer),
+        maps=maps,
+        occluded_fraction=fraction,
+        strata={
+            "occlusion": occlusion_of(fraction),
+            "size": entry["size_class"],
+            "clutter": clutter_of(parts.composite),
+            "mask_error": entry["mask_error"],
+            "source": entry["foreground"]["kind"],
+        },
+    )
