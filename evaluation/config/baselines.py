@@ -1,7 +1,143 @@
-"""The part `evaluation.baselines` of a profile."""
+"""The part `evaluation.baselines` of a profile: other people's methods, and how each is run.
+
+Numbers, names and where weights lie. What a method does with them is in `evaluation.methods`; docs/baselines.md has a
+page for each. Prompts and sizes are ours where the model's publisher gives none.
+"""
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.config import Section
+from pipelines.config.maps import HubId
+
+INPUT, OUTPUT = "{input}", "{output}"
+"""Stand in a command for the folder that it reads and the one that it writes."""
+RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given")
+"""Names of methods that always run, and of a folder of theirs."""
+
+Prompt = Annotated[str, Field(max_length=1000)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Part = Literal["background", "foreground"]
+
+
+class ModelBaseline(Section):
+    """A published model that diffusers carries."""
+
+    weights: HubId
+    """The published model; its licence goes by it, wherever the files lie."""
+    revision: str = Field("main", pattern=r"^[\w./-]+$", description="branch, tag or commit in the Hub's cache")
+    folder: str = Field("", description="in diffusers' layout; empty = the Hub's cache. Nothing is downloaded")
+    num_steps: int = Field(50, ge=1, le=1000, description="sampling steps")
+    guidance: float = Field(4.0, ge=0.0, le=100.0, description="guidance scale, as the pipeline means it")
+    prompt: Prompt = ""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """`auto`: bfloat16 on a GPU, float32 on a CPU."""
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto = a GPU where there is one")
+
+
+class SdxlInpainting(ModelBaseline):
+    """Steps, guidance and strength are those of its model card."""
+
+    weights: HubId = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
+    num_steps: int = Field(20, ge=2, le=1000, description="sampling steps")
+    guidance: float = Field(8.0, ge=0.0, le=100.0, description="classifier-free guidance; none at 1 and below")
+    strength: float = Field(0.99, gt=0.0, le=1.0, description="below 1 the noise keeps a trace of the picture")
+    prompt: Prompt = "empty background, nothing in the foreground"
+    negative_prompt: Prompt = "object, person, animal"
+    size_px: int = Field(1024, ge=64, le=2048, description="longer side at which the model works")
+
+
+class FluxFill(ModelBaseline):
+    """Steps and guidance are those of its model card. Distilled guidance: it takes no negative prompt."""
+
+    weights: HubId = "black-forest-labs/FLUX.1-Fill-dev"
+    guidance: float = Field(30.0, ge=0.0, le=100.0, description="embedded guidance")
+    prompt: Prompt = "empty background, nothing in the foreground"
+    size_px: int = Field(1024, ge=64, le=2048, description="longer side at which the model works")
+
+
+class QwenImageEdit(ModelBaseline):
+    """The editing model with a mask; its pipeline always works on about one megapixel."""
+
+    weights: HubId = "Qwen/Qwen-Image-Edit"
+    prompt: Prompt = "Remove the object in the masked area and show the background behind it."
+    negative_prompt: Prompt = " "
+    strength: float = Field(1.0, gt=0.0, le=1.0, description="1 = the masked area starts from noise alone")
+
+
+class QwenImageLayered(ModelBaseline):
+    """Takes a picture apart without a mask; the layer that fits the mask best is its answer."""
+
+    weights: HubId = "Qwen/Qwen-Image-Layered"
+    prompt: Prompt = Field("", description="empty = the model writes a caption itself")
+    negative_prompt: Prompt = " "
+    num_layers: int = Field(4, ge=2, le=16, description="layers to take the picture apart into")
+    size_px: Literal[640, 1024] = 640
+    """Side of a square with as many pixels as the model works on: one of its two buckets."""
+
+
+class ExternalBaseline(Section):
+    """A method that lives in its own repository: a command that reads one folder and writes another."""
+
+    name: Name
+    command: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell")
+    gives: tuple[Part, ...] = Field(min_length=1, description="background, foreground, or both")
+    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="seconds for the whole list; then it is killed")
+    licence: str = Field("", max_length=200, description="of its code and weights, for the report")
+
+    @field_validator("command")
+    @classmethod
+    def _has_places(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        for place in (INPUT, OUTPUT):
+            if not any(place in argument for argument in command):
+                raise ValueError(f"the command must say where {place} goes, got {list(command)}")
+        return command
+
+    @field_validator("gives")
+    @classmethod
+    def _once(cls, gives: tuple[Part, ...]) -> tuple[Part, ...]:
+        if len(set(gives)) != len(gives):
+            raise ValueError(f"each part stands once, got {', '.join(gives)}")
+        return gives
+
+
+MODELS = ("sdxl_inpainting", "flux_fill", "qwen_image_edit", "qwen_image_layered")
+"""Baselines that are part of the product, by the name of their section."""
 
 
 class BaselinesConfig(Section):
     """Other people's methods under the same protocol."""
+
+    enabled: tuple[str, ...] = ()
+    """Which ones run: names of the sections below and of external entries."""
+    sdxl_inpainting: SdxlInpainting = SdxlInpainting()
+    flux_fill: FluxFill = FluxFill()
+    qwen_image_edit: QwenImageEdit = QwenImageEdit()
+    qwen_image_layered: QwenImageLayered = QwenImageLayered()
+    external: tuple[ExternalBaseline, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> "BaselinesConfig":
+        taken = Counter([*RESERVED, *MODELS, *(entry.name for entry in self.external)])
+        twice = sorted(name for name, times in taken.items() if times > 1)
+        if twice:
+            raise ValueError(f"external: {', '.join(twice)} is the name of another method; choose a free one")
+        known = [*MODELS, *(entry.name for entry in self.external)]
+        unknown = [name for name in self.enabled if name not in known]
+        if unknown:
+            raise ValueError(f"enabled: there is no baseline {', '.join(unknown)}; known: {', '.join(known)}")
+        if len(set(self.enabled)) != len(self.enabled):
+            raise ValueError(f"enabled: each baseline stands once, got {', '.join(self.enabled)}")
+        return self
+
+    @property
+    def models(self) -> dict[str, ModelBaseline]:
+        """The enabled ones that are part of the product."""
+        return {name: getattr(self, name) for name in self.enabled if name in MODELS}
+
+    @property
+    def commands(self) -> dict[str, ExternalBaseline]:
+        """The enabled external ones."""
+        return {entry.name: entry for entry in self.external if entry.name in self.enabled}
