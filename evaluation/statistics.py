@@ -17,6 +17,8 @@ _DRAWN = 1_000_000
 """Scene numbers drawn at once, so that memory stays flat however long the list is."""
 _KEPT = 2_000_000
 """Up to so many scene numbers a whole set of draws is kept for the next column (16 MB)."""
+_MEANS = 10_000_000
+"""Resampled means held at once (80 MB)."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,25 @@ def interval(values: np.ndarray, scenes: Sequence[str], draws: int, seed: int) -
     Returns:
         None where nothing was measured.
     """
-    measured = ~np.isnan(values)
-    if not measured.any():
-        return None
-    kept = values[measured].astype(np.float64)
-    _, scene = np.unique(np.asarray(scenes)[measured], return_inverse=True)
-    sums, counts = np.bincount(scene, kept), np.bincount(scene)
-    low = high = None
-    if len(sums) > 1:
-        means = _resampled_means(sums, counts, draws, seed)
-        tail = (100 - COVERAGE_PERCENT) / 2
-        low, high = (float(value) for value in np.percentile(means, [tail, 100 - tail]))
-    return Interval(float(kept.mean()), low, high, int(measured.sum()))
+    return intervals([values], scenes, draws, seed)[0]
+
+
+def intervals(columns: Sequence[np.ndarray], scenes: Sequence[str], draws: int, seed: int) -> list[Interval | None]:
+    """`interval` of many columns over the same images: those measured on equally many scenes share one drawing."""
+    _, scene_of = np.unique(np.asarray(scenes), return_inverse=True)
+    sums = [_scene_sums(np.asarray(column, np.float64), scene_of) for column in columns]
+    groups: dict[int, list[int]] = {}
+    for place, found in enumerate(sums):
+        if found is not None and len(found.counts) > 1:
+            groups.setdefault(len(found.counts), []).append(place)
+    ends: dict[int, tuple[float, float]] = {}
+    width = max(1, _MEANS // draws)
+    for places in groups.values():
+        for start in range(0, len(places), width):
+            some = places[start : start + width]
+            found_ends = _ends([found for place in some if (found := sums[place]) is not None], draws, seed)
+            ends.update(zip(some, found_ends, strict=True))
+    return [None if found is None else found.interval(ends.get(place)) for place, found in enumerate(sums)]
 
 
 def difference(first: np.ndarray, second: np.ndarray, scenes: Sequence[str], draws: int, seed: int) -> Interval | None:
@@ -76,13 +85,44 @@ def difference(first: np.ndarray, second: np.ndarray, scenes: Sequence[str], dra
     return interval(first - second, scenes, draws, seed)
 
 
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    num_scenes = len(sums)
+@dataclass(frozen=True)
+class _SceneSums:
+    """A column's mean over images, and its sum and its images in each scene that was measured."""
+
+    mean: float
+    sums: np.ndarray
+    counts: np.ndarray
+
+    def interval(self, ends: tuple[float, float] | None) -> Interval:
+        low, high = ends or (None, None)
+        return Interval(self.mean, low, high, int(self.counts.sum()))
+
+
+def _scene_sums(column: np.ndarray, scene_of: np.ndarray) -> _SceneSums | None:
+    measured = ~np.isnan(column)
+    if not measured.any():
+        return None
+    kept, scene = column[measured], scene_of[measured]
+    counts = np.bincount(scene)
+    there = counts > 0
+    return _SceneSums(float(kept.mean()), np.bincount(scene, kept)[there], counts[there].astype(np.float64))
+
+
+def _ends(columns: Sequence[_SceneSums], draws: int, seed: int) -> list[tuple[float, float]]:
+    """Low and high end for each column; all have equally many scenes."""
+    num_scenes = len(columns[0].counts)
+    sums = np.stack([column.sums for column in columns], axis=1)
+    different: dict[bytes, int] = {}
+    place = [different.setdefault(column.counts.tobytes(), len(different)) for column in columns]
+    counts = np.stack([np.frombuffer(key) for key in different], axis=1)
     if draws * num_scenes <= _KEPT:
         blocks: Iterable[np.ndarray] = [_whole_block(num_scenes, draws, seed)]
     else:
         blocks = _blocks(num_scenes, draws, seed)
-    return np.concatenate([(times @ sums) / (times @ counts) for times in blocks])
+    means = np.concatenate([(times @ sums) / (times @ counts)[:, place] for times in blocks])
+    tail = (100 - COVERAGE_PERCENT) / 2
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0, overwrite_input=True)
+    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
 
 @lru_cache(maxsize=4)

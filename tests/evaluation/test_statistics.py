@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from evaluation.statistics import Interval, difference, interval
+from evaluation.statistics import Interval, difference, interval, intervals
 
 rng = np.random.default_rng(3)
 FIRST = rng.normal(20, 3, 60)
@@ -80,3 +80,20 @@ def test_the_seed_decides_and_long_lists_are_drawn_in_blocks(monkeypatch):
 
 def test_one_scene_has_no_interval():
     assert interval(np.array([1.0, 3.0]), ["a", "a"], 100, 0) == Interval(2.0, None, None, 2)
+
+
+def test_columns_taken_together_have_the_intervals_that_each_has_alone(monkeypatch):
+    scenes = [f"{i // 2}" for i in range(60)]
+    gaps = FIRST.copy()
+    gaps[[3, 8, 9, 40]] = np.nan
+    columns = [FIRST, gaps, np.full(60, np.nan), SECOND, gaps - SECOND]
+    for held in (10_000_000, 2_000):  # All at once; two columns at once.
+        monkeypatch.setattr("evaluation.statistics._MEANS", held)
+        found = intervals(columns, scenes, 1000, 0)
+        assert found[2] is None
+        for column, together in zip(columns, found, strict=True):
+            alone = interval(column, scenes, 1000, 0)
+            if alone is None:
+                continue
+            assert (together.mean, together.num_images) == (alone.mean, alone.num_images)
+            assert (together.low, together.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
