@@ -52,22 +52,26 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     """
     store, config = factory.store, factory.config.library
     names = read_takedowns(config)
-    records: list[AnyRecord] = [*_all_foregrounds(store), *read_backgrounds(store, factory.backgrounds.name)]
+    records: list[AnyRecord] = [*all_foregrounds(store), *read_backgrounds(store, factory.backgrounds.name)]
     removed: dict[str, str] = {}
     for kind in {type(record) for record in records}:
         removed |= taken_down([record for record in records if isinstance(record, kind)], names, config)
     known = {name for record in records for name in (record.id, record.origin)}
     # An asset whose source is gone is still known by its id to the shards that show it.
     removed |= dict.fromkeys(names - known, f"listed in {config.takedowns}")
-    stages = (factory.scenes, factory.shards, factory.held_out_scenes, factory.held_out_shards)
-    planned = {(stage.name, shard) for stage in stages for shard in stage.shards()}
-    shards = affected_shards(store, removed.keys(), planned)
+    shards = affected_shards(store, removed.keys(), planned_shards(factory))
     shown = {asset for shard in shards for asset in shard.shown}
     unmatched = names - known - shown
     removed = {name: why for name, why in sorted(removed.items()) if name not in unmatched}
     return TakedownReport(tuple(sorted(names)), removed, tuple(sorted(unmatched)), tuple(shards))
 
 
-def _all_foregrounds(store: Store) -> list[AnyRecord]:
+def planned_shards(factory: Factory) -> set[tuple[str, str]]:
+    """(folder, shard) of all shards of scenes that the profile makes."""
+    stages = (factory.scenes, factory.shards, factory.held_out_scenes, factory.held_out_shards)
+    return {(stage.name, shard) for stage in stages for shard in stage.shards()}
+
+
+def all_foregrounds(store: Store) -> list[AnyRecord]:
     """Of every source in the store, also those that the profile no longer uses: finished shards may show them."""
     return [r for name in store.names("foregrounds") for r in read_foregrounds(store, f"foregrounds/{name}")]

@@ -18,6 +18,7 @@ from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.faults import BadSetup
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
+from pipelines.library.exclusions import excluded, read_exclusions
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
 from pipelines.library.takedowns import read_takedowns, taken_down
 from pipelines.licences.terms import why_not_commercial
@@ -79,6 +80,9 @@ def build_catalogue(
     removed = taken_down(split, read_takedowns(config), config)
     drops: list[Drop] = [{"id": id_, "reason": "takedown", "detail": why} for id_, why in removed.items()]
     used = [record for record in split if record.id not in removed]
+    unwanted = excluded(used, read_exclusions(store), config.duplicate_distance_bits)
+    drops += [{"id": id_, "reason": "excluded", "detail": why} for id_, why in unwanted.items()]
+    used = [record for record in used if record.id not in unwanted]
     if licences is not None and licences.commercial:
         refused = {record.id: why for record in used if (why := why_not_commercial(record.licence))}
         drops += [{"id": id_, "reason": "licence", "detail": why} for id_, why in refused.items()]

@@ -4,7 +4,7 @@ The library leaves them out (`catalogue.py`); the scenes' staleness then remakes
 """
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,15 +43,19 @@ class AffectedShard:
         return asdict(self)
 
 
+def takedowns_path(config: LibraryConfig) -> Path:
+    """The takedown file; a relative path is one in the checkout."""
+    path = Path(config.takedowns)
+    return path if path.is_absolute() else Path(__file__).parents[2] / path
+
+
 def read_takedowns(config: LibraryConfig) -> frozenset[str]:
     """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment.
 
     Raises:
         BadSetup: the file is not there.
     """
-    path = Path(config.takedowns)
-    if not path.is_absolute():
-        path = Path(__file__).parents[2] / path
+    path = takedowns_path(config)
     if not path.is_file():
         raise BadSetup(f"library.takedowns names {path}, which is not there; an empty file is enough")
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
@@ -64,17 +68,25 @@ def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: Lib
     A copy of a listed picture (same bytes, or as near as a duplicate) goes with it: the library would else put the
     copy in its place.
     """
-    found = {r.id: f"listed in {config.takedowns}" for r in records if r.id in names or r.origin in names}
+    listed = f"listed in {config.takedowns}"
+    found = {record.id: listed for record in records if record.id in names or record.origin in names}
+    return with_copies(records, found, config.duplicate_distance_bits)
+
+
+def with_copies(records: Sequence[AnyRecord], found: Mapping[str, str], distance_bits: int) -> dict[str, str]:
+    """Records that must go (id -> why), with the copies of each: same bytes, or hashes as near as `distance_bits`."""
+    gone = dict(found)
     listed = [record for record in records if record.id in found]
     others = [record for record in records if record.id not in found]
     by_bytes = {record.sha256: record.id for record in listed}
     for record in others:
         if record.sha256 in by_bytes:
-            found[record.id] = f"repeats {by_bytes[record.sha256]}, listed in {config.takedowns}"
+            repeated = by_bytes[record.sha256]
+            gone[record.id] = f"repeats {repeated}, {found[repeated]}"
     left, right = (hash_array([record.perceptual_hash for record in group]) for group in (listed, others))
-    for i, j, _ in near_pairs(left, right, config.duplicate_distance_bits):
-        found.setdefault(others[j].id, f"repeats {listed[i].id}, listed in {config.takedowns}")
-    return found
+    for i, j, _ in near_pairs(left, right, distance_bits):
+        gone.setdefault(others[j].id, f"repeats {listed[i].id}, {found[listed[i].id]}")
+    return gone
 
 
 def affected_shards(store: Store, ids: Collection[str], planned: Collection[tuple[str, str]]) -> list[AffectedShard]:

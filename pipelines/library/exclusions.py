@@ -1,0 +1,92 @@
+"""Exclusions: assets that somebody looked at and did not want, for their quality; `takedowns.py` is for rights.
+
+The list lies in the data root, `exclusions.jsonl`, one JSON object a line; taking a line away takes the asset back.
+The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from pipelines.faults import BadSetup
+from pipelines.library.takedowns import AnyRecord, with_copies
+from pipelines.store import Store
+
+EXCLUSIONS = "exclusions.jsonl"
+"""Of the root."""
+REASONS = ("reject", "relabel")
+"""`reject`: not good enough. `relabel`: what is said of it is wrong; out until its source says better."""
+_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One line of the list.
+
+    Attributes:
+        id: of a foreground or background; no origins, for one bad cutout does not condemn its photograph.
+        reason: one of REASONS.
+        seen_in: where it was seen, for people, e.g. `train/00000012 layer1`.
+    """
+
+    id: str
+    reason: str
+    seen_in: str = ""
+
+
+def read_exclusions(store: Store) -> tuple[Exclusion, ...]:
+    """The list by id; empty where nobody has excluded anything.
+
+    Raises:
+        BadSetup: a line is not what `write_exclusions` writes.
+    """
+    if not store.exists(EXCLUSIONS):
+        return ()
+    lines = store.read(EXCLUSIONS).splitlines()
+    return _by_id(_parsed(store, number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def write_exclusions(store: Store, exclusions: Iterable[Exclusion]) -> None:
+    """Replace the list, whole or not at all; ordered by id, so that the same exclusions are the same bytes."""
+    lines = (json.dumps(asdict(exclusion), ensure_ascii=False) + "\n" for exclusion in _by_id(exclusions))
+    store.write(EXCLUSIONS, "".join(lines).encode())
+
+
+def excluded(records: Sequence[AnyRecord], exclusions: Iterable[Exclusion], distance_bits: int) -> dict[str, str]:
+    """Which records a list excludes: id -> why. A copy goes with what it repeats, or it would take its place.
+
+    Args:
+        records: foregrounds or backgrounds, not both: a cutout is no copy of a photograph.
+        distance_bits: pictures as near as this in their hashes are copies.
+    """
+    named = {exclusion.id: f"{exclusion.reason}, in {EXCLUSIONS}" for exclusion in exclusions}
+    found = {record.id: named[record.id] for record in records if record.id in named}
+    return with_copies(records, found, distance_bits)
+
+
+def _by_id(exclusions: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
+    # Of two lines on one asset the first stays.
+    unique: dict[str, Exclusion] = {}
+    for exclusion in exclusions:
+        unique.setdefault(exclusion.id, exclusion)
+    return tuple(unique[id_] for id_ in sorted(unique))
+
+
+def _parsed(store: Store, number: int, line: bytes) -> Exclusion:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        values = None
+    if not isinstance(values, Mapping) or not set(values) <= {"id", "reason", "seen_in"}:
+        raise _bad(store, number, 'a JSON object with "id", "reason" and, if you like, "seen_in"')
+    id_, reason, seen_in = values.get("id"), values.get("reason"), values.get("seen_in", "")
+    if not isinstance(id_, str) or not _ID.fullmatch(id_) or not isinstance(seen_in, str):
+        raise _bad(store, number, 'the id of an asset of the library as "id"')
+    if reason not in REASONS:
+        raise _bad(store, number, f'"reason" as one of {", ".join(REASONS)}')
+    return Exclusion(id_, reason, seen_in)
+
+
+def _bad(store: Store, number: int, wanted: str) -> BadSetup:
+    return BadSetup(f"{store.url(EXCLUSIONS)}, line {number}: expected {wanted}; mend or remove the line")
