@@ -1,6 +1,6 @@
 """From raw scores to `report.json`: means with intervals, differences, strata, and under what protocol they hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.catalogue import METRICS, NOT_MEASURED, PARTS, Metric, Part
+from evaluation.curves import CURVES, bin_facts, bins_of, spreads
+from evaluation.metrics.catalogue import METRICS, NOT_MEASURED, Part
 from evaluation.scores import ScoreTable
-from evaluation.statistics import Interval, difference, interval
+from evaluation.statistics import intervals
 
 DIFFERENCES = (
     ("adapter", "base"),
@@ -32,8 +33,6 @@ HEADLINE: tuple[tuple[Part, str], ...] = (
     ("recomposition", "psnr_whole"),
 )
 """Metrics that are told by stratum, too."""
-
-Compare = Callable[[Metric], Interval | None]
 
 
 @dataclass(frozen=True)
@@ -102,57 +101,82 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "models": {name: dict(facts) for name, facts in about.models.items()},
         "seed": config.seed,
         "settings": config.model_dump(mode="json"),
-        "methods": {
-            name: _by_part(_mean_of(table, name, config)) | {"failures": len(table.failures[name])}
-            for name in table.methods
-        },
-        "differences": {f"{a}-{b}": _by_part(_difference_of(table, a, b, config)) for a, b in pairs},
-        "strata": {name: _stratum_means(table, name, config) for name in table.strata},
+        "methods": _methods(table, config),
+        "differences": _differences(table, pairs, config),
+        "strata": {name: _strata(table, name, config) for name in table.strata},
+        "curves": {name: _curve(table, name, config) for name in table.difficulties},
+        "spreads": spreads(table),
         "failures": {name: failed for name, failed in table.failures.items() if failed},
         "not_measured": {f"{part}.{metric}": reason for (part, metric), reason in NOT_MEASURED.items()},
     }
     return Report(values, table)
 
 
-def _mean_of(table: ScoreTable, method: str, config: EvaluationConfig) -> Compare:
-    def mean(metric: Metric) -> Interval | None:
-        column = table.column(method, metric.part, metric.name)
-        return interval(column, table.scenes, config.bootstrap_draws, config.seed)
-
-    return mean
-
-
-def _difference_of(table: ScoreTable, first: str, second: str, config: EvaluationConfig) -> Compare:
-    def compare(metric: Metric) -> Interval | None:
-        a, b = (table.column(name, metric.part, metric.name) for name in (first, second))
-        return difference(a, b, table.scenes, config.bootstrap_draws, config.seed)
-
-    return compare
+def _methods(table: ScoreTable, config: EvaluationConfig) -> dict[str, Any]:
+    """Method -> part -> metric -> interval or null, for every metric that there is, and its number of failures."""
+    columns = {
+        (name, metric.part, metric.name): table.column(name, metric.part, metric.name)
+        for name in table.methods
+        for metric in METRICS
+    }
+    found = _with_unmeasured(_nested(columns, table.scenes, config))
+    return {name: parts | {"failures": len(table.failures[name])} for name, parts in found.items()}
 
 
-def _by_part(compare: Compare) -> dict[str, Any]:
-    """Part -> metric -> interval or null, for every metric that there is."""
-    found: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
-    for metric in METRICS:
-        result = compare(metric)
-        found[metric.part][metric.name] = None if result is None else result.to_dict()
-    for part, name in NOT_MEASURED:
-        found[part][name] = None
+def _differences(table: ScoreTable, pairs: Sequence[tuple[str, str]], config: EvaluationConfig) -> dict[str, Any]:
+    """`first-second` -> part -> metric -> interval or null, image by image."""
+    columns = {
+        (f"{first}-{second}", metric.part, metric.name): table.column(first, metric.part, metric.name)
+        - table.column(second, metric.part, metric.name)
+        for first, second in pairs
+        for metric in METRICS
+    }
+    return _with_unmeasured(_nested(columns, table.scenes, config))
+
+
+def _strata(table: ScoreTable, stratification: str, config: EvaluationConfig) -> dict[str, Any]:
+    """Stratum -> number of images, and each method's headline metrics on them."""
+    return {
+        stratum: {
+            "num_images": int((where := table.where(stratification, stratum)).sum()),
+            "methods": _on_some(table, where, HEADLINE, config),
+        }
+        for stratum in sorted(set(table.strata[stratification]))
+    }
+
+
+def _curve(table: ScoreTable, difficulty: str, config: EvaluationConfig) -> list[dict[str, Any]]:
+    """Bins of a difficulty, from small to large: where each lies, and each method's metrics in it."""
+    values = np.array(table.difficulties[difficulty], np.float64)
+    return [
+        {**bin_facts(values, where), "methods": _on_some(table, where, CURVES, config)} for where in bins_of(values)
+    ]
+
+
+def _on_some(
+    table: ScoreTable, where: np.ndarray, metrics: Sequence[tuple[Part, str]], config: EvaluationConfig
+) -> dict[str, Any]:
+    """Method -> part -> metric -> interval or null, over some of the images."""
+    columns = {
+        (name, part, metric): table.column(name, part, metric)[where]
+        for name in table.methods
+        for part, metric in metrics
+    }
+    return _nested(columns, np.array(table.scenes)[where].tolist(), config)
+
+
+def _nested(
+    columns: Mapping[tuple[str, Part, str], np.ndarray], scenes: Sequence[str], config: EvaluationConfig
+) -> dict[str, Any]:
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    results = intervals(list(columns.values()), scenes, config.bootstrap_draws, config.seed)
+    for (name, part, metric), result in zip(columns, results, strict=True):
+        found.setdefault(name, {}).setdefault(part, {})[metric] = None if result is None else result.to_dict()
     return found
 
 
-def _stratum_means(table: ScoreTable, stratification: str, config: EvaluationConfig) -> dict[str, Any]:
-    """Stratum -> number of images, and each method's headline metrics on them."""
-    found = {}
-    for stratum in sorted(set(table.strata[stratification])):
-        where = table.where(stratification, stratum)
-        scenes = np.array(table.scenes)[where].tolist()
-        methods: dict[str, dict[str, dict[str, Any]]] = {}
-        for method in table.methods:
-            for part, metric in HEADLINE:
-                column = table.column(method, part, metric)[where]
-                result = interval(column, scenes, config.bootstrap_draws, config.seed)
-                told = None if result is None else result.to_dict()
-                methods.setdefault(method, {}).setdefault(part, {})[metric] = told
-        found[stratum] = {"num_images": int(where.sum()), "methods": methods}
+def _with_unmeasured(found: dict[str, Any]) -> dict[str, Any]:
+    for parts in found.values():
+        for part, name in NOT_MEASURED:
+            parts[part][name] = None
     return found

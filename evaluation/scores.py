@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from evaluation.cases import Case, Entry
+from evaluation.difficulty import difficulty
 from evaluation.methods.spec import Failure, Layers, Method
 from evaluation.metrics.catalogue import METRICS, Part
 from evaluation.metrics.score import Scores, score, worst_scores
@@ -23,6 +24,7 @@ class ScoreTable:
         entries: the list: names and hashes.
         scenes: the scene of each image.
         strata: name of a stratification -> the stratum of each image.
+        difficulties: name of a difficulty -> its value for each image; NaN = unknown.
         values: method -> (part, metric) -> value of each image; NaN = not measured.
         gives: method -> the parts that it promises.
         failures: method -> image -> why there is no output.
@@ -31,6 +33,7 @@ class ScoreTable:
     entries: list[Entry] = field(default_factory=list)
     scenes: list[str] = field(default_factory=list)
     strata: dict[str, list[str]] = field(default_factory=dict)
+    difficulties: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
     gives: dict[str, frozenset[str]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -42,6 +45,8 @@ class ScoreTable:
         for name in {**dict.fromkeys(self.strata), **case.strata}:
             column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
             column.append(case.strata.get(name, UNKNOWN))
+        for name, value in difficulty(case).items():
+            self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
     def add_answer(self, method: Method, case: Case, answer: Layers | Failure) -> None:
         """Enter what a method made of the case; a failure as the worst there is."""
@@ -70,11 +75,13 @@ class ScoreTable:
         return np.array(self.strata[stratification]) == stratum
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each image and method: name, scene, strata, `failed`, and `<part>.<metric>` columns."""
+        """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns."""
         frames = []
         for method, columns in self.values.items():
             names = [entry.name for entry in self.entries]
-            frame = pd.DataFrame({"image": names, "scene": self.scenes, "method": method, **self.strata})
+            frame = pd.DataFrame(
+                {"image": names, "scene": self.scenes, "method": method, **self.strata, **self.difficulties}
+            )
             frame["failed"] = [name in self.failures[method] for name in names]
             scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
             frames.append(pd.concat([frame, scores], axis=1))

@@ -1,0 +1,20 @@
+"""How hard a case is, in numbers: what curves are drawn over. The words for the same are in `strata`."""
+
+from evaluation.cases import Case
+
+DIFFICULTIES = {
+    "mask_iou": "IoU of the given mask with where the target shows",
+    "occluded_fraction": "hidden share of the target",
+    "visible_share": "share of the picture where the target shows",
+}
+"""Names in `report.json` and `scores.csv` -> what they say."""
+
+
+def difficulty(case: Case) -> dict[str, float | None]:
+    """All of `DIFFICULTIES`, each 0..1; None = unknown."""
+    either = (case.mask | case.visible).sum()
+    return {
+        "mask_iou": float((case.mask & case.visible).sum() / either) if either else None,
+        "occluded_fraction": case.occluded_fraction,
+        "visible_share": float(case.visible.mean()),
+    }
