@@ -13,6 +13,7 @@ import typer
 from commercial import load_permitted
 from decoupage.commands import decompose
 from evaluation.commands import evaluate
+from evaluation.study.commands import study
 from pipelines.commands import mulan, prompts, scenes, shards, takedowns
 from pipelines.faults import BadSetup
 from profiles import load_profile
@@ -24,6 +25,7 @@ app.add_typer(prompts, name="prompts")
 app.add_typer(scenes, name="scenes")
 app.add_typer(shards, name="shards")
 app.add_typer(takedowns, name="takedowns")
+app.add_typer(study, name="study")
 app.command("decompose")(decompose)
 app.command("train")(train)
 app.command("evaluate")(evaluate)

@@ -1,0 +1,140 @@
+"""Votes joined with the plan: who picked which method, which raters count, and why others do not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from evaluation.config.study import Aspect
+from evaluation.study.answers import NOT_SURE, TIE
+from evaluation.study.folder import Study
+from evaluation.study.plan import SOUND, Kind, Question
+from evaluation.study.votes import Vote
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """One answer with its meaning.
+
+    Attributes:
+        rater: public name.
+        place: of the question among the rater's, from 1.
+        panes: what lay there from left to right: methods, or `sound` and `broken`.
+        picked: one of the panes, `tie` or `not_sure`.
+        counted: whether it is part of the results: first answers of raters who count.
+    """
+
+    rater: str
+    place: int
+    kind: Kind
+    aspect: Aspect
+    case: str
+    scene: str
+    panes: tuple[str, ...]
+    choice: str
+    picked: str
+    time_s: float
+    answered_at: str
+    counted: bool = False
+
+    @property
+    def asked(self) -> tuple[str, str, tuple[str, ...]]:
+        """What was compared, whatever lay on which side."""
+        return self.aspect, self.case, tuple(sorted(self.panes))
+
+
+@dataclass(frozen=True)
+class Rater:
+    """What one rater did.
+
+    Attributes:
+        num_asked: questions in their plan.
+        num_missed: attention questions not answered with the sound picture; a tie is a miss too.
+        num_same: repeated questions answered as the first time.
+        median_time_s: None without answers.
+    """
+
+    rater: str
+    num_asked: int
+    num_answers: int
+    num_attention: int
+    num_missed: int
+    num_repeats: int
+    num_same: int
+    median_time_s: float | None
+    counted: bool
+
+
+def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> tuple[list[Ballot], list[Rater]]:
+    """Every answer in the order in which its rater was asked, and every rater.
+
+    A rater counts who misses at most `max_missed_share` of the attention questions that they answered.
+
+    Args:
+        raters: tokens.
+        votes: of these raters, to questions of this study.
+    """
+    given: dict[str, dict[str, Vote]] = {token: {} for token in raters}
+    for vote in votes:
+        given[vote.rater][vote.question] = vote
+    ballots: list[Ballot] = []
+    found: list[Rater] = []
+    for token in raters:
+        questions = study.questions(token)
+        own = _ballots_of(study, token, questions, given[token])
+        rater = _judged(study, study.public_rater(token), len(questions), own)
+        found.append(rater)
+        ballots += [replace(ballot, counted=rater.counted and ballot.kind == "plain") for ballot in own]
+    return ballots, found
+
+
+def to_frame(ballots: Sequence[Ballot]) -> pd.DataFrame:
+    """One row a vote, as it is exported; panes side by side with `|` between them."""
+    columns = list(Ballot.__dataclass_fields__)
+    frame = pd.DataFrame([[getattr(ballot, name) for name in columns] for ballot in ballots], columns=columns)
+    frame["panes"] = ["|".join(ballot.panes) for ballot in ballots]
+    return frame
+
+
+def _ballots_of(study: Study, token: str, questions: Mapping[str, Question], votes: Mapping[str, Vote]) -> list[Ballot]:
+    ballots = []
+    for place, (question_id, question) in enumerate(questions.items(), start=1):
+        if question_id not in votes:
+            continue
+        vote, asked = votes[question_id], question.comparison
+        picked = vote.choice if vote.choice in (TIE, NOT_SURE) else question.panes[int(vote.choice) - 1]
+        ballots.append(
+            Ballot(
+                study.public_rater(token),
+                place,
+                question.kind,
+                asked.aspect,
+                asked.case,
+                study.scenes[asked.case],
+                question.panes,
+                vote.choice,
+                picked,
+                vote.time_s,
+                vote.answered_at,
+            )
+        )
+    return ballots
+
+
+def _judged(study: Study, name: str, num_asked: int, ballots: Sequence[Ballot]) -> Rater:
+    attention = [ballot for ballot in ballots if ballot.kind == "attention"]
+    missed = [ballot for ballot in attention if ballot.picked != SOUND]
+    first = {ballot.asked: ballot.picked for ballot in ballots if ballot.kind == "plain"}
+    again = [ballot for ballot in ballots if ballot.kind == "repeat" and ballot.asked in first]
+    times = pd.Series([ballot.time_s for ballot in ballots], dtype=float)
+    return Rater(
+        name,
+        num_asked,
+        len(ballots),
+        len(attention),
+        len(missed),
+        len(again),
+        sum(ballot.picked == first[ballot.asked] for ballot in again),
+        float(times.median()) if len(times) else None,
+        len(missed) <= study.config.max_missed_share * len(attention),
+    )

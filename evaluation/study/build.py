@@ -1,0 +1,126 @@
+"""Makes a study's folder from a folder of methods' outputs. Who rates, and how, is not known here."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.config.study import Aspect, StudyConfig
+from evaluation.outputs import Outputs
+from evaluation.study.folder import KEY, PICTURES, PLAN, VOTES, Study
+from evaluation.study.pictures import broken, encoded, reference, shown
+from evaluation.study.plan import attention_pool, choose_cases, comparisons
+from evaluation.study.secrecy import KEY_BYTES, new_key
+from evaluation.study.votes import num_votes
+from pipelines.faults import BadItem, BadSetup
+from pipelines.fingerprint import canonical_json
+from pipelines.progress import Progress
+from pipelines.store import Store
+
+
+def build_study(outputs: Outputs, config: StudyConfig, folder: Path | str) -> Study:
+    """Plan the comparisons and write the pictures that raters see; `study.json` comes last.
+
+    Built again over the same outputs and profile, the same folder comes out, and votes are kept.
+
+    Raises:
+        BadSetup: fewer than two methods give an aspect, a picture is damaged, or the folder holds votes of another
+            study.
+    """
+    root = Path(folder)
+    cases = choose_cases(outputs.names, config)
+    methods = tuple(outputs.gives)
+    every = comparisons(config, methods, cases, lambda *asked: _state(outputs, *asked))
+    _check_aspects(every, config, outputs)
+    asked = [comparison for comparison in every if comparison.can_be_asked]
+    if not asked:
+        raise BadSetup(f"{outputs.store.root}: on no image two methods have outputs, so nothing can be compared")
+    attention = attention_pool(asked, config)
+    missing: dict[str, dict[str, list[str]]] = {
+        aspect: {
+            method: [case for case in cases if not outputs.has(method, case, aspect)]
+            for method in methods
+            if aspect in outputs.gives[method]
+        }
+        for aspect in config.aspects
+    }
+    scenes = {case: outputs.scenes[case] for case in cases}
+    store = Store(str(root))
+    key = _key(store)
+    study = Study(root, key, "", outputs.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
+    study = _with_id(study, outputs)
+    _check_votes(root, study)
+    store.remove(PLAN)
+    _write_pictures(store, study, outputs)
+    store.write(PLAN, (json.dumps(study.plan(), indent=1) + "\n").encode())
+    return study
+
+
+def _state(outputs: Outputs, aspect: str, method: str, case: str) -> bool | None:
+    return outputs.has(method, case, aspect) if aspect in outputs.gives[method] else None
+
+
+def _check_aspects(every: Sequence[object], config: StudyConfig, outputs: Outputs) -> None:
+    for aspect in config.aspects:
+        giving = [method for method, parts in outputs.gives.items() if aspect in parts]
+        if len(giving) < 2:
+            raise BadSetup(
+                f"a study of the {aspect} compares at least two methods that give one, got "
+                f"{', '.join(giving) or 'none'}; name more with --methods, or take {aspect} out of "
+                "evaluation.study.aspects"
+            )
+
+
+def _with_id(study: Study, outputs: Outputs) -> Study:
+    """The plan alone is not enough: the same methods may have given other pictures."""
+    sha = hashlib.sha256(canonical_json(study.plan()))
+    for aspect, case, what in study.picture_names():
+        if what in study.methods:
+            sha.update(outputs.store.read(f"{what}/{case}.{aspect}.png"))
+    fields = {name: getattr(study, name) for name in study.__dataclass_fields__}
+    return Study(**fields | {"study_id": sha.hexdigest()[:16]})
+
+
+def _key(store: Store) -> bytes:
+    if store.exists(KEY):
+        key = store.read(KEY)
+        if len(key) == KEY_BYTES:
+            return key
+    key = new_key()
+    store.write(KEY, key)
+    Path(store.url(KEY)).chmod(0o600)
+    return key
+
+
+def _check_votes(root: Path, study: Study) -> None:
+    if (root / VOTES).exists() and (number := num_votes(root / VOTES, other_than=study.study_id)):
+        raise BadSetup(
+            f"{root} holds {number} votes of another study; build this one into another folder with --out, "
+            f"or move {VOTES} away"
+        )
+
+
+def _write_pictures(store: Store, study: Study, outputs: Outputs) -> None:
+    kept = {f"{picture_id}.png" for picture_id in study.picture_ids}
+    for name in store.names(PICTURES):
+        if name not in kept:
+            store.remove(f"{PICTURES}/{name}")
+    names = study.picture_names()
+    with Progress("study", "pictures", len(names)) as progress:
+        for aspect, case, what in progress.counting(names):
+            try:
+                data = _picture(outputs, aspect, case, what, study.config.seed)
+            except BadItem as fault:
+                raise BadSetup(f"{outputs.store.root}: {what} of {case}: {fault}; mend or remove the file") from fault
+            except FileNotFoundError as error:
+                raise BadSetup(f"{outputs.store.root} lacks a picture of {case}: {error}") from error
+            store.write(f"{PICTURES}/{study.picture_id(aspect, case, what)}.png", data)
+
+
+def _picture(outputs: Outputs, aspect: Aspect, case: str, what: str, seed: int) -> bytes:
+    if what == "reference":
+        return encoded(reference(*outputs.given(case)))
+    if not what.startswith("broken/"):
+        return encoded(shown(outputs, what, case, aspect))
+    _, method, number = what.split("/")
+    return encoded(broken(shown(outputs, method, case, aspect), seed, f"{method}/{case}", int(number)))

@@ -1,0 +1,88 @@
+"""The study without a server: one HTML file a rater, and the one JSON file that comes back from each."""
+
+import json
+import re
+from pathlib import Path
+
+from evaluation.study.answers import checked_answer, clean_name
+from evaluation.study.folder import Study
+from evaluation.study.page import offline_page
+from evaluation.study.secrecy import ID_PATTERN, opaque
+from evaluation.study.votes import Vote, Votes
+from pipelines.faults import BadSetup
+from pipelines.store import Store
+
+BUNDLES = "bundles"
+"""Of the study's folder."""
+MAX_ANSWERS_BYTES = 16_000_000
+MAX_BUNDLES = 1000
+
+
+def write_bundles(study: Study, number: int) -> list[Path]:
+    """Write `bundles/rater-01.html` and so on, each for one rater and with an order of its own.
+
+    The same numbers give the same files, so more can be made later.
+
+    Raises:
+        ValueError: the number is out of range.
+    """
+    if not 1 <= number <= MAX_BUNDLES:
+        raise ValueError(f"bundles must be in [1, {MAX_BUNDLES}], got {number}")
+    store, paths = Store(str(study.root)), []
+    for i in range(1, number + 1):
+        token = bundle_token(study, i)
+        path = f"{BUNDLES}/rater-{i:02d}.html"
+        store.write(path, offline_page(study, token, study.screens(token)).encode())
+        paths.append(study.root / path)
+    return paths
+
+
+def bundle_token(study: Study, number: int) -> str:
+    """The token of a bundle's rater: derived, so that a file coming back is known for one of ours."""
+    return opaque(study.key, "bundle", study.study_id, number)
+
+
+def import_answers(study: Study, path: Path | str) -> int:
+    """Take the answers of one file that came back into the study's database; returns how many it holds.
+
+    Taken in twice, they count once. All of a file is taken, or nothing.
+
+    Raises:
+        BadSetup: the file is not of this study, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadSetup(f"{path} is no file")
+    if path.stat().st_size > MAX_ANSWERS_BYTES:
+        raise BadSetup(f"{path} has more than {MAX_ANSWERS_BYTES} bytes, which no file of answers has")
+    try:
+        content = json.loads(path.read_bytes())
+        rater = _rater(study, content)
+        screens = {screen.id: screen for screen in study.screens(rater)}
+        found = [Vote(rater, *checked_answer(entry, screens), _date(entry)) for entry in content["answers"]]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadSetup(f"{path} is not a file of answers to this study: {error}") from error
+    votes = Votes(study.votes, study.study_id)
+    votes.add_rater(rater, clean_name(path.stem))
+    votes.add_all(found)
+    return len(found)
+
+
+def _rater(study: Study, content: object) -> str:
+    if not isinstance(content, dict) or not isinstance(content.get("answers"), list):
+        raise ValueError("it has no list of answers")
+    if content.get("study") != study.study_id:
+        raise ValueError(f"it belongs to the study {str(content.get('study'))[:40]!r}, this one is {study.study_id}")
+    rater = content.get("rater")
+    if not isinstance(rater, str) or not re.fullmatch(ID_PATTERN, rater):
+        raise ValueError("it does not say which rater it is from")
+    if rater not in {bundle_token(study, number) for number in range(1, MAX_BUNDLES + 1)}:
+        raise ValueError("its rater has none of this study's bundles")
+    return rater
+
+
+def _date(entry: dict[str, object]) -> str:
+    date = entry.get("answered_at")
+    if not isinstance(date, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", date):
+        raise ValueError(f"answered_at must be a date as browsers write it, got {str(date)[:40]!r}")
+    return date

@@ -1,0 +1,178 @@
+"""`decoupage study build | serve | bundle | import | report`: people compare methods.
+
+Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them the
+profile loader as the context's object, for profiles stand above this package.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.faults import BadSetup
+
+if TYPE_CHECKING:
+    from evaluation.outputs import Outputs
+
+study = typer.Typer(no_args_is_help=True, help="People say which of two pictures is better, without knowing whose.")
+
+STUDY = "study"
+"""Of the root: where the study goes."""
+OUTPUTS = "outputs"
+"""Of the study's folder: what methods made of the list."""
+REPORT = "report"
+"""Of the study's folder."""
+
+Profile = Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")]
+Root = Annotated[str | None, typer.Option(help="Where the files are.")]
+Folder = Annotated[Path | None, typer.Option(help="The study's folder; else study/ in the root.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+@study.callback()
+def _group() -> None:
+    """People compare methods."""
+
+
+@study.command()
+def build(
+    context: typer.Context,
+    profile: Profile = None,
+    root: Root = None,
+    methods: Annotated[str, typer.Option(help="Names, with commas between.")] = "adapter,base,telea",
+    outputs: Annotated[
+        str | None, typer.Option(help="Folder of methods' pictures; else they are made of the held-out list.")
+    ] = None,
+    adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
+    base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
+    out: Folder = None,
+    as_json: Json = False,
+) -> None:
+    """Make a study's folder: what is compared, in what order, and the pictures under names that say nothing.
+
+    Leaves with 1 when a method had no output for an image; it loses there, unseen.
+    """
+    from evaluation.outputs import read_outputs
+    from evaluation.study.build import build_study
+
+    loaded = context.obj(profile, root)
+    folder = out or Path(loaded.root) / STUDY
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if outputs is not None:
+        given = read_outputs(outputs, names)
+    else:
+        given = _made(loaded, names, adapter, base, folder / OUTPUTS)
+    made = build_study(given, loaded.evaluation.study, folder)
+    missing = sum(len(cases) for found in made.missing.values() for cases in found.values())
+    asked = sum(comparison.can_be_asked for comparison in made.comparisons)
+    if as_json:
+        facts = {"study": str(folder), "study_id": made.study_id, "num_comparisons": asked, "num_missing": missing}
+        print(json.dumps(facts))
+    else:
+        print(f"{asked} comparisons of {', '.join(made.methods)} in {folder}; {missing} outputs are missing")
+    raise typer.Exit(1 if missing else 0)
+
+
+@study.command()
+def bundle(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(help="Of raters: one file each.")],
+    profile: Profile = None,
+    root: Root = None,
+    folder: Folder = None,
+) -> None:
+    """Write a study as files that need no server: one page a rater, and one file comes back from each."""
+    from evaluation.study.bundle import write_bundles
+    from evaluation.study.folder import load_study
+
+    for path in write_bundles(load_study(_folder(context, profile, root, folder)), number):
+        print(path)
+
+
+@study.command()
+def serve(
+    context: typer.Context,
+    profile: Profile = None,
+    root: Root = None,
+    folder: Folder = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback are open to the network.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
+) -> None:
+    """Put a study before raters; each answer is on disk before the next question comes."""
+    from evaluation.study.folder import load_study
+    from evaluation.study.server import serve_study
+
+    serve_study(load_study(_folder(context, profile, root, folder)), host, port)
+
+
+@study.command("import")
+def import_(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Files of answers, as bundles save them.")],
+    profile: Profile = None,
+    root: Root = None,
+    folder: Folder = None,
+) -> None:
+    """Take in the answers of raters who worked without the server; taken in twice, they count once."""
+    from evaluation.study.bundle import import_answers
+    from evaluation.study.folder import load_study
+
+    loaded = load_study(_folder(context, profile, root, folder))
+    for path in files:
+        print(f"{path}: {import_answers(loaded, path)} answers")
+
+
+@study.command()
+def report(
+    context: typer.Context,
+    profile: Profile = None,
+    root: Root = None,
+    folder: Folder = None,
+    out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the study's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of Markdown.")] = False,
+) -> None:
+    """Say what came of a study: win rates, strengths, agreement, every raw vote."""
+    from evaluation.study.folder import load_study
+    from evaluation.study.report import write_report
+    from evaluation.study.report_page import render_markdown
+
+    place = _folder(context, profile, root, folder)
+    loaded = load_study(place)
+    draws = context.obj(profile, root).evaluation.bootstrap_draws
+    values = write_report(loaded, draws, out or str(place / REPORT))
+    print(json.dumps(values) if as_json else render_markdown(values))
+
+
+def _folder(context: typer.Context, profile: str | None, root: str | None, folder: Path | None) -> Path:
+    return folder or Path(context.obj(profile, root).root) / STUDY
+
+
+def _made(loaded: Any, names: list[str], adapter: str | None, base: str | None, out: Path) -> "Outputs":
+    """Outputs of the named methods for the study's share of the held-out list."""
+    from evaluation.commands import ADAPTER, HELD_OUT
+    from evaluation.methods.classical import classical_methods
+    from evaluation.methods.standard import standard_methods
+    from evaluation.outputs import write_outputs
+    from evaluation.study.plan import choose_cases
+    from evaluation.test_sets.shards import HeldOut
+
+    place, config = loaded.root.rstrip("/"), loaded.evaluation
+    known = classical_methods()
+    if {"adapter", "base"} & set(names):
+        source = adapter or f"{place}/{ADAPTER}"
+        if adapter is None and not Path(source).is_dir():
+            raise BadSetup(
+                f"there is no trained adapter in {source}; train one, name a published one with --adapter, or compare "
+                "others with --methods"
+            )
+        known, _ = standard_methods(config, source, base)
+    found = {method.name: method for method in known}
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise BadSetup(f"there is no method {unknown[0]!r}; known: {', '.join(found)}")
+    held_out = HeldOut(f"{place}/{HELD_OUT}", config.size_px, config.max_images)
+    cases = choose_cases([case.name for case in held_out.cases()], config.study)
+    return write_outputs(held_out, [found[name] for name in names], str(out), set(cases), config.batch_size)

@@ -1,0 +1,168 @@
+"""A study on disk. How it is made is `build`'s business.
+
+`study.json` (the plan, with every method's name), `key` and `votes.sqlite` are for its keeper only,
+`pictures/<opaque id>.png` for raters.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evaluation.config.study import Aspect, StudyConfig
+from evaluation.study.plan import BROKEN, SOUND, Comparison, Question, questions_for
+from evaluation.study.secrecy import KEY_BYTES, opaque
+from pipelines.faults import BadSetup
+
+PLAN, KEY, VOTES, PICTURES = "study.json", "key", "votes.sqlite", "pictures"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A question as its rater sees it: everything by opaque ids.
+
+    Attributes:
+        id: of the question, known to this rater only.
+        panes: picture ids from left to right.
+        reference: id of the given picture with the object outlined.
+    """
+
+    id: str
+    aspect: str
+    reference: str
+    panes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A plan with its key, and where its files lie.
+
+    Attributes:
+        study_id: hash of plan and pictures; votes carry it.
+        list_sha256: of the list that the pictures belong to.
+        methods: in the study's order.
+        scenes: case -> scene.
+        missing: methods' missing outputs: aspect -> method -> cases.
+    """
+
+    root: Path
+    key: bytes
+    study_id: str
+    list_sha256: str
+    config: StudyConfig
+    methods: tuple[str, ...]
+    scenes: Mapping[str, str]
+    comparisons: tuple[Comparison, ...]
+    attention: tuple[Comparison, ...]
+    missing: Mapping[str, Mapping[str, Sequence[str]]]
+
+    @property
+    def votes(self) -> Path:
+        """The database of answers."""
+        return self.root / VOTES
+
+    def picture_id(self, aspect: str, case: str, what: str) -> str:
+        """Public name of a picture; `what` is a method, `reference` or `broken/<number>`."""
+        return opaque(self.key, "picture", aspect, case, what)
+
+    def picture(self, picture_id: str) -> bytes:
+        """PNG of a public name that this study has handed out. Raises KeyError."""
+        if picture_id not in self.picture_ids:
+            raise KeyError(picture_id)
+        return (self.root / PICTURES / f"{picture_id}.png").read_bytes()
+
+    @cached_property
+    def picture_ids(self) -> frozenset[str]:
+        """Every picture that a rater may see."""
+        return frozenset(self.picture_id(*name) for name in self.picture_names())
+
+    def picture_names(self) -> list[tuple[Aspect, str, str]]:
+        """(aspect, case, what) of every picture, each once, in order."""
+        found: dict[tuple[Aspect, str, str], None] = {}
+        for comparison in (*self.comparisons, *self.attention):
+            if comparison.can_be_asked or comparison in self.attention:
+                found[comparison.aspect, comparison.case, "reference"] = None
+                found |= dict.fromkeys((comparison.aspect, comparison.case, method) for method in comparison.shown)
+        for comparison in self.attention:
+            for number in range(self.config.num_panes - 1):
+                found[comparison.aspect, comparison.case, broken_name(comparison, number)] = None
+        return list(found)
+
+    def questions(self, rater: str) -> dict[str, Question]:
+        """Question id -> question, in this rater's order."""
+        questions = questions_for(self.config, self.comparisons, self.attention, rater)
+        return {opaque(self.key, "question", rater, place): question for place, question in enumerate(questions)}
+
+    def screens(self, rater: str) -> list[Screen]:
+        """What a rater's page is made from."""
+        return [self._screen(question_id, question) for question_id, question in self.questions(rater).items()]
+
+    def _screen(self, question_id: str, question: Question) -> Screen:
+        comparison, panes, num_broken = question.comparison, [], 0
+        for pane in question.panes:
+            what = pane
+            if pane == SOUND:
+                what = comparison.shown[0]
+            elif pane == BROKEN:
+                what, num_broken = broken_name(comparison, num_broken), num_broken + 1
+            panes.append(self.picture_id(comparison.aspect, comparison.case, what))
+        shown = self.picture_id(comparison.aspect, comparison.case, "reference")
+        return Screen(question_id, comparison.aspect, shown, tuple(panes))
+
+    def public_rater(self, token: str) -> str:
+        """A rater's name in exports: their token would let others answer for them."""
+        return opaque(self.key, "rater", token)[:8]
+
+    def plan(self) -> dict[str, Any]:
+        """Content of `study.json`."""
+        return {
+            "study_id": self.study_id,
+            "list_sha256": self.list_sha256,
+            "config": self.config.model_dump(mode="json"),
+            "methods": list(self.methods),
+            "scenes": dict(self.scenes),
+            "comparisons": [asdict(comparison) for comparison in self.comparisons],
+            "attention": [asdict(comparison) for comparison in self.attention],
+            "missing": {aspect: dict(found) for aspect, found in self.missing.items()},
+        }
+
+
+def broken_name(comparison: Comparison, number: int) -> str:
+    """Of the destroyed copies that stand in an attention question."""
+    return f"broken/{comparison.shown[0]}/{number}"
+
+
+def load_study(folder: Path | str) -> Study:
+    """Read a study's folder.
+
+    Raises:
+        BadSetup: it is not one, or is not finished.
+    """
+    root = Path(folder)
+    if not (root / PLAN).is_file():
+        raise BadSetup(f"{root} has no {PLAN}: make the study first with `decoupage study build`")
+    key = (root / KEY).read_bytes() if (root / KEY).is_file() else b""
+    if len(key) != KEY_BYTES:
+        raise BadSetup(f"{root / KEY} is not this study's key of {KEY_BYTES} bytes; build the study again")
+    try:
+        plan = json.loads((root / PLAN).read_text())
+        return Study(
+            root,
+            key,
+            plan["study_id"],
+            plan["list_sha256"],
+            StudyConfig.model_validate(plan["config"]),
+            tuple(plan["methods"]),
+            plan["scenes"],
+            tuple(_comparison(entry) for entry in plan["comparisons"]),
+            tuple(_comparison(entry) for entry in plan["attention"]),
+            plan["missing"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadSetup(f"{root / PLAN} is damaged ({error}); build the study again") from error
+
+
+def _comparison(entry: dict[str, Any]) -> Comparison:
+    return Comparison(entry["aspect"], entry["case"], tuple(entry["shown"]), tuple(entry["missing"]))

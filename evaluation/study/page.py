@@ -1,0 +1,81 @@
+"""The pages that raters see, each one file: the first page, and the rater's page for the server and for offline use.
+
+Only how a question is put; which questions, and what becomes of answers, is not decided here. The words are in
+`start.html.jinja` and `rater.html.jinja`, the behaviour in `rater.js` and `zoom.js`.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from evaluation.study.folder import Screen, Study
+
+
+def start_page(study: Study) -> str:
+    """Asks for a name, and says what is to come."""
+    return _render("start.html.jinja", study=study)
+
+
+def rater_page(study: Study, token: str, screens: Sequence[Screen], answered: Mapping[str, str]) -> str:
+    """The page of a rater of the server: pictures by address, answers sent one by one.
+
+    Args:
+        answered: question id -> choice, what is already kept.
+    """
+    pictures = {name: f"/pictures/{name}" for name in _names(screens)}
+    return _rater(study, screens, answered, pictures, {"answers": f"/r/{token}/answers"})
+
+
+def offline_page(study: Study, token: str, screens: Sequence[Screen]) -> str:
+    """The same as one file that needs no server: pictures inside, answers kept by the browser and saved as a file."""
+    # Sorted, or the order in which pictures lie in the file would be the order of their making.
+    pictures = {
+        name: "data:image/png;base64," + base64.b64encode(study.picture(name)).decode() for name in _names(screens)
+    }
+    return _rater(study, screens, {}, pictures, {"study": study.study_id, "rater": token})
+
+
+def _rater(
+    study: Study,
+    screens: Sequence[Screen],
+    answered: Mapping[str, str],
+    pictures: Mapping[str, str],
+    target: Mapping[str, str],
+) -> str:
+    content = {
+        "target": target,
+        "questions": {aspect: study.config.question(aspect) for aspect in study.config.aspects},
+        "screens": [
+            {"id": screen.id, "aspect": screen.aspect, "reference": screen.reference, "panes": screen.panes}
+            for screen in screens
+        ],
+        "answered": answered,
+        "pictures": pictures,
+    }
+    return _render("rater.html.jinja", content=_in_script(content), num_panes=study.config.num_panes, target=target)
+
+
+def _names(screens: Sequence[Screen]) -> list[str]:
+    return sorted({name for screen in screens for name in (screen.reference, *screen.panes)})
+
+
+def _in_script(content: Any) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    return json.dumps(content).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _render(template: str, **values: Any) -> str:
+    import jinja2
+
+    folder = files("evaluation.study")
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evaluation.study", "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    sources = {name: (folder / name).read_text() for name in ("rater.css", "zoom.js", "rater.js")}
+    return environment.get_template(template).render(sources=sources, **values)

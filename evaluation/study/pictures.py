@@ -1,0 +1,44 @@
+"""Pictures as raters see them: opaque RGB, all encoded alike, so that nothing but what they show tells them apart."""
+
+import cv2
+import numpy as np
+
+from evaluation.config.study import Aspect
+from evaluation.outputs import Outputs
+from pipelines.images.codecs import encode_png
+from pipelines.images.contact_sheet import outlined, over_checkerboard
+from pipelines.images.types import Mask, Rgb
+from pipelines.randomness import generator
+
+TILES = 4
+"""A broken picture is cut into so many tiles a side."""
+
+
+def shown(outputs: Outputs, method: str, case: str, aspect: Aspect) -> Rgb:
+    """[H, W, 3]: a background as it is, a foreground over a checkerboard. Raises FileNotFoundError, BadItem."""
+    picture = outputs.picture(method, case, aspect)
+    return over_checkerboard(picture) if aspect == "foreground" else picture
+
+
+def reference(composite: Rgb, mask: Mask) -> Rgb:
+    """[H, W, 3]: what methods were given, with the object outlined."""
+    return outlined(composite, mask)
+
+
+def broken(rgb: Rgb, seed: int, name: str, number: int) -> Rgb:
+    """[H, W, 3]: tiles in disorder, every second one as a negative; wrong at first sight, even where all is flat."""
+    height, width = rgb.shape[:2]
+    tile_h, tile_w = -(-height // TILES), -(-width // TILES)
+    resized = cv2.resize(rgb, (tile_w * TILES, tile_h * TILES), interpolation=cv2.INTER_AREA)
+    tiles = resized.reshape(TILES, tile_h, TILES, tile_w, 3).swapaxes(1, 2).reshape(TILES * TILES, tile_h, tile_w, 3)
+    mixed = tiles[generator(seed, "study.broken", f"{name}/{number}").permutation(len(tiles))].copy()
+    row, column = np.divmod(np.arange(len(tiles)), TILES)
+    negative = (row + column + number) % 2 == 0
+    mixed[negative] = 255 - mixed[negative]
+    whole = mixed.reshape(TILES, TILES, tile_h, tile_w, 3).swapaxes(1, 2).reshape(resized.shape)
+    return np.ascontiguousarray(whole[:height, :width])
+
+
+def encoded(rgb: Rgb) -> bytes:
+    """PNG without any metadata."""
+    return encode_png(rgb)

@@ -1,0 +1,120 @@
+"""What is asked: all comparisons of a study, and for each rater which ones, in what order, and what lies where.
+
+Pure functions of the study's seed and the rater's token. Pictures, storage and answers are not known here.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from evaluation.config.study import Aspect, StudyConfig
+from pipelines.randomness import generator, hash64
+
+Kind = Literal["plain", "attention", "repeat"]
+SOUND, BROKEN = "sound", "broken"
+"""In the panes of an attention question: a method's picture, and the same destroyed beyond doubt."""
+REPEAT_GAP = 4
+"""A repeated question comes after at least so many others, where there are so many left."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods to be told apart on one case.
+
+    Attributes:
+        shown: methods whose pictures are there, in the study's order.
+        missing: methods whose picture is not there; each loses to each shown one by rule.
+    """
+
+    aspect: Aspect
+    case: str
+    shown: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def can_be_asked(self) -> bool:
+        """At least two pictures to look at."""
+        return len(self.shown) > 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """One screen of one rater.
+
+    Attributes:
+        kind: `repeat` = asked before; `attention` = has a right answer.
+        panes: from left to right: a method, or `sound`, `broken`, `broken` on an attention question.
+        comparison: what it belongs to; for an attention question `shown[0]` is the method behind it.
+    """
+
+    kind: Kind
+    comparison: Comparison
+    panes: tuple[str, ...]
+
+
+def choose_cases(names: Sequence[str], config: StudyConfig) -> list[str]:
+    """As many of the list as the study takes, in the list's order; the choice depends on seed and names only."""
+    chosen = set(sorted(names, key=lambda name: (hash64(config.seed, "study.cases", name), name))[: config.num_images])
+    return [name for name in names if name in chosen]
+
+
+def comparisons(
+    config: StudyConfig, methods: Sequence[str], cases: Sequence[str], state: Callable[[Aspect, str, str], bool | None]
+) -> list[Comparison]:
+    """Every set of `num_panes` methods on every case, for every aspect.
+
+    Where an aspect has fewer methods than panes, all that there are stand side by side.
+
+    Args:
+        state: (aspect, method, case) -> whether the picture is there; None = the method does not promise the aspect.
+    """
+    found = []
+    for aspect in config.aspects:
+        promised = [method for method in methods if any(state(aspect, method, case) is not None for case in cases)]
+        if len(promised) < 2:
+            continue
+        for case in cases:
+            for group in combinations(promised, min(config.num_panes, len(promised))):
+                shown = tuple(method for method in group if state(aspect, method, case))
+                missing = tuple(method for method in group if method not in shown)
+                if shown:
+                    found.append(Comparison(aspect, case, shown, missing))
+    return found
+
+
+def attention_pool(asked: Sequence[Comparison], config: StudyConfig) -> list[Comparison]:
+    """Pictures from which attention questions are made: one method on one case, enough for any rater."""
+    number = _share(config.attention_share, min(len(asked), config.max_questions or len(asked)))
+    order = generator(config.seed, "study.attention", len(asked)).permutation(len(asked))[:number]
+    return [Comparison(asked[i].aspect, asked[i].case, asked[i].shown[:1]) for i in sorted(order)]
+
+
+def questions_for(
+    config: StudyConfig, every: Iterable[Comparison], attention: Sequence[Comparison], rater: str
+) -> list[Question]:
+    """All screens of a rater, in order."""
+    rng = generator(config.seed, "study.rater", rater)
+    asked = [comparison for comparison in every if comparison.can_be_asked]
+    chosen = [asked[i] for i in rng.permutation(len(asked))[: config.max_questions]]
+    number = len(chosen)
+    # Each question with its place; places between whole numbers let others stand between the plain ones.
+    placed = [(float(i), Question("plain", chosen[i], _shuffled(chosen[i].shown, rng))) for i in range(number)]
+    for i in rng.permutation(number)[: _share(config.repeat_share, number)]:
+        place = rng.uniform(min(i + REPEAT_GAP, number - 1), number)
+        placed.append((place, Question("repeat", chosen[i], _shuffled(chosen[i].shown, rng))))
+    for comparison in attention:
+        panes = (SOUND, *[BROKEN] * (config.num_panes - 1))
+        placed.append((rng.uniform(0, number), Question("attention", comparison, _shuffled(panes, rng))))
+    return [question for _, question in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _shuffled(panes: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
+    return tuple(panes[i] for i in rng.permutation(len(panes)))
+
+
+def _share(share: float, number: int) -> int:
+    return min(number, math.ceil(share * number))

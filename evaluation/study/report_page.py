@@ -1,0 +1,61 @@
+"""The study's report for people: one page that opens from disk, and Markdown. Only how figures are shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Values = Mapping[str, Any]
+_MINUS = "\u2212"
+_NONE = "\u2013"
+
+
+def render_page(values: Values) -> str:
+    """`report.html`."""
+    return _render("report.html.jinja", values, autoescape=True)
+
+
+def render_markdown(values: Values) -> str:
+    """`report.md`."""
+    return _render("report.md.jinja", values, autoescape=False)
+
+
+def percent(interval: Values | None) -> str:
+    """`62 % [51, 73]`."""
+    if interval is None:
+        return _NONE
+    mean = f"{100 * interval['mean']:.0f} %"
+    return mean if interval["low"] is None else f"{mean} [{100 * interval['low']:.0f}, {100 * interval['high']:.0f}]"
+
+
+def signed(interval: Values | None) -> str:
+    """`+0.42 [+0.10, +0.71]`."""
+    if interval is None:
+        return _NONE
+    ends = [interval["mean"]] if interval["low"] is None else [interval[name] for name in ("mean", "low", "high")]
+    mean, *rest = (f"{value + 0.0:+.2f}".replace("-", _MINUS) for value in ends)
+    return f"{mean} [{', '.join(rest)}]" if rest else mean
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number, or a dash where there is none."""
+    return _NONE if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
+
+
+def verdict(interval: Values | None) -> str:
+    """`better`, `worse` or `even` for a win rate: the whole interval on one side of a half, or not."""
+    if interval is None or interval["low"] is None:
+        return "even"
+    return "better" if interval["low"] > 0.5 else "worse" if interval["high"] < 0.5 else "even"
+
+
+def _render(template: str, values: Values, *, autoescape: bool) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("evaluation.study", "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "signed": signed, "number": number, "verdict": verdict}
+    return environment.get_template(template).render(report=values)

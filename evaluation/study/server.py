@@ -1,0 +1,193 @@
+"""The study on a local port: a first page, one page a rater, pictures by opaque names, answers kept at once.
+
+What is asked comes from the plan, what is kept goes to `votes`. Nothing in an address, a header or a page says which
+method made a picture.
+"""
+
+import json
+import re
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from evaluation.study.answers import checked_answer, clean_name
+from evaluation.study.folder import Screen, Study
+from evaluation.study.page import rater_page, start_page
+from evaluation.study.secrecy import ID_PATTERN, new_token
+from evaluation.study.votes import Votes
+from pipelines.faults import BadSetup
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MAX_BODY_BYTES = 4096
+_RATERS_REMEMBERED = 256
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class _Refused(Exception):
+    """A request that is not answered; `status` says why."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> "Starlette":
+    """The web application of a study.
+
+    Args:
+        hosts: names that the server may be called by; others are refused, so that no page elsewhere can reach a
+            server on loopback under a name of its own. `("*",)` = any.
+    """
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.routing import Route
+
+    desk = _Desk(study)
+    return Starlette(
+        routes=[
+            Route("/", desk.first_page),
+            Route("/start", desk.start, methods=["POST"]),
+            Route("/r/{token}", desk.rater),
+            Route("/r/{token}/answers", desk.answer, methods=["POST"]),
+            Route("/pictures/{picture}", desk.picture),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers={_Refused: _refusal},
+    )
+
+
+def serve_study(study: Study, host: str, port: int) -> None:
+    """Serve until interrupted.
+
+    Raises:
+        BadSetup: the address cannot be listened on.
+    """
+    import socket
+
+    import uvicorn
+
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise BadSetup(f"cannot listen on {host}:{port} ({error.strerror or error}); choose another --port") from error
+    with listening:
+        name = f"[{host}]" if ":" in host else host
+        print(f"the study is at http://{name}:{listening.getsockname()[1]}/ until Ctrl-C", flush=True)
+        app = study_app(study) if is_loopback(host) else study_app(study, ("*",))
+        # The log would hold raters' tokens.
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses that only this machine can reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Desk:
+    """Answers requests. Handlers are plain functions where they wait for the disk: the server runs them in threads."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.votes = Votes(study.votes, study.study_id)
+        self._screens = lru_cache(_RATERS_REMEMBERED)(self._fresh_screens)
+
+    def first_page(self, request: "Request") -> "Response":
+        """Asks for a name."""
+        return _html(start_page(self.study))
+
+    async def start(self, request: "Request") -> "Response":
+        """Makes a rater and leads to their page."""
+        from urllib.parse import parse_qs
+
+        from starlette.concurrency import run_in_threadpool
+        from starlette.responses import RedirectResponse
+
+        form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=8)
+        token = new_token()
+        try:
+            await run_in_threadpool(self.votes.add_rater, token, clean_name(form.get("name", [""])[0]))
+        except BadSetup as fault:
+            raise _Refused(503, str(fault)) from fault
+        return RedirectResponse(f"/r/{token}", status_code=303, headers=_HEADERS)
+
+    def rater(self, request: "Request") -> "Response":
+        """A rater's page, with what they have answered so far."""
+        token = self._known(request)
+        answered = {vote.question: vote.choice for vote in self.votes.all(token)}
+        return _html(rater_page(self.study, token, list(self._screens(token).values()), answered))
+
+    async def answer(self, request: "Request") -> "Response":
+        """Keeps one answer; says so only once it is on disk."""
+        from starlette.concurrency import run_in_threadpool
+        from starlette.responses import JSONResponse
+
+        # A form on another site can post, but not with this type.
+        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+            raise _Refused(415, "answers are application/json")
+        body = await _body(request)
+        await run_in_threadpool(self._keep, self._known(request), body)
+        return JSONResponse({"saved": True}, headers=_HEADERS)
+
+    def picture(self, request: "Request") -> "Response":
+        """A picture by its public name, without dates or tags that would tell it from another."""
+        from starlette.responses import Response
+
+        name = request.path_params["picture"]
+        if not re.fullmatch(ID_PATTERN, name) or name not in self.study.picture_ids:
+            raise _Refused(404, "there is no such picture")
+        headers = _HEADERS | {"Cache-Control": "private, max-age=86400, immutable"}
+        return Response(self.study.picture(name), media_type="image/png", headers=headers)
+
+    def _known(self, request: "Request") -> str:
+        token = str(request.path_params["token"])
+        if not re.fullmatch(ID_PATTERN, token) or token not in self.votes.raters():
+            raise _Refused(404, "there is no such rater; begin at the first page")
+        return token
+
+    def _keep(self, token: str, body: bytes) -> None:
+        try:
+            answer = json.loads(body)
+            question, choice, time_s = checked_answer(answer, self._screens(token))
+        except ValueError as error:
+            raise _Refused(422, str(error)) from error
+        self.votes.add(token, question, choice, time_s)
+
+    def _fresh_screens(self, token: str) -> dict[str, Screen]:
+        return {screen.id: screen for screen in self.study.screens(token)}
+
+
+async def _body(request: "Request") -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise _Refused(413, f"a request's body holds at most {MAX_BODY_BYTES} bytes")
+    return body
+
+
+def _html(page: str) -> "Response":
+    from starlette.responses import HTMLResponse
+
+    return HTMLResponse(page, headers=_HEADERS)
+
+
+def _refusal(request: "Request", fault: Exception) -> "Response":
+    from starlette.responses import JSONResponse
+
+    assert isinstance(fault, _Refused)
+    return JSONResponse({"error": str(fault)}, status_code=fault.status, headers=_HEADERS)
