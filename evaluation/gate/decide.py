@@ -1,0 +1,157 @@
+"""The decision: candidate, champion, list and demands go in; one recorded event comes out, and a champion with it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.config import EvaluationConfig
+from evaluation.gate.champions import (
+    adapter_folder,
+    alone,
+    drop_scores,
+    keep,
+    keep_scores,
+    kept_scores,
+    weights_sha256,
+)
+from evaluation.gate.history import Event, add_event, current_version, point, read_history, withdrawn
+from evaluation.gate.judgement import Line, Opponent, check_metrics, judge, missing_outputs
+from evaluation.saved_scores import SavedScores, files_of, read_scores
+from pipelines.checks import CheckResult
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import fingerprint
+from pipelines.store import Store
+
+METHOD = "adapter"
+FIRST_OPPONENTS = ("base", "given_mask")
+"""What the first champion must beat: the base for backgrounds, the mask that it was given for foregrounds."""
+Rescore = Callable[[Path], Mapping[str, bytes]]
+"""Folder of a published adapter -> an evaluation's files under today's list and protocol."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trained adapter that wants to be champion.
+
+    Attributes:
+        adapter: folder of its published form.
+        report: folder of its evaluation, below the root.
+        manifest: facts of the published form: `base`, `data_fingerprint`, `files` with their hashes.
+        identity: what it was made from: fingerprints of `recipe`, `data`, `masks`, `base`, `rgba_vae`.
+    """
+
+    adapter: Path
+    report: str
+    manifest: Mapping[str, Any]
+    identity: Mapping[str, str]
+
+    @property
+    def weights_sha256(self) -> str:
+        """One hash for all of its files."""
+        return weights_sha256(self.manifest["files"])
+
+    def facts(self) -> dict[str, Any]:
+        """For the record."""
+        known = {name: self.manifest.get(name) for name in ("base", "data_fingerprint")}
+        return {"weights_sha256": self.weights_sha256, **known, "identity": dict(self.identity)}
+
+
+def decide(
+    store: Store, candidate: Candidate, config: EvaluationConfig, leaks: CheckResult, rescore: Rescore, profile: str
+) -> Event:
+    """Promote or refuse the candidate, and record it. The same question gets the same answer, recorded once.
+
+    Args:
+        leaks: whether training data and evaluation share a picture.
+        rescore: judges the champion anew, where its scores are of another list or protocol.
+        profile: its name, for the record.
+
+    Raises:
+        BadSetup: there are no scores of these very weights, the gate names a metric that there is not, the list has
+            changed since the candidate was judged, or somebody else decides.
+    """
+    check_metrics(config.gate)
+    scores = read_scores(store, candidate.report, METHOD)
+    if scores.facts.get("files") != candidate.manifest["files"]:
+        raise BadSetup(f"{store.url(candidate.report)} judges other weights than {candidate.adapter}: evaluate anew")
+    with alone(store):
+        point(store)
+        history = read_history(store)
+        current = current_version(history)
+        question = _question(candidate, scores, current, config, leaks)
+        if history and history[-1].details.get("question") == question:
+            return history[-1]
+        details = {
+            "question": question,
+            "candidate": candidate.facts(),
+            "profile": profile,
+            "list_sha256": scores.list_sha256,
+            "protocol": dict(scores.protocol),
+            "num_images": len(scores.images),
+            "gate": config.gate.model_dump(mode="json"),
+        }
+        reasons = _obstacles(candidate, scores, leaks, history)
+        lines: list[Line] = []
+        if not reasons:
+            opponents = _opponents(store, candidate, scores, current, rescore)
+            lines = judge(scores, opponents, config, lenient=current is None)
+            reasons = [line.sentence for line in lines if not line.passed]
+        details["lines"] = [line.to_dict() for line in lines]
+        if reasons:
+            return add_event(store, "refused", current, current, tuple(reasons), details)
+        files = files_of(store, candidate.report, METHOD)
+        version = keep(store, candidate.adapter, files, scores.terms)
+        sentences = tuple(line.sentence for line in lines)
+        return add_event(store, "promoted", version, current, sentences, details)
+
+
+def _question(
+    candidate: Candidate, scores: SavedScores, current: str | None, config: EvaluationConfig, leaks: CheckResult
+) -> str:
+    """Hash of everything that an answer depends on."""
+    draws = {"draws": config.bootstrap_draws, "seed": config.seed}
+    return fingerprint(
+        {
+            "weights": candidate.weights_sha256,
+            "champion": current,
+            "terms": scores.terms,
+            "gate": config.gate.model_dump(mode="json") | draws,
+            "leaks": [leaks.passed, leaks.sentence],
+            "failed": list(scores.failed),
+        }
+    )
+
+
+def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, history: list[Event]) -> list[str]:
+    """What speaks against a candidate however good its scores are."""
+    found = [] if leaks.passed else [f"leak: {leaks.sentence}"]
+    missing = missing_outputs(scores)
+    if missing:
+        found.append(missing)
+    taken_back = withdrawn(history).get(candidate.weights_sha256)
+    if taken_back is not None:
+        found.append(
+            f"these weights are {taken_back.before}, which a person took back on {taken_back.at} "
+            f"({taken_back.reasons[0]}); `decoupage champion rollback --to {taken_back.before}` puts them back"
+        )
+    return found
+
+
+def _opponents(
+    store: Store, candidate: Candidate, scores: SavedScores, current: str | None, rescore: Rescore
+) -> list[Opponent]:
+    """The champion with its scores on the candidate's list; where there is none, what a first one must beat."""
+    if current is None:
+        return [Opponent(name, read_scores(store, candidate.report, name)) for name in FIRST_OPPONENTS]
+    theirs = kept_scores(store, current, scores.terms, METHOD)
+    if theirs is None:
+        files = rescore(adapter_folder(store, current))
+        keep_scores(store, current, scores.terms, files)
+        theirs = kept_scores(store, current, scores.terms, METHOD)
+        if theirs is None or theirs.terms != scores.terms:
+            drop_scores(store, current, scores.terms)
+            raise BadSetup(
+                f"the list has changed since {store.url(candidate.report)} was written: evaluate the candidate anew"
+            )
+    return [Opponent(current, theirs)]

@@ -1,0 +1,139 @@
+"""The champion's record below `<root>/champion/`: what was decided, when and why; never changed, only added to.
+
+`history/NNNNNN.json` is one decision each, written whole or not at all; the last one says who the champion is.
+`current.json` says the same for programs, and is set right whenever it lags behind. Weights are the business of
+`champions.py`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pipelines.faults import BadSetup
+from pipelines.store import Store
+
+FOLDER = "champion"
+HISTORY, CURRENT = f"{FOLDER}/history", f"{FOLDER}/current.json"
+Kind = Literal["promoted", "refused", "rolled_back"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One decision.
+
+    Attributes:
+        number: 1, 2, ...
+        at: ISO 8601 in UTC.
+        kind: what was done.
+        champion: version after it; None = there is none.
+        before: version before it.
+        reasons: sentences; of a refusal all that spoke against it.
+        details: what it was about: weights, fingerprints, list, demands and gains.
+    """
+
+    number: int
+    at: str
+    kind: Kind
+    champion: str | None
+    before: str | None
+    reasons: tuple[str, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Of the candidate, or of the version that was rolled back to."""
+        return self.details.get("candidate", {}).get("weights_sha256")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content of its file."""
+        return {**self.__dict__, "reasons": list(self.reasons), "details": dict(self.details)}
+
+
+def read_history(store: Store) -> list[Event]:
+    """Every decision, oldest first.
+
+    Raises:
+        BadSetup: one is missing or damaged.
+    """
+    events = []
+    for number, name in enumerate(store.names(HISTORY, ".json"), start=1):
+        path = f"{HISTORY}/{name}"
+        if name != _name(number):
+            raise BadSetup(f"{store.url(HISTORY)} lacks {_name(number)}; put it back from a copy")
+        try:
+            values = json.loads(store.read(path))
+            event = Event(**{**values, "reasons": tuple(values["reasons"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadSetup(f"{store.url(path)} is damaged ({error}); put it back from a copy") from error
+        events.append(event)
+    return events
+
+
+def add_event(
+    store: Store,
+    kind: Kind,
+    champion: str | None,
+    before: str | None,
+    reasons: tuple[str, ...],
+    details: Mapping[str, Any],
+) -> Event:
+    """Enter a decision, which thereby holds. The caller keeps others out (`champions.alone`)."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    event = Event(len(read_history(store)) + 1, now, kind, champion, before, reasons, details)
+    path = f"{HISTORY}/{_name(event.number)}"
+    store.write(path, (json.dumps(event.to_dict(), indent=1, allow_nan=False) + "\n").encode())
+    point(store)
+    return event
+
+
+def current_version(history: list[Event]) -> str | None:
+    """The champion's version; None = there is none."""
+    return history[-1].champion if history else None
+
+
+def promotion_of(history: list[Event], version: str) -> Event:
+    """The decision that made a version.
+
+    Raises:
+        ValueError: no such version; the message names the known ones.
+    """
+    made = {event.champion: event for event in history if event.kind == "promoted"}
+    if version not in made:
+        known = ", ".join(str(name) for name in made) or "none"
+        raise ValueError(f"there is no version {version!r} of the champion; known: {known}")
+    return made[version]
+
+
+def withdrawn(history: list[Event]) -> dict[str, Event]:
+    """Hash of weights -> how a person took them back; until a person puts them back, they stay away."""
+    found: dict[str, Event] = {}
+    for event in history:
+        if event.kind == "rolled_back" and event.before is not None:
+            found[str(promotion_of(history, event.before).weights_sha256)] = event
+        if event.kind != "refused":
+            found.pop(str(event.weights_sha256), None)
+    return found
+
+
+def point(store: Store) -> None:
+    """Let `current.json` say what the history says; a run that was killed in between left it behind."""
+    history = read_history(store)
+    version = current_version(history)
+    if version is None:
+        return
+    made = promotion_of(history, version)
+    values = {
+        "version": version,
+        "adapter": f"{FOLDER}/{version}/adapter",
+        "weights_sha256": made.weights_sha256,
+        "promoted_at": made.at,
+    }
+    content = (json.dumps(values, indent=1) + "\n").encode()
+    if not store.exists(CURRENT) or store.read(CURRENT) != content:
+        store.write(CURRENT, content)
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.json"

@@ -1,0 +1,148 @@
+"""Whether one method's scores are good enough to take another's place: pure functions over scores.
+
+Non-inferior on every named metric: the interval of the gain lies above minus its margin. Better on the chosen one:
+the interval lies above 0. Gains are differences image by image, turned so that more is better.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from evaluation.config import EvaluationConfig
+from evaluation.config.gate import GateConfig
+from evaluation.metrics.catalogue import Metric, Part, find_metric
+from evaluation.saved_scores import SavedScores
+from evaluation.statistics import Interval, difference
+from pipelines.faults import BadSetup
+
+Demand = Literal["better", "not_worse", "not_judged"]
+_NAMED = 5
+"""Images without an output that a reason names."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One demand and what came of it.
+
+    Attributes:
+        metric: `<part>.<metric>`.
+        demand: `not_judged` = none of the opponents gives that part; only against a base.
+        margin: loss that is allowed; 0 where it must be better.
+        against: the opponent's name.
+        gain: mean and interval of the gain; None = not measured.
+        sentence: what was found, for a person.
+    """
+
+    metric: str
+    demand: Demand
+    margin: float
+    against: str
+    gain: Interval | None
+    passed: bool
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the record."""
+        gain = None if self.gain is None else self.gain.to_dict()
+        return {**self.__dict__, "gain": gain}
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """Whose place the candidate wants, or what it must at least beat."""
+
+    name: str
+    scores: SavedScores
+
+
+def check_metrics(config: GateConfig) -> None:
+    """Every metric that the gate names must exist. Raises BadSetup."""
+    for key, name in [("better", config.better), *(("margins", name) for name in config.margins)]:
+        try:
+            _metric(name)
+        except KeyError:
+            raise BadSetup(f"evaluation.gate.{key} names {name!r}, and there is no such metric") from None
+
+
+def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: EvaluationConfig, lenient: bool) -> list[Line]:
+    """Every demand of the gate, the chosen metric's first.
+
+    Args:
+        opponents: a metric is compared with the first of them that gives it; all of the candidate's list.
+        lenient: a metric that no opponent gives is left out, instead of failing: a base has no foreground.
+
+    Raises:
+        ValueError: an opponent's scores are of another list or protocol.
+    """
+    for opponent in opponents:
+        if opponent.scores.terms != candidate.terms or opponent.scores.images != candidate.images:
+            raise ValueError(f"{opponent.name}'s scores are of another list or protocol: they do not compare")
+    demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
+    demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
+    return [_line(candidate, opponents, config, *demand, lenient) for demand in demands]
+
+
+def missing_outputs(candidate: SavedScores) -> str | None:
+    """A sentence where an image has no output."""
+    if not candidate.failed:
+        return None
+    named = ", ".join(candidate.failed[:_NAMED]) + (", ..." if len(candidate.failed) > _NAMED else "")
+    return f"missing outputs: {len(candidate.failed)} of {len(candidate.images)} images have none ({named})"
+
+
+def _line(
+    candidate: SavedScores,
+    opponents: Sequence[Opponent],
+    config: EvaluationConfig,
+    name: str,
+    demand: Demand,
+    margin: float,
+    lenient: bool,
+) -> Line:
+    ours, metric = candidate.column(name), _metric(name)
+    measured = ~np.isnan(ours)
+    # Where an opponent has a gap and we have none, leaving those images out could hide a loss.
+    rivals = [opponent for opponent in opponents if measured.any() and _covers(opponent.scores.column(name), measured)]
+    if not rivals:
+        return _unmeasured(name, demand, margin, candidate, opponents, lenient)
+    rival = rivals[0]
+    sign = 1.0 if metric.higher_is_better else -1.0
+    theirs = rival.scores.column(name)
+    gain = difference(sign * ours, sign * theirs, candidate.scenes, config.bootstrap_draws, config.seed)
+    if gain is None or gain.low is None:
+        sentence = f"{name}: too few scenes for an interval of the gain"
+        return Line(name, demand, margin, rival.name, gain, False, sentence)
+    passed = gain.low > 0 if demand == "better" else gain.low > -margin
+    return Line(name, demand, margin, rival.name, gain, passed, _sentence(metric, name, demand, margin, gain, passed))
+
+
+def _covers(theirs: np.ndarray, measured: np.ndarray) -> bool:
+    return bool((measured == ~np.isnan(theirs)).all())
+
+
+def _unmeasured(
+    name: str, demand: Demand, margin: float, candidate: SavedScores, opponents: Sequence[Opponent], lenient: bool
+) -> Line:
+    names = " or ".join(opponent.name for opponent in opponents) or "nobody"
+    given = [opponent for opponent in opponents if not np.isnan(opponent.scores.column(name)).all()]
+    if lenient and demand == "not_worse" and not given:
+        return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, {names} does not give it")
+    if np.isnan(candidate.column(name)).all():
+        return Line(name, demand, margin, "", None, False, f"{name}: not measured")
+    found = f"{name}: not measured on the same images with {names}"
+    return Line(name, demand, margin, "", None, False, found)
+
+
+def _sentence(metric: Metric, name: str, demand: Demand, margin: float, gain: Interval, passed: bool) -> str:
+    unit, digits = f" {metric.unit}" if metric.unit else "", metric.digits
+    found = f"{name} gains {gain.mean:+.{digits}f}{unit}, 95% in [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
+    if demand == "better":
+        return f"better: {found}" if passed else f"not better: {found}, which must lie above 0"
+    return f"not worse: {found}" if passed else f"worse: {found}, which must lie above {0.0 - margin:+g}{unit}"
+
+
+def _metric(name: str) -> Metric:
+    part, _, metric = name.partition(".")
+    return find_metric(cast(Part, part), metric)

@@ -1,0 +1,46 @@
+"""A decision in Markdown that a person reads at a glance: one line of verdict, then every demand."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from evaluation.gate.history import Event
+
+_WORDS = {"better": "better", "not_worse": "not worse", "not_judged": "not judged"}
+
+
+def verdict_markdown(event: Event) -> str:
+    """The verdict, the reasons of a refusal, and a table of demands."""
+    lines = [f"**{_headline(event)}**", ""]
+    if event.kind == "refused":
+        lines += [*(f"- {reason}" for reason in event.reasons), ""]
+    rows = demand_rows(event)
+    if rows:
+        lines += [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
+        lines += [f"| {' | '.join(row.values())} |" for row in rows]
+    return "\n".join(lines)
+
+
+def demand_rows(event: Event) -> list[dict[str, str]]:
+    """One row a demand: metric, what is asked, against whom, gain with interval, margin, met or not."""
+    return [_row(line) for line in event.details.get("lines", [])]
+
+
+def _headline(event: Event) -> str:
+    if event.kind == "promoted":
+        return f"Promoted: {event.champion} replaces {event.before or 'nobody, as the first champion'}"
+    stays = f"{event.champion} stays" if event.champion else "there is still no champion"
+    return f"Refused: {stays}"
+
+
+def _row(line: Mapping[str, Any]) -> dict[str, str]:
+    gain = line["gain"]
+    interval = "-" if gain is None or gain["low"] is None else f"[{gain['low']:+.4g}, {gain['high']:+.4g}]"
+    return {
+        "metric": line["metric"],
+        "must be": _WORDS[line["demand"]],
+        "than": line["against"] or "-",
+        "gain": "-" if gain is None else f"{gain['mean']:+.4g}",
+        "95 %": interval,
+        "margin": f"{line['margin']:g}",
+        "met": "-" if line["demand"] == "not_judged" else "yes" if line["passed"] else "NO",
+    }

@@ -1,0 +1,102 @@
+"""One method's raw scores as an evaluation left them in its folder: read, checked, and handed on.
+
+Differences are taken between such scores, image by image; so what is compared must be of one list and one protocol.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluation.cases import Entry, list_sha256
+from pipelines.faults import BadSetup
+from pipelines.fingerprint import fingerprint
+from pipelines.store import Store
+
+REPORT, SCORES, LIST = "report.json", "scores.csv", "list.json"
+PROTOCOL = ("num_steps", "seed", "metrics")
+"""Settings that decide a score, besides the list: how models sample, and what metrics measure with."""
+
+
+@dataclass(frozen=True)
+class SavedScores:
+    """Scores of one method.
+
+    Attributes:
+        method: its name in the report.
+        list_sha256: of the list; scores compare only under the same one.
+        protocol: the settings that decide a score.
+        images, scenes: name and scene of each image, in the list's order.
+        columns: `<part>.<metric>` -> [images] float64; NaN = not measured.
+        failed: images without an output.
+        facts: what identifies the method's weights.
+    """
+
+    method: str
+    list_sha256: str
+    protocol: Mapping[str, Any]
+    images: tuple[str, ...]
+    scenes: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+    failed: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    def column(self, name: str) -> np.ndarray:
+        """[images] float64; NaN = not measured."""
+        found = self.columns.get(name)
+        return np.full(len(self.images), np.nan) if found is None else found
+
+    @property
+    def terms(self) -> str:
+        """16 hex digits of list and protocol: scores of the same terms compare."""
+        return fingerprint({"list": self.list_sha256, "protocol": dict(self.protocol)})
+
+
+def read_scores(store: Store, folder: str, method: str) -> SavedScores:
+    """A method's scores from the folder of an evaluation.
+
+    Raises:
+        BadSetup: there is no evaluation, the method was not in it, or its files do not belong together.
+    """
+    report = _json(store, f"{folder}/{REPORT}")
+    listed = _json(store, f"{folder}/{LIST}")
+    try:
+        names = [Entry(entry["name"], entry["sha256"]) for entry in listed["images"]]
+        protocol = {name: report["settings"][name] for name in PROTOCOL if name in report["settings"]}
+        expected, facts = str(report["list_sha256"]), report["models"].get(method, {})
+        frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype={"image": str, "scene": str})
+        rows = frame[frame["method"] == method]
+        images = tuple(rows["image"])
+        failed = tuple(rows["image"][rows["failed"].astype(bool)])
+        values = {str(name): rows[name].to_numpy(np.float64) for name in rows.columns if "." in str(name)}
+    except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
+        raise _unusable(store, folder, f"{type(error).__name__}: {error}") from error
+    if not images:
+        raise BadSetup(f"{store.url(folder)} holds no scores of {method!r}; evaluate it first")
+    if list_sha256(names) != expected or images != tuple(name.name for name in names):
+        raise _unusable(store, folder, f"{SCORES}, {LIST} and {REPORT} are not of one evaluation")
+    return SavedScores(method, expected, protocol, images, tuple(rows["scene"]), values, failed, facts)
+
+
+def files_of(store: Store, folder: str, method: str) -> dict[str, bytes]:
+    """An evaluation's files as they are, but of the scores only one method's rows; `report.json` last."""
+    frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype=str, keep_default_na=False)
+    rows = frame[frame["method"] == method].to_csv(index=False).encode()
+    return {SCORES: rows, **{name: store.read(f"{folder}/{name}") for name in (LIST, REPORT)}}
+
+
+def _json(store: Store, path: str) -> Any:
+    if not store.exists(path):
+        raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)")
+    try:
+        return json.loads(store.read(path))
+    except ValueError as error:
+        raise BadSetup(f"{store.url(path)} is damaged ({error}); evaluate anew") from error
+
+
+def _unusable(store: Store, folder: str, why: str) -> BadSetup:
+    return BadSetup(f"the evaluation in {store.url(folder)} cannot be used ({why}); evaluate anew")
