@@ -13,13 +13,16 @@ import typer
 from commercial import load_permitted
 from decoupage.commands import decompose
 from evaluation.commands import evaluate
+from evaluation.gate.commands import champion
 from evaluation.study.commands import study
 from pipelines.commands import mulan, prompts, scenes, shards, takedowns
 from pipelines.faults import BadSetup
 from profiles import load_profile
+from prune import command as prune
 from training.commands import train
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers.")
+app.add_typer(champion, name="champion")
 app.add_typer(mulan, name="mulan")
 app.add_typer(prompts, name="prompts")
 app.add_typer(scenes, name="scenes")
@@ -29,6 +32,7 @@ app.add_typer(study, name="study")
 app.command("decompose")(decompose)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.command("prune")(prune)
 
 
 @app.callback()
