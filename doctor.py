@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from commercial import obstacles
+from evaluation.test_sets.needs import needs as test_sets_needs
 from pipelines.backgrounds.needs import needs as backgrounds_needs
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import Factory
@@ -166,6 +167,7 @@ def _parts(profile: Profile) -> dict[str, list[Need]]:
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_needs(maps),
         "root": [_disk(profile), _own_recipe(profile)],
         f"training: recipe {profile.training.recipe}": _weights(profile),
+        "test sets": test_sets_needs(profile.evaluation.test_sets),
     }
 
 

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.faults import BadSetup
+from pipelines.store import Store
 
 if TYPE_CHECKING:
     from evaluation.report import Report
+    from evaluation.test_sets.spec import TestSet
 
 HELD_OUT = "held_out"
-"""Of the root: shards of the test split."""
+"""Of the root: shards of the test split; and the test set that they are."""
 ADAPTER = "training/adapter/export"
 """Of the root: the published form of the adapter that was trained there."""
 REPORT = "report"
@@ -38,35 +40,62 @@ def evaluate(
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
     adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
     base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
+    test_set: Annotated[
+        str, typer.Option(help="held_out, mulan, one of the profile's, or folder:LAYOUT:PATH (docs/test_sets.md).")
+    ] = HELD_OUT,
+    list_only: Annotated[
+        bool, typer.Option("--list-only", help="Write the list with its hashes; judge nothing.")
+    ] = False,
     out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the root.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of a summary.")] = False,
 ) -> None:
-    """Judge adapter, base and classical methods on the held-out list; write report.html and report.json.
+    """Judge adapter, base and classical methods on a list; write report.html and report.json.
 
-    Leaves with 1 when a method had no output for an image; such images count as the worst there is.
+    Leaves with 1 when a method had no output for an image; such images count as the worst there is. What is judged on
+    another list than the held-out scenes goes to report/NAME/ in the root.
     """
     from evaluation.methods.standard import standard_methods
     from evaluation.report import About
     from evaluation.run import evaluate as run
-    from evaluation.test_sets.shards import HeldOut
+    from evaluation.test_sets.choose import find_test_set
     from pipelines.dataset.stand_ins import stand_ins
 
     loaded = context.obj(profile, root)
-    place = loaded.root.rstrip("/")
+    place, store = loaded.root.rstrip("/"), Store(loaded.root)
+    if list_only:
+        _write_list(find_test_set(test_set, loaded.evaluation, loaded, store, with_maps=False), store, out, as_json)
+        return
     folder = adapter or f"{place}/{ADAPTER}"
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
+    chosen = find_test_set(test_set, loaded.evaluation, loaded, store)
     methods, facts = standard_methods(loaded.evaluation, folder, base)
     about = About(loaded.name, stand_ins(loaded), facts)
-    target = out or f"{place}/{REPORT}"
-    config = loaded.evaluation
-    test_set = HeldOut(f"{place}/{HELD_OUT}", config.size_px, config.max_images)
-    report = run(test_set, methods, config, target, about)
+    target = out or _target(chosen, place)
+    report = run(chosen, methods, loaded.evaluation, target, about)
     if as_json:
         print(json.dumps(report.values))
     else:
         _print(report, target)
     raise typer.Exit(1 if report.num_failures else 0)
+
+
+def _write_list(test_set: "TestSet", store: Store, out: str | None, as_json: bool) -> None:
+    """Write `list.json`, and for foreign sets the hashes that keep their pictures out of training."""
+    from evaluation.test_sets.pictures import LIST, write_lists
+
+    target = out or _target(test_set, store.root.rstrip("/"))
+    listed = write_lists(test_set, Store(target), None if test_set.name == HELD_OUT else store)
+    if as_json:
+        print(json.dumps(listed))
+        return
+    for excluded in listed.get("excluded", ()):
+        print(f"not used: {excluded['name']} ({excluded['reason']}: {excluded['detail']})")
+    print(f"{len(listed['images'])} images, {listed['list_sha256']}; {target}/{LIST}")
+
+
+def _target(test_set: "TestSet", root: str) -> str:
+    return f"{root}/{REPORT}" if test_set.name == HELD_OUT else f"{root}/{REPORT}/{test_set.name}"
 
 
 def _print(report: "Report", target: str) -> None:

@@ -50,6 +50,7 @@ def evaluate(
     if not table.entries:
         raise BadSetup(f"the test set {test_set.name} holds no image; make it first")
     report = make_report(table, config, about)
+    report.values["test_set"] = test_set.about
     examples = make_examples(test_set, methods, choose_examples(table))
     store = out if isinstance(out, Store) else Store(out)
     listed = list_file(table.entries, test_set.about)

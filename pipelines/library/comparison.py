@@ -11,7 +11,13 @@ from PIL import Image
 
 from pipelines.config import LibraryConfig
 from pipelines.faults import BadItem
-from pipelines.library.evaluation_lists import PUBLISHED_ID, EvaluationList, read_evaluation_list
+from pipelines.library.evaluation_lists import (
+    HASH_LISTS,
+    PUBLISHED_ID,
+    EvaluationList,
+    read_evaluation_list,
+    read_hash_list,
+)
 from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
@@ -43,7 +49,7 @@ class Leak:
 def read_lists(
     store: Store, photographs: Store, config: LibraryConfig, held_out: Sequence[AnyRecord]
 ) -> list[EvaluationList]:
-    """All that training must be apart from: what is held out, by kind, and the lists that the profile names.
+    """All that training must be apart from: what is held out, by kind, and lists, the profile's and the root's.
 
     Raises:
         BadSetup: a list is missing, damaged or empty.
@@ -55,6 +61,8 @@ def read_lists(
         for kind, name in names.items()
     ]
     lists += [read_evaluation_list(path, cache) for path in config.evaluation_lists]
+    found = [f"{HASH_LISTS}/{name}" for name in store.names(HASH_LISTS, ".json")]
+    lists += [read_hash_list(path, store.read(path)) for path in found]
     cache.save()
     return lists
 

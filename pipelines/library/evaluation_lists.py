@@ -1,4 +1,4 @@
-"""Lists of evaluation pictures that no training may see: files of ids, and folders of pictures.
+"""Lists of evaluation pictures that no training may see: files of ids or of hashes, and folders of pictures.
 
 Reading only; `leaks.py` compares them with the library.
 """
@@ -6,8 +6,9 @@ Reading only; `leaks.py` compares them with the library.
 import csv
 import hashlib
 import io
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,8 +28,11 @@ ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_na
 """Columns of a table that name pictures; all that are there are read."""
 _MAX_BYTES = 1 << 30
 OPAQUE = 255
+HASH_LISTS = "library/evaluation_lists"
+"""Of a root: hash lists, one a test set. The library reads all of them, without being told."""
 PUBLISHED_ID = re.compile(r"(?:^|[-_/:])(\d{9}|\d{12}|[0-9a-f]{16})$")
 """LAION's, COCO's and OpenImages' ids, alone or at the end of ours."""
+_HASH, _SHA256 = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
 
     Args:
         path: of a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
-            `ID_COLUMNS`, or a text file with one id a line, where `#` starts a comment.
+            `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id a line, where `#` starts a
+            comment.
 
     Raises:
         BadSetup: it is not there, damaged, or holds nothing.
@@ -72,6 +77,8 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
         raise BadSetup(f"library.evaluation_lists names {path}, which is not there")
     if place.stat().st_size > _MAX_BYTES:
         raise BadSetup(f"{path} has more than {_MAX_BYTES >> 30} GiB; library.evaluation_lists wants lists of ids")
+    if place.suffix.lower() == ".json":
+        return read_hash_list(path, place.read_bytes())
     try:
         entries = _read_entries(place)
     except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
@@ -80,6 +87,38 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
     if not names:
         raise BadSetup(f"{path} of library.evaluation_lists holds no id; name it no longer, or fill it")
     return EvaluationList(path, names, {})
+
+
+def hash_list(names: Sequence[str], pictures: Mapping[str, PictureHashes]) -> bytes:
+    """A list that needs no pictures where it is read.
+
+    Args:
+        names: what the images are called; published ids among them count, others mean nothing outside their set.
+        pictures: name -> hashes.
+    """
+    hashes = {name: [found.sha256, *found.hashes] for name, found in pictures.items()}
+    return (json.dumps({"names": list(names), "pictures": hashes}, indent=1) + "\n").encode()
+
+
+def read_hash_list(name: str, data: bytes) -> EvaluationList:
+    """Read what `hash_list` wrote.
+
+    Raises:
+        BadSetup: it is damaged, or holds no picture.
+    """
+    try:
+        values = json.loads(data)
+        names = frozenset(str(entry) for entry in values["names"] if PUBLISHED_ID.fullmatch(str(entry)))
+        pictures = {str(key): PictureHashes(sha256, tuple(rest)) for key, (sha256, *rest) in values["pictures"].items()}
+        well_formed = all(
+            _SHA256.fullmatch(found.sha256) and all(_HASH.fullmatch(digits) for digits in found.hashes)
+            for found in pictures.values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSetup(f"{name} is no list of hashes: {error!r}; write it anew with `decoupage evaluate`") from error
+    if not pictures or not well_formed:
+        raise BadSetup(f"{name} holds no picture, or hashes that are not hex digits; write it anew")
+    return EvaluationList(name, names, pictures)
 
 
 def names_of(entry: str) -> set[str]:
