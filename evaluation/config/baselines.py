@@ -84,7 +84,7 @@ class ExternalBaseline(Section):
     name: Name
     command: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell")
     gives: tuple[Part, ...] = Field(min_length=1, description="background, foreground, or both")
-    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="seconds for the whole list; then it is killed")
+    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="for the whole list; then it is killed")
     licence: str = Field("", max_length=200, description="of its code and weights, for the report")
 
     @field_validator("command")
