@@ -3,6 +3,7 @@
 Differences are taken between such scores, image by image; so what is compared must be of one list and one protocol.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from evaluation.cases import Entry, list_sha256
 from pipelines.faults import BadSetup
@@ -51,6 +51,12 @@ class SavedScores:
         return np.full(len(self.images), np.nan) if found is None else found
 
     @property
+    def digest(self) -> str:
+        """16 hex digits of the scores themselves."""
+        columns = {name: hashlib.sha256(column.tobytes()).hexdigest() for name, column in self.columns.items()}
+        return fingerprint({"images": list(self.images), "failed": list(self.failed), "columns": columns})
+
+    @property
     def terms(self) -> str:
         """16 hex digits of list and protocol: scores of the same terms compare."""
         return fingerprint({"list": self.list_sha256, "protocol": dict(self.protocol)})
@@ -62,6 +68,8 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
     Raises:
         BadSetup: there is no evaluation, the method was not in it, or its files do not belong together.
     """
+    import pandas as pd  # Costs a second, and every worker of Dagster loads this module.
+
     report = _json(store, f"{folder}/{REPORT}")
     listed = _json(store, f"{folder}/{LIST}")
     try:
@@ -84,6 +92,8 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
 
 def files_of(store: Store, folder: str, method: str) -> dict[str, bytes]:
     """An evaluation's files as they are, but of the scores only one method's rows; `report.json` last."""
+    import pandas as pd
+
     frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype=str, keep_default_na=False)
     rows = frame[frame["method"] == method].to_csv(index=False).encode()
     return {SCORES: rows, **{name: store.read(f"{folder}/{name}") for name in (LIST, REPORT)}}

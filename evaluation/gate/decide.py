@@ -118,7 +118,7 @@ def _question(
             "terms": scores.terms,
             "gate": config.gate.model_dump(mode="json") | draws,
             "leaks": [leaks.passed, leaks.sentence],
-            "failed": list(scores.failed),
+            "scores": scores.digest,
         }
     )
 

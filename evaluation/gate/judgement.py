@@ -58,12 +58,16 @@ class Opponent:
 
 
 def check_metrics(config: GateConfig) -> None:
-    """Every metric that the gate names must exist. Raises BadSetup."""
+    """Every metric that the gate names must exist, and be measured image by image. Raises BadSetup."""
     for key, name in [("better", config.better), *(("margins", name) for name in config.margins)]:
         try:
-            _metric(name)
+            metric = _metric(name)
         except KeyError:
             raise BadSetup(f"evaluation.gate.{key} names {name!r}, and there is no such metric") from None
+        if metric.of_list:
+            raise BadSetup(
+                f"evaluation.gate.{key} names {name!r}, one figure for a whole list: its gain has no paired interval"
+            )
 
 
 def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: EvaluationConfig, lenient: bool) -> list[Line]:

@@ -123,6 +123,8 @@ def test_a_gate_that_names_no_metric_is_a_wrong_set_up():
         check_metrics(GateConfig(better="background.beauty"))
     with pytest.raises(BadSetup, match=r"gate.margins names 'foreground.psnr_mask'"):
         check_metrics(GateConfig(margins={"foreground.psnr_mask": 0.1}))
+    with pytest.raises(BadSetup, match="has no paired interval"):
+        check_metrics(GateConfig(better="background.fid_whole"))
 
 
 def test_margins_are_read_from_nested_tables_and_kept_in_range():

@@ -1,0 +1,108 @@
+"""The asset at the end of everything: the adapter in use, promoted or refused by the gate."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets_defs.evaluation import GROUP
+from assets_defs.metadata import check, check_spec
+from assets_defs.plan import Plan
+from assets_defs.training import POOL, training_folder
+from evaluation.commands import REPORT
+from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
+from evaluation.gate.history import FOLDER, HISTORY, Event
+from evaluation.gate.verdict import demand_rows, verdict_markdown
+from pipelines import checks
+from pipelines.factory import HELD_OUT
+from pipelines.library.leaks import find_leaks, shown_assets
+
+if TYPE_CHECKING:
+    from evaluation.gate.decide import Candidate, Rescore
+
+CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
+    "decided_for_a_reason": decided_for_a_reason,
+    "champion_is_whole": champion_is_whole,
+}
+
+
+def champion_asset(plan: Plan) -> dg.AssetsDefinition:
+    """Evaluation -> champion."""
+    store, profile = plan.factory.store, plan.profile
+
+    @dg.asset(
+        deps=["adapter", "evaluation"],
+        group_name=GROUP,
+        owners=["team:models"],
+        kinds={"pytorch", "json"},
+        pool=POOL,
+        check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
+        description="The adapter in use. A new one takes its place only if it is better on the chosen metric and not "
+        "worse on the others by their margins, on the same list, with every output there and no picture in both "
+        "splits; otherwise the champion stays. Each decision is recorded with its reasons, fingerprints and the "
+        "weights' hash; `decoupage champion rollback` goes back.",
+    )
+    def champion() -> dg.MaterializeResult:
+        from evaluation.gate.decide import decide  # Knows every metric, and OpenCV with them.
+
+        event = decide(store, _candidate(plan), profile.evaluation, _leaks(plan), _rescorer(plan), profile.name)
+        results = (decided_for_a_reason(event), champion_is_whole(store))
+        candidate = event.details["candidate"]
+        return dg.MaterializeResult(
+            metadata={
+                "verdict": dg.MetadataValue.md(verdict_markdown(event)),
+                "demands": _demands(event),
+                "champion": event.champion or "none",
+                "decision": event.kind,
+                "decided_at": event.at,
+                "weights_sha256": candidate["weights_sha256"],
+                "list_sha256": event.details["list_sha256"],
+                "images": event.details["num_images"],
+                "fingerprints": dg.MetadataValue.json(candidate["identity"]),
+                "record": dg.MetadataValue.path(f"{store.url(HISTORY)}/{event.number:06d}.json"),
+                "dagster/uri": store.url(FOLDER),
+            },
+            data_version=dg.DataVersion(event.champion or "none"),
+            check_results=[check(name, result) for name, result in zip(CHECKS, results, strict=True)],
+        )
+
+    return champion
+
+
+def _candidate(plan: Plan) -> "Candidate":
+    from evaluation.gate.decide import Candidate
+    from evaluation.methods.models import adapter_facts  # torch comes with it.
+    from training.run import exported_identity
+
+    folder = training_folder(plan, "adapter")
+    export = folder / "export"
+    return Candidate(export, REPORT, adapter_facts(str(export)), exported_identity(folder) or {})
+
+
+def _leaks(plan: Plan) -> checks.CheckResult:
+    """Looked at once more, for takedowns and lists may have changed since the dataset was made."""
+    factory = plan.factory
+    shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
+    return checks.no_leak(find_leaks(factory.store, factory.photographs, plan.profile.library, *shown))
+
+
+def _rescorer(plan: Plan) -> "Rescore":
+    config, base = plan.profile.evaluation, plan.profile.training.base or None
+
+    def again(adapter: Path) -> dict[str, bytes]:
+        from evaluation.gate.rescore import rescore
+        from evaluation.test_sets.shards import HeldOut
+
+        test_set = HeldOut(plan.factory.store.url(HELD_OUT), config.size_px, config.max_images)
+        return rescore(adapter, test_set, config, base)
+
+    return again
+
+
+def _demands(event: Event) -> dg.MetadataValue:
+    rows = demand_rows(event) or [{"metric": "none was looked at", "met": "-"}]
+    columns = list(rows[0])
+    return dg.MetadataValue.table(
+        [dg.TableRecord(row) for row in rows], dg.TableSchema([dg.TableColumn(name) for name in columns])
+    )
