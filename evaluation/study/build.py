@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from evaluation.config.study import Aspect, StudyConfig
@@ -27,11 +27,11 @@ def build_study(outputs: Outputs, config: StudyConfig, folder: Path | str) -> St
         BadSetup: fewer than two methods give an aspect, a picture is damaged, or the folder holds votes of another
             study.
     """
+    check_aspects(outputs.gives, config)
     root = Path(folder)
     cases = choose_cases(outputs.names, config)
     methods = tuple(outputs.gives)
     every = comparisons(config, methods, cases, lambda *asked: _state(outputs, *asked))
-    _check_aspects(every, config, outputs)
     asked = [comparison for comparison in every if comparison.can_be_asked]
     if not asked:
         raise BadSetup(f"{outputs.store.root}: on no image two methods have outputs, so nothing can be compared")
@@ -56,19 +56,24 @@ def build_study(outputs: Outputs, config: StudyConfig, folder: Path | str) -> St
     return study
 
 
-def _state(outputs: Outputs, aspect: str, method: str, case: str) -> bool | None:
-    return outputs.has(method, case, aspect) if aspect in outputs.gives[method] else None
+def check_aspects(gives: Mapping[str, frozenset[str]], config: StudyConfig) -> None:
+    """Raises BadSetup when fewer than two methods give an aspect.
 
-
-def _check_aspects(every: Sequence[object], config: StudyConfig, outputs: Outputs) -> None:
+    Args:
+        gives: method -> the parts that it promises.
+    """
     for aspect in config.aspects:
-        giving = [method for method, parts in outputs.gives.items() if aspect in parts]
+        giving = [method for method, parts in gives.items() if aspect in parts]
         if len(giving) < 2:
             raise BadSetup(
                 f"a study of the {aspect} compares at least two methods that give one, got "
                 f"{', '.join(giving) or 'none'}; name more with --methods, or take {aspect} out of "
                 "evaluation.study.aspects"
             )
+
+
+def _state(outputs: Outputs, aspect: str, method: str, case: str) -> bool | None:
+    return outputs.has(method, case, aspect) if aspect in outputs.gives[method] else None
 
 
 def _with_id(study: Study, outputs: Outputs) -> Study:

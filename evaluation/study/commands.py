@@ -40,7 +40,7 @@ def build(
     context: typer.Context,
     profile: Profile = None,
     root: Root = None,
-    methods: Annotated[str, typer.Option(help="Names, with commas between.")] = "adapter,base,telea",
+    methods: Annotated[str, typer.Option(help="Names, with commas between.")] = "adapter,base,telea,given_mask",
     outputs: Annotated[
         str | None, typer.Option(help="Folder of methods' pictures; else they are made of the held-out list.")
     ] = None,
@@ -156,6 +156,7 @@ def _made(loaded: Any, names: list[str], adapter: str | None, base: str | None, 
     from evaluation.methods.classical import classical_methods
     from evaluation.methods.standard import standard_methods
     from evaluation.outputs import write_outputs
+    from evaluation.study.build import check_aspects
     from evaluation.study.plan import choose_cases
     from evaluation.test_sets.shards import HeldOut
 
@@ -173,6 +174,7 @@ def _made(loaded: Any, names: list[str], adapter: str | None, base: str | None, 
     unknown = [name for name in names if name not in found]
     if unknown:
         raise BadSetup(f"there is no method {unknown[0]!r}; known: {', '.join(found)}")
+    check_aspects({name: found[name].gives for name in names}, config.study)
     held_out = HeldOut(f"{place}/{HELD_OUT}", config.size_px, config.max_images)
     cases = choose_cases([case.name for case in held_out.cases()], config.study)
     return write_outputs(held_out, [found[name] for name in names], str(out), set(cases), config.batch_size)

@@ -10,6 +10,8 @@ from pipelines.images.contact_sheet import outlined, over_checkerboard
 from pipelines.images.types import Mask, Rgb
 from pipelines.randomness import generator
 
+REFERENCE_PX = 512
+"""Longer side that the given picture has at least."""
 TILES = 4
 """A broken picture is cut into so many tiles a side."""
 
@@ -21,8 +23,12 @@ def shown(outputs: Outputs, method: str, case: str, aspect: Aspect) -> Rgb:
 
 
 def reference(composite: Rgb, mask: Mask) -> Rgb:
-    """[H, W, 3]: what methods were given, with the object outlined."""
-    return outlined(composite, mask)
+    """[h, w, 3]: what methods were given, with the object outlined; enlarged where the line would hide the object."""
+    scale = -(-REFERENCE_PX // max(composite.shape[:2]))
+    if scale == 1:
+        return outlined(composite, mask)
+    large = cv2.resize(composite, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    return outlined(np.asarray(large, np.uint8), np.kron(mask, np.ones((scale, scale), bool)))
 
 
 def broken(rgb: Rgb, seed: int, name: str, number: int) -> Rgb:

@@ -89,8 +89,9 @@ def comparisons(
 def attention_pool(asked: Sequence[Comparison], config: StudyConfig) -> list[Comparison]:
     """Pictures from which attention questions are made: one method on one case, enough for any rater."""
     number = _share(config.attention_share, min(len(asked), config.max_questions or len(asked)))
-    order = generator(config.seed, "study.attention", len(asked)).permutation(len(asked))[:number]
-    return [Comparison(asked[i].aspect, asked[i].case, asked[i].shown[:1]) for i in sorted(order)]
+    rng = generator(config.seed, "study.attention", len(asked))
+    chosen = [asked[i] for i in sorted(rng.permutation(len(asked))[:number])]
+    return [Comparison(c.aspect, c.case, (c.shown[rng.integers(len(c.shown))],)) for c in chosen]
 
 
 def questions_for(

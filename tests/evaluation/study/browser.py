@@ -1,0 +1,119 @@
+"""A real headless Chromium, driven over the DevTools protocol."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+DEADLINE_S = 60
+
+
+@contextmanager
+def chromium(profile):
+    """A browser with its own profile folder; gives a function that opens a page."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no Chromium")
+    command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
+    command += [f"--user-data-dir={profile}", "about:blank"]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            port_file = Path(profile) / "DevToolsActivePort"
+            wait(lambda: port_file.exists() and len(port_file.read_text().split()) == 2, "Chromium to start")
+            port, path = port_file.read_text().split()
+            with Connection(f"ws://127.0.0.1:{port}{path}") as connection:
+                yield lambda url: Page(connection, url)
+                # So that what pages kept is on disk.
+                connection.send("Browser.close")
+            process.wait(DEADLINE_S)
+        finally:
+            process.kill()
+            process.wait()
+            port_file.unlink(missing_ok=True)
+
+
+def wait(reached, what):
+    """Wait until `reached()` is true, and give what it gave."""
+    end_s = time.monotonic() + DEADLINE_S
+    while not (found := reached()):
+        assert time.monotonic() < end_s, f"waited in vain for {what}"
+        time.sleep(0.02)
+    return found
+
+
+class Connection:
+    """Commands to the browser and their results."""
+
+    def __init__(self, url):
+        from websockets.sync.client import connect
+
+        self._socket, self._numbers = connect(url, max_size=None, open_timeout=DEADLINE_S), itertools.count(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._socket.close()
+
+    def send(self, method, session=None, **parameters):
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        self._socket.send(json.dumps(message | ({"sessionId": session} if session else {})))
+        while True:
+            answer = json.loads(self._socket.recv(timeout=DEADLINE_S))
+            if answer.get("id") == number:
+                assert "error" not in answer, (method, answer)
+                return answer["result"]
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, connection, url):
+        self._connection = connection
+        self._target = connection.send("Target.createTarget", url=url)["targetId"]
+        attached = connection.send("Target.attachToTarget", targetId=self._target, flatten=True)
+        self._session = attached["sessionId"]
+        wait(lambda: self("document.readyState") == "complete" and self("location.href") != "about:blank", url)
+
+    def __call__(self, expression):
+        """Value of a JavaScript expression."""
+        found = self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def do(self, method, **parameters):
+        return self._connection.send(method, self._session, **parameters)
+
+    def wait(self, expression):
+        return wait(lambda: self(expression), expression)
+
+    def press(self, key):
+        self.do("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
+        self.do("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def tap(self, selector):
+        """A finger on the middle of an element."""
+        x, y = self.middle(selector)
+        self.do("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.do("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def middle(self, selector):
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        return self(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+
+    def phone(self):
+        """A narrow screen with fingers."""
+        self.do("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+        self.do("Emulation.setTouchEmulationEnabled", enabled=True)
+
+    def close(self):
+        """As a person who closes the tab."""
+        self._connection.send("Target.closeTarget", targetId=self._target)
