@@ -6,7 +6,7 @@ loader as the context's object, for profiles stand above this package.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -52,7 +52,8 @@ def evaluate(
     """Judge adapter, base and classical methods on a list; write report.html and report.json.
 
     Leaves with 1 when a method had no output for an image; such images count as the worst there is. What is judged on
-    another list than the held-out scenes goes to report/NAME/ in the root.
+    another list than the held-out scenes goes to report/NAME/ in the root. With --list-only it leaves with 1 when an
+    image of the test set cannot be used.
     """
     from evaluation.methods.standard import standard_methods
     from evaluation.report import About
@@ -64,7 +65,6 @@ def evaluate(
     place, store = loaded.root.rstrip("/"), Store(loaded.root)
     if list_only:
         _write_list(find_test_set(test_set, loaded.evaluation, loaded, store, with_maps=False), store, out, as_json)
-        return
     folder = adapter or f"{place}/{ADAPTER}"
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
@@ -80,18 +80,19 @@ def evaluate(
     raise typer.Exit(1 if report.num_failures else 0)
 
 
-def _write_list(test_set: "TestSet", store: Store, out: str | None, as_json: bool) -> None:
-    """Write `list.json`, and for foreign sets the hashes that keep their pictures out of training."""
+def _write_list(test_set: "TestSet", store: Store, out: str | None, as_json: bool) -> NoReturn:
+    """Write `list.json`, and for foreign sets the hashes that keep their pictures out of training; then leave."""
     from evaluation.test_sets.pictures import LIST, write_lists
 
     target = out or _target(test_set, store.root.rstrip("/"))
     listed = write_lists(test_set, Store(target), None if test_set.name == HELD_OUT else store)
     if as_json:
         print(json.dumps(listed))
-        return
-    for excluded in listed.get("excluded", ()):
-        print(f"not used: {excluded['name']} ({excluded['reason']}: {excluded['detail']})")
-    print(f"{len(listed['images'])} images, {listed['list_sha256']}; {target}/{LIST}")
+    else:
+        for found in listed.get("excluded", ()):
+            print(f"not used: {found['name']} ({found['reason']}: {found['detail']})")
+        print(f"{len(listed['images'])} images, {listed['list_sha256']}; {target}/{LIST}")
+    raise typer.Exit(1 if listed.get("excluded") else 0)
 
 
 def _target(test_set: "TestSet", root: str) -> str:
@@ -104,6 +105,8 @@ def _print(report: "Report", target: str) -> None:
         cells = [_cell(found[part][metric]) for part, metric in _COLUMNS]
         table.add_row(name, *cells, str(found["failures"]))
     Console().print(table)
+    if num_excluded := report.values["test_set"].get("num_excluded"):
+        print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
     print(f"{report.values['num_images']} images of {report.values['num_scenes']} scenes; {target}/report.html")
 
 

@@ -1,0 +1,216 @@
+"""Folders of pictures as test sets: what is read, what is excluded and why, and that nothing is dropped in silence."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evaluation.config.test_sets import LayoutConfig
+from evaluation.test_sets.folders import FolderPictures
+from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
+from evaluation.test_sets.listed import ListedSet
+from pipelines.faults import BadSetup
+from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
+
+
+def listed(folder, layout="plain", **options):
+    layout = LAYOUTS[layout] if isinstance(layout, str) else layout
+    return ListedSet(FolderPictures("mine", folder, layout, "tests"), **options)
+
+
+def reasons(test_set):
+    return {found.name: found.reason for found in test_set.listing.excluded}
+
+
+def test_a_case_holds_the_pictures_of_its_name(tmp_path):
+    test_set = listed(write_set(tmp_path, "b", "a"))
+    first, second = test_set.cases()
+    assert (first.name, second.name) == ("a", "b") and first.size == SIZE
+    truth = scene(1)
+    assert np.array_equal(first.composite, truth["image"]) and np.array_equal(first.background, truth["background"])
+    assert np.array_equal(first.mask, truth["mask"] > 0) and np.array_equal(first.visible, first.mask)
+    assert first.foreground is None and first.alpha is None and first.hidden is None and first.maps is None
+    assert first.occluded_fraction is None and set(first.strata) == {"size", "clutter", "source"}
+    assert first.strata["size"] == "medium" and first.strata["source"] == "tests"
+    assert reasons(test_set) == {}
+
+
+def test_a_foreground_tells_what_is_hidden(tmp_path):
+    pictures = scene(0)
+    pictures["mask"][BOX[0], 35:50] = 0  # Half of the object is behind something.
+    write(tmp_path, "a", pictures)
+    (case,) = listed(tmp_path).cases()
+    assert np.array_equal(case.foreground, pictures["foreground"])
+    assert case.occluded_fraction == 0.5 and case.strata["occlusion"] == "heavy"
+    assert case.hidden.sum() == 24 * 15
+
+
+def test_masks_are_grown_for_all_methods_and_regions_are_not(tmp_path):
+    (case,) = listed(write_set(tmp_path, "a"), dilate_px=4).cases()
+    assert np.array_equal(case.visible, scene(0)["mask"] > 0)
+    assert case.mask[8:40, 35].all() and not case.mask[7, 35] and case.mask.sum() > case.visible.sum()
+
+
+def test_the_size_that_all_is_judged_at(tmp_path):
+    (case,) = listed(write_set(tmp_path, "a"), size_px=32).cases()
+    assert case.size == (16, 32) and case.background.shape == (16, 32, 3) and case.visible.shape == (16, 32)
+
+
+def test_what_cannot_be_judged_on_is_listed_with_its_reason(tmp_path):
+    write_set(tmp_path, "good", "no_mask", "no_background", "no_image", "twice", "cut", "bomb", "small")
+    (tmp_path / "mask/no_mask.png").unlink()
+    (tmp_path / "background/no_background.png").unlink()
+    (tmp_path / "image/no_image.png").unlink()
+    Image.fromarray(scene(0)["mask"]).save(tmp_path / "mask/twice.webp")
+    whole = (tmp_path / "image/cut.png").read_bytes()
+    (tmp_path / "image/cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "background/bomb.png")
+    write(tmp_path, "other_size", scene(3))
+    Image.fromarray(scene(3)["background"][:40]).save(tmp_path / "background/other_size.png")
+    write(tmp_path, "black", scene(4) | {"mask": np.zeros(SIZE, np.uint8)})
+    write(tmp_path, "white", scene(4) | {"mask": np.full(SIZE, 255, np.uint8)})
+    write(tmp_path, "ones", scene(4) | {"mask": scene(4)["mask"] // 255})
+    write(tmp_path, "mixed_up", scene(5) | {"background": scene(5)["image"], "mask": scene(5)["mask"]})
+    Image.fromarray(scene(5)["image"]).save(tmp_path / "foreground/small.png")
+    test_set = listed(tmp_path)
+    assert [case.name for case in test_set.cases()] == ["good"]
+    assert reasons(test_set) == {
+        "no_mask": "missing_mask",
+        "no_background": "missing_background",
+        "no_image": "missing_image",
+        "twice": "ambiguous",
+        "cut": "truncated",
+        "bomb": "too_large",
+        "other_size": "shape_mismatch",
+        "black": "empty_mask",
+        "white": "full_mask",
+        "ones": "empty_mask",
+        "mixed_up": "mask_disagrees",
+        "small": "no_alpha",
+    }
+    about = test_set.about
+    assert about["num_excluded"] == 12 == len(about["excluded"]) and about["test_set"] == "mine"
+    assert {"name": "no_background", "reason": "missing_background", "detail": "no background/no_background"} in about[
+        "excluded"
+    ]
+    assert str(tmp_path) not in str(about)
+
+
+def test_a_mask_the_wrong_way_round_is_noticed_and_can_be_said(tmp_path):
+    for number in range(3):
+        write(tmp_path, str(number), scene(number) | {"mask": 255 - scene(number)["mask"]})
+    with pytest.raises(BadSetup, match=r"none of the 3 images of mine.*mask_disagrees 3.*mask_is"):
+        list(listed(tmp_path).cases())
+    layout = LAYOUTS["plain"].model_copy(update={"mask_is": "black"})
+    assert [int(case.mask.sum()) for case in listed(tmp_path, layout).cases()] == [24 * 30] * 3
+
+
+@pytest.mark.parametrize("name", [".hidden", "-rf", "a\nb", "x" * 129])
+def test_names_that_could_harm_are_excluded(tmp_path, name):
+    write_set(tmp_path, "good")
+    write(tmp_path, name, scene(1))
+    test_set = listed(tmp_path)
+    assert [case.name for case in test_set.cases()] == ["good"]
+    assert reasons(test_set) in ({name: "bad_name"}, {})  # Hidden files are no pictures of a set.
+
+
+def test_a_part_of_a_list_and_cases_by_name(tmp_path, monkeypatch):
+    test_set = listed(write_set(tmp_path, *"abcde"))
+    assert [case.name for case in listed(tmp_path, max_images=2).cases()] == ["a", "b"]
+    hashes = {case.name: case.sha256 for case in test_set.cases()}
+    assert [entry.sha256 for entry in test_set.listing.entries] == list(hashes.values()) and len(set(hashes)) == 5
+    (tmp_path / "image/a.png").write_bytes(b"is not read")
+    assert {case.name: case.sha256 for case in test_set.cases(["d", "b"])} == {n: hashes[n] for n in "bd"}
+    with pytest.raises(BadSetup, match="a cannot be used"):
+        list(test_set.cases(["a"]))
+
+
+def test_frames_of_one_video_are_one_scene(tmp_path):
+    folder = tmp_path / "rord"
+    names = ["I-210614_O04019_W01_F0109", "I-210614_O04019_W01_F0188", "I-210614_O05_W02_F0001", "other"]
+    for number, name in enumerate(names):
+        pictures = scene(number)
+        write(folder, name, {"paste": pictures["image"], "mask": pictures["mask"], "gt": pictures["background"]})
+    keys = [case.key for case in listed(folder, "rord_val").cases()]
+    assert keys == ["I-210614_O04019", "I-210614_O04019", "I-210614_O05", "other"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "folders"),
+    {
+        "rord": {"image": "img", "mask": "mask", "background": "gt"},
+        "rord_val": {"image": "paste", "mask": "mask", "background": "gt"},
+        "ober": {"image": "input", "mask": "object_mask", "background": "gt"},
+        "removal_bench": {"image": "images", "mask": "masks", "background": "gt"},
+        "corne": {"image": "shot", "mask": "mask_sam", "background": "bg"},
+    }.items(),
+)
+def test_named_layouts(tmp_path, layout, folders):
+    pictures = scene(0)
+    if LAYOUTS[layout].mask_is == "black":
+        pictures["mask"] = 255 - pictures["mask"]
+    write(tmp_path, "one", {folder: pictures[role] for role, folder in folders.items()}, ".bmp")
+    (case,) = listed(tmp_path, layout).cases()
+    assert np.array_equal(case.mask, scene(0)["mask"] > 0) and np.array_equal(case.composite, pictures["image"])
+
+
+@pytest.mark.parametrize(("layout", "given"), [("ober_effect", "object_effect_mask"), ("corne_effect", "mask_eff")])
+def test_a_mask_of_object_and_shadow_is_given_and_regions_come_from_the_object(tmp_path, layout, given):
+    pictures, effect = scene(0), scene(0)["mask"]
+    effect[36:44, 20:60] = 255
+    roles = LAYOUTS[layout]
+    folders = {role: getattr(roles, role).split("/")[0] for role in ("image", "background", "visible", "mask")}
+    assert folders["mask"] == given
+    shown = pictures | {"visible": pictures["mask"], "mask": effect}
+    write(tmp_path, "one", {folder: shown[role] for role, folder in folders.items()})
+    (case,) = listed(tmp_path, layout).cases()
+    assert np.array_equal(case.mask, effect > 0) and np.array_equal(case.visible, pictures["mask"] > 0)
+
+
+def test_a_layout_of_ones_own_with_a_folder_for_each_image(tmp_path):
+    for number, name in enumerate(("first", "second")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for role, picture in scene(number).items():
+            Image.fromarray(picture).save(folder / f"{role}.png")
+    layout = LayoutConfig(image="*/image.png", mask="*/mask.png", background="*/background.png")
+    assert [case.name for case in listed(tmp_path, layout).cases()] == ["first", "second"]
+
+
+def test_a_pattern_takes_pictures_alone_and_no_folder_below(tmp_path):
+    for path in ("img/a.png", "img/b.JPG", "img/c.txt", "img/below/d.png", "other/e.png", "img/f_mask.png"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    assert list(matches(tmp_path, "img/*")) == ["a", "b", "f_mask"]
+    assert list(matches(tmp_path, "img/*_mask.png")) == ["f"]
+
+
+@pytest.mark.parametrize("pattern", ["img/", "img/*/*", "/img/*", "../img/*", "a/../b/*", "a//*", "a\\*"])
+def test_patterns_stay_below_their_folder_and_have_one_star(pattern):
+    with pytest.raises(ValueError, match="one \\* for the image's name"):
+        LayoutConfig(image=pattern, mask="mask/*", background="gt/*")
+
+
+@pytest.mark.parametrize(("scene", "says"), [("(", "no regular expression"), (".*", "one group"), ("(a)(b)", "got 2")])
+def test_a_scene_is_a_group_of_a_regular_expression(scene, says):
+    with pytest.raises(ValueError, match=says):
+        LayoutConfig(image="img/*", mask="mask/*", background="gt/*", scene=scene)
+
+
+def test_set_ups_that_cannot_work_say_so(tmp_path):
+    with pytest.raises(BadSetup, match="there is no folder"):
+        list(listed(tmp_path / "nowhere").cases())
+    with pytest.raises(BadSetup, match=r"holds no mask \(mask/\*\).*evaluation.test_sets.layouts"):
+        list(listed(write_set(tmp_path, "a", roles=("image", "background"))).cases())
+    with pytest.raises(BadSetup, match="there is no layout 'rrod'; known: plain, rord"):
+        find_layout("rrod", {})
+
+
+def test_maps_are_made_where_makers_are_given(tmp_path):
+    from pipelines.config import MapsConfig
+    from pipelines.maps.choose import make_makers
+
+    plain, made = listed(write_set(tmp_path, "a")), listed(tmp_path, makers=make_makers(MapsConfig()))
+    (with_maps,) = made.cases()
+    assert with_maps.maps.edges.shape == with_maps.maps.depth.shape == with_maps.maps.segmentation.shape == SIZE
+    assert with_maps.maps.edges.any() and len(np.unique(with_maps.maps.segmentation)) > 1
+    assert [case.sha256 for case in plain.cases()] == [with_maps.sha256]
