@@ -1,0 +1,144 @@
+"""A held-out case as a group: what methods were given, the truth, and what each method made of it."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.cases import Case
+from evaluation.fiftyone.group import (
+    BACKGROUND,
+    COMPOSITE,
+    HELD_OUT,
+    JPEG_QUALITY,
+    Box,
+    Group,
+    Picture,
+    depth_png,
+    folder_of,
+    labels_png,
+    small_copy,
+    version_of,
+    write_once,
+)
+from evaluation.methods.spec import FOREGROUND
+from evaluation.outputs import Outputs
+from pipelines.fingerprint import canonical_json
+from pipelines.images.alpha import alpha_box
+from pipelines.images.codecs import decode_rgb, decode_rgba, encode_jpeg, encode_png
+from pipelines.images.contact_sheet import over_checkerboard
+
+Scores = Mapping[str, Mapping[str, float | bool | None]]
+"""Method -> figure -> value of one case; None = not measured."""
+
+_NO_WORD = re.compile(r"\W")
+"""Fields of a dataset are words."""
+
+
+@dataclass(frozen=True)
+class CaseReader:
+    """Writes a case's pictures once and tells what there is to know of it.
+
+    Attributes:
+        media: folder of all groups' files.
+        outputs: what the methods made; None where nobody kept it.
+        scores: by case.
+        facts: by case: fields of the shards' index, e.g. the target's id and licence.
+    """
+
+    media: Path
+    outputs: Outputs | None
+    scores: Mapping[str, Scores]
+    facts: Mapping[str, Mapping[str, Any]]
+
+    def __call__(self, case: Case) -> Group:
+        """The group of a case. Raises BadItem: an output is damaged."""
+        made = self._predictions(case.name)
+        scores = self.scores.get(case.name, {})
+        told = canonical_json({"scores": scores, "facts": self.facts.get(case.name, {})})
+        hashes = [f"{name}={hashlib.sha256(data).hexdigest()}" for name, data in made.items()]
+        version = version_of([case.sha256, hashlib.sha256(told).hexdigest(), *hashes])
+        item = f"{HELD_OUT}/{case.name}"
+        folder = folder_of(item, version)
+        files = _truth(case) | {_file(*made_by): _shown(made_by[1], data) for made_by, data in made.items()}
+        write_once(self.media / folder, files)
+        # A stratum `source` says real or generated, which is called kind everywhere else.
+        strata = {"kind" if name == "source" else name: stratum for name, stratum in case.strata.items()}
+        shared = {"split": HELD_OUT, "key": case.key, "case": case.name, **strata}
+        pictures = []
+        for method, part in made:
+            fields = {**shared, "method": method, **_flat(scores.get(method, {}))}
+            pictures.append(Picture(f"{method} {part}", _file(method, part), fields))
+        facts = dict(self.facts.get(case.name, {}))
+        if case.background is not None:
+            pictures.append(Picture(BACKGROUND, "background.jpg", {**shared, "asset": facts.get("background_asset")}))
+        fields = {**shared, "occluded_fraction": case.occluded_fraction, **facts}
+        if case.foreground is not None:
+            pictures.append(Picture(FOREGROUND, "foreground.jpg", fields, {"visible": "visible.png"}))
+        pictures.append(_composite(case, fields, scores))
+        return Group(item, version, folder, tuple(pictures), small_copy(case.composite))
+
+    def _predictions(self, name: str) -> dict[tuple[str, str], bytes]:
+        """(method, part) -> file of every output of a case."""
+        if self.outputs is None:
+            return {}
+        has, read = self.outputs.has, self.outputs.store.read
+        promised = [(method, part) for method, parts in self.outputs.gives.items() for part in sorted(parts)]
+        return {(m, part): read(f"{m}/{name}.{part}.png") for m, part in promised if has(m, name, part)}
+
+
+def _composite(case: Case, fields: Mapping[str, Any], scores: Scores) -> Picture:
+    failed = [method for method, found in scores.items() if found["failed"]]
+    flat = {method: _flat(found) for method, found in scores.items()}
+    figures = {_NO_WORD.sub("_", f"{method}_{name}"): v for method, found in flat.items() for name, v in found.items()}
+    told = {**fields, **figures, "failed_methods": failed, "num_failures": len(failed)}
+    told["assets"] = [fields["asset"]] if fields.get("asset") else []
+    masks = {"visible": "visible.png", "imperfect": "imperfect.png"}
+    heatmaps = {}
+    if case.maps is not None:
+        masks |= {"edges": "edges.png", "regions": "regions.png"}
+        heatmaps["depth"] = "depth.png"
+    boxes = {} if case.alpha is None or not case.alpha.any() else {"layers": _box(case, fields)}
+    return Picture(COMPOSITE, "composite.png", told, masks, heatmaps, boxes)
+
+
+def _box(case: Case, fields: Mapping[str, Any]) -> tuple[Box, ...]:
+    assert case.foreground is not None
+    (left, top, right, bottom), (height, width) = alpha_box(case.foreground[..., 3]), case.size
+    share = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+    told = ("asset", "occluded_fraction", "source", "licence", "prompt", "occlusion", "mask_error")
+    return (Box(str(fields.get("category") or "target"), share, {name: fields.get(name) for name in told}),)
+
+
+def _truth(case: Case) -> dict[str, bytes]:
+    # As PNG, for evaluation is about small differences.
+    files = {"composite.png": encode_png(case.composite)}
+    for name, mask in (("visible", case.visible), ("imperfect", case.mask)):
+        files[f"{name}.png"] = labels_png(mask.astype(np.uint8))
+    if case.background is not None:
+        files["background.jpg"] = encode_jpeg(case.background, JPEG_QUALITY)
+    if case.foreground is not None:
+        files["foreground.jpg"] = encode_jpeg(over_checkerboard(case.foreground), JPEG_QUALITY)
+    if case.maps is not None:
+        files["edges.png"] = labels_png(case.maps.edges.astype(np.uint8))
+        files["regions.png"] = labels_png(case.maps.segmentation)
+        files["depth.png"] = depth_png(case.maps.depth)
+    return files
+
+
+def _shown(part: str, png: bytes) -> bytes:
+    picture = over_checkerboard(decode_rgba(png)) if part == FOREGROUND else decode_rgb(png)
+    return encode_jpeg(picture, JPEG_QUALITY)
+
+
+def _file(method: str, part: str) -> str:
+    return f"made-{method}-{part}.jpg"
+
+
+def _flat(scores: Mapping[str, float | bool | None]) -> dict[str, float]:
+    """What was measured."""
+    return {name: value for name, value in scores.items() if name != "failed" and value is not None}

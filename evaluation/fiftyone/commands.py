@@ -1,0 +1,85 @@
+"""`decoupage inspect`: the FiftyOne App over a profile's data, and the way back of what was tagged there.
+
+Thin: reads its options, calls one function, prints what came of it.
+"""
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from evaluation.fiftyone.apply import Applied
+    from evaluation.fiftyone.inspect import Inspected
+
+
+def inspect(
+    context: typer.Context,
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
+    port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Of the App; else the profile's.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Exclude what is tagged reject or relabel; no App.")] = False,
+    app: Annotated[bool, typer.Option(help="Serve the App, until Ctrl-C; --no-app only fills the dataset.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Look at composites, layers, masks, maps and predictions in FiftyOne; take tags back into the library.
+
+    Fills the dataset (only what is new), then serves the App. With --apply, pictures tagged `reject` or `relabel`
+    become exclusions that the next run obeys, and the shards that it will make again are listed.
+    """
+    from evaluation.fiftyone.database import database
+    from evaluation.fiftyone.inspect import build_dataset, folder_for
+    from pipelines.factory import Factory
+    from pipelines.store import Store
+
+    loaded = context.obj(profile, root)
+    store = Store(loaded.root)
+    factory, config = Factory(loaded, store), loaded.evaluation
+    with database(folder_for(config, store)):
+        if apply:
+            from evaluation.fiftyone.apply import apply_tags
+
+            applied = apply_tags(factory, loaded.name)
+            print(json.dumps(applied.to_dict()) if as_json else _applied(applied))
+            return
+        found = build_dataset(factory, config, loaded.name)
+        print(json.dumps(asdict(found)) if as_json else _inspected(found), flush=True)
+        if app:
+            from evaluation.fiftyone.app import run_app
+
+            settings = config.inspection
+            run_app(found.name, settings.address, port or settings.port, _ready)
+
+
+def _ready(url: str) -> None:
+    print(f"FiftyOne is on {url}; Ctrl-C ends it", flush=True)
+
+
+def _inspected(found: "Inspected") -> str:
+    changes = found.changes
+    lines = [
+        f"{found.name}: {found.num_scenes} scenes, {found.num_cases} evaluated cases, {found.num_samples} pictures",
+        f"  now      {changes.added} added, {changes.removed} removed, {changes.kept} unchanged",
+        f"  views    {', '.join(found.views)}",
+    ]
+    if found.near_duplicates is not None:
+        lines.append(f"  repeats  {found.near_duplicates} composites repeat another")
+    if found.tags:
+        told = ", ".join(f"{tag} {number}" for tag, number in sorted(found.tags.items()))
+        lines.append(f"  tags     {told}; decoupage inspect --apply takes them back")
+    return "\n".join(lines)
+
+
+def _applied(applied: "Applied") -> str:
+    lines = [f"{exclusion.id}: {exclusion.reason}, seen in {exclusion.seen_in}" for exclusion in applied.new]
+    lines += [f"note: {place} is tagged, and says nothing about an asset" for place in applied.without_asset]
+    lines += [f"note: no source holds {name}" for name in applied.effect.unmatched]
+    for shard in applied.effect.shards:
+        what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
+        then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
+        lines.append(f"{shard.folder}/{shard.shard} {what}; {then}")
+    copies = len(applied.effect.excluded) - applied.num_listed + len(applied.effect.unmatched)
+    told = f"{len(applied.new)} assets newly excluded, {applied.num_listed} in the list"
+    told += f", {copies} copies go with them" if copies else ""
+    return "\n".join([*lines, f"{told}; {len(applied.effect.shards)} shards to be made again"])

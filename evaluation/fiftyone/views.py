@@ -1,0 +1,70 @@
+"""How the App shows a dataset: which overlays are on, their colours, and the views that are saved for everybody."""
+
+from typing import Any
+
+from evaluation.fiftyone.group import COMPOSITE, HELD_OUT, TRAIN
+from evaluation.fiftyone.library import fiftyone
+from evaluation.fiftyone.samples import BOXES, HEATMAPS
+from pipelines.library.exclusions import REASONS
+
+_SHOWN = ("visible", "imperfect", BOXES)
+"""Overlays that are on from the start. Those of maps would hide the picture; a click shows them."""
+_COLOURS = {"visible": "#00c8ff", "imperfect": "#ff2878", "edges": "#ffffff", "regions": "#ffb000", BOXES: "#7cff4f"}
+_LAYER_COLOURS = {"visible": ("#00c8ff", "#0072ff", "#6a4dff"), "imperfect": ("#ff2878", "#ff7a28", "#ffd028")}
+_MAIN_FIGURE = "adapter_background_psnr_mask"
+
+
+def show(dataset: Any) -> list[str]:
+    """Set the App up for a dataset and save its views; returns the views' names."""
+    fo = fiftyone()
+    dataset.mask_targets = {name: {i + 1: f"layer {i}" for i in range(3)} for name in ("visible", "imperfect")}
+    dataset.mask_targets |= {"edges": {1: "edge"}}
+    config = dataset.app_config
+    config.active_fields = fo.ActiveFields(paths=["tags", *_SHOWN])
+    config.color_scheme = fo.ColorScheme(
+        color_by="field",
+        opacity=0.5,
+        fields=[{"path": path, "fieldColor": colour} | _targets(path) for path, colour in _COLOURS.items()],
+        colorscales=[{"path": path, "name": "inferno"} for path in HEATMAPS],
+    )
+    config.sidebar_groups = None
+    dataset.group_slice = COMPOSITE
+    dataset.save()
+    return _save_views(dataset)
+
+
+def _targets(path: str) -> dict[str, Any]:
+    colours = _LAYER_COLOURS.get(path, ())
+    return {"maskTargetsColors": [{"intTarget": i + 1, "color": colour} for i, colour in enumerate(colours)]}
+
+
+def _save_views(dataset: Any) -> list[str]:
+    from fiftyone import ViewField as F
+
+    every = dataset.select_group_slices(_allow_mixed=True) if len(dataset) else dataset
+    training, cases = dataset.match(F("split") == TRAIN), dataset.match(F("split") == HELD_OUT)
+    views = {
+        "training": (training, "Scenes that training sees."),
+        "held out": (cases, "Cases that methods are judged on, with what each made of them."),
+        "most occluded": (training.sort_by("occluded_fraction", reverse=True), "By the scene's most hidden layer."),
+        "worst masks": (training.sort_by("mask_iou"), "By the imperfect mask farthest from where its layer shows."),
+        "semi-transparent": (dataset.match(F("semi_transparent") == True), "Glass and veils."),  # noqa: E712
+        "evaluation failures": (
+            cases.match(F("num_failures") > 0).sort_by("num_failures", reverse=True),
+            "Cases for which a method had no output.",
+        ),
+        "near duplicates": (dataset.match(F("near_duplicate_of") != None), "Composites that repeat another."),  # noqa: E711
+        "tagged": (every.match_tags(list(REASONS)), "What `decoupage inspect --apply` will take out."),
+    }
+    if dataset.has_sample_field(_MAIN_FIGURE):
+        views["worst of the adapter"] = (cases.exists(_MAIN_FIGURE).sort_by(_MAIN_FIGURE), "By PSNR in the mask.")
+    sources = dataset.select_group_slices(COMPOSITE).distinct("sources") if len(dataset) else []
+    for source in sources:
+        found = training.match(F("sources").contains(source))
+        views[f"source {source}"] = (found, f"Scenes with a layer from {source}.")
+    for stale in set(dataset.list_saved_views()) - set(views):
+        if stale.startswith("source "):
+            dataset.delete_saved_view(stale)
+    for name, (view, description) in views.items():
+        dataset.save_view(name, view, description=description, overwrite=True)
+    return list(views)
