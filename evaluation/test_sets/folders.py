@@ -37,7 +37,8 @@ class FolderPictures:
     @property
     def about(self) -> dict[str, Any]:
         """See `Originals`; of the folder only its name, for paths are nobody's business."""
-        return {"folder": self.folder.name, "layout": self.layout.model_dump(mode="json")}
+        layout = self.layout.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        return {"folder": self.folder.name, "layout": ", ".join(f"{role} {value}" for role, value in layout.items())}
 
     def read(self, names: Collection[str] | None = None) -> Iterator[Original | Excluded]:
         """See `Originals`; an image whose mask or background is missing is excluded, and so is one without an image.
