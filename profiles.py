@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+from assets_defs.automation.config import AutomationConfig
 from evaluation.config import EvaluationConfig
 from pipelines.config import DataConfig
 from training.profile import TrainingSection
@@ -34,10 +35,12 @@ class Profile(DataConfig):
         root: where its files live (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
         training: which recipes, and how they are started.
         evaluation: how methods are compared.
+        automation: when schedules tick, once somebody switched them on.
     """
 
     training: TrainingSection = TrainingSection()
     evaluation: EvaluationConfig = EvaluationConfig()
+    automation: AutomationConfig = AutomationConfig()
     name: str
     description: str = ""
     root: str = Field(description="folder or fsspec URL")

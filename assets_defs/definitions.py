@@ -5,6 +5,13 @@ Every worker loads this module, so it imports no torch, diffusers, transformers,
 
 import dagster as dg
 
+from assets_defs.automation.failures import tell_of_failures
+from assets_defs.automation.freshness import with_freshness
+from assets_defs.automation.inputs import input_assets
+from assets_defs.automation.schedules import schedules
+from assets_defs.automation.sensors import sensors
+from assets_defs.ablations import ablation_assets
+from assets_defs.champion import champion_asset
 from assets_defs.dataset import dataset_assets
 from assets_defs.evaluation import evaluation_assets
 from assets_defs.jobs import JOBS
@@ -26,11 +33,19 @@ def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition |
     plan = Plan(profile or load_profile())
     data = [*source_assets(plan), *library_assets(plan), *shard_assets(plan), *dataset_assets(plan)]
     # The executor's own default is one step a core, of the whole host; each step already uses all cores by itself.
+    made = [*data, *training_assets(plan), *evaluation_assets(plan), champion_asset(plan)]
     return dg.Definitions(
-        assets=[*data, *training_assets(plan), *evaluation_assets(plan)],
+        assets=[*input_assets(plan), *(_watched(asset) for asset in made)],
         jobs=JOBS,
+        schedules=schedules(plan),
+        sensors=sensors(plan),
         executor=executor or dg.multiprocess_executor.configured({"max_concurrent": 2}),
     )
+
+
+def _watched(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
+    """Its failures are told, also of runs by hand; it has a limit of age where one is set."""
+    return asset.with_hooks({tell_of_failures}).map_asset_specs(with_freshness)
 
 
 defs = build_defs()

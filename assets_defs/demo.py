@@ -52,7 +52,9 @@ def main() -> int:
     """
     import dagster as dg
 
+    from assets_defs.automation.inputs import observe, watched_inputs
     from assets_defs.definitions import build_defs
+    from assets_defs.plan import Plan
     from assets_defs.summary import failures, summary
     from pipelines.faults import BadSetup
     from profiles import load_profile
@@ -80,6 +82,12 @@ def main() -> int:
             print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
             return 2
         close_dead_runs(instance)
+        # What is made now is made of these; a schedule that is switched on later finds them unchanged.
+        try:
+            observe(instance, watched_inputs(Plan(profile)))
+        except BadSetup as fault:
+            print(f"The demo cannot start: {fault}", file=sys.stderr)
+            return 2
         result = job.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=False)
     if not result.success:
         print(failures(result), file=sys.stderr)

@@ -26,10 +26,16 @@ EVALUATE = dg.define_asset_job(
     description="The adapter that is there, judged on held-out scenes.",
     tags={"stage": "evaluation"},
 )
+RETRAIN = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.groups(*TRAINING_GROUPS, *EVALUATION_GROUPS),
+    description="From the finished dataset to a judged adapter, promoted or refused. What `weekly_retrain` runs.",
+    tags={"stage": "retrain"},
+)
 EVERYTHING = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.groups(*DATA_GROUPS, *TRAINING_GROUPS, *EVALUATION_GROUPS),
     description="From photographs to a judged adapter. Its partitions are the shards, and a run takes all of them.",
     tags={"stage": "all"},
 )
-JOBS = [DATASET, TRAIN, EVALUATE, EVERYTHING]
+JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, EVERYTHING]

@@ -8,6 +8,7 @@ import dagster as dg
 from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
+from pipelines.fingerprint import fingerprint
 from pipelines.previews import background_tiles, foreground_tiles, preview, write_sheet
 from pipelines.scenes.assets import Assets
 
@@ -20,13 +21,15 @@ FOREGROUNDS = ["mulan_foregrounds", "layerdiffuse_foregrounds"]
 def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The two catalogues."""
     factory, profile = plan.factory, plan.profile
+    version = fingerprint({"library": profile.library.model_dump(mode="json", exclude={"takedowns"})})
     sources = ["layerdiffuse_foregrounds"] if profile.mulan.source == "none" else FOREGROUNDS
 
     @dg.asset(
-        deps=sources,
+        deps=[*sources, "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
+        code_version=version,
         check_specs=[
             check_spec("foreground_library", "enough_foregrounds", checks.library_size),
             check_spec("foreground_library", "alpha_coverage", checks.alpha_coverage),
@@ -48,10 +51,11 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         )
 
     @dg.asset(
-        deps=["openimages_index"],
+        deps=["openimages_index", "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
+        code_version=version,
         check_specs=[check_spec("background_library", "enough_backgrounds", checks.library_size)],
         description="The catalogue of usable backgrounds: photographs without a salient object in the way, with "
         "rotation, licence, attribution and split.",

@@ -132,13 +132,14 @@ class Store:
         if not self.is_local or not Path(self.url(folder)).is_dir():
             return 0
         temps = Path(self.url(folder)).glob(f".*.{socket.gethostname()}.*{_TEMP_SUFFIX}")
-        dead = [temp for temp in temps if not _is_alive(int(temp.name.split(".")[-2]))]
+        dead = [temp for temp in temps if not is_alive(int(temp.name.split(".")[-2]))]
         for temp in dead:
             temp.unlink(missing_ok=True)
         return len(dead)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -29,6 +29,7 @@ def _prompts(plan: Plan) -> dg.AssetsDefinition:
     origin = f"written by {plan.profile.prompts.model}" if written else "a built-in list"
 
     @dg.asset(
+        deps=["prompt_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"openai"} if written else {"table"},

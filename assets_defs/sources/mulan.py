@@ -40,6 +40,7 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
     factory = plan.factory
 
     @dg.asset(
+        deps=["mulan_folder"] if plan.profile.mulan.source == "folder" else [],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"file"},

@@ -16,6 +16,7 @@ ASSETS = {
     "foreground_library", "background_library", "scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards",
     "dataset",
 }  # fmt: skip
+INPUTS = {"prompt_list", "takedown_list", "exclusion_list"}
 TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation"}
 
 
@@ -33,7 +34,7 @@ def specs():
 
 def test_every_asset_is_there_and_explained():
     found = specs()
-    assert set(found) == ASSETS | TRAINED
+    assert set(found) == ASSETS | INPUTS | TRAINED
     for spec in found.values():
         assert spec.description and spec.owners and spec.kinds and spec.group_name != "default"
 

@@ -1,0 +1,154 @@
+"""What people change from outside: the MULAN folder, the list of prompts, takedowns, exclusions.
+
+Each is an asset that is observed, never made: its version is a hash of its content, so Dagster itself sees that the
+assets after it are stale, and the lineage shows where they begin.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from assets_defs.plan import Plan
+from assets_defs.sources.foregrounds import GROUP, OWNERS
+from pipelines.foregrounds.mulan.source import scan_used
+from pipelines.foregrounds.prompts import read_prompts
+from pipelines.foregrounds.prompts.ledger import ledger_path
+from pipelines.library import exclusions
+from pipelines.library.exclusions import read_exclusions
+from pipelines.library.takedowns import read_takedowns, takedowns_path
+from pipelines.randomness import digest
+
+# Plain external assets would do, had they not to be materialized for Dagster to see a new version of them.
+warnings.filterwarnings("ignore", message="Function `multi_observable_source_asset`", category=dg.BetaWarning)
+
+VERSION_TAG = "dagster/data_version"
+MULAN, PROMPTS, TAKEDOWNS, EXCLUSIONS = "mulan_folder", "prompt_list", "takedown_list", "exclusion_list"
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something that is watched.
+
+    Attributes:
+        name: of its asset.
+        description: for the lineage page.
+        version: hash of the content; may take seconds.
+        paths: files and folders that tell by their times whether to look closer; empty = look closer each time.
+    """
+
+    name: str
+    description: str
+    version: Callable[[], str]
+    paths: tuple[Path, ...] = ()
+
+    def stamp(self) -> str:
+        """Changes whenever a file of it is replaced, or one is added to or removed from a folder. Milliseconds.
+
+        A file that is overwritten deep in a folder changes no stamp; the version tells, which the nightly tick takes.
+        """
+        if not self.paths:
+            return self.version()
+        sha = hashlib.sha256()
+        for path in self.paths:
+            folders = sorted(below for below in path.rglob("*/") if below.is_dir()) if path.is_dir() else []
+            for found in (path, *folders):
+                told = found.stat() if found.exists() else None
+                sha.update(f"{found} {(told.st_mtime_ns, told.st_size) if told else 'absent'}\n".encode())
+        return sha.hexdigest()[:16]
+
+
+def watched_inputs(plan: Plan) -> list[Input]:
+    """All of a profile."""
+    profile, factory = plan.profile, plan.factory
+    found = [
+        Input(
+            PROMPTS,
+            "What generated foregrounds show: the built-in prompts or the list that a model wrote. Observed, not made.",
+            lambda: _prompts_version(plan),
+            _prompt_files(plan),
+        ),
+        Input(
+            TAKEDOWNS,
+            f"Ids that must not be used any more, in `{profile.library.takedowns}`. Observed, not made: a new line "
+            "makes the libraries stale, and after them exactly the shards that drew what it names.",
+            lambda: digest(*sorted(read_takedowns(profile.library))).hex()[:16],
+            (takedowns_path(profile.library),),
+        ),
+        Input(
+            EXCLUSIONS,
+            "Assets that somebody looked at and did not want (`decoupage inspect --apply`). Observed, not made: a new "
+            "line makes the libraries stale, and after them exactly the shards that drew what it names.",
+            lambda: digest(*(exclusion.id for exclusion in read_exclusions(factory.store))).hex()[:16],
+            (Path(factory.store.url(exclusions.EXCLUSIONS)),) if factory.store.is_local else (),
+        ),
+    ]
+    if profile.mulan.source == "folder":
+        mulan = profile.mulan
+        annotations = factory.mulan_source.annotations
+        found.append(
+            Input(
+                MULAN,
+                f"MULAN's annotation files as they lie in `{annotations}`. Observed, not made: files that come or go "
+                "make what is built on them stale.",
+                lambda: scan_used(annotations, mulan.num_shards, mulan.laion).sha256[:16],
+                (annotations,),
+            )
+        )
+    return found
+
+
+def _prompts_version(plan: Plan) -> str:
+    config, store = plan.profile.prompts, plan.factory.store
+    if config.source == "builtin":
+        return digest(*read_prompts(plan.profile, store)).hex()[:16]
+    path = ledger_path(config)
+    # A list that is still to be written is no fault here: its asset writes it.
+    return hashlib.sha256(store.read(path)).hexdigest()[:16] if store.exists(path) else "not written yet"
+
+
+def _prompt_files(plan: Plan) -> tuple[Path, ...]:
+    config, store = plan.profile.prompts, plan.factory.store
+    if config.source == "builtin":
+        return (Path(__file__).parents[2] / "pipelines" / "foregrounds" / "prompts",)
+    return (Path(store.url(ledger_path(config))),) if store.is_local else ()
+
+
+def input_assets(plan: Plan) -> list[dg.AssetsDefinition]:
+    """The inputs at the left end of the lineage; schedules, the sensor and "Observe" in the UI look at them."""
+    return [_observed(watched) for watched in watched_inputs(plan)]
+
+
+def _observed(watched: Input) -> dg.AssetsDefinition:
+    spec = dg.AssetSpec(watched.name, group_name=GROUP, owners=OWNERS, kinds={"file"}, description=watched.description)
+
+    @dg.multi_observable_source_asset(name=f"look_at_{watched.name}", specs=[spec])
+    def look() -> dg.ObserveResult:
+        return dg.ObserveResult(asset_key=watched.name, data_version=dg.DataVersion(watched.version()))
+
+    return look
+
+
+def observe(instance: dg.DagsterInstance, inputs: Sequence[Input]) -> list[str]:
+    """Report the inputs' versions where they are new; returns their names.
+
+    Raises:
+        BadSetup: an input is not there or cannot be read; nothing may be built on a guess.
+    """
+    changed = []
+    for watched in inputs:
+        version, key = watched.version(), dg.AssetKey(watched.name)
+        if version != _last_version(instance, key):
+            instance.report_runless_asset_event(dg.AssetObservation(key, tags={VERSION_TAG: version}))
+            changed.append(watched.name)
+    return changed
+
+
+def _last_version(instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    records = instance.fetch_observations(key, limit=1).records
+    if not records or records[0].asset_observation is None:
+        return None
+    return records[0].asset_observation.tags.get(VERSION_TAG)

@@ -1,0 +1,70 @@
+"""Which runs and checkpoints of the assets' training may go.
+
+Never: the export in use and the run it came from, the best and the last checkpoint of a run that stays, anything of a
+folder in which a process trains, and champions, whose weights are their own copies.
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.fingerprint import fingerprint
+from pipelines.leftovers import Removable, freed_bytes, newest_s
+from training.run import exported_identity
+
+LOCK = ".lock"
+DAY_S = 86_400.0
+
+
+@contextmanager
+def idle(folder: Path) -> Iterator[bool]:
+    """Whether no process trains in a folder; while inside, none begins."""
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def prunable(folder: Path, days: float) -> list[Removable]:
+    """Of one asset's folder (`runs/`, `export/`, `export.json`).
+
+    Args:
+        days: a run that is not in use goes when nothing in it changed for so long.
+    """
+    runs = folder / "runs"
+    if not runs.is_dir():
+        return []
+    identity = exported_identity(folder)
+    in_use = fingerprint(dict(identity)) if identity else ""
+    found = []
+    for run in sorted(path for path in runs.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        age_days = (time.time() - newest_s(run)) / DAY_S
+        if run.name != in_use and age_days > days:
+            why = f"not in use, nothing changed for {age_days:.0f} days"
+            found.append(Removable(run, "old run", why, freed_bytes(run)))
+        else:
+            found += _checkpoints(run)
+    return found
+
+
+def _checkpoints(run: Path) -> list[Removable]:
+    """All but the best and the last; none where the last one does not say which is best."""
+    folder = run / "checkpoints"
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    if len(steps) < 2:
+        return []
+    try:
+        best = json.loads((folder / f"{steps[-1]:07d}" / "state.json").read_text(encoding="utf-8"))["best_step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [
+        Removable(folder / f"{step:07d}", "checkpoint", "neither the best nor the last", freed_bytes(path))
+        for step in steps[:-1]
+        if step != best and (path := folder / f"{step:07d}").is_dir()
+    ]
