@@ -8,17 +8,44 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
 
-from decoupage.bases.spec import Base
-
 _INDEX = "model_index.json"
 _SHARDED = ".safetensors.index.json"
 _CONFIG = "config.json"
+
+
+class Published(Protocol):
+    """What must be known of a published model to find its files; every `Base` is one (see there)."""
+
+    @property
+    def name(self) -> str:
+        """By which messages call it."""
+        ...
+
+    @property
+    def repo_id(self) -> str:
+        """Where it is published."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Of its weights."""
+        ...
+
+    @property
+    def packaged(self) -> Path | None:
+        """Folder of weights that come with this package; None = they must be fetched."""
+        ...
+
+    @property
+    def network(self) -> str:
+        """The component that predicts, which every copy must have."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +58,7 @@ class Finding:
     remedy: str
 
 
-def check_weights(base: Base, source: str | None = None) -> list[Finding]:
+def check_weights(base: Published, source: str | None = None) -> list[Finding]:
     """Everything that `base.load(source)` would read.
 
     Args:
@@ -47,17 +74,17 @@ def check_weights(base: Base, source: str | None = None) -> list[Finding]:
     return [_check_component(base, folder / name, remedy) for name in _components(base, folder)]
 
 
-def download_command(base: Base, source: str | None = None) -> str:
+def download_command(base: Published, source: str | None = None) -> str:
     """The command that fetches the components, without the single-file copies that lie beside them."""
     return f"hf download {source or base.repo_id} --include {_INDEX} --include '*/*'"
 
 
-def is_gated(base: Base) -> bool:
+def is_gated(base: Published) -> bool:
     """Whether the publisher asks for consent to a licence before a download."""
     return "Non-Commercial" in base.licence
 
 
-def weights_folder(base: Base, source: str | None = None) -> Path | None:
+def weights_folder(base: Published, source: str | None = None) -> Path | None:
     """Where the components lie: the given folder, the packaged one, or the Hub's cache; None = not here."""
     if source is None and base.packaged is not None and base.packaged.is_dir():
         return base.packaged
@@ -73,7 +100,7 @@ def weights_folder(base: Base, source: str | None = None) -> Path | None:
     return None
 
 
-def _absent(base: Base, source: str | None) -> list[Finding]:
+def _absent(base: Published, source: str | None) -> list[Finding]:
     repository = source or base.repo_id
     if "/" not in repository or repository.startswith((".", "/", "~")):
         remedy = "give the folder of trained weights" if source is None else "look at the path"
@@ -98,7 +125,7 @@ def _token() -> tuple[bool, str]:
     return False, "not set"
 
 
-def _components(base: Base, folder: Path) -> list[str]:
+def _components(base: Published, folder: Path) -> list[str]:
     """Names of the components, from the folder's own list; without one, those that every base has."""
     path = folder / _INDEX
     if not path.is_file():
@@ -111,7 +138,7 @@ def _components(base: Base, folder: Path) -> list[str]:
     ]
 
 
-def _check_component(base: Base, folder: Path, remedy: str) -> Finding:
+def _check_component(base: Published, folder: Path, remedy: str) -> Finding:
     name = f"{base.name}/{folder.name}"
     if not folder.is_dir() or not any(folder.iterdir()):
         return Finding(name, False, "is not here", remedy)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evaluation.cases import Case
+from evaluation.methods.noise import noise_of
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method
-from pipelines.randomness import hash64
 
 if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
@@ -42,19 +42,13 @@ class PipelineMethod:
             mask=np.stack([case.mask for case in cases]),
             maps=maps or None,
             num_inference_steps=self._num_steps,
-            generator=[self._generator(case) for case in cases],
+            generator=[noise_of(self._seed, case) for case in cases],
             paste_back=False,
             output_type="np",
         )
         backgrounds = out.background if BACKGROUND in self.gives else [None] * len(cases)
         foregrounds = out.foreground if FOREGROUND in self.gives else [None] * len(cases)
         return [Layers(*parts) for parts in zip(backgrounds, foregrounds, strict=True)]
-
-    def _generator(self, case: Case) -> Any:
-        import torch
-
-        # On the CPU, so that the noise does not depend on the device.
-        return torch.Generator("cpu").manual_seed(hash64(self._seed, "evaluation", case.name) % 2**63)
 
 
 def base_method(base: str, source: str | None, num_steps: int, seed: int) -> Method:

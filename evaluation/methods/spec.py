@@ -40,8 +40,10 @@ class Method(Protocol):
     name: str
     gives: frozenset[str]
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
-        """The layers of each case; all cases have one size. Of a case only composite, mask and maps may be used.
+    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers | Failure]:
+        """The layers of each case, or why there are none. Of a case only composite, mask and maps may be used.
+
+        All cases have one size.
 
         Raises:
             ValueError, RuntimeError, cv2.error: the cases cannot be worked on; each is then tried alone.
@@ -62,7 +64,9 @@ def answers(method: Method, cases: Sequence[Case]) -> list[Layers | Failure]:
     return [answer for case in cases for answer in answers(method, [case])]
 
 
-def _checked(method: Method, case: Case, layers: Layers) -> Layers | Failure:
+def _checked(method: Method, case: Case, layers: Layers | Failure) -> Layers | Failure:
+    if isinstance(layers, Failure):
+        return layers
     for part, picture, channels in ((BACKGROUND, layers.background, 3), (FOREGROUND, layers.foreground, 4)):
         if part not in method.gives:
             continue

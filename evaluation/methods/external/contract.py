@@ -1,0 +1,66 @@
+"""The folders that an external command reads and writes (docs/baselines.md tells its author).
+
+In: `images/<name>.png` (RGB), `masks/<name>.png` (white = the target), and `list.json` with the hash of the list, of
+each image and of both files. Out: `background/<name>.png` (RGB), `foreground/<name>.png` (RGBA, straight alpha), of
+the image's size, and a word on which list they answer: a copy of `list.json`, or `done.json` with its `list_sha256`.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.cases import Case, Entry, list_file
+from evaluation.methods.recorded import LIST, read_answer, read_json
+from evaluation.methods.spec import Failure, Layers
+from pipelines.faults import BadSetup
+from pipelines.images.codecs import encode_mask, encode_png
+from pipelines.store import Store
+
+IMAGES, MASKS, DONE = "images", "masks", "done.json"
+
+
+def write_case(store: Store, case: Case) -> dict[str, str]:
+    """Write a case's picture and mask; returns its line of `list.json`."""
+    image, mask = encode_png(case.composite), encode_mask(case.mask)
+    store.write(f"{IMAGES}/{case.name}.png", image)
+    store.write(f"{MASKS}/{case.name}.png", mask)
+    digests = {"image_sha256": image, "mask_sha256": mask}
+    return {"name": case.name, "sha256": case.sha256} | {
+        key: hashlib.sha256(data).hexdigest() for key, data in digests.items()
+    }
+
+
+def write_list(store: Store, lines: Sequence[dict[str, str]], about: dict[str, Any]) -> str:
+    """Close the input folder with its list; returns the list's hash."""
+    listed = list_file([Entry(line["name"], line["sha256"]) for line in lines], about) | {"images": list(lines)}
+    store.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
+    return str(listed["list_sha256"])
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command wrote."""
+
+    folder: Path
+
+    def fault(self, sha256: str) -> str:
+        """What is wrong with its word on which list it answers; empty when it is the list of this hash."""
+        for name in (DONE, LIST):
+            path = self.folder / name
+            if not path.is_file() or path.is_symlink():
+                continue
+            try:
+                echoed = read_json(path).get("list_sha256")
+            except BadSetup as error:
+                return str(error)
+            if echoed == sha256:
+                return ""
+            return f"{name} names another list ({str(echoed)[:12]}, asked for was {sha256[:12]})"
+        return f"it wrote neither {DONE} nor a copy of {LIST}, so nobody knows which list its pictures answer"
+
+    def answer(self, case: Case, gives: Sequence[str]) -> Layers | Failure:
+        """Its pictures of a case."""
+        return read_answer(case, {part: self.folder / part / f"{case.name}.png" for part in gives})

@@ -1,0 +1,150 @@
+"""Each published model as a method: what its pipeline is asked, at which size, and what is taken for its answer.
+
+One case at a time: a batch would change memory and not much else at these sizes, and an image's result must not
+depend on it. Nothing is pasted back here: the protocol does that, for every method alike.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from evaluation.cases import Case
+from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
+from evaluation.methods.noise import seeded
+from evaluation.methods.published.catalogue import PUBLISHED
+from evaluation.methods.sizes import resize_mask, resize_rgb, resize_rgba, working_size
+from evaluation.methods.spec import Layers
+from pipelines.images.types import Array, Mask, Rgb
+
+PATCH_PX = 16
+"""The VAE shrinks by 8 and the transformer takes 2 x 2 latents; SD-XL's levels want no less."""
+
+Ask = Callable[[Case, Any], Layers]
+
+
+class PublishedMethod:
+    """A pipeline with the way in which it is asked.
+
+    Args:
+        ask: the layers of one case, given its noise.
+    """
+
+    def __init__(self, name: str, pipe: Any, ask: Ask, seed: int) -> None:
+        self.name, self.gives = name, frozenset([PUBLISHED[name].gives])
+        self.pipe, self._ask, self._seed = pipe, ask, seed
+        pipe.set_progress_bar_config(disable=True)
+
+    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+        """See `Method`."""
+        return [self._one(case) for case in cases]
+
+    def _one(self, case: Case) -> Layers:
+        with seeded(self._seed, case) as noise:
+            return self._ask(case, noise)
+
+
+def sdxl_inpainting(config: SdxlInpainting, pipe: Any, seed: int) -> PublishedMethod:
+    """SD-XL Inpainting."""
+
+    def ask(case: Case, noise: Any) -> Layers:
+        size = working_size(case.size, config.size_px, PATCH_PX)
+        out = pipe(
+            **_picture_and_mask(case, size),
+            prompt=config.prompt,
+            negative_prompt=config.negative_prompt,
+            guidance_scale=config.guidance,
+            strength=config.strength,
+            num_inference_steps=config.num_steps,
+            generator=noise,
+        )
+        return _background(out.images[0], case)
+
+    return PublishedMethod("sdxl_inpainting", pipe, ask, seed)
+
+
+def flux_fill(config: FluxFill, pipe: Any, seed: int) -> PublishedMethod:
+    """FLUX.1 Fill [dev], as it is published: with a prompt, and without what this project trains."""
+
+    def ask(case: Case, noise: Any) -> Layers:
+        size = working_size(case.size, config.size_px, PATCH_PX)
+        out = pipe(
+            **_picture_and_mask(case, size),
+            prompt=config.prompt,
+            guidance_scale=config.guidance,
+            num_inference_steps=config.num_steps,
+            generator=noise,
+        )
+        return _background(out.images[0], case)
+
+    return PublishedMethod("flux_fill", pipe, ask, seed)
+
+
+def qwen_image_edit(config: QwenImageEdit, pipe: Any, seed: int) -> PublishedMethod:
+    """Qwen-Image-Edit through its inpainting pipeline, so that it is told the same mask as all others.
+
+    The pipeline itself brings the picture to about one megapixel, sides in multiples of 32, and takes nothing else.
+    """
+
+    def ask(case: Case, noise: Any) -> Layers:
+        pictures = _picture_and_mask(case, case.size)
+        out = pipe(
+            image=pictures["image"],
+            mask_image=pictures["mask_image"],
+            prompt=config.prompt,
+            negative_prompt=config.negative_prompt,
+            true_cfg_scale=config.guidance,
+            strength=config.strength,
+            num_inference_steps=config.num_steps,
+            generator=noise,
+        )
+        return _background(out.images[0], case)
+
+    return PublishedMethod("qwen_image_edit", pipe, ask, seed)
+
+
+def qwen_image_layered(config: QwenImageLayered, pipe: Any, seed: int) -> PublishedMethod:
+    """Qwen-Image-Layered. It takes no mask, so its answer is the layer whose alpha overlaps the given mask most."""
+
+    def ask(case: Case, noise: Any) -> Layers:
+        out = pipe(
+            image=Image.fromarray(case.composite).convert("RGBA"),
+            prompt=config.prompt,
+            negative_prompt=config.negative_prompt,
+            true_cfg_scale=config.guidance,
+            layers=config.num_layers,
+            resolution=config.size_px,
+            num_inference_steps=config.num_steps,
+            use_en_prompt=True,
+            generator=noise,
+        )
+        layers = [resize_rgba(np.asarray(layer.convert("RGBA")), case.size) for layer in out.images[0]]
+        return Layers(foreground=best_layer(layers, case.mask))
+
+    return PublishedMethod("qwen_image_layered", pipe, ask, seed)
+
+
+def best_layer(layers: Sequence[Array], mask: Mask) -> Array:
+    """The layer whose alpha has the highest soft IoU with the given mask; of equals, the lowest one."""
+    return max(layers, key=lambda layer: _overlap(layer[..., 3], mask))
+
+
+def _overlap(alpha: Array, mask: Mask) -> float:
+    shown, wanted = alpha.astype(np.float64) / 255, mask.astype(np.float64)
+    return float(np.minimum(shown, wanted).sum() / max(np.maximum(shown, wanted).sum(), 1.0))
+
+
+def _picture_and_mask(case: Case, size: tuple[int, int]) -> dict[str, Any]:
+    mask = resize_mask(case.mask, size).astype(np.uint8) * 255
+    return {
+        "image": Image.fromarray(resize_rgb(case.composite, size)),
+        "mask_image": Image.fromarray(mask),
+        "height": size[0],
+        "width": size[1],
+    }
+
+
+def _background(image: Image.Image, case: Case) -> Layers:
+    picture: Rgb = np.asarray(image.convert("RGB"))
+    return Layers(background=resize_rgb(picture, case.size))
