@@ -169,9 +169,7 @@ def _check_names(names: Sequence[str], kind: str) -> None:
         )
     bad = [name for name in names if not isinstance(name, str) or not _NAME.fullmatch(name)]
     if bad:
-        raise BadSetup(
-            f"the {kind} {bad[0]!r} cannot be part of a file's name; use letters, digits, _ - + . and spaces"
-        )
+        raise BadSetup(f"the {kind} {bad[0]!r} cannot name a file; use letters, digits, _ - + . and spaces")
 
 
 def _write_json(store: Store, path: str, content: Mapping[str, Any]) -> None:

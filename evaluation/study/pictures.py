@@ -32,15 +32,15 @@ def reference(composite: Rgb, mask: Mask) -> Rgb:
 
 
 def broken(rgb: Rgb, seed: int, name: str, number: int) -> Rgb:
-    """[H, W, 3]: tiles in disorder, every second one as a negative; wrong at first sight, even where all is flat."""
+    """[H, W, 3]: tiles in disorder, every second one in false colours; wrong at first sight, even where all is flat."""
     height, width = rgb.shape[:2]
     tile_h, tile_w = -(-height // TILES), -(-width // TILES)
     resized = cv2.resize(rgb, (tile_w * TILES, tile_h * TILES), interpolation=cv2.INTER_AREA)
     tiles = resized.reshape(TILES, tile_h, TILES, tile_w, 3).swapaxes(1, 2).reshape(TILES * TILES, tile_h, tile_w, 3)
     mixed = tiles[generator(seed, "study.broken", f"{name}/{number}").permutation(len(tiles))].copy()
     row, column = np.divmod(np.arange(len(tiles)), TILES)
-    negative = (row + column + number) % 2 == 0
-    mixed[negative] = 255 - mixed[negative]
+    # Half the range away from what it was; a negative would leave middle grey as it is.
+    mixed[(row + column + number) % 2 == 0] ^= 128
     whole = mixed.reshape(TILES, TILES, tile_h, tile_w, 3).swapaxes(1, 2).reshape(resized.shape)
     return np.ascontiguousarray(whole[:height, :width])
 

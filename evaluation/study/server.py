@@ -140,7 +140,7 @@ class _Desk:
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise _Refused(415, "answers are application/json")
         body = await _body(request)
-        await run_in_threadpool(self._keep, self._known(request), body)
+        await run_in_threadpool(self._keep, request, body)
         return JSONResponse({"saved": True}, headers=_HEADERS)
 
     def picture(self, request: "Request") -> "Response":
@@ -155,15 +155,15 @@ class _Desk:
 
     def _known(self, request: "Request") -> str:
         token = str(request.path_params["token"])
-        if not re.fullmatch(ID_PATTERN, token) or token not in self.votes.raters():
+        if not re.fullmatch(ID_PATTERN, token) or not self.votes.has_rater(token):
             raise _Refused(404, "there is no such rater; begin at the first page")
         return token
 
-    def _keep(self, token: str, body: bytes) -> None:
+    def _keep(self, request: "Request", body: bytes) -> None:
+        token = self._known(request)
         try:
-            answer = json.loads(body)
-            question, choice, time_s = checked_answer(answer, self._screens(token))
-        except ValueError as error:
+            question, choice, time_s = checked_answer(json.loads(body), self._screens(token))
+        except (ValueError, RecursionError) as error:
             raise _Refused(422, str(error)) from error
         self.votes.add(token, question, choice, time_s)
 

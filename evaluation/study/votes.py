@@ -64,6 +64,12 @@ class Votes:
             entry = (token, self.study_id, name, _now())
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 
+    def has_rater(self, token: str) -> bool:
+        """True when the rater has begun."""
+        with self._connection() as connection:
+            query = "SELECT 1 FROM raters WHERE token = ? AND study = ?"
+            return connection.execute(query, (token, self.study_id)).fetchone() is not None
+
     def raters(self) -> dict[str, str]:
         """Token -> name, in the order in which they came."""
         with self._connection() as connection:

@@ -78,16 +78,21 @@ class Page:
 
     def __init__(self, connection, url):
         self._connection = connection
-        self._target = connection.send("Target.createTarget", url=url)["targetId"]
+        self._target = connection.send("Target.createTarget", url="about:blank")["targetId"]
         attached = connection.send("Target.attachToTarget", targetId=self._target, flatten=True)
         self._session = attached["sessionId"]
-        wait(lambda: self("document.readyState") == "complete" and self("location.href") != "about:blank", url)
+        self.go(url)
 
     def __call__(self, expression):
         """Value of a JavaScript expression."""
         found = self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def go(self, url):
+        """Returns once the page stands."""
+        assert "errorText" not in (found := self.do("Page.navigate", url=url)), found
+        self.wait("document.readyState === 'complete'")
 
     def do(self, method, **parameters):
         return self._connection.send(method, self._session, **parameters)
