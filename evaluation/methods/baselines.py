@@ -1,57 +1,35 @@
-"""The profile's baselines: what each needs, recording them all on a list, and reading the recordings back.
+"""The profile's baselines: recording them all on a list, and reading the recordings back as methods.
 
 Recordings lie in `<root>/baselines/<test set>/<method>/`. A baseline that cannot run stops no other one: it has a
 state that says why and how to mend it, and no row in a report.
 """
 
 import json
-import shutil
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, cast
 
+from evaluation.cases import Entry
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline, ModelBaseline
 from evaluation.methods.external.catalogue import EXTERNAL
-from evaluation.methods.external.record import DidNotRun, record_external
 from evaluation.methods.external.record import facts as external_facts
+from evaluation.methods.external.record import record_external
+from evaluation.methods.needs import command_need, page
 from evaluation.methods.published import methods as builders
 from evaluation.methods.published import weights
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.record import ABOUT, Recorded, Recording, record
+from evaluation.methods.record import ABOUT, DidNotRun, Recorded, Recording, record
 from evaluation.methods.recorded import LIST, RecordedOutputs
 from evaluation.methods.spec import Method
+from evaluation.methods.states import State
 from evaluation.test_sets.spec import TestSet
 from pipelines.faults import BadSetup
-from pipelines.needs import Need
 from pipelines.store import Store
 
+log = logging.getLogger(__name__)
 FOLDER = "baselines"
 """Of the root."""
-Word = Literal["recorded", "not enabled", "not here", "did not run"]
-
-
-@dataclass(frozen=True)
-class State:
-    """How one baseline stands.
-
-    Attributes:
-        word: `recorded`; `not enabled` in the profile; `not here`: weights or program missing; `did not run`.
-        detail: how to get it, or what went wrong.
-        recorded: what came of it, where it is recorded.
-    """
-
-    name: str
-    title: str
-    word: Word
-    detail: str
-    recorded: Recorded | None = None
-
-
-def needs(config: BaselinesConfig) -> list[Need]:
-    """Files and programs of the enabled baselines. Nothing is downloaded or loaded."""
-    models = [need for name, model in config.models.items() for need in weights.needs(name, model)]
-    return [*models, *(_command_need(entry) for entry in config.commands.values())]
 
 
 def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -> list[State]:
@@ -72,7 +50,7 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
 
 
 def recorded_methods(
-    config: BaselinesConfig, test_set: str, root: Store
+    config: EvaluationConfig, test_set: str, root: Store
 ) -> tuple[list[Method], dict[str, dict[str, Any]]]:
     """(methods, facts that identify them) of the enabled baselines that are recorded on a test set.
 
@@ -81,9 +59,10 @@ def recorded_methods(
     """
     methods: list[Method] = []
     facts: dict[str, dict[str, Any]] = {}
-    for name in config.enabled:
+    for name in config.baselines.enabled:
         store = _place(root, test_set, name)
         if not store.exists(LIST):
+            log.warning("%s is enabled and not recorded on %s: the report will have no row for it", name, test_set)
             continue
         about = json.loads(store.read(ABOUT))
         _check_settings(name, config, about, store)
@@ -98,33 +77,60 @@ def _place(root: Store, test_set: str, name: str) -> Store:
 
 def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, test_set: TestSet, root: Store) -> State:
     published = PUBLISHED[name]
+    place = _place(root, test_set.name, name)
     absent = [need for need in weights.needs(name, model) if not need.present]
     if absent:
         detail = "; ".join(f"{need.found}. To get it: {need.remedy}" for need in absent)
-        return State(name, published.title, "not here", detail)
+        return _not_here(name, published.title, detail, place, test_set)
+
+    def make() -> Method:
+        try:
+            return cast(Method, getattr(builders, name)(model, weights.load(name, model), config.seed))
+        except (RuntimeError, ValueError, OSError) as error:  # Out of memory, or files that do not fit each other.
+            raise DidNotRun(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+
     facts = weights.facts(name, model) | {"seed": config.seed}
-    recording = Recording(_place(root, test_set.name, name), name, [published.gives], facts)
-    build = getattr(builders, name)
-    done = record(test_set, recording, lambda: build(model, weights.load(name, model), config.seed))
-    return _recorded(published.title, done)
+    try:
+        return _recorded(published.title, record(test_set, Recording(place, name, [published.gives], facts), make))
+    except DidNotRun as error:
+        return State(name, published.title, "did not run", str(error))
 
 
 def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> State:
     title = EXTERNAL[entry.name].title if entry.name in EXTERNAL else entry.name
-    need = _command_need(entry)
+    place = _place(root, test_set.name, entry.name)
+    need = command_need(entry)
     if not need.present:
-        return State(entry.name, title, "not here", f"{need.found}. To get it: {need.remedy}")
-    recording = Recording(_place(root, test_set.name, entry.name), entry.name, entry.gives, external_facts(entry))
+        return _not_here(entry.name, title, f"{need.found}. To get it: {need.remedy}", place, test_set)
+    recording = Recording(place, entry.name, entry.gives, external_facts(entry))
     try:
         return _recorded(title, record_external(test_set, entry, recording))
     except DidNotRun as error:
         return State(entry.name, title, "did not run", str(error))
 
 
+def _not_here(name: str, title: str, detail: str, place: Store, test_set: TestSet) -> State:
+    """What was recorded while it was here still counts, as long as it answers the whole list of today."""
+    if place.exists(LIST):
+        about = json.loads(place.read(ABOUT))
+        recording = Recording(place, name, about["gives"], about["facts"])
+        entries = []
+        for case in test_set.cases():
+            if not recording.is_done(case):
+                recording.open()
+                break
+            entries.append(Entry(case.name, case.sha256))
+        else:
+            return _recorded(title, recording.finish(entries, test_set.about))
+    return State(name, title, "not here", detail)
+
+
 def _recorded(title: str, done: Recorded) -> State:
-    said = f"{done.num_images} images, {len(done.failures)} failures"
+    said = f"{done.num_images} images, {len(done.failures)} without an answer"
     first = next(iter(done.failures.items()), None)
-    return State(done.name, title, "recorded", f"{said}; {first[0]}: {first[1]}" if first else said, done)
+    detail = f"{said}; {first[0]}: {first[1]}" if first else said
+    digest = f"{done.list_sha256[:16]}-{done.fingerprint}"
+    return State(done.name, title, "recorded", detail, done.num_images, len(done.failures), digest)
 
 
 def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
@@ -133,32 +139,23 @@ def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
             found = weights.needs(name, getattr(config, name))
             remedies = "; ".join(need.remedy for need in found if not need.present)
             detail = f"no weights: {remedies}" if remedies else "its weights are here"
-            yield State(name, published.title, "not enabled", f"{detail} ({published.licence}; {_page(name)})")
+            yield State(name, published.title, "not enabled", f"{detail} ({published.licence}; {page(name)})")
     for name, external in EXTERNAL.items():
         if name not in config.enabled:
-            detail = f"runs as a command of its own ({external.licence}; {_page(name)})"
+            detail = f"runs as a command of its own ({external.licence}; {page(name)})"
             yield State(name, external.title, "not enabled", detail)
 
 
-def _command_need(entry: ExternalBaseline) -> Need:
-    program = shutil.which(entry.command[0])
-    remedy = f"install it and name its command in evaluation.baselines.external ({_page(entry.name)})"
-    return Need(f"evaluation.baselines.{entry.name}", program is not None, program or f"no {entry.command[0]}", remedy)
-
-
-def _page(name: str) -> str:
-    known = name in PUBLISHED or name in EXTERNAL
-    return f"docs/baselines/{name}.md" if known else "docs/baselines.md"
-
-
-def _check_settings(name: str, config: BaselinesConfig, about: dict[str, Any], store: Store) -> None:
+def _check_settings(name: str, config: EvaluationConfig, about: dict[str, Any], store: Store) -> None:
     """Settings only: hashing gigabytes of weights again is what a recording spares."""
-    if name in config.models:
-        ours, theirs = weights.settings(config.models[name]), about["facts"].get("settings")
+    theirs = about["facts"]
+    if name in config.baselines.models:
+        ours = {"settings": weights.settings(config.baselines.models[name]), "seed": config.seed}
     else:
-        ours, theirs = external_facts(config.commands[name]), about["facts"]
-    if ours != theirs:
+        ours = external_facts(config.baselines.commands[name])
+    changed = [key for key, value in ours.items() if theirs.get(key) != value]
+    if changed:
         raise BadSetup(
-            f"{store.root} was recorded with other settings than evaluation.baselines has for {name} now; "
+            f"{store.root} was recorded with other settings than the profile has for {name} now ({', '.join(changed)}); "
             "record the baselines again (materialize `baselines`, or `decoupage evaluate --baselines`)"
         )

@@ -25,6 +25,10 @@ ABOUT = "about.json"
 _ASKED = "asked"
 
 
+class DidNotRun(RuntimeError):
+    """A method gave nothing at all, or nothing that can be trusted: it has no row in a report, and a reason why."""
+
+
 class Recording:
     """One method's folder while it is being written.
 
@@ -39,7 +43,7 @@ class Recording:
         self.facts = dict(facts)
         self.fingerprint = fingerprint({"name": name, "gives": list(self.gives), "facts": self.facts})
         self.failures: dict[str, str] = {}
-        self._touched = not store.exists(LIST)
+        self._open = not store.exists(LIST)
 
     def is_done(self, case: Case) -> bool:
         """True when this method has answered this very image, and its pictures are there."""
@@ -48,9 +52,15 @@ class Recording:
             return False
         return bool(json.loads(self.store.read(path)) == self._mark(case))
 
+    def open(self) -> None:
+        """Begin to change: until `finish` the folder is not finished, and cannot be taken for it."""
+        if not self._open:
+            self.store.remove(LIST)
+            self._open = True
+
     def put(self, case: Case, answer: Layers | Failure) -> None:
         """Write an answer down, replacing an older one."""
-        self._touch()
+        self.open()
         if isinstance(answer, Failure):
             self.failures[case.name] = answer.reason
             for path in (f"{_ASKED}/{case.name}.json", *(self._path(case, part) for part in self.gives)):
@@ -66,12 +76,16 @@ class Recording:
 
         Raises:
             BadSetup: the list is empty.
+            DidNotRun: there is no answer to any image.
         """
         if not entries:
             raise BadSetup(f"the list {about.get('test_set')} holds no image; make it first")
+        if len(self.failures) == len(entries):
+            name, reason = next(iter(self.failures.items()))
+            raise DidNotRun(f"{self.name} has no answer to any of the {len(entries)} images; {name}: {reason}")
         listed = list_file(entries, about)
-        if self._touched or json.loads(self.store.read(LIST)) != listed:
-            self._touch()
+        if self._open or json.loads(self.store.read(LIST)) != listed:
+            self.open()
             self._write_json(ABOUT, self._about())
             self._write_json(FAILURES, self.failures)
             self._write_json(LIST, listed)
@@ -85,12 +99,6 @@ class Recording:
 
     def _path(self, case: Case, part: str) -> str:
         return f"{case.name}.{part}.png"
-
-    def _touch(self) -> None:
-        # From the first change until the end the folder is not finished, and cannot be taken for it.
-        if not self._touched:
-            self.store.remove(LIST)
-            self._touched = True
 
     def _write_json(self, path: str, content: Mapping[str, Any]) -> None:
         self.store.write(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -121,7 +129,8 @@ def record(test_set: TestSet, recording: Recording, make: Callable[[], Method], 
         batch_size: images that it gets at once.
 
     Raises:
-        BadSetup: the list is empty, or the method cannot be made.
+        BadSetup: the list is empty.
+        DidNotRun: there is no answer to any image.
     """
     method: Method | None = None
     entries: list[Entry] = []
@@ -131,6 +140,7 @@ def record(test_set: TestSet, recording: Recording, make: Callable[[], Method], 
             missing = [case for case in batch if not recording.is_done(case)]
             if not missing:
                 continue
+            recording.open()
             method = method or make()
             for case, answer in zip(missing, answers(method, missing), strict=True):
                 recording.put(case, answer)

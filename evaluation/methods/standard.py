@@ -29,7 +29,7 @@ def standard_methods(
         BadSetup: a baseline was recorded with other settings than the profile's.
     """
     facts = adapter_facts(adapter)
-    baselines, theirs = recorded_methods(config.baselines, test_set, root) if root else ([], {})
+    baselines, theirs = recorded_methods(config, test_set, root) if root else ([], {})
     sampling = (config.num_steps, config.seed)
     methods = [
         *classical_methods(),

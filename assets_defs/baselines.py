@@ -1,0 +1,82 @@
+"""The asset of other people's methods: each asked once for the held-out list, so that reports can read its answers."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import dagster as dg
+
+from assets_defs.evaluation import GROUP
+from assets_defs.metadata import check, check_spec
+from assets_defs.plan import Plan
+from assets_defs.training import POOL
+from evaluation.methods.states import State, enabled_baselines_recorded
+from pipelines.checks import CheckResult
+from pipelines.factory import HELD_OUT
+
+CHECKS: dict[str, Callable[..., CheckResult]] = {"enabled_baselines_recorded": enabled_baselines_recorded}
+
+
+def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
+    """Held-out scenes -> recorded answers of the profile's baselines."""
+    factory, profile = plan.factory, plan.profile
+
+    @dg.asset(
+        deps=["held_out_scenes"],
+        group_name=GROUP,
+        owners=["team:models"],
+        kinds={"huggingface", "shell"},
+        pool=POOL,
+        check_specs=[check_spec("baselines", name, function, blocking=False) for name, function in CHECKS.items()],
+        description="Published inpainting and matting methods on the held-out list, under the same protocol. What is "
+        "recorded and unchanged is not asked again. One that cannot run stops no other: its row says why, and how to "
+        "get it. Telea, Navier-Stokes and the given mask need nothing and run with every evaluation.",
+    )
+    def baselines() -> dg.MaterializeResult:
+        # Every worker loads this module, and recording knows all methods.
+        from evaluation.methods.baselines import FOLDER, record_baselines
+        from evaluation.test_sets.shards import HeldOut
+
+        config, store = profile.evaluation, factory.store
+        test_set = HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
+        states = record_baselines(config, test_set, store)
+        digests = "".join(state.name + state.digest for state in states if state.digest)
+        return dg.MaterializeResult(
+            metadata={
+                "baselines": states_table(states),
+                "recorded": sum(state.word == "recorded" for state in states),
+                "without_an_answer": sum(state.num_failures for state in states),
+                "dagster/uri": store.url(FOLDER),
+            },
+            data_version=dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16]),
+            check_results=[check(name, function(states), blocking=False) for name, function in CHECKS.items()],
+        )
+
+    return baselines
+
+
+def states_table(states: Sequence[State]) -> dg.MetadataValue:
+    """A row for each baseline that is known; what is recorded and what went wrong first."""
+    order = ("recorded", "did not run", "not here", "not enabled")
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "baseline": state.title,
+                    "state": state.word,
+                    "images": state.num_images,
+                    "failures": state.num_failures,
+                    "detail": state.detail,
+                }
+            )
+            for state in sorted(states, key=lambda state: order.index(state.word))
+        ],
+        schema=dg.TableSchema(
+            [
+                dg.TableColumn("baseline"),
+                dg.TableColumn("state"),
+                dg.TableColumn("images", "int"),
+                dg.TableColumn("failures", "int"),
+                dg.TableColumn("detail"),
+            ]
+        ),
+    )
