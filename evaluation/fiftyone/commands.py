@@ -4,6 +4,7 @@ Thin: reads its options, calls one function, prints what came of it.
 """
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,7 @@ def inspect(
     Fills the dataset (only what is new), then serves the App. With --apply, pictures tagged `reject` or `relabel`
     become exclusions that the next run obeys, and the shards that it will make again are listed.
     """
+    from evaluation.fiftyone.app import app_url, serving
     from evaluation.fiftyone.database import database
     from evaluation.fiftyone.inspect import build_dataset, folder_for
     from pipelines.factory import Factory
@@ -43,17 +45,15 @@ def inspect(
             applied = apply_tags(factory, loaded.name)
             print(json.dumps(applied.to_dict()) if as_json else _applied(applied))
             return
-        found = build_dataset(factory, config, loaded.name)
-        print(json.dumps(asdict(found)) if as_json else _inspected(found), flush=True)
-        if app:
-            from evaluation.fiftyone.app import run_app
-
-            settings = config.inspection
-            run_app(found.name, settings.address, port or settings.port, _ready)
-
-
-def _ready(url: str) -> None:
-    print(f"FiftyOne is on {url}; Ctrl-C ends it", flush=True)
+        settings = config.inspection
+        # Its server needs as long to start as a small dataset to be filled: both at once.
+        with serving(settings.address, port or settings.port) if app else nullcontext() as server:
+            found = build_dataset(factory, config, loaded.name)
+            print(json.dumps(asdict(found)) if as_json else _inspected(found), flush=True)
+            if server is not None:
+                server.await_answer()
+                print(f"FiftyOne is on {app_url(server.address, server.port, found.name)}; Ctrl-C ends it", flush=True)
+                server.await_end()
 
 
 def _inspected(found: "Inspected") -> str:

@@ -3,9 +3,10 @@
 import os
 from typing import Any
 
+from evaluation.fiftyone.database import URI
 from pipelines.faults import BadSetup
 
-_SETTINGS = {
+SETTINGS = {
     "FIFTYONE_DO_NOT_TRACK": "true",
     # Else every start tells that the oldest supported MongoDB is the oldest supported one.
     "FIFTYONE_DATABASE_VALIDATION": "false",
@@ -14,12 +15,12 @@ _SETTINGS = {
 
 
 def fiftyone() -> Any:
-    """The module, imported inside `database.database`, for it connects as soon as it is used.
+    """The module. To be called inside `database.database`, for it connects as soon as it is imported.
 
     Raises:
         BadSetup: it is not installed.
     """
-    for name, value in _SETTINGS.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         import fiftyone as fo
@@ -27,6 +28,11 @@ def fiftyone() -> Any:
         if error.name != "fiftyone":
             raise
         raise BadSetup("FiftyOne is not installed; get it with: pip install 'decoupage[inspect]'") from error
-    # A process that has used another private database before.
-    fo.config.database_uri = os.environ.get("FIFTYONE_DATABASE_URI", fo.config.database_uri)
+    uri = os.environ[URI]
+    if fo.config.database_uri != uri:
+        # This process has used another private database before.
+        from fiftyone.core.odm import establish_db_conn
+
+        fo.config.database_uri = uri
+        establish_db_conn(fo.config)
     return fo
