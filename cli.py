@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from assets_defs.ablation_command import ablations
 from commercial import load_permitted
 from decoupage.commands import decompose
 from evaluation.commands import evaluate
+from evaluation.fiftyone.commands import inspect
 from evaluation.gate.commands import champion
 from evaluation.study.commands import study
 from pipelines.commands import mulan, prompts, scenes, shards, takedowns
@@ -32,6 +34,8 @@ app.add_typer(study, name="study")
 app.command("decompose")(decompose)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.command("ablations")(ablations)
+app.command("inspect")(inspect)
 app.command("prune")(prune)
 
 

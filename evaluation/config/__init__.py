@@ -5,6 +5,7 @@ from pydantic import Field
 from evaluation.config.ablations import AblationsConfig
 from evaluation.config.baselines import BaselinesConfig
 from evaluation.config.gate import GateConfig
+from evaluation.config.inspection import InspectionConfig
 from evaluation.config.metrics import MetricsConfig
 from evaluation.config.study import StudyConfig
 from evaluation.config.test_sets import TestSetsConfig
@@ -26,3 +27,4 @@ class EvaluationConfig(Section):
     ablations: AblationsConfig = AblationsConfig()
     gate: GateConfig = GateConfig()
     study: StudyConfig = StudyConfig()
+    inspection: InspectionConfig = InspectionConfig()
