@@ -8,8 +8,10 @@ import pandas as pd
 
 from evaluation.cases import Case, Entry
 from evaluation.difficulty import difficulty
-from evaluation.methods.spec import Failure, Layers, Method
-from evaluation.metrics.catalogue import METRICS, Part
+from evaluation.methods.spec import BACKGROUND, Failure, Layers, Method
+from evaluation.metrics.catalogue import IMAGE_METRICS, Part
+from evaluation.metrics.lists import Key, ListFeatures, ListScore
+from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import Scores, score, worst_scores
 
 UNKNOWN = "unknown"
@@ -28,6 +30,8 @@ class ScoreTable:
         values: method -> (part, metric) -> value of each image; NaN = not measured.
         gives: method -> the parts that it promises.
         failures: method -> image -> why there is no output.
+        networks: those that metrics may use.
+        features: what metrics of the whole list are computed from; None without their network.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -37,6 +41,12 @@ class ScoreTable:
     values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
     gives: dict[str, frozenset[str]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    networks: Networks = field(default_factory=Networks)
+    features: ListFeatures | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        inception = self.networks.inception
+        self.features = None if inception is None else ListFeatures(inception)
 
     def add_image(self, case: Case) -> None:
         """Enter an image; then add each method's answer to it."""
@@ -45,6 +55,8 @@ class ScoreTable:
         for name in {**dict.fromkeys(self.strata), **case.strata}:
             column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
             column.append(case.strata.get(name, UNKNOWN))
+        if self.features is not None:
+            self.features.add_image(case)
         for name, value in difficulty(case).items():
             self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
@@ -54,12 +66,14 @@ class ScoreTable:
         self.failures.setdefault(method.name, {})
         if isinstance(answer, Failure):
             self.failures[method.name][case.name] = answer.reason
-            found: Scores = worst_scores(case, method.gives)
+            found: Scores = worst_scores(case, method.gives, self.networks.lpips)
         else:
-            found = score(case, answer)
+            found = score(case, answer, self.networks.lpips)
         columns = self.values.setdefault(method.name, {})
-        for metric in METRICS:
+        for metric in IMAGE_METRICS:
             columns.setdefault((metric.part, metric.name), []).append(found.get((metric.part, metric.name), math.nan))
+        if self.features is not None and BACKGROUND in method.gives:
+            self.features.add_answer(method.name, case, None if isinstance(answer, Failure) else answer.background)
 
     @property
     def methods(self) -> list[str]:
@@ -69,6 +83,15 @@ class ScoreTable:
     def column(self, method: str, part: Part, metric: str) -> np.ndarray:
         """[images] float64; NaN = not measured."""
         return np.array(self.values[method][part, metric], np.float64)
+
+    def list_scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
+        """Method -> (part, metric) -> figures for the whole list; without those that are not measured."""
+        return {} if self.features is None else self.features.scores(draws, seed)
+
+    @property
+    def not_measured(self) -> dict[Key, str]:
+        """Metrics that no method was measured by, and why."""
+        return self.networks.not_measured | ({} if self.features is None else self.features.not_measured)
 
     def where(self, stratification: str, stratum: str) -> np.ndarray:
         """[images] bool: which images belong to a stratum."""

@@ -1,46 +1,59 @@
-"""All metrics of one image: an answer against the truth, or a missing answer at its worst."""
+"""All metrics of one image: an answer against the truth, or a missing answer at its worst.
+
+Metrics of a whole list are in `lists.py`.
+"""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evaluation.cases import Case
 from evaluation.methods.spec import Layers
-from evaluation.metrics.catalogue import METRICS, Part
-from evaluation.metrics.layers import alpha_mse, alpha_sad, colour_l1, soft_iou
-from evaluation.metrics.pictures import psnr_db, ssim
+from evaluation.metrics.catalogue import IMAGE_METRICS, Metric, Part
+from evaluation.metrics.layers import alpha_mse, alpha_sad, colour_l1, premultiplied_l1, soft_iou
+from evaluation.metrics.matting import connectivity_error, gradient_error
+from evaluation.metrics.pictures import l1, psnr_db, psnr_of, squared_error, ssim_map, ssim_of
 from evaluation.regions import background_regions, hidden_region
 from pipelines.images.alpha import blend
 from pipelines.images.types import Rgb, Rgba
+
+if TYPE_CHECKING:
+    from evaluation.metrics.perceptual import Lpips
 
 Scores = dict[tuple[Part, str], float]
 """(part, metric) -> value of one image; NaN = not measurable on it; absent = the method gives no such part."""
 
 
-def score(case: Case, layers: Layers) -> Scores:
-    """Every metric of the parts that are there."""
+def score(case: Case, layers: Layers, lpips: "Lpips | None" = None) -> Scores:
+    """Every metric of the parts that are there.
+
+    Args:
+        lpips: None = LPIPS is not measured.
+    """
     found: Scores = {}
     background = layers.background
     if background is not None and case.background is not None:
-        found |= _background(case, background, case.background)
+        found |= _background(case, background, case.background, lpips)
     if layers.foreground is not None and case.foreground is not None:
         found |= _foreground(case, layers.foreground, case.foreground)
     if background is not None and layers.foreground is not None:
         for ending, picture in (("", background), ("_pasted", paste_back(case, background))):
             recomposed = blend(picture, layers.foreground)
             found["recomposition", f"psnr_whole{ending}"] = psnr_db(recomposed, case.composite)
+            found["recomposition", f"l1_whole{ending}"] = l1(recomposed, case.composite)
     return found
 
 
-def worst_scores(case: Case, gives: frozenset[str]) -> Scores:
+def worst_scores(case: Case, gives: frozenset[str], lpips: "Lpips | None" = None) -> Scores:
     """What an image counts as whose output is missing: the worst of every metric that it can be measured by."""
     nothing = Layers(
         case.composite if "background" in gives else None,
         np.zeros((*case.size, 4), np.uint8) if "foreground" in gives else None,
     )
-    largest_sad = case.mask.size / 1000
-    worst = {(metric.part, metric.name): largest_sad if metric.worst is None else metric.worst for metric in METRICS}
-    return {name: math.nan if math.isnan(value) else worst[name] for name, value in score(case, nothing).items()}
+    measured = score(case, nothing, lpips)
+    worst = {(metric.part, metric.name): _worst(metric, case, lpips) for metric in IMAGE_METRICS}
+    return {name: math.nan if math.isnan(value) else worst[name] for name, value in measured.items()}
 
 
 def paste_back(case: Case, background: Rgb) -> Rgb:
@@ -48,13 +61,28 @@ def paste_back(case: Case, background: Rgb) -> Rgb:
     return np.where(case.mask[..., None], background, case.composite)
 
 
-def _background(case: Case, background: Rgb, truth: Rgb) -> Scores:
+def _worst(metric: Metric, case: Case, lpips: "Lpips | None") -> float:
+    if metric.net == "lpips":
+        return math.nan if lpips is None else lpips.worst
+    return metric.worst if metric.worst_per_px is None else metric.worst_per_px * case.mask.size
+
+
+def _background(case: Case, background: Rgb, truth: Rgb, lpips: "Lpips | None") -> Scores:
     found: Scores = {}
     regions = background_regions(case)
-    for ending, picture in (("", background), ("_pasted", paste_back(case, background))):
+    pictures = {"": background, "_pasted": paste_back(case, background)}
+    for ending, picture in pictures.items():
+        squared, similarity = squared_error(picture, truth), ssim_map(picture, truth)
         for region, where in regions.items():
-            found["background", f"psnr_{region}{ending}"] = psnr_db(picture, truth, where)
-        found["background", f"ssim_whole{ending}"] = ssim(picture, truth)
+            found["background", f"psnr_{region}{ending}"] = psnr_of(squared, where)
+            found["background", f"ssim_{region}{ending}"] = ssim_of(similarity, where)
+    distances = None if lpips is None else lpips.distances(list(pictures.values()), truth)
+    for ending, distance in zip(pictures, distances or (), strict=distances is not None):
+        for region, where in regions.items():
+            found["background", f"lpips_{region}{ending}"] = (
+                float(distance.map[where].mean()) if where.any() else math.nan
+            )
+        found["background", f"lpips_whole{ending}"] = distance.mean
     return found
 
 
@@ -67,6 +95,9 @@ def _foreground(case: Case, foreground: Rgba, truth: Rgba) -> Scores:
         "soft_iou_unseen": math.nan if hidden is None else soft_iou(alpha, true_alpha, ~case.visible),
         "alpha_mse": alpha_mse(alpha, true_alpha),
         "alpha_sad": alpha_sad(alpha, true_alpha),
+        "alpha_grad": gradient_error(alpha, true_alpha),
+        "alpha_conn": connectivity_error(alpha, true_alpha),
         "colour_l1": colour_l1(foreground, truth),
+        "premultiplied_l1": premultiplied_l1(foreground, truth),
     }
     return {("foreground", name): value for name, value in values.items()}

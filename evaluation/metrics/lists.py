@@ -1,0 +1,137 @@
+"""Metrics of a whole list: features of its true backgrounds and of each method's, and the distances between them.
+
+A picture is kept as its features only, in a temporary file that has no name: 8 KB for each picture, method and ending,
+and memory that does not grow. How far two sets lie apart is the business of `fid.py` and `kid.py`.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from evaluation.cases import Case
+from evaluation.metrics.catalogue import LIST_METRICS, Part
+from evaluation.metrics.fid import frechet_distance, moments
+from evaluation.metrics.kid import kid
+from evaluation.metrics.score import paste_back
+from evaluation.statistics import COVERAGE_PERCENT, Interval
+from pipelines.images.types import Rgb
+
+if TYPE_CHECKING:
+    from evaluation.metrics.inception import Inception
+
+MIN_IMAGES = 2
+_GRAY = np.full((299, 299, 3), 128, np.uint8)
+"""Stands for an output that is not there."""
+_ENDINGS = ("", "_pasted")
+Key = tuple[Part, str]
+
+
+@dataclass(frozen=True)
+class ListScore:
+    """One figure for a list.
+
+    Attributes:
+        draws: resampled values, for metrics that have them; those of all methods are of the same draws.
+        num_images: N.
+    """
+
+    value: float
+    draws: np.ndarray | None
+    num_images: int
+
+    def minus(self, other: "ListScore") -> "ListScore":
+        """The difference, draw by draw; both are of one list."""
+        draws = None if self.draws is None or other.draws is None else self.draws - other.draws
+        return ListScore(self.value - other.value, draws, self.num_images)
+
+    @property
+    def interval(self) -> Interval:
+        """Without ends where there are no draws."""
+        low = high = None
+        if self.draws is not None and not np.isnan(self.draws).all():
+            tail = (100 - COVERAGE_PERCENT) / 2
+            low, high = (float(end) for end in np.nanpercentile(self.draws, [tail, 100 - tail]))
+        return Interval(self.value, low, high, self.num_images)
+
+
+class FeatureFile:
+    """Rows of float32, appended to a file and read back as one array that lies on the disk."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="decoupage-features-")  # noqa: SIM115 - lives as long as this.
+        self._num_rows, self._width = 0, 0
+
+    def append(self, row: np.ndarray) -> None:
+        """One row; all have the same width."""
+        values = np.ascontiguousarray(row, np.float32)
+        self._file.write(values.tobytes())
+        self._num_rows, self._width = self._num_rows + 1, values.size
+
+    def rows(self) -> np.ndarray:
+        """[N, D] float32."""
+        self._file.flush()
+        return np.memmap(self._file, np.float32, "r", shape=(self._num_rows, self._width))
+
+
+class ListFeatures:
+    """Grows image by image, as the table of scores does; images without a true background are passed over.
+
+    Args:
+        inception: makes the features.
+    """
+
+    def __init__(self, inception: "Inception") -> None:
+        self._inception = inception
+        self._gray: np.ndarray | None = None
+        self._truth = FeatureFile()
+        self._made: dict[str, dict[str, FeatureFile]] = {}
+        self._scenes: list[str] = []
+
+    def add_image(self, case: Case) -> None:
+        """The truth."""
+        if case.background is not None:
+            self._truth.append(self._inception.features([case.background])[0])
+            self._scenes.append(case.key)
+
+    def add_answer(self, method: str, case: Case, background: Rgb | None) -> None:
+        """A method's background as it is and pasted back; None = it promised one and there is none: gray for both."""
+        if case.background is None:
+            return
+        files = self._made.setdefault(method, {ending: FeatureFile() for ending in _ENDINGS})
+        if background is None:
+            if self._gray is None:
+                self._gray = self._inception.features([_GRAY])[0]
+            rows: Sequence[np.ndarray] = [self._gray] * len(_ENDINGS)
+        else:
+            rows = self._inception.features([background, paste_back(case, background)])
+        for ending, row in zip(_ENDINGS, rows, strict=True):
+            files[ending].append(row)
+
+    @property
+    def not_measured(self) -> dict[Key, str]:
+        """Metrics of a list, and why they cannot be taken of this one; empty where they can."""
+        if len(self._scenes) >= MIN_IMAGES:
+            return {}
+        reason = f"it takes {MIN_IMAGES} images whose true background is known, and the list has {len(self._scenes)}"
+        return {(metric.part, metric.name): reason for metric in LIST_METRICS}
+
+    def scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
+        """Method -> metric -> its figure; empty with fewer than two images."""
+        number = len(self._scenes)
+        if number < MIN_IMAGES:
+            return {}
+        truth = self._truth.rows()
+        moments_of_truth = moments(truth)
+        found: dict[str, dict[Key, ListScore]] = {}
+        for method, files in self._made.items():
+            for ending, file in files.items():
+                made = file.rows()
+                distance = frechet_distance(moments_of_truth, moments(made))
+                kernel = kid(made, truth, self._scenes, draws, seed)
+                of_method = found.setdefault(method, {})
+                of_method["background", f"fid_whole{ending}"] = ListScore(distance, None, number)
+                of_method["background", f"kid_whole{ending}"] = ListScore(kernel.value, kernel.draws, number)
+        return found

@@ -1,0 +1,65 @@
+"""Files of published weights for learned metrics: judged by their hash before work starts, read without unpickling."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evaluation.config.metrics import WeightsConfig
+from pipelines.faults import BadSetup
+
+if TYPE_CHECKING:
+    import torch
+
+
+def fault(config: WeightsConfig) -> str:
+    """What is wrong with a file, by its name and hash; empty when nothing is."""
+    path = Path(config.path)
+    if not path.is_file():
+        return f"there is no file {path}"
+    stat = path.stat()
+    found = _hashed(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    return "" if found == config.sha256 else f"{path} has the sha256 {found}, not {config.sha256}"
+
+
+def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]:
+    """The tensors of a state dict, by name.
+
+    Only tensors are read; anything else that a pickle could hold is refused.
+
+    Args:
+        setting: the profile's field, for messages.
+
+    Raises:
+        BadSetup: no such file, another hash, or no state dict.
+    """
+    import torch
+
+    if why := fault(config):
+        raise BadSetup(f"{setting}: {why}; name the right file and hash in the profile, or take the setting out")
+    try:
+        state = torch.load(config.path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Damaged files end in a dozen kinds of errors, none of them documented.
+        raise BadSetup(
+            f"{setting}: {config.path} is no PyTorch state dict ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise BadSetup(f"{setting}: {config.path} holds no state dict, a mapping of names to tensors")
+    return dict(state)
+
+
+def check_shapes(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], setting: str, net: str) -> None:
+    """Raises BadSetup where a tensor is missing or has another shape. More tensors than asked for are all right."""
+    for name, shape in shapes.items():
+        found = tuple(state[name].shape) if name in state else None
+        if found != shape:
+            told = "is not there" if found is None else f"has the shape {list(found)}"
+            raise BadSetup(f"{setting}: these are no weights of {net}: {name} {told}, wanted {list(shape)}")
+
+
+@lru_cache(16)
+def _hashed(path: Path, num_bytes: int, changed_ns: int) -> str:
+    """Hashed once a process for each state of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

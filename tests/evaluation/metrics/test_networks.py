@@ -1,0 +1,118 @@
+"""Weights: named and right, named and wrong, not named; and what `decoupage doctor` is told."""
+
+import hashlib
+import pickle
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from evaluation.config import EvaluationConfig
+from evaluation.config.metrics import MetricsConfig, WeightsConfig
+from evaluation.metrics.catalogue import METRICS
+from evaluation.metrics.networks import load_networks, needs
+from evaluation.metrics.weights import read_state
+from evaluation.run import evaluate
+from pipelines.faults import BadSetup
+from tests.evaluation.metrics.networks import random_lpips, random_states
+from tests.evaluation.scenes import cases, truth
+
+
+def named(path):
+    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+@pytest.fixture
+def lpips(tmp_path):
+    """The setting, with random weights behind it."""
+    for name, state in zip(("trunk", "head"), random_states(), strict=True):
+        torch.save(state, tmp_path / f"{name}.pth")
+    return {name: named(tmp_path / f"{name}.pth") for name in ("trunk", "head")}
+
+
+def test_what_is_not_named_is_not_measured():
+    networks = load_networks(MetricsConfig())
+    assert set(networks.not_measured) == {(metric.part, metric.name) for metric in METRICS if metric.net}
+    assert "evaluation.metrics.lpips.trunk" in networks.not_measured["background", "lpips_whole"]
+    assert "evaluation.metrics.inception" in networks.not_measured["background", "kid_whole"]
+    assert all(need.present and "not measured" in need.found for need in needs(MetricsConfig()))
+
+
+def test_what_is_named_is_loaded(lpips):
+    config = MetricsConfig(lpips=lpips)
+    networks = load_networks(config)
+    case = cases(1)[0]
+    (found,) = networks.lpips.distances([case.composite], case.background)
+    (expected,) = random_lpips().distances([case.composite], case.background)
+    assert found.mean == pytest.approx(expected.mean, rel=1e-4)
+    assert {name.partition("_")[0] for _, name in networks.not_measured} == {"fid", "kid"}
+    present = {need.name: need.present for need in needs(config)}
+    assert present == {f"evaluation.metrics.{name}": True for name in ("lpips.trunk", "lpips.head", "inception")}
+
+
+class Fixed:
+    """A list of one image."""
+
+    name, about = "fixed", {"test_set": "fixed", "size_px": 64}
+
+    def cases(self, names=None):
+        return iter(cases(1))
+
+
+def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
+    lpips["head"]["sha256"] = "0" * 64
+    config = EvaluationConfig.model_validate({"metrics": {"lpips": lpips}})
+    found = {need.name: need for need in needs(config.metrics)}["evaluation.metrics.lpips.head"]
+    assert not found.present and "sha256" in found.found and "take the setting out" in found.remedy
+    with pytest.raises(
+        BadSetup, match=r"evaluation.metrics.lpips.head: .*head.pth has the sha256 [0-9a-f]{64}, not 0000"
+    ):
+        evaluate(Fixed(), [truth], config, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_not_there_stops_too(tmp_path):
+    config = MetricsConfig(inception=WeightsConfig(path=str(tmp_path / "absent.pth"), sha256="0" * 64))
+    with pytest.raises(
+        BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; name the right file"
+    ):
+        load_networks(config)
+    assert not needs(config)[0].present
+
+
+def test_the_report_of_named_weights(lpips, tmp_path):
+    config = EvaluationConfig.model_validate({"bootstrap_draws": 100, "metrics": {"lpips": lpips}})
+    report = evaluate(Fixed(), [truth], config, str(tmp_path / "out"))
+    assert report.mean("truth", "background", "lpips_whole") == 0
+    assert report.values["settings"]["metrics"]["lpips"] == lpips
+
+
+class Hostile:
+    def __reduce__(self):
+        return (print, ("pwned",))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda: pickle.dumps(Hostile()), "is no PyTorch state dict"),
+        (lambda: b"not a file of weights", "is no PyTorch state dict"),
+        (lambda: b"", "is no PyTorch state dict"),
+        (None, "holds no state dict"),
+    ],
+    ids=["code", "garbage", "empty", "list"],
+)
+def test_files_of_something_else(tmp_path, capsys, content, said):
+    path = tmp_path / "weights.pth"
+    if content is None:
+        torch.save([torch.zeros(2)], path)
+    else:
+        path.write_bytes(content())
+    with pytest.raises(BadSetup, match=f"evaluation.metrics.inception: .*{said}"):
+        read_state(WeightsConfig(**named(path)), "evaluation.metrics.inception")
+    assert "pwned" not in capsys.readouterr().out
+
+
+def test_a_hash_is_64_hex_digits():
+    with pytest.raises(ValidationError, match="sha256"):
+        WeightsConfig(path="x", sha256="abc")

@@ -1,0 +1,88 @@
+"""Which metrics an image gets: the truth at the top, a missing output at the bottom, regions and pasting back."""
+
+import math
+
+import numpy as np
+import pytest
+
+from decoupage.images import recompose, recomposition_error
+from evaluation.methods.spec import Layers
+from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, METRICS, find_metric
+from evaluation.metrics.pictures import psnr_db, ssim_map, ssim_of
+from evaluation.metrics.score import paste_back, score, worst_scores
+from evaluation.regions import background_regions
+from tests.evaluation.metrics.networks import random_lpips
+from tests.evaluation.scenes import cases, truth
+
+LPIPS = random_lpips()
+WITHOUT_NET = {(metric.part, metric.name) for metric in METRICS if metric.net is None}
+
+
+def test_recomposition_is_that_of_the_model_package():
+    case = cases(3)[2]
+    layers = Layers(np.flip(case.background, 1), case.foreground)
+    expected = recomposition_error(recompose(layers.foreground, layers.background), case.composite)
+    found = score(case, layers)
+    assert found["recomposition", "psnr_whole"] == pytest.approx(expected.psnr_db, rel=1e-12)
+    assert found["recomposition", "l1_whole"] == pytest.approx(expected.mean_absolute / 255, rel=1e-12)
+
+
+def test_pasting_back_leaves_what_is_outside_the_given_mask():
+    case = cases(2)[1]
+    pasted = paste_back(case, case.composite ^ 255)
+    assert np.array_equal(pasted[~case.mask], case.composite[~case.mask])
+    assert np.array_equal(pasted[case.mask], (case.composite ^ 255)[case.mask])
+    found = score(case, Layers(case.composite ^ 255))
+    where = background_regions(case)["ring"]
+    assert found["background", "psnr_ring_pasted"] == psnr_db(pasted, case.background, where)
+    assert found["background", "psnr_whole_pasted"] > found["background", "psnr_whole"]
+
+
+@pytest.mark.parametrize("case", cases(6), ids=lambda case: case.name)
+def test_the_truth_scores_at_the_top_and_a_failure_at_the_bottom(case):
+    best, worst = score(case, truth.function(case), LPIPS), worst_scores(case, truth.gives, LPIPS)
+    assert set(best) == {(metric.part, metric.name) for metric in IMAGE_METRICS} == set(worst)
+    top = {"psnr": 100.0, "ssim": 1.0, "soft": 1.0, "alpha": 0.0, "colour": 0.0, "premultiplied": 0.0, "lpips": 0.0}
+    noise = np.random.default_rng(0)
+    made = score(
+        case, Layers(*(noise.integers(0, 256, (*case.size, channels), np.uint8) for channels in (3, 4))), LPIPS
+    )
+    for (part, name), value in best.items():
+        if math.isnan(value):
+            assert math.isnan(worst[part, name])
+            continue
+        if not name.endswith("_pasted") and part != "recomposition":
+            assert value == pytest.approx(top[name.split("_")[0]]), name
+        assert (worst[part, name] < made[part, name]) == find_metric(part, name).higher_is_better, name
+
+
+def test_regions_share_one_map():
+    case = cases(2)[1]
+    made = Layers(np.flip(case.background, 1))
+    found = score(case, made, LPIPS)
+    similarity = ssim_map(made.background, case.background)
+    (distance,) = LPIPS.distances([made.background], case.background)
+    for region, where in background_regions(case).items():
+        assert found["background", f"ssim_{region}"] == ssim_of(similarity, where)
+        if region != "whole":
+            assert found["background", f"lpips_{region}"] == pytest.approx(float(distance.map[where].mean()), rel=1e-4)
+    assert found["background", "lpips_whole"] == pytest.approx(distance.mean, rel=1e-4)
+    assert found["background", "lpips_outside_pasted"] < found["background", "lpips_outside"]
+
+
+def test_without_its_network_a_metric_has_no_number():
+    case = cases(1)[0]
+    assert set(score(case, truth.function(case))) == WITHOUT_NET == set(worst_scores(case, truth.gives))
+    assert {metric.net for metric in LIST_METRICS} == {"inception"}
+
+
+def test_a_picture_too_small_for_the_network_has_no_number():
+    case = cases(1, 30)[0]
+    assert set(score(case, truth.function(case), LPIPS)) == WITHOUT_NET == set(worst_scores(case, truth.gives, LPIPS))
+
+
+def test_names_end_in_their_region():
+    assert {metric.name for metric in METRICS} >= {"psnr_mask", "psnr_whole", "ssim_whole", "soft_iou", "alpha_mse"}
+    for metric in METRICS:
+        if metric.part != "foreground":
+            assert metric.name.removesuffix("_pasted").rpartition("_")[2] in ("mask", "ring", "outside", "whole")
