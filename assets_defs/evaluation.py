@@ -1,4 +1,4 @@
-"""Assets of the evaluation: scenes that nothing has learned from, and what every method makes of them."""
+"""Assets of the evaluation: scenes that nothing has learned from, what every method makes of them, and its report."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -33,8 +33,8 @@ CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
 
 
 def evaluation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Held-out scenes -> report."""
-    return [_held_out_scenes(plan), _evaluation(plan)]
+    """Held-out scenes -> scores -> pages."""
+    return [_held_out_scenes(plan), _evaluation(plan), _report(plan)]
 
 
 def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
@@ -79,39 +79,38 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
     factory, profile = plan.factory, plan.profile
 
     @dg.asset(
-        deps=["adapter", "held_out_scenes"],
+        deps=["adapter", "held_out_scenes", "baselines"],
         group_name=GROUP,
         owners=["team:models"],
-        kinds={"pytorch", "html"},
+        kinds={"pytorch"},
         pool=POOL,
         check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
-        description="The adapter against its own base and classical methods, on the held-out scenes, all with the "
+        description="The adapter against its own base and other methods, on the held-out scenes, all with the "
         "same imperfect masks and judged where the target truly shows; paired bootstrap intervals on every "
-        "difference. Writes a page to look at and `report.json`.",
+        "difference. Writes `report.json`, the raw scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
         # torch comes with the methods.
         from evaluation.methods.standard import standard_methods
+        from evaluation.report import REPORT as FILE
         from evaluation.report import About
-        from evaluation.run import PAGE, PICTURE, evaluate
-        from evaluation.run import REPORT as FILE
+        from evaluation.run import PICTURE, judge
         from evaluation.test_sets.shards import HeldOut
 
         adapter = str(training_folder(plan, "adapter") / "export")
-        methods, models = standard_methods(profile.evaluation, adapter, profile.training.base or None)
+        base = profile.training.base or None
+        methods, models = standard_methods(profile.evaluation, adapter, base, factory.store)
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile), models)
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
-        values = evaluate(test_set, methods, profile.evaluation, out, about).values
-        page = Path(out, PAGE).absolute()
+        values = judge(test_set, methods, profile.evaluation, out, about).values
         return dg.MaterializeResult(
             metadata={
                 "preview": picture(shrunk(Path(out, PICTURE))),
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
                 "images": values["num_images"],
-                "report": dg.MetadataValue.url(page.as_uri()),
-                "before_after": dg.MetadataValue.path(str(page.with_name(PICTURE))),
+                "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
                 "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
             },
             data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
@@ -119,6 +118,37 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         )
 
     return evaluation
+
+
+def _report(plan: Plan) -> dg.AssetsDefinition:
+    factory = plan.factory
+
+    @dg.asset(
+        deps=["evaluation"],
+        group_name=GROUP,
+        owners=["team:models"],
+        kinds={"html", "markdown"},
+        description="What the evaluation found, to look at: one page that opens from disk, with intervals, curves, and "
+        "best, median and worst cases under sliders; and the same figures as Markdown.",
+    )
+    def report() -> dg.MaterializeResult:
+        # The pages' figures need scikit-image and pandas, and every worker loads this module.
+        from evaluation.page.markdown import summary_lines
+        from evaluation.page.write import MARKDOWN, PAGE, write_pages
+
+        values = write_pages(factory.store.url(REPORT))
+        page = Path(factory.store.url(REPORT), PAGE).absolute()
+        return dg.MaterializeResult(
+            metadata={
+                "summary": dg.MetadataValue.md(summary_lines(values)),
+                "report": dg.MetadataValue.url(page.as_uri()),
+                "markdown": dg.MetadataValue.path(str(page.with_name(MARKDOWN))),
+                "megabytes": round(page.stat().st_size / 1e6, 3),
+            },
+            data_version=dg.DataVersion(hashlib.sha256(page.read_bytes()).hexdigest()[:16]),
+        )
+
+    return report
 
 
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:

@@ -100,6 +100,10 @@ def _target(test_set: "TestSet", root: str) -> str:
 
 
 def _print(report: "Report", target: str) -> None:
+    from evaluation.page.write import MARKDOWN, PAGE
+    from evaluation.report import REPORT as FIGURES
+    from evaluation.run import LIST, SCORES
+
     table = Table("method", *(f"{part}\n{metric}" for part, metric in _COLUMNS), "failures")
     for name, found in report.values["methods"].items():
         cells = [_cell(found[part][metric]) for part, metric in _COLUMNS]
@@ -107,7 +111,9 @@ def _print(report: "Report", target: str) -> None:
     Console().print(table)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
-    print(f"{report.values['num_images']} images of {report.values['num_scenes']} scenes; {target}/report.html")
+    print(f"{report.values['num_images']} images of {report.values['num_scenes']} scenes")
+    for what, name in (("page", PAGE), ("text", MARKDOWN), ("figures", FIGURES), ("scores", SCORES), ("list", LIST)):
+        print(f"  {what + ':':12}{target}/{name}")
 
 
 def _cell(interval: dict[str, float | None] | None) -> str:

@@ -37,7 +37,7 @@ def bins_of(values: np.ndarray, num_bins: int = NUM_BINS) -> list[np.ndarray]:
 
 
 def spreads(table: ScoreTable) -> dict[str, Any]:
-    """The percentiles of each method's scores; null where it was not measured."""
+    """The percentiles of each method's scores; null where fewer than two images were measured."""
     return {
         "percent": list(PERCENT),
         "methods": {
@@ -49,7 +49,7 @@ def spreads(table: ScoreTable) -> dict[str, Any]:
 
 def _percentiles(column: np.ndarray) -> list[float] | None:
     measured = column[~np.isnan(column)]
-    return np.percentile(measured, PERCENT).tolist() if measured.size else None
+    return np.percentile(measured, PERCENT).tolist() if measured.size > 1 else None
 
 
 def _nested(found: Mapping[tuple[Part, str], Any]) -> dict[str, dict[str, Any]]:

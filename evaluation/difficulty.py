@@ -3,7 +3,7 @@
 from evaluation.cases import Case
 
 DIFFICULTIES = {
-    "mask_iou": "IoU of the given mask with where the target shows",
+    "mask_iou": "given mask's IoU with the truth",
     "occluded_fraction": "hidden share of the target",
     "visible_share": "share of the picture where the target shows",
 }

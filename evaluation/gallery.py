@@ -15,11 +15,15 @@ from pipelines.images.contact_sheet import Tile, draw_sheet
 from pipelines.images.types import Array, Mask
 
 NUM_EACH = 4
-"""Cases shown of the best, of the middle and of the worst."""
+"""Cases shown of the best, of the median and of the worst; and of those without an output."""
 NUM_SPREAD = 6
 """Scenes in `before_after.png`, spread evenly over the list: neighbours may share a background."""
-SHOWN = ("adapter", "base", "telea")
-"""The first of these that ran decides what is best and worst; all of them are shown."""
+FIRST = ("adapter", "base")
+"""Shown before all others; the first method of those shown decides what is best and worst."""
+NOT_SHOWN = ("input", "given_mask", "telea_grown", "navier_stokes")
+"""Controls, and what looks like `telea`."""
+MAX_METHODS = 6
+"""Methods whose pictures are shown, so that a page has a bounded weight."""
 TILE_PX = 160
 
 
@@ -28,7 +32,8 @@ class Example:
     """A case to show.
 
     Attributes:
-        groups: why it is shown: `best`, `middle`, `worst`, `spread`.
+        answers: of the methods shown, in the order in which they are shown.
+        groups: why it is shown: `best`, `median`, `worst`, `failed`, `spread`.
         psnr_mask_db: of the method by which cases were ranked; None = not measured.
     """
 
@@ -47,21 +52,31 @@ class Choice:
     psnr_mask_db: Mapping[str, float]
 
 
+def shown_methods(methods: Sequence[str]) -> list[str]:
+    """The methods that are shown, in that order."""
+    first = [name for name in FIRST if name in methods]
+    shown = [*first, *(name for name in methods if name not in (*FIRST, *NOT_SHOWN))][:MAX_METHODS]
+    return shown or list(methods)[:MAX_METHODS]
+
+
 def choose_examples(table: ScoreTable) -> Choice:
-    """Best, middle and worst by the background where the target shows, and one case of scenes all over the list."""
-    ranked_by = next((name for name in SHOWN if name in table.methods), table.methods[0])
+    """Best, median and worst by the background where the target shows, failures, and scenes all over the list."""
+    shown = shown_methods(table.methods)
+    ranked_by = shown[0]
     psnr_db = table.column(ranked_by, "background", "psnr_mask")
     names = [entry.name for entry in table.entries]
     order = [names[i] for i in np.argsort(-psnr_db, kind="stable") if not np.isnan(psnr_db[i])]
-    middle = max(0, (len(order) - NUM_EACH) // 2)
+    median = max(0, (len(order) - NUM_EACH) // 2)
     case_of = dict(reversed(list(zip(table.scenes, names, strict=True))))
     scenes = list(case_of)[::-1]
     places = np.linspace(0, len(scenes) - 1, min(NUM_SPREAD, len(scenes))).round().astype(int)
+    failed = [name for method in shown for name in list(table.failures[method])[:NUM_EACH]]
     chosen: dict[str, set[str]] = {}
     for group, members in (
         ("best", order[:NUM_EACH]),
-        ("middle", order[middle : middle + NUM_EACH]),
+        ("median", order[median : median + NUM_EACH]),
         ("worst", order[::-1][:NUM_EACH]),
+        ("failed", failed[:NUM_EACH]),
         ("spread", [case_of[scenes[i]] for i in places]),
     ):
         for name in members:
@@ -72,7 +87,8 @@ def choose_examples(table: ScoreTable) -> Choice:
 
 def make_examples(test_set: TestSet, methods: Sequence[Method], choice: Choice) -> list[Example]:
     """The chosen cases in the list's order, each asked of every method that is shown."""
-    shown = [method for method in methods if method.name in SHOWN]
+    by_name = {method.name: method for method in methods}
+    shown = [by_name[name] for name in shown_methods(list(by_name))]
     return [
         Example(
             case,
@@ -88,8 +104,7 @@ def pictures(example: Example) -> dict[str, tuple[Array, Mask | None]]:
     """Caption -> (picture, mask to draw over it), in the order of a row: given, made, true."""
     case = example.case
     row: dict[str, tuple[Array, Mask | None]] = {"picture and mask": (case.composite, case.mask)}
-    for name in ("telea", "base", "adapter"):
-        answer = example.answers.get(name)
+    for name, answer in reversed(list(example.answers.items())):
         if isinstance(answer, Layers):
             if answer.background is not None:
                 row[f"{name}: background"] = (answer.background, None)

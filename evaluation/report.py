@@ -9,10 +9,12 @@ import numpy as np
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
-from evaluation.metrics.catalogue import METRICS, NOT_MEASURED, Part
+from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
+from evaluation.metrics.lists import Key, ListScore
 from evaluation.scores import ScoreTable
 from evaluation.statistics import intervals
 
+REPORT = "report.json"
 DIFFERENCES = (
     ("adapter", "base"),
     ("adapter", "telea"),
@@ -43,11 +45,13 @@ class About:
         profile: its name.
         stand_ins: what was used -> what it stands in for.
         models: method -> facts that identify its weights.
+        test_set: what the test set says of itself.
     """
 
     profile: str = ""
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    test_set: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def all_stand_ins(self) -> dict[str, str]:
@@ -91,47 +95,66 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
     """
     if not table.entries:
         raise ValueError("there is nothing to report: the held-out list is empty")
+    on_list = table.list_scores(config.bootstrap_draws, config.seed)
     pairs = [(a, b) for a, b in DIFFERENCES if a in table.values and b in table.values]
+    not_measured = {f"{part}.{name}": reason for (part, name), reason in table.not_measured.items()}
     values = {
         "list_sha256": list_sha256(table.entries),
         "num_images": len(table.entries),
         "num_scenes": len(set(table.scenes)),
         "profile": about.profile,
+        "test_set": dict(about.test_set),
         "stand_ins": about.all_stand_ins,
         "models": {name: dict(facts) for name, facts in about.models.items()},
         "seed": config.seed,
         "settings": config.model_dump(mode="json"),
-        "methods": _methods(table, config),
-        "differences": _differences(table, pairs, config),
+        "methods": _methods(table, on_list, config),
+        "differences": _differences(table, on_list, pairs, config),
         "strata": {name: _strata(table, name, config) for name in table.strata},
         "curves": {name: _curve(table, name, config) for name in table.difficulties},
         "spreads": spreads(table),
         "failures": {name: failed for name, failed in table.failures.items() if failed},
-        "not_measured": {f"{part}.{metric}": reason for (part, metric), reason in NOT_MEASURED.items()},
+        "not_measured": not_measured,
+        "notes": {
+            f"{metric.part}.{metric.name}": metric.note
+            for metric in LIST_METRICS
+            if f"{metric.part}.{metric.name}" not in not_measured
+        },
     }
     return Report(values, table)
 
 
-def _methods(table: ScoreTable, config: EvaluationConfig) -> dict[str, Any]:
+OnList = Mapping[str, Mapping[Key, ListScore]]
+"""Method -> metric -> its figure for the whole list."""
+
+
+def _methods(table: ScoreTable, on_list: OnList, config: EvaluationConfig) -> dict[str, Any]:
     """Method -> part -> metric -> interval or null, for every metric that there is, and its number of failures."""
     columns = {
         (name, metric.part, metric.name): table.column(name, metric.part, metric.name)
         for name in table.methods
-        for metric in METRICS
+        for metric in IMAGE_METRICS
     }
-    found = _with_unmeasured(_nested(columns, table.scenes, config))
+    found = _with_list(_nested(columns, table.scenes, config), on_list)
     return {name: parts | {"failures": len(table.failures[name])} for name, parts in found.items()}
 
 
-def _differences(table: ScoreTable, pairs: Sequence[tuple[str, str]], config: EvaluationConfig) -> dict[str, Any]:
-    """`first-second` -> part -> metric -> interval or null, image by image."""
+def _differences(
+    table: ScoreTable, on_list: OnList, pairs: Sequence[tuple[str, str]], config: EvaluationConfig
+) -> dict[str, Any]:
+    """`first-second` -> part -> metric -> interval or null, image by image; of figures for a list, draw by draw."""
     columns = {
         (f"{first}-{second}", metric.part, metric.name): table.column(first, metric.part, metric.name)
         - table.column(second, metric.part, metric.name)
         for first, second in pairs
-        for metric in METRICS
+        for metric in IMAGE_METRICS
     }
-    return _with_unmeasured(_nested(columns, table.scenes, config))
+    differences = {
+        f"{first}-{second}": {key: found.minus(on_list[second][key]) for key, found in on_list[first].items()}
+        for first, second in pairs
+        if first in on_list and second in on_list
+    }
+    return _with_list(_nested(columns, table.scenes, config), differences)
 
 
 def _strata(table: ScoreTable, stratification: str, config: EvaluationConfig) -> dict[str, Any]:
@@ -175,8 +198,10 @@ def _nested(
     return found
 
 
-def _with_unmeasured(found: dict[str, Any]) -> dict[str, Any]:
-    for parts in found.values():
-        for part, name in NOT_MEASURED:
-            parts[part][name] = None
+def _with_list(found: dict[str, Any], on_list: OnList) -> dict[str, Any]:
+    """The same with the metrics of the whole list; null where they were not measured."""
+    for name, parts in found.items():
+        for metric in LIST_METRICS:
+            score = on_list.get(name, {}).get((metric.part, metric.name))
+            parts[metric.part][metric.name] = None if score is None else score.interval.to_dict()
     return found

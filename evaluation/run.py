@@ -6,20 +6,23 @@ that the page shows are chosen by their scores and made once more.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.gallery import before_after, choose_examples, make_examples
+from evaluation.gallery_file import GALLERY, gallery_file
 from evaluation.methods.spec import Method, answers
-from evaluation.page import render_page
-from evaluation.report import About, Report, make_report
+from evaluation.metrics.networks import Networks, load_networks
+from evaluation.page.write import write_pages
+from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
 from pipelines.faults import BadSetup
 from pipelines.progress import Progress
 from pipelines.store import Store
 
-REPORT, PAGE, LIST, SCORES, PICTURE = "report.json", "report.html", "list.json", "scores.csv", "before_after.png"
+LIST, SCORES, PICTURE = "list.json", "scores.csv", "before_after.png"
 
 
 def evaluate(
@@ -29,10 +32,23 @@ def evaluate(
     out: Store | str,
     about: About | None = None,
 ) -> Report:
-    """Judge methods on a held-out list and write what came of it.
+    """Judge methods on a list, write what came of it, and the pages that show it: `judge`, then `write_pages`."""
+    report = judge(test_set, methods, config, out, about)
+    write_pages(out)
+    return report
+
+
+def judge(
+    test_set: TestSet,
+    methods: Sequence[Method],
+    config: EvaluationConfig,
+    out: Store | str,
+    about: About | None = None,
+) -> Report:
+    """Judge methods on a list and write what came of it, for programs.
 
     Writes `list.json` (the list with a hash for every image), `scores.csv` (raw scores), `before_after.png`,
-    `report.html`, and last `report.json`.
+    `gallery.json` (the pictures that pages show), and last `report.json`.
 
     Args:
         test_set: where the cases come from.
@@ -40,31 +56,38 @@ def evaluate(
         out: folder or store to write to.
 
     Raises:
-        BadSetup: there is no image, there are no methods, or two of one name.
+        BadSetup: there is no image, there are no methods, two of one name, or a metric's weights are the wrong ones.
     """
     names = [method.name for method in methods]
     if not names or len(set(names)) != len(names):
         raise BadSetup(f"an evaluation takes methods with different names, got {', '.join(names) or 'none'}")
     about = about or About()
-    table = score_all(test_set.cases(), methods, config.batch_size)
+    networks = load_networks(config.metrics)
+    table = score_all(test_set.cases(), methods, config.batch_size, networks)
     if not table.entries:
         raise BadSetup(f"the test set {test_set.name} holds no image; make it first")
-    report = make_report(table, config, about)
-    report.values["test_set"] = test_set.about
-    examples = make_examples(test_set, methods, choose_examples(table))
+    report = make_report(table, config, replace(about, test_set=test_set.about))
+    choice = choose_examples(table)
+    examples = make_examples(test_set, methods, choice)
     store = out if isinstance(out, Store) else Store(out)
     listed = list_file(table.entries, test_set.about)
     store.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
     store.write(SCORES, table.to_frame().to_csv(index=False, float_format="%.6g").encode())
     store.write(PICTURE, before_after(examples))
-    store.write(PAGE, render_page(report, examples).encode())
+    store.write(GALLERY, gallery_file(report.values["list_sha256"], choice.ranked_by, examples))
     store.write(REPORT, (json.dumps(report.values, indent=1, allow_nan=False) + "\n").encode())
     return report
 
 
-def score_all(cases: Iterable[Case], methods: Sequence[Method], batch_size: int) -> ScoreTable:
-    """The scores of every method on every case."""
-    table = ScoreTable()
+def score_all(
+    cases: Iterable[Case], methods: Sequence[Method], batch_size: int, networks: Networks | None = None
+) -> ScoreTable:
+    """The scores of every method on every case.
+
+    Args:
+        networks: for learned metrics; None = those are not measured.
+    """
+    table = ScoreTable(networks=networks or Networks())
     with Progress("evaluation", "images") as progress:
         for batch in batches(progress.counting(cases), batch_size):
             for case in batch:

@@ -1,6 +1,7 @@
 """`decoupage evaluate` as a user runs it: defaults below the root, JSON, exit statuses."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -57,7 +58,8 @@ def test_another_folder_and_a_summary(root, tmp_path, evaluate):
     status, out, err = evaluate(root, "--base", root / "base", "--adapter", adapter, "--out", tmp_path / "here")
     assert status == 0, err
     assert "6 images of 3 scenes" in out and "adapter" in out
-    names = ["before_after.png", "list.json", "report.html", "report.json", "scores.csv"]
+    assert re.search(rf"page: +{tmp_path / 'here'}/report.html\n", out)
+    names = ["before_after.png", "gallery.json", "list.json", "report.html", "report.json", "report.md", "scores.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == names
 
 

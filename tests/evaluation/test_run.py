@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -102,7 +100,7 @@ def test_strata_share_out_the_images(done):
 def test_the_page_holds_everything_it_shows(done):
     page = (done[0] / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
-    assert "url(" not in page and "<script" not in page
+    assert "url(" not in page and "default-src 'none'" in page
     for words in ("adapter", "navier_stokes", "SegFormer", "lpips_whole", done[1].values["list_sha256"]):
         assert words in page
     assert page.count("<img ") >= 12 and "nan" not in re.sub(r"data:[^\"]*", "", page).lower().split()
@@ -120,7 +118,7 @@ def test_neither_batches_nor_a_second_run_change_a_byte(held_out, tmp_path, done
     methods = [*classical_methods(), BLURRED, NEAR]
     about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
     evaluate(HeldOut(held_out), methods, config, str(tmp_path), about)
-    for name in ("scores.csv", "list.json", "before_after.png", "report.html"):
+    for name in ("scores.csv", "list.json", "before_after.png", "gallery.json", "report.html", "report.md"):
         assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
     first, second = (json.loads((out / "report.json").read_text()) for out in (tmp_path, done[0]))
     assert first.pop("settings") != second.pop("settings") and first == second
@@ -229,17 +227,3 @@ def test_there_must_be_a_list(tmp_path):
     with pytest.raises(BadSetup):
         evaluate(HeldOut(str(tmp_path / "absent")), [truth], CONFIG, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.browser
-def test_the_page_fits_a_narrow_screen(done, tmp_path):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no Chromium")
-    measure = "<script>document.documentElement.dataset.wide = document.documentElement.scrollWidth</script></body>"
-    page = tmp_path / "page.html"
-    page.write_text((done[0] / "report.html").read_text().replace("</body>", measure))
-    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900", "--dump-dom"]
-    shown = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, check=True, timeout=120)
-    (width_px,) = re.findall(r'data-wide="(\d+)"', shown.stdout)
-    assert 0 < int(width_px) <= 500

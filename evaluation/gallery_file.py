@@ -1,0 +1,119 @@
+"""`gallery.json`: the pictures that a page shows, small and encoded, so that pages are made without any method.
+
+Everything that is shown of a case is in it: bytes as data URIs, the given mask as a path, and what is known in words.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from evaluation.difficulty import difficulty
+from evaluation.gallery import Example
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure
+from pipelines.faults import BadSetup
+from pipelines.images.alpha import resize_rgba
+from pipelines.images.types import Array, Mask
+from pipelines.store import Store
+
+GALLERY = "gallery.json"
+SHOWN_PX = 384
+"""Longer side of a shown picture at most; smaller ones keep their size."""
+QUALITY = 90
+GIVEN, TRUTH = "given", "truth"
+"""Who a picture is from, where it is from no method."""
+
+
+def gallery_file(list_sha256: str, ranked_by: str, examples: Sequence[Example]) -> bytes:
+    """Content of `gallery.json`.
+
+    Args:
+        list_sha256: of the list that the examples are from.
+        ranked_by: method whose scores say what is best and worst.
+    """
+    content = {"list_sha256": list_sha256, "ranked_by": ranked_by, "examples": [_entry(found) for found in examples]}
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def read_gallery(store: Store, list_sha256: str) -> dict[str, Any]:
+    """The content of `gallery.json`.
+
+    Raises:
+        BadSetup: it is not there, damaged, or of another list.
+    """
+    if not store.exists(GALLERY):
+        raise BadSetup(f"there is no {store.url(GALLERY)}; evaluate first (`decoupage evaluate`)")
+    try:
+        content: dict[str, Any] = json.loads(store.read(GALLERY))
+        found = content["list_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadSetup(f"{store.url(GALLERY)} is damaged ({error}); evaluate anew") from error
+    if found != list_sha256:
+        raise BadSetup(f"{store.url(GALLERY)} shows the list {found}, the report is of {list_sha256}; evaluate anew")
+    return content
+
+
+def outline_path(mask: Mask) -> str:
+    """The borders of a mask as an SVG path in its pixels; empty where the mask is."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    # Contours run through the middles of border pixels.
+    return "".join(
+        "M" + "L".join(f"{x + 0.5:g} {y + 0.5:g}" for x, y in contour[:, 0]) + "Z"
+        for contour in sorted(contours, key=lambda contour: contour.tolist())
+    )
+
+
+def _entry(example: Example) -> dict[str, Any]:
+    case = example.case
+    scale = _scale(case.composite)
+    height, width = _size(case.composite, scale)
+    mask = cv2.resize(case.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    pictures = [_picture(GIVEN, "composite", case.composite)]
+    for method, answer in example.answers.items():
+        if isinstance(answer, Failure):
+            pictures.append({"by": method, "what": "output", "uri": None, "reason": answer.reason})
+            continue
+        for part, picture in ((BACKGROUND, answer.background), (FOREGROUND, answer.foreground)):
+            if picture is not None:
+                pictures.append(_picture(method, part, picture))
+    for part, truth in ((BACKGROUND, case.background), (FOREGROUND, case.foreground)):
+        if truth is not None:
+            pictures.append(_picture(TRUTH, part, truth))
+    return {
+        "name": case.name,
+        "groups": sorted(example.groups),
+        "psnr_mask_db": example.psnr_mask_db,
+        "strata": dict(case.strata),
+        "difficulty": difficulty(case),
+        "width_px": width,
+        "height_px": height,
+        "outline": outline_path(mask),
+        "pictures": pictures,
+    }
+
+
+def _picture(by: str, what: str, picture: Array) -> dict[str, Any]:
+    height, width = _size(picture, _scale(picture))
+    if (height, width) != picture.shape[:2]:
+        resize = resize_rgba if picture.shape[2] == 4 else _resize_rgb
+        picture = resize(picture, width, height)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
+    return {"by": by, "what": what, "uri": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()}
+
+
+def _resize_rgb(picture: Array, width: int, height: int) -> Array:
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _scale(picture: Array) -> float:
+    return min(1.0, SHOWN_PX / max(picture.shape[:2]))
+
+
+def _size(picture: Array, scale: float) -> tuple[int, int]:
+    return max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale))

@@ -1,0 +1,155 @@
+"""The tables of a report, ready to be written down as HTML or Markdown."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
+from evaluation.page.figures import Cell, verdict
+from evaluation.report import HEADLINE
+
+Values = Mapping[str, Any]
+"""Content of `report.json`."""
+HEADLINE_DIFFERENCES: tuple[tuple[str, Part, str], ...] = (
+    ("adapter-base", "background", "psnr_mask"),
+    ("adapter-telea", "background", "psnr_mask"),
+    ("adapter-telea_grown", "background", "psnr_mask"),
+    ("adapter-given_mask", "foreground", "soft_iou"),
+    ("adapter-given_mask", "foreground", "soft_iou_unseen"),
+)
+PASTED = "_pasted"
+UNTOUCHED = "input"
+"""The given picture as it is: nothing can be nearer to the truth where nothing was to be done, so it is never best."""
+REGION_TITLES = {
+    "mask": "Background where the target shows",
+    "ring": "Background around the target",
+    "outside": "Background away from the target",
+    "whole": "Background, whole picture",
+}
+PART_TITLES: dict[Part, str] = {
+    "background": "Background, the list as a whole",
+    "foreground": "Foreground: the object, whole",
+    "recomposition": "Recomposition: foreground over background against the given picture",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures with intervals: a row for each method.
+
+    Attributes:
+        heads: metric of each column.
+        rows: method -> a cell for each column.
+        best: for each column the method with the best mean; None where there is nothing to choose from.
+    """
+
+    title: str
+    heads: Sequence[Metric]
+    rows: Mapping[str, Sequence[Cell]]
+    best: Sequence[str | None]
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Part -> how many columns in a row it has."""
+        return dict(Counter(metric.part for metric in self.heads))
+
+
+@dataclass(frozen=True)
+class StratumTable:
+    """One metric: strata down, methods across.
+
+    Attributes:
+        rows: stratum -> a cell for each method.
+        counts: stratum -> images in it.
+    """
+
+    metric: Metric
+    methods: Sequence[str]
+    rows: Mapping[str, Sequence[Cell]]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """First minus second by one metric."""
+
+    first: str
+    second: str
+    metric: Metric
+    cell: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """See `figures.verdict`."""
+        return verdict(self.metric, self.cell)
+
+
+def summary_table(values: Values) -> Table:
+    """The main figures of every method, over all parts."""
+    return _table("Main figures", [find_metric(*metric) for metric in HEADLINE], values["methods"])
+
+
+def part_tables(values: Values) -> list[Table]:
+    """A table for each region of the background, and one for each other part; those with figures only."""
+    found: dict[str, list[Metric]] = {}
+    for metric in METRICS:
+        region = metric.name.removesuffix(PASTED).rpartition("_")[2]
+        known = metric.part == "background" and region in REGION_TITLES and not metric.of_list
+        found.setdefault(REGION_TITLES[region] if known else PART_TITLES[metric.part], []).append(metric)
+    order = [*REGION_TITLES.values(), *PART_TITLES.values()]
+    tables = [_table(title, found[title], values["methods"]) for title in order if title in found]
+    return [table for table in tables if table.rows]
+
+
+def headline_differences(values: Values) -> list[Difference]:
+    """The differences that say at a glance whether the adapter is worth having."""
+    found = [_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES]
+    return [difference for difference in found if difference is not None]
+
+
+def difference_rows(values: Values, name: str) -> list[Difference]:
+    """All that two methods differ in, in the order of the report."""
+    found = [_difference(values, name, metric.part, metric.name) for metric in METRICS]
+    return [difference for difference in found if difference is not None]
+
+
+def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
+    """A table for each main metric that somebody has."""
+    strata = values["strata"][stratification]
+    counts = {name: found["num_images"] for name, found in strata.items()}
+    tables = []
+    for part, metric in HEADLINE:
+        cells = {
+            name: [found["methods"][method][part][metric] for method in values["methods"]]
+            for name, found in strata.items()
+        }
+        kept = [place for place, _ in enumerate(values["methods"]) if any(row[place] for row in cells.values())]
+        methods = [list(values["methods"])[place] for place in kept]
+        rows = {name: [row[place] for place in kept] for name, row in cells.items()}
+        if methods:
+            tables.append(StratumTable(find_metric(part, metric), methods, rows, counts))
+    return tables
+
+
+def _difference(values: Values, name: str, part: str, metric: str) -> Difference | None:
+    cell = values["differences"].get(name, {}).get(part, {}).get(metric)
+    if cell is None or cell["low"] is None:
+        return None
+    first, second = name.split("-", 1)
+    return Difference(first, second, find_metric(part, metric), cell)  # type: ignore[arg-type]
+
+
+def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) -> Table:
+    """Columns that nobody has, and methods that have no column, are left out."""
+    heads = [m for m in metrics if any(found[m.part].get(m.name) for found in methods.values())]
+    rows = {name: [found[m.part].get(m.name) for m in heads] for name, found in methods.items()}
+    rows = {name: cells for name, cells in rows.items() if any(cells)}
+    best = [_best(metric, {name: cells[place] for name, cells in rows.items()}) for place, metric in enumerate(heads)]
+    return Table(title, heads, rows, best)
+
+
+def _best(metric: Metric, cells: Mapping[str, Cell]) -> str | None:
+    means = {name: cell["mean"] for name, cell in cells.items() if cell and name != UNTOUCHED}
+    choose = max if metric.higher_is_better else min
+    return choose(means, key=means.__getitem__) if len(means) > 1 else None
