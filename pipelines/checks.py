@@ -53,7 +53,9 @@ def library_size(library: CatalogueReport[Record], checks: ChecksConfig) -> Chec
     """There are enough assets for training."""
     minimum = getattr(checks, f"min_{library.name}")
     num = sum(record.split == "train" for record in library.records)
-    return CheckResult(num >= minimum, f"{num} {library.name} for training, at least {minimum} wanted", {"num": num})
+    sentence = f"{num} {library.name} for training, at least {minimum} wanted"
+    mend = f": add sources, or lower checks.min_{library.name} in the profile"
+    return CheckResult(num >= minimum, sentence + ("" if num >= minimum else mend), {f"num_{library.name}": num})
 
 
 def alpha_coverage(library: CatalogueReport[ForegroundRecord], gates: GateConfig) -> CheckResult:

@@ -44,8 +44,21 @@ def tell_of_failures(context: dg.HookContext) -> None:
     # Dagster wraps what an asset raised; what it says itself is what a person wants to read.
     while error is not None and error.__cause__ is not None:
         error = error.__cause__
-    message = (getattr(error, "description", None) or str(error))[:_MESSAGE_CHARS]
-    tell(context.instance, Failure(context.run_id, context.job_name, context.op.name, message), context.log)
+    message = getattr(error, "description", None) or str(error)
+    if isinstance(error, dg.DagsterAssetCheckFailedError):
+        message = "; ".join(_failed_checks(context)) or message
+    failure = Failure(context.run_id, context.job_name, context.op.name, message[:_MESSAGE_CHARS])
+    tell(context.instance, failure, context.log)
+
+
+def _failed_checks(context: dg.HookContext) -> list[str]:
+    """What the step's failed checks say; the error itself only names them."""
+    records = context.instance.get_records_for_run(
+        context.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    ).records
+    events = (record.event_log_entry.get_dagster_event() for record in records)
+    found = [event.asset_check_evaluation_data for event in events if event.step_key == context.step_key]
+    return [f"check {check.check_name}: {check.description}" for check in found if not check.passed and check.blocking]
 
 
 def tell(instance: dg.DagsterInstance, failure: Failure, log: logging.Logger) -> None:

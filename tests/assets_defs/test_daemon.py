@@ -101,19 +101,20 @@ def test_days_without_a_hand(days):
 
     folder = wait_for(learning, "the adapter's first steps")
     (run,) = runs(instance, "retrain", dg.DagsterRunStatus.STARTED)
-    assert instance.event_log_storage.get_concurrency_info("gpu").claimed_slot_count == 1
+    assert slots(instance) == 1
     instance.run_launcher.terminate(run.run_id)
     wait_for(lambda: runs(instance, "retrain", dg.DagsterRunStatus.CANCELED), "the end of the cancelled run")
     (checkpoint,) = (path for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
     left_at = int(checkpoint.name)
     assert 0 < left_at < NUM_STEPS and json.loads((checkpoint / "state.json").read_text())["step"] == left_at
-    wait_for(lambda: instance.event_log_storage.get_concurrency_info("gpu").claimed_slot_count == 0, "a free slot")
+    wait_for(lambda: slots(instance) == 0, "a free slot")
     assert not (Path(instance.root_directory) / FILE).exists() and heard == []  # Cancelled is not failed.
 
     # The next tick goes on from there, judges, and decides.
     wait_for(lambda: runs(instance, "retrain", dg.DagsterRunStatus.SUCCESS), "the adapter, judged")
     assert [line["step"] for line in read_metrics(folder)] == list(range(1, NUM_STEPS + 1))
     assert {"adapter", "base"} <= set(json.loads((root / "report" / "report.json").read_text())["methods"])
+    assert instance.get_latest_materialization_event(dg.AssetKey("champion")) is not None
 
     # With nothing changed, ticks launch nothing.
     now_s = time.time()
@@ -134,6 +135,11 @@ def test_days_without_a_hand(days):
     lines = [json.loads(line) for line in (Path(instance.root_directory) / FILE).read_text().splitlines()]
     assert lines[0]["step"] == "foreground_library" and "enough_foregrounds" in lines[0]["message"]
     assert heard[0][1]["step"] == "foreground_library"
+
+
+def slots(instance) -> int:
+    """Taken ones of the pool."""
+    return len(instance.event_log_storage.get_concurrency_info("gpu").claimed_slots)
 
 
 def ids(root: Path) -> list[str]:
