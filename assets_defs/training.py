@@ -3,16 +3,18 @@
 The two that learn do so in a process of their own, one at a time (pool `gpu`); its loss lines appear in the run.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from assets_defs.launchpad import TrainingLaunch
 from assets_defs.metadata import Metadata, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.processes import Answer, run_process
 from pipelines.faults import BadSetup
-from training.config import RunConfig
+from training.config import RunConfig, with_changes
 from training.facts import contents_digest
 from training.journal import read_metrics
 from training.launcher import write_plan
@@ -84,7 +86,7 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
 
 def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
     section = plan.profile.training
-    config = section.rgba_vae_config()
+    recipe = section.rgba_vae_config()
 
     @dg.asset(
         deps=["dataset", "base_model"],
@@ -92,20 +94,22 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"pytorch", "diffusers"},
         pool=POOL,
-        code_version=config.fingerprint(),
+        code_version=recipe.fingerprint(),
         tags={"recipe": section.rgba_vae},
         description="The base's picture codec, taught transparency: four channels in and out, so that a foreground "
         "is one picture with its alpha. Opaque pictures keep the latents that the base knows.",
     )
-    def rgba_vae(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return _train(context, plan, "rgba_vae", section.rgba_vae, config)
+    def rgba_vae(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
+        changes = {**section.rgba_vae_changes, **config.changes}
+        launched = with_changes(recipe, config.changes)
+        return train_run(context, plan, "rgba_vae", section.rgba_vae, launched, changes)
 
     return rgba_vae
 
 
 def _adapter(plan: Plan) -> dg.AssetsDefinition:
     section = plan.profile.training
-    config = section.adapter_config()
+    recipe = section.adapter_config()
 
     @dg.asset(
         deps=["dataset", "base_model", "rgba_vae"],
@@ -113,36 +117,43 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"pytorch", "peft", "diffusers"},
         pool=POOL,
-        code_version=config.fingerprint(),
+        code_version=recipe.fingerprint(),
         tags={"recipe": section.recipe},
         description="What the product is for: LoRA layers, input columns and a fusion module that make the base take "
         "a picture apart, into a complete foreground and the background behind it. A cancelled run leaves a "
         "checkpoint, and the next materialization goes on from it; with nothing new to learn from, nothing is done."
-        + (STAND_IN if config.adapter.base == "tiny-fill" else ""),
+        + (STAND_IN if recipe.adapter.base == "tiny-fill" else ""),
     )
-    def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def adapter(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
         codec = str(training_folder(plan, "rgba_vae") / "export")
-        return _train(context, plan, "adapter", section.recipe, config, rgba_vae=codec)
+        changes = {**section.changes, **config.changes}
+        launched = with_changes(recipe, config.changes)
+        return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=codec)
 
     return adapter
 
 
-def _train(
-    context: dg.AssetExecutionContext, plan: Plan, name: str, recipe: str, config: RunConfig, **more: Any
+def train_run(
+    context: dg.AssetExecutionContext,
+    plan: Plan,
+    name: str,
+    recipe: str,
+    config: RunConfig,
+    changes: Mapping[str, Any],
+    **more: Any,
 ) -> dg.MaterializeResult:
-    """Write the plan, run it in its process, and show what came of it."""
+    """Write the plan, run it in its process, and show what came of it.
+
+    Args:
+        name: of the run's folder (`training_folder`).
+        config: what recipe and changes come to.
+        more: other fields of `RunPlan`.
+    """
     profile = plan.profile
     section, folder = profile.training, training_folder(plan, name)
-    run = RunPlan(
-        recipe=recipe,
-        out=folder,
-        data=(plan.factory.store.url("shards"),),
-        base=section.base or None,
-        masks=profile.masks,
-        changes=section.changes if name == "adapter" else section.rgba_vae_changes,
-        device=section.device,
-        **more,
-    )
+    fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, **more}
+    data = (plan.factory.store.url("shards"),)
+    run = RunPlan(recipe=recipe, out=folder, data=data, changes=changes, **fields)
     answer = run_process(context, section, write_plan(run, folder / "plan.json"))
     shown = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps), **_pictures(answer)}
     return dg.MaterializeResult(
