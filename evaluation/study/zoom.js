@@ -10,17 +10,14 @@ function makeZoom(root, changed) {
   const at = { scale: 1, left: 0, top: 0 };
   const fingers = new Map();
   let lastPoint = { x: 0.5, y: 0.5 };
-  let moved = false;
 
   function draw() {
     at.scale = Math.min(MAX_SCALE, Math.max(1, at.scale));
     at.left = Math.min(0, Math.max(1 - at.scale, at.left));
     at.top = Math.min(0, Math.max(1 - at.scale, at.top));
-    for (const view of views) {
-      const x = at.left * view.clientWidth;
-      const y = at.top * view.clientHeight;
-      view.firstElementChild.style.transform = at.scale === 1 ? "" : `translate(${x}px, ${y}px) scale(${at.scale})`;
-    }
+    // In percent, so that panes of different size show the same place.
+    const moved = `translate(${100 * at.left}%, ${100 * at.top}%) scale(${at.scale})`;
+    for (const view of views) view.firstElementChild.style.transform = at.scale === 1 ? "" : moved;
     root.classList.toggle("zoomed", at.scale > 1);
     changed(at.scale);
   }
@@ -54,7 +51,6 @@ function makeZoom(root, changed) {
     }, { passive: false });
     view.addEventListener("pointerdown", (event) => {
       fingers.set(event.pointerId, share(view, event));
-      moved = false;
       view.setPointerCapture(event.pointerId);
     });
     view.addEventListener("pointermove", (event) => {
@@ -63,7 +59,6 @@ function makeZoom(root, changed) {
       const before = grip();
       fingers.set(event.pointerId, lastPoint);
       const after = grip();
-      moved = true;
       at.left += after.x - before.x;
       at.top += after.y - before.y;
       if (before.wide > 0) zoomAt(after, (at.scale * after.wide) / before.wide);
@@ -79,7 +74,6 @@ function makeZoom(root, changed) {
       if (event.touches.length > 1 || at.scale > 1) event.preventDefault();
     }, { passive: false });
   }
-  window.addEventListener("resize", draw);
 
   return {
     // The next step at the place that was pointed at last; after the last one, whole again.

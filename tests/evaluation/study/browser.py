@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 DEADLINE_S = 60
 
@@ -52,15 +53,15 @@ class Connection:
     """Commands to the browser and their results."""
 
     def __init__(self, url):
-        from websockets.sync.client import connect
-
-        self._socket, self._numbers = connect(url, max_size=None, open_timeout=DEADLINE_S), itertools.count(1)
+        self._connecting = connect(url, max_size=None, open_timeout=DEADLINE_S)
+        self._numbers = itertools.count(1)
 
     def __enter__(self):
+        self._socket = self._connecting.__enter__()
         return self
 
-    def __exit__(self, *_):
-        self._socket.close()
+    def __exit__(self, *fault):
+        self._connecting.__exit__(*fault)
 
     def send(self, method, session=None, **parameters):
         number = next(self._numbers)
