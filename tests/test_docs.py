@@ -4,6 +4,8 @@ import re
 import shlex
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import typer
@@ -15,9 +17,14 @@ from cli import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from doctor import examine
+from evaluation.test_sets.folders import FolderPictures
+from evaluation.test_sets.layouts import LAYOUTS
+from evaluation.test_sets.listed import ListedSet
 from pipelines.engine import SerialEngine
 from pipelines.foregrounds.prompts import categories
+from pipelines.images.codecs import encode_png
 from profiles import load_profile
+from tests.evaluation.test_sets import pairs
 from tests.fixtures import FakeScenes, build_dataset
 from training.recipes import ALL
 
@@ -77,6 +84,33 @@ def test_the_evaluation_page(tmp_path, monkeypatch, capsys):
     exec(block, {})
     assert re.fullmatch(r"[\d.]+ dB, [\d.]+ to [\d.]+, 6 images", capsys.readouterr().out.strip())
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_the_page_on_test_sets(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    unpack, judge = code("test_sets.md")
+    (tmp_path / "OBERDataset_ObjectClear/data").mkdir(parents=True)
+    ober = pairs.scene(0)
+    pictures = {"input": ober["image"], "gt": ober["background"], "object_mask": ober["mask"]}
+    pictures["object_effect_mask"] = ober["mask"]
+    row = {role: {"bytes": encode_png(picture), "path": "a.png"} for role, picture in pictures.items()}
+    table = [row, row | {"gt": None}]
+    pq.write_table(pa.Table.from_pylist(table), "OBERDataset_ObjectClear/data/test-00000.parquet")
+    exec(unpack, {})
+    for layout in ("ober", "ober_effect"):
+        cases = ListedSet(FolderPictures("ober", tmp_path / "ober", LAYOUTS[layout], "ober")).cases()
+        assert [case.name for case in cases] == ["a"]
+    pairs.write_set(tmp_path / "pairs", "a", "b", "c")
+    (tmp_path / "pairs/mask/b.png").unlink()
+    exec(judge, {})
+    assert capsys.readouterr().out.strip() == "2 images, 1 excluded"
+
+
+def test_the_page_on_test_sets_names_every_layout():
+    page = (DOCS / "test_sets.md").read_text()
+    for name, layout in LAYOUTS.items():
+        assert f"`{name}`" in page
+        assert all(f"`{pattern}`" in page for pattern in (layout.image, layout.mask, layout.background))
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))

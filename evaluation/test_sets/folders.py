@@ -52,7 +52,7 @@ class FolderPictures:
                 try:
                     yield self._original(name)
                 except BadItem as fault:
-                    yield Excluded(name, fault.reason, fault.detail)
+                    yield Excluded(name if printable(name) else ascii(name)[:80], fault.reason, fault.detail)
 
     @cached_property
     def _files(self) -> Mapping[str, dict[str, list[Path]]]:
