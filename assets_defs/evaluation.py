@@ -92,6 +92,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
     def evaluation() -> dg.MaterializeResult:
         # torch comes with the methods.
         from evaluation.methods.standard import standard_methods
+        from evaluation.predictions import keep_predictions
         from evaluation.report import REPORT as FILE
         from evaluation.report import About
         from evaluation.run import PICTURE, judge
@@ -104,6 +105,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         about = About(profile.name, stand_ins(profile), models)
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
         values = judge(test_set, methods, profile.evaluation, out, about).values
+        keep_predictions(test_set, methods, profile.evaluation, out)
         return dg.MaterializeResult(
             metadata={
                 "preview": picture(shrunk(Path(out, PICTURE))),

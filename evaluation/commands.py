@@ -56,6 +56,7 @@ def evaluate(
     image of the test set cannot be used.
     """
     from evaluation.methods.standard import standard_methods
+    from evaluation.predictions import keep_predictions
     from evaluation.report import About
     from evaluation.run import evaluate as run
     from evaluation.test_sets.choose import find_test_set
@@ -73,6 +74,7 @@ def evaluate(
     about = About(loaded.name, stand_ins(loaded), facts)
     target = out or _target(chosen, place)
     report = run(chosen, methods, loaded.evaluation, target, about)
+    keep_predictions(chosen, methods, loaded.evaluation, target)
     if as_json:
         print(json.dumps(report.values))
     else:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.fiftyone.inspect import dataset_name
 from evaluation.fiftyone.library import fiftyone
+from evaluation.fiftyone.place import dataset_name
 from evaluation.fiftyone.tags import read_tags
 from pipelines.exclusions import ExclusionReport, find_excluded
 from pipelines.factory import Factory

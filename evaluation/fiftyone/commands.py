@@ -31,7 +31,8 @@ def inspect(
     """
     from evaluation.fiftyone.app import app_url, serving
     from evaluation.fiftyone.database import database
-    from evaluation.fiftyone.inspect import build_dataset, folder_for
+    from evaluation.fiftyone.inspect import build_dataset
+    from evaluation.fiftyone.place import folder_for
     from pipelines.factory import Factory
     from pipelines.store import Store
 

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 from evaluation.commands import REPORT
 from evaluation.fiftyone.cases import Scores
 from evaluation.outputs import LIST, Outputs, read_outputs
+from evaluation.predictions import OUTPUTS
 from evaluation.run import SCORES
 from pipelines.store import Store
 
-OUTPUTS = f"{REPORT}/outputs"
+PREDICTIONS = f"{REPORT}/{OUTPUTS}"
 """Of the root: a folder as `evaluation.outputs` writes it."""
 _FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
 """Metrics that are shown as fields, in all their regions; the report has the others."""
@@ -31,7 +32,7 @@ _FACTS = {
 
 def find_outputs(store: Store) -> Outputs | None:
     """What the methods made, where an evaluation kept it. Raises BadSetup: the folder is damaged."""
-    return read_outputs(store.url(OUTPUTS)) if store.exists(f"{OUTPUTS}/{LIST}") else None
+    return read_outputs(store.url(PREDICTIONS)) if store.exists(f"{PREDICTIONS}/{LIST}") else None
 
 
 def case_scores(store: Store) -> dict[str, Scores]:

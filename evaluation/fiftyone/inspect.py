@@ -21,6 +21,7 @@ from evaluation.fiftyone.cases import CaseReader
 from evaluation.fiftyone.evaluated import case_facts, case_scores, find_outputs
 from evaluation.fiftyone.group import TRAIN, Group
 from evaluation.fiftyone.likeness import rate_likeness
+from evaluation.fiftyone.place import dataset_name, folder_for
 from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
 from evaluation.fiftyone.sync import Changes, add, begin, end, open_dataset, present, remove
 from evaluation.fiftyone.views import show
@@ -60,24 +61,6 @@ class Inspected:
     views: tuple[str, ...]
     tags: Mapping[str, int]
     near_duplicates: int | None
-
-
-def dataset_name(profile: str) -> str:
-    """Of a profile's dataset."""
-    return f"decoupage-{profile}"
-
-
-def folder_for(config: EvaluationConfig, store: Store) -> Path:
-    """The local folder of pictures and database.
-
-    Raises:
-        BadSetup: the root is not local, and the profile names no folder.
-    """
-    if config.inspection.folder:
-        return Path(config.inspection.folder)
-    if not store.is_local:
-        raise BadSetup(f"FiftyOne shows local files, and {store.root} is none: name a folder in evaluation.inspection")
-    return Path(store.url("fiftyone"))
 
 
 def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> Inspected:

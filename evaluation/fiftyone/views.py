@@ -4,13 +4,20 @@ from typing import Any
 
 from evaluation.fiftyone.group import COMPOSITE, HELD_OUT, TRAIN
 from evaluation.fiftyone.library import fiftyone
-from evaluation.fiftyone.samples import BOXES, HEATMAPS
+from evaluation.fiftyone.samples import BOXES, COPY, HEATMAPS, MASKS
 from pipelines.library.exclusions import REASONS
 
 _SHOWN = ("visible", "imperfect", BOXES)
 """Overlays that are on from the start. Those of maps would hide the picture; a click shows them."""
 _COLOURS = {"visible": "#00c8ff", "imperfect": "#ff2878", "edges": "#ffffff", "regions": "#ffb000", BOXES: "#7cff4f"}
 _LAYER_COLOURS = {"visible": ("#00c8ff", "#0072ff", "#6a4dff"), "imperfect": ("#ff2878", "#ff7a28", "#ffd028")}
+_SORTED = {
+    "difficulty": ["split", "difficulty", "occluded_fraction", "num_layers", "semi_transparent", "border_contact"],
+    "quality": ["mask_iou", "mask_error", "uniqueness", "near_duplicate_of", "num_failures", "failed_methods"],
+    "provenance": ["key", "shard", "asset", "assets", "source", "sources", "licence", "licences", "category", "prompt"],
+}
+"""Groups of the sidebar, in order."""
+_REGIONS = ("_whole", "_mask", "_ring", "_outside", "_hidden", "_iou", "_mse")
 _MAIN_FIGURE = "adapter_background_psnr_mask"
 
 
@@ -23,14 +30,28 @@ def show(dataset: Any) -> list[str]:
     config.active_fields = fo.ActiveFields(paths=["tags", *_SHOWN])
     config.color_scheme = fo.ColorScheme(
         color_by="field",
-        opacity=0.5,
+        opacity=0.35,
         fields=[{"path": path, "fieldColor": colour} | _targets(path) for path, colour in _COLOURS.items()],
         colorscales=[{"path": path, "name": "inferno"} for path in HEATMAPS],
     )
-    config.sidebar_groups = None
+    config.sidebar_groups = _sidebar(fo, dataset)
     dataset.group_slice = COMPOSITE
     dataset.save()
     return _save_views(dataset)
+
+
+def _sidebar(fo: Any, dataset: Any) -> list[Any]:
+    """Fields in groups: what is looked at first, then what is sorted by, then the rest, folded up."""
+    top = [*MASKS, BOXES, *HEATMAPS]
+    named = {"tags": [], "masks, boxes and maps": top, **_SORTED}
+    taken = {name for names in named.values() for name in names}
+    fields = [name for name in dataset.get_field_schema() if name not in taken and name not in ("tags", "group", COPY)]
+    figures = [name for name in fields if name.endswith(_REGIONS)]
+    named |= {"scores": figures, "other": [name for name in fields if name not in figures]}
+    return [
+        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name not in ("scores", "other"))
+        for name, paths in named.items()
+    ]
 
 
 def _targets(path: str) -> dict[str, Any]:

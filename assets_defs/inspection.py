@@ -1,0 +1,54 @@
+"""The asset that people look at: the dataset in FiftyOne. In no job of the rest, for it needs FiftyOne and MongoDB."""
+
+import dagster as dg
+
+from assets_defs.metadata import counts_table, picture
+from assets_defs.plan import Plan
+from pipelines.manifest import read_manifest
+from pipelines.previews import preview, scene_tiles
+
+GROUP = "inspection"
+
+
+def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
+    """The FiftyOne dataset."""
+    factory, profile = plan.factory, plan.profile
+
+    @dg.asset(
+        deps=["dataset", "evaluation"],
+        group_name=GROUP,
+        owners=["team:data"],
+        kinds={"fiftyone", "mongodb"},
+        description="Training scenes and evaluated cases in FiftyOne: composites with masks, layers, maps, predictions "
+        "beside the truth, saved views. Only what is new enters. Tag pictures `reject` or `relabel` in the App, then "
+        "run `decoupage inspect --apply`: the next run leaves those assets out.",
+    )
+    def fiftyone_dataset() -> dg.MaterializeResult:
+        # Its modules bring pandas; every worker loads this one.
+        from evaluation.fiftyone.app import app_url
+        from evaluation.fiftyone.database import database
+        from evaluation.fiftyone.inspect import build_dataset
+        from evaluation.fiftyone.place import folder_for
+
+        settings = profile.evaluation.inspection
+        with database(folder_for(profile.evaluation, factory.store)):
+            found = build_dataset(factory, profile.evaluation, profile.name)
+        first = read_manifest(factory.store, factory.shards.name, factory.shards.shards()[0])
+        tiles = scene_tiles(factory.store, first) if first is not None else []
+        shown = {"preview": picture(preview(tiles))} if tiles else {}
+        changes = {"added": found.changes.added, "removed": found.changes.removed, "unchanged": found.changes.kept}
+        return dg.MaterializeResult(
+            metadata=shown
+            | {
+                "app": dg.MetadataValue.url(app_url(settings.address, settings.port, found.name)),
+                "how_to_open": dg.MetadataValue.text("make inspect, or decoupage inspect"),
+                "scenes": found.num_scenes,
+                "cases": found.num_cases,
+                "dagster/row_count": found.num_samples,
+                "groups_by_change": counts_table(changes, "what"),
+                "tags": counts_table(found.tags, "tag"),
+                "views": dg.MetadataValue.json(list(found.views)),
+            }
+        )
+
+    return [fiftyone_dataset]

@@ -1,0 +1,75 @@
+"""A MongoDB for these tests, and a small dataset in it; without FiftyOne or MongoDB they are skipped."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evaluation.fiftyone.database import URI, database, find_mongod, programs
+from pipelines.factory import Factory
+from pipelines.store import Store
+from profiles import load_profile
+
+CHECKOUT = Path(__file__).parents[3]
+SMALL = {
+    "scenes.num_scenes": "8",
+    "scenes.scenes_per_shard": "2",
+    "scenes.size_px": "64",
+    "held_out.num_scenes": "3",
+    "generated.prompts_per_category": "4",
+    "generated.size_px": "128",
+    "engine.kind": "serial",
+    "evaluation.size_px": "32",
+}
+
+
+@pytest.fixture(scope="session")
+def mongod() -> Path:
+    pytest.importorskip("fiftyone")
+    places = [CHECKOUT / "data" / "none", *(CHECKOUT / "data").glob("*/fiftyone")]
+    found = next((mongod for place in places if (mongod := find_mongod(place))), None)
+    if found is None:
+        pytest.skip("no mongod; `make inspect` gets one")
+    return found
+
+
+def with_mongod(folder: Path, mongod: Path) -> Path:
+    """A folder whose private MongoDB is this program."""
+    target = programs(folder) / "fiftyone" / "db" / "bin" / "mongod"
+    target.parent.mkdir(parents=True)
+    target.symlink_to(mongod)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(mongod: Path, tmp_path_factory: pytest.TempPathFactory):
+    if os.environ.get(URI):
+        pytest.skip(f"{URI} names a database that is not the tests'")
+    with database(with_mongod(tmp_path_factory.mktemp("database"), mongod)) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("inspected")
+    factory_of(root).make_shards()
+    factory_of(root).make_held_out()
+    return root
+
+
+@pytest.fixture
+def root(whole: Path, server: str, tmp_path: Path):
+    """A copy that a test may change; its dataset goes with it."""
+    import fiftyone as fo
+
+    yield Path(shutil.copytree(whole, tmp_path / "root"))
+    fo.delete_datasets("decoupage-*")
+
+
+def profile_of(root: Path, **changes: str):
+    return load_profile("demo", str(root), SMALL | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def factory_of(root: Path, **changes: str) -> Factory:
+    return Factory(profile_of(root, **changes), Store(str(root)))
