@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, cast
 
-from evaluation.cases import Entry
+from evaluation.cases import Entry, list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline, ModelBaseline
 from evaluation.methods.external.catalogue import EXTERNAL
@@ -20,7 +20,7 @@ from evaluation.methods.published import methods as builders
 from evaluation.methods.published import weights
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.record import ABOUT, DidNotRun, Recorded, Recording, record
-from evaluation.methods.recorded import LIST, RecordedOutputs
+from evaluation.methods.recorded import FAILURES, LIST, RecordedOutputs
 from evaluation.methods.spec import Method
 from evaluation.methods.states import State
 from evaluation.test_sets.spec import TestSet
@@ -112,16 +112,13 @@ def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> 
 def _not_here(name: str, title: str, detail: str, place: Store, test_set: TestSet) -> State:
     """What was recorded while it was here still counts, as long as it answers the whole list of today."""
     if place.exists(LIST):
-        about = json.loads(place.read(ABOUT))
-        recording = Recording(place, name, about["gives"], about["facts"])
-        entries = []
-        for case in test_set.cases():
-            if not recording.is_done(case):
-                recording.open()
-                break
-            entries.append(Entry(case.name, case.sha256))
-        else:
-            return _recorded(title, recording.finish(entries, test_set.about))
+        there = {image["name"]: image["sha256"] for image in json.loads(place.read(LIST))["images"]}
+        entries = [Entry(case.name, case.sha256) for case in test_set.cases()]
+        if all(there.get(entry.name) == entry.sha256 for entry in entries):
+            fingerprint = json.loads(place.read(ABOUT))["fingerprint"]
+            failures = json.loads(place.read(FAILURES))
+            return _recorded(title, Recorded(name, list_sha256(entries), fingerprint, len(entries), failures))
+        place.remove(LIST)
     return State(name, title, "not here", detail)
 
 
@@ -156,6 +153,6 @@ def _check_settings(name: str, config: EvaluationConfig, about: dict[str, Any], 
     changed = [key for key, value in ours.items() if theirs.get(key) != value]
     if changed:
         raise BadSetup(
-            f"{store.root} was recorded with other settings than the profile has for {name} now ({', '.join(changed)}); "
+            f"{store.root} was recorded with other settings than the profile has now ({', '.join(changed)}); "
             "record the baselines again (materialize `baselines`, or `decoupage evaluate --baselines`)"
         )

@@ -2,13 +2,14 @@
 
 The longer side becomes the model's size and the other follows, each rounded to the nearest multiple that the model
 takes, so the aspect changes by less than half a multiple. Pictures go both ways through one filter (Lanczos, with
-prefilter downwards; layers premultiplied). A pixel of the mask is set where at least half of it is covered. At the
-model's own size nothing is resampled.
+prefilter downwards), layers as everywhere else (`pipelines.images.alpha`). A pixel of the mask is set where at least
+half of it is covered. At the model's own size nothing is resampled.
 """
 
 import numpy as np
 from PIL import Image
 
+from pipelines.images import alpha
 from pipelines.images.types import Mask, Rgb, Rgba
 
 _FILTER = Image.Resampling.LANCZOS
@@ -31,16 +32,10 @@ def resize_rgb(picture: Rgb, size: Size) -> Rgb:
 
 
 def resize_rgba(picture: Rgba, size: Size) -> Rgba:
-    """[H, W, 4] with straight alpha at another size, filtered premultiplied; invisible pixels become black."""
+    """[H, W, 4] with straight alpha at another size, filtered premultiplied."""
     if picture.shape[:2] == size:
         return picture
-    alpha = picture[..., 3:].astype(np.float32) / 255
-    channels = np.moveaxis(np.concatenate([picture[..., :3] * alpha, alpha], axis=-1), -1, 0)
-    resized = [np.asarray(Image.fromarray(channel, "F").resize(size[::-1], _FILTER)) for channel in channels]
-    visible = resized[3].clip(0, 1)
-    colour = np.stack(resized[:3], axis=-1) / np.maximum(visible, 1 / 510)[..., None]
-    colour[visible < 1 / 510] = 0
-    return np.rint(np.dstack([colour.clip(0, 255), visible * 255])).astype(np.uint8)
+    return alpha.resize_rgba(picture, width_px=size[1], height_px=size[0])
 
 
 def resize_mask(mask: Mask, size: Size) -> Mask:

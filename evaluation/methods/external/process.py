@@ -39,12 +39,12 @@ def run_command(command: Sequence[str], folder: Path, time_limit_s: int) -> Endi
                 command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=variables, start_new_session=True
             )
         except OSError as error:
-            return Ending(f"{command[0]} cannot be started ({error.strerror})")
+            return Ending(f"could not be started ({error.strerror}: {command[0]})")
         try:
             (folder / _PID).write_text(str(process.pid))
             status = process.wait(time_limit_s)
         except subprocess.TimeoutExpired:
-            return Ending(f"killed after {time_limit_s} s{_tail(folder)}")
+            return Ending(f"was killed after {time_limit_s} s{_tail(folder)}")
         finally:
             _kill_group(process.pid)
             process.wait()

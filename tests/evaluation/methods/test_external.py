@@ -1,0 +1,186 @@
+"""External commands: what they are given, whose answers count, and that they end when they must."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.config.baselines import ExternalBaseline
+from evaluation.methods.external.process import run_command
+from evaluation.methods.external.record import facts, record_external
+from evaluation.methods.record import DidNotRun, Recording
+from evaluation.methods.recorded import RecordedOutputs
+from evaluation.methods.spec import Failure, answers
+from pipelines.images.codecs import decode_mask, decode_rgb
+from pipelines.store import Store
+from tests.evaluation.methods.made_up import COPY, ECHO, Listed, asked, program
+
+
+@pytest.fixture
+def listed():
+    return Listed()
+
+
+def record_theirs(root, listed, baseline):
+    out = Store(str(root / "out"))
+    return record_external(listed, baseline, Recording(out, baseline.name, baseline.gives, facts(baseline)))
+
+
+def test_a_command_is_asked_once_and_its_pictures_come_in(tmp_path, listed):
+    baseline = program(tmp_path, ECHO, COPY)
+    done = record_theirs(tmp_path, listed, baseline)
+    assert done.num_images == len(listed.given) and not done.failures
+    found = answers(RecordedOutputs("theirs", tmp_path / "out", ["background"]), listed.given)
+    assert all(np.array_equal(a.background, c.composite) for a, c in zip(found, listed.given, strict=True))
+    record_theirs(tmp_path, listed, baseline)
+    assert asked(tmp_path) == [[case.name for case in listed.given]]
+    assert not list((tmp_path / "out" / "work").iterdir())
+
+
+def test_it_is_given_the_picture_the_mask_and_hashes_and_no_truth(tmp_path, listed):
+    keep = f"shutil.copytree(given, {str(tmp_path / 'seen')!r})\n"
+    record_theirs(tmp_path, listed, program(tmp_path, keep, ECHO, COPY))
+    seen = tmp_path / "seen"
+    assert sorted(path.name for path in seen.iterdir()) == ["images", "list.json", "masks"]
+    for case, line in zip(listed.given, json.loads((seen / "list.json").read_text())["images"], strict=True):
+        image, mask = ((seen / folder / f"{case.name}.png").read_bytes() for folder in ("images", "masks"))
+        assert np.array_equal(decode_rgb(image), case.composite) and np.array_equal(decode_mask(mask), case.mask)
+        digests = {"image_sha256": hashlib.sha256(image).hexdigest(), "mask_sha256": hashlib.sha256(mask).hexdigest()}
+        assert line == {"name": case.name, "sha256": case.sha256} | digests
+
+
+def test_missing_pictures_are_failures_and_only_they_are_asked_again(tmp_path, listed):
+    lost = [case.name for case in listed.given[:2]]
+    lose = f"names = [name for name in names if name not in {lost}]\n"
+    done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, lose, COPY))
+    assert done.failures == dict.fromkeys(lost, "no background")
+    found = answers(RecordedOutputs("theirs", tmp_path / "out", ["background"]), listed.given)
+    assert [isinstance(answer, Failure) for answer in found] == [True, True] + [False] * (len(found) - 2)
+    assert not record_theirs(tmp_path, listed, program(tmp_path, ECHO, COPY)).failures
+    assert asked(tmp_path)[1] == lost
+
+
+def test_both_parts_must_be_there(tmp_path, listed):
+    with pytest.raises(DidNotRun, match="no foreground"):
+        record_theirs(tmp_path, listed, program(tmp_path, ECHO, COPY, gives=("background", "foreground")))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("", "wrote neither done.json nor a copy of list.json"),
+        (
+            "(made / 'done.json').write_text(json.dumps({'list_sha256': 'ab' * 32}))\n",
+            "names another list .abababababab",
+        ),
+        ("(made / 'done.json').write_text('[]')\n", "no JSON object"),
+        ("(made / 'list.json').symlink_to(given / 'list.json')\n", "wrote neither"),
+    ],
+    ids=["silent", "another list", "no object", "link"],
+)
+def test_pictures_of_an_unknown_or_another_list_are_not_taken(tmp_path, listed, said, reason):
+    with pytest.raises(DidNotRun, match=reason):
+        record_theirs(tmp_path, listed, program(tmp_path, said, COPY))
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_done_json_is_as_good_as_a_copy_of_the_list(tmp_path, listed):
+    line = "(made / 'done.json').write_text(json.dumps({'list_sha256': json.loads((given / 'list.json').read_text())"
+    record_theirs(tmp_path, listed, program(tmp_path, f"{line}['list_sha256']}}))\n", COPY))
+    assert (tmp_path / "out" / "list.json").exists()
+
+
+def test_what_a_failing_command_made_before_counts_and_its_end_is_told(tmp_path, listed):
+    one = "names = names[:1]\n"
+    fail = "print('first line', file=sys.stderr); print('\\x1b[31mno memory', file=sys.stderr); sys.exit(3)\n"
+    done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, one, COPY, fail))
+    assert len(done.failures) == len(listed.given) - 1
+    reason = "no background; the command left with status 3: first line [31mno memory"
+    assert set(done.failures.values()) == {reason}
+
+
+def test_a_command_that_dies_before_it_says_anything_did_not_run(tmp_path, listed):
+    with pytest.raises(DidNotRun, match=r"theirs left with status 1: .*ModuleNotFoundError: No module named 'nowhere'"):
+        record_theirs(tmp_path, listed, program(tmp_path, "import nowhere\n"))
+
+
+def test_a_command_that_cannot_be_started_did_not_run(tmp_path, listed):
+    command = (str(tmp_path / "nowhere"), "{input}", "{output}")
+    baseline = ExternalBaseline(name="theirs", command=command, gives=("background",))
+    with pytest.raises(DidNotRun, match=r"theirs could not be started \(No such file or directory: .*nowhere"):
+        record_theirs(tmp_path, listed, baseline)
+
+
+def test_the_time_limit_ends_it_with_all_that_it_started(tmp_path, listed):
+    child = "import subprocess\nchild = subprocess.Popen(['sleep', '60'])\n"
+    child += f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
+    slow = program(tmp_path, ECHO, "names = names[:1]\n", COPY, child, "time.sleep(60)\n", time_limit_s=3)
+    done = record_theirs(tmp_path, listed, slow)
+    assert set(done.failures.values()) == {"no background; the command was killed after 3 s"}
+    assert is_gone(int((tmp_path / "child").read_text()))
+
+
+def is_gone(pid):
+    """Dead, or a zombie that nobody has buried yet."""
+    for _ in range(100):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_a_killed_run_of_ours_left_running_is_ended(tmp_path):
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)], start_new_session=True
+    )
+    (tmp_path / "pid").write_text(str(orphan.pid))
+    time.sleep(0.2)
+    assert run_command(["true"], tmp_path, 60).fault == ""
+    assert orphan.wait(10) < 0
+
+
+def test_a_stranger_with_the_same_number_is_left_alone(tmp_path):
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    (tmp_path / "pid").write_text(str(stranger.pid))
+    run_command(["true"], tmp_path, 60)
+    assert stranger.poll() is None
+    stranger.kill()
+    stranger.wait()
+
+
+def test_a_command_gets_no_secret_and_no_input(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    monkeypatch.setenv("HF_TOKEN", "sesame")
+    monkeypatch.setenv("HF_HOME", "there")
+    program = "import os, sys; print(os.environ, sys.stdin.read())"
+    assert run_command([sys.executable, "-c", program], tmp_path, 60).fault == ""
+    said = (tmp_path / "stdout.log").read_text()
+    assert "sesame" not in said and "HF_HOME" in said
+
+
+def test_arguments_are_not_read_by_a_shell(tmp_path, listed):
+    baseline = program(tmp_path, ECHO, COPY)
+    more = baseline.model_copy(update={"command": (*baseline.command, f"; touch {tmp_path / 'shell'}")})
+    record_theirs(tmp_path, listed, more)
+    assert not (tmp_path / "shell").exists()
+
+
+def test_another_list_in_the_same_names_is_another_question(tmp_path, listed):
+    """A command that skips what is there must not find an older list's pictures."""
+    with pytest.raises(DidNotRun):
+        record_theirs(tmp_path, listed, program(tmp_path, COPY))
+    left = next((tmp_path / "out" / "work").iterdir())
+    assert list((left / "output" / "background").iterdir())
+    listed.given = [replace(case, composite=case.composite ^ 1) for case in listed.given]
+    empty = "assert not list(made.iterdir())\n"
+    record_theirs(tmp_path, listed, program(tmp_path, empty, ECHO, COPY))
+    assert not left.exists()
