@@ -22,11 +22,11 @@ def rescore(adapter: Path, test_set: TestSet, config: EvaluationConfig, base: st
     """
     from evaluation.methods.models import adapter_facts, adapter_method  # torch comes with the methods.
     from evaluation.report import About
-    from evaluation.run import evaluate
+    from evaluation.run import judge
 
     method = adapter_method(str(adapter), base, config.num_steps, config.seed, METHOD)
     about = About(models={METHOD: adapter_facts(str(adapter))})
     with tempfile.TemporaryDirectory(prefix="decoupage-") as folder:
         store = Store(folder)
-        evaluate(test_set, [method], config, store.url("report"), about)
+        judge(test_set, [method], config, store.url("report"), about)
         return files_of(store, "report", METHOD)

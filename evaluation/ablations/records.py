@@ -1,0 +1,69 @@
+"""What is kept of each row below `<root>/ablations/<row>/`: how it was trained, or why it cannot be."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from evaluation.ablations.rows import find_row
+from pipelines.faults import BadSetup
+from pipelines.store import Store
+
+FOLDER = "ablations"
+RECORD, REPORT = "row.json", "report"
+"""Of a row's folder; the record is written last, so what it tells of is there."""
+Status = Literal["judged", "does_not_apply"]
+
+
+@dataclass(frozen=True)
+class RowRecord:
+    """One row as it was made.
+
+    Attributes:
+        row: name.
+        status: whether it was trained and judged.
+        why: of a row that does not apply.
+        recipe: fingerprint of its training run.
+        changes: what differs from the full row, by dotted key.
+        identity: what it was made from: fingerprints of recipe, data, masks, base, RGBA VAE.
+        num_steps: of training.
+    """
+
+    row: str
+    status: Status
+    why: str = ""
+    recipe: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    num_steps: int = 0
+
+
+def report_folder(row: str) -> str:
+    """Of the root: where a row's evaluation lies."""
+    return f"{FOLDER}/{find_row(row).name}/{REPORT}"
+
+
+def forget_row(store: Store, row: str) -> None:
+    """Before a row is made anew: until then it counts as not trained."""
+    store.remove(f"{FOLDER}/{find_row(row).name}/{RECORD}")
+
+
+def write_row(store: Store, record: RowRecord) -> None:
+    """Enter a row, once all else of it is written."""
+    content = json.dumps(record.__dict__, indent=1, default=dict) + "\n"
+    store.write(f"{FOLDER}/{find_row(record.row).name}/{RECORD}", content.encode())
+
+
+def read_row(store: Store, row: str) -> RowRecord | None:
+    """A row's record; None = not trained.
+
+    Raises:
+        BadSetup: it is damaged.
+    """
+    path = f"{FOLDER}/{find_row(row).name}/{RECORD}"
+    if not store.exists(path):
+        return None
+    try:
+        return RowRecord(**json.loads(store.read(path)))
+    except (ValueError, TypeError) as error:
+        raise BadSetup(f"{store.url(path)} is damaged ({error}); materialize the row anew") from error

@@ -1,0 +1,129 @@
+"""One table of all rows: figures with intervals, differences to the full row, the paper's own figures beside them.
+
+Differences are paired, image by image, and only between rows of one list and protocol that learned from the same data
+with the recipes that the profile asks for today.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
+from evaluation.ablations.rows import FULL, NOT_COMPARABLE, ROWS, Row
+from evaluation.config import EvaluationConfig
+from evaluation.metrics.catalogue import Part, find_metric
+from evaluation.saved_scores import SavedScores, read_scores
+from evaluation.statistics import difference
+from pipelines.store import Store
+
+TABLE = f"{FOLDER}/table.json"
+METHOD = "adapter"
+COLUMNS = (
+    "background.psnr_mask",
+    "background.psnr_whole",
+    "background.ssim_whole",
+    "background.lpips_whole",
+    "background.fid_whole",
+    "foreground.soft_iou",
+    "foreground.soft_iou_hidden",
+    "recomposition.psnr_whole",
+)
+SAME = ("data", "masks", "rgba_vae")
+"""Of a row's identity: what must be the full row's for a difference to be the change's."""
+CAVEAT = (
+    "Intervals are over the choice of images: one run was trained a row, so what another seed of training would give "
+    "is not in them. Each holds by itself; with many differences, some exclude 0 by chance."
+)
+
+
+def make_table(store: Store, config: EvaluationConfig, recipes: Mapping[str, str]) -> dict[str, Any]:
+    """Content of `table.json`.
+
+    Args:
+        recipes: row -> fingerprint of the run that the profile asks for; rows of other runs are told as such.
+
+    Raises:
+        BadSetup: a row's files are damaged.
+    """
+    records = {row.name: read_row(store, row.name) for row in ROWS}
+    full = _judged(store, records[FULL], recipes)
+    return {
+        "list_sha256": None if full is None else full.list_sha256,
+        "num_images": None if full is None else len(full.images),
+        "columns": list(COLUMNS),
+        "rows": [_row(store, row, records, full, config, recipes) for row in ROWS],
+        "paper": {"comparable": False, "why": NOT_COMPARABLE},
+        "caveat": CAVEAT,
+    }
+
+
+def write_table(store: Store, config: EvaluationConfig, recipes: Mapping[str, str]) -> dict[str, Any]:
+    """Write `table.json` and `table.md`; returns the former's content."""
+    from evaluation.ablations.markdown import table_markdown
+
+    table = make_table(store, config, recipes)
+    store.write(TABLE.replace(".json", ".md"), table_markdown(table).encode())
+    store.write(TABLE, (json.dumps(table, indent=1, allow_nan=False) + "\n").encode())
+    return table
+
+
+def _judged(store: Store, record: RowRecord | None, recipes: Mapping[str, str]) -> SavedScores | None:
+    if record is None or record.status != "judged" or record.recipe != recipes.get(record.row):
+        return None
+    return read_scores(store, report_folder(record.row), METHOD)
+
+
+def _row(
+    store: Store,
+    row: Row,
+    records: Mapping[str, RowRecord | None],
+    full: SavedScores | None,
+    config: EvaluationConfig,
+    recipes: Mapping[str, str],
+) -> dict[str, Any]:
+    record = records[row.name]
+    told: dict[str, Any] = {"row": row.name, "title": row.title, "paper": dict(row.paper), "status": "not_trained"}
+    told |= {"note": "not trained", "changes": {}, "figures": {}, "differences": {}}
+    if record is None:
+        return told
+    told |= {"status": record.status, "note": record.why, "changes": dict(record.changes), "recipe": record.recipe}
+    if record.status != "judged":
+        return told
+    if record.recipe != recipes.get(row.name):
+        return told | {"status": "outdated", "note": "trained by another recipe than the profile's of today"}
+    scores = read_scores(store, report_folder(row.name), METHOD)
+    told |= {"num_steps": record.num_steps, "failures": len(scores.failed), "figures": _figures(store, row.name)}
+    note = "" if row.name == FULL else _obstacle(record, records[FULL], scores, full)
+    if full is not None and row.name != FULL and not note:
+        told["differences"] = _differences(scores, full, config)
+    return told | {"note": note}
+
+
+def _obstacle(record: RowRecord, of_full: RowRecord | None, scores: SavedScores, full: SavedScores | None) -> str:
+    """Why a row is not compared with the full one; empty where it is."""
+    if full is None or of_full is None:
+        return "no difference: the full recipe is not trained"
+    if scores.terms != full.terms:
+        return "no difference: judged on another list, or by another protocol, than the full recipe"
+    other = [name for name in SAME if record.identity.get(name) != of_full.identity.get(name)]
+    return f"no difference: learned with other {', '.join(other)} than the full recipe" if other else ""
+
+
+def _figures(store: Store, row: str) -> dict[str, Any]:
+    """Column -> mean with interval; None = not measured."""
+    found = json.loads(store.read(f"{report_folder(row)}/report.json"))["methods"][METHOD]
+    return {name: found[name.split(".")[0]].get(name.split(".")[1]) for name in COLUMNS}
+
+
+def _differences(scores: SavedScores, full: SavedScores, config: EvaluationConfig) -> dict[str, Any]:
+    """Column -> row less full row; None = not measured, or one figure for the whole list."""
+    found: dict[str, Any] = {}
+    for name in COLUMNS:
+        part, metric = name.split(".")
+        if find_metric(cast(Part, part), metric).of_list:
+            found[name] = None
+            continue
+        draws, seed = config.bootstrap_draws, config.seed
+        result = difference(scores.column(name), full.column(name), scores.scenes, draws, seed)
+        found[name] = None if result is None else result.to_dict()
+    return found

@@ -1,0 +1,124 @@
+"""Ablations as assets and as a command: two rows trained, judged and compared; one that cannot be; nothing twice."""
+
+import json
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import cli
+from assets_defs.ablations import plan_row
+from assets_defs.definitions import build_defs
+from assets_defs.plan import Plan
+from tests.assets_defs.small import make_base, materializations, run_job, small_profile
+from training.journal import read_metrics
+
+CHANGES = '{"schedule.num_steps" = 2}'
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(profile, instance) with a dataset, an RGBA VAE and held-out scenes."""
+    root = tmp_path_factory.mktemp("ablations")
+    profile = small_profile(root / "root", make_base(root / "base"), evaluation__ablations__changes=CHANGES)
+    instance = dg.DagsterInstance.ephemeral()
+    assert run_job(profile, instance).success
+    for job, assets in (("train", ["base_model", "rgba_vae"]), ("evaluate", ["held_out_scenes"])):
+        selected = [dg.AssetKey(name) for name in assets]
+        assert run_job(profile, instance, job, asset_selection=selected).success
+    return profile, instance
+
+
+def row(profile, instance, name):
+    job = build_defs(profile, dg.in_process_executor).resolve_job_def("ablate")
+    result = job.execute_in_process(instance=instance, partition_key=name)
+    assert result.success
+    return materializations(result)
+
+
+def table_of(profile):
+    table = json.loads((Path(profile.root) / "ablations" / "table.json").read_text())
+    return {row["row"]: row for row in table["rows"]}
+
+
+def test_two_rows_are_trained_apart_and_compared_in_one_table(world):
+    profile, instance = world
+    made = row(profile, instance, "paper")
+    assert made["ablations"].metadata["status"].value == "done" and made["ablations"].partition == "paper"
+    assert made["ablation_table"].metadata["rows_judged"].value == 1
+    made = row(profile, instance, "no_fused_context")
+    assert made["ablations"].metadata["changes"].value == {"adapter.maps": []}
+    assert made["ablations"].metadata["num_steps"].value == 2
+    assert made["ablation_table"].metadata["rows_judged"].value == 2
+    rows = table_of(profile)
+    assert rows["no_fused_context"]["differences"]["background.psnr_mask"]["num_images"] >= 3
+    assert rows["no_fused_context"]["note"] == "" and rows["no_depth"]["status"] == "not_trained"
+    folders = [Path(profile.root) / "training" / "ablations" / name for name in ("paper", "no_fused_context")]
+    assert [len(read_metrics(next((folder / "runs").iterdir()))) for folder in folders] == [2, 2]
+    exports = [json.loads((folder / "export" / "adapter.json").read_text()) for folder in folders]
+    assert exports[0]["adapter"]["maps"] and not exports[1]["adapter"]["maps"]
+    assert not (folders[1] / "export" / "fusion").exists()
+    assert not (Path(profile.root) / "training" / "adapter").exists()
+
+
+def test_a_row_that_is_there_is_not_trained_again(world):
+    profile, instance = world
+    before = row(profile, instance, "paper")["ablations"]
+    again = row(profile, instance, "paper")["ablations"]
+    assert again.metadata["status"].value == "unchanged"
+    assert again.tags["dagster/data_version"] == before.tags["dagster/data_version"]
+
+
+def test_a_row_that_cannot_be_says_why(world):
+    profile, instance = world
+    made = row(profile, instance, "kontext_base")["ablations"]
+    assert made.metadata["status"].value == "does not apply" and "tiny-fill" in made.metadata["why"].value
+    assert "tiny-fill" in table_of(profile)["kontext_base"]["note"]
+
+
+def test_without_common_changes_the_full_row_is_the_adapter_itself(world):
+    profile, _ = world
+    assert plan_row(Plan(profile), "paper").folder == "ablations/paper"
+    settings = profile.evaluation.ablations.model_copy(update={"changes": {}})
+    same = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"ablations": settings})})
+    assert plan_row(Plan(same), "paper").folder == "adapter"
+    assert plan_row(Plan(same), "no_depth").folder == "ablations/no_depth"
+
+
+def test_a_wrong_change_is_named_before_anything_starts(world):
+    profile, _ = world
+    settings = profile.evaluation.ablations.model_copy(update={"changes": {"schedule.num_stepz": 3}})
+    wrong = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"ablations": settings})})
+    with pytest.raises(ValueError, match=r"evaluation\.ablations\.changes: unknown key schedule\.num_stepz"):
+        build_defs(wrong)
+
+
+@pytest.fixture
+def command(world, monkeypatch, capsys):
+    """Runs `decoupage ablations` on the same profile; gives (exit status, standard output, standard error)."""
+    profile, _ = world
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr("cli.load_permitted", lambda name, root: profile)
+
+    def command(*options):
+        monkeypatch.setattr(sys, "argv", ["decoupage", "ablations", *options])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    return command
+
+
+def test_one_command_makes_two_rows(command):
+    status, out, err = command("paper", "no_edges", "--json")
+    assert status == 0, err
+    rows = {row["row"]: row for row in json.loads(out)["rows"]}
+    assert rows["no_edges"]["differences"]["background.psnr_mask"] is not None
+    status, out, _ = command("paper")
+    assert status == 0 and out.startswith("# Ablations") and "paper: PSNR" in out
+
+
+def test_the_command_knows_its_rows(command):
+    status, _, err = command("no_luck")
+    assert status == 2 and "known: paper" in err
