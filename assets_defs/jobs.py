@@ -32,10 +32,22 @@ RETRAIN = dg.define_asset_job(
     description="From the finished dataset to a judged adapter, promoted or refused. What `weekly_retrain` runs.",
     tags={"stage": "retrain"},
 )
+ABLATIONS = dg.define_asset_job(
+    "ablate",
+    selection=dg.AssetSelection.groups("ablations"),
+    description="Rows of the table of ablations: its partitions. Each is trained and judged, then the table is made.",
+    tags={"stage": "ablations"},
+)
 EVERYTHING = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.groups(*DATA_GROUPS, *TRAINING_GROUPS, *EVALUATION_GROUPS),
     description="From photographs to a judged adapter. Its partitions are the shards, and a run takes all of them.",
     tags={"stage": "all"},
 )
-JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, EVERYTHING]
+INSPECT = dg.define_asset_job(
+    "inspect",
+    selection=dg.AssetSelection.groups("inspection"),
+    description="The finished data and what was evaluated on it, in FiftyOne. Only what is new enters.",
+    tags={"stage": "inspection"},
+)
+JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATIONS, INSPECT, EVERYTHING]
