@@ -32,7 +32,6 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         gallery: content of `gallery.json`.
     """
     import jinja2
-    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("evaluation", "page"),
@@ -45,15 +44,15 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
     folder = files("evaluation.page")
     return environment.get_template("page.html.jinja").render(
         report=values,
-        style=Markup(folder.joinpath("page.css").read_text("utf-8")),
-        script=Markup(folder.joinpath("page.js").read_text("utf-8")),
+        style=folder.joinpath("page.css").read_text("utf-8"),
+        script=folder.joinpath("page.js").read_text("utf-8"),
         tiles=headline_differences(values),
         summary=summary_table(values),
         tables=part_tables(values),
         notes=list(dict.fromkeys(values["notes"].values())),
         differences={name: difference_rows(values, name) for name in values["differences"]},
         strata={name: stratum_tables(values, name) for name in values["strata"]},
-        charts=[(chart, Markup(chart.svg)) for chart in charts(values)],
+        charts=charts(values),
         galleries=galleries(gallery),
         ranked_by=gallery["ranked_by"],
         bar=bar,
