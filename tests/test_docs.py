@@ -113,6 +113,23 @@ def test_the_page_on_test_sets_names_every_layout():
         assert all(f"`{pattern}`" in page for pattern in (layout.image, layout.mask, layout.background))
 
 
+def test_the_study_page(tmp_path, monkeypatch, capsys):
+    build_dataset(str(tmp_path / "data" / "demo" / "held_out"), FakeScenes(num_scenes=3, scenes_per_shard=3))
+    monkeypatch.chdir(tmp_path)
+    (block,) = code("study.md")
+    exec(block, {})
+    assert capsys.readouterr().out.splitlines()[-1] == "2 comparisons"
+    monkeypatch.setenv("DECOUPAGE_ROOT", "data/demo")
+    for line in shell("study.md", run=True):
+        program, *words = shlex.split(line)
+        if program == "export":
+            monkeypatch.setenv(*words[0].split("=", 1))
+            continue
+        done = CliRunner().invoke(app, words)
+        assert program == "decoupage" and done.exit_code == 0, (line, done.output)
+    assert len(list((tmp_path / "data" / "demo" / "study" / "bundles").glob("*.html"))) == 2
+
+
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (DOCS / page).read_text()):

@@ -69,6 +69,7 @@
     place = number;
     busy = true;
     const ended = place >= screens.length;
+    document.body.classList.toggle("ended", ended);
     byId("screen").hidden = ended;
     byId("end").hidden = !ended;
     byId("progress").max = screens.length;

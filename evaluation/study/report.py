@@ -76,7 +76,7 @@ def make_report(study: Study, ballots: Sequence[Ballot], raters: Sequence[Rater]
 
 def _rules(study: Study) -> dict[str, str]:
     config = study.config
-    missed = f"{config.max_missed_share:.0%}"
+    missed = f"{100 * config.max_missed_share:g} %"
     return {
         "tie": "A tie is half a win for each side.",
         "not_sure": "“Not sure” is counted, and is part of no rate.",

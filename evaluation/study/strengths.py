@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pipelines.progress import Progress
+
 PRIOR_WINS = 0.5
 """Added to each side of every pair: keeps strengths finite where one method won all. Weighs as one tie."""
 
@@ -22,4 +24,5 @@ def strengths(wins: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
 
 def resampled_strengths(draws: np.ndarray, start: np.ndarray) -> np.ndarray:
     """[draws, methods] for [draws, methods, methods] wins."""
-    return np.stack([strengths(wins, start) for wins in draws])
+    with Progress("strengths", "draws", len(draws)) as progress:
+        return np.stack([strengths(wins, start) for wins in progress.counting(draws)])
