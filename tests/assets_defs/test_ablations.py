@@ -42,18 +42,31 @@ def table_of(profile):
     return {row["row"]: row for row in table["rows"]}
 
 
-def test_two_rows_are_trained_apart_and_compared_in_one_table(world):
-    profile, instance = world
-    made = row(profile, instance, "paper")
-    assert made["ablations"].metadata["status"].value == "done" and made["ablations"].partition == "paper"
-    assert made["ablation_table"].metadata["rows_judged"].value == 1
-    made = row(profile, instance, "no_fused_context")
-    assert made["ablations"].metadata["changes"].value == {"adapter.maps": []}
-    assert made["ablations"].metadata["num_steps"].value == 2
-    assert made["ablation_table"].metadata["rows_judged"].value == 2
-    rows = table_of(profile)
+@pytest.fixture
+def command(world, monkeypatch, capsys):
+    """Runs `decoupage ablations` on the same profile; gives (exit status, standard output, standard error)."""
+    profile, _ = world
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setattr("cli.load_permitted", lambda name, root: profile)
+
+    def command(*options):
+        monkeypatch.setattr(sys, "argv", ["decoupage", "ablations", *options])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code or 0, *capsys.readouterr()
+
+    return command
+
+
+def test_one_command_trains_two_rows_apart_and_compares_them_in_one_table(world, command):
+    profile, _ = world
+    status, out, err = command("paper", "no_fused_context", "--json")
+    assert status == 0, err
+    rows = {row["row"]: row for row in json.loads(out)["rows"]}
+    assert rows == table_of(profile)
     assert rows["no_fused_context"]["differences"]["background.psnr_mask"]["num_images"] >= 3
-    assert rows["no_fused_context"]["note"] == "" and rows["no_depth"]["status"] == "not_trained"
+    assert rows["no_fused_context"]["changes"] == {"adapter.maps": []} and rows["no_fused_context"]["note"] == ""
+    assert rows["no_depth"]["status"] == "not_trained"
     folders = [Path(profile.root) / "training" / "ablations" / name for name in ("paper", "no_fused_context")]
     assert [len(read_metrics(next((folder / "runs").iterdir()))) for folder in folders] == [2, 2]
     exports = [json.loads((folder / "export" / "adapter.json").read_text()) for folder in folders]
@@ -64,10 +77,10 @@ def test_two_rows_are_trained_apart_and_compared_in_one_table(world):
 
 def test_a_row_that_is_there_is_not_trained_again(world):
     profile, instance = world
-    before = row(profile, instance, "paper")["ablations"]
-    again = row(profile, instance, "paper")["ablations"]
-    assert again.metadata["status"].value == "unchanged"
-    assert again.tags["dagster/data_version"] == before.tags["dagster/data_version"]
+    made = row(profile, instance, "paper")
+    assert made["ablations"].metadata["status"].value == "unchanged" and made["ablations"].partition == "paper"
+    assert made["ablation_table"].metadata["rows_judged"].value == 2
+    assert made["ablation_table"].metadata["table"].value.startswith("# Ablations")
 
 
 def test_a_row_that_cannot_be_says_why(world):
@@ -94,31 +107,8 @@ def test_a_wrong_change_is_named_before_anything_starts(world):
         build_defs(wrong)
 
 
-@pytest.fixture
-def command(world, monkeypatch, capsys):
-    """Runs `decoupage ablations` on the same profile; gives (exit status, standard output, standard error)."""
-    profile, _ = world
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("cli.load_permitted", lambda name, root: profile)
-
-    def command(*options):
-        monkeypatch.setattr(sys, "argv", ["decoupage", "ablations", *options])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        return left.value.code or 0, *capsys.readouterr()
-
-    return command
-
-
-def test_one_command_makes_two_rows(command):
-    status, out, err = command("paper", "no_edges", "--json")
-    assert status == 0, err
-    rows = {row["row"]: row for row in json.loads(out)["rows"]}
-    assert rows["no_edges"]["differences"]["background.psnr_mask"] is not None
-    status, out, _ = command("paper")
-    assert status == 0 and out.startswith("# Ablations") and "paper: PSNR" in out
-
-
-def test_the_command_knows_its_rows(command):
+def test_the_command_knows_its_rows_and_prints_the_table(command):
     status, _, err = command("no_luck")
     assert status == 2 and "known: paper" in err
+    status, out, _ = command("kontext_base")
+    assert status == 0 and out.startswith("# Ablations") and "paper: PSNR" in out

@@ -1,0 +1,46 @@
+"""The pages on champion and ablations: their commands parse, their settings load, their rows are all rows."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from cli import app
+from evaluation.config import EvaluationConfig
+from evaluation.config.ablations import ROWS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def blocks(page, kind):
+    return re.findall(rf"```{kind}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["champion.md", "ablations.md"])
+def test_commands_are_spelt_right(page):
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    assert lines
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "decoupage"
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        command.make_context(command.name, words)
+
+
+def test_settings_load():
+    (gate,) = blocks("champion.md", "toml")
+    (ablations,) = blocks("ablations.md", "toml")
+    read = EvaluationConfig.model_validate(tomllib.loads(gate)["evaluation"])
+    assert read.gate.margins == {"background.psnr_whole": 0.2, "foreground.soft_iou": 0.01}
+    read = EvaluationConfig.model_validate(tomllib.loads(ablations)["evaluation"])
+    assert read.ablations.changes == {"schedule.num_steps": 300}
+
+
+def test_every_row_is_explained():
+    page = (DOCS / "ablations.md").read_text()
+    assert [row for row in ROWS if f"`{row}`" not in page] == []
