@@ -17,7 +17,7 @@ ASSETS = {
     "dataset",
 }  # fmt: skip
 INPUTS = {"prompt_list", "takedown_list", "exclusion_list"}
-TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation"}
+TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation", "report"}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+"""The asset `report`: pages from what an evaluation left in the root, without any model."""
+
+import dagster as dg
+
+from assets_defs.evaluation import evaluation_assets
+from assets_defs.plan import Plan
+from profiles import load_profile
+from tests.evaluation.page.reports import judged
+
+
+def materialize(root):
+    assets = evaluation_assets(Plan(load_profile("demo", str(root))))
+    chosen = [asset for asset in assets if asset.key == dg.AssetKey("report")]
+    return dg.materialize(chosen, instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
+
+
+def test_it_shows_at_a_glance_what_was_found(tmp_path):
+    judged(tmp_path / "report")
+    result = materialize(tmp_path)
+    assert result.success
+    (event,) = result.asset_materializations_for_node("report")
+    assert "is better than `base`" in event.metadata["summary"].value
+    page = tmp_path / "report" / "report.html"
+    assert event.metadata["report"].value == page.as_uri() and "best" in page.read_text()
+    assert (tmp_path / "report" / "report.md").read_text().startswith("# Evaluation of the profile `demo`")
+    again = materialize(tmp_path).asset_materializations_for_node("report")[0]
+    assert again.tags["dagster/data_version"] == event.tags["dagster/data_version"]
+
+
+def test_without_an_evaluation_it_says_what_to_do(tmp_path):
+    result = materialize(tmp_path)
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "evaluate first" in failure.step_failure_data.error.cause.message
