@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from evaluation.config import EvaluationConfig
 from evaluation.fiftyone.cases import CaseReader
 from evaluation.fiftyone.evaluated import case_facts, case_scores, find_outputs
-from evaluation.fiftyone.group import TRAIN, Group
+from evaluation.fiftyone.group import HELD_OUT, TRAIN, Group
 from evaluation.fiftyone.likeness import rate_likeness
 from evaluation.fiftyone.place import dataset_name, folder_for
 from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
@@ -129,7 +129,7 @@ def _chain(first: SceneItem, others: Iterator[SceneItem]) -> Iterator[SceneItem]
 
 def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
     store = factory.store
-    there = {item: found for item, found in present(dataset).items() if item not in _of(TRAIN, present(dataset))}
+    there = _of(HELD_OUT, present(dataset))
     wanted: dict[str, str] = {}
 
     def new_groups() -> Iterator[Group]:

@@ -11,6 +11,7 @@ SETTINGS = {
     # Else every start tells that the oldest supported MongoDB is the oldest supported one.
     "FIFTYONE_DATABASE_VALIDATION": "false",
     "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+    "FIFTYONE_LOGGING_LEVEL": "WARNING",
 }
 
 
