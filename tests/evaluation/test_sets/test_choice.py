@@ -25,6 +25,7 @@ from pipelines.store import Store
 from profiles import load_profile
 from tests.evaluation.scenes import Known, truth
 from tests.evaluation.test_sets.pairs import scene, write, write_set
+from tests.fixtures import FakeScenes, build_dataset
 from tests.library import write_library
 
 
@@ -108,6 +109,17 @@ def test_another_list_stops_and_the_first_images_that_differ_are_named(tmp_path)
         chosen(tmp_path, f"folder:plain:{folder}", **settings)
     with pytest.raises(BadSetup, match=f"not to {listed['list_sha256']}, over 2 images"):
         chosen(tmp_path, f"folder:plain:{folder}", **{"test_sets.expected_lists.plain_set": listed["list_sha256"]})
+
+
+def test_our_own_scenes_can_be_expected_too(tmp_path):
+    build_dataset(tmp_path / "root/held_out", FakeScenes(num_scenes=2, scenes_per_shard=2))
+    own = chosen(tmp_path, "held_out", size_px="32")
+    listed = write_lists(own, Store(str(tmp_path)), None)
+    expected = {"test_sets.expected_lists.held_out": f'"{tmp_path / "list.json"}"'}
+    again = chosen(tmp_path, "held_out", size_px="32", **expected)
+    assert [entry.name for entry in entries(again)] == [image["name"] for image in listed["images"]]
+    with pytest.raises(BadSetup, match=r"3 of 3 lines differ. line 1: .* has other pixels"):
+        chosen(tmp_path, "held_out", size_px="48", **expected)
 
 
 def test_a_list_that_was_changed_by_hand_is_not_taken(tmp_path):
