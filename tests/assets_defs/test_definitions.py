@@ -18,6 +18,7 @@ ASSETS = {
 }  # fmt: skip
 INPUTS = {"prompt_list", "takedown_list", "exclusion_list"}
 TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation", "report"}
+JUDGED = {"baselines", "champion", "ablations", "ablation_table", "fiftyone_dataset"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def specs():
 
 def test_every_asset_is_there_and_explained():
     found = specs()
-    assert set(found) == ASSETS | INPUTS | TRAINED
+    assert set(found) == ASSETS | INPUTS | TRAINED | JUDGED
     for spec in found.values():
         assert spec.description and spec.owners and spec.kinds and spec.group_name != "default"
 
