@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from commercial import obstacles
+from evaluation.methods.needs import needs as baselines_needs
+from evaluation.metrics.networks import needs as metrics_needs
 from evaluation.test_sets.needs import needs as test_sets_needs
 from pipelines.backgrounds.needs import needs as backgrounds_needs
 from pipelines.dataset.stand_ins import stand_ins
@@ -167,7 +169,11 @@ def _parts(profile: Profile) -> dict[str, list[Need]]:
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_needs(maps),
         "root": [_disk(profile), _own_recipe(profile)],
         f"training: recipe {profile.training.recipe}": _weights(profile),
+        f"baselines: {', '.join(profile.evaluation.baselines.enabled) or 'classical ones only'}": baselines_needs(
+            profile.evaluation.baselines
+        ),
         "test sets": test_sets_needs(profile.evaluation.test_sets),
+        "metrics": metrics_needs(profile.evaluation.metrics),
     }
 
 

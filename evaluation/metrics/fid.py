@@ -5,6 +5,7 @@ Features come as rows and are read in blocks, so a set may be larger than memory
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -18,6 +19,12 @@ class Moments:
 
     mean: np.ndarray
     covariance: np.ndarray
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """[D, D]: the covariance's symmetric root; seconds for 2048 features, so it is kept."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return np.asarray((vectors * np.sqrt(values.clip(0))) @ vectors.T)
 
 
 def moments(features: np.ndarray) -> Moments:
@@ -36,9 +43,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     The root's trace is the sum of the roots of the eigenvalues of A C2 A with A = C1^(1/2), which is symmetric: that
     holds also where a covariance has no full rank, as with fewer pictures than features.
     """
-    values, vectors = np.linalg.eigh(first.covariance)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    product = root @ second.covariance @ root
+    product = first.root @ second.covariance @ first.root
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
     traces = np.trace(first.covariance) + np.trace(second.covariance)
     shift = first.mean - second.mean

@@ -2,6 +2,9 @@
 
 import hashlib
 import pickle
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -111,6 +114,15 @@ def test_files_of_something_else(tmp_path, capsys, content, said):
     with pytest.raises(BadSetup, match=f"evaluation.metrics.inception: .*{said}"):
         read_state(WeightsConfig(**named(path)), "evaluation.metrics.inception")
     assert "pwned" not in capsys.readouterr().out
+
+
+def test_the_page_shows_how_to_name_them():
+    page = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
+    (block,) = (text for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "evaluation.metrics" in text)
+    config = EvaluationConfig.model_validate(tomllib.loads(block)["evaluation"]).metrics
+    assert config.lpips is not None and config.inception is not None
+    for weights in (config.lpips.trunk, config.lpips.head, config.inception):
+        assert Path(weights.path).name in page.partition("```toml\n[evaluation.metrics")[0]
 
 
 def test_a_hash_is_64_hex_digits():
