@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.errors import DagsterAssetCheckFailedError
 
 WEBHOOK = "DECOUPAGE_FAILURE_WEBHOOK"
 FILE = "failures.jsonl"
@@ -45,7 +46,7 @@ def tell_of_failures(context: dg.HookContext) -> None:
     while error is not None and error.__cause__ is not None:
         error = error.__cause__
     message = getattr(error, "description", None) or str(error)
-    if isinstance(error, dg.DagsterAssetCheckFailedError):
+    if isinstance(error, DagsterAssetCheckFailedError):
         message = "; ".join(_failed_checks(context)) or message
     failure = Failure(context.run_id, context.job_name, context.op.name, message[:_MESSAGE_CHARS])
     tell(context.instance, failure, context.log)

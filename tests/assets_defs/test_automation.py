@@ -24,6 +24,7 @@ from profiles import Profile, load_profile
 from tests.assets_defs.small import SMALL, run_job
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, annotate
 
+CHECKS = ("enough", "sound", "pretty")
 SWITCHES = ("nightly_data", "weekly_retrain", "changed_inputs", "died_runs")
 
 
@@ -269,6 +270,18 @@ def test_a_failure_is_written_down_with_what_the_asset_said(instance):
     assert not result.success
     assert line["step"] == "broken" and line["run_id"] == result.run_id
     assert line["message"] == "mask.radius_px must be in [0, 64], got -3"
+
+
+def test_a_failed_check_tells_what_it_found(instance):
+    @dg.asset(check_specs=[dg.AssetCheckSpec(name, asset="counted", blocking=name != "pretty") for name in CHECKS])
+    def counted() -> dg.MaterializeResult:
+        told = ((name, name == "sound") for name in CHECKS)
+        results = [dg.AssetCheckResult(check_name=name, passed=passed, description="3 of 4") for name, passed in told]
+        return dg.MaterializeResult(check_results=results)
+
+    assert not dg.materialize([counted.with_hooks({tell_of_failures})], instance=instance, raise_on_error=False).success
+    (line,) = lines(instance)
+    assert line["message"] == "check enough: 3 of 4"
 
 
 def test_a_cancelled_step_is_no_failure(instance):
