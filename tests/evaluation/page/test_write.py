@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from evaluation.metrics.catalogue import FID_NOTE
 from evaluation.page import render
 from evaluation.page.write import write_pages
 from pipelines.faults import BadSetup
@@ -86,6 +87,24 @@ def test_many_failures_do_not_make_the_page_long(tmp_path, monkeypatch):
     page = (tmp_path / "report.html").read_text()
     section = page[page.index('id="failures"') : page.index('id="missing"')]
     assert section.count("<li>") == 3 and f"and {len(given) - 3} more" in section
+
+
+def test_where_fid_stands_its_n_and_what_n_does_stand_too(folder, tmp_path, values):
+    assert FID_NOTE not in (folder / "report.md").read_text()
+    measured = json.loads(json.dumps(values))
+    measured["methods"]["adapter"]["background"]["fid_whole"] = {
+        "mean": 87.25,
+        "low": None,
+        "high": None,
+        "num_images": 15,
+    }
+    measured["notes"] = {"background.fid_whole": FID_NOTE}
+    (tmp_path / "report.json").write_text(json.dumps(measured))
+    (tmp_path / "gallery.json").write_bytes((folder / "gallery.json").read_bytes())
+    write_pages(str(tmp_path))
+    for name, cell in (("report.html", "87.25<small>N = 15"), ("report.md", "87.25 (N = 15)")):
+        said = (tmp_path / name).read_text()
+        assert FID_NOTE in said and cell in said
 
 
 def test_the_same_files_give_the_same_pages(folder, page):
