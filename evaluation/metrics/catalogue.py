@@ -49,9 +49,9 @@ _PASTED = (("", ""), ("_pasted", ", pasted back"))
 _PLACES = tuple((f"{region}{end}", f"{_WORDS[region]}{said}") for end, said in _PASTED for region in BACKGROUND_REGIONS)
 _WHOLE = tuple((f"whole{end}", f"{_WORDS['whole']}{said}") for end, said in _PASTED)
 FID_NOTE = (
-    "FID grows as the number of pictures N falls, at equal quality: simulated, two samples of one distribution are about "
-    "83 apart at N = 200 and 10 at N = 4000. It compares only between figures of one list; it has no interval, for resampled "
-    "pictures repeat, which moves it in the same way. KID has no such bias."
+    "FID grows as the number of pictures N falls, at equal quality: in a simulation, two samples of one distribution "
+    "are about 83 apart at N = 200 and 10 at N = 4000. It compares only between figures of one list; it has no "
+    "interval, for resampled pictures repeat, which moves it in the same way. KID has no such bias."
 )
 KID_NOTE = "KID is the mean over subsets of at most 1000 pictures, of all of them where the list has fewer."
 
