@@ -22,9 +22,9 @@ from pipelines.images.types import Array, Mask
 from pipelines.store import Store
 
 GALLERY = "gallery.json"
-SHOWN_PX = 384
+SHOWN_PX = 320
 """Longer side of a shown picture at most; smaller ones keep their size."""
-QUALITY = 90
+QUALITY = 85
 GIVEN, TRUTH = "given", "truth"
 """Who a picture is from, where it is from no method."""
 
