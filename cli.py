@@ -16,6 +16,7 @@ from decoupage.commands import decompose
 from evaluation.commands import evaluate
 from evaluation.fiftyone.commands import inspect
 from evaluation.gate.commands import champion
+from evaluation.methods.commands import baselines
 from evaluation.study.commands import study
 from pipelines.commands import mulan, prompts, scenes, shards, takedowns
 from pipelines.faults import BadSetup
@@ -35,6 +36,7 @@ app.command("decompose")(decompose)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
 app.command("ablations")(ablations)
+app.command("baselines")(baselines)
 app.command("inspect")(inspect)
 app.command("prune")(prune)
 

@@ -70,7 +70,7 @@ def evaluate(
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
     chosen = find_test_set(test_set, loaded.evaluation, loaded, store)
-    methods, facts = standard_methods(loaded.evaluation, folder, base)
+    methods, facts = standard_methods(loaded.evaluation, folder, base, store, chosen.name)
     about = About(loaded.name, stand_ins(loaded), facts)
     target = out or _target(chosen, place)
     report = run(chosen, methods, loaded.evaluation, target, about)

@@ -1,7 +1,10 @@
 """The code in the documentation runs as it stands, but for the paths that a reader fills in."""
 
+import json
 import re
 import shlex
+import sys
+import tomllib
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,16 +16,24 @@ from huggingface_hub import constants
 from PIL import Image
 from typer.testing import CliRunner
 
+from assets_defs.definitions import build_defs
 from cli import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from doctor import examine
+from evaluation.config import EvaluationConfig
+from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
+from evaluation.methods.baselines import record_baselines
+from evaluation.methods.external.catalogue import EXTERNAL
+from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.test_sets.folders import FolderPictures
 from evaluation.test_sets.layouts import LAYOUTS
 from evaluation.test_sets.listed import ListedSet
+from evaluation.test_sets.shards import HeldOut
 from pipelines.engine import SerialEngine
 from pipelines.foregrounds.prompts import categories
 from pipelines.images.codecs import encode_png
+from pipelines.store import Store
 from profiles import load_profile
 from tests.evaluation.test_sets import pairs
 from tests.fixtures import FakeScenes, build_dataset
@@ -183,6 +194,26 @@ def test_commands_of_the_data_page_that_do_not_run_here_are_spelt_right(tmp_path
     load_profile("paper", str(tmp_path))  # Refuses a variable that names no field.
 
 
+def test_commands_of_the_operations_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("DECOUPAGE_ROOT", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (line,) = shell("operations.md", run=True)
+    assert line == "decoupage prune"
+    done = CliRunner().invoke(app, ["prune"])
+    assert done.exit_code == 0 and "0 things" in done.output
+    for words in map(shlex.split, shell("operations.md", run=False)):
+        for name, _, value in (word.partition("=") for word in words if word.startswith("DECOUPAGE__")):
+            monkeypatch.setenv(name, value)
+    assert load_profile("demo").automation.nightly_cron == "30 1 * * *"
+
+
+def test_the_operations_page_names_every_switch():
+    page = (DOCS / "operations.md").read_text()
+    repository = build_defs().get_repository_def()
+    switches = [*repository.schedule_defs, *repository.sensor_defs]
+    assert switches and not [found.name for found in switches if f"| `{found.name}` |" not in page]
+
+
 def _parse(words):
     """Raises click's UsageError for a command, an option or an argument that there is not."""
     command, words = typer.main.get_command(app), list(words)
@@ -202,6 +233,39 @@ def test_the_data_page_counts_as_its_profile_does():
     assert f"`max_requests = {profile.prompts.max_requests}`" in page
 
 
-@pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md"])
+def test_the_page_on_baselines(tmp_path, monkeypatch):
+    """Its wrapper answers a list, its settings are a profile's, and its example judges what the wrapper made."""
+    build_dataset(str(tmp_path / "data" / "demo" / "held_out"), FakeScenes(num_scenes=2, scenes_per_shard=1))
+    monkeypatch.chdir(tmp_path)
+    judge, wrapper = code("baselines.md")
+    (tmp_path / "wrapper.py").write_text(wrapper)
+    (toml,) = re.findall(r"```toml\n(.*?)```", (DOCS / "baselines.md").read_text(), re.DOTALL)
+    section = tomllib.loads(toml)["evaluation"]["baselines"]
+    entry = section["external"][0] | {"command": [sys.executable, "wrapper.py", "{input}", "{output}"]}
+    assert BaselinesConfig.model_validate(section).models["flux_fill"].num_steps == 28
+    config = EvaluationConfig(baselines=BaselinesConfig(enabled=("lama",), external=(ExternalBaseline(**entry),)))
+    states = record_baselines(config, HeldOut("data/demo/held_out", 64), Store(str(tmp_path)))
+    state = next(state for state in states if state.name == "lama")
+    assert (state.word, state.num_failures) == ("recorded", 0), state.detail
+    exec(judge.replace("path/to/outputs", "baselines/held_out/lama"), {})
+    assert json.loads(Path("report/report.json").read_text())["methods"]["theirs"]["failures"] == 0
+
+
+def test_every_baseline_has_a_page_with_the_line_that_gets_it():
+    known = {**PUBLISHED, **EXTERNAL}
+    assert {path.stem for path in (DOCS / "baselines").glob("*.md")} == set(known)
+    for name, about in known.items():
+        page = (DOCS / "baselines" / f"{name}.md").read_text()
+        assert page.startswith(f"# {about.title}\n") and f"`{name}`: {about.gives}" in page
+        assert f"[`{name}`](baselines/{name}.md) | {about.title} | {about.gives}" in (DOCS / "baselines.md").read_text()
+    for name in PUBLISHED:
+        config = getattr(BaselinesConfig(), name)
+        assert (
+            f"hf download {config.weights} --include model_index.json --include '*/*'"
+            in (DOCS / "baselines" / f"{name}.md").read_text()
+        )
+
+
+@pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md", "operations.md"])
 def test_lines_are_not_too_long(page):
     assert not [line for line in (DOCS / page).read_text().splitlines() if len(line) > 120]

@@ -154,5 +154,5 @@ def _check_settings(name: str, config: EvaluationConfig, about: dict[str, Any], 
     if changed:
         raise BadSetup(
             f"{store.root} was recorded with other settings than the profile has now ({', '.join(changed)}); "
-            "record the baselines again (materialize `baselines`, or `decoupage evaluate --baselines`)"
+            "record the baselines again (materialize `baselines`, or `decoupage baselines`)"
         )

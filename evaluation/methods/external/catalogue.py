@@ -20,9 +20,9 @@ class External:
 EXTERNAL = {
     "lama": External("LaMa", BACKGROUND, "Apache-2.0"),
     "powerpaint": External("PowerPaint", BACKGROUND, "MIT; weights on Stable Diffusion 1.5: CreativeML Open RAIL-M"),
-    "brushnet": External("BrushNet", BACKGROUND, "Tencent's own, see its LICENSE"),
+    "brushnet": External("BrushNet", BACKGROUND, "Apache-2.0, on Stable Diffusion: CreativeML Open RAIL-M"),
     "omnieraser": External("OmniEraser", BACKGROUND, "none stated; on FLUX.1 [dev]: non-commercial"),
-    "georemover": External("GeoRemover", BACKGROUND, "see its LICENSE; on FLUX.1 Fill [dev]: non-commercial"),
+    "georemover": External("GeoRemover", BACKGROUND, "see its repository"),
     "matting_anything": External("Matting Anything", FOREGROUND, "MIT"),
     "diffmatte": External("DiffMatte", FOREGROUND, "MIT, by its README"),
 }

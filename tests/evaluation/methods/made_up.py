@@ -15,7 +15,7 @@ from tests.evaluation.scenes import cases
 class Listed:
     """Cases in a fixed order, as a test set."""
 
-    given: Sequence[Case] = field(default_factory=lambda: cases(3, size_px=32))
+    given: Sequence[Case] = field(default_factory=lambda: cases(2, size_px=32))
     name: str = "made_up"
 
     @property
