@@ -99,5 +99,14 @@ def _attach(place: Path, base: Base, config: AdapterConfig, components: Componen
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
-    """A model from its folder, in the type and at the place of another."""
-    return kind.from_pretrained(folder, dtype=like.dtype).to(like.device)
+    """A model from its folder, in the type and at the place of another.
+
+    Raises:
+        ValueError: the folder's weights are not those of this class; loaded anyway, parts of it would be empty.
+    """
+    model, found = kind.from_pretrained(folder, dtype=like.dtype, output_loading_info=True)
+    keys = {what: sorted(found[f"{what}_keys"])[:3] for what in ("missing", "unexpected")}
+    wrong = [f"{what} {', '.join(names)}" for what, names in keys.items() if names]
+    if wrong:
+        raise ValueError(f"{folder} was written by another version of decoupage ({'; '.join(wrong)}): train it anew")
+    return model.to(like.device)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -376,6 +377,16 @@ def test_a_part_that_was_never_listed_is_named(damaged, bases):
     (damaged / "adapter.json").write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"fusion/config\.json is missing, and adapter\.json does not list it"):
         load_adapter(damaged, bases / "flux-fill")
+
+
+def test_weights_of_another_version_are_refused_by_name(damaged, bases):
+    """Loaded anyway, the part that is missing would be without values."""
+    file = damaged / "fusion" / "diffusion_pytorch_model.safetensors"
+    values = load_file(file)
+    gone = next(iter(values))
+    save_file({name: value for name, value in values.items() if name != gone}, file, {"format": "pt"})
+    with pytest.raises(ValueError, match=rf"another version of decoupage \(missing {re.escape(gone)}\)"):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False)
 
 
 def test_changed_bytes_are_noticed_but_a_changed_card_is_not(damaged, bases):
