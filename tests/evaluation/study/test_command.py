@@ -8,8 +8,11 @@ import sys
 import urllib.request
 
 import pytest
+import torch
 
 import cli
+from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.study.bundle import bundle_token
 from evaluation.study.folder import load_study
 from tests.evaluation.study.studies import choice_of
@@ -69,6 +72,26 @@ def test_from_the_held_out_list_to_a_report(root, run, tmp_path):
     pair = values["aspects"]["background"]["pairs"]["telea-navier_stokes"]
     assert pair["wins"] == 6 and pair["win_rate"]["mean"] == 1 and values["bootstrap_draws"] == 100
     assert "| `telea` | `navier_stokes` | 100 %" in run("report")[1]
+
+
+def test_by_default_the_adapter_meets_its_base_telea_and_the_given_mask(root, run, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_base(TinyFill().new(), str(tmp_path / "base"))
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__STUDY__ASPECTS", '["background", "foreground"]')
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__NUM_STEPS", "1")
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "32")
+    out = tmp_path / "study"
+    status, _, err = run("build", "--adapter", tmp_path / "adapter", "--base", tmp_path / "base", "--out", out)
+    assert status == 0, err
+    groups = {(comparison.aspect, comparison.shown) for comparison in load_study(out).comparisons}
+    assert groups == {
+        ("background", ("adapter", "base")),
+        ("background", ("adapter", "telea")),
+        ("background", ("base", "telea")),
+        ("foreground", ("adapter", "given_mask")),
+    }
 
 
 def test_wrong_uses_say_what_to_do(run, tmp_path):
