@@ -4,6 +4,7 @@ Training and evaluation do not know each other; what puts them together is the j
 Heavy imports wait for the call: `cli.py` loads this module with every command.
 """
 
+import logging
 import os
 import sys
 from typing import Annotated
@@ -35,6 +36,7 @@ def ablations(
     unknown = [row for row in asked if row not in ROWS]
     if unknown:
         raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROWS)}")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database tells of its own making.
     job = build_defs(loaded, dg.in_process_executor).resolve_job_def("ablate")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False
