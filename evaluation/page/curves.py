@@ -16,7 +16,9 @@ from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.page.figures import MINUS
 
 WIDTH, HEIGHT = 380, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 6, 12, 40
+INSET = 10
+"""Room for what stands aside of the first and the last tick."""
 MAX_LINES = 8
 """As many as the page's style has colours for."""
 NUM_TICKS = 5
@@ -105,11 +107,11 @@ def _chart(
         axes.line(found, styles[name], name, APART * (place - middle))
         for place, (name, found) in enumerate(shown.items())
     )
-    unit = f", {metric.unit}" if metric.unit else ""
+    measure = f"{metric.title.partition(',')[0]}, {metric.unit}" if metric.unit else metric.title
     words = (
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2:g}" y="{HEIGHT - 6}" class="mid">{escape(below)}</text>'
         f'<text transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2:g}) rotate(-90)" class="mid">'
-        f"{escape(metric.title.split(',')[0] + unit)}</text>"
+        f"{escape(measure)}</text>"
     )
     label = f"{title}; {', '.join(shown)}"
     svg = (
@@ -124,7 +126,7 @@ class _Axes:
     y_ticks: Sequence[float]
 
     def x(self, value: float) -> float:
-        return LEFT + _share(value, self.x_ticks) * (WIDTH - LEFT - RIGHT)
+        return LEFT + INSET + _share(value, self.x_ticks) * (WIDTH - LEFT - RIGHT - 2 * INSET)
 
     def y(self, value: float) -> float:
         return HEIGHT - BOTTOM - _share(value, self.y_ticks) * (HEIGHT - TOP - BOTTOM)
