@@ -88,7 +88,7 @@ def demo() -> TrainingConfig:
         "batch.micro_batch": 8,
         "batch.accumulation": 1,
         "objective.pure_noise_share": 0.7,  # As the base was taught: one step from noise is its best sampler.
-        "objective.hole_weight": 4.0,
+        "objective.hole_weight": 6.0,
         "objective.pixels_weight": 1.0,
         "data.size_px": 64,
         "data.recolour_share": 0.8,  # Six photographs stand behind its scenes.

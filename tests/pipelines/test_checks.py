@@ -91,4 +91,4 @@ def test_missing_scenes_are_seen():
     from profiles import load_profile
 
     profile = load_profile()
-    assert checks.scenes_planned(480, profile).passed and not checks.scenes_planned(400, profile).passed
+    assert checks.scenes_planned(640, profile).passed and not checks.scenes_planned(600, profile).passed
