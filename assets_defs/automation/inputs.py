@@ -5,6 +5,7 @@ assets after it are stale, and the lineage shows where they begin.
 """
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class Input:
             return self.version()
         sha = hashlib.sha256()
         for path in self.paths:
-            folders = sorted(below for below in path.rglob("*/") if below.is_dir()) if path.is_dir() else []
-            for found in (path, *folders):
+            # Of a folder, os.walk asks each entry for its kind alone: forty thousand files take no time.
+            for found in sorted(Path(folder) for folder, _, _ in os.walk(path)) or [path]:
                 told = found.stat() if found.exists() else None
                 sha.update(f"{found} {(told.st_mtime_ns, told.st_size) if told else 'absent'}\n".encode())
         return sha.hexdigest()[:16]
