@@ -41,12 +41,9 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
     baselines = config.baselines
     if baselines.enabled and not root.is_local:
         raise BadSetup(f"baselines are recorded in a local folder, and {root.root} is none: set DECOUPAGE_ROOT")
-    states = {state.name: state for state in _not_enabled(baselines)}
-    for name, model in baselines.models.items():
-        states[name] = _record_model(name, model, config, test_set, root)
-    for name, entry in baselines.commands.items():
-        states[name] = _record_command(entry, test_set, root)
-    return list(states.values())
+    states = [_record_model(name, model, config, test_set, root) for name, model in baselines.models.items()]
+    states += [_record_command(entry, test_set, root) for entry in baselines.commands.values()]
+    return [*states, *_not_enabled(baselines)]
 
 
 def recorded_methods(

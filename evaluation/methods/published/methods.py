@@ -4,7 +4,8 @@ One case at a time: a batch would change memory and not much else at these sizes
 depend on it. Nothing is pasted back here: the protocol does that, for every method alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class PublishedMethod:
         return [self._one(case) for case in cases]
 
     def _one(self, case: Case) -> Layers:
-        with seeded(self._seed, case) as noise:
+        with seeded(self._seed, case) as noise, _quiet():
             return self._ask(case, noise)
 
 
@@ -143,6 +144,19 @@ def _picture_and_mask(case: Case, size: tuple[int, int]) -> dict[str, Any]:
         "height": size[0],
         "width": size[1],
     }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Pipelines repeat the same advice for every picture; faults still come as exceptions."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _background(image: Image.Image, case: Case) -> Layers:
