@@ -11,6 +11,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
 from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
+from evaluation.protocol import protocol_of
 from evaluation.scores import ScoreTable
 from evaluation.statistics import intervals
 
@@ -26,6 +27,8 @@ DIFFERENCES = (
     ("base", "input"),
 )
 """(first, second) -> `first-second`: reported where both methods ran."""
+OURS = frozenset(name for pair in DIFFERENCES for name in pair)
+"""Methods that always run; all others are baselines."""
 HEADLINE: tuple[tuple[Part, str], ...] = (
     ("background", "psnr_mask"),
     ("background", "psnr_whole"),
@@ -97,6 +100,8 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         raise ValueError("there is nothing to report: the held-out list is empty")
     on_list = table.list_scores(config.bootstrap_draws, config.seed)
     pairs = [(a, b) for a, b in DIFFERENCES if a in table.values and b in table.values]
+    # Whatever else ran on this list, the adapter is set against it.
+    pairs += [("adapter", name) for name in table.values if "adapter" in table.values and name not in OURS]
     not_measured = {f"{part}.{name}": reason for (part, name), reason in table.not_measured.items()}
     values = {
         "list_sha256": list_sha256(table.entries),
@@ -107,6 +112,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "stand_ins": about.all_stand_ins,
         "models": {name: dict(facts) for name, facts in about.models.items()},
         "seed": config.seed,
+        "protocol": protocol_of(config),
         "settings": config.model_dump(mode="json"),
         "methods": _methods(table, on_list, config),
         "differences": _differences(table, on_list, pairs, config),

@@ -18,8 +18,6 @@ from pipelines.fingerprint import fingerprint
 from pipelines.store import Store
 
 REPORT, SCORES, LIST = "report.json", "scores.csv", "list.json"
-PROTOCOL = ("num_steps", "seed", "metrics")
-"""Settings that decide a score, besides the list: how models sample, and what metrics measure with."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class SavedScores:
     Attributes:
         method: its name in the report.
         list_sha256: of the list; scores compare only under the same one.
-        protocol: the settings that decide a score.
+        protocol: what else decides a score (`evaluation.protocol`).
         images, scenes: name and scene of each image, in the list's order.
         columns: `<part>.<metric>` -> [images] float64; NaN = not measured.
         failed: images without an output.
@@ -74,7 +72,7 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
     listed = _json(store, f"{folder}/{LIST}")
     try:
         names = [Entry(entry["name"], entry["sha256"]) for entry in listed["images"]]
-        protocol = {name: report["settings"][name] for name in PROTOCOL if name in report["settings"]}
+        protocol = dict(report["protocol"])
         expected, facts = str(report["list_sha256"]), report["models"].get(method, {})
         frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype={"image": str, "scene": str})
         rows = frame[frame["method"] == method]

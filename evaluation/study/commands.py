@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.faults import BadSetup
+from pipelines.store import Store
 
 if TYPE_CHECKING:
     from evaluation.outputs import Outputs
@@ -169,7 +170,7 @@ def _made(loaded: Any, names: list[str], adapter: str | None, base: str | None, 
                 f"there is no trained adapter in {source}; train one, name a published one with --adapter, or compare "
                 "others with --methods"
             )
-        known, _ = standard_methods(config, source, base)
+        known, _ = standard_methods(config, source, base, Store(loaded.root))
     found = {method.name: method for method in known}
     unknown = [name for name in names if name not in found]
     if unknown:

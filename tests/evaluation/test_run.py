@@ -81,6 +81,13 @@ def test_scores_carry_the_hash_of_the_list_and_the_list_holds_every_image(done):
     assert len(listed["images"]) == report.values["num_images"]
 
 
+def test_the_adapter_is_set_against_every_baseline():
+    other = Known("lama", lambda case: Layers(case.composite), ["background"])
+    found = judged(other, NEAR).values["differences"]
+    assert found["adapter-lama"]["background"]["psnr_mask"]["mean"] > 0
+    assert "lama-adapter" not in found and not judged(other, BLURRED).values["differences"]
+
+
 def test_means_and_differences_follow_from_the_raw_scores(done):
     out, report = done
     frame = pd.read_csv(out / "scores.csv").set_index(["method", "image"])

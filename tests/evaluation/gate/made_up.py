@@ -10,6 +10,7 @@ from decoupage.publishing.folder import BaseFacts, write_manifest
 from evaluation.cases import Entry, list_file, list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.gate.decide import Candidate
+from evaluation.protocol import protocol_of
 from pipelines.checks import CheckResult
 from pipelines.store import Store
 
@@ -71,6 +72,7 @@ def evaluation_files(
         frames.append(pd.DataFrame(frame))
     report = {
         "list_sha256": list_sha256(entries(list_seed)),
+        "protocol": protocol_of(CONFIG),
         "settings": CONFIG.model_dump(mode="json"),
         "models": {"adapter": {"base": "tiny-fill", "files": adapter_files}},
     }
