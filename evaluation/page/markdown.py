@@ -93,7 +93,7 @@ def _verdict(found: Difference) -> str:
 def _stand_ins(values: Values) -> Iterator[str]:
     if values["stand_ins"]:
         yield "These results come from a small set-up, and say nothing about the full models:"
-        yield _bullets(f"{_text(used)} stand in for {_text(meant)}" for used, meant in values["stand_ins"].items())
+        yield _bullets(f"{_text(used)} in place of {_text(meant)}" for used, meant in values["stand_ins"].items())
 
 
 def _table(table: Table) -> str:
