@@ -17,8 +17,8 @@ from pipelines.store import Store
 CLEAN = CheckResult(True, "no picture is in both")
 LEVELS = {
     "background.psnr_mask": 20.0,
-    "background.psnr_whole": 25.0,
-    "background.ssim_whole": 0.9,
+    "background.psnr_whole_pasted": 25.0,
+    "background.ssim_whole_pasted": 0.9,
     "foreground.soft_iou": 0.8,
     "foreground.soft_iou_hidden": 0.5,
     "foreground.alpha_mse": 0.05,

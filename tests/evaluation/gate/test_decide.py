@@ -70,7 +70,7 @@ def test_a_promotion_keeps_weights_scores_and_fingerprints(first):
 @pytest.mark.parametrize(
     ("gains", "said"),
     [
-        (better(0.5), "worse: background.psnr_whole"),
+        (better(0.5), "worse: background.psnr_whole_pasted"),
         (better(1.0), "not better: background.psnr_mask"),
         ({**better(2.0), "foreground.soft_iou": 0.0}, "worse: foreground.soft_iou"),
     ],
