@@ -14,6 +14,8 @@ from assets_defs.plan import Plan
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
 from training.journal import read_metrics
 
+pytestmark = pytest.mark.slow  # Four trainings, of two steps each.
+
 CHANGES = '{"schedule.num_steps" = 2}'
 
 
