@@ -63,11 +63,12 @@ class App:
 
 
 @contextmanager
-def serving(address: str, port: int) -> Iterator[App]:
+def serving(address: str, port: int, name: str) -> Iterator[App]:
     """Start the App's server over the database that runs, and stop it at the end.
 
     Args:
         address: to listen on; loopback keeps others out.
+        name: of the dataset that is shown first.
 
     Raises:
         BadSetup: the port is taken.
@@ -75,6 +76,7 @@ def serving(address: str, port: int) -> Iterator[App]:
     if _answers(address, port):
         raise BadSetup(f"something answers on {address}:{port} already; choose another port with --port")
     command = [sys.executable, "-m", "evaluation.fiftyone.server", "--address", address, "--port", str(port)]
+    command += ["--dataset", name]
     # In a session of its own: Ctrl-C is for this process, which then stops it.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=SETTINGS | os.environ, start_new_session=True

@@ -32,7 +32,7 @@ def inspect(
     from evaluation.fiftyone.app import app_url, serving
     from evaluation.fiftyone.database import database
     from evaluation.fiftyone.inspect import build_dataset
-    from evaluation.fiftyone.place import folder_for
+    from evaluation.fiftyone.place import dataset_name, folder_for
     from pipelines.factory import Factory
     from pipelines.store import Store
 
@@ -48,7 +48,8 @@ def inspect(
             return
         settings = config.inspection
         # Its server needs as long to start as a small dataset to be filled: both at once.
-        with serving(settings.address, port or settings.port) if app else nullcontext() as server:
+        shown = (settings.address, port or settings.port, dataset_name(loaded.name))
+        with serving(*shown) if app else nullcontext() as server:
             found = build_dataset(factory, config, loaded.name)
             print(json.dumps(asdict(found)) if as_json else _inspected(found), flush=True)
             if server is not None:
