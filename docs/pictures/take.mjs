@@ -34,7 +34,16 @@ async function edges(page) {
 
 const graph = { x: 540, y: 150, width: 1060, height: 640 };
 const pictures = {
-  lineage: { at: '/asset-groups', then: (page) => page.keyboard.press('Alt+KeyE'), clip: graph, scale: 1.5, settled: 30000 },
+  lineage: {
+    at: '/asset-groups',
+    then: async (page) => {
+      await page.keyboard.press('Alt+KeyE');
+      await page.addStyleTag({ content: '[class*=zoomSlider] { display: none }' }); // It lies over the last assets.
+    },
+    clip: graph,
+    scale: 1.5,
+    settled: 30000,
+  },
   materialization: {
     at: '/assets/dataset?view=events',
     then: (page) => page.getByText('[Show Markdown]').first().click(),
