@@ -133,7 +133,7 @@ def test_days_without_a_hand(days):
     wait_for(lambda: runs(instance, "dataset", dg.DagsterRunStatus.FAILURE), "a failed run")
     assert len(runs(instance, "dataset")) > before
     lines = [json.loads(line) for line in (Path(instance.root_directory) / FILE).read_text().splitlines()]
-    assert lines[0]["step"] == "foreground_library" and "enough_foregrounds" in lines[0]["message"]
+    assert lines[0]["step"] == "foreground_library" and "no usable foregrounds" in lines[0]["message"]
     assert heard[0][1]["step"] == "foreground_library"
 
 
