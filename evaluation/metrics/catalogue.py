@@ -88,8 +88,8 @@ METRICS: tuple[Metric, ...] = (
     _down("foreground", "alpha_conn", "alpha, connectivity error / 1000", 1 / 1000, 3),
     _down("foreground", "colour_l1", "colour, L1 weighted by alpha"),
     _down("foreground", "premultiplied_l1", "colour times alpha, L1"),
-    *(_up("recomposition", f"psnr_{place}", f"recomposed, PSNR, {words}", "dB", 2) for place, words in _WHOLE),
-    *(_down("recomposition", f"l1_{place}", f"recomposed, L1, {words}") for place, words in _WHOLE),
+    *(_up("recomposition", f"psnr_{place}", f"PSNR, {words}", "dB", 2) for place, words in _WHOLE),
+    *(_down("recomposition", f"l1_{place}", f"L1, {words}") for place, words in _WHOLE),
 )
 """In the order of the report."""
 
