@@ -1,6 +1,7 @@
 """What all tests share: one thread a process, a clean environment, and the pictures that are not in the repository."""
 
 import os
+import sys
 
 # Before anything imports a numeric library: threads on shared cores only fight (and tests may run side by side).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -38,8 +39,15 @@ def shared_picture() -> Callable[[str], Path]:
     return find
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests marked `gpu` are skipped without a CUDA device."""
+    """Dagster forgets the instances of earlier tests; tests marked `gpu` are skipped without a CUDA device."""
+    if "dagster" in sys.modules:
+        from dagster._core.storage.defs_state.base import _current_storage
+
+        # An instance puts its storage here and the earlier one back at its end. Those of fixtures do not end in the
+        # order in which they began, and what is put back may be dead: whatever loads definitions then fails.
+        _current_storage.set(None)
     if item.get_closest_marker("gpu"):
         import torch
 

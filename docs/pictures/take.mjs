@@ -3,6 +3,7 @@
 // NAMEs: lineage materialization launchpad failed_check backfill automation; all of them where none is given. `backfill`
 // starts one of edge_maps, which makes nothing anew. For `failed_check` one must have failed: materialize
 // foreground_library under DECOUPAGE__CHECKS__MIN_FOREGROUNDS=500, and without it again before `lineage`.
+// Of docs/inspect.md, while `make inspect` runs: ... take.mjs http://127.0.0.1:5151 docs/pictures grid group
 // Chromium is looked for where CHROMIUM says, else in /usr/bin/chromium.
 import { chromium } from 'playwright-core';
 import path from 'path';
@@ -32,6 +33,10 @@ async function edges(page) {
   return `/runs/b/${id}`;
 }
 
+const shown = async (page) => {
+  const advice = page.getByText('Dismiss');
+  if (await advice.count()) await advice.first().click();
+};
 const graph = { x: 540, y: 150, width: 1060, height: 640 };
 const pictures = {
   lineage: {
@@ -53,8 +58,21 @@ const pictures = {
   backfill: { at: edges },
   automation: { at: '/automation' },
 };
+const app = {
+  grid: { at: '/', then: shown },
+  group: {
+    at: '/datasets/decoupage-demo?view=worst-of-the-adapter',
+    then: async (page) => {
+      await shown(page);
+      await page.mouse.click(420, 240); // The first picture.
+    },
+    settled: 9000,
+  },
+};
+Object.assign(pictures, app);
 
-for (const name of wanted.length ? wanted : Object.keys(pictures)) {
+const all = Object.keys(pictures).filter((name) => !(name in app));
+for (const name of wanted.length ? wanted : all) {
   const { at, then, clip, scale, settled } = pictures[name];
   const context = await browser.newContext({ viewport: { width: 1600, height: 900 }, deviceScaleFactor: scale || 1 });
   const page = await context.newPage();

@@ -36,7 +36,7 @@ def test_settings_load():
     (gate,) = blocks("champion.md", "toml")
     (ablations,) = blocks("ablations.md", "toml")
     read = EvaluationConfig.model_validate(tomllib.loads(gate)["evaluation"])
-    assert read.gate.margins == {"background.psnr_whole": 0.2, "foreground.soft_iou": 0.01}
+    assert read.gate.margins == {"background.psnr_whole_pasted": 0.2, "foreground.soft_iou": 0.01}
     read = EvaluationConfig.model_validate(tomllib.loads(ablations)["evaluation"])
     assert read.ablations.changes == {"schedule.num_steps": 300}
 
