@@ -26,9 +26,10 @@ def world(tmp_path_factory) -> Path:
     """A root with data, and three published adapters of different weights on one base."""
     root = tmp_path_factory.mktemp("champion")
     profile = small_profile(root / "root", make_base(root / "base"))
-    assert run_job(profile, dg.DagsterInstance.ephemeral()).success
     held_out = [dg.AssetKey("held_out_scenes")]
-    assert run_job(profile, dg.DagsterInstance.ephemeral(), "evaluate", asset_selection=held_out).success
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert run_job(profile, instance).success
+        assert run_job(profile, instance, "evaluate", asset_selection=held_out).success
     for number in range(3):
         config = AdapterConfig(base="tiny-fill", rank=2, num_latents=4, fusion_dim=16, size_px=32)
         torch.manual_seed(number)
