@@ -17,7 +17,7 @@ help: ## list the targets
 
 .venv: $(INSTALLED) ## the environment, from constraints.txt (uv where there is one, else pip)
 
-demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize every asset of the demo profile under data/demo
+demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
 test: $(INSTALLED) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slow ones

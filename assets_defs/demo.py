@@ -1,4 +1,4 @@
-"""`make demo`: materializes every asset of the profile in this one process, on the instance that the UI shows.
+"""`make demo`: materializes the job `everything` in this one process, on the instance that the UI shows.
 
 A step of its own process costs seconds, more than a stage of the demo; `make ui` and schedules use the ordinary
 executors. Heavy imports wait for `main`: spawned workers load this module too.

@@ -90,6 +90,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         "difference. Writes `report.json`, the raw scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
+        """Writes `report/` in the root. Raises BadSetup or ValueError: no adapter, no base, or no held-out scene."""
         # torch comes with the methods.
         from evaluation.methods.standard import standard_methods
         from evaluation.predictions import keep_predictions

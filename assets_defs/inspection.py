@@ -24,6 +24,7 @@ def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "run `decoupage inspect --apply`: the next run leaves those assets out.",
     )
     def fiftyone_dataset() -> dg.MaterializeResult:
+        """Fills the dataset. Raises BadSetup: FiftyOne or a MongoDB is absent; the message says how to get it."""
         # Its modules bring pandas; every worker loads this one.
         from evaluation.fiftyone.app import app_url
         from evaluation.fiftyone.database import database

@@ -58,6 +58,7 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         + (STAND_IN if name == "tiny-fill" else ""),
     )
     def base_model() -> dg.MaterializeResult:
+        """Looks the weights over. Raises dg.Failure: a part is missing or damaged; the message names its remedy."""
         # Whatever knows the base's classes loads torch.
         from decoupage.bases import find_base
         from decoupage.weights import check_weights, weights_folder

@@ -29,6 +29,7 @@ def _changed_inputs(plan: Plan) -> dg.SensorDefinition:
         "milliseconds. Its first tick only remembers how things are.",
     )
     def changed_inputs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """One tick: at most one run is asked for. The cursor holds each input's stamp, as JSON."""
         stamps = json.dumps({watched.name: watched.stamp() for watched in inputs}, sort_keys=True)
         if context.cursor == stamps:
             return dg.SensorResult(skip_reason="no input has changed")

@@ -76,6 +76,7 @@ class _Subset:
 
     @classmethod
     def of(cls, made: np.ndarray, truth: np.ndarray, scene: np.ndarray) -> "_Subset":
+        """The sums for [N, D] features of answers and truths, N >= 2, and [N] scene numbers 0..S-1, none left out."""
         x, y = made.astype(np.float64), truth.astype(np.float64)
         num_rows = len(x)
         across = _kernel(x, y)
