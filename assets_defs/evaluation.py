@@ -105,8 +105,9 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile), models)
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
-        values = judge(test_set, methods, profile.evaluation, out, about).values
-        keep_predictions(test_set, methods, profile.evaluation, out)
+        found = judge(test_set, methods, profile.evaluation, out, about)
+        keep_predictions(test_set, methods, profile.evaluation, found.table.names, out)
+        values = found.values
         return dg.MaterializeResult(
             metadata={
                 "preview": picture(shrunk(Path(out, PICTURE))),

@@ -74,7 +74,7 @@ def evaluate(
     about = About(loaded.name, stand_ins(loaded), facts)
     target = out or _target(chosen, place)
     report = run(chosen, methods, loaded.evaluation, target, about)
-    keep_predictions(chosen, methods, loaded.evaluation, target)
+    keep_predictions(chosen, methods, loaded.evaluation, report.table.names, target)
     if as_json:
         print(json.dumps(report.values))
     else:

@@ -64,7 +64,7 @@ def choose_examples(table: ScoreTable) -> Choice:
     shown = shown_methods(table.methods)
     ranked_by = shown[0]
     psnr_db = table.column(ranked_by, "background", "psnr_mask")
-    names = [entry.name for entry in table.entries]
+    names = table.names
     order = [names[i] for i in np.argsort(-psnr_db, kind="stable") if not np.isnan(psnr_db[i])]
     median = max(0, (len(order) - NUM_EACH) // 2)
     case_of = dict(reversed(list(zip(table.scenes, names, strict=True))))

@@ -3,7 +3,7 @@
 An evaluation lets pictures go once they are judged, so these are made once more; how many is the profile's choice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from evaluation.config import EvaluationConfig
 from evaluation.methods.spec import Method
@@ -16,15 +16,18 @@ OUTPUTS = "outputs"
 """Of a report's folder."""
 
 
-def keep_predictions(test_set: TestSet, methods: Sequence[Method], config: EvaluationConfig, report: str) -> None:
+def keep_predictions(
+    test_set: TestSet, methods: Sequence[Method], config: EvaluationConfig, names: Iterable[str], report: str
+) -> None:
     """Write the pictures of `inspection.num_predictions` cases, chosen by hash, so that a longer list keeps most.
 
     Args:
+        names: of all cases of the list.
         report: folder of the evaluation's report.
     """
     store = Store(f"{report.rstrip('/')}/{OUTPUTS}")
     store.remove("")
     if config.inspection.num_predictions == 0:
         return
-    names = sorted((case.name for case in test_set.cases()), key=lambda name: hash64("predictions", name))
-    write_outputs(test_set, methods, store, set(names[: config.inspection.num_predictions]), config.batch_size)
+    chosen = sorted(names, key=lambda name: hash64("predictions", name))[: config.inspection.num_predictions]
+    write_outputs(test_set, methods, store, set(chosen), config.batch_size)

@@ -76,6 +76,11 @@ class ScoreTable:
             self.features.add_answer(method.name, case, None if isinstance(answer, Failure) else answer.background)
 
     @property
+    def names(self) -> list[str]:
+        """Of the images, in the list's order."""
+        return [entry.name for entry in self.entries]
+
+    @property
     def methods(self) -> list[str]:
         """Names, in the order in which they came."""
         return list(self.values)
@@ -101,11 +106,10 @@ class ScoreTable:
         """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns."""
         frames = []
         for method, columns in self.values.items():
-            names = [entry.name for entry in self.entries]
             frame = pd.DataFrame(
-                {"image": names, "scene": self.scenes, "method": method, **self.strata, **self.difficulties}
+                {"image": self.names, "scene": self.scenes, "method": method, **self.strata, **self.difficulties}
             )
-            frame["failed"] = [name in self.failures[method] for name in names]
+            frame["failed"] = [name in self.failures[method] for name in self.names]
             scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
             frames.append(pd.concat([frame, scores], axis=1))
         return pd.concat(frames, ignore_index=True)
