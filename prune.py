@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.leftovers import Removable, leftovers, remove
+from pipelines.locks import alone
 from pipelines.store import Store
 from profiles import CHECKOUT, Profile, load_profile
-from training.prune import idle, prunable
+from training.prune import LOCK, prunable
 
 DAYS = 30.0
 
@@ -59,7 +60,7 @@ def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
         training = Path(store.url("training")) if store.is_local else None
         folders = sorted(path for path in training.iterdir() if path.is_dir()) if training and training.is_dir() else []
         for folder in folders:  # The locks are held until all is done: nobody begins in the meantime.
-            if stack.enter_context(idle(folder)):
+            if stack.enter_context(alone(folder / LOCK)):
                 found += prunable(folder, days)
             else:
                 busy.append(folder)

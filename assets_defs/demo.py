@@ -4,33 +4,20 @@ A step of its own process costs seconds, more than a stage of the demo; `make ui
 executors. Heavy imports wait for `main`: spawned workers load this module too.
 """
 
-import fcntl
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipelines.locks import alone
 
 if TYPE_CHECKING:
     import dagster as dg
 
 
 MARK = {"decoupage/demo": "true"}
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else is inside, as far as this file's lock tells; a killed process is no longer inside."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def close_dead_runs(instance: "dg.DagsterInstance") -> None:

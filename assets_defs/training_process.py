@@ -7,7 +7,6 @@ Exit status: 0 = done; 1 = the run diverged; 2 = wrong set-up; 130 = asked to le
 """
 
 import argparse
-import fcntl
 import logging
 import os
 import signal
@@ -23,8 +22,10 @@ from typing import Any
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from pipelines.faults import BadSetup
+from pipelines.locks import alone
 from training.facts import Facts, facts_of
 from training.launcher import read_plan, train_on_ray
+from training.prune import LOCK
 from training.run import train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
@@ -93,11 +94,9 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadSetup(f"another process trains in {folder}; wait for its end, or end it") from None
+    with alone(folder / LOCK) as free:
+        if not free:
+            raise BadSetup(f"another process trains in {folder}; wait for its end, or end it")
         yield
 
 

@@ -4,11 +4,8 @@ Never: the export in use and the run it came from, the best and the last checkpo
 folder in which a process trains, and champions, whose weights are their own copies.
 """
 
-import fcntl
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.fingerprint import fingerprint
@@ -16,19 +13,8 @@ from pipelines.leftovers import Removable, freed_bytes, newest_s
 from training.run import exported_identity
 
 LOCK = ".lock"
+"""Of a folder: who trains in it holds it."""
 DAY_S = 86_400.0
-
-
-@contextmanager
-def idle(folder: Path) -> Iterator[bool]:
-    """Whether no process trains in a folder; while inside, none begins."""
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def prunable(folder: Path, days: float) -> list[Removable]:

@@ -4,7 +4,6 @@ What enters is decided by hashes that manifests tell, so a run over unchanged da
 run (`database.py`).
 """
 
-import fcntl
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,7 @@ from pipelines.engine import Engine
 from pipelines.factory import HELD_OUT as HELD_OUT_FOLDER
 from pipelines.factory import Factory
 from pipelines.faults import BadSetup
+from pipelines.locks import alone
 from pipelines.store import Store
 
 _QUALITY = {
@@ -87,11 +87,9 @@ def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> I
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / "sync.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadSetup(f"another process is filling the dataset in {folder}; wait until it is done") from None
+    with alone(folder / "sync.lock") as free:
+        if not free:
+            raise BadSetup(f"another process is filling the dataset in {folder}; wait until it is done")
         yield
 
 

@@ -3,7 +3,6 @@
 A version appears by one rename after its files were compared with their hashes; it counts once the history names it.
 """
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from evaluation.gate.history import FOLDER, Event, add_event, current_version, point, promotion_of, read_history
 from evaluation.saved_scores import SavedScores, read_scores
+from pipelines import locks
 from pipelines.faults import BadSetup
 from pipelines.fingerprint import canonical_json
 from pipelines.store import Store
@@ -31,11 +31,9 @@ def alone(store: Store) -> Iterator[None]:
         raise BadSetup(f"the champion's weights lie in a local folder, and {store.root} is none: set DECOUPAGE_ROOT")
     folder = Path(store.url(FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadSetup(f"another process decides on the champion in {folder}; wait for its end") from None
+    with locks.alone(folder / ".lock") as free:
+        if not free:
+            raise BadSetup(f"another process decides on the champion in {folder}; wait for its end")
         yield
 
 

@@ -1,7 +1,6 @@
 """Fetches a list of files with several threads, within a budget of bytes, and reports."""
 
 import errno
-import fcntl
 import logging
 import threading
 import time
@@ -16,6 +15,7 @@ from pipelines.downloads.partial import FOLDER, remove_strangers
 from pipelines.downloads.patience import Pace
 from pipelines.downloads.worker import Fetched, Worker
 from pipelines.faults import BadItem, BadSetup
+from pipelines.locks import alone
 from pipelines.manifest import Drop
 from pipelines.progress import Progress
 
@@ -177,14 +177,13 @@ def _stay_inside(folder: Path, downloads: Sequence[Download]) -> None:
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """Holds the folder for this run; a killed run lets go of it by itself."""
+    path = folder / FOLDER / "lock"
     try:
-        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        lock = (folder / FOLDER / "lock").open("wb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     except OSError as error:
         raise BadSetup(f"{folder} cannot be written to ({error.strerror}); mend its permissions") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadSetup(f"another run downloads into {folder}; wait for it") from error
+    with alone(path) as free:
+        if not free:
+            raise BadSetup(f"another run downloads into {folder}; wait for it")
         yield

@@ -2,15 +2,8 @@
 
 import dagster as dg
 
-from assets_defs.demo import MARK, alone, close_dead_runs
+from assets_defs.demo import MARK, close_dead_runs
 from assets_defs.summary import INTERRUPTED, failures
-
-
-def test_only_one_demo_is_inside(tmp_path):
-    with alone(tmp_path / "lock") as first, alone(tmp_path / "lock") as second:
-        assert first and not second
-    with alone(tmp_path / "lock") as again:
-        assert again
 
 
 def test_a_killed_demo_gives_its_place_in_the_pool_back(tmp_path):

@@ -11,7 +11,6 @@ alike, costs little (a long list has some hundred kB, an answer takes seconds), 
 accepted is written down rather than worked out again, so that better rules change no list that is there.
 """
 
-import fcntl
 import json
 import logging
 from collections import Counter
@@ -27,6 +26,7 @@ from pipelines.fingerprint import canonical_json, fingerprint
 from pipelines.foregrounds.prompts.answers import Answer
 from pipelines.foregrounds.prompts.asking import Ask, recipe
 from pipelines.foregrounds.prompts.builtin import Prompt
+from pipelines.locks import alone
 from pipelines.store import Store
 
 FOLDER = "sources/prompts"
@@ -157,10 +157,8 @@ def _alone(store: Store, path: str) -> Iterator[None]:
     name = f"{FOLDER}/.lock"
     if not store.exists(name):
         store.write(name, b"")
-    with Path(store.url(name)).open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again") from error
+    with alone(Path(store.url(name))) as free:
+        if not free:
+            raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again")
         store.remove_leftovers(FOLDER)
         yield
