@@ -16,6 +16,7 @@ from PIL import Image
 from evaluation.difficulty import difficulty
 from evaluation.gallery import Example
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure
+from evaluation.results import read_result
 from pipelines.faults import BadSetup
 from pipelines.images.alpha import resize_rgba
 from pipelines.images.types import Array, Mask
@@ -46,13 +47,8 @@ def read_gallery(store: Store, list_sha256: str) -> dict[str, Any]:
     Raises:
         BadSetup: it is not there, damaged, or of another list.
     """
-    if not store.exists(GALLERY):
-        raise BadSetup(f"there is no {store.url(GALLERY)}; evaluate first (`decoupage evaluate`)")
-    try:
-        content: dict[str, Any] = json.loads(store.read(GALLERY))
-        found = content["list_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadSetup(f"{store.url(GALLERY)} is damaged ({error}); evaluate anew") from error
+    content = read_result(store, GALLERY, "list_sha256")
+    found = content["list_sha256"]
     if found != list_sha256:
         raise BadSetup(f"{store.url(GALLERY)} shows the list {found}, the report is of {list_sha256}; evaluate anew")
     return content

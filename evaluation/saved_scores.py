@@ -5,7 +5,6 @@ Differences are taken between such scores, image by image; so what is compared m
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.cases import Entry, list_sha256
+from evaluation.results import read_result
 from pipelines.faults import BadSetup
 from pipelines.fingerprint import fingerprint
 from pipelines.store import Store
@@ -68,8 +68,8 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
     """
     import pandas as pd  # Costs a second, and every worker of Dagster loads this module.
 
-    report = _json(store, f"{folder}/{REPORT}")
-    listed = _json(store, f"{folder}/{LIST}")
+    report = read_result(store, f"{folder}/{REPORT}", "list_sha256", "protocol", "models")
+    listed = read_result(store, f"{folder}/{LIST}", "images")
     try:
         names = [Entry(entry["name"], entry["sha256"]) for entry in listed["images"]]
         protocol = dict(report["protocol"])
@@ -95,15 +95,6 @@ def files_of(store: Store, folder: str, method: str) -> dict[str, bytes]:
     frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype=str, keep_default_na=False)
     rows = frame[frame["method"] == method].to_csv(index=False).encode()
     return {SCORES: rows, **{name: store.read(f"{folder}/{name}") for name in (LIST, REPORT)}}
-
-
-def _json(store: Store, path: str) -> Any:
-    if not store.exists(path):
-        raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)")
-    try:
-        return json.loads(store.read(path))
-    except ValueError as error:
-        raise BadSetup(f"{store.url(path)} is damaged ({error}); evaluate anew") from error
 
 
 def _unusable(store: Store, folder: str, why: str) -> BadSetup:

@@ -1,13 +1,12 @@
 """Pages from what an evaluation left in its folder; no method, no model and no picture is needed again."""
 
-import json
 from typing import Any
 
 from evaluation.gallery_file import read_gallery
 from evaluation.page.markdown import render_markdown
 from evaluation.page.render import render_page
 from evaluation.report import REPORT
-from pipelines.faults import BadSetup
+from evaluation.results import read_result
 from pipelines.store import Store
 
 PAGE, MARKDOWN = "report.html", "report.md"
@@ -23,14 +22,8 @@ def write_pages(folder: Store | str) -> dict[str, Any]:
         BadSetup: there is no report, or its files are damaged or not of one evaluation.
     """
     store = folder if isinstance(folder, Store) else Store(folder)
-    if not store.exists(REPORT):
-        raise BadSetup(f"there is no {store.url(REPORT)}; evaluate first (`decoupage evaluate`)")
-    try:
-        values: dict[str, Any] = json.loads(store.read(REPORT))
-        listed = values["list_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadSetup(f"{store.url(REPORT)} is damaged ({error}); evaluate anew") from error
-    gallery = read_gallery(store, listed)
+    values = read_result(store, REPORT, "list_sha256")
+    gallery = read_gallery(store, values["list_sha256"])
     store.write(MARKDOWN, render_markdown(values).encode())
     store.write(PAGE, render_page(values, gallery).encode())
     return values

@@ -1,0 +1,25 @@
+"""Reads the JSON files that an evaluation leaves in its folder. What they say is the business of who wrote them."""
+
+import json
+from typing import Any
+
+from pipelines.faults import BadSetup
+from pipelines.store import Store
+
+
+def read_result(store: Store, path: str, *keys: str) -> dict[str, Any]:
+    """A file's content, which has at least these keys.
+
+    Raises:
+        BadSetup: it is not there, is no JSON object, or lacks a key; the message says how to mend it.
+    """
+    if not store.exists(path):
+        raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)")
+    try:
+        content = json.loads(store.read(path))
+    except ValueError as error:
+        raise BadSetup(f"{store.url(path)} is damaged ({error}); evaluate anew") from error
+    absent = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if absent or not isinstance(content, dict):
+        raise BadSetup(f"{store.url(path)} is damaged (it lacks {', '.join(absent) or 'keys'}); evaluate anew")
+    return content
