@@ -13,7 +13,7 @@ from assets_defs.training import POOL, training_folder
 from evaluation.commands import REPORT
 from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.history import FOLDER, HISTORY, Event
-from evaluation.gate.verdict import demand_rows, verdict_markdown
+from evaluation.gate.verdict import demand_rows, verdict
 from pipelines import checks
 from pipelines.factory import HELD_OUT
 from pipelines.library.leaks import find_leaks, shown_assets
@@ -51,7 +51,7 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         candidate = event.details["candidate"]
         return dg.MaterializeResult(
             metadata={
-                "verdict": dg.MetadataValue.md(verdict_markdown(event)),
+                "verdict": dg.MetadataValue.text(verdict(event)),
                 "demands": _demands(event),
                 "champion": event.champion or "none",
                 "decision": event.kind,

@@ -1,4 +1,4 @@
-"""A decision in Markdown that a person reads at a glance: one line of verdict, then every demand."""
+"""A decision as a person reads it: one line of verdict, and every demand as a row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,16 +8,9 @@ from evaluation.gate.history import Event
 _WORDS = {"better": "better", "not_worse": "not worse", "not_judged": "not judged"}
 
 
-def verdict_markdown(event: Event) -> str:
-    """The verdict, the reasons of a refusal, and a table of demands."""
-    lines = [f"**{_headline(event)}**", ""]
-    if event.kind == "refused":
-        lines += [*(f"- {reason}" for reason in event.reasons), ""]
-    rows = demand_rows(event)
-    if rows:
-        lines += [f"| {' | '.join(rows[0])} |", f"|{'---|' * len(rows[0])}"]
-        lines += [f"| {' | '.join(row.values())} |" for row in rows]
-    return "\n".join(lines)
+def verdict(event: Event) -> str:
+    """What was decided, and the reasons of a refusal; one line."""
+    return "; ".join([_headline(event), *event.reasons]) if event.kind == "refused" else _headline(event)
 
 
 def demand_rows(event: Event) -> list[dict[str, str]]:

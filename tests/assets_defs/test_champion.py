@@ -76,10 +76,11 @@ def test_from_the_first_champion_to_the_way_back(root, world):
     train(root, world / "adapter0", better(1.0))
     made, found = decide(profile)
     assert (made.metadata["decision"].value, made.metadata["champion"].value) == ("promoted", "v0001")
-    assert "Promoted: v0001" in verdict(made) and "| background.psnr_mask | better | base |" in verdict(made)
+    assert "Promoted: v0001" in verdict(made)
     assert found["decided_for_a_reason"].passed and found["champion_is_whole"].passed
     demands = made.metadata["demands"].value.records
     assert demands[0].data["metric"] == "background.psnr_mask" and demands[0].data["met"] == "yes"
+    assert (demands[0].data["must be"], demands[0].data["than"]) == ("better", "base")
     assert made.metadata["fingerprints"].value["recipe"] == "adapter0"
 
     train(root, world / "adapter1", better(0.5))
@@ -90,8 +91,8 @@ def test_from_the_first_champion_to_the_way_back(root, world):
 
     train(root, world / "adapter1", better(1.0))
     made, _ = decide(profile)
-    assert made.metadata["decision"].value == "refused" and "- not better: background.psnr_mask" in verdict(made)
-    assert "- worse" not in verdict(made)
+    assert made.metadata["decision"].value == "refused" and "; not better: background.psnr_mask" in verdict(made)
+    assert "; worse" not in verdict(made)
 
     train(root, world / "adapter2", better(2.0))
     made, _ = decide(profile)
@@ -137,7 +138,8 @@ def test_on_a_new_list_the_champion_is_judged_by_its_weights(root, world):
         result = run_job(profile, instance, "evaluate", asset_selection=selected)
     made = materializations(result)["champion"]
     # The very weights of the champion, so neither a gain nor a loss.
-    assert made.metadata["decision"].value == "refused" and "| +0 | [+0, +0] |" in verdict(made)
+    gains = [(row.data["gain"], row.data["95 %"]) for row in made.metadata["demands"].value.records]
+    assert made.metadata["decision"].value == "refused" and ("+0", "[+0, +0]") in gains
     report = json.loads((root / "report" / "report.json").read_text())
     assert made.metadata["list_sha256"].value == report["list_sha256"]
     assert len(list((root / "champion" / "v0001" / "scores").iterdir())) == 2

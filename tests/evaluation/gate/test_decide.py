@@ -11,7 +11,7 @@ from evaluation.gate.champions import alone, keep, rollback
 from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.decide import decide
 from evaluation.gate.history import CURRENT, current_version, read_history
-from evaluation.gate.verdict import verdict_markdown
+from evaluation.gate.verdict import demand_rows, verdict
 from evaluation.saved_scores import read_scores
 from pipelines.checks import CheckResult
 from pipelines.faults import BadSetup
@@ -84,7 +84,8 @@ def test_what_is_not_better_is_refused_and_the_champion_stays(first, gains, said
     assert json.loads((first / CURRENT).read_text())["version"] == "v0001"
     assert files_below(first / "champion" / "v0001") == before and not (first / "champion" / "v0002").exists()
     assert decided_for_a_reason(event).passed
-    assert verdict_markdown(event).startswith("**Refused: v0001 stays**") and "| NO |" in verdict_markdown(event)
+    assert verdict(event).startswith("Refused: v0001 stays; ") and said in verdict(event)
+    assert "NO" in [row["met"] for row in demand_rows(event)]
 
 
 def test_a_better_one_is_promoted_and_both_stay_on_disk(first):
@@ -94,7 +95,7 @@ def test_a_better_one_is_promoted_and_both_stay_on_disk(first):
     weights = [(first / "champion" / v / "adapter" / "pytorch_lora_weights.safetensors") for v in ("v0001", "v0002")]
     assert [path.read_text() for path in weights] == ["first", "second"]
     assert decided_for_a_reason(event).passed and champion_is_whole(Store(str(first))).passed
-    assert verdict_markdown(event).startswith("**Promoted: v0002 replaces v0001**")
+    assert verdict(event) == "Promoted: v0002 replaces v0001"
 
 
 def test_the_champion_itself_is_not_better_and_asking_again_adds_nothing(first):
