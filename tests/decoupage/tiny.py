@@ -8,8 +8,8 @@ from diffusers import (
     FluxKontextPipeline,
     FluxTransformer2DModel,
 )
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+
+from tests.text_encoders import clip, clip_tokenizer, t5, t5_tokenizer
 
 torch.set_num_threads(1)
 
@@ -50,30 +50,11 @@ def flux_transformer(in_channels: int = 384) -> FluxTransformer2DModel:
 
 
 def _text() -> dict[str, object]:
-    torch.manual_seed(0)
-    alphabet = sorted(ByteLevel.alphabet())
-    words = [*alphabet, *(f"{letter}</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"]
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
-    pieces += [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz"]
-    clip = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=37,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        bos_token_id=len(words) - 2,
-        eos_token_id=len(words) - 1,
-        pad_token_id=len(words) - 1,
-        projection_dim=32,
-    )
-    t5 = T5Config(
-        vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, relative_attention_num_buckets=8
-    )
     return {
-        "tokenizer": CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77),
-        "text_encoder": CLIPTextModel(clip).eval(),
-        "tokenizer_2": T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512),
-        "text_encoder_2": T5EncoderModel(t5).eval(),
+        "tokenizer": clip_tokenizer(),
+        "text_encoder": clip(),
+        "tokenizer_2": t5_tokenizer(),
+        "text_encoder_2": t5(),
         "scheduler": FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
     }
 

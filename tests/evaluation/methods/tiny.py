@@ -16,16 +16,15 @@ from diffusers import (
 )
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
     CLIPTextModelWithProjection,
-    CLIPTokenizer,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen2VLProcessor,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from tests.text_encoders import clip, clip_tokenizer
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
 LATENTS = 8
@@ -34,20 +33,6 @@ LATENTS = 8
 def sdxl_inpaint() -> StableDiffusionXLInpaintPipeline:
     """The 9-channel UNet of SD-XL Inpainting with two text encoders."""
     torch.manual_seed(0)
-    alphabet = sorted(ByteLevel.alphabet())
-    words = [*alphabet, *(f"{letter}</w>" for letter in alphabet), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
-    text = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=37,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        bos_token_id=len(words) - 2,
-        eos_token_id=len(words) - 1,
-        pad_token_id=len(words) - 1,
-        projection_dim=32,
-    )
     unet = UNet2DConditionModel(
         sample_size=16,
         in_channels=9,
@@ -76,10 +61,10 @@ def sdxl_inpaint() -> StableDiffusionXLInpaintPipeline:
     )
     return StableDiffusionXLInpaintPipeline(
         vae=vae.eval(),
-        text_encoder=CLIPTextModel(text).eval(),
-        text_encoder_2=CLIPTextModelWithProjection(text).eval(),
-        tokenizer=tokenizer,
-        tokenizer_2=tokenizer,
+        text_encoder=clip(),
+        text_encoder_2=clip(CLIPTextModelWithProjection),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
         unet=unet.eval(),
         scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear"),
         requires_aesthetics_score=False,

@@ -19,22 +19,14 @@ from diffusers.models.upsampling import Upsample2D
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
-from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
-)
+from transformers import CLIPTextModelWithProjection
 
 from pipelines.config import GeneratedConfig
 from pipelines.foregrounds.layerdiffuse import settings as names
 from pipelines.foregrounds.layerdiffuse.decoder import TransparentDecoder
 from pipelines.foregrounds.layerdiffuse.merge import attention_keys
+from tests.text_encoders import clip, clip_tokenizer, t5, t5_tokenizer
 
 torch.set_num_threads(1)
 
@@ -138,36 +130,14 @@ def object_decoder() -> TransparentDecoder:
     return decoder
 
 
-def _clip(kind: type = CLIPTextModel) -> nn.Module:
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=514,
-        hidden_size=32,
-        intermediate_size=37,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        bos_token_id=512,
-        eos_token_id=513,
-        pad_token_id=513,
-        projection_dim=32,
-    )
-    return kind(config).eval()
-
-
-def _tokenizer() -> CLIPTokenizer:
-    letters = sorted(ByteLevel.alphabet())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=77)
-
-
 def save_sdxl(folder: Path) -> None:
     """A base in diffusers' layout, with SDXL's noise schedule."""
     StableDiffusionXLPipeline(
         vae=tiny_vae(4),
-        text_encoder=_clip(),
-        text_encoder_2=_clip(CLIPTextModelWithProjection),
-        tokenizer=_tokenizer(),
-        tokenizer_2=_tokenizer(),
+        text_encoder=clip(),
+        text_encoder_2=clip(CLIPTextModelWithProjection),
+        tokenizer=clip_tokenizer(),
+        tokenizer_2=clip_tokenizer(),
         unet=tiny_unet(),
         scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
         add_watermarker=False,
@@ -176,18 +146,13 @@ def save_sdxl(folder: Path) -> None:
 
 def save_flux(folder: Path) -> None:
     """The same of FLUX.1."""
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
-    pieces += [(letter, -3.0) for letter in "abcdefghijklmnopqrstuvwxyz,"]
-    t5 = T5Config(
-        vocab_size=64, d_model=32, d_kv=8, d_ff=37, num_layers=2, num_heads=4, relative_attention_num_buckets=8
-    )
     FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
         vae=tiny_vae(16),
-        text_encoder=_clip(),
-        tokenizer=_tokenizer(),
-        text_encoder_2=T5EncoderModel(t5).eval(),
-        tokenizer_2=T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512),
+        text_encoder=clip(),
+        tokenizer=clip_tokenizer(),
+        text_encoder_2=t5(),
+        tokenizer_2=t5_tokenizer(),
         transformer=tiny_transformer(),
     ).save_pretrained(folder)
 
