@@ -7,15 +7,11 @@ import dagster as dg
 from assets_defs.metadata import check, check_spec, layer_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
 from pipelines import checks
-from pipelines.images.contact_sheet import Tile
-from pipelines.manifest import Manifest
 from pipelines.maps.stage import MapStage
-from pipelines.previews import map_tiles, preview, scene_tiles
+from pipelines.previews import ManifestTiles, map_tiles, scene_tiles, shard_preview
 from pipelines.stage import Report
-from pipelines.store import Store
 
 OWNERS = ["team:data"]
-Tiles = Callable[[Store, Manifest], list[Tile]]
 SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "few_drops": checks.scene_drops,
     "one_to_three_layers": checks.layers_per_scene,
@@ -39,14 +35,14 @@ def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     return [_scenes(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
-def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: Tiles) -> None:
-    """Each partition gets its own figures; the first one of the run a picture, for an event keeps it for ever."""
+def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: ManifestTiles) -> None:
+    """Each partition gets its own figures and a small picture."""
     store = plan.factory.store
     for shard, manifest in report.shards.items():
         context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)
-    first, manifest = next(iter(report.shards.items()))
-    if manifest.members:
-        context.add_asset_metadata({"preview": picture(preview(tiles(store, manifest)))}, partition_key=first)
+        if manifest.members:
+            shown = {"preview": picture(shard_preview(store, manifest, tiles))}
+            context.add_asset_metadata(shown, partition_key=shard)
 
 
 def _scenes(plan: Plan) -> dg.AssetsDefinition:

@@ -3,7 +3,7 @@
 What a sheet is lives in `images/contact_sheet.py`; the sheets of the finished dataset in `dataset/samples.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
 
 from pipelines.images.codecs import decode_gray
@@ -17,15 +17,25 @@ from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.store import Store
 
+ManifestTiles = Callable[[Store, Manifest, int], list[Tile]]
+"""`scene_tiles` or `map_tiles`."""
 COLUMNS = 8
 TILE_PX = 160
 PREVIEWED = 24
 """Tiles of a sheet in metadata."""
+SHARD_PREVIEWED, SHARD_KB = 6, 12
+"""The same where every shard has one: events keep them for ever, and there are thousands of shards."""
 
 
 def preview(tiles: Sequence[Tile]) -> bytes:
     """A JPEG of at most 25 kB of the first tiles."""
     return contact_sheet(tiles[:PREVIEWED], min(COLUMNS, len(tiles)), TILE_PX)
+
+
+def shard_preview(store: Store, manifest: Manifest, tiles: ManifestTiles) -> bytes:
+    """A JPEG of at most 12 kB of a shard's first tiles; the shard has some."""
+    chosen = tiles(store, manifest, SHARD_PREVIEWED)
+    return contact_sheet(chosen, len(chosen), TILE_PX, SHARD_KB)
 
 
 def write_sheet(store: Store, path: str, tiles: Sequence[Tile]) -> None:
