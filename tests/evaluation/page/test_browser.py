@@ -3,8 +3,8 @@
 import pytest
 
 from evaluation.page.write import write_pages
+from tests.browser import chromium
 from tests.evaluation.page.reports import judged
-from tests.evaluation.study.browser import chromium
 
 pytestmark = pytest.mark.browser
 ARROWS = {"ArrowRight": 39, "ArrowLeft": 37}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from evaluation.study.server import study_app
-from tests.evaluation.study.browser import wait
+from tests.browser import wait
 
 
 @contextmanager

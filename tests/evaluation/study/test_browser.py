@@ -10,8 +10,8 @@ from evaluation.study.bundle import bundle_token, import_answers, write_bundles
 from evaluation.study.report import write_report
 from evaluation.study.strengths import PRIOR_WINS
 from evaluation.study.votes import Votes
+from tests.browser import chromium, wait
 from tests.evaluation.study import by_hand
-from tests.evaluation.study.browser import chromium, wait
 from tests.evaluation.study.serving import serving
 from tests.evaluation.study.studies import CONFIG, choice_of, small_study
 

@@ -105,15 +105,33 @@ class Page:
         self.do("Input.dispatchKeyEvent", type="keyDown", key=key, text=key if len(key) == 1 else "")
         self.do("Input.dispatchKeyEvent", type="keyUp", key=key)
 
+    def hover(self, selector, index=0):
+        x, y = self.middle(selector, index)
+        self.do("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        return x, y
+
+    def click(self, selector, index=0):
+        """The mouse's left button in the middle of an element."""
+        x, y = self.hover(selector, index)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def tap(self, selector):
         """A finger on the middle of an element."""
         x, y = self.middle(selector)
         self.do("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         self.do("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
-    def middle(self, selector):
-        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+    def middle(self, selector, index=0):
+        box = f"document.querySelectorAll({json.dumps(selector)})[{index}].getBoundingClientRect()"
         return self(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+
+    def write(self, text):
+        self.do("Input.insertText", text=text)
+
+    def desk(self):
+        """A large screen."""
+        self.do("Emulation.setDeviceMetricsOverride", width=1600, height=900, deviceScaleFactor=1, mobile=False)
 
     def phone(self):
         """A narrow screen with fingers."""
