@@ -3,7 +3,8 @@
 // NAMEs: lineage materialization launchpad failed_check backfill automation; all of them where none is given. `backfill`
 // starts one of edge_maps, which makes nothing anew. For `failed_check` one must have failed: materialize
 // foreground_library under DECOUPAGE__CHECKS__MIN_FOREGROUNDS=500, and without it again before `lineage`.
-// Of the App, which has just been started by `make inspect` (it keeps what was opened last): node docs/pictures/take.mjs http://127.0.0.1:5151 docs/pictures grid group
+// Of the App, which `make inspect` has just started (it keeps what was opened last):
+//   node docs/pictures/take.mjs http://127.0.0.1:5151 docs/pictures grid group
 // Chromium is looked for where CHROMIUM says, else in /usr/bin/chromium.
 import { chromium } from 'playwright-core';
 import path from 'path';

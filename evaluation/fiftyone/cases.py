@@ -69,16 +69,17 @@ class CaseReader:
         # A stratum `source` says real or generated, which is called kind everywhere else.
         strata = {"kind" if name == "source" else name: stratum for name, stratum in case.strata.items()}
         shared = {"split": HELD_OUT, "key": case.key, "case": case.name, **strata}
+        # The truth first: an open group shows its slices in this order.
         pictures = []
-        for method, part in made:
-            fields = {**shared, "method": method, **_flat(scores.get(method, {}))}
-            pictures.append(Picture(f"{method} {part}", _file(method, part), fields))
         facts = dict(self.facts.get(case.name, {}))
         if case.background is not None:
             pictures.append(Picture(BACKGROUND, "background.jpg", {**shared, "asset": facts.get("background_asset")}))
         fields = {**shared, "occluded_fraction": case.occluded_fraction, **facts}
         if case.foreground is not None:
             pictures.append(Picture(FOREGROUND, "foreground.jpg", fields, {"visible": "visible.png"}))
+        for method, part in made:
+            of_method = {**shared, "method": method, **_flat(scores.get(method, {}))}
+            pictures.append(Picture(f"{method} {part}", _file(method, part), of_method))
         pictures.append(_composite(case, fields, scores))
         return Group(item, version, folder, tuple(pictures), small_copy(case.composite))
 

@@ -97,6 +97,7 @@ def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
         raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {remedy()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
+    log.unlink(missing_ok=True)  # It would keep each start's as a file of its own.
     port = _free_port(folder)
     command = [str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
     command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
