@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.evaluation import told
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
@@ -83,7 +84,7 @@ def row_recipes(plan: Plan) -> dict[str, str]:
 def _ablations(plan: Plan) -> dg.AssetsDefinition:
     store = plan.factory.store
 
-    @dg.asset(
+    @asset(
         partitions_def=dg.StaticPartitionsDefinition(list(ROWS)),
         deps=["dataset", "base_model", "rgba_vae", "held_out_scenes"],
         group_name=GROUP,
@@ -142,7 +143,7 @@ def _ablation_table(plan: Plan) -> dg.AssetsDefinition:
     store = plan.factory.store
     recipes = row_recipes(plan)
 
-    @dg.asset(
+    @asset(
         deps=["ablations"],
         group_name=GROUP,
         owners=OWNERS,

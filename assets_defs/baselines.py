@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.evaluation import GROUP
 from assets_defs.metadata import check, check_spec
 from assets_defs.plan import Plan
@@ -20,7 +21,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
     """Held-out scenes -> recorded answers of the profile's baselines."""
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["held_out_scenes"],
         group_name=GROUP,
         owners=["team:models"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.evaluation import GROUP
 from assets_defs.metadata import check, check_spec
 from assets_defs.plan import Plan
@@ -31,7 +32,7 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
     """Evaluation -> champion."""
     store, profile = plan.factory.store, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["adapter", "evaluation"],
         group_name=GROUP,
         owners=["team:models"],

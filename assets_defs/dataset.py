@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets_defs.asset import in_words
 from assets_defs.metadata import check, check_spec, counts_table, picture
 from assets_defs.plan import Plan
 from pipelines import checks
@@ -38,6 +39,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         specs=[spec],
         check_specs=[check_spec("dataset", name, function) for name, function in DATASET_CHECKS.items()],
     )
+    @in_words
     def dataset() -> dg.MaterializeResult:
         # pandas and the card's libraries cost a second; every worker loads this module.
         from pipelines.dataset.build import write_dataset

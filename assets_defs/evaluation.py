@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
@@ -40,7 +41,7 @@ def evaluation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
 def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["foreground_library", "background_library"],
         group_name=GROUP,
         owners=["team:data"],
@@ -78,7 +79,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
 def _evaluation(plan: Plan) -> dg.AssetsDefinition:
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["adapter", "held_out_scenes", "baselines"],
         group_name=GROUP,
         owners=["team:models"],
@@ -127,7 +128,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
 def _report(plan: Plan) -> dg.AssetsDefinition:
     factory = plan.factory
 
-    @dg.asset(
+    @asset(
         deps=["evaluation"],
         group_name=GROUP,
         owners=["team:models"],

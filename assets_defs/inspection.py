@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import counts_table, picture
 from assets_defs.plan import Plan
 from pipelines.manifest import read_manifest
@@ -14,7 +15,7 @@ def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The FiftyOne dataset."""
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["dataset", "evaluation"],
         group_name=GROUP,
         owners=["team:data"],

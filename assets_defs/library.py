@@ -5,6 +5,7 @@ Their data version is the hash of their content, so an unchanged library leaves 
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
@@ -24,7 +25,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     version = fingerprint({"library": profile.library.model_dump(mode="json", exclude={"takedowns"})})
     sources = ["layerdiffuse_foregrounds"] if profile.mulan.source == "none" else FOREGROUNDS
 
-    @dg.asset(
+    @asset(
         deps=[*sources, "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,
@@ -50,7 +51,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
             ],
         )
 
-    @dg.asset(
+    @asset(
         deps=["openimages_index", "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, layer_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
 from pipelines import checks
@@ -48,7 +49,7 @@ def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: 
 def _scenes(plan: Plan) -> dg.AssetsDefinition:
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         deps=["foreground_library", "background_library"],
         partitions_def=plan.shards,
         backfill_policy=POLICY,
@@ -85,7 +86,7 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
     name, description = MAPS[stage.name]
     model = getattr(getattr(plan.profile.maps, stage.name), "model", "")
 
-    @dg.asset(
+    @asset(
         name=name,
         deps=["scenes"],
         partitions_def=plan.shards,
@@ -106,7 +107,7 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
 def _shards(plan: Plan) -> dg.AssetsDefinition:
     factory = plan.factory
 
-    @dg.asset(
+    @asset(
         deps=["scenes", *(name for name, _ in MAPS.values())],
         partitions_def=plan.shards,
         backfill_policy=POLICY,

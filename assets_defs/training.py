@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.launchpad import TrainingLaunch
 from assets_defs.metadata import Metadata, picture, shrunk
 from assets_defs.plan import Plan
@@ -49,7 +50,7 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
     section = plan.profile.training
     name, source = section.adapter_config().adapter.base, section.base or None
 
-    @dg.asset(
+    @asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"huggingface", "safetensors"},
@@ -89,7 +90,7 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
     section = plan.profile.training
     recipe = section.rgba_vae_config()
 
-    @dg.asset(
+    @asset(
         deps=["dataset", "base_model"],
         group_name=GROUP,
         owners=OWNERS,
@@ -112,7 +113,7 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
     section = plan.profile.training
     recipe = section.adapter_config()
 
-    @dg.asset(
+    @asset(
         deps=["dataset", "base_model", "rgba_vae"],
         group_name=GROUP,
         owners=OWNERS,

@@ -41,13 +41,13 @@ def shared_picture() -> Callable[[str], Path]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Dagster forgets the instances of earlier tests; tests marked `gpu` are skipped without a CUDA device."""
+    """Definitions are loaded without an instance's state; tests marked `gpu` are skipped without a CUDA device."""
     if "dagster" in sys.modules:
-        from dagster._core.storage.defs_state.base import _current_storage
+        from dagster._core.storage.defs_state.base import DefsStateStorage
 
-        # An instance puts its storage here and the earlier one back at its end. Those of fixtures do not end in the
-        # order in which they began, and what is put back may be dead: whatever loads definitions then fails.
-        _current_storage.set(None)
+        # An instance puts its storage in a variable of the process, and whenever it is collected as garbage, the one
+        # before it back, which may be dead: whatever loads definitions then fails. No definitions of ours have state.
+        DefsStateStorage.get = staticmethod(lambda: None)
     if item.get_closest_marker("gpu"):
         import torch
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets_defs.asset import in_words
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
 from pipelines.foregrounds.mulan.source import scan_used
@@ -127,6 +128,7 @@ def _observed(watched: Input) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(watched.name, group_name=GROUP, owners=OWNERS, kinds={"file"}, description=watched.description)
 
     @dg.multi_observable_source_asset(name=f"look_at_{watched.name}", specs=[spec])
+    @in_words
     def look() -> dg.ObserveResult:
         return dg.ObserveResult(asset_key=watched.name, data_version=dg.DataVersion(watched.version()))
 

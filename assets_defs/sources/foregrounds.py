@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, picture, report_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
@@ -27,7 +28,7 @@ def foregrounds_asset(
     """A stage of foregrounds as an asset with a preview, a check of what was refused, and its source's own metadata."""
     factory, profile = plan.factory, plan.profile
 
-    @dg.asset(
+    @asset(
         name=name,
         deps=[upstream],
         group_name=GROUP,

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from assets_defs.sources.prompts import prompts_metadata, writing_metadata
@@ -28,7 +29,7 @@ def _prompts(plan: Plan) -> dg.AssetsDefinition:
     factory, written = plan.factory, plan.profile.prompts.source == "written"
     origin = f"written by {plan.profile.prompts.model}" if written else "a built-in list"
 
-    @dg.asset(
+    @asset(
         deps=["prompt_list"],
         group_name=GROUP,
         owners=OWNERS,

@@ -4,6 +4,7 @@ from itertools import islice
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, counts_table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
@@ -39,7 +40,7 @@ def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
 def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
     factory = plan.factory
 
-    @dg.asset(
+    @asset(
         deps=["mulan_folder"] if plan.profile.mulan.source == "folder" else [],
         group_name=GROUP,
         owners=OWNERS,

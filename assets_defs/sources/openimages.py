@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, counts_table, picture, report_metadata
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
@@ -21,7 +22,7 @@ def _index(plan: Plan) -> dg.AssetsDefinition:
     factory, profile = plan.factory, plan.profile
     stand_in = " Packaged photographs stand in for OpenImages." if profile.backgrounds.source == "packaged" else ""
 
-    @dg.asset(
+    @asset(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"jpeg"},

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 import torch
-from dagster._core.storage.defs_state.base import _current_storage
 
 from assets_defs.definitions import build_defs
 from decoupage.bases.tiny import TinyFill, save_base
@@ -48,7 +47,6 @@ def small_profile(root: Path, base: Path, **overrides: str) -> Profile:
 
 def run_job(profile: Profile, instance: dg.DagsterInstance, name: str = "dataset", **options):
     """A job over all its shards, in this process."""
-    _current_storage.set(None)  # Of an instance of an earlier run that may be gone; see tests/conftest.py.
     job = build_defs(profile, dg.in_process_executor).resolve_job_def(name)
     keys = job.partitions_def.get_partition_keys() if job.partitions_def else []
     tags = (
