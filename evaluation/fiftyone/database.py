@@ -79,6 +79,7 @@ def database(folder: Path) -> Iterator[str]:
             yield _address(port)
         finally:
             del os.environ[URI]
+            _disconnect_fiftyone()
             with _alone(folder):
                 _stop_if_last(users, folder, process)
 
@@ -156,6 +157,14 @@ def _listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _disconnect_fiftyone() -> None:
+    """FiftyOne looks into its database once more when the process ends, and would wait 30 s for one that is gone."""
+    if "fiftyone.core.odm.database" in sys.modules:
+        from fiftyone.core.odm.database import _disconnect  # It has no public one; it connects again when asked.
+
+        _disconnect()
 
 
 def _stop_if_last(users: IO[str], folder: Path, process: "subprocess.Popen[bytes] | None") -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,19 @@ def test_what_a_killed_process_left_is_used_and_stopped_by_the_next(tmp_path: Pa
     with database(tmp_path) as uri:
         assert uri.endswith(f":{left}")
     assert module._running(tmp_path) is None
+
+
+def test_a_process_that_used_it_ends_at_once(tmp_path: Path, mongod: Path):
+    """FiftyOne cleans up at the end of the process, when its database has gone."""
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from evaluation.fiftyone.database import database; from evaluation.fiftyone.library import fiftyone\n"
+        "for _ in range(2):\n"
+        "    with database(Path(sys.argv[1])):\n        fiftyone().list_datasets()\n"
+        "print(time.time())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != URI}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], env=environment, check=True, capture_output=True, text=True
+    )
+    assert time.time() - float(done.stdout) < 15
