@@ -5,6 +5,7 @@ hold a lock that the system takes back from killed processes, so nothing is coun
 FiftyOne could run one too, and takes 12 to 15 s at each start where this takes one (facts of 2026).
 """
 
+import atexit
 import fcntl
 import importlib.util
 import os
@@ -79,7 +80,7 @@ def database(folder: Path) -> Iterator[str]:
             yield _address(port)
         finally:
             del os.environ[URI]
-            _disconnect_fiftyone()
+            _spare_fiftyone_its_cleaning()
             with _alone(folder):
                 _stop_if_last(users, folder, process)
 
@@ -159,12 +160,12 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _disconnect_fiftyone() -> None:
-    """FiftyOne looks into its database once more when the process ends, and would wait 30 s for one that is gone."""
+def _spare_fiftyone_its_cleaning() -> None:
+    """It looks for datasets to delete when the process ends, and would wait 30 s for a server that is gone."""
     if "fiftyone.core.odm.database" in sys.modules:
-        from fiftyone.core.odm.database import _disconnect  # It has no public one; it connects again when asked.
+        from fiftyone.core.odm.database import _delete_non_persistent_datasets_if_allowed
 
-        _disconnect()
+        atexit.unregister(_delete_non_persistent_datasets_if_allowed)
 
 
 def _stop_if_last(users: IO[str], folder: Path, process: "subprocess.Popen[bytes] | None") -> None:
