@@ -5,6 +5,7 @@ that the page shows are chosen by their scores and made once more.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -12,12 +13,14 @@ from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.gallery import before_after, choose_examples, make_examples
 from evaluation.gallery_file import GALLERY, gallery_file
-from evaluation.methods.spec import Method, answers
+from evaluation.methods.spec import Failure, Layers, Method, answers
 from evaluation.metrics.networks import Networks, load_networks
+from evaluation.metrics.score import Scores, score, worst_scores
 from evaluation.page.write import write_pages
 from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
+from pipelines.engine import ThreadEngine
 from pipelines.faults import BadSetup
 from pipelines.progress import Progress
 from pipelines.store import Store
@@ -82,19 +85,33 @@ def judge(
 def score_all(
     cases: Iterable[Case], methods: Sequence[Method], batch_size: int, networks: Networks | None = None
 ) -> ScoreTable:
-    """The scores of every method on every case.
+    """The scores of every method on every case, which threads take while the methods are asked on.
 
     Args:
         networks: for learned metrics; None = those are not measured.
     """
     table = ScoreTable(networks=networks or Networks())
-    with Progress("evaluation", "images") as progress:
-        for batch in batches(progress.counting(cases), batch_size):
+    lpips = table.networks.lpips
+
+    def answered(shown: Iterable[Case]) -> Iterator[tuple[Method, Case, Layers | Failure]]:
+        for batch in batches(shown, batch_size):
             for case in batch:
                 table.add_image(case)
             for method in methods:
                 for case, answer in zip(batch, answers(method, batch), strict=True):
-                    table.add_answer(method, case, answer)
+                    yield method, case, answer
+
+    def scored(asked: tuple[Method, Case, Layers | Failure]) -> tuple[Method, Case, Layers | Failure, Scores]:
+        method, case, answer = asked
+        if isinstance(answer, Failure):
+            return *asked, worst_scores(case, method.gives, lpips)
+        return *asked, score(case, answer, lpips)
+
+    # NumPy and OpenCV let go of the interpreter, so nothing need be sent to processes.
+    threads = ThreadEngine(len(os.sched_getaffinity(0)))
+    with Progress("evaluation", "images") as progress:
+        for found in threads.map(scored, answered(progress.counting(cases))):
+            table.add_answer(*found)
     return table
 
 

@@ -12,7 +12,7 @@ from evaluation.methods.spec import BACKGROUND, Failure, Layers, Method
 from evaluation.metrics.catalogue import IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
-from evaluation.metrics.score import Scores, score, worst_scores
+from evaluation.metrics.score import Scores
 
 UNKNOWN = "unknown"
 """The stratum of an image whose list does not say."""
@@ -60,15 +60,12 @@ class ScoreTable:
         for name, value in difficulty(case).items():
             self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
-    def add_answer(self, method: Method, case: Case, answer: Layers | Failure) -> None:
-        """Enter what a method made of the case; a failure as the worst there is."""
+    def add_answer(self, method: Method, case: Case, answer: Layers | Failure, found: Scores) -> None:
+        """Enter what a method made of the case, and its scores; those of a failure are the worst there are."""
         self.gives[method.name] = method.gives
         self.failures.setdefault(method.name, {})
         if isinstance(answer, Failure):
             self.failures[method.name][case.name] = answer.reason
-            found: Scores = worst_scores(case, method.gives, self.networks.lpips)
-        else:
-            found = score(case, answer, self.networks.lpips)
         columns = self.values.setdefault(method.name, {})
         for metric in IMAGE_METRICS:
             columns.setdefault((metric.part, metric.name), []).append(found.get((metric.part, metric.name), math.nan))
