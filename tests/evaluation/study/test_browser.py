@@ -240,3 +240,19 @@ def test_offline_from_one_file_to_one_file(study, tmp_path):
     assert import_answers(study, saved) == 14
     votes = {vote.question: vote.choice for vote in Votes(study.votes, study.study_id).all(token)}
     assert votes == {question_id: careful(question) for question_id, question in study.questions(token).items()}
+
+
+@pytest.mark.parametrize("screen", ["desk", "phone"])
+def test_three_methods_side_by_side_fit_the_screen(screen, tmp_path, open_page):
+    study = small_study(tmp_path, THREE_IMAGES.model_copy(update={"num_panes": 3}))
+    with serving(study) as url:
+        page = open_page(url)
+        getattr(page, screen)()
+        token = begin(page, screen)
+        ready(page, 0)
+        assert page("[...document.querySelectorAll('.pane img')].filter(image => image.naturalWidth > 0).length") == 3
+        assert page("document.documentElement.scrollWidth <= innerWidth")
+        questions = list(study.questions(token).values())
+        rate(page, questions, lambda question: "3", range(2), by={"desk": "keys", "phone": "fingers"}[screen])
+    votes = Votes(study.votes, study.study_id).all(token)
+    assert [vote.choice for vote in votes] == ["3", "3"] and all(len(question.panes) == 3 for question in questions)
