@@ -16,7 +16,6 @@ import dagster as dg
 from assets_defs.asset import in_words
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
-from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.foregrounds.prompts.ledger import ledger_path
 from pipelines.library import exclusions
@@ -89,15 +88,14 @@ def watched_inputs(plan: Plan) -> list[Input]:
         ),
     ]
     if profile.mulan.source == "folder":
-        mulan = profile.mulan
-        annotations = factory.mulan_source.annotations
+        source = factory.mulan_source
         found.append(
             Input(
                 MULAN,
-                f"MULAN's annotation files as they lie in `{annotations}`. Observed, not made: files that come or go "
-                "make what is built on them stale.",
-                lambda: scan_used(annotations, mulan.num_shards, mulan.laion).sha256[:16],
-                (annotations,),
+                f"MULAN's annotation files as they lie in `{source.annotations}`, and their photographs where nothing "
+                "is fetched. Observed, not made: files that come or go make what is built on them stale.",
+                source.version,
+                (source.annotations,) if source.fetches else (source.annotations, source.images),
             )
         )
     return found

@@ -47,8 +47,8 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         kinds={"file"},
         description="MULAN's annotation files (`<id>.p.zl`) with their photographs, of COCO and, where the profile "
         "says so, of LAION. Annotations are observed, never changed: the version is the list of files with their "
-        "sizes. Photographs that are missing are fetched where the profile says from where, and which pictures are "
-        "for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
+        "sizes, and of those photographs. What is missing is fetched where the profile says from where, and which "
+        "pictures are for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
         found = factory.observe_mulan()
@@ -68,7 +68,7 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         }
         if found.fetched is not None:
             metadata |= _fetched(found.fetched, factory.store)
-        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(index.sha256[:16]))
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(found.version))
 
     return mulan_annotations
 

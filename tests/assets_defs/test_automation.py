@@ -149,7 +149,7 @@ def test_a_missing_list_fails_the_tick_with_its_sentence(tmp_path, instance):
     )
 
 
-def test_new_annotations_are_noticed_by_stamp_and_by_content(tmp_path):
+def test_new_annotations_and_photographs_are_noticed_by_stamp_and_by_content(tmp_path):
     annotate(tmp_path, COCO_TRAIN)
     (tmp_path / "images").mkdir(exist_ok=True)
     changes = {
@@ -164,6 +164,15 @@ def test_new_annotations_are_noticed_by_stamp_and_by_content(tmp_path):
     assert (stamp, version) == (watched[MULAN].stamp(), watched[MULAN].version())
     annotate(tmp_path, COCO_VAL)
     assert watched[MULAN].stamp() != stamp and watched[MULAN].version() != version
+    fetching = watched_inputs(Plan(profile_at(tmp_path, **changes, mulan__coco__download="true")))
+    fetching = {found.name: found for found in fetching}
+    stamp, version = watched[MULAN].stamp(), watched[MULAN].version()
+    own = fetching[MULAN].stamp(), fetching[MULAN].version()
+    (tmp_path / "images" / "train2017").mkdir()
+    (tmp_path / "images" / "train2017" / f"{COCO_TRAIN}.jpg").write_bytes(b"only its size is looked at")
+    assert watched[MULAN].stamp() != stamp and watched[MULAN].version() != version
+    # What the product fetches by itself is no news to it.
+    assert own == (fetching[MULAN].stamp(), fetching[MULAN].version())
     deps = build_defs(plan.profile).resolve_all_asset_specs()
     (annotations,) = [spec for spec in deps if spec.key.to_user_string() == "mulan_annotations"]
     assert [dep.asset_key.to_user_string() for dep in annotations.deps] == [MULAN]

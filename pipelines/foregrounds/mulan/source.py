@@ -4,6 +4,7 @@ What its files say is read by `reader`; what becomes of them is `stage`'s.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan
 from pipelines.foregrounds.mulan.links import read_links
 from pipelines.foregrounds.mulan.split import Split, SplitReport
+from pipelines.randomness import digest
 from pipelines.store import Store
 
 INDEX = "sources/mulan/index.parquet"
@@ -26,12 +28,14 @@ class Observation:
     Attributes:
         fetched: None = the profile fetches nothing.
         photographs: subset, `absent` or `not used` -> number of annotations, clashes apart.
+        version: hash of annotations and photographs, by name and size; no content is read.
     """
 
     index: Index
     fetched: FetchReport | None
     photographs: dict[str, int]
     split: SplitReport
+    version: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,20 @@ class MulanSource:
         """Where the list of test ids is looked for."""
         return Split(self.store, self.config.test_ids)
 
+    @property
+    def fetches(self) -> bool:
+        """Whether photographs that are missing are fetched."""
+        return bool(self.config.coco.download or (self.config.laion.use and self.config.laion.links))
+
+    def version(self) -> str:
+        """What people changed: hash of annotations and photographs; without those where this fetches them itself.
+
+        Raises:
+            BadSetup: a folder or a list is not there or damaged.
+        """
+        index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
+        return index.sha256[:16] if self.fetches else _version(index, self._photographs(index))
+
     def observe(self) -> Observation:
         """Look through the annotations, fetch the photographs that are missing, settle the split.
 
@@ -65,40 +83,41 @@ class MulanSource:
         if not self.store.exists(INDEX) or self.store.read(INDEX) != data:
             self.store.write(INDEX, data)
         fetched = None
-        if self.config.coco.download or (self.config.laion.use and self.config.laion.links):
+        if self.fetches:
             fetched = fetch_photographs(index, self.images, self.config, self.store)
         check_images(self.images)
-        photographs, by_rule, known = self._look(index)
+        found = list(self._photographs(index))
+        counts = Counter(subset for _, subset, _ in found)
+        by_rule = frozenset(key for key, subset, _ in found if subset == "val2017")
+        known = frozenset(entry.file.key for entry in index.entries())
         split = self.split
         if fetched is not None and not fetched.is_settled:
             # What is still to come may be of val2017: a list that is frozen now would miss it for ever.
             split = Split(None, self.config.test_ids) if split.keys() is None else split
-        return Observation(index, fetched, photographs, split.settle(by_rule, known))
+        settled = split.settle(by_rule, known)
+        return Observation(index, fetched, dict(counts.most_common()), settled, _version(index, found))
 
-    def _look(self, index: Index) -> tuple[dict[str, int], frozenset[str], frozenset[str]]:
-        """(photographs by subset, keys in val2017, all keys)."""
-        counts: Counter[str] = Counter()
-        by_rule, known = set(), set()
+    def _photographs(self, index: Index) -> Iterator[tuple[str, str, int]]:
+        """(key, subset, bytes) of each annotation's photograph, clashes apart; `absent` and `not used` for subsets."""
         for entry in index.entries():
             file = entry.file
-            known.add(file.key)
             if file.first_with_id is not None:
                 continue
             if file.part == "laion" and not self.config.laion.use:
-                counts["not used"] += 1
+                yield file.key, "not used", 0
                 continue
             try:
-                subset = find_photograph(self.images, file.id).subset
+                photograph = find_photograph(self.images, file.id)
+                yield file.key, photograph.subset, photograph.path.stat().st_size
             except BadItem:
-                counts["absent"] += 1
-                continue
-            counts[subset] += 1
-            if subset == "val2017":
-                by_rule.add(file.key)
-        return dict(counts.most_common()), frozenset(by_rule), frozenset(known)
+                yield file.key, "absent", 0
 
 
 def scan_used(annotations: Path, num_shards: int, laion: LaionConfig) -> Index:
     """The index, with LAION's addresses where that part is used. Raises BadSetup as `scan` and `read_links`."""
     urls = read_links(Path(laion.links), laion) if laion.use and laion.links else None
     return scan(annotations, num_shards, urls)
+
+
+def _version(index: Index, photographs: Iterable[tuple[str, str, int]]) -> str:
+    return digest(index.sha256, *(f"{key} {subset} {num_bytes}" for key, subset, num_bytes in photographs)).hex()[:16]
