@@ -17,9 +17,11 @@ def read_result(store: Store, path: str, *keys: str) -> dict[str, Any]:
         raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)")
     try:
         content = json.loads(store.read(path))
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+        absent = [key for key in keys if key not in content]
+        if absent:
+            raise ValueError(f"it lacks {', '.join(absent)}")
     except ValueError as error:
         raise BadSetup(f"{store.url(path)} is damaged ({error}); evaluate anew") from error
-    absent = [key for key in keys if not isinstance(content, dict) or key not in content]
-    if absent or not isinstance(content, dict):
-        raise BadSetup(f"{store.url(path)} is damaged (it lacks {', '.join(absent) or 'keys'}); evaluate anew")
     return content

@@ -23,7 +23,7 @@ COLUMNS = 8
 TILE_PX = 160
 PREVIEWED = 24
 """Tiles of a sheet in metadata."""
-SHARD_PREVIEWED, SHARD_KB = 6, 12
+SHARD_PREVIEWED, SHARD_COLUMNS, SHARD_KB = 6, 3, 16
 """The same where every shard has one: events keep them for ever, and there are thousands of shards."""
 
 
@@ -33,9 +33,9 @@ def preview(tiles: Sequence[Tile]) -> bytes:
 
 
 def shard_preview(store: Store, manifest: Manifest, tiles: ManifestTiles) -> bytes:
-    """A JPEG of at most 12 kB of a shard's first tiles; the shard has some."""
+    """A JPEG of at most 16 kB of a shard's first tiles; the shard has some."""
     chosen = tiles(store, manifest, SHARD_PREVIEWED)
-    return contact_sheet(chosen, len(chosen), TILE_PX, SHARD_KB)
+    return contact_sheet(chosen, min(SHARD_COLUMNS, len(chosen)), TILE_PX, SHARD_KB)
 
 
 def write_sheet(store: Store, path: str, tiles: Sequence[Tile]) -> None:
