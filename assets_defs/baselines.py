@@ -33,6 +33,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         "get it. Telea, Navier-Stokes and the given mask need nothing and run with every evaluation.",
     )
     def baselines() -> dg.MaterializeResult:
+        """Writes each enabled method's pictures. Raises BadSetup: no held-out scene, or no local root."""
         # Every worker loads this module, and recording knows all methods.
         from evaluation.methods.baselines import FOLDER, record_baselines
         from evaluation.test_sets.shards import HeldOut

@@ -45,6 +45,7 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         "weights' hash; `decoupage champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:
+        """Records a decision. Raises BadSetup: these very weights have no scores, or another process decides."""
         from evaluation.gate.decide import decide  # Knows every metric, and OpenCV with them.
 
         event = decide(store, _candidate(plan), profile.evaluation, _leaks(plan), _rescorer(plan), profile.name)

@@ -41,6 +41,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     )
     @in_words
     def dataset() -> dg.MaterializeResult:
+        """Writes `dataset/` in the root. Raises BadSetup: shards are missing, mixed or damaged."""
         # pandas and the card's libraries cost a second; every worker loads this module.
         from pipelines.dataset.build import write_dataset
         from pipelines.dataset.statistics import num_layers

@@ -55,6 +55,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         "sees, with their maps and imperfect masks.",
     )
     def held_out_scenes() -> dg.MaterializeResult:
+        """Writes `held_out/` in the root. Raises BadSetup: a library is not there, or too small."""
         report = factory.make_held_out()[-1]
         first = next(iter(report.shards.values()))
         hashes = [manifest.tar_sha256 for manifest in report.shards.values()]
@@ -137,6 +138,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         "best, median and worst cases under sliders; and the same figures as Markdown.",
     )
     def report() -> dg.MaterializeResult:
+        """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
         # The pages' figures need scikit-image and pandas, and every worker loads this module.
         from evaluation.page.markdown import summary_lines
         from evaluation.page.write import MARKDOWN, PAGE, write_pages

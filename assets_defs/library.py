@@ -39,6 +39,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "licence, attribution, split. Exact and near duplicates and takedowns are left out.",
     )
     def foreground_library() -> dg.MaterializeResult:
+        """Writes `library/foregrounds.parquet`. Raises BadSetup: nothing is usable, or a list is damaged."""
         library = factory.foreground_library()
         tiles = foreground_tiles(Assets(factory.store, factory.photographs), library.records, SHOWN)
         write_sheet(factory.store, f"library/{library.name}.jpg", tiles)
@@ -62,6 +63,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "rotation, licence, attribution and split.",
     )
     def background_library() -> dg.MaterializeResult:
+        """Writes `library/backgrounds.parquet`. Raises BadSetup: nothing is usable, or a list is damaged."""
         library = factory.background_library()
         tiles = background_tiles(Assets(factory.store, factory.photographs), library.records, SHOWN)
         write_sheet(factory.store, f"library/{library.name}.jpg", tiles)

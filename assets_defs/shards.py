@@ -62,6 +62,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         "complete also where it is hidden, with an imperfect mask. The same recipe gives the same bytes.",
     )
     def scenes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Writes the scenes of these shards. Raises BadSetup: there is no library, or the folder has another recipe."""
         report = factory.run(factory.scenes, context.partition_keys)
         _show(context, plan, report, scene_tiles)
         rows = []
@@ -98,6 +99,7 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
         description=description + STAND_INS.get(model, ""),
     )
     def maps(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Writes one map a scene. Raises BadSetup: scenes, weights or a device are not there."""
         _show(context, plan, plan.factory.run(stage, context.partition_keys), map_tiles)
         return dg.MaterializeResult()
 
@@ -120,6 +122,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         "and a manifest that is written last. Each is verified before anything is built on it.",
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Writes shards, index and manifest. Raises BadSetup: scenes or maps are not there, or of another recipe."""
         report = factory.run(factory.shards, context.partition_keys)
         result = checks.verified(factory.store, report, factory.engine)
         _show(context, plan, report, scene_tiles)

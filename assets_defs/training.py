@@ -102,6 +102,7 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
         "is one picture with its alpha. Opaque pictures keep the latents that the base knows.",
     )
     def rgba_vae(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
+        """Trains and exports the RGBA VAE, or goes on with it. Raises dg.Failure: the training did not end well."""
         changes = {**section.rgba_vae_changes, **config.changes}
         launched = with_changes(recipe, config.changes)
         return train_run(context, plan, "rgba_vae", section.rgba_vae, launched, changes)
@@ -127,6 +128,7 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
         + (STAND_IN if recipe.adapter.base == "tiny-fill" else ""),
     )
     def adapter(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
+        """Trains and exports the adapter, or goes on with it. Raises dg.Failure: the training did not end well."""
         codec = str(training_folder(plan, "rgba_vae") / "export")
         changes = {**section.changes, **config.changes}
         launched = with_changes(recipe, config.changes)

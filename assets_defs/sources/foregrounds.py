@@ -39,6 +39,7 @@ def foregrounds_asset(
         description=description,
     )
     def foregrounds() -> dg.MaterializeResult:
+        """Writes the stage's cutouts. Raises BadSetup: files, weights or a device of the source are not there."""
         report = factory.run(stage)
         records = read_foregrounds(factory.store, stage.name)
         metadata = report_metadata(report, factory.store) | (more(report) if more else {})

@@ -37,6 +37,7 @@ def _prompts(plan: Plan) -> dg.AssetsDefinition:
         description=f"What foregrounds are generated from: objects of the paper's ten categories, {origin}.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
+        """Writes what the list lacks. Raises BadSetup: no key, or a list that another run writes."""
         # A list that is long enough is not asked for again, and costs nothing.
         report = write_prompts(plan.profile, factory.store) if written else None
         prompts = read_prompts(plan.profile, factory.store)

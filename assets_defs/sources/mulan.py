@@ -51,6 +51,7 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         "pictures are for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
+        """Writes the index and the split. Raises BadSetup: a folder or list is not there, or fetching cannot go on."""
         found = factory.observe_mulan()
         source, index = factory.mulan_source, found.index
         metadata: Metadata = {

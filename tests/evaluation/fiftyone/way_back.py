@@ -10,6 +10,7 @@ from pipelines.store import Store
 from tests.evaluation.fiftyone.conftest import factory_of, profile_of
 
 NAME = "decoupage-demo"
+FOLDERS = ("shards", "held_out/shards")
 
 
 def build(root: Path, **changes: str):
@@ -34,11 +35,15 @@ def group_of(item: str) -> dict:
     return dataset.get_group(sample.group.id)
 
 
-def applying_takes_out_only(root: Path, assets: set[str]):
-    """Tags `reject` on these foregrounds are in the dataset: apply them, make everything again, and compare bytes."""
-    before = {folder: members(root, folder) for folder in ("shards", "held_out/shards")}
+def gone_after_applying(root: Path) -> set[str]:
+    """Apply the tags `reject`, make everything again, and see that every byte which drew nothing tagged is the same.
+
+    Returns the assets that were in the dataset and are not any more.
+    """
+    before_assets = drawn_assets(root)
+    before = {folder: members(root, folder) for folder in FOLDERS}
     applied = apply_tags(factory_of(root), "demo")
-    assert {exclusion.id for exclusion in applied.new} == assets
+    assets = {exclusion.id for exclusion in applied.new}
     assert {exclusion.reason for exclusion in read_exclusions(Store(str(root)))} == {"reject"}
     listed = {(shard.folder, shard.shard) for shard in applied.effect.shards}
     assert ("shards", "00000") in listed
@@ -54,12 +59,12 @@ def applying_takes_out_only(root: Path, assets: set[str]):
         kept = {name: sha for name, sha in members_before.items() if (folder, name.split(".")[0]) not in touched}
         assert kept and {name: after.get(name) for name in kept} == kept
     assert untouched_shards == {path: (root / path).read_bytes() for path in untouched_shards}
-    shown = {asset for folder in before for asset in shown_assets(root, folder)}
-    assert not shown & assets
+    assert not drawn_assets(root) & assets
     found = build(root)
     assert found.changes.added and found.changes.added == found.changes.removed
     assert not assets & set(load().select_group_slices(_allow_mixed=True).distinct("asset"))
     assert apply_tags(factory_of(root), "demo").new == ()
+    return assets & before_assets
 
 
 def members(root: Path, folder: str) -> dict[str, str]:
@@ -68,9 +73,11 @@ def members(root: Path, folder: str) -> dict[str, str]:
     return {m.name: m.sha256 for shard in shards for m in read_manifest(store, folder, shard).members}
 
 
-def shown_assets(root: Path, folder: str) -> set[str]:
+def drawn_assets(root: Path) -> set[str]:
+    """Everything that is in a shard, of training or held out."""
     store = Store(str(root))
-    return {a for name in store.names(folder, ".tar") for a in read_manifest(store, folder, name[:-4]).assets}
+    shards = [(folder, name[:-4]) for folder in FOLDERS for name in store.names(folder, ".tar")]
+    return {asset for folder, shard in shards for asset in read_manifest(store, folder, shard).assets}
 
 
 def tars(root: Path) -> list[Path]:
@@ -83,7 +90,7 @@ def scenes_that_drew(root: Path, assets) -> set[tuple[str, str]]:
     import pyarrow.parquet as pq
 
     found = set()
-    for folder in ("shards", "held_out/shards"):
+    for folder in FOLDERS:
         for path in (root / folder).glob("*.parquet"):
             for row in pq.read_table(path, columns=["key", "draws"]).to_pylist():
                 if {token.rpartition("@")[0] for token in row["draws"]} & set(assets):
