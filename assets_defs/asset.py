@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
 
 
 def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:

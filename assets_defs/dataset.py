@@ -7,9 +7,9 @@ import dagster as dg
 from assets_defs.asset import in_words
 from assets_defs.metadata import check, check_spec, counts_table, picture
 from assets_defs.plan import Plan
+from decoupage.fingerprint import fingerprint
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
-from pipelines.fingerprint import fingerprint
 from pipelines.library.leaks import find_leaks, shown_assets
 
 DATASET_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {

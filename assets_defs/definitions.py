@@ -23,7 +23,7 @@ from assets_defs.plan import Plan
 from assets_defs.shards import shard_assets
 from assets_defs.sources import source_assets
 from assets_defs.training import training_assets
-from profiles import Profile, load_profile
+from profiles.profile import Profile, load_profile
 
 
 def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition | None = None) -> dg.Definitions:

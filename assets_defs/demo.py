@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.locks import alone
+from pipelines.stages.locks import alone
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -43,8 +43,8 @@ def main() -> int:
     from assets_defs.definitions import build_defs
     from assets_defs.plan import Plan
     from assets_defs.summary import failures, summary
-    from pipelines.faults import BadSetup
-    from profiles import load_profile
+    from decoupage.faults import BadSetup
+    from profiles.profile import load_profile
 
     started = time.monotonic()
     # Advice on optional packages, once more in every process.

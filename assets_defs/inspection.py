@@ -5,8 +5,8 @@ import dagster as dg
 from assets_defs.asset import asset
 from assets_defs.metadata import counts_table, picture
 from assets_defs.plan import Plan
-from pipelines.manifest import read_manifest
 from pipelines.previews import preview, scene_tiles
+from pipelines.stages.manifest import read_manifest
 
 GROUP = "inspection"
 

@@ -8,8 +8,8 @@ import dagster as dg
 from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
+from decoupage.fingerprint import fingerprint
 from pipelines import checks
-from pipelines.fingerprint import fingerprint
 from pipelines.previews import background_tiles, foreground_tiles, preview, write_sheet
 from pipelines.scenes.assets import Assets
 

@@ -13,9 +13,9 @@ import numpy as np
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
 from pipelines.library.records import Record
-from pipelines.manifest import Drop, Manifest
-from pipelines.stage import Report
-from pipelines.store import Store
+from pipelines.stages.manifest import Drop, Manifest
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 Metadata = dict[str, dg.MetadataValue]
 SHRUNK_PX = 720
@@ -96,7 +96,7 @@ def shrunk(path: Path) -> bytes:
     """A large picture's JPEG of at most 25 kB, for `picture`; the file itself keeps its size."""
     from PIL import Image
 
-    from pipelines.images.contact_sheet import Tile, contact_sheet
+    from decoupage.images.contact_sheet import Tile, contact_sheet
 
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))

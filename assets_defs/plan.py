@@ -6,13 +6,13 @@ from functools import cached_property
 
 import dagster as dg
 
-from commercial import obstacles
+from decoupage.fingerprint import fingerprint
 from pipelines.factory import Factory
-from pipelines.fingerprint import fingerprint
 from pipelines.licences.build import refuse
-from pipelines.stage import Stage
-from pipelines.store import Store
-from profiles import Profile
+from pipelines.stages.run import Stage
+from pipelines.stages.store import Store
+from profiles.commercial import obstacles
+from profiles.profile import Profile
 
 # Backfill policies are marked beta; the note would come once for every asset at every start.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)

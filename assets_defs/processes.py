@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.launcher import command, environment
 from training.profile import TrainingSection
 

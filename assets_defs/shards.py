@@ -10,7 +10,7 @@ from assets_defs.plan import POLICY, Plan
 from pipelines import checks
 from pipelines.maps.stage import MapStage
 from pipelines.previews import ManifestTiles, map_tiles, scene_tiles, shard_preview
-from pipelines.stage import Report
+from pipelines.stages.run import Report
 
 OWNERS = ["team:data"]
 SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {

@@ -11,8 +11,8 @@ from evaluation.checks import alpha_beats_given_mask, background_beats_base
 from evaluation.commands import ADAPTER, REPORT
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.statistics import num_layers
-from pipelines.store import Store
-from profiles import Profile
+from pipelines.stages.store import Store
+from profiles.profile import Profile
 
 SHORT = {
     "psnr_mask": "PSNR mask",

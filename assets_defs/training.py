@@ -14,7 +14,7 @@ from assets_defs.launchpad import TrainingLaunch
 from assets_defs.metadata import Metadata, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.processes import Answer, run_process
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.config import RunConfig, with_changes
 from training.facts import contents_digest
 from training.journal import read_metrics
@@ -62,11 +62,11 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         """Looks the weights over. Raises dg.Failure: a part is missing or damaged; the message names its remedy."""
         # Whatever knows the base's classes loads torch.
         from decoupage.bases import find_base
-        from decoupage.weights import check_weights, weights_folder
+        from decoupage.weights.bases import check_weights, weights_folder
 
         base = find_base(name)
         findings = check_weights(base, source)
-        missing = [f"{finding.found}: {finding.remedy}" for finding in findings if not finding.present]
+        missing = [f"{finding.found}: {finding.fix}" for finding in findings if not finding.present]
         folder = weights_folder(base, source)
         if missing or folder is None:
             raise dg.Failure("; ".join(missing) or f"there are no weights of {name}", allow_retries=False)

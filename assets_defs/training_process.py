@@ -21,8 +21,8 @@ from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
-from pipelines.faults import BadSetup
-from pipelines.locks import alone
+from decoupage.faults import BadSetup
+from pipelines.stages.locks import alone
 from training.facts import Facts, facts_of
 from training.launcher import read_plan, train_on_ray
 from training.prune import LOCK

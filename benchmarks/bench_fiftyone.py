@@ -19,8 +19,8 @@ from evaluation.fiftyone.database import database
 from evaluation.fiftyone.inspect import build_dataset
 from evaluation.fiftyone.place import folder_for
 from pipelines.factory import Factory
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from tests import fixtures
 
 SAMPLES_A_SCENE = 4

@@ -21,8 +21,8 @@ import cv2
 import torch
 
 from pipelines.factory import Factory
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from training.data import DataLoading, TripletLoader
 
 BATCH_SIZE = 4

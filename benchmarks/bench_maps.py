@@ -34,19 +34,19 @@ from transformers import (
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
+from decoupage.maps.depth import DepthMaps
+from decoupage.maps.depth_anything import DepthAnything
+from decoupage.maps.maker import MapMaker
+from decoupage.maps.net import Net, load_net
+from decoupage.maps.segformer import Segformer
+from decoupage.maps.segmentation import SegmentationMaps
 from pipelines.config import DepthConfig, SegmentationConfig
-from pipelines.engine import SerialEngine
 from pipelines.factory import Factory
-from pipelines.maps.depth import DepthMaps
-from pipelines.maps.depth_anything import DepthAnything
-from pipelines.maps.maker import MapMaker
-from pipelines.maps.net import Net, load_net
-from pipelines.maps.segformer import Segformer
-from pipelines.maps.segmentation import SegmentationMaps
 from pipelines.maps.stage import MapStage
-from pipelines.stage import run_stage
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 
 MEAN_STD = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 SEGFORMER_B5 = {

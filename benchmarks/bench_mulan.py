@@ -24,15 +24,15 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from decoupage.images.codecs import encode_jpeg
 from pipelines.config import GateConfig
 from pipelines.config.mulan import MulanConfig
-from pipelines.engine import SerialEngine
 from pipelines.foregrounds.mulan.index import scan
 from pipelines.foregrounds.mulan.source import MulanSource
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
-from pipelines.images.codecs import encode_jpeg
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 
 NUM_SHARDS = 64
 SIZE_PX = 64

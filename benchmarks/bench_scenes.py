@@ -12,11 +12,11 @@ import tempfile
 import time
 from typing import Any
 
-from pipelines.engine import ProcessEngine, SerialEngine
 from pipelines.factory import Factory
-from pipelines.stage import run_stage
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.engine import ProcessEngine, SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 
 
 def measure(size_px: int, num_scenes: int) -> dict[str, Any]:

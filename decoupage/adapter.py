@@ -14,7 +14,7 @@ from torch import nn
 from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
 from decoupage.fusion import MultiModalLatentFusion
-from decoupage.maps import MAPS
+from decoupage.maps.pictures import MAPS
 from decoupage.projection import TrainedProjection
 from decoupage.sequences import Mode
 

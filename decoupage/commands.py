@@ -1,7 +1,7 @@
 """`decoupage decompose`: one picture and its masks in, layers as files out.
 
-Thin: reads pictures, runs the pipeline, has `results` write what came of it, and prints how it went. `cli.py` mounts
-`decompose`; wrong input is a ValueError, which it turns into exit status 2.
+Thin: reads pictures, runs the pipeline, has `results` write what came of it, and prints how it went. `commands.main`
+mounts it; wrong input is a ValueError, which it turns into exit status 2.
 """
 
 import json
@@ -89,7 +89,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _read(image: Path, masks: list[Path]) -> "tuple[Image.Image, list[Image.Image]]":
     """The picture as RGB and the masks, all checked before a model is loaded for minutes."""
-    from decoupage.images import as_mask, as_picture, to_pil
+    from decoupage.images.forms import as_picture, to_pil
+    from decoupage.images.masks import as_mask
 
     try:
         picture = to_pil(as_picture(_open(image)))[0]
@@ -172,7 +173,7 @@ def _peak_memory_bytes(place: "torch.device") -> int:
 
 
 def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
-    from decoupage.images import recomposition_error
+    from decoupage.images.blending import recomposition_error
 
     psnr_db = recomposition_error(result.recomposition[0], picture).psnr_db
     mean_absolute = round(float(result.recomposition_error[0]), 4)

@@ -71,7 +71,7 @@ def fuse_maps(
 
     Args:
         image_latents_BCHW: of the picture, as `base.encode` gives them.
-        maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps`), at the picture's size.
+        maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps.pictures`), at the picture's size.
         grid: (rows, columns) of tokens.
         present_BM: which maps each picture has, see `MultiModalLatentFusion.forward`.
     """

@@ -18,7 +18,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decoupage.maps import MAPS
+from decoupage.maps.pictures import MAPS
 
 LAYERS = ("background", "foreground")
 """The halves of a sequence, by the names that bases give them."""

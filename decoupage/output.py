@@ -8,7 +8,8 @@ import torch
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from decoupage.images import paste_back, recompose, recomposition_error, to_pil, to_uint8
+from decoupage.images.blending import paste_back, recompose, recomposition_error
+from decoupage.images.forms import to_pil, to_uint8
 
 GROW_PX = 8
 """Around the mask: the object's own soft edge and shadow lie there."""

@@ -17,15 +17,17 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
-from decoupage.images import Fitted, as_mask, as_picture, fit, to_pil
-from decoupage.maps import map_pictures
+from decoupage.images.forms import as_picture, to_pil
+from decoupage.images.masks import as_mask
+from decoupage.images.sizes import Fitted, fit
+from decoupage.maps.pictures import map_pictures
 from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, keep_outside, make_output
 from decoupage.rgba_vae import decode_rgba, widen_vae
 from decoupage.rgba_values import stretch_alpha, without_haze
 from decoupage.sequences import Condition, predict_layers
 
 MapMaker = Callable[[Any], Any]
-"""PIL picture -> map as `decoupage.maps` takes it."""
+"""PIL picture -> map as `decoupage.maps.pictures` takes it."""
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
 
@@ -153,7 +155,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
             prompt: what the picture shows; None as in training. One that is embedded already needs no text encoders.
-            maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps` takes them.
+            maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps.pictures` takes them.
             map_makers: functions for the maps that are not given.
             num_inference_steps: calls of the network; None = as many as the adapter names.
             guidance_scale: embedded guidance; 1.0 as in training.

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.fingerprint import canonical_json
-from pipelines.images.types import Gray, Mask, Rgb, Rgba
+from decoupage.fingerprint import canonical_json
+from decoupage.images.types import Gray, Mask, Rgb, Rgba
 from pipelines.scenes.parts import VISIBLE_ALPHA
 from pipelines.shards.reader import Maps
 

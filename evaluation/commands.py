@@ -1,6 +1,6 @@
 """`decoupage evaluate`: methods judged on the held-out list, a report as files.
 
-Thin: reads its options, calls one function, prints what came of it. `cli.py` mounts it and gives it the profile
+Thin: reads its options, calls one function, prints what came of it. `commands.main` mounts it and gives it the profile
 loader as the context's object, for profiles stand above this package.
 """
 
@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
     from evaluation.report import Report

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from decoupage.images.contact_sheet import Tile, draw_sheet
+from decoupage.images.types import Array, Mask
 from evaluation.cases import Case
 from evaluation.methods.spec import Failure, Layers, Method, answers
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
-from pipelines.images.contact_sheet import Tile, draw_sheet
-from pipelines.images.types import Array, Mask
 
 NUM_EACH = 4
 """Cases shown of the best, of the median and of the worst; and of those without an output."""

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from decoupage.faults import BadSetup
+from decoupage.images.alpha import resize_rgba
+from decoupage.images.types import Array, Mask
 from evaluation.difficulty import difficulty
 from evaluation.gallery import Example
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure
 from evaluation.results import read_result
-from pipelines.faults import BadSetup
-from pipelines.images.alpha import resize_rgba
-from pipelines.images.types import Array, Mask
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 GALLERY = "gallery.json"
 SHOWN_PX = 320

@@ -12,15 +12,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba, encode_mask, encode_png
+from decoupage.images.types import Array, Mask, Rgb
 from evaluation.cases import Entry, list_file
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Method, answers
 from evaluation.run import batches
 from evaluation.test_sets.spec import TestSet
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.codecs import decode_mask, decode_rgb, decode_rgba, encode_mask, encode_png
-from pipelines.images.types import Array, Mask, Rgb
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 GIVEN = "given"
 LIST, METHODS, FAILURES, SCENES = "list.json", "methods.json", "failures.json", "scenes.json"

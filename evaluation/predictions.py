@@ -5,12 +5,12 @@ An evaluation lets pictures go once they are judged, so these are made once more
 
 from collections.abc import Iterable, Sequence
 
+from decoupage.randomness import hash64
 from evaluation.config import EvaluationConfig
 from evaluation.methods.spec import Method
 from evaluation.outputs import write_outputs
 from evaluation.test_sets.spec import TestSet
-from pipelines.randomness import hash64
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 OUTPUTS = "outputs"
 """Of a report's folder."""

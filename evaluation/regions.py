@@ -6,8 +6,8 @@ So a method that leaves half an object standing because the given mask missed th
 import cv2
 import numpy as np
 
+from decoupage.images.types import Mask
 from evaluation.cases import Case
-from pipelines.images.types import Mask
 
 RING_SHARE = 1 / 32
 """Width of the ring as a share of the picture's shorter side: 2 px at 64, 32 px at 1024."""

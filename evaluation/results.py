@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 
 def read_result(store: Store, path: str, *keys: str) -> dict[str, Any]:

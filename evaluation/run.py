@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from decoupage.faults import BadSetup
 from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.gallery import before_after, choose_examples, make_examples
@@ -20,10 +21,9 @@ from evaluation.page.write import write_pages
 from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
-from pipelines.engine import ThreadEngine
-from pipelines.faults import BadSetup
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.engine import ThreadEngine
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 LIST, SCORES, PICTURE = "list.json", "scores.csv", "before_after.png"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from evaluation.cases import Entry, list_sha256
 from evaluation.results import read_result
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 REPORT, SCORES, LIST = "report.json", "scores.csv", "list.json"
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipelines.randomness import generator
+from decoupage.randomness import generator
 
 COVERAGE_PERCENT = 95.0
 _DRAWN = 1_000_000

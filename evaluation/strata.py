@@ -2,8 +2,8 @@
 
 import cv2
 
-from pipelines.images.types import Rgb
-from pipelines.maps.maker import shrink
+from decoupage.images.types import Rgb
+from decoupage.maps.maker import shrink
 
 OCCLUSION_BOUNDS = (("none", 0.02), ("light", 0.20), ("medium", 0.45))
 """Occluded fraction; above the last one it is `heavy`."""

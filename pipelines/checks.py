@@ -13,18 +13,18 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
-from pipelines.engine import Engine
 from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
 from pipelines.licences.shards import read_licences
 from pipelines.licences.terms import why_not_commercial
-from pipelines.manifest import Manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.verify import verify
-from pipelines.stage import Report
-from pipelines.store import Store
+from pipelines.stages.engine import Engine
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 SCENES_RECOMPUTED = 4
 """Scenes of each shard that are decoded to recompute their occlusion."""

@@ -1,6 +1,6 @@
 """The data commands: `mulan extract`, `prompts write`, `scenes make`, `shards verify` and `export`, `takedowns list`.
 
-Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them
+Thin: each reads its options, calls one function, and prints what came of it. `commands.main` mounts them and gives them
 the profile loader as the context's object, for profiles stand above this package.
 """
 
@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.faults import BadSetup
-from pipelines.stage import Report
+from decoupage.faults import BadSetup
+from pipelines.stages.run import Report
 
 mulan = typer.Typer(no_args_is_help=True, help="MULAN annotations.")
 prompts = typer.Typer(no_args_is_help=True, help="Prompts of generated foregrounds.")
@@ -67,7 +67,7 @@ def prompts_write(
     """
     from pipelines.foregrounds.prompts.show import show
     from pipelines.foregrounds.prompts.write import UnfinishedList, write_prompts
-    from pipelines.store import Store
+    from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)
     try:
@@ -95,7 +95,7 @@ def scenes_make(
 ) -> None:
     """Make library, scenes, maps and shards without Dagster: the same bytes as the assets make."""
     from pipelines.factory import Factory
-    from pipelines.store import Store
+    from pipelines.stages.store import Store
 
     given = {"scenes.num_scenes": num_scenes, "engine.kind": engine, "engine.workers": workers}
     overrides = {key: str(value) for key, value in given.items() if value is not None}
@@ -156,7 +156,7 @@ def takedowns_list(
 ) -> None:
     """List the shards that a takedown reaches; leave with 1 while one still shows a listed asset."""
     from pipelines.factory import Factory
-    from pipelines.store import Store
+    from pipelines.stages.store import Store
     from pipelines.takedowns import find_takedowns
 
     loaded = context.obj(profile, root, {})

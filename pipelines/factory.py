@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from decoupage.faults import BadSetup
+from decoupage.maps.choose import make_makers
 from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
 from pipelines.config import DataConfig
-from pipelines.engine import Engine, make_engine
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.source import MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
@@ -21,12 +21,12 @@ from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.licences.build import require_permitted
-from pipelines.maps.choose import make_makers
 from pipelines.maps.stage import MapStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
-from pipelines.stage import Report, Stage, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import Engine, make_engine
+from pipelines.stages.run import Report, Stage, run_stage
+from pipelines.stages.store import Store
 
 MULAN_TREE = "sources/mulan"
 PHOTOGRAPHS = "sources/photographs"

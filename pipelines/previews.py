@@ -6,16 +6,16 @@ What a sheet is lives in `images/contact_sheet.py`; the sheets of the finished d
 from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
 
-from pipelines.images.codecs import decode_gray
-from pipelines.images.contact_sheet import Tile, contact_sheet
+from decoupage.images.codecs import decode_gray
+from decoupage.images.contact_sheet import Tile, contact_sheet
+from decoupage.maps.show import show_map
+from decoupage.randomness import hash64
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.manifest import Manifest
-from pipelines.maps.show import show_map
-from pipelines.randomness import hash64
 from pipelines.scenes.assets import Assets
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 ManifestTiles = Callable[[Store, Manifest, int], list[Tile]]
 """`scene_tiles` or `map_tiles`."""

@@ -9,7 +9,7 @@ from typing import Any
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_backgrounds, read_foregrounds
 from pipelines.library.takedowns import AffectedShard, AnyRecord, affected_shards, read_takedowns, taken_down
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,21 @@ from typing import Any
 import cv2
 import numpy as np
 
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
+from decoupage.images.alpha import alpha_box
+from decoupage.images.codecs import decode_rgb, encode_jpeg, encode_mask, encode_webp
+from decoupage.images.types import Mask, Rgb, Rgba
+from decoupage.maps.choose import make_makers
+from decoupage.randomness import generator
 from pipelines.config import DepthConfig, MapsConfig, SegmentationConfig
-from pipelines.engine import Engine, SerialEngine
-from pipelines.fingerprint import Recipe, canonical_json, fingerprint
-from pipelines.images.alpha import alpha_box
-from pipelines.images.codecs import decode_rgb, encode_jpeg, encode_mask, encode_webp
-from pipelines.images.types import Mask, Rgb, Rgba
-from pipelines.manifest import Manifest
-from pipelines.maps.choose import make_makers
 from pipelines.maps.stage import MapStage
-from pipelines.randomness import generator
 from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.record import SCHEMA, scene_rows
 from pipelines.shards.join import ShardJoin
-from pipelines.stage import Outcome, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import Engine, SerialEngine
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Outcome, run_stage
+from pipelines.stages.store import Store
 
 
 @dataclass

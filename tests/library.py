@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decoupage.images.codecs import encode_png
+from decoupage.images.types import Rgba
+from decoupage.randomness import generator
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig, GateConfig, LibraryConfig, ScenesConfig
-from pipelines.engine import SerialEngine
 from pipelines.foregrounds.cutout import make_cutout
-from pipelines.images.codecs import encode_png
-from pipelines.images.types import Rgba
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import ForegroundRecord, schema_of
-from pipelines.randomness import generator
-from pipelines.stage import Outcome, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import Outcome, run_stage
+from pipelines.stages.store import Store
 
 
 def shape_rgba(seed: int, size_px: int = 160, alpha: int = 255) -> Rgba:

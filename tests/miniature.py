@@ -17,11 +17,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from decoupage.bases import find_base
+from decoupage.images.alpha import blend
+from decoupage.images.codecs import encode_jpeg
+from decoupage.images.types import Array, Rgb, Rgba
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
-from pipelines.images.alpha import blend
-from pipelines.images.codecs import encode_jpeg
-from pipelines.images.types import Array, Rgb, Rgba
+from tests.decoupage.maps.nets import SIZE_PX, save_depth_anything, save_segformer
 from tests.decoupage.tiny import flux_fill
 from tests.library import shape_rgba
 from tests.pipelines.backgrounds.lists import box, id_of, image, label, lists
@@ -29,7 +30,6 @@ from tests.pipelines.downloads import server as file_server
 from tests.pipelines.foregrounds import prompts_server
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_sdxl
 from tests.pipelines.foregrounds.mulan.annotations import pack
-from tests.pipelines.maps.nets import SIZE_PX, save_depth_anything, save_segformer
 
 TRAIN = tuple(f"{number:012d}" for number in range(11, 17))
 VAL = ("000000000139", "000000000285")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
-PACKAGES = ("assets_defs", "decoupage", "evaluation", "pipelines", "training")
+PACKAGES = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "ray", "fiftyone")
 # Written so that this file does not match itself.
 HOSTS = re.compile(
@@ -20,8 +20,7 @@ HOSTS = re.compile(
 
 
 def product_files() -> list[Path]:
-    packages = [path for package in PACKAGES for path in sorted((CHECKOUT / package).rglob("*.py"))]
-    return [*sorted(CHECKOUT.glob("*.py")), *packages]
+    return [path for package in PACKAGES for path in sorted((CHECKOUT / package).rglob("*.py"))]
 
 
 def tracked_files() -> list[Path]:
@@ -58,7 +57,7 @@ def test_definitions_load_without_heavy_libraries():
 
 
 def test_the_command_starts_without_heavy_libraries():
-    program = f"import sys, cli; print([m for m in (*{HEAVY}, 'dagster') if m in sys.modules])"
+    program = f"import sys, commands.main; print([m for m in (*{HEAVY}, 'dagster') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
@@ -118,7 +117,7 @@ def test_every_imported_library_is_a_declared_dependency():
     required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
     declared = {re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-") for requirement in required}
     owners = importlib.metadata.packages_distributions()
-    ours = {*PACKAGES, *(path.stem for path in CHECKOUT.glob("*.py"))}
+    ours = set(PACKAGES)
     names = {name for path in product_files() for name in imported(path)} - ours - sys.stdlib_module_names
     undeclared = {
         name for name in names if not {o.lower().replace("_", "-") for o in owners.get(name, [name])} & declared
@@ -126,21 +125,23 @@ def test_every_imported_library_is_a_declared_dependency():
     assert undeclared == set()
 
 
-@pytest.mark.parametrize("name", ["profiles", "cli", "doctor", "prune"])
-def test_modules_above_the_packages_import_no_heavy_library(name):
-    path = CHECKOUT / f"{name}.py"
-    if not path.exists():
-        pytest.skip(f"no {name}.py yet")
-    allowed = {"torch"} if name == "doctor" else set()  # The doctor asks whether there is a GPU.
-    allowed |= {"dagster"} if name == "prune" else set()  # Its old runs are counted only when asked for.
-    assert imported(path) & {*HEAVY, "dagster"} <= allowed
+@pytest.mark.parametrize("package", ["commands", "profiles"])
+def test_what_stands_above_the_packages_imports_no_heavy_library(package):
+    allowed = {"commands/doctor.py": {"torch"}, "commands/prune.py": {"dagster"}, "commands/ablations.py": {"dagster"}}
+    for path in (CHECKOUT / package).rglob("*.py"):
+        name = str(path.relative_to(CHECKOUT))
+        assert imported(path) & {*HEAVY, "dagster"} <= allowed.get(name, set()), name
+
+
+def test_the_root_of_the_checkout_holds_no_module():
+    assert list(CHECKOUT.glob("*.py")) == []
 
 
 def test_profiles_know_only_the_models_of_their_sections():
     modules = {
         node.module
-        for node in ast.walk(ast.parse((CHECKOUT / "profiles.py").read_text()))
+        for node in ast.walk(ast.parse((CHECKOUT / "profiles/profile.py").read_text()))
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES
     }
     assert modules
-    assert all(module.endswith((".config", ".profile")) for module in modules)
+    assert all(module.endswith((".config", ".profile", ".automation")) for module in modules)

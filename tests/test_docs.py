@@ -17,10 +17,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
-from cli import app
+from commands.doctor import examine
+from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
-from doctor import examine
+from decoupage.images.codecs import encode_png
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
 from evaluation.methods.baselines import record_baselines
@@ -30,11 +31,10 @@ from evaluation.test_sets.folders import FolderPictures
 from evaluation.test_sets.layouts import LAYOUTS
 from evaluation.test_sets.listed import ListedSet
 from evaluation.test_sets.shards import HeldOut
-from pipelines.engine import SerialEngine
 from pipelines.foregrounds.prompts import categories
-from pipelines.images.codecs import encode_png
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from tests.evaluation.test_sets import pairs
 from tests.fixtures import FakeScenes, build_dataset
 from training.recipes import ALL
@@ -182,13 +182,13 @@ def test_commands_of_the_data_page_that_run_here(tmp_path, monkeypatch):
 def test_commands_of_the_data_page_that_do_not_run_here_are_spelt_right(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     profile = load_profile("paper", str(tmp_path))
-    remedies = "\n".join(need.remedy for need in examine(profile).missing)
+    fixes = "\n".join(requirement.fix for requirement in examine(profile).missing)
     for line in shell("data.md", run=False):
         words = shlex.split(line)
         if words[0] == "decoupage":
             _parse(words[1:])
         elif words[:2] == ["hf", "download"] and "dataset" not in words:
-            assert " ".join(line.split()) in remedies, line
+            assert " ".join(line.split()) in fixes, line
         elif words[0] == "export" and words[1].startswith("DECOUPAGE__"):
             monkeypatch.setenv(*words[1].split("=", 1))
     load_profile("paper", str(tmp_path))  # Refuses a variable that names no field.

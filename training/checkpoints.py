@@ -38,7 +38,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.ema import load_ema
 
 STATE = "state.json"

@@ -1,7 +1,7 @@
 """`decoupage train`: a recipe, alone or under `accelerate launch`.
 
-Thin: reads the options, runs, prints how it ended. `cli.py` mounts it; wrong input is a ValueError or BadSetup, which
-it turns into exit status 2.
+Thin: reads the options, runs, prints how it ended. `commands.main` mounts it; wrong input is a ValueError or BadSetup,
+which it turns into exit status 2.
 """
 
 import json

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from decoupage.fingerprint import fingerprint
 from pipelines.config import Section, Share
-from pipelines.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from decoupage.adapter import AdapterConfig

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.fingerprint import fingerprint
+from decoupage.fingerprint import fingerprint
 from training.journal import read_metrics
 from training.run import RunPlan, exported_identity
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.run import RunPlan
 
 _PLAN = TypeAdapter(RunPlan)

@@ -25,8 +25,8 @@ def base_obstacles(base: str, source: str | None) -> list[str]:
     """
     uses = [Use("the recipe's base", base, licence_of(base), "choose a recipe of a base that permits it")]
     if source:
-        remedy = "leave it out, or name a hub id that the ledger knows (pipelines/licences/ledger.csv)"
-        uses.append(Use("training.base (--base)", source, licence_of(source), remedy))
+        fix = "leave it out, or name a hub id that the ledger knows (pipelines/licences/ledger.csv)"
+        uses.append(Use("training.base (--base)", source, licence_of(source), fix))
     return [use.obstacle for use in uses if use.obstacle]
 
 
@@ -75,8 +75,8 @@ def run_obstacles(plan: RunPlan) -> list[str]:
     earlier += [plan.warm_start] if plan.warm_start else []
     earlier += [plan.out / "checkpoints"] if plan.resume and (plan.out / "checkpoints").is_dir() else []
     unlabelled += [str(path) for path in earlier if not _is_marked(path)]
-    remedy = "leave it out, or make it by a commercial profile"
-    return found + [f"{name} comes without a licence that permits commercial use: {remedy}" for name in unlabelled]
+    fix = "leave it out, or make it by a commercial profile"
+    return found + [f"{name} comes without a licence that permits commercial use: {fix}" for name in unlabelled]
 
 
 def _is_marked(path: Path) -> bool:

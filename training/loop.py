@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
 from training.config import RunConfig
 from training.ema import make_ema

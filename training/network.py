@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from decoupage.bases.spec import Base, Components
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.config import ComputeConfig
 
 LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}

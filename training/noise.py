@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pipelines.randomness import hash64
+from decoupage.randomness import hash64
 
 
 def per_sample(seed: int, stream: str, positions: Sequence[int], draw: Callable[[torch.Generator], Tensor]) -> Tensor:

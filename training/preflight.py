@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training.config import RunConfig, TrainingConfig
 
 GIGA = 1e9
@@ -95,11 +95,11 @@ def _check_memory(config: TrainingConfig, device: torch.device, source: str | No
     if needed.total_gb <= memory_gb:
         return
     fitting = what_fits(config, memory_gb, source, on_gpu)
-    remedy = "; ".join(str(suggestion) for suggestion in fitting)
+    fix = "; ".join(str(suggestion) for suggestion in fitting)
     if not fitting:
-        remedy = "no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {CPU_RECIPE}")
+        fix = "no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {CPU_RECIPE}")
     have = "are free on the GPU" if on_gpu else "is this machine's memory"
-    raise BadSetup(f"the run needs {needed}, {memory_gb:.3g} GB {have}; {remedy}")
+    raise BadSetup(f"the run needs {needed}, {memory_gb:.3g} GB {have}; {fix}")
 
 
 def _check_disk(config: RunConfig, folder: Path, num_trained: int, disk_gb: float) -> None:

@@ -8,8 +8,8 @@ import json
 import time
 from pathlib import Path
 
-from pipelines.fingerprint import fingerprint
-from pipelines.leftovers import Removable, freed_bytes, newest_s
+from decoupage.fingerprint import fingerprint
+from pipelines.stages.leftovers import Removable, freed_bytes, newest_s
 from training.run import exported_identity
 
 LOCK = ".lock"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from pipelines.config import MasksConfig
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.recipes import find_recipe
 from training.rgba_vae.config import RgbaVaeConfig
@@ -144,8 +144,8 @@ def build_task(plan: RunPlan, config: RunConfig, place: "Place") -> "Task":
 
         return build(config, plan.data[0], plan.base, place)
     assert isinstance(config, TrainingConfig)
-    from training.adapter_task import AdapterTask
-    from training.start import starting_pipeline
+    from training.adapter.start import starting_pipeline
+    from training.adapter.task import AdapterTask
 
     assert plan.rgba_vae is not None
     pipe = starting_pipeline(config, plan.base, plan.rgba_vae, place.device)

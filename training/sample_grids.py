@@ -1,6 +1,6 @@
 """Pictures of samples for a person who watches a run: a row for each sample, a named column for each view of it.
 
-Here: what is shown, in which order, at which size. Drawing itself is `pipelines.images.contact_sheet`'s.
+Here: what is shown, in which order, at which size. Drawing itself is `decoupage.images.contact_sheet`'s.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.images.alpha import blend
-from pipelines.images.contact_sheet import Tile, draw_sheet
-from pipelines.images.types import Array, Mask, Rgb
+from decoupage.images.alpha import blend
+from decoupage.images.contact_sheet import Tile, draw_sheet
+from decoupage.images.types import Array, Mask, Rgb
 
 SHOWN_PX = 192
 """Side of a shown picture: small ones are enlarged by whole pixels up to about this, larger ones up to twice it."""

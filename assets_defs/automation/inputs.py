@@ -16,12 +16,12 @@ import dagster as dg
 from assets_defs.asset import in_words
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
+from decoupage.randomness import digest
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.foregrounds.prompts.ledger import ledger_path
 from pipelines.library import exclusions
 from pipelines.library.exclusions import read_exclusions
 from pipelines.library.takedowns import read_takedowns, takedowns_path
-from pipelines.randomness import digest
 
 # Plain external assets would do, had they not to be materialized for Dagster to see a new version of them.
 warnings.filterwarnings("ignore", message="Function `multi_observable_source_asset`", category=dg.BetaWarning)

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
-from pipelines.leftovers import Removable, freed_bytes
+from pipelines.stages.leftovers import Removable, freed_bytes
 
 DAY_S = 86_400.0
 

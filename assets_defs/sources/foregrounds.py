@@ -11,7 +11,7 @@ from pipelines import checks
 from pipelines.library.catalogue import read_foregrounds
 from pipelines.previews import foreground_tiles, preview
 from pipelines.scenes.assets import Assets
-from pipelines.stage import Report, Stage
+from pipelines.stages.run import Report, Stage
 
 GROUP = "sources"
 OWNERS = ["team:data"]

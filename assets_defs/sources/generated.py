@@ -6,9 +6,9 @@ from assets_defs.asset import asset
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from assets_defs.sources.prompts import prompts_metadata, writing_metadata
+from decoupage.randomness import digest
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.foregrounds.prompts.write import write_prompts
-from pipelines.randomness import digest
 
 
 def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:

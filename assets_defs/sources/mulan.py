@@ -11,8 +11,8 @@ from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, FetchReport
 from pipelines.foregrounds.mulan.report import shard_summaries
 from pipelines.foregrounds.mulan.source import INDEX
-from pipelines.stage import Report
-from pipelines.store import Store
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 SHARDS_SHOWN = 100
 _COLUMNS = {"shard": "string", "files": "int", "instances": "int", "kept": "int", "dropped": "int"}

@@ -1,26 +1,5 @@
-"""Pictures and masks in, pictures out: forms, sizes, paste-back, recomposition.
+"""What a picture, an alpha and a mask are: types, files, arithmetic, and the rules by which each changes size.
 
-What a user hands over becomes tensors here and what the model gives becomes pictures; nothing here knows a model.
-Inside the package a picture is a float32 tensor [B, 3, H, W] in [0, 1] and a mask is [B, 1, H, W] of 0 and 1,
-where 1 is the object. Eight-bit pictures pass through exactly.
+Every package stands on this; nothing here knows a model, a scene or a shard. Modules that need torch say so by their
+types; `types`, `alpha`, `codecs` and `contact_sheet` are numpy alone.
 """
-
-from decoupage.images.blending import RecompositionError, paste_back, recompose, recomposition_error
-from decoupage.images.forms import as_picture, to_pil, to_uint8
-from decoupage.images.masks import as_mask
-from decoupage.images.sizes import Fitted, Geometry, fit, plan_geometry
-
-__all__ = [
-    "Fitted",
-    "Geometry",
-    "RecompositionError",
-    "as_mask",
-    "as_picture",
-    "fit",
-    "paste_back",
-    "plan_geometry",
-    "recompose",
-    "recomposition_error",
-    "to_pil",
-    "to_uint8",
-]

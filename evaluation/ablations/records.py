@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from decoupage.faults import BadSetup
 from evaluation.ablations.rows import find_row
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 FOLDER = "ablations"
 RECORD, REPORT = "row.json", "report"

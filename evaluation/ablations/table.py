@@ -14,7 +14,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.metrics.catalogue import Part, find_metric
 from evaluation.saved_scores import SavedScores, read_scores
 from evaluation.statistics import difference
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 TABLE = f"{FOLDER}/table.json"
 METHOD = "adapter"

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from decoupage.maps.config import HubId
 from pipelines.config import Section
-from pipelines.config.maps import HubId
 
 INPUT, OUTPUT = "{input}", "{output}"
 """Stand in a command for the folder that it reads and the one that it writes."""

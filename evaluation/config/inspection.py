@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from decoupage.settings import Share
 from pipelines.config import Section
-from pipelines.config.section import Share
 
 
 class InspectionConfig(Section):

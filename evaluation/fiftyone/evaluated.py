@@ -11,7 +11,7 @@ from evaluation.fiftyone.cases import Scores
 from evaluation.outputs import LIST, Outputs, read_outputs
 from evaluation.predictions import OUTPUTS
 from evaluation.run import SCORES
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 PREDICTIONS = f"{REPORT}/{OUTPUTS}"
 """Of the root: a folder as `evaluation.outputs` writes it."""

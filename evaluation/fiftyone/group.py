@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images.codecs import encode_gray
-from pipelines.images.types import Rgb
+from decoupage.images.codecs import encode_gray
+from decoupage.images.types import Rgb
 
 COMPOSITE, BACKGROUND = "composite", "background"
 TRAIN, HELD_OUT = "train", "held_out"

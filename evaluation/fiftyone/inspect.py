@@ -15,6 +15,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.fiftyone.cases import CaseReader
 from evaluation.fiftyone.evaluated import case_facts, case_scores, find_outputs
@@ -25,12 +26,11 @@ from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
 from evaluation.fiftyone.sync import Changes, add, begin, end, open_dataset, present, remove
 from evaluation.fiftyone.views import show
 from evaluation.test_sets.shards import HeldOut
-from pipelines.engine import Engine
 from pipelines.factory import HELD_OUT as HELD_OUT_FOLDER
 from pipelines.factory import Factory
-from pipelines.faults import BadSetup
-from pipelines.locks import alone
-from pipelines.store import Store
+from pipelines.stages.engine import Engine
+from pipelines.stages.locks import alone
+from pipelines.stages.store import Store
 
 _QUALITY = {
     "foregrounds": ("alpha_mean", "soft_share", "consistency_error"),

@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.database import URI
-from pipelines.faults import BadSetup
 
 SETTINGS = {
     "FIFTYONE_DO_NOT_TRACK": "true",

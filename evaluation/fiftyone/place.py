@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def dataset_name(profile: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from decoupage.images.codecs import decode_gray, encode_jpeg
+from decoupage.images.contact_sheet import over_checkerboard
 from evaluation.fiftyone.group import (
     BACKGROUND,
     COMPOSITE,
@@ -26,12 +28,10 @@ from evaluation.fiftyone.group import (
     version_of,
     write_once,
 )
-from pipelines.images.codecs import decode_gray, encode_jpeg
-from pipelines.images.contact_sheet import over_checkerboard
-from pipelines.manifest import read_manifest
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span, spans
-from pipelines.store import Store
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 
 _LAYER: tuple[str, ...] = (
     "occluded_fraction",

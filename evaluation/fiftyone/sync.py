@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.group import COMPOSITE, Group, folder_of
 from evaluation.fiftyone.library import fiftyone
 from evaluation.fiftyone.samples import GROUP, ITEM, VERSION, declare_fields, declare_further, to_samples
-from pipelines.faults import BadSetup
-from pipelines.progress import Progress
+from pipelines.stages.progress import Progress
 
 log = logging.getLogger(__name__)
 ROOT, SYNCING = "root", "syncing"

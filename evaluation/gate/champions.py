@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
 from evaluation.gate.history import FOLDER, Event, add_event, current_version, point, promotion_of, read_history
 from evaluation.saved_scores import SavedScores, read_scores
-from pipelines import locks
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.store import Store
+from pipelines.stages import locks
+from pipelines.stages.store import Store
 
 ADAPTER, SCORES = "adapter", "scores"
 """Of a version's folder: the published adapter, and its raw scores, a folder for each list and protocol."""

@@ -3,7 +3,7 @@
 from evaluation.gate.champions import adapter_folder
 from evaluation.gate.history import CURRENT, Event, current_version, read_history
 from pipelines.checks import CheckResult
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def decided_for_a_reason(event: Event) -> CheckResult:

@@ -1,6 +1,7 @@
 """`decoupage champion`: who the champion is and why, and the way back. Decisions are made by the asset `champion`.
 
-Thin: reads its options, calls one function, prints what came of it; `cli.py` mounts it and gives it the profile loader.
+Thin: reads its options, calls one function, prints what came of it; `commands.main` mounts it and gives it the
+profile loader.
 """
 
 import json
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 champion = typer.Typer(no_args_is_help=True, help="The adapter in use: which, why, and the way back.")
 

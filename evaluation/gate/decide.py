@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from evaluation.config import EvaluationConfig
 from evaluation.gate.champions import (
     adapter_folder,
@@ -19,9 +21,7 @@ from evaluation.gate.history import Event, add_event, current_version, point, re
 from evaluation.gate.judgement import Line, Opponent, check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores, files_of, read_scores
 from pipelines.checks import CheckResult
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 METHOD = "adapter"
 FIRST_OPPONENTS = ("base", "given_mask")

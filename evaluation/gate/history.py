@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 FOLDER = "champion"
 HISTORY, CURRENT = f"{FOLDER}/history", f"{FOLDER}/current.json"

@@ -10,12 +10,12 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.gate import GateConfig
 from evaluation.metrics.catalogue import Metric, Part, find_metric
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Interval, difference
-from pipelines.faults import BadSetup
 
 Demand = Literal["better", "not_worse", "not_judged"]
 _NAMED = 5

@@ -7,7 +7,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.gate.decide import METHOD
 from evaluation.saved_scores import files_of
 from evaluation.test_sets.spec import TestSet
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def rescore(adapter: Path, test_set: TestSet, config: EvaluationConfig, base: str | None) -> dict[str, bytes]:

@@ -9,23 +9,23 @@ import logging
 from collections.abc import Iterator
 from typing import Any, cast
 
+from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline, ModelBaseline
 from evaluation.methods.external.catalogue import EXTERNAL
 from evaluation.methods.external.record import facts as external_facts
 from evaluation.methods.external.record import record_external
-from evaluation.methods.needs import command_need, page
 from evaluation.methods.published import methods as builders
 from evaluation.methods.published import weights
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.record import ABOUT, DidNotRun, Recorded, Recording, record
 from evaluation.methods.recorded import FAILURES, LIST, RecordedOutputs
+from evaluation.methods.requirements import command_requirement, page
 from evaluation.methods.spec import Method
 from evaluation.methods.states import State
 from evaluation.test_sets.spec import TestSet
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
 FOLDER = "baselines"
@@ -75,9 +75,9 @@ def _place(root: Store, test_set: str, name: str) -> Store:
 def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, test_set: TestSet, root: Store) -> State:
     published = PUBLISHED[name]
     place = _place(root, test_set.name, name)
-    absent = [need for need in weights.needs(name, model) if not need.present]
+    absent = [requirement for requirement in weights.requirements(name, model) if not requirement.present]
     if absent:
-        detail = "; ".join(f"{need.found}. To get it: {need.remedy}" for need in absent)
+        detail = "; ".join(f"{requirement.found}. To get it: {requirement.fix}" for requirement in absent)
         return _not_here(name, published.title, detail, place, test_set)
 
     def make() -> Method:
@@ -96,9 +96,9 @@ def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, tes
 def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> State:
     title = EXTERNAL[entry.name].title if entry.name in EXTERNAL else entry.name
     place = _place(root, test_set.name, entry.name)
-    need = command_need(entry)
-    if not need.present:
-        return _not_here(entry.name, title, f"{need.found}. To get it: {need.remedy}", place, test_set)
+    requirement = command_requirement(entry)
+    if not requirement.present:
+        return _not_here(entry.name, title, f"{requirement.found}. To get it: {requirement.fix}", place, test_set)
     recording = Recording(place, entry.name, entry.gives, external_facts(entry))
     try:
         return _recorded(title, record_external(test_set, entry, recording))
@@ -130,9 +130,9 @@ def _recorded(title: str, done: Recorded) -> State:
 def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
     for name, published in PUBLISHED.items():
         if name not in config.enabled:
-            found = weights.needs(name, getattr(config, name))
-            remedies = "; ".join(need.remedy for need in found if not need.present)
-            detail = f"no weights: {remedies}" if remedies else "its weights are here"
+            found = weights.requirements(name, getattr(config, name))
+            fixes = "; ".join(requirement.fix for requirement in found if not requirement.present)
+            detail = f"no weights: {fixes}" if fixes else "its weights are here"
             yield State(name, published.title, "not enabled", f"{detail} ({published.licence}; {page(name)})")
     for name, external in EXTERNAL.items():
         if name not in config.enabled:

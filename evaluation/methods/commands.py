@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def baselines(

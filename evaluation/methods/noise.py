@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from decoupage.randomness import hash64
 from evaluation.cases import Case
-from pipelines.randomness import hash64
 
 if TYPE_CHECKING:
     import torch

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
+from decoupage.images.codecs import encode_png
 from evaluation.cases import Case, Entry, list_file, list_sha256
 from evaluation.methods.recorded import FAILURES, LIST
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers, Method, answers
 from evaluation.run import batches
 from evaluation.test_sets.spec import TestSet
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
-from pipelines.images.codecs import encode_png
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 ABOUT = "about.json"
 _ASKED = "asked"

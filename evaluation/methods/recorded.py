@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.codecs import decode_rgb, decode_rgba
+from decoupage.images.types import Array
 from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.codecs import decode_rgb, decode_rgba
-from pipelines.images.types import Array
 
 LIST, FAILURES = "list.json", "failures.json"
 _BYTES_PER_PIXEL = 16

@@ -2,15 +2,15 @@
 
 The longer side becomes the model's size and the other follows, each rounded to the nearest multiple that the model
 takes, so the aspect changes by less than half a multiple. Pictures go both ways through one filter (Lanczos, with
-prefilter downwards), layers as everywhere else (`pipelines.images.alpha`). A pixel of the mask is set where at least
+prefilter downwards), layers as everywhere else (`decoupage.images.alpha`). A pixel of the mask is set where at least
 half of it is covered. At the model's own size nothing is resampled.
 """
 
 import numpy as np
 from PIL import Image
 
-from pipelines.images import alpha
-from pipelines.images.types import Mask, Rgb, Rgba
+from decoupage.images import alpha
+from decoupage.images.types import Mask, Rgb, Rgba
 
 _FILTER = Image.Resampling.LANCZOS
 Size = tuple[int, int]

@@ -7,8 +7,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
-from pipelines.images.types import Rgb, Rgba
 
 BACKGROUND, FOREGROUND = "background", "foreground"
 

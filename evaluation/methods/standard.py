@@ -7,7 +7,7 @@ from evaluation.methods.baselines import recorded_methods
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_facts, adapter_method, base_facts, base_method
 from evaluation.methods.spec import Method
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def standard_methods(

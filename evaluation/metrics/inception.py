@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from decoupage.images.types import Rgb
 from evaluation.metrics.weights import check_shapes
-from pipelines.images.types import Rgb
 
 NUM_FEATURES = 2048
 SIDE_PX = 299

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.randomness import generator
+from decoupage.randomness import generator
 
 SUBSET = 1000
 """Pictures in a subset, at most; lists that are no longer are one subset."""

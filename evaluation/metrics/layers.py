@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from pipelines.images.types import Gray, Mask, Rgba
+from decoupage.images.types import Gray, Mask, Rgba
 
 
 def soft_iou(alpha: Gray, truth: Gray, region: Mask | None = None) -> float:

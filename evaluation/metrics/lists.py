@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from decoupage.images.types import Rgb
 from evaluation.cases import Case
 from evaluation.metrics.catalogue import LIST_METRICS, Part
 from evaluation.metrics.fid import frechet_distance, moments
 from evaluation.metrics.kid import kid
 from evaluation.metrics.score import paste_back
 from evaluation.statistics import COVERAGE_PERCENT, Interval
-from pipelines.images.types import Rgb
 
 if TYPE_CHECKING:
     from evaluation.metrics.inception import Inception

@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from pipelines.images.types import Gray, Mask
+from decoupage.images.types import Gray, Mask
 
 GRADIENT_SIGMA_PX = 1.4
 CONNECTIVITY_STEPS = 10

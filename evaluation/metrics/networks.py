@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from decoupage.requirements import Requirement
 from evaluation.config.metrics import MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS, Net, Part
 from evaluation.metrics.weights import fault, read_state
-from pipelines.needs import Need
 
 if TYPE_CHECKING:
     from evaluation.metrics.inception import Inception
@@ -58,16 +58,16 @@ def load_networks(config: MetricsConfig) -> Networks:
     return Networks(lpips, Inception(states["inception"], device) if config.inception else None)
 
 
-def needs(config: MetricsConfig) -> list[Need]:
+def requirements(config: MetricsConfig) -> list[Requirement]:
     """A need for each file that the profile names; what it does not name is not needed, and not measured."""
-    remedy = "get the file as docs/evaluation.md says, or take the setting out: then it is not measured"
+    fix = "get the file as docs/evaluation.md says, or take the setting out: then it is not measured"
     found = []
     for name, weights in _named(config).items():
         why = fault(weights)
-        found.append(Need(f"{_SETTING}.{name}", not why, why or weights.path, remedy))
+        found.append(Requirement(f"{_SETTING}.{name}", not why, why or weights.path, fix))
     for name, reason in _ABSENT.items():
         if getattr(config, name) is None:
-            found.append(Need(f"{_SETTING}.{name}", True, f"not measured. {reason}", ""))
+            found.append(Requirement(f"{_SETTING}.{name}", True, f"not measured. {reason}", ""))
     return found
 
 

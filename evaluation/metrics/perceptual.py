@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from decoupage.images.types import Rgb
 from evaluation.metrics.weights import check_shapes
-from pipelines.images.types import Rgb
 
 MIN_SIDE_PX = 31
 """Below that nothing is left after the second pooling."""

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from pipelines.images.types import Mask, Rgb
+from decoupage.images.types import Mask, Rgb
 
 MAX_PSNR_DB = 100.0
 """Equal pictures have an infinite PSNR, of which no mean can be taken; so it is cut here."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from decoupage.images.alpha import blend
+from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
 from evaluation.methods.spec import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Metric, Part
@@ -15,8 +17,6 @@ from evaluation.metrics.layers import alpha_mse, alpha_sad, colour_l1, premultip
 from evaluation.metrics.matting import connectivity_error, gradient_error
 from evaluation.metrics.pictures import l1, psnr_db, psnr_of, squared_error, ssim_map, ssim_of
 from evaluation.regions import background_regions, hidden_region
-from pipelines.images.alpha import blend
-from pipelines.images.types import Rgb, Rgba
 
 if TYPE_CHECKING:
     from evaluation.metrics.perceptual import Lpips

@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from decoupage.faults import BadSetup
 from evaluation.config.metrics import WeightsConfig
-from pipelines.faults import BadSetup
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from evaluation.page.markdown import render_markdown
 from evaluation.page.render import render_page
 from evaluation.report import REPORT
 from evaluation.results import read_result
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 PAGE, MARKDOWN = "report.html", "report.md"
 

@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import canonical_json
 from evaluation.config.study import Aspect, StudyConfig
 from evaluation.outputs import Outputs
 from evaluation.study.folder import KEY, PICTURES, PLAN, VOTES, Study
@@ -12,10 +14,8 @@ from evaluation.study.pictures import broken, encoded, reference, shown
 from evaluation.study.plan import attention_pool, choose_cases, comparisons
 from evaluation.study.secrecy import KEY_BYTES, new_key
 from evaluation.study.votes import num_votes
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 
 def build_study(outputs: Outputs, config: StudyConfig, folder: Path | str) -> Study:

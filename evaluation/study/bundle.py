@@ -4,13 +4,13 @@ import json
 import re
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from evaluation.study.answers import checked_answer, clean_name
 from evaluation.study.folder import Study
 from evaluation.study.page import offline_page
 from evaluation.study.secrecy import ID_PATTERN, opaque
 from evaluation.study.votes import Vote, Votes
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 BUNDLES = "bundles"
 """Of the study's folder."""

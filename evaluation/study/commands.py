@@ -1,7 +1,7 @@
 """`decoupage study build | serve | bundle | import | report`: people compare methods.
 
-Thin: each reads its options, calls one function, and prints what came of it. `cli.py` mounts them and gives them the
-profile loader as the context's object, for profiles stand above this package.
+Thin: each reads its options, calls one function, and prints what came of it. `commands.main` mounts them and gives them
+the profile loader as the context's object, for profiles stand above this package.
 """
 
 import json
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
     from evaluation.outputs import Outputs

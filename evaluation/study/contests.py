@@ -10,12 +10,12 @@ from itertools import combinations, permutations
 
 import numpy as np
 
+from decoupage.randomness import generator
 from evaluation.config.study import Aspect
 from evaluation.statistics import COVERAGE_PERCENT
 from evaluation.study.answers import NOT_SURE, TIE
 from evaluation.study.ballots import Ballot
 from evaluation.study.folder import Study
-from pipelines.randomness import generator
 
 _AT_ONCE = 2_000_000
 """Numbers held at once while resampling."""

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.config.study import Aspect, StudyConfig
 from evaluation.study.plan import BROKEN, SOUND, Comparison, Question, questions_for
 from evaluation.study.secrecy import KEY_BYTES, opaque
-from pipelines.faults import BadSetup
 
 PLAN, KEY, VOTES, PICTURES = "study.json", "key", "votes.sqlite", "pictures"
 

@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 
+from decoupage.images.codecs import encode_png
+from decoupage.images.contact_sheet import outlined, over_checkerboard
+from decoupage.images.types import Mask, Rgb
+from decoupage.randomness import generator
 from evaluation.config.study import Aspect
 from evaluation.outputs import Outputs
-from pipelines.images.codecs import encode_png
-from pipelines.images.contact_sheet import outlined, over_checkerboard
-from pipelines.images.types import Mask, Rgb
-from pipelines.randomness import generator
 
 REFERENCE_PX = 512
 """Longer side that the given picture has at least."""

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from decoupage.randomness import generator, hash64
 from evaluation.config.study import Aspect, StudyConfig
-from pipelines.randomness import generator, hash64
 
 Kind = Literal["plain", "attention", "repeat"]
 SOUND, BROKEN = "sound", "broken"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from decoupage.faults import BadSetup
 from evaluation.config.study import Aspect
 from evaluation.study.agreement import krippendorff_alpha, same_share
 from evaluation.study.answers import NOT_SURE, TIE
@@ -20,8 +21,7 @@ from evaluation.study.folder import Study
 from evaluation.study.report_page import render_markdown, render_page
 from evaluation.study.strengths import PRIOR_WINS, resampled_strengths, strengths
 from evaluation.study.votes import Votes
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 REPORT, PAGE, MARKDOWN, CSV, JSON = "report.json", "report.html", "report.md", "votes.csv", "votes.json"
 

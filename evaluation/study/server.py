@@ -10,12 +10,12 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from decoupage.faults import BadSetup
 from evaluation.study.answers import checked_answer, clean_name
 from evaluation.study.folder import Screen, Study
 from evaluation.study.page import rater_page, start_page
 from evaluation.study.secrecy import ID_PATTERN, new_token
 from evaluation.study.votes import Votes
-from pipelines.faults import BadSetup
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

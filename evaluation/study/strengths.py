@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.progress import Progress
+from pipelines.stages.progress import Progress
 
 PRIOR_WINS = 0.5
 """Added to each side of every pair: keeps strengths finite where one method won all. Weighs as one tie."""

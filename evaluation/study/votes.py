@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 
 MAX_RATERS = 10_000
 """Who is beyond that is turned away: the first page would else fill the disk for anybody."""

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from decoupage.faults import BadSetup
+from decoupage.maps.choose import make_makers
 from evaluation.config import EvaluationConfig
 from evaluation.config.test_sets import FolderConfig
 from evaluation.test_sets.expected import require_list
@@ -15,9 +17,7 @@ from evaluation.test_sets.shards import HeldOut
 from evaluation.test_sets.spec import TestSet
 from pipelines.config import DataConfig
 from pipelines.factory import HELD_OUT, Factory
-from pipelines.faults import BadSetup
-from pipelines.maps.choose import make_makers
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 OWN, MULAN, FOLDER = "held_out", "mulan", "folder"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_sha256
 from evaluation.test_sets.spec import TestSet
-from pipelines.faults import BadSetup
 
 _SHOWN = 3
 _SHA256 = re.compile(r"[0-9a-f]{64}")

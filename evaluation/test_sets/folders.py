@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.codecs import decode_rgb, open_image
+from decoupage.images.types import Gray, Mask, Rgb, Rgba
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.layouts import matches
 from evaluation.test_sets.originals import Excluded, Original, printable
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.codecs import decode_rgb, open_image
-from pipelines.images.types import Gray, Mask, Rgb, Rgba
 from pipelines.scenes.parts import VISIBLE_ALPHA
 
 NEEDED = ("image", "mask", "background")

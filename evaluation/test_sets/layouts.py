@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from evaluation.config.test_sets import LayoutConfig
-from pipelines.faults import BadSetup
 from pipelines.library.evaluation_lists import SUFFIXES
 
 LAYOUTS: Mapping[str, LayoutConfig] = {

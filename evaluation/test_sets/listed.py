@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.types import Rgb
+from decoupage.maps.maker import MapMaker
 from evaluation.cases import Case, Entry
 from evaluation.strata import clutter_of, occlusion_of, size_of
 from evaluation.test_sets.originals import Excluded, Original, Originals
 from evaluation.test_sets.sizes import RULE, dilated, resized_original
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.types import Rgb
-from pipelines.maps.maker import MapMaker
 from pipelines.shards.reader import Maps
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.alpha import alpha_box
+from decoupage.images.codecs import decode_rgb
+from decoupage.images.types import Gray, Mask, Rgba
 from evaluation.test_sets.originals import Excluded, Original
-from pipelines.faults import BadItem, BadSetup
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, read_decomposition
 from pipelines.foregrounds.mulan.split import Split, hash_of, read_list
-from pipelines.images.alpha import alpha_box
-from pipelines.images.codecs import decode_rgb
-from pipelines.images.types import Gray, Mask, Rgba
 from pipelines.scenes.parts import VISIBLE_ALPHA, Layer, SceneParts
 
 

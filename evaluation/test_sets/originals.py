@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipelines.images.types import Mask, Rgb, Rgba
+from decoupage.images.types import Mask, Rgb, Rgba
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from decoupage.images.alpha import alpha_box
+from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case, Entry, list_file
 from evaluation.test_sets.spec import TestSet
-from pipelines.images.alpha import alpha_box
-from pipelines.images.types import Rgb, Rgba
 from pipelines.library.evaluation_lists import HASH_LISTS, hash_list
 from pipelines.library.picture_hashes import PictureHashes, hash_cutout, hash_picture
 from pipelines.scenes.parts import pixels_sha256
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 LIST = "list.json"
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of
-from pipelines.faults import BadSetup
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.resize import resized
 from pipelines.shards.reader import Maps, read_scenes
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 @dataclass(frozen=True)

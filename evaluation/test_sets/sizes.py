@@ -9,10 +9,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from decoupage.faults import BadItem
+from decoupage.images.alpha import resize_rgba
+from decoupage.images.types import Mask, Rgb
 from evaluation.test_sets.originals import Original
-from pipelines.faults import BadItem
-from pipelines.images.alpha import resize_rgba
-from pipelines.images.types import Mask, Rgb
 
 STEP_PX = 16
 RULE = "longer side to size_px, never enlarged; both sides to a multiple of 16 by resizing"

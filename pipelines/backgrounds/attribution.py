@@ -5,8 +5,8 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 FILE = "attribution.csv"
 COLUMNS = ("file", "origin", "licence", "attribution", "caption", "rotation_deg_ccw")

@@ -9,14 +9,14 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from decoupage.faults import BadItem
+from decoupage.images.codecs import open_image
+from decoupage.images.types import Rgb
 from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig
-from pipelines.faults import BadItem
-from pipelines.images.codecs import open_image
-from pipelines.images.types import Rgb
 from pipelines.library.records import BackgroundRecord
-from pipelines.stage import Outcome
-from pipelines.store import Store
+from pipelines.stages.run import Outcome
+from pipelines.stages.store import Store
 
 Item = tuple[str, Attribution | None]
 """Path of a photograph in its folder, and what is known of it."""

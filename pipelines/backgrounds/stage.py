@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import Recipe
+from decoupage.randomness import digest, hash64
 from pipelines.backgrounds.attribution import Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.backgrounds.things import ThingFilter, ThingLabeller, is_thing
 from pipelines.config import BackgroundConfig
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import Recipe
 from pipelines.library.records import BackgroundRecord, schema_of
-from pipelines.manifest import Manifest
-from pipelines.randomness import digest, hash64
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 VERSION = 1
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

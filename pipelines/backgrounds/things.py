@@ -15,18 +15,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import Recipe
+from decoupage.images.types import Gray, Rgb
+from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.config import SegmentationConfig
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import Recipe
-from pipelines.images.types import Gray, Rgb
 from pipelines.library.records import BackgroundRecord
-from pipelines.maps.segformer import Segformer
-from pipelines.stage import Outcome
+from pipelines.stages.run import Outcome
 
 
 class ThingLabeller(Protocol):
-    """Names the class of each pixel; `pipelines.maps.segformer.Segformer` is one."""
+    """Names the class of each pixel; `decoupage.maps.segformer.Segformer` is one."""
 
     @property
     def recipe(self) -> Recipe:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Section, Share
+from decoupage.settings import Section, Share
 
 Subset = Literal["train", "validation", "test"]
 

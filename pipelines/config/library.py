@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Section, Share, check_range
+from decoupage.settings import Section, Share, check_range
 
 
 class GateConfig(Section):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from pipelines.config.section import Section
+from decoupage.settings import Section
 
 
 class LicencesConfig(Section):

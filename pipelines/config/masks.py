@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from pipelines.config.section import Pixels, Section, Share, Weight, check_range
+from decoupage.settings import Pixels, Section, Share, Weight, check_range
 
 
 class MaskErrorConfig(Section):

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from pipelines.config.section import Section
+from decoupage.settings import Section
 
 
 def _plain_address(url: str) -> str:

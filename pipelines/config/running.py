@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipelines.config.section import Section, Share
+from decoupage.settings import Section, Share
 
 
 class EngineConfig(Section):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.dataset.index import shard_tables
-from pipelines.manifest import Manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 COLUMNS = ("id", "role", "source", "licence", "attribution", "sha256", "num_scenes")
 _ROLES = {"foreground": "foreground_", "background": "background_"}

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from decoupage.fingerprint import fingerprint
 from pipelines.config import DataConfig
 from pipelines.dataset import samples
 from pipelines.dataset.attributions import attributions_csv, count_assets
@@ -15,10 +16,9 @@ from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import INDEX, FileFacts, data_version, read_shards, write_index
 from pipelines.dataset.statistics import Statistics, measure, read_layers
 from pipelines.dataset.tallies import read_tallies
-from pipelines.fingerprint import fingerprint
 from pipelines.library.leaks import LeakReport
-from pipelines.manifest import Manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.manifest import Manifest, read_manifest
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.store import Store
 
 STAGE = "shards"
 """Folder of the finished shards."""

@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from pipelines.images.codecs import decode_gray
-from pipelines.images.contact_sheet import Tile, contact_sheet
-from pipelines.images.types import Array
-from pipelines.manifest import Manifest
-from pipelines.maps.show import show_map
-from pipelines.randomness import generator
+from decoupage.images.codecs import decode_gray
+from decoupage.images.contact_sheet import Tile, contact_sheet
+from decoupage.images.types import Array
+from decoupage.maps.show import show_map
+from decoupage.randomness import generator
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 NUM_ROWS = 8
 TILE_PX = 224

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from pipelines.dataset.index import shard_tables
 from pipelines.dataset.tallies import Counts, Tallies
-from pipelines.manifest import Manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
 
 COLUMNS = (
     *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipelines.manifest import read_manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 
 REJECTED = "rejected."
 """Prefix of the scenes stage's tallies of refused draws."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from decoupage.faults import BadItem
 from pipelines.downloads.item import Download, shown
 from pipelines.downloads.partial import PartialFile, Version
 from pipelines.downloads.patience import LONGEST_WAIT_S, Again, Stopped
-from pipelines.faults import BadItem
 from pipelines.retry_after import retry_after_s
 
 if TYPE_CHECKING:

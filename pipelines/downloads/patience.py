@@ -4,7 +4,7 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-from pipelines.randomness import hash64
+from decoupage.randomness import hash64
 
 LONGEST_WAIT_S = 120.0
 

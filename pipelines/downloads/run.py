@@ -9,15 +9,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
+from decoupage.faults import BadItem, BadSetup
 from pipelines.downloads.attempt import Bounds, make_client
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.partial import FOLDER, remove_strangers
 from pipelines.downloads.patience import Pace
 from pipelines.downloads.worker import Fetched, Worker
-from pipelines.faults import BadItem, BadSetup
-from pipelines.locks import alone
-from pipelines.manifest import Drop
-from pipelines.progress import Progress
+from pipelines.stages.locks import alone
+from pipelines.stages.manifest import Drop
+from pipelines.stages.progress import Progress
 
 log = logging.getLogger(__name__)
 _FEW_FILES = 50

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from decoupage.faults import BadItem
 from pipelines.downloads.attempt import Bounds, request
 from pipelines.downloads.item import Download, shown
 from pipelines.downloads.partial import PartialFile, find_fault
 from pipelines.downloads.patience import Again, Pace, backoff_s
-from pipelines.faults import BadItem
 
 if TYPE_CHECKING:
     import httpx2

@@ -10,11 +10,11 @@ import imagehash
 import numpy as np
 from PIL import Image
 
+from decoupage.images.alpha import bleed, blend
+from decoupage.images.codecs import encode_webp
+from decoupage.images.types import Rgb, Rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.gates import apply_gates
-from pipelines.images.alpha import bleed, blend
-from pipelines.images.codecs import encode_webp
-from pipelines.images.types import Rgb, Rgba
 from pipelines.library.records import Completeness, ForegroundRecord, Kind, Split
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")

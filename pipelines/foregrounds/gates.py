@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from decoupage.faults import BadItem
+from decoupage.images.alpha import alpha_box
+from decoupage.images.types import Gray, Mask, Rgba
 from pipelines.config import GateConfig
-from pipelines.faults import BadItem
-from pipelines.images.alpha import alpha_box
-from pipelines.images.types import Gray, Mask, Rgba
 
 HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""

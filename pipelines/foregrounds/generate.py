@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from decoupage.faults import BadItem
+from decoupage.images.types import Rgba
 from pipelines.config import GateConfig
-from pipelines.faults import BadItem
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
 from pipelines.foregrounds.raw_pictures import RawPictures
-from pipelines.images.types import Rgba
 from pipelines.library.records import to_row
-from pipelines.stage import Outcome
+from pipelines.stages.run import Outcome
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Generate:
 
 @dataclass
 class GenerateBatches:
-    """Requests -> cutouts, as a `pipelines.task.BatchTask`; the weights stay in this process."""
+    """Requests -> cutouts, as a `pipelines.stages.task.BatchTask`; the weights stay in this process."""
 
     generator: BatchGenerator
     gates: GateConfig

@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from decoupage.fingerprint import Recipe, canonical_json
+from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
-from pipelines.fingerprint import Recipe, canonical_json
 from pipelines.foregrounds.generate import Generate, GenerateBatches
 from pipelines.foregrounds.generator import BatchGenerator, Request, make_generator
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
 from pipelines.foregrounds.raw_pictures import RawPictures
 from pipelines.library.records import ForegroundRecord, schema_of
-from pipelines.manifest import Manifest, read_manifest
-from pipelines.randomness import hash64
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.store import Store
 
 
 @dataclass
 class GeneratedForegrounds:
-    """Foregrounds with complete shapes, as a `pipelines.stage.Stage`.
+    """Foregrounds with complete shapes, as a `pipelines.stages.run.Stage`.
 
     A picture's bytes depend on its prompt, its index, the seed, the generator and the gates only; which shard it
     lies in, on its id and the number of shards. More prompts or pictures make stale exactly the shards they

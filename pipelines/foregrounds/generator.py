@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from decoupage.faults import BadItem
+from decoupage.fingerprint import Recipe
+from decoupage.images.types import Rgba
 from pipelines.config import GeneratedConfig
-from pipelines.faults import BadItem
-from pipelines.fingerprint import Recipe
 from pipelines.foregrounds.prompts import Prompt
-from pipelines.images.types import Rgba
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import fingerprint
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import fingerprint
+from decoupage.images.codecs import decode_rgba, encode_webp
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.generator import BatchGenerator, Request
-from pipelines.images.codecs import decode_rgba, encode_webp
-from pipelines.images.types import Rgba
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -14,18 +14,18 @@ from typing import Any, Generic
 
 import pyarrow.parquet as pq
 
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from pipelines.config import LibraryConfig, LicencesConfig
-from pipelines.faults import BadSetup
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
 from pipelines.library.exclusions import excluded, read_exclusions
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
 from pipelines.library.takedowns import read_takedowns, taken_down
 from pipelines.licences.terms import why_not_commercial
-from pipelines.manifest import Drop, Manifest, read_manifest
-from pipelines.randomness import hash64
-from pipelines.stage import parquet_bytes
-from pipelines.store import Store
+from pipelines.stages.manifest import Drop, Manifest, read_manifest
+from pipelines.stages.run import parquet_bytes
+from pipelines.stages.store import Store
 
 _NAMES = {ForegroundRecord: "foregrounds", BackgroundRecord: "backgrounds"}
 

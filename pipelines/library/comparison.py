@@ -9,8 +9,8 @@ from typing import Literal
 
 from PIL import Image
 
+from decoupage.faults import BadItem
 from pipelines.config import LibraryConfig
-from pipelines.faults import BadItem
 from pipelines.library.evaluation_lists import (
     HASH_LISTS,
     PUBLISHED_ID,
@@ -22,7 +22,7 @@ from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.assets import Assets
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 AnyRecord = ForegroundRecord | BackgroundRecord
 

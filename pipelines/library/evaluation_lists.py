@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.alpha import alpha_box
-from pipelines.images.codecs import open_image
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.alpha import alpha_box
+from decoupage.images.codecs import open_image
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.progress import Progress
+from pipelines.stages.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_name", "filename", "path")

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.library.takedowns import AnyRecord, with_copies
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 EXCLUSIONS = "exclusions.jsonl"
 """Of the root."""

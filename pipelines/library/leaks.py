@@ -14,8 +14,8 @@ from pipelines.config import LibraryConfig
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.comparison import AnyRecord, Leak, compare, read_lists
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.manifest import read_manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 
 LEAKS = "library/leaks.csv"
 """Every leak that was found, for a person to look at."""

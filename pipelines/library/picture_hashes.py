@@ -12,9 +12,9 @@ import imagehash
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.cutout import over_gray
-from pipelines.images.types import Rgba
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 CACHE = "library/picture_hashes.json"
 _SIDE_PX = 32

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.randomness import hash64
+from decoupage.randomness import hash64
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from decoupage.faults import BadSetup
 from pipelines.config import LibraryConfig
-from pipelines.faults import BadSetup
 from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.manifest import Manifest, read_manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.store import Store
 
 AnyRecord = ForegroundRecord | BackgroundRecord
 FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards")

@@ -7,8 +7,8 @@ library (`pipelines/library/catalogue.py`) and in the finished shards (`pipeline
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from decoupage.faults import BadSetup
 from pipelines.config import DataConfig
-from pipelines.faults import BadSetup
 from pipelines.licences.ledger import UNKNOWN, licence_of
 from pipelines.licences.terms import why_not_commercial
 
@@ -29,13 +29,13 @@ class Use:
     key: str
     name: str
     licence: str
-    remedy: str
+    fix: str
 
     @property
     def obstacle(self) -> str:
         """Why a commercial build cannot use it, and what to change; empty when it can."""
         reason = why_not_commercial(self.licence)
-        return f"{self.key} brings in {self.name} ({reason}): {self.remedy}" if reason else ""
+        return f"{self.key} brings in {self.name} ({reason}): {self.fix}" if reason else ""
 
 
 def uses(config: DataConfig) -> list[Use]:
@@ -69,16 +69,16 @@ def _sources(config: DataConfig) -> Iterator[Use]:
         yield Use("mulan.source", "MULAN", licence_of(MULAN), 'set mulan.source = "none"')
     stated = config.backgrounds.licence
     if config.backgrounds.source != "packaged" and stated != UNKNOWN:
-        remedy = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"
-        yield Use("backgrounds.licence", "photographs of no other licence", stated, remedy)
+        fix = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"
+        yield Use("backgrounds.licence", "photographs of no other licence", stated, fix)
 
 
 def _generator(config: DataConfig) -> Iterator[Use]:
     from pipelines.foregrounds.generator import make_generator
 
     generator = make_generator(config.generated)
-    remedy = "choose a generator whose weights permit it"
-    yield Use("generated.generator", generator.name, generator.licence, remedy)
+    fix = "choose a generator whose weights permit it"
+    yield Use("generated.generator", generator.name, generator.licence, fix)
     if config.generated.generator != "procedural":
         for key in ("base", "weights"):
             if name := getattr(config.generated, key):
@@ -86,15 +86,15 @@ def _generator(config: DataConfig) -> Iterator[Use]:
 
 
 def _maps(config: DataConfig) -> Iterator[Use]:
-    from pipelines.maps.choose import make_makers
+    from decoupage.maps.choose import make_makers
 
     for maker in make_makers(config.maps):
         section = getattr(config.maps, maker.name)
         model = getattr(section, "model", "canny")
         # A maker without weights is in the ledger by its name.
-        licence = getattr(maker, "licence", "") or licence_of(model)
-        remedy = f"choose a model for maps.{maker.name} whose weights permit it"
-        yield Use(f"maps.{maker.name}.model", model, licence, remedy)
+        licence = licence_of(maker.weights or model)
+        fix = f"choose a model for maps.{maker.name} whose weights permit it"
+        yield Use(f"maps.{maker.name}.model", model, licence, fix)
         # Whose weights a folder holds, nobody can tell by its name.
         if folder := getattr(section, "folder", ""):
             yield Use(f"maps.{maker.name}.folder", folder, UNKNOWN, _BY_HUB_ID)

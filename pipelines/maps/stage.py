@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.faults import BadItem
-from pipelines.fingerprint import Recipe, fingerprint
-from pipelines.images.codecs import open_image
-from pipelines.images.types import Rgb
-from pipelines.manifest import Manifest
-from pipelines.maps.maker import MapMaker
+from decoupage.faults import BadItem
+from decoupage.fingerprint import Recipe, fingerprint
+from decoupage.images.codecs import open_image
+from decoupage.images.types import Rgb
+from decoupage.maps.maker import MapMaker
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span
 from pipelines.shards.upstream import counted_spans, finished
-from pipelines.stage import Outcome, Planned
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Outcome, Planned
+from pipelines.stages.store import Store
 
 SCHEMA = pa.schema([("key", pa.string()), ("height_px", pa.int64()), ("width_px", pa.int64())])
 """One row a map; the size is the map's own."""

@@ -8,9 +8,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.images.codecs import encode_png
+from decoupage.images.codecs import encode_png
 from pipelines.packaged.photographs import PHOTOGRAPHS, PackagedPhotograph
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 COLUMNS = ("file", "origin", "licence", "attribution", "caption", "rotation_deg_ccw")
 

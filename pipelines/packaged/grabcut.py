@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipelines.images.types import Gray, Mask, Rgb
+from decoupage.images.types import Gray, Mask, Rgb
 
 Point = tuple[int, int]
 _SEED = 7

@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipelines.images.codecs import decode_rgb, encode_jpeg
-from pipelines.images.types import Array, Gray, Mask, Rgb
+from decoupage.images.codecs import decode_rgb, encode_jpeg
+from decoupage.images.types import Array, Gray, Mask, Rgb
 from pipelines.packaged.grabcut import cut_out
 from pipelines.packaged.objects import OBJECTS, PackagedObject
 from pipelines.packaged.photographs import PackagedPhotograph, find
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 HELD_OUT = ("chelsea", "coffee", "flower", "rocket")
 """Photographs in val2017: what is cut out of them is for testing."""

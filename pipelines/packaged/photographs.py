@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_rgb
-from pipelines.images.types import Rgb
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgb
+from decoupage.images.types import Rgb
 
 Role = Literal["foregrounds", "background", "both"]
 """What a photograph serves for: it has objects to cut out, it is a background, or a part of it is."""

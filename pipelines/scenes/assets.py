@@ -7,10 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipelines.images.codecs import decode_rgb, decode_rgba
-from pipelines.images.types import Rgb, Rgba
+from decoupage.images.codecs import decode_rgb, decode_rgba
+from decoupage.images.types import Rgb, Rgba
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decoupage.images.alpha import alpha_box, resize_alpha, resize_rgba
+from decoupage.images.codecs import decode_rgb, encode_jpeg
+from decoupage.images.types import Mask, Rgba
+from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
-from pipelines.images.alpha import alpha_box, resize_alpha, resize_rgba
-from pipelines.images.codecs import decode_rgb, encode_jpeg
-from pipelines.images.types import Mask, Rgba
 from pipelines.library.records import ForegroundRecord
-from pipelines.randomness import generator
 from pipelines.scenes.assets import Assets, crop_square
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise

@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind
 from pipelines.library.ring import Ring
-from pipelines.randomness import digest, hash64
 from pipelines.scenes.plan import LayerPlan
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""

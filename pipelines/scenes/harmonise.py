@@ -6,7 +6,7 @@ Off by default: the paper pastes colours as they are. Reinhard et al., "Color tr
 import cv2
 import numpy as np
 
-from pipelines.images.types import Rgb, Rgba
+from decoupage.images.types import Rgb, Rgba
 
 
 def harmonise(rgba: Rgba, background: Rgb, box: tuple[int, int, int, int], strength: float) -> Rgba:

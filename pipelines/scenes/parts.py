@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.images import alpha as alpha_arithmetic
-from pipelines.images.codecs import decode_mask, decode_rgb, decode_rgba
-from pipelines.images.types import Gray, Mask, Rgb, Rgba
+from decoupage.images import alpha as alpha_arithmetic
+from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba
+from decoupage.images.types import Gray, Mask, Rgb, Rgba
 
 VISIBLE_ALPHA = 26
 """Alpha (of 255) from which a pixel belongs to a layer's mask: about a tenth, so that glass has a mask."""

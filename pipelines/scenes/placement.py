@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
+from decoupage.images.alpha import transmittance
+from decoupage.images.types import Gray
 from pipelines.config import ScenesConfig
-from pipelines.images.alpha import transmittance
-from pipelines.images.types import Gray
 from pipelines.scenes.plan import LayerPlan
 
 GRID = 64

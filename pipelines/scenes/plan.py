@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.library.records import Kind
-from pipelines.randomness import generator
 
 SizeClass = Literal["small", "medium", "large"]
 Level = Literal["none", "light", "medium", "heavy"]

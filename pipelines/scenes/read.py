@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO
 
-from pipelines.faults import BadSetup
-from pipelines.manifest import Manifest
-from pipelines.store import Store
-from pipelines.tarfiles import Member
+from decoupage.faults import BadSetup
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
+from pipelines.stages.tarfiles import Member
 
 
 def key_of(name: str) -> str:

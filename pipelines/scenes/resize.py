@@ -9,8 +9,8 @@ from math import gcd
 import cv2
 import numpy as np
 
-from pipelines.images.alpha import alpha_box, resize_rgba
-from pipelines.images.types import Mask
+from decoupage.images.alpha import alpha_box, resize_rgba
+from decoupage.images.types import Mask
 from pipelines.scenes.parts import Layer, SceneParts
 
 

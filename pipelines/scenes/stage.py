@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from decoupage.faults import BadItem
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
+from decoupage.images.codecs import encode_mask, encode_webp
+from decoupage.randomness import generator
 from pipelines.config import MasksConfig, ScenesConfig
-from pipelines.faults import BadItem
-from pipelines.fingerprint import Recipe, canonical_json, fingerprint
-from pipelines.images.codecs import encode_mask, encode_webp
-from pipelines.manifest import Manifest
-from pipelines.randomness import generator
 from pipelines.scenes.assets import Assets
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
@@ -23,8 +22,9 @@ from pipelines.scenes.parts import pixels_sha256
 from pipelines.scenes.placement import Rejected
 from pipelines.scenes.plan import LayerPlan, plan_scene
 from pipelines.scenes.record import SCHEMA, scene_record, scene_rows
-from pipelines.stage import Outcome
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Outcome
+from pipelines.stages.store import Store
 
 VERSION = 1
 """Raised when the code changes the bytes of a scene."""

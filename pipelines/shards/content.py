@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from pipelines.faults import BadItem
-from pipelines.images.alpha import alpha_box
-from pipelines.images.codecs import decode_mask, decode_rgb, decode_rgba, open_image
+from decoupage.faults import BadItem
+from decoupage.images.alpha import alpha_box
+from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba, open_image
 from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.record import scene_rows
 from pipelines.shards.faults import Finding

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.images.codecs import encode_mask, encode_png
+from decoupage.images.codecs import encode_mask, encode_png
 from pipelines.shards.reader import Triplet, read_triplets
 
 

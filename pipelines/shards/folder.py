@@ -9,8 +9,8 @@ from typing import BinaryIO, cast
 
 import fsspec
 
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 _SHARD_FILE = re.compile(r"(\d+)\.(tar|parquet|json)")
 

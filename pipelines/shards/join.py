@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyarrow import BufferReader
 
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import Recipe, fingerprint
-from pipelines.manifest import Manifest
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import Recipe, fingerprint
 from pipelines.scenes.read import Span
 from pipelines.scenes.record import SCHEMA
 from pipelines.shards.upstream import counted_spans, finished
-from pipelines.stage import Outcome, Planned
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Outcome, Planned
+from pipelines.stages.store import Store
 
 SCENES_FINGERPRINT = "scenes_fingerprint"
 """Key of the manifest's inputs that says which recipe each scene's json must name."""

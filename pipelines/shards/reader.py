@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_gray, decode_mask
-from pipelines.images.types import Array, Gray, Mask, Rgb, Rgba
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_gray, decode_mask
+from decoupage.images.types import Array, Gray, Mask, Rgb, Rgba
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import stream_members
 from pipelines.scenes.resize import checked_side
 from pipelines.shards.folder import ShardFolder, find_shards
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.manifest import Manifest
 from pipelines.scenes.read import key_of, suffix_of
 from pipelines.scenes.record import SCHEMA
 from pipelines.shards.content import check_scene
@@ -22,6 +21,7 @@ from pipelines.shards.faults import Finding
 from pipelines.shards.folder import ShardFolder
 from pipelines.shards.join import SCENES_FINGERPRINT
 from pipelines.shards.tarwalk import TarWalk
+from pipelines.stages.manifest import Manifest
 
 Rows = dict[str, list[dict[str, Any]]]
 

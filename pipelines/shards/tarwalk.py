@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from pipelines.shards.faults import Finding
-from pipelines.tarfiles import BLOCK, END, Member, header, padding
+from pipelines.stages.tarfiles import BLOCK, END, Member, header, padding
 
 Walked = tuple[str, bytes | None]
 """A member's name and data; None when the data is not what the manifest says."""

@@ -3,12 +3,12 @@
 Maps follow the scenes; the join follows the scenes and the maps.
 """
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
-from pipelines.manifest import Manifest, read_manifest
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from pipelines.scenes.read import Span, spans
-from pipelines.stage import Planned
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.run import Planned
+from pipelines.stages.store import Store
 
 
 def finished(store: Store, stage: Planned, shard: str) -> Manifest:

@@ -7,11 +7,11 @@ checked in `shard_check.py`.
 import json
 from collections.abc import Iterator, Sequence
 
-from pipelines.engine import Engine, SerialEngine
-from pipelines.fingerprint import fingerprint
+from decoupage.fingerprint import fingerprint
 from pipelines.shards.faults import Fault, Finding, VerifyReport
 from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.shards.shard_check import check_shard
+from pipelines.stages.engine import Engine, SerialEngine
 
 
 def verify(paths: Sequence[str], engine: Engine | None = None) -> VerifyReport:

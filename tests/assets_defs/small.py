@@ -7,7 +7,7 @@ import torch
 
 from assets_defs.definitions import build_defs
 from decoupage.bases.tiny import TinyFill, save_base
-from profiles import Profile, load_profile
+from profiles.profile import Profile, load_profile
 
 SMALL = {
     "scenes.num_scenes": "4",

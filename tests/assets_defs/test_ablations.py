@@ -7,10 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-import cli
 from assets_defs.ablations import plan_row
 from assets_defs.definitions import build_defs
 from assets_defs.plan import Plan
+from commands import main as cli
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
 from training.journal import read_metrics
 
@@ -49,7 +49,7 @@ def command(world, monkeypatch, capsys):
     """Runs `decoupage ablations` on the same profile; gives (exit status, standard output, standard error)."""
     profile, _ = world
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr("cli.load_permitted", lambda name, root: profile)
+    monkeypatch.setattr("commands.main.load_permitted", lambda name, root: profile)
 
     def command(*options):
         monkeypatch.setattr(sys, "argv", ["decoupage", "ablations", *options])

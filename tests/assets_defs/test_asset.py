@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from assets_defs.asset import asset
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
 
 
 def failure(raised: Exception):

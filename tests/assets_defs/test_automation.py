@@ -19,8 +19,8 @@ from assets_defs.automation.stale import stale_assets
 from assets_defs.definitions import build_defs
 from assets_defs.jobs import DATA_GROUPS
 from assets_defs.plan import Plan
-from pipelines.faults import BadSetup
-from profiles import Profile, load_profile
+from decoupage.faults import BadSetup
+from profiles.profile import Profile, load_profile
 from tests.assets_defs.small import SMALL, run_job
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, annotate
 

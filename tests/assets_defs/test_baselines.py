@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from profiles import load_profile
+from profiles.profile import load_profile
 from tests.assets_defs.small import materializations, run_job
 from tests.evaluation.methods.made_up import COPY, ECHO, program
 from tests.fixtures import FakeScenes, build_dataset

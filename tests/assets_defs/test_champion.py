@@ -9,12 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import cli
+from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from evaluation.methods.models import adapter_facts
 from pipelines import checks
-from pipelines.store import Store
-from profiles import Profile
+from pipelines.stages.store import Store
+from profiles.profile import Profile
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
 from tests.evaluation.gate.made_up import better, evaluation_files, names
 

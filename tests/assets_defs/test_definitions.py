@@ -7,8 +7,8 @@ import pytest
 
 from assets_defs.definitions import build_defs
 from pipelines.factory import Factory
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from tests.assets_defs.small import SMALL, run_job
 
 ASSETS = {

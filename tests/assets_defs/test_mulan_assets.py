@@ -9,7 +9,7 @@ from assets_defs.plan import Plan
 from assets_defs.sources import mulan
 from assets_defs.sources.mulan import mulan_assets
 from pipelines.foregrounds.mulan.split import hash_of
-from profiles import load_profile
+from profiles.profile import load_profile
 from tests.assets_defs.small import materializations
 from tests.pipelines.downloads.server import serving
 from tests.pipelines.foregrounds.mulan.trees import (

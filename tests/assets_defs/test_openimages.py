@@ -5,8 +5,8 @@ import pytest
 
 from assets_defs.plan import Plan
 from assets_defs.sources.openimages import openimages_assets
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from tests.library import write_photographs
 from tests.pipelines.backgrounds.lists import box, id_of, image, label, lists
 from tests.pipelines.downloads.server import serving

@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets_defs.evaluation import evaluation_assets
 from assets_defs.plan import Plan
-from profiles import load_profile
+from profiles.profile import load_profile
 from tests.evaluation.page.reports import judged
 
 

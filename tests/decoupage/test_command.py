@@ -11,10 +11,11 @@ from PIL import Image
 from psd_tools import PSDImage
 from typer.testing import CliRunner
 
-import cli
+from commands import main as cli
 from decoupage.adapter import AdapterConfig
 from decoupage.commands import decompose
-from decoupage.images import as_mask, recompose
+from decoupage.images.blending import recompose
+from decoupage.images.masks import as_mask
 
 HEIGHT, WIDTH = 40, 56
 BOXES = {"dog": (6, 8, 20, 24), "cat": (30, 10, 50, 36)}  # left, top, right, bottom

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from decoupage.fusion import LAYERS, MultiModalLatentFusion, positions
-from decoupage.maps import MAPS
+from decoupage.maps.pictures import MAPS
 
 GRID = (4, 6)
 NUM_TOKENS = GRID[0] * GRID[1]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from psd_tools import PSDImage
 
-from decoupage.images import recompose
+from decoupage.images.blending import recompose
 from decoupage.layered import write_ora, write_psd
 
 HEIGHT, WIDTH = 60, 90

@@ -9,7 +9,7 @@ from diffusers import FluxFillPipeline
 from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.images import as_picture
+from decoupage.images.forms import as_picture
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
 

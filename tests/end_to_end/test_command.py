@@ -19,7 +19,7 @@ SMALL = {
 
 
 def decoupage(*arguments, **environment):
-    command = [sys.executable, "-m", "cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "commands.main", *map(str, arguments)]
     env = {**os.environ, **SMALL, **environment, "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 

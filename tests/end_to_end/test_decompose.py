@@ -31,7 +31,15 @@ def model(tmp_path_factory):
 
 
 def decompose(model, *options):
-    command = [sys.executable, "-m", "cli", "decompose", str(model / "photo.png"), "--model", str(model / "adapter")]
+    command = [
+        sys.executable,
+        "-m",
+        "commands.main",
+        "decompose",
+        str(model / "photo.png"),
+        "--model",
+        str(model / "adapter"),
+    ]
     command += ["--base", str(model / "base"), "--steps", "2", *map(str, options)]
     env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)

@@ -16,7 +16,19 @@ FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "edges", "seg
 
 
 def start(root, engine):
-    command = [sys.executable, "-m", "cli", "scenes", "make", "--root", str(root), "--scenes", "8", "--engine", engine]
+    command = [
+        sys.executable,
+        "-m",
+        "commands.main",
+        "scenes",
+        "make",
+        "--root",
+        str(root),
+        "--scenes",
+        "8",
+        "--engine",
+        engine,
+    ]
     env = {**os.environ, **SMALL, "PYTHONPATH": str(Path.cwd())}
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

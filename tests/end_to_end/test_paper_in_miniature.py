@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import constants
 from typer.testing import CliRunner
 
-from cli import app
+from commands.main import app
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.foregrounds.mulan.split import FROZEN
 from pipelines.foregrounds.prompts import categories
@@ -24,8 +24,8 @@ from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.shards.reader import read_triplets
 from pipelines.shards.verify import verify
-from pipelines.store import Store
-from profiles import Profile, load_profile
+from pipelines.stages.store import Store
+from profiles.profile import Profile, load_profile
 from tests.assets_defs.small import run_job
 from tests.conftest import CHECKOUT
 from tests.miniature import GONE, KEYS, LOST, NUM_BACKGROUNDS, TRAIN, VAL, World, small_world
@@ -57,7 +57,7 @@ class Made:
 
 def start(world: World, root: Path, *arguments: str) -> "subprocess.Popen[str]":
     """The command on the `paper` profile; COCO's pictures go beside the root."""
-    command = [sys.executable, "-m", "cli", *arguments, "--profile", "paper", "--root", str(root)]
+    command = [sys.executable, "-m", "commands.main", *arguments, "--profile", "paper", "--root", str(root)]
     env = world.environment(images_of(root)) | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -212,7 +212,9 @@ def doctor(environment: dict[str, str], root: Path) -> tuple[int, dict[str, dict
     done = CliRunner().invoke(app, command, env=environment)
     found = json.loads(done.stdout)
     assert found["stand_ins"] == {}
-    return done.exit_code, {need["name"]: need for need in found["needs"] if not need["present"]}
+    return done.exit_code, {
+        requirement["name"]: requirement for requirement in found["requirements"] if not requirement["present"]
+    }
 
 
 def test_the_doctor_misses_nothing_of_a_whole_world(world: World, tmp_path: Path) -> None:
@@ -231,8 +233,8 @@ def test_the_doctor_names_a_remedy_for_all_that_is_missing(tmp_path: Path, monke
     # The machine that the test runs on may have a GPU and a large disk, or neither.
     machine = {"layerdiffuse.device", "maps.segmentation.device", "maps.depth.device", "disk", "openimages.disk"}
     assert expected <= missing.keys() <= expected | machine
-    assert all(need["remedy"] for need in missing.values())
-    assert all("hf download " in missing[name]["remedy"] for name in (*nets, "weights"))
+    assert all(requirement["fix"] for requirement in missing.values())
+    assert all("hf download " in missing[name]["fix"] for name in (*nets, "weights"))
 
 
 def kill_when(run: "subprocess.Popen[str]", is_time: Callable[[], bool]) -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-import cli
+from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from tests.fixtures import FakeScenes, build_dataset

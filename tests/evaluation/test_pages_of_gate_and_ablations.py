@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from cli import app
+from commands.main import app
 from evaluation.config import EvaluationConfig
 from evaluation.config.ablations import ROWS
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.methods.classical import classical_methods
@@ -15,7 +16,6 @@ from evaluation.methods.spec import Layers
 from evaluation.report import About, make_report
 from evaluation.run import batches, evaluate, score_all
 from evaluation.test_sets.shards import HeldOut
-from pipelines.faults import BadSetup
 from tests.evaluation.scenes import Known, cases, truth
 from tests.fixtures import FakeScenes, build_dataset
 

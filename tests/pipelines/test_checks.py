@@ -6,11 +6,11 @@ import pytest
 
 from pipelines import checks
 from pipelines.config import ChecksConfig, GateConfig, MasksConfig
-from pipelines.engine import SerialEngine
-from pipelines.manifest import Manifest
 from pipelines.scenes.stage import ScenesStage
-from pipelines.stage import Report, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
 from tests.library import scenes_config, write_library
 
 
@@ -88,7 +88,7 @@ def test_a_small_library_and_a_full_box_are_seen(made):
 
 
 def test_missing_scenes_are_seen():
-    from profiles import load_profile
+    from profiles.profile import load_profile
 
     profile = load_profile()
     assert checks.scenes_planned(640, profile).passed and not checks.scenes_planned(600, profile).passed

@@ -7,15 +7,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.factory import Factory
-from pipelines.faults import BadSetup
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.shards.folder import find_shards
 from pipelines.shards.reader import read_triplets
 from pipelines.shards.verify import verify
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 
 SMALL = {
     "scenes.num_scenes": "16",

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from cli import app
+from commands.main import app
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import ForegroundRecord
-from pipelines.manifest import read_manifest
 from pipelines.scenes.read import scene_keys
-from pipelines.store import Store
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 from pipelines.takedowns import find_takedowns
-from profiles import load_profile
+from profiles.profile import load_profile
 
 SMALL = {
     "scenes.num_scenes": "12",

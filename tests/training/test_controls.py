@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from decoupage.bases.tiny import WEIGHTS
-from decoupage.maps import map_pictures
+from decoupage.maps.pictures import map_pictures
 from evaluation.cases import Case
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_method, base_method
@@ -24,15 +24,15 @@ from evaluation.statistics import Interval, difference
 from evaluation.test_sets.shards import HeldOut
 from pipelines.config import MasksConfig
 from pipelines.factory import HELD_OUT, Factory
-from pipelines.store import Store
-from profiles import load_profile
-from training.adapter_task import AdapterTask
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
+from training.adapter.start import starting_pipeline
+from training.adapter.task import AdapterTask
 from training.config import with_changes
 from training.data import TripletBatch
 from training.loop import export, fit, make_accelerator
 from training.recipes import demo
 from training.run import RunPlan, train
-from training.start import starting_pipeline
 from training.task import Place
 
 pytestmark = pytest.mark.slow

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from decoupage.maps import MAPS, map_pictures
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.maps.pictures import MAPS, map_pictures
 from decoupage.rgba_values import to_vae_range
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.manifest import Manifest
 from pipelines.shards.reader import Triplet, read_triplets
+from pipelines.stages.manifest import Manifest
 from tests.fixtures import FakeScenes, build_dataset
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
 from training.data.config import MAP_NAMES

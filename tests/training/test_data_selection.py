@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from decoupage.faults import BadSetup
 from pipelines.config import MasksConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
 from pipelines.scenes.resize import resized
 from pipelines.shards.reader import Maps, read_scenes, read_triplets, triplet_of
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.fixtures import FakeScenes, build_dataset
 from tests.pipelines.dataset.discs import FixtureStage
 from training.config import TrainingConfig, with_changes

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.config import MaskErrorConfig, MasksConfig
-from pipelines.faults import BadSetup
 from training.launcher import command, environment, read_plan, train_on_ray, write_plan
 from training.run import RunPlan
 

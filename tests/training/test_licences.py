@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.licences.terms import canonical
 from tests.fixtures import FakeScenes, build_dataset
 from training.licences import MARK, mark_run, run_obstacles

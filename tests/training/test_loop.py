@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from tests.training.toy_task import ToyTask, toy_config
 from training.checkpoints import Checkpoints, read_progress
 from training.journal import read_metrics

@@ -7,8 +7,8 @@ from torch import nn
 from decoupage.adapter import AdapterConfig, adapt, trainable
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.faults import BadSetup
 from decoupage.sequences import predict_layers
-from pipelines.faults import BadSetup
 from tests.decoupage.test_adapter import scene
 from tests.decoupage.tiny import flux_fill, flux_transformer
 from training import network as network_module

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training import network
 from training.config import OptimiserConfig
 from training.optimiser import make_optimiser

@@ -7,7 +7,7 @@ import torch
 
 from decoupage.adapter import adapt, make_fusion, trainable
 from decoupage.bases.tiny import TinyFill
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from training import preflight
 from training.config import OptimiserConfig, OutputConfig, RunConfig, with_changes
 from training.preflight import check_machine, checkpoints_gb

@@ -2,7 +2,7 @@
 
 import pytest
 
-from profiles import load_profile
+from profiles.profile import load_profile
 from training.profile import TrainingSection
 from training.recipes import demo, paper
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from decoupage.adapter import AdapterConfig, adapt, count_parameters, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill
-from decoupage.maps import MAPS
+from decoupage.maps.pictures import MAPS
 from pipelines.library.records import Kind
 from training.config import (
     AdapterSection,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.images.contact_sheet import CAPTION_PX, GAP_PX, OUTLINE, checkerboard
-from pipelines.randomness import generator
+from decoupage.images.contact_sheet import CAPTION_PX, GAP_PX, OUTLINE, checkerboard
+from decoupage.randomness import generator
 from training.sample_grids import SHOWN_PX, Column, layers_grid, levels, sample_grid
 
 ACROSS_PX = SHOWN_PX + GAP_PX

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoupage.bases.tiny import TinyFill
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import encode_png
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import encode_png
+from decoupage.randomness import generator
 from pipelines.packaged.photographs import PHOTOGRAPHS
-from pipelines.randomness import generator
-from profiles import load_profile
+from profiles.profile import load_profile
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator
 from training.task import Place

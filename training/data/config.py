@@ -7,7 +7,7 @@ from pipelines.config import MasksConfig
 from training.config import ForegroundKind, TrainingConfig
 
 MAP_NAMES = ("edges", "segmentation", "depth")
-"""Maps in the order in which they are fused; the same as `decoupage.maps.MAPS`."""
+"""Maps in the order in which they are fused; the same as `decoupage.maps.pictures.MAPS`."""
 KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
 Part = Literal["train", "validation"]
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.manifest import Manifest
-from pipelines.randomness import digest
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.randomness import digest
 from pipelines.scenes.read import Span, spans, suffix_of
 from pipelines.shards.folder import ShardFolder, find_shards
-from pipelines.store import Store
-from pipelines.tarfiles import Member
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.store import Store
+from pipelines.stages.tarfiles import Member
 
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
 

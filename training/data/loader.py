@@ -15,10 +15,10 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
 from pipelines.scenes.parts import SceneParts
 from pipelines.shards.reader import Maps
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from training.data.config import MAP_NAMES, DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.order import candidates, rank_batches

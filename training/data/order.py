@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.randomness import generator, hash64
+from decoupage.randomness import generator, hash64
 
 
 @lru_cache(maxsize=2)  # Around the end of an epoch, batches reach into the next one.

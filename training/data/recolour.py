@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.randomness import generator
+from decoupage.randomness import generator
 
 _LEAST_GAIN = 0.6
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.faults import BadSetup
-from pipelines.randomness import hash64
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from training.data.config import KINDS, DataLoading
 from training.data.index import SceneIndex
 

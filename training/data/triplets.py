@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from decoupage.maps import map_pictures
+from decoupage.images.types import Mask, Rgba
+from decoupage.maps.pictures import map_pictures
+from decoupage.randomness import generator
 from decoupage.rgba_values import to_vae_range
-from pipelines.images.types import Mask, Rgba
-from pipelines.randomness import generator
 from pipelines.scenes.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.resize import resize_mask, resized

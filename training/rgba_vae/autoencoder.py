@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Coded:
-    """A picture after the way through the codec, with its posterior (a `training.rgba_losses.Posterior`).
+    """A picture after the way through the codec, with its posterior (a `training.rgba_vae.losses.Posterior`).
 
     Attributes:
         decoded_B4HW: as the VAE gives it, not cut to [-1, 1].

@@ -8,11 +8,11 @@ from pipelines.config import Section, Share
 from training.config import RunConfig, SamplesConfig, Steps
 
 if TYPE_CHECKING:
-    from training.rgba_losses import RgbaLossWeights
+    from training.rgba_vae.losses import RgbaLossWeights
 
 
 class RgbaLossSection(Section):
-    """The fields of `training.rgba_losses.RgbaLossWeights`, which says what they mean; a test holds both together."""
+    """The fields of `losses.RgbaLossWeights`, which says what they mean; a test holds both together."""
 
     reconstruction: Literal["l2", "l1"] = "l2"
     perceptual: float = Field(0.5, ge=0.0, le=1000.0)
@@ -24,7 +24,7 @@ class RgbaLossSection(Section):
 
     def build(self) -> "RgbaLossWeights":
         """The losses' own weights. Imports torch."""
-        from training.rgba_losses import RgbaLossWeights
+        from training.rgba_vae.losses import RgbaLossWeights
 
         return RgbaLossWeights(**self.model_dump())
 

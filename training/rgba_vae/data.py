@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.rgba_vae.config import RgbaVaeConfig
 from training.task import Place

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from pipelines.randomness import hash64
+from decoupage.randomness import hash64
 from training.data import TripletBatch
 
 

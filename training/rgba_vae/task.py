@@ -1,6 +1,6 @@
 """The RGBA VAE as a task: foregrounds and opaque scenes through the widened codec and back (the AlphaVAE recipe).
 
-The losses are `training.rgba_losses`'; here they meet batches, the frozen RGB VAE, and the order in which parts of the
+The losses are those of `losses.py`; here they meet batches, the frozen RGB VAE, and the order in which parts of the
 codec begin to learn.
 """
 
@@ -19,19 +19,19 @@ from torch import Tensor, nn
 
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill
+from decoupage.randomness import hash64
 from decoupage.rgba_vae import widen_vae
-from pipelines.randomness import hash64
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from training import noise
-from training.adversary import PatchDiscriminator
 from training.data import TripletBatch
 from training.identity import weights_digest
 from training.network import read_base
-from training.rgba_losses import Posterior, RgbaLoss, RgbaObjective, load_lpips, opaque_samples, reconstruction_loss
+from training.rgba_vae.adversary import PatchDiscriminator
 from training.rgba_vae.autoencoder import Coded, RgbaAutoencoder, trunk_parameters
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.data import make_loader, validation_batches
 from training.rgba_vae.figures import RgbaFigures, measure
+from training.rgba_vae.losses import Posterior, RgbaLoss, RgbaObjective, load_lpips, opaque_samples, reconstruction_loss
 from training.rgba_vae.targets import as_opaque, rgba_targets
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place

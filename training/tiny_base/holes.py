@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipelines.images.types import Mask
+from decoupage.images.types import Mask
 
 _ELLIPSE, _BOX = 0.25, 0.4
 """Up to the first share of shapes are ellipses, up to the second boxes, the rest polygons."""

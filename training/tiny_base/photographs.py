@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_rgb
-from pipelines.images.types import Rgb
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgb
+from decoupage.images.types import Rgb
+from decoupage.randomness import digest
 from pipelines.packaged.photographs import PHOTOGRAPHS
-from pipelines.randomness import digest
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LEVEL = 0.7

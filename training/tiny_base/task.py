@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from decoupage.bases.spec import Components, Text
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.contexts import make_contexts
-from pipelines.faults import BadSetup
-from pipelines.randomness import digest
+from decoupage.faults import BadSetup
+from decoupage.randomness import digest
 from training import noise
 from training.losses import draw_sigma
 from training.sample_grids import Column, levels, sample_grid

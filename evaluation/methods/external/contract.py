@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import encode_mask, encode_png
 from evaluation.cases import Case, Entry, list_file
 from evaluation.methods.recorded import LIST, read_answer, read_json
 from evaluation.methods.spec import Failure, Layers
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import encode_mask, encode_png
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 IMAGES, MASKS, DONE = "images", "masks", "done.json"
 

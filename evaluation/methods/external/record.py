@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from decoupage.fingerprint import fingerprint
 from evaluation.cases import Entry, list_sha256
 from evaluation.config.baselines import INPUT, OUTPUT, ExternalBaseline
 from evaluation.methods.external.contract import Output, write_case, write_list
@@ -10,9 +11,8 @@ from evaluation.methods.external.process import run_command
 from evaluation.methods.record import DidNotRun, Recorded, Recording
 from evaluation.methods.spec import Failure
 from evaluation.test_sets.spec import TestSet
-from pipelines.fingerprint import fingerprint
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 _WORK = "work"
 

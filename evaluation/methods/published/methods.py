@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from decoupage.images.types import Array, Mask, Rgb
 from evaluation.cases import Case
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
 from evaluation.methods.noise import seeded
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.sizes import resize_mask, resize_rgb, resize_rgba, working_size
 from evaluation.methods.spec import Layers
-from pipelines.images.types import Array, Mask, Rgb
 
 PATCH_PX = 16
 """The VAE shrinks by 8 and the transformer takes 2 x 2 latents; SD-XL's levels want no less."""

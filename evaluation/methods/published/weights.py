@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.requirements import Requirement
 from evaluation.config.baselines import ModelBaseline
 from evaluation.methods.published.catalogue import PUBLISHED
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
-from pipelines.needs import Need
 
 _INDEX = "model_index.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -22,7 +22,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class _Description:
-    """As `decoupage.weights` wants a model described."""
+    """As `decoupage.weights.bases` wants a model described."""
 
     name: str
     repo_id: str
@@ -31,19 +31,19 @@ class _Description:
     packaged: Path | None = None
 
 
-def needs(name: str, config: ModelBaseline) -> list[Need]:
+def requirements(name: str, config: ModelBaseline) -> list[Requirement]:
     """Files, packages and device of one enabled baseline, with the licence to know of."""
     published = PUBLISHED[name]
     section = f"evaluation.baselines.{name}"
     found = [
-        Need(package, find_spec(package) is not None, f"{published.title} needs it", "pip install -e '.[gpu]'")
+        Requirement(package, find_spec(package) is not None, f"{published.title} needs it", "pip install -e '.[gpu]'")
         for package in published.packages
     ]
     folder = find_folder(config)
     if folder is None:
         told = f"{config.folder or config.weights} is not here (licence: {published.licence})"
-        return [*found, Need(section, False, told, _remedy(name, config))]
-    return [*found, *_component_needs(name, config, folder)]
+        return [*found, Requirement(section, False, told, _fix(name, config))]
+    return [*found, *_component_requirements(name, config, folder)]
 
 
 def find_folder(config: ModelBaseline) -> Path | None:
@@ -62,9 +62,13 @@ def load(name: str, config: ModelBaseline) -> Any:
     Raises:
         BadSetup: something is missing or damaged; the message names each thing with what mends it.
     """
-    absent = [need for need in needs(name, config) if not need.present]
+    absent = [requirement for requirement in requirements(name, config) if not requirement.present]
     if absent:
-        raise BadSetup("; ".join(f"{need.name}: {need.found}. To mend it: {need.remedy}" for need in absent))
+        raise BadSetup(
+            "; ".join(
+                f"{requirement.name}: {requirement.found}. To mend it: {requirement.fix}" for requirement in absent
+            )
+        )
     import diffusers
     import torch
 
@@ -84,7 +88,7 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
     """
     folder = find_folder(config)
     if folder is None:
-        raise BadSetup(f"{name}: {config.folder or config.weights} is not here. To mend it: {_remedy(name, config)}")
+        raise BadSetup(f"{name}: {config.folder or config.weights} is not here. To mend it: {_fix(name, config)}")
     files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
     return {
         "weights": config.weights,
@@ -99,8 +103,8 @@ def settings(config: ModelBaseline) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"folder", "device", "revision"})
 
 
-def _component_needs(name: str, config: ModelBaseline, folder: Path) -> list[Need]:
-    from decoupage.weights import check_weights
+def _component_requirements(name: str, config: ModelBaseline, folder: Path) -> list[Requirement]:
+    from decoupage.weights.bases import check_weights
 
     published = PUBLISHED[name]
     described = _Description(name, config.weights, published.licence, published.network)
@@ -108,12 +112,12 @@ def _component_needs(name: str, config: ModelBaseline, folder: Path) -> list[Nee
     section = f"evaluation.baselines.{name}"
     short = [finding for finding in findings if not finding.present]
     if not short:
-        return [Need(section, True, f"{config.weights} in {folder} (licence: {published.licence})", "")]
-    remedy = f"copy it anew to {folder}" if config.folder else _remedy(name, config)
-    return [Need(section, False, f"{finding.name}: {finding.found}", remedy) for finding in short]
+        return [Requirement(section, True, f"{config.weights} in {folder} (licence: {published.licence})", "")]
+    fix = f"copy it anew to {folder}" if config.folder else _fix(name, config)
+    return [Requirement(section, False, f"{finding.name}: {finding.found}", fix) for finding in short]
 
 
-def _remedy(name: str, config: ModelBaseline) -> str:
+def _fix(name: str, config: ModelBaseline) -> str:
     if config.folder:
         return f"put the model in diffusers' layout there, or leave evaluation.baselines.{name}.folder empty"
     revision = "" if config.revision == "main" else f" --revision {config.revision}"

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from decoupage.faults import BadSetup
 from pipelines.backgrounds.openimages.licences import licence_name
 from pipelines.backgrounds.openimages.table import Ids, parse_ids, stream
-from pipelines.faults import BadSetup
 
 UNKNOWN = -1
 INSIDE, DEPICTION, BAD_BOX = 1, 2, 4

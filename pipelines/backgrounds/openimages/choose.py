@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from pipelines.backgrounds.attribution import Attribution
 from pipelines.backgrounds.openimages.boxes import with_boxes
 from pipelines.backgrounds.openimages.candidates import Candidates, read_candidates
@@ -13,9 +15,7 @@ from pipelines.backgrounds.openimages.filters import OF_BOXES, OF_LABELS, OF_LIS
 from pipelines.backgrounds.openimages.labels import read_classes, scene_names, with_labels
 from pipelines.backgrounds.openimages.table import format_id, parse_ids, places_of, stream
 from pipelines.config.backgrounds import OpenImagesConfig
-from pipelines.faults import BadSetup
-from pipelines.progress import Progress
-from pipelines.randomness import hash64
+from pipelines.stages.progress import Progress
 
 _DETAILS = ("Author", "AuthorProfileURL", "Title", "OriginalLandingURL")
 

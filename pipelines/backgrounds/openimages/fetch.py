@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attributions
 from pipelines.backgrounds.openimages.choose import Choice, choose
 from pipelines.backgrounds.openimages.labels import class_names
@@ -16,10 +18,8 @@ from pipelines.backgrounds.openimages.lists import gather
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.run import download_all
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
-from pipelines.manifest import Drop
-from pipelines.store import Store
+from pipelines.stages.manifest import Drop
+from pipelines.stages.store import Store
 
 VERSION = 1
 MAX_IMAGE_BYTES = 32 << 20

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from decoupage.faults import BadSetup
 from pipelines.backgrounds.openimages.candidates import Candidates
 from pipelines.backgrounds.openimages.table import parse_ids, places_of, stream
-from pipelines.faults import BadSetup
 
 log = logging.getLogger(__name__)
 _MAX_SCENES = 64

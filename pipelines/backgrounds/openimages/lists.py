@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.downloads.item import Download
 from pipelines.downloads.run import download_all
-from pipelines.faults import BadSetup
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 from numpy.typing import NDArray
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 
 Ids = NDArray[np.uint64]
 _BLOCK_BYTES = 4 << 20

@@ -9,7 +9,7 @@ import torch
 from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block, get_up_block
 from torch import Tensor, nn
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 
 BLOCK_CHANNELS = (32, 32, 64, 128, 256, 512, 512)
 """Of the published decoders."""

@@ -11,13 +11,13 @@ import torch
 from diffusers import FluxPipeline
 from torch import Tensor, nn
 
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.layerdiffuse.decoder import build_decoder
 from pipelines.foregrounds.layerdiffuse.merge import fuse_lora
 from pipelines.foregrounds.layerdiffuse.settings import PROMPT_SUFFIX, Settings
 from pipelines.foregrounds.layerdiffuse.transparent import FLUX, decode
 from pipelines.foregrounds.layerdiffuse.weights import Weights
-from pipelines.images.types import Rgba
 
 _DECODER = "decoder."
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import Recipe
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import Recipe
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.generator import Request
 from pipelines.foregrounds.layerdiffuse.memory import fitting_batch
 from pipelines.foregrounds.layerdiffuse.settings import LICENCES, Settings
 from pipelines.foregrounds.prompts import Prompt
-from pipelines.images.types import Rgba
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ class LayerDiffuseGenerator:
 
     def check(self) -> None:
         """See `BatchGenerator`."""
-        from pipelines.foregrounds.layerdiffuse.weights import device_remedy, find_weights, has_device
+        from pipelines.foregrounds.layerdiffuse.weights import device_fix, find_weights, has_device
 
         find_weights(self.settings)
         if not has_device(self.settings):
-            raise BadSetup(f"generated.device is {self.settings.device}, which is not here; {device_remedy()}")
+            raise BadSetup(f"generated.device is {self.settings.device}, which is not here; {device_fix()}")
 
     def digests(self) -> dict[str, str]:
         """See `BatchGenerator`."""

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 
 TAUGHT = "layerdiffuse"
 """Entry of a network's configuration, saved with it, that names what it has been taught with."""

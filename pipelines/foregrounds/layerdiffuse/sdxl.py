@@ -8,13 +8,13 @@ import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionXLPipeline
 from torch import Tensor, nn
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.layerdiffuse.decoder import build_decoder
 from pipelines.foregrounds.layerdiffuse.merge import attention_keys, fuse_lora, merge_deltas, open_tensors
 from pipelines.foregrounds.layerdiffuse.settings import PROMPT_SUFFIX, Settings
 from pipelines.foregrounds.layerdiffuse.transparent import SDXL, decode
 from pipelines.foregrounds.layerdiffuse.weights import Weights
-from pipelines.images.types import Rgba
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ Names and numbers only; nothing is loaded here.
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from decoupage.fingerprint import Recipe
 from pipelines.config import GeneratedConfig
-from pipelines.fingerprint import Recipe
 
 Family = Literal["sdxl", "flux"]
 File = tuple[str, str]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.faults import BadItem
-from pipelines.images.types import Rgba
+from decoupage.faults import BadItem
+from decoupage.images.types import Rgba
 
 
 @dataclass(frozen=True)

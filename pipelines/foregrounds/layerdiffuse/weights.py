@@ -13,10 +13,10 @@ from pathlib import Path
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
+from decoupage.faults import BadSetup
+from decoupage.requirements import Requirement
 from pipelines.config import GeneratedConfig
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.layerdiffuse.settings import LICENCES, Family, File, Settings, settings
-from pipelines.needs import Need
 
 NETWORK: dict[Family, str] = {"sdxl": "unet", "flux": "transformer"}
 _MODELS = ("vae", "text_encoder", "text_encoder_2")
@@ -48,17 +48,21 @@ def find_weights(wanted: Settings) -> Weights:
     """
     base, adapter, decoder = _base(wanted), _file(wanted, wanted.adapter), _file(wanted, wanted.decoder)
     if base is None or adapter is None or decoder is None or _lacking(wanted, base):
-        absent = [need for need in _file_needs(wanted) if not need.present]
-        raise BadSetup("; ".join(f"{need.name}: {need.found}. To mend it: {need.remedy}" for need in absent))
+        absent = [requirement for requirement in _file_requirements(wanted) if not requirement.present]
+        raise BadSetup(
+            "; ".join(
+                f"{requirement.name}: {requirement.found}. To mend it: {requirement.fix}" for requirement in absent
+            )
+        )
     return Weights(base, _variant(wanted, base), adapter, decoder)
 
 
-def needs(config: GeneratedConfig) -> list[Need]:
+def requirements(config: GeneratedConfig) -> list[Requirement]:
     """What the profile's generator needs, with the licences to know of; nothing for drawn shapes."""
     if config.generator == "procedural":
         return []
     wanted = settings(config)
-    return [*_file_needs(wanted), _device(wanted)]
+    return [*_file_requirements(wanted), _device(wanted)]
 
 
 def digests(weights: Weights, family: Family) -> dict[str, str]:
@@ -133,24 +137,26 @@ def _is_whole(folder: Path, variant: str | None) -> bool:
     return parts <= here
 
 
-def _file_needs(wanted: Settings) -> list[Need]:
+def _file_requirements(wanted: Settings) -> list[Requirement]:
     base = _base(wanted)
     lacking = _lacking(wanted, base) if base else []
     if base is None:
         found = f"{wanted.base} is not here"
     else:
         found = f"{base} lacks {', '.join(lacking)}" if lacking else str(base)
-    needs = [Need("layerdiffuse.base", base is not None and not lacking, found, _base_remedy(wanted))]
+    requirements = [Requirement("layerdiffuse.base", base is not None and not lacking, found, _base_fix(wanted))]
     for role, file in (("adapter", wanted.adapter), ("decoder", wanted.decoder)):
         path, place = _file(wanted, file), wanted.weights or file[0]
-        remedy = f"hf download {place} {file[1]}"
+        fix = f"hf download {place} {file[1]}"
         if wanted.weights.startswith((".", "/", "~")) or Path(wanted.weights or "-").is_dir():
-            remedy = f"put {file[1]} there: hf download {file[0]} {file[1]} --local-dir {wanted.weights}"
-        needs.append(Need(f"layerdiffuse.{role}", path is not None, str(path or f"{place} has no {file[1]}"), remedy))
-    return needs
+            fix = f"put {file[1]} there: hf download {file[0]} {file[1]} --local-dir {wanted.weights}"
+        requirements.append(
+            Requirement(f"layerdiffuse.{role}", path is not None, str(path or f"{place} has no {file[1]}"), fix)
+        )
+    return requirements
 
 
-def _base_remedy(wanted: Settings) -> str:
+def _base_fix(wanted: Settings) -> str:
     if wanted.base.startswith((".", "/", "~")):
         return "look at generated.base: it must be a folder in diffusers' layout or a Hub repository"
     weights = "'*/*.fp16.safetensors'" if wanted.family == "sdxl" and wanted.dtype != "float32" else "'*/*.safetensors'"
@@ -160,14 +166,14 @@ def _base_remedy(wanted: Settings) -> str:
     return f"{consent}hf download {wanted.base} --include {files}"
 
 
-def _device(wanted: Settings) -> Need:
+def _device(wanted: Settings) -> Requirement:
     import torch
 
     if wanted.device == "cpu":
-        return Need("layerdiffuse.device", True, "cpu, as the profile says: minutes a picture", "")
+        return Requirement("layerdiffuse.device", True, "cpu, as the profile says: minutes a picture", "")
     present = has_device(wanted)
     found = torch.cuda.get_device_name(wanted.device) if present else f"{wanted.device} is not here"
-    return Need("layerdiffuse.device", present, found, device_remedy())
+    return Requirement("layerdiffuse.device", present, found, device_fix())
 
 
 def has_device(wanted: Settings) -> bool:
@@ -178,6 +184,6 @@ def has_device(wanted: Settings) -> bool:
     return wanted.device == "cpu" or number < torch.cuda.device_count()
 
 
-def device_remedy() -> str:
+def device_fix() -> str:
     """What to do where the profile's device is not here."""
     return "run it where a GPU is, or set DECOUPAGE__GENERATED__DEVICE=cpu and wait"

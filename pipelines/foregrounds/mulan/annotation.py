@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
+from decoupage.images.types import Array, Gray
 from pipelines.foregrounds.mulan.stand_ins import Picture
-from pipelines.images.types import Array, Gray
 
 NO_CAPTION = "N/A"
 """MuLAn's own sign for a caption that a layer does not have."""

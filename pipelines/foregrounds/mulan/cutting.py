@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadItem
 from pipelines.config import GateConfig
-from pipelines.faults import BadItem
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.mulan.annotation import NO_CAPTION
 from pipelines.foregrounds.mulan.files import AnnotationFile
 from pipelines.foregrounds.mulan.provenance import Provenance
 from pipelines.foregrounds.mulan.reader import Decomposition, read_decomposition
 from pipelines.library.records import ForegroundRecord, Split, to_row
-from pipelines.manifest import Drop
-from pipelines.stage import Outcome
+from pipelines.stages.manifest import Drop
+from pipelines.stages.run import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.engine import Engine, SerialEngine
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import canonical_json
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.images.codecs import encode_png
+from decoupage.images.types import Array
 from pipelines.foregrounds.mulan.annotation import NO_CAPTION, Captions
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, Decomposition, read_decomposition
-from pipelines.images.codecs import encode_png
-from pipelines.images.types import Array
-from pipelines.manifest import Drop
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.engine import Engine, SerialEngine
+from pipelines.stages.manifest import Drop
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 SCHEMA = pa.schema(
     [

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from decoupage.faults import BadItem
+from decoupage.fingerprint import canonical_json
+from decoupage.randomness import digest
 from pipelines.config.mulan import MulanConfig
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.run import download_all
-from pipelines.faults import BadItem
-from pipelines.fingerprint import canonical_json
 from pipelines.foregrounds.mulan.files import COCO_SUBSETS, Subset, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
-from pipelines.manifest import Drop
-from pipelines.randomness import digest
-from pipelines.store import Store
+from pipelines.stages.manifest import Drop
+from pipelines.stages.store import Store
 
 RECORD = "sources/mulan/not_there.json"
 """Which addresses have no picture: key of the picture -> hash of the address -> reason."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
 
 SUFFIX = ".p.zl"
 Subset = Literal["train2017", "val2017", "laion"]

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from pipelines.foregrounds.mulan.files import AnnotationFile, find_annotations
-from pipelines.randomness import hash64
 
 SCHEMA = pa.schema(
     [

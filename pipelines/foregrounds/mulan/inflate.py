@@ -3,7 +3,7 @@
 import zlib
 from pathlib import Path
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 
 _CHUNK_BYTES = 1 << 20
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
+from decoupage.images.alpha import blend
+from decoupage.images.types import Rgb, Rgba
 from pipelines.foregrounds.mulan.annotation import Annotation, LayerArrays
-from pipelines.images.alpha import blend
-from pipelines.images.types import Rgb, Rgba
 
 _ROWS_AT_ONCE = 256
 """Sums are wide, so they are taken in bands of rows: memory stays flat on large pictures."""

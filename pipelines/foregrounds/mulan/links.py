@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from decoupage.faults import BadSetup
 from pipelines.config.mulan import LaionConfig
-from pipelines.faults import BadSetup
 
 _KEY_DIGITS = 9
 _LONGEST_FIELD = 1 << 16

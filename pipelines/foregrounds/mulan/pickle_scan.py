@@ -8,7 +8,7 @@ so tight limits cost nothing. Which callables a pickle may name is not decided h
 import pickletools
 import re
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 
 MAX_OPCODES = 20_000
 """A real annotation of ten instances has about 3,000."""

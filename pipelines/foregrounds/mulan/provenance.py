@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.foregrounds.mulan.index import Entry
 from pipelines.foregrounds.mulan.reader import LICENCE
 

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
+from decoupage.images.codecs import decode_rgb
+from decoupage.images.types import Rgb
 from pipelines.foregrounds.mulan.annotation import Annotation, parse_annotation
 from pipelines.foregrounds.mulan.files import AnnotationFile, Photograph, find_photograph
 from pipelines.foregrounds.mulan.inflate import inflate
 from pipelines.foregrounds.mulan.layers import Layers, rebuild
 from pipelines.foregrounds.mulan.unpickle import unpickle
-from pipelines.images.codecs import decode_rgb
-from pipelines.images.types import Rgb
 
 LICENCE = "cc-by-nc-sa-4.0"
 """MuLAn's licence; the photographs under it have their own."""

@@ -8,9 +8,9 @@ from statistics import fmean
 
 import pyarrow.parquet as pq
 
-from pipelines.manifest import Manifest
-from pipelines.stage import Report
-from pipelines.store import Store
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.randomness import digest
 from pipelines.config.mulan import LaionConfig, MulanConfig
-from pipelines.faults import BadItem, BadSetup
 from pipelines.foregrounds.mulan.fetch import FetchReport, fetch_photographs
 from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan
 from pipelines.foregrounds.mulan.links import read_links
 from pipelines.foregrounds.mulan.split import Split, SplitReport
-from pipelines.randomness import digest
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 INDEX = "sources/mulan/index.parquet"
 

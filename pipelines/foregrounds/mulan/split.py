@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import Recipe
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import Recipe
 from pipelines.foregrounds.mulan.files import key_of, part_of
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 FROZEN = "sources/mulan/test_ids.txt"
 _HASH = "# sha256 "

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.config import GateConfig
 from pipelines.config.mulan import LaionConfig
-from pipelines.faults import BadItem, BadSetup
-from pipelines.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.foregrounds.mulan.cutting import CutItem, Cutting
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
@@ -25,14 +25,14 @@ from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
-from pipelines.manifest import Manifest
+from pipelines.stages.manifest import Manifest
 
 VERSION = 1
 """Raised when the code below changes what a foreground's bytes are."""
 
 
 class MulanForegrounds:
-    """See `pipelines.stage.Stage`.
+    """See `pipelines.stages.run.Stage`.
 
     Args:
         annotations: folder with `*.p.zl`, searched recursively, and `photographs.json` when there is one.

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.faults import BadItem
-from pipelines.images.types import Array
+from decoupage.faults import BadItem
+from decoupage.images.types import Array
 
 MAX_DIMENSIONS = 4
 

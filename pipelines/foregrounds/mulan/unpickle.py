@@ -10,7 +10,7 @@ import io
 import pickle
 from typing import Any
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 from pipelines.foregrounds.mulan.pickle_scan import scan
 from pipelines.foregrounds.mulan.stand_ins import (
     ArrayStandIn,

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.fingerprint import Recipe
+from decoupage.fingerprint import Recipe
+from decoupage.images.types import Rgba
+from decoupage.randomness import generator
 from pipelines.foregrounds.procedural import animals, clothes, devices, growths, people, things, traffic
 from pipelines.foregrounds.procedural.picture import Picture
 from pipelines.foregrounds.prompts import Prompt, categories
-from pipelines.images.types import Rgba
-from pipelines.randomness import generator
 
 Draw = Callable[[Picture, np.random.Generator, str], None]
 """(picture, rng, prompt text): paints one complete object."""

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from decoupage.images.types import Rgba
 from pipelines.foregrounds.procedural.shapes import Field, Values
-from pipelines.images.types import Rgba
 
 Colour = tuple[float, float, float]
 """sRGB, 0..1."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from decoupage.fingerprint import Recipe
 from pipelines.config import PromptsConfig
-from pipelines.fingerprint import Recipe
 from pipelines.foregrounds.prompts.builtin import builtin_prompts, categories
 
 INSTRUCTIONS = """\

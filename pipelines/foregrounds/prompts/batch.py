@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
 from pipelines.foregrounds.prompts.answers import MAX_DETAIL, Answer, read_answer
 from pipelines.foregrounds.prompts.asking import Ask, messages, options, response_format
 from pipelines.foregrounds.prompts.builtin import Prompt, categories

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from decoupage.faults import BadSetup
 from pipelines.config import PromptsConfig
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.prompts.answers import Answer, read_answer
 from pipelines.foregrounds.prompts.asking import Ask, PromptList, messages, options
 from pipelines.foregrounds.prompts.patience import Patience

@@ -20,14 +20,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json, fingerprint
 from pipelines.config import PromptsConfig
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import canonical_json, fingerprint
 from pipelines.foregrounds.prompts.answers import Answer
 from pipelines.foregrounds.prompts.asking import Ask, recipe
 from pipelines.foregrounds.prompts.builtin import Prompt
-from pipelines.locks import alone
-from pipelines.store import Store
+from pipelines.stages.locks import alone
+from pipelines.stages.store import Store
 
 FOLDER = "sources/prompts"
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipelines.faults import BadSetup
-from pipelines.randomness import hash64
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from pipelines.retry_after import retry_after_s
 
 T = TypeVar("T")

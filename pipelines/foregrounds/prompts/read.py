@@ -1,10 +1,10 @@
 """The prompts of a profile, wherever they come from; the same list for the stage and for the asset."""
 
+from decoupage.faults import BadSetup
 from pipelines.config import DataConfig
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.prompts.builtin import Prompt, builtin_prompts, categories
 from pipelines.foregrounds.prompts.ledger import ledger_path, read_ledger
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 def read_prompts(config: DataConfig, store: Store) -> list[Prompt]:

@@ -5,9 +5,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from pipelines.config import DataConfig, PromptsConfig
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
 from pipelines.foregrounds.prompts.asking import recipe
 from pipelines.foregrounds.prompts.batch import write_by_batches
 from pipelines.foregrounds.prompts.builtin import categories
@@ -15,8 +15,8 @@ from pipelines.foregrounds.prompts.client import Client, key_of
 from pipelines.foregrounds.prompts.ledger import Ledger, open_ledger
 from pipelines.foregrounds.prompts.patience import Patience, Unfinished
 from pipelines.foregrounds.prompts.writer import Desk, write_one_by_one
-from pipelines.progress import Progress
-from pipelines.store import Store
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
 

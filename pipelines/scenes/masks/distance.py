@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images.types import Mask
+from decoupage.images.types import Mask
 from pipelines.scenes.masks.smooth_noise import smooth_noise
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from decoupage.images.types import Mask
 from pipelines.config import MasksConfig
-from pipelines.images.types import Mask
 from pipelines.scenes.masks.distance import boundary, dilation, erosion
 from pipelines.scenes.masks.misplaced import shift
 from pipelines.scenes.masks.missing import hole, missing_part

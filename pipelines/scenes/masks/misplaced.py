@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.images.types import Mask
+from decoupage.images.types import Mask
 
 
 def shift(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:

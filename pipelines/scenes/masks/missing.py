@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images.types import Mask
+from decoupage.images.types import Mask
 
 _TRIES = 32
 """Places tried for a hole before it may lie over the edge."""

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from pipelines.images.types import Mask
+from decoupage.images.types import Mask
 from pipelines.scenes.masks.distance import distance_to, shrunk
 from pipelines.scenes.masks.smooth_noise import smooth_noise
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from decoupage.faults import BadSetup
 from evaluation.ablations.records import RowRecord, report_folder, write_row
 from evaluation.ablations.rows import ROWS
 from evaluation.ablations.table import make_table, write_table
@@ -13,8 +14,7 @@ from evaluation.config.ablations import ROWS as NAMES
 from evaluation.config.ablations import AblationsConfig
 from evaluation.metrics.catalogue import find_metric
 from evaluation.run import judge
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.evaluation.scenes import Known, cases
 from training.ablations import ROWS as TRAINED
 

@@ -9,8 +9,8 @@ import pytest
 
 from evaluation.fiftyone.database import URI, database, find_mongod
 from pipelines.factory import Factory
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 
 SMALL = {
     "scenes.num_scenes": "8",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone import database as module
 from evaluation.fiftyone.database import PACKAGE, URI, database
-from pipelines.faults import BadSetup
 
 
 @pytest.fixture(autouse=True)

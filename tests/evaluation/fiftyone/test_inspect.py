@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_gray, decode_rgb
 from evaluation.fiftyone.apply import apply_tags
 from evaluation.test_sets.shards import HeldOut
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_gray, decode_rgb
 from pipelines.library.exclusions import EXCLUSIONS
 from pipelines.shards.reader import read_triplets
 from tests.evaluation.fiftyone.conftest import factory_of

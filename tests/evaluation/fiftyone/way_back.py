@@ -5,8 +5,8 @@ from pathlib import Path
 from evaluation.fiftyone.apply import apply_tags
 from evaluation.fiftyone.inspect import build_dataset
 from pipelines.library.exclusions import read_exclusions
-from pipelines.manifest import read_manifest
-from pipelines.store import Store
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 from tests.evaluation.fiftyone.conftest import factory_of, profile_of
 
 NAME = "decoupage-demo"

@@ -12,7 +12,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.gate.decide import Candidate
 from evaluation.protocol import protocol_of
 from pipelines.checks import CheckResult
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 CLEAN = CheckResult(True, "no picture is in both")
 LEVELS = {

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-import cli
+from commands import main as cli
 from evaluation.gate.decide import decide
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.config.gate import GateConfig
 from evaluation.gate.champions import alone, keep, rollback
 from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
@@ -14,8 +15,7 @@ from evaluation.gate.history import CURRENT, current_version, read_history
 from evaluation.gate.verdict import demand_rows, verdict
 from evaluation.saved_scores import read_scores
 from pipelines.checks import CheckResult
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate, evaluation_files, names
 
 

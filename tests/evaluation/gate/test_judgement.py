@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.gate import GateConfig
 from evaluation.gate.judgement import Opponent, check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores
-from pipelines.faults import BadSetup
 
 RNG = np.random.default_rng(0)
 HARD = RNG.normal(0, 3, 40)

@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import MODELS, BaselinesConfig, ExternalBaseline, SdxlInpainting
 from evaluation.methods.baselines import record_baselines, recorded_methods
 from evaluation.methods.external.catalogue import EXTERNAL
-from evaluation.methods.needs import needs
 from evaluation.methods.published.catalogue import PUBLISHED
+from evaluation.methods.requirements import requirements
 from evaluation.methods.spec import Failure, answers
 from evaluation.methods.states import enabled_baselines_recorded
 from evaluation.run import score_all
-from pipelines.faults import BadSetup
-from pipelines.store import Store
-from profiles import CHECKOUT, load_profile
+from pipelines.stages.store import Store
+from profiles.profile import CHECKOUT, load_profile
 from tests.evaluation.methods import tiny
 from tests.evaluation.methods.made_up import COPY, ECHO, Listed, asked, program
 
@@ -57,7 +57,7 @@ def test_without_any_every_known_one_is_told_with_the_way_to_it(tmp_path, listed
     assert enabled_baselines_recorded(states).passed
     assert not list(tmp_path.iterdir())
     assert recorded_methods(EvaluationConfig(), listed.name, Store(str(tmp_path))) == ([], {})
-    assert needs(BaselinesConfig()) == []
+    assert requirements(BaselinesConfig()) == []
 
 
 def test_a_recorded_command_is_a_method_of_the_next_evaluation(tmp_path, listed):
@@ -154,8 +154,10 @@ def test_a_recording_with_other_settings_is_refused(tmp_path, listed):
 
 def test_a_program_that_is_not_there_is_a_need(tmp_path, listed):
     entry = ExternalBaseline(name="lama", command=("no-lama-here", "{input}", "{output}"), gives=("background",))
-    (need,) = needs(enabled(entry).baselines)
-    assert not need.present and "no-lama-here" in need.found and "docs/baselines/lama.md" in need.remedy
+    (requirement,) = requirements(enabled(entry).baselines)
+    assert (
+        not requirement.present and "no-lama-here" in requirement.found and "docs/baselines/lama.md" in requirement.fix
+    )
     state = state_of(record_baselines(enabled(entry), listed, Store(str(tmp_path))), "lama")
     assert state.word == "not here" and state.title == "LaMa"
 

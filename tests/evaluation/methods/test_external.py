@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decoupage.images.codecs import decode_mask, decode_rgb
 from evaluation.config.baselines import ExternalBaseline
 from evaluation.methods.external.process import run_command
 from evaluation.methods.external.record import facts, record_external
 from evaluation.methods.record import DidNotRun, Recording
 from evaluation.methods.recorded import RecordedOutputs
 from evaluation.methods.spec import Failure, answers
-from pipelines.images.codecs import decode_mask, decode_rgb
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.evaluation.methods.made_up import COPY, ECHO, Listed, asked, program
 
 

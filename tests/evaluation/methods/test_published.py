@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
+from decoupage.faults import BadSetup
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
 from evaluation.methods.published import methods, weights
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.spec import Layers, answers
-from pipelines.faults import BadSetup
 from tests.decoupage import tiny as tiny_bases
 from tests.evaluation.methods import tiny
 from tests.evaluation.scenes import cases
@@ -144,8 +144,8 @@ def test_of_layers_the_one_that_fits_the_mask_is_taken():
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_weights_are_found_checked_and_loaded_from_a_folder(name, folders, pipes):
     config = CONFIGS[name].model_copy(update={"folder": str(folders / name), "device": "cpu"})
-    assert all(need.present for need in weights.needs(name, config))
-    assert PUBLISHED[name].licence in weights.needs(name, config)[0].found
+    assert all(requirement.present for requirement in weights.requirements(name, config))
+    assert PUBLISHED[name].licence in weights.requirements(name, config)[0].found
     pipe = weights.load(name, config)
     assert type(pipe).__name__ == PUBLISHED[name].pipeline and pipe.dtype == torch.float32
     loaded, made = (picture(answers(method_of(name, one), CASES[:1])[0]) for one in (pipe, pipes[name]()))
@@ -164,11 +164,11 @@ def test_every_pipeline_is_one_of_diffusers(name):
 def test_absent_weights_come_with_the_line_that_gets_them(name, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
     config = CONFIGS[name].model_copy(update={"revision": "abc123"})
-    need = weights.needs(name, config)[-1]
-    assert not need.present and PUBLISHED[name].licence in need.found
-    assert f"hf download {config.weights} --include model_index.json" in need.remedy
-    assert "--revision abc123" in need.remedy
-    assert ("accept the licence" in need.remedy) == (name == "flux_fill")
+    requirement = weights.requirements(name, config)[-1]
+    assert not requirement.present and PUBLISHED[name].licence in requirement.found
+    assert f"hf download {config.weights} --include model_index.json" in requirement.fix
+    assert "--revision abc123" in requirement.fix
+    assert ("accept the licence" in requirement.fix) == (name == "flux_fill")
     with pytest.raises(BadSetup, match="hf download"):
         weights.load(name, config)
     with pytest.raises(BadSetup, match="hf download"):
@@ -183,11 +183,11 @@ def test_damaged_weights_are_told_before_anything_is_loaded(folders, tmp_path):
     assert before == other["weights_sha256"], "where files lie is no part of what they are"
     path = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
-    (need,) = weights.needs("sdxl_inpainting", config)
-    assert not need.present and "unet" in need.found and "damaged" in need.found
+    (requirement,) = weights.requirements("sdxl_inpainting", config)
+    assert not requirement.present and "unet" in requirement.found and "damaged" in requirement.found
     assert weights.facts("sdxl_inpainting", config)["weights_sha256"] != before
 
 
 def test_a_folder_that_is_none_is_told(tmp_path):
-    (need,) = weights.needs("sdxl_inpainting", SdxlInpainting(folder=str(tmp_path)))
-    assert not need.present and str(tmp_path) in need.found and "diffusers' layout" in need.remedy
+    (requirement,) = weights.requirements("sdxl_inpainting", SdxlInpainting(folder=str(tmp_path)))
+    assert not requirement.present and str(tmp_path) in requirement.found and "diffusers' layout" in requirement.fix

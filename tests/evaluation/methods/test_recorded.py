@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.methods.record import DidNotRun, Recording, record
 from evaluation.methods.recorded import RecordedOutputs
 from evaluation.methods.spec import Failure, Layers, answers
-from pipelines.faults import BadSetup
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.evaluation.methods.made_up import Listed
 from tests.evaluation.scenes import Known
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from decoupage.faults import BadSetup
 from evaluation.metrics.inception import Block, Inception, InceptionNet, resize
-from pipelines.faults import BadSetup
 
 rng = np.random.default_rng(0)
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.metrics import MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS
-from evaluation.metrics.networks import load_networks, needs
+from evaluation.metrics.networks import load_networks, requirements
 from evaluation.metrics.weights import read_state
 from evaluation.run import evaluate
-from pipelines.faults import BadSetup
 from tests.evaluation.metrics.networks import random_lpips, random_states
 from tests.evaluation.scenes import cases, truth
 
@@ -38,7 +38,9 @@ def test_what_is_not_named_is_not_measured():
     assert set(networks.not_measured) == {(metric.part, metric.name) for metric in METRICS if metric.net}
     assert "evaluation.metrics.lpips.trunk" in networks.not_measured["background", "lpips_whole"]
     assert "evaluation.metrics.inception" in networks.not_measured["background", "kid_whole"]
-    assert all(need.present and "not measured" in need.found for need in needs(MetricsConfig()))
+    assert all(
+        requirement.present and "not measured" in requirement.found for requirement in requirements(MetricsConfig())
+    )
 
 
 def test_what_is_named_is_loaded(lpips):
@@ -49,7 +51,7 @@ def test_what_is_named_is_loaded(lpips):
     (expected,) = random_lpips().distances([case.composite], case.background)
     assert found.mean == pytest.approx(expected.mean, rel=1e-4)
     assert {name.partition("_")[0] for _, name in networks.not_measured} == {"fid", "kid"}
-    present = {need.name: need.present for need in needs(config)}
+    present = {requirement.name: requirement.present for requirement in requirements(config)}
     assert present == {f"evaluation.metrics.{name}": True for name in ("lpips.trunk", "lpips.head", "inception")}
 
 
@@ -65,8 +67,10 @@ class Fixed:
 def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
     lpips["head"]["sha256"] = "0" * 64
     config = EvaluationConfig.model_validate({"metrics": {"lpips": lpips}})
-    found = {need.name: need for need in needs(config.metrics)}["evaluation.metrics.lpips.head"]
-    assert not found.present and "sha256" in found.found and "take the setting out" in found.remedy
+    found = {requirement.name: requirement for requirement in requirements(config.metrics)}[
+        "evaluation.metrics.lpips.head"
+    ]
+    assert not found.present and "sha256" in found.found and "take the setting out" in found.fix
     with pytest.raises(
         BadSetup, match=r"evaluation.metrics.lpips.head: .*head.pth has the sha256 [0-9a-f]{64}, not 0000"
     ):
@@ -80,7 +84,7 @@ def test_a_file_that_is_not_there_stops_too(tmp_path):
         BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; name the right file"
     ):
         load_networks(config)
-    assert not needs(config)[0].present
+    assert not requirements(config)[0].present
 
 
 def test_the_report_of_named_weights(lpips, tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from decoupage.faults import BadSetup
 from evaluation.metrics.perceptual import MIN_SIDE_PX, Lpips
-from pipelines.faults import BadSetup
 from tests.evaluation.metrics.networks import random_lpips, random_states
 
 rng = np.random.default_rng(0)

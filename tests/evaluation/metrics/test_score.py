@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from decoupage.images import recompose, recomposition_error
+from decoupage.images.blending import recompose, recomposition_error
 from evaluation.methods.spec import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, METRICS, find_metric
 from evaluation.metrics.pictures import psnr_db, ssim_map, ssim_of

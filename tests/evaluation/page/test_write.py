@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.metrics.catalogue import FID_NOTE
 from evaluation.page import render
 from evaluation.page.write import write_pages
-from pipelines.faults import BadSetup
 from tests.evaluation.page.reports import fails_on, judged
 from tests.evaluation.scenes import cases
 

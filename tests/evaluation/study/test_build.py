@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgb
 from evaluation.outputs import read_outputs, write_outputs
 from evaluation.study.build import build_study
 from evaluation.study.folder import load_study
 from evaluation.study.pictures import broken, reference, shown
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_rgb
 from tests.evaluation.scenes import truth
 from tests.evaluation.study.studies import CONFIG, Listed, painter, small_study
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.study.bundle import bundle_token, import_answers, write_bundles
 from evaluation.study.votes import Votes
-from pipelines.faults import BadSetup
 from tests.evaluation.study.studies import small_study
 
 DATE = "2026-01-02T03:04:05.678Z"

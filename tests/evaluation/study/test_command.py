@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 import torch
 
-import cli
+from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.study.bundle import bundle_token
@@ -111,7 +111,7 @@ def test_it_serves_on_loopback_until_stopped(root, run):
     words = ["study", "serve", "--folder", str(root / "study"), "--port", "0"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "cli", *words], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "commands.main", *words], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]

@@ -5,11 +5,11 @@ import json
 import pandas as pd
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.study.ballots import read_ballots, to_frame
 from evaluation.study.report import make_report, write_report
 from evaluation.study.secrecy import opaque
 from evaluation.study.votes import Votes
-from pipelines.faults import BadSetup
 from tests.evaluation.study.studies import CONFIG, Listed, answer_all, choice_of, small_study
 
 LIKING = ["adapter", "base", "telea"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.images.types import Array
+from decoupage.images.types import Array
 
 SIZE = (48, 80)
 """(height, width) of every picture."""

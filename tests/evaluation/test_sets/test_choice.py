@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cli
+from commands import main as cli
+from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file
 from evaluation.run import evaluate
 from evaluation.test_sets.choose import find_test_set
 from evaluation.test_sets.expected import require_list
-from evaluation.test_sets.needs import needs
 from evaluation.test_sets.pictures import write_lists
+from evaluation.test_sets.requirements import requirements
 from pipelines import checks
 from pipelines.config import LibraryConfig
-from pipelines.faults import BadSetup
 from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.evaluation_lists import read_evaluation_list
 from pipelines.library.leaks import find_leaks
 from pipelines.library.picture_hashes import HashCache
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 from tests.evaluation.scenes import Known, truth
 from tests.evaluation.test_sets.pairs import scene, write, write_set
 from tests.fixtures import FakeScenes, build_dataset
@@ -259,7 +259,10 @@ def test_the_doctor_tells_what_test_sets_lack(tmp_path):
         "test_sets.expected_lists.here": f'"{tmp_path / "list.json"}"',
         "test_sets.expected_lists.gone": f'"{"0" * 64}"',
     }
-    found = {need.name: need.present for need in needs(profile_of(tmp_path, **settings).evaluation.test_sets)}
+    found = {
+        requirement.name: requirement.present
+        for requirement in requirements(profile_of(tmp_path, **settings).evaluation.test_sets)
+    }
     prefix = "evaluation.test_sets"
     assert found == {
         f"{prefix}.folders.here": True,

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.folders import FolderPictures
 from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
 from evaluation.test_sets.listed import ListedSet
-from pipelines.faults import BadSetup
 from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
 
 
@@ -206,8 +206,8 @@ def test_set_ups_that_cannot_work_say_so(tmp_path):
 
 
 def test_maps_are_made_where_makers_are_given(tmp_path):
+    from decoupage.maps.choose import make_makers
     from pipelines.config import MapsConfig
-    from pipelines.maps.choose import make_makers
 
     plain, made = listed(write_set(tmp_path, "a")), listed(tmp_path, makers=make_makers(MapsConfig()))
     (with_maps,) = made.cases()

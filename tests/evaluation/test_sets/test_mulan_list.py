@@ -5,12 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.alpha import blend
 from evaluation.test_sets.listed import ListedSet
 from evaluation.test_sets.mulan import MulanPictures, listed_keys
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.mulan.split import Split, to_text
-from pipelines.images.alpha import blend
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.pipelines.foregrounds.mulan.annotations import make_annotation, make_photograph, official_colours, pack
 from tests.pipelines.foregrounds.mulan.annotations import write_pair as write
 

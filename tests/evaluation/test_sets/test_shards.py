@@ -6,9 +6,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file, list_sha256
 from evaluation.test_sets.shards import HeldOut
-from pipelines.faults import BadSetup
 from pipelines.shards.reader import read_triplets
 from tests.evaluation.scenes import cases
 from tests.fixtures import FakeScenes, build_dataset

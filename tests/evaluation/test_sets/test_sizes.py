@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decoupage.faults import BadItem
 from evaluation.test_sets.originals import Original
 from evaluation.test_sets.sizes import dilated, fitted, resized_mask, resized_original
-from pipelines.faults import BadItem
 
 SIDE = st.integers(16, 4000)
 

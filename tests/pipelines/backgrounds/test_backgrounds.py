@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import encode_jpeg, encode_png
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import encode_jpeg, encode_png
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.scenes.assets import Assets
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 
 HEADER = "file,origin,licence,attribution,caption,rotation_deg_ccw\n"
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import encode_jpeg
 from pipelines.backgrounds.openimages.fetch import fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig, OpenImagesConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import encode_jpeg
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.scenes.assets import Assets
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.pipelines.backgrounds.lists import box, id_of, image, label, lists
 from tests.pipelines.downloads.server import serving
 

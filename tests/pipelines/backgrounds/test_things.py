@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import encode_png
+from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import is_thing, kinds, make_labeller, thing_share
 from pipelines.config import BackgroundConfig, SegmentationConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import encode_png
 from pipelines.library.catalogue import read_backgrounds
-from pipelines.maps.segformer import Segformer
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 
 
 class BrightIsPerson:

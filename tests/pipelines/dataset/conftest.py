@@ -7,9 +7,9 @@ import pytest
 
 from pipelines.config import BackgroundConfig, DataConfig, MulanConfig, ScenesConfig
 from pipelines.dataset.build import write_dataset
-from pipelines.engine import SerialEngine
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.pipelines.dataset.discs import NUM_SCENES, SCENES_PER_SHARD, SIZE_PX, FixtureStage
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from pipelines.fingerprint import canonical_json
-from pipelines.images.codecs import encode_gray, encode_jpeg, encode_mask, encode_webp
-from pipelines.manifest import Manifest
-from pipelines.randomness import generator
+from decoupage.fingerprint import canonical_json
+from decoupage.images.codecs import encode_gray, encode_jpeg, encode_mask, encode_webp
+from decoupage.randomness import generator
 from pipelines.scenes.parts import Layer, SceneParts, mask_iou
 from pipelines.scenes.record import SCHEMA
-from pipelines.stage import Outcome
+from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Outcome
 
 SIZE_PX = 96
 NUM_SCENES = 10

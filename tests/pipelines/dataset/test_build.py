@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
 from pipelines.config import DataConfig
 from pipelines.dataset.build import DatasetReport, write_dataset
 from pipelines.dataset.index import data_version, read_shards
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
-from pipelines.stage import Outcome, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import Outcome, run_stage
+from pipelines.stages.store import Store
 from tests.pipelines.dataset.discs import FixtureStage
 
 FILES = {

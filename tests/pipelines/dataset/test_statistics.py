@@ -12,7 +12,7 @@ from pipelines.dataset.index import data_version, read_shards
 from pipelines.dataset.samples import choose
 from pipelines.dataset.statistics import Statistics, measure, read_layers
 from pipelines.dataset.tallies import read_tallies
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 SHARDS = ["00000", "00001", "00002"]
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.downloads.item import Download
 from pipelines.downloads.run import download_all
-from pipelines.faults import BadSetup
 
 MIB = 1 << 20
 

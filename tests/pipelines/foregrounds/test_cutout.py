@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from decoupage.faults import BadItem
+from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
-from pipelines.faults import BadItem
 from pipelines.foregrounds.cutout import make_cutout, perceptual_hash
-from pipelines.images.codecs import decode_rgba
 from pipelines.library.records import ForegroundRecord, schema_of, to_row
 
 NAMES: dict[str, Any] = {"source": "mulan", "origin": "o", "licence": "cc0-1.0", "attribution": "somebody"}

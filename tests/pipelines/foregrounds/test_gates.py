@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decoupage.faults import BadItem
+from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
-from pipelines.faults import BadItem
 from pipelines.foregrounds.gates import Gated, apply_gates
-from pipelines.images.codecs import decode_rgba
 
 GATES = GateConfig()
 

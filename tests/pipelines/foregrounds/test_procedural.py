@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from decoupage.randomness import generator
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.foregrounds.gates import apply_gates, is_semi_transparent
 from pipelines.foregrounds.generator import make_generator
@@ -11,7 +12,6 @@ from pipelines.foregrounds.procedural.generator import FAMILIES, ProceduralGener
 from pipelines.foregrounds.procedural.picture import Material, Picture
 from pipelines.foregrounds.procedural.shapes import box, ellipse, join, limb, minus, polygon
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts, categories
-from pipelines.randomness import generator
 
 SIZE_PX = 128
 PROMPTS = builtin_prompts(12)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig, GeneratedConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
-from pipelines.images.codecs import decode_rgba
-from pipelines.stage import Report, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
 
 CONFIG = GeneratedConfig(prompts_per_category=1, num_shards=2, size_px=96)
 GATES = GateConfig(min_side_px=16, min_area_px=100)

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.foregrounds.prompts import categories, read_prompts
 from pipelines.foregrounds.prompts.batch import read_output
 from pipelines.foregrounds.prompts.ledger import ledger_path
 from pipelines.foregrounds.prompts.write import UnfinishedList, write_prompts
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.pipelines.foregrounds.prompts_server import PromptsServer, serving
 from tests.pipelines.foregrounds.test_prompts_written import FAST, profile
 

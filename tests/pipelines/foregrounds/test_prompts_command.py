@@ -22,7 +22,7 @@ def start(root: Path, url: str, per_category: int = 4, **prompts: Any) -> subpro
     env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OPENAI_API_KEY": SECRET}
     env |= {f"DECOUPAGE__PROMPTS__{key.upper()}": str(value) for key, value in values.items()}
     env["DECOUPAGE__GENERATED__PROMPTS_PER_CATEGORY"] = str(per_category)
-    command = [sys.executable, "-m", "cli", "prompts", "write", "--root", str(root), "--json"]
+    command = [sys.executable, "-m", "commands.main", "prompts", "write", "--root", str(root), "--json"]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

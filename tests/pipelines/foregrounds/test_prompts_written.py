@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.config import PromptsConfig
 from pipelines.factory import Factory
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.prompts import Prompt, categories, read_prompts
 from pipelines.foregrounds.prompts.asking import response_format
 from pipelines.foregrounds.prompts.ledger import ledger_path, open_ledger, read_ledger
-from pipelines.foregrounds.prompts.needs import needs
 from pipelines.foregrounds.prompts.patience import Patience
+from pipelines.foregrounds.prompts.requirements import requirements
 from pipelines.foregrounds.prompts.write import PromptsReport, UnfinishedList, write_prompts
-from pipelines.store import Store
-from profiles import Profile, load_profile
+from pipelines.stages.store import Store
+from profiles.profile import Profile, load_profile
 from tests.pipelines.foregrounds.prompts_server import PromptsServer, completion, listed, serving
 
 SECRET = "sk-verysecret"
@@ -257,15 +257,15 @@ def test_openai_itself_is_not_asked_without_a_key(tmp_path: Path, monkeypatch: p
 def test_needs_tell_of_a_key_only_whether_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(str(tmp_path))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    [missing] = needs(profile(tmp_path, ""), store)
+    [missing] = requirements(profile(tmp_path, ""), store)
     assert (missing.name, missing.present) == ("OPENAI_API_KEY", False) and "0 of 30 prompts" in missing.found
-    assert needs(profile(tmp_path, "http://127.0.0.1:8000/v1"), store)[0].present
+    assert requirements(profile(tmp_path, "http://127.0.0.1:8000/v1"), store)[0].present
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
-    [there] = needs(profile(tmp_path, ""), store)
+    [there] = requirements(profile(tmp_path, ""), store)
     assert there.present and SECRET not in str(there)
     # A key does not cross a network in the clear.
-    assert "without a key" in needs(profile(tmp_path, "http://elsewhere.example:8000/v1"), store)[0].found
-    [short] = needs(load_profile("demo", str(tmp_path), {"generated.prompts_per_category": "61"}), store)
+    assert "without a key" in requirements(profile(tmp_path, "http://elsewhere.example:8000/v1"), store)[0].found
+    [short] = requirements(load_profile("demo", str(tmp_path), {"generated.prompts_per_category": "61"}), store)
     assert (short.name, short.present) == ("prompts", False)
 
 
@@ -273,15 +273,15 @@ def test_a_whole_list_needs_no_key_any_more(tmp_path: Path, served: Any, monkeyp
     store = Store(str(tmp_path))
     write(profile(tmp_path, served[1]))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    [whole] = needs(profile(tmp_path, ""), store)
+    [whole] = requirements(profile(tmp_path, ""), store)
     assert (whole.name, whole.present) == ("prompts.list", True) and "30 in " in whole.found
     # More prompts are wanted than there are: somebody must be asked again.
-    [more] = needs(profile(tmp_path, "", per_category=9), store)
+    [more] = requirements(profile(tmp_path, "", per_category=9), store)
     assert (more.name, more.present) == ("OPENAI_API_KEY", False) and "40 of 90 prompts" in more.found
     (tmp_path / ledger_path(profile(tmp_path, "").prompts)).write_bytes(b"{}\n")
-    [damaged] = needs(profile(tmp_path, ""), store)
+    [damaged] = requirements(profile(tmp_path, ""), store)
     assert (damaged.name, damaged.present) == ("prompts.list", False)
-    assert "is damaged" in damaged.found and damaged.remedy.startswith("put a copy back")
+    assert "is damaged" in damaged.found and damaged.fix.startswith("put a copy back")
 
 
 def test_an_address_holds_no_secret() -> None:

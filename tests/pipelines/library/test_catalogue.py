@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgba
 from pipelines.config import LibraryConfig
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_rgba
 from pipelines.library.catalogue import build_catalogue, read_catalogue, read_foregrounds
 from pipelines.library.duplicates import duplicates
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.library import write_library
 
 

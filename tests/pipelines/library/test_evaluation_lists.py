@@ -5,10 +5,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.library.evaluation_lists import names_of, read_evaluation_list
 from pipelines.library.picture_hashes import CACHE, HashCache
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.library import write_photographs
 
 

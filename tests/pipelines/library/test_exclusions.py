@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.library.exclusions import EXCLUSIONS, Exclusion, read_exclusions, write_exclusions
-from pipelines.store import Store
+from pipelines.stages.store import Store
 
 
 @pytest.fixture

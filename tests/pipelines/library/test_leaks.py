@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from decoupage.images.codecs import decode_rgba
 from pipelines import checks
 from pipelines.config import LibraryConfig
 from pipelines.foregrounds.cutout import perceptual_hash
-from pipelines.images.codecs import decode_rgba
 from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_catalogue, read_foregrounds
 from pipelines.library.leaks import LEAKS, find_leaks, shown_assets
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of, to_row
-from pipelines.stage import parquet_bytes
-from pipelines.store import Store
+from pipelines.stages.run import parquet_bytes
+from pipelines.stages.store import Store
 from tests.library import write_library
 
 CLEAN = LibraryConfig(held_out=("real-5", "photo4"), held_out_share=0.0)

@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decoupage.randomness import hash64
 from pipelines.library.ring import Ring
-from pipelines.randomness import hash64
 
 points = st.integers(0, 2**64 - 1)
 ids = st.lists(st.text("abcdef0123456789", min_size=1, max_size=6), min_size=2, max_size=12, unique=True)

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.codecs import decode_gray, decode_mask
+from decoupage.maps.edges import CannyEdges
 from pipelines.config import EdgesConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadItem, BadSetup
-from pipelines.images.codecs import decode_gray, decode_mask
-from pipelines.manifest import read_manifest
-from pipelines.maps.edges import CannyEdges
 from pipelines.maps.stage import MapStage
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys, spans
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.fixtures import FakeScenes, map_stages
 
 

@@ -6,22 +6,22 @@ import time
 import numpy as np
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_gray
+from decoupage.maps import net
+from decoupage.maps.choose import make_makers
+from decoupage.maps.maker import MapMaker
 from pipelines.config import MapsConfig
-from pipelines.engine import ProcessEngine, SerialEngine
-from pipelines.faults import BadSetup
-from pipelines.images.codecs import decode_gray
-from pipelines.manifest import read_manifest
-from pipelines.maps import net
-from pipelines.maps.choose import make_makers
-from pipelines.maps.maker import MapMaker
 from pipelines.maps.stage import MapStage, MapTask
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.join import ShardJoin
 from pipelines.shards.verify import verify
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import ProcessEngine, SerialEngine
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
+from tests.decoupage.maps.nets import both, save_segformer, segmentation
 from tests.fixtures import FakeScenes
-from tests.pipelines.maps.nets import both, save_segformer, segmentation
 
 SCENES = FakeScenes(num_scenes=7, scenes_per_shard=2)
 
@@ -139,4 +139,4 @@ def test_what_is_missing_stops_the_run_before_anything_is_written(store, tmp_pat
 
 def test_classical_makers_stay_with_the_engine():
     for maker in make_makers(MapsConfig()):
-        assert (maker.batch_size, maker.in_process, maker.licence, maker.inputs()) == (1, False, "", {})
+        assert (maker.batch_size, maker.in_process, maker.weights, maker.inputs()) == (1, False, "", {})

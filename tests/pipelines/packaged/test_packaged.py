@@ -9,22 +9,22 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_rgb
 from pipelines.config import GateConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.reader import read_decomposition
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import builtin_prompts
-from pipelines.images.codecs import decode_rgb
 from pipelines.packaged import mulan_tree
 from pipelines.packaged.backgrounds import COLUMNS, write_photographs
 from pipelines.packaged.mulan_tree import HELD_OUT, VARIANTS, MulanTree, inpaint, write_mulan_tree
 from pipelines.packaged.objects import OBJECTS
 from pipelines.packaged.photographs import PHOTOGRAPHS, PackagedPhotograph, find
-from pipelines.stage import Report, run_stage
-from pipelines.store import Store
-from profiles import load_profile
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.images.types import Mask
-from pipelines.randomness import generator
+from decoupage.images.types import Mask
+from decoupage.randomness import generator
 from pipelines.scenes.masks.imperfect import ERRORS
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
 
+from decoupage.randomness import generator
 from pipelines.config import MaskErrorConfig, MasksConfig
-from pipelines.randomness import generator
 from pipelines.scenes.masks.imperfect import ERRORS, imperfect_mask
 from pipelines.scenes.parts import VISIBLE_ALPHA, mask_iou
 

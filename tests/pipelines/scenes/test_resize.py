@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.images.alpha import divide_by_255
+from decoupage.images.alpha import divide_by_255
 from pipelines.scenes.parts import Layer, SceneParts
 from pipelines.scenes.resize import resize_mask, resized
 from pipelines.shards.reader import Maps, triplet_of

@@ -12,14 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.config import MasksConfig
-from pipelines.engine import ProcessEngine, SerialEngine
-from pipelines.faults import BadSetup
-from pipelines.manifest import read_manifest
 from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import ProcessEngine, SerialEngine
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.library import scenes_config, write_library
 
 
@@ -185,7 +185,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(made, tmp_path):
     root, _ = made
     write_library(str(tmp_path))
     program = (
-        "from pipelines.engine import ProcessEngine\nfrom tests.pipelines.scenes.test_stage import make\n"
+        "from pipelines.stages.engine import ProcessEngine\nfrom tests.pipelines.scenes.test_stage import make\n"
         f"if __name__ == '__main__': make({str(tmp_path)!r}, ProcessEngine(2))"
     )
     script = tmp_path / "run.py"

@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.fingerprint import canonical_json
-from pipelines.images.codecs import decode_mask, decode_rgba, encode_gray, encode_mask, encode_webp
-from pipelines.manifest import read_manifest
+from decoupage.fingerprint import canonical_json
+from decoupage.images.codecs import decode_mask, decode_rgba, encode_gray, encode_mask, encode_webp
 from pipelines.scenes.read import stream_members
 from pipelines.scenes.record import SCHEMA
 from pipelines.shards.verify import verify
-from pipelines.stage import parquet_bytes
-from pipelines.store import Store
-from pipelines.tarfiles import TarWriter
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import parquet_bytes
+from pipelines.stages.store import Store
+from pipelines.stages.tarfiles import TarWriter
 from tests.fixtures import FakeScenes, build_dataset
 
 Members = dict[str, bytes]

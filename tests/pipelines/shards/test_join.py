@@ -5,14 +5,14 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.engine import ProcessEngine, SerialEngine
-from pipelines.faults import BadItem, BadSetup
-from pipelines.manifest import read_manifest
+from decoupage.faults import BadItem, BadSetup
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.join import ShardJoin
 from pipelines.shards.verify import verify
-from pipelines.stage import run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import ProcessEngine, SerialEngine
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import run_stage
+from pipelines.stages.store import Store
 from tests.fixtures import FakeScenes, build_dataset, map_stages
 
 

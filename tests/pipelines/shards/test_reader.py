@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import webdataset
 
-from pipelines.faults import BadSetup
-from pipelines.images.alpha import blend
-from pipelines.images.codecs import decode_gray, encode_gray
-from pipelines.manifest import read_manifest
+from decoupage.faults import BadSetup
+from decoupage.images.alpha import blend
+from decoupage.images.codecs import decode_gray, encode_gray
 from pipelines.scenes.parts import SceneParts, pixels_sha256
 from pipelines.shards.reader import Maps, read_scenes, read_triplets
+from pipelines.stages.manifest import read_manifest
 from tests.fixtures import build_dataset
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.faults import BadSetup
-from pipelines.manifest import Manifest, read_manifest
+from decoupage.faults import BadSetup
 from pipelines.shards.verify import verify
-from pipelines.store import Store
-from pipelines.tarfiles import BLOCK
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.store import Store
+from pipelines.stages.tarfiles import BLOCK
 from tests.fixtures import FakeScenes, build_dataset
 
 SHARD = "00000"

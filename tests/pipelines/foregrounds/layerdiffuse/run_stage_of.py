@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 from pipelines.config import GateConfig
-from pipelines.engine import ProcessEngine
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
-from pipelines.stage import Report, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import ProcessEngine
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import config
 
 VEIL = GateConfig(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.foregrounds.layerdiffuse.decoder import TransparentDecoder, build_decoder
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import CHANNELS, tiny_decoder
 from tests.pipelines.foregrounds.layerdiffuse.upstream import decoder_forward

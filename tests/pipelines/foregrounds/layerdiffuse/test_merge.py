@@ -5,7 +5,7 @@ import torch
 from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
 from pipelines.foregrounds.layerdiffuse import settings as names
 from pipelines.foregrounds.layerdiffuse.merge import attention_keys, fuse_lora, merge_deltas
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import ATTENTION, SDXL_UNET, deltas, lora, tiny_unet

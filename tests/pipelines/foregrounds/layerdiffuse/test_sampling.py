@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadSetup
 from pipelines.foregrounds.generator import Request, make_generator
 from pipelines.foregrounds.layerdiffuse.flux import load_flux, read_decoder, unpack
 from pipelines.foregrounds.layerdiffuse.memory import MOST, pictures_in

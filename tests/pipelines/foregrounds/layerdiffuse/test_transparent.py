@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 from pipelines.foregrounds.layerdiffuse.transparent import FLUX, SDXL, decode, median_of_views
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import tiny_decoder, tiny_vae
 from tests.pipelines.foregrounds.layerdiffuse.upstream import eight_passes

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from decoupage.faults import BadSetup
 from pipelines.config import GeneratedConfig
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.generator import make_generator
 from pipelines.foregrounds.layerdiffuse.settings import SDXL_BASE, SDXL_DECODER, SDXL_DELTAS, settings
-from pipelines.foregrounds.layerdiffuse.weights import digests, find_weights, needs
+from pipelines.foregrounds.layerdiffuse.weights import digests, find_weights, requirements
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import config
 
 
@@ -42,11 +42,15 @@ PUBLISHED = GeneratedConfig(generator="layerdiffuse", size_px=64, device="cpu")
 
 
 def _missing(wanted: GeneratedConfig) -> dict[str, str]:
-    return {need.name: f"{need.found} | {need.remedy}" for need in needs(wanted) if not need.present}
+    return {
+        requirement.name: f"{requirement.found} | {requirement.fix}"
+        for requirement in requirements(wanted)
+        if not requirement.present
+    }
 
 
 def test_drawn_shapes_need_nothing():
-    assert needs(GeneratedConfig()) == []
+    assert requirements(GeneratedConfig()) == []
 
 
 def test_an_empty_machine_is_told_each_command(cache):
@@ -127,8 +131,8 @@ def test_a_base_in_half_precision_too_is_read_in_it_where_it_is_wanted(weights, 
 
 
 def test_a_missing_file_says_where_to_put_it(weights, tmp_path):
-    remedy = _missing(config(weights, weights=str(tmp_path)))["layerdiffuse.decoder"]
-    assert f"put {SDXL_DECODER[1]} there" in remedy and str(tmp_path) in remedy
+    fix = _missing(config(weights, weights=str(tmp_path)))["layerdiffuse.decoder"]
+    assert f"put {SDXL_DECODER[1]} there" in fix and str(tmp_path) in fix
 
 
 def test_a_missing_gpu_stops_the_run_before_work(weights):

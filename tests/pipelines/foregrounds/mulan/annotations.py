@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipelines.images.codecs import decode_rgb, encode_jpeg
-from pipelines.images.types import Array
+from decoupage.images.codecs import decode_rgb, encode_jpeg
+from decoupage.images.types import Array
 
 
 def official_colours(photograph: Array, fields: dict[str, Any]) -> Array:

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines.engine import ProcessEngine
-from pipelines.faults import BadSetup
+from decoupage.faults import BadSetup
+from decoupage.images.types import Array
 from pipelines.foregrounds.mulan.extract import SCHEMA, extract
-from pipelines.images.types import Array
+from pipelines.stages.engine import ProcessEngine
 from tests.conftest import CHECKOUT
 from tests.pipelines.foregrounds.mulan.annotations import (
     make_annotation,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 from pipelines.foregrounds.mulan.inflate import inflate
 
 CONTENT = os.urandom(3_000_000)

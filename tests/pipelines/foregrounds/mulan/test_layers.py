@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 from pipelines.foregrounds.mulan.annotation import parse_annotation
 from pipelines.foregrounds.mulan.layers import Layers, rebuild
 from pipelines.foregrounds.mulan.unpickle import unpickle

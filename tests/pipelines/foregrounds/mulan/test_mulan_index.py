@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decoupage.faults import BadSetup
+from decoupage.randomness import hash64
 from pipelines.config.mulan import LaionConfig
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.mulan.files import key_of, part_of
 from pipelines.foregrounds.mulan.index import SCHEMA, scan
 from pipelines.foregrounds.mulan.links import read_links
-from pipelines.randomness import hash64
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.faults import BadSetup
-from pipelines.fingerprint import fingerprint
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import fingerprint
 from pipelines.foregrounds.mulan.split import FROZEN, Split, hash_of, read_list, to_text
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate, make_source, photograph
 
 LATER = "000000000285"

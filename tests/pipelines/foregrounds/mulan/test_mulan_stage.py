@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from decoupage.faults import BadSetup
 from pipelines.config import GateConfig
 from pipelines.config.mulan import LaionConfig
-from pipelines.engine import SerialEngine
-from pipelines.faults import BadSetup
 from pipelines.foregrounds.mulan.report import ShardSummary, shard_summaries
 from pipelines.foregrounds.mulan.split import FROZEN, Split, to_text
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
-from pipelines.stage import Report, run_stage
-from pipelines.store import Store
+from pipelines.stages.engine import SerialEngine
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
 from tests.pipelines.foregrounds.mulan.annotations import pack, write_pair
 
 GATES = GateConfig(min_side_px=16, min_area_px=100)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from pipelines.faults import BadItem
+from decoupage.faults import BadItem
 from pipelines.foregrounds.mulan.stand_ins import Picture
 from pipelines.foregrounds.mulan.unpickle import unpickle
 

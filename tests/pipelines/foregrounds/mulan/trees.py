@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from decoupage.images.codecs import encode_jpeg
 from pipelines.config.mulan import CocoConfig, FetchConfig, LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.source import MulanSource
-from pipelines.images.codecs import encode_jpeg
-from pipelines.store import Store
+from pipelines.stages.store import Store
 from tests.pipelines.downloads.server import Files
 from tests.pipelines.foregrounds.mulan.annotations import make_annotation, make_photograph, pack
 

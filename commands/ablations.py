@@ -1,0 +1,55 @@
+"""`decoupage ablations`: rows trained and judged through Dagster in this one process, and the table printed.
+
+Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it.
+Heavy imports wait for the call: `commands/main.py` loads this module with every command.
+"""
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+
+def ablations(
+    context: typer.Context,
+    rows: Annotated[list[str] | None, typer.Argument(help="Rows to train; else evaluation.ablations.rows.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print table.json instead of the table.")] = False,
+) -> None:
+    """Train and judge the paper's ablations on the finished dataset of the root, and print them side by side.
+
+    Leaves with 1 when a row could not be trained or judged. What is trained already is not trained again.
+    """
+    import dagster as dg
+
+    from assets_defs.definitions import build_defs
+    from assets_defs.summary import failures
+    from evaluation.ablations.table import TABLE
+    from evaluation.config.ablations import ROWS
+    from pipelines.stages.store import Store
+
+    loaded = context.obj(profile, root)
+    asked = rows or list(loaded.evaluation.ablations.rows)
+    unknown = [row for row in asked if row not in ROWS]
+    if unknown:
+        raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROWS)}")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database tells of its own making.
+    job = build_defs(loaded, dg.in_process_executor).resolve_job_def("ablate")
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    failed = False
+    with dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
+        for row in asked:
+            print(f"{row}: training and judging", file=sys.stderr)
+            result = job.execute_in_process(
+                instance=instance, partition_key=row, run_config=quiet, raise_on_error=False
+            )
+            if not result.success:
+                print(failures(result), file=sys.stderr)
+                failed = True
+    store = Store(loaded.root)
+    if store.exists(TABLE):
+        print(store.read(TABLE if as_json else TABLE.replace(".json", ".md")).decode(), end="")
+    raise typer.Exit(1 if failed else 0)

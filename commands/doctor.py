@@ -1,0 +1,227 @@
+"""`decoupage doctor`: what a profile resolves to, what it needs, and what of that is missing here.
+
+Nothing is changed and no secret is read: for a key only its presence is told.
+"""
+
+import json
+import os
+import platform
+import re
+import textwrap
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from decoupage.fingerprint import fingerprint
+from decoupage.requirements import Requirement, free_space
+from evaluation.methods.requirements import requirements as baselines_requirements
+from evaluation.metrics.networks import requirements as metrics_requirements
+from evaluation.test_sets.requirements import requirements as test_sets_requirements
+from pipelines.backgrounds.requirements import requirements as backgrounds_requirements
+from pipelines.dataset.stand_ins import stand_ins
+from pipelines.factory import Factory
+from pipelines.foregrounds.layerdiffuse.weights import requirements as layerdiffuse_requirements
+from pipelines.foregrounds.mulan.requirements import requirements as mulan_requirements
+from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
+from pipelines.maps.requirements import requirements as maps_requirements
+from pipelines.stages.run import Stage
+from pipelines.stages.store import Store
+from profiles.commercial import obstacles
+from profiles.profile import Profile
+
+PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
+PACKAGES += ("tensorboard", "webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
+TINY_BASE = "tiny-fill"
+_SCENE_MB_PER_MEGAPIXEL = 0.8
+_DEPTH_MB_PER_MEGAPIXEL = 1.7
+"""Of scenes at 1024 px (benchmarks/RESULTS.md), and of 16-bit depth at its own size, as the demo's shards hold it."""
+_WIDTH = 100
+_COMMAND = re.compile(r"hf download .*?(?=, or |$)")
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that `doctor` found."""
+
+    profile: dict[str, Any]
+    stand_ins: dict[str, str]
+    fingerprints: dict[str, str]
+    machine: dict[str, str]
+    packages: dict[str, str]
+    parts: dict[str, list[Requirement]]
+    """What each part of the profile needs, by the setting that decides it."""
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        """Of all parts."""
+        return [requirement for requirements in self.parts.values() for requirement in requirements]
+
+    @property
+    def missing(self) -> list[Requirement]:
+        """What must be got before the profile can run."""
+        return [requirement for requirement in self.requirements if not requirement.present]
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        found = asdict(self)
+        del found["parts"]
+        found["requirements"] = [asdict(requirement) for requirement in self.requirements]
+        return json.dumps(found | {"missing": [requirement.name for requirement in self.missing]})
+
+    def to_text(self) -> str:
+        """For a person."""
+        lines = [f"profile {self.profile['name']}: {self.profile['description']}", f"root {self.profile['root']}", ""]
+        for name, values in self.profile.items():
+            if isinstance(values, dict):
+                told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+                lines += _wrapped(told, f"[{name}] ", "    ")
+        for title, entries in (
+            ("stand-ins", self.stand_ins or {"none": ""}),
+            ("fingerprints", self.fingerprints),
+            ("machine", self.machine),
+            ("installed", self.packages),
+        ):
+            lines += ["", title] + [f"  {name:24} {value}".rstrip() for name, value in entries.items()]
+        lines += ["", "requirements"]
+        for part, requirements in self.parts.items():
+            lines.append(f"  {part}")
+            lines += [line for requirement in requirements for line in _told(requirement)] or [
+                "    ok      nothing more"
+            ]
+        short = [
+            part
+            for part, requirements in self.parts.items()
+            if not all(requirement.present for requirement in requirements)
+        ]
+        names = ", ".join(part.partition(":")[0] for part in short)
+        told = f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing"
+        return "\n".join([*lines, "", *_wrapped(told, "", "  ")])
+
+
+def _told(requirement: Requirement) -> list[str]:
+    """A need in lines. A command has one to itself, whole, so that it can be copied."""
+    lines = _wrapped(
+        f"{requirement.name}: {requirement.found}", f"    {'ok     ' if requirement.present else 'MISSING'} ", " " * 12
+    )
+    if requirement.present:
+        return lines
+    command = _COMMAND.search(requirement.fix)
+    if command is None:
+        return lines + _wrapped(requirement.fix, " " * 12, " " * 12)
+    before, after = requirement.fix[: command.start()].strip(), requirement.fix[command.end() :].lstrip(", ")
+    around = [_wrapped(text, " " * 12, " " * 12) if text else [] for text in (before, after)]
+    return [*lines, *around[0], " " * 12 + command[0], *around[1]]
+
+
+def _wrapped(text: str, first: str, others: str) -> list[str]:
+    """Lines of at most `_WIDTH`, where no word (an address, a path) is longer."""
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def examine(profile: Profile) -> Examination:
+    """Look at a profile and at this machine."""
+    factory = Factory(profile, Store(profile.root))
+    return Examination(
+        profile=profile.model_dump(mode="json"),
+        stand_ins=stand_ins(profile),
+        fingerprints=_fingerprints(factory),
+        machine=_machine(),
+        packages={name: _version(name) for name in PACKAGES},
+        parts=_parts(profile),
+    )
+
+
+def _fingerprints(factory: Factory) -> dict[str, str]:
+    stages: list[Stage] = [factory.generated_foregrounds, factory.scenes, *factory.maps.values(), factory.shards]
+    return {stage.name: fingerprint(stage.recipe) for stage in stages}
+
+
+def _machine() -> dict[str, str]:
+    import torch
+
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory_gb:.1f} GiB",
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _parts(profile: Profile) -> dict[str, list[Requirement]]:
+    """Title -> needs, in the order of the work; every source has its part, also where it needs nothing."""
+    packages = [Requirement(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
+    licences = [Requirement("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
+    maps, baselines = profile.maps, profile.evaluation.baselines
+    return {
+        "packages": packages,
+        f"licences: licences.commercial = {json.dumps(profile.licences.commercial)}": licences,
+        f"real foregrounds: mulan.source = {profile.mulan.source}": mulan_requirements(profile.mulan),
+        f"prompts: prompts.source = {profile.prompts.source}": prompts_requirements(profile, Store(profile.root)),
+        f"generated foregrounds: generated.generator = {profile.generated.generator}": layerdiffuse_requirements(
+            profile.generated
+        ),
+        f"backgrounds: backgrounds.source = {profile.backgrounds.source}": backgrounds_requirements(
+            profile.backgrounds, profile.root
+        ),
+        f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
+        "root": [_disk(profile), _own_recipe(profile)],
+        f"training: recipe {profile.training.recipe}": _weights(profile),
+        f"baselines: {', '.join(baselines.enabled) or 'classical ones only'}": baselines_requirements(baselines),
+        "test sets": test_sets_requirements(profile.evaluation.test_sets),
+        "metrics": metrics_requirements(profile.evaluation.metrics),
+    }
+
+
+def _weights(profile: Profile) -> list[Requirement]:
+    """Published weights of the base that the profile trains; the tiny one is part of the package."""
+    name = profile.training.adapter_config().adapter.base
+    if name == TINY_BASE:
+        return []
+    from decoupage.bases import find_base
+    from decoupage.weights.bases import check_weights
+
+    return check_weights(find_base(name), profile.training.base or None)
+
+
+def _disk(profile: Profile) -> Requirement:
+    """Room for the shards and for the stages they are joined from."""
+    areas_mp = (profile.scenes.size_px**2 / 1e6, profile.maps.depth.size_px**2 / 1e6)
+    scene_mb = areas_mp[0] * _SCENE_MB_PER_MEGAPIXEL + areas_mp[1] * _DEPTH_MB_PER_MEGAPIXEL
+    wanted_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3
+    store = Store(profile.root)
+    if not store.is_local:
+        return Requirement("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
+    free_gb, folder = free_space(profile.root)
+    there_gb = _shards_gb(store)
+    found = f"about {wanted_gb:.1f} GB wanted, {there_gb:.1f} GB of it there, {free_gb:.1f} GB free at {folder}"
+    return Requirement(
+        "disk", free_gb > wanted_gb - there_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk"
+    )
+
+
+def _shards_gb(store: Store) -> float:
+    folders = ("scenes", "edges", "segmentation", "depth", "shards")
+    return sum(store.size(f"{folder}/{name}") for folder in folders for name in store.names(folder, ".tar")) / 1e9
+
+
+def _own_recipe(profile: Profile) -> Requirement:
+    """The root must not hold another recipe."""
+    factory = Factory(profile, Store(profile.root))
+    path = f"{factory.scenes.name}/recipe.json"
+    ours = fingerprint(factory.scenes.recipe)
+    if not factory.store.exists(path):
+        return Requirement("recipe", True, f"{ours}, the root is empty", "")
+    theirs = json.loads(factory.store.read(path))["fingerprint"]
+    fix = "choose another root with DECOUPAGE_ROOT, or put the profile back"
+    return Requirement("recipe", theirs == ours, f"{ours}; the root holds {theirs}", fix)

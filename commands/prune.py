@@ -1,0 +1,119 @@
+"""`decoupage prune`: what a data root and Dagster's records can do without, and, when asked to, its removal.
+
+Each package says what of its own may go; here it is put together and told.
+"""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.stages.leftovers import Removable, leftovers, remove
+from pipelines.stages.locks import alone
+from pipelines.stages.store import Store
+from profiles.profile import CHECKOUT, Profile, load_profile
+from training.prune import LOCK, prunable
+
+DAYS = 30.0
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What may go, or went.
+
+    Attributes:
+        removables: in the order in which they go.
+        busy: folders in which a process trains; nothing of theirs is touched.
+        looked_at_dagster: False where there is no instance, in DAGSTER_HOME or where `make ui` has it.
+        applied: whether it is gone.
+    """
+
+    removables: tuple[Removable, ...]
+    busy: tuple[Path, ...]
+    looked_at_dagster: bool
+    applied: bool
+
+    @property
+    def num_bytes(self) -> int:
+        """That come free, or came."""
+        return sum(removable.num_bytes for removable in self.removables)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "applied": self.applied,
+            "num_bytes": self.num_bytes,
+            "removables": [removable.to_dict() for removable in self.removables],
+            "busy": [str(path) for path in self.busy],
+            "looked_at_dagster": self.looked_at_dagster,
+        }
+
+
+def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
+    """Look for what may go, and remove it when `apply` says so."""
+    store = Store(profile.root)
+    found, busy = [], []
+    with ExitStack() as stack:
+        training = Path(store.url("training")) if store.is_local else None
+        folders = sorted(path for path in training.iterdir() if path.is_dir()) if training and training.is_dir() else []
+        for folder in folders:  # The locks are held until all is done: nobody begins in the meantime.
+            if stack.enter_context(alone(folder / LOCK)):
+                found += prunable(folder, days)
+            else:
+                busy.append(folder)
+        elsewhere = (*busy, *(removable.path for removable in found))
+        found += [left for left in leftovers(store) if not any(left.path.is_relative_to(path) for path in elsewhere)]
+        if apply:
+            for removable in found:
+                remove(removable)
+    runs = _dagster(days, apply)
+    return Pruning((*found, *(runs or ())), tuple(busy), runs is not None, apply)
+
+
+def _dagster(days: float, apply: bool) -> list[Removable] | None:
+    """Old runs of the instance; None where there is none."""
+    home = Path(os.environ.get("DAGSTER_HOME") or (CHECKOUT or Path.cwd()) / "data" / "dagster")
+    if not (home / "dagster.yaml").is_file():
+        return None
+    import dagster as dg
+
+    from assets_defs.automation.prune import old_runs, remove_run
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        found = old_runs(instance, days)
+        if apply:
+            for run_id, removable in found.items():
+                remove_run(instance, run_id, removable)
+    return list(found.values())
+
+
+def command(
+    profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
+    root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
+    days: Annotated[float, typer.Option(min=0.0, help="Runs that nothing needs go after so many days.")] = DAYS,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this it is only listed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """List old runs, spare checkpoints and temp files with their bytes, and with --apply remove them.
+
+    Never touched: the export in use and its run, the best and the last checkpoint, champions, what a process works on,
+    and runs in Dagster that made what is current (DAGSTER_HOME names the instance).
+    """
+    import json
+
+    found = prune(load_profile(profile, root), days, apply)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+        return
+    for removable in found.removables:
+        size = f"{removable.num_bytes / 1e6:10.2f} MB"
+        print(f"{size}  {removable.kind}: {os.path.relpath(removable.path)} ({removable.why})")
+    for path in found.busy:
+        print(f"left alone, a process trains there: {path}")
+    if not found.looked_at_dagster:
+        print("no Dagster instance in DAGSTER_HOME or data/dagster: its runs were not looked at")
+    told = "removed" if apply else "could go; remove it with --apply"
+    print(f"{len(found.removables)} things, {found.num_bytes / 1e6:.2f} MB {told}")

@@ -1,0 +1,50 @@
+"""What a profile's photographs need of a machine: folders or lists, and room for what will be fetched."""
+
+from pathlib import Path
+
+from decoupage.requirements import Requirement, free_space
+from pipelines.backgrounds.openimages.lists import find, is_address, wanted
+from pipelines.config import BackgroundConfig
+from pipelines.stages.store import Store
+
+_LISTS_GB = {"classes": 0.001, "images": 0.7, "labels": 2.8, "boxes": 2.3}
+"""Upper bounds of the lists of train; those of validation and test are a twentieth of that."""
+
+
+def requirements(config: BackgroundConfig, root: str) -> list[Requirement]:
+    """Nothing for packaged photographs.
+
+    Args:
+        root: where fetched photographs go.
+    """
+    if config.source == "folder":
+        there = Path(config.folder).is_dir() or Store(config.folder).names("") != []
+        fix = "put photographs there, or set DECOUPAGE__BACKGROUNDS__FOLDER=FOLDER"
+        return [Requirement("backgrounds.folder", there, config.folder, fix)]
+    if config.source == "openimages":
+        return [*_lists(config), _disk(config, root)]
+    return []
+
+
+def _lists(config: BackgroundConfig) -> list[Requirement]:
+    found = []
+    for name, place in wanted(config.openimages).items():
+        file = None if is_address(place) else find(place)
+        present = is_address(place) or file is not None
+        told = f"{place}, fetched when it is needed" if is_address(place) else str(file or place)
+        fix = f"fetch it, or name another in backgrounds.openimages.paths ({name!r})"
+        found.append(Requirement(f"openimages.{name}", present, told, fix))
+    return found
+
+
+def _disk(config: BackgroundConfig, root: str) -> Requirement:
+    if not Store(root).is_local:
+        fix = "set DECOUPAGE_ROOT to a folder, or fetch the photographs elsewhere and use source = 'folder'"
+        return Requirement("openimages.disk", False, f"{root} is no local folder", fix)
+    fetched = [name for name, place in wanted(config.openimages).items() if is_address(place)]
+    lists_gb = sum(_LISTS_GB[name.rpartition(".")[2]] / (1 if "train" in name else 20) for name in fetched)
+    wanted_gb = config.openimages.max_gb + lists_gb
+    free_gb, folder = free_space(root)
+    found = f"at most {wanted_gb:.1f} GB of photographs and lists, {free_gb:.1f} GB free at {folder}"
+    fix = "free space, lower backgrounds.openimages.max_gb, or set DECOUPAGE_ROOT to a larger disk"
+    return Requirement("openimages.disk", free_gb > wanted_gb, found, fix)

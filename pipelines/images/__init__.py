@@ -1,1 +1,0 @@
-"""Pictures as arrays: alpha arithmetic, codecs, contact sheets. Nothing here knows what a scene is."""

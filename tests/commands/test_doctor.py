@@ -1,0 +1,135 @@
+"""The doctor: what a profile needs, source by source, and how to get what is missing; the demo needs nothing."""
+
+import json
+import shlex
+import shutil
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from commands.doctor import examine
+from profiles.profile import load_profile
+from tests.decoupage.tiny import flux_fill
+from training.profile import TrainingSection
+
+
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path, monkeypatch):
+    """An empty Hub cache, and no key."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+def requirements(profile):
+    return {requirement.name: requirement for requirement in examine(profile).requirements}
+
+
+def test_the_demo_needs_no_published_weights(tmp_path):
+    assert examine(load_profile("demo", str(tmp_path))).missing == []
+
+
+def test_the_papers_base_is_missing_with_licence_page_and_command(tmp_path):
+    examination = examine(load_profile("paper", str(tmp_path)))
+    assert {"weights", "HF_TOKEN"} <= {requirement.name for requirement in examination.missing}
+    text = examination.to_text()
+    assert f"{constants.ENDPOINT}/black-forest-labs/FLUX.1-Fill-dev" in text
+    assert "hf download black-forest-labs/FLUX.1-Fill-dev" in text
+
+
+def test_a_key_is_told_of_and_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    examination = examine(load_profile("paper", str(tmp_path)))
+    assert requirements(load_profile("paper", str(tmp_path)))["HF_TOKEN"].found == "set"
+    assert "hf_secret" not in examination.to_text() + examination.to_json()
+
+
+def test_a_folder_of_weights_that_the_profile_names_is_looked_into(tmp_path):
+    flux_fill().save_pretrained(tmp_path / "weights")
+    training = TrainingSection(recipe="small_gpu", base=str(tmp_path / "weights"))
+    profile = load_profile("demo", str(tmp_path / "root")).model_copy(update={"training": training})
+    found = requirements(profile)
+    assert found["flux-fill/transformer"].present and "tensors" in found["flux-fill/transformer"].found
+    for path in (tmp_path / "weights" / "vae").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert not requirements(profile)["flux-fill/vae"].present
+
+
+def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    away = {"mulan.annotations": f'"{tmp_path}/away"', "mulan.images": f'"{tmp_path}/away"'}
+    examination = examine(load_profile("paper", str(tmp_path), away))
+    missing = {part: {item.name for item in found if not item.present} for part, found in examination.parts.items()}
+    assert missing == {
+        "packages": set(),
+        "licences: licences.commercial = false": set(),
+        "real foregrounds: mulan.source = folder": {"mulan.annotations", "mulan.images"},
+        "prompts: prompts.source = written": {"OPENAI_API_KEY"},
+        "generated foregrounds: generated.generator = layerdiffuse": {
+            "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", *_without_gpu("layerdiffuse.device"),
+        },
+        "backgrounds: backgrounds.source = openimages": _too_small(examination, "openimages.disk"),
+        "maps: segmentation by segformer, depth by depth_anything_v2": {
+            "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
+        },
+        "root": _too_small(examination, "disk"),
+        "training: recipe paper": {"weights", "HF_TOKEN"},
+        "test sets": set(),
+        "metrics": set(),
+        "baselines: classical ones only": set(),
+    }  # fmt: skip
+    assert all(requirement.fix for requirement in examination.missing)
+
+
+def _without_gpu(*names):
+    return () if torch.cuda.is_available() else names
+
+
+def _too_small(examination, name):
+    """Whether this machine's disk is large enough is no matter of the test."""
+    return {requirement.name for requirement in examination.missing if requirement.name == name}
+
+
+def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
+    examination = examine(load_profile("paper", str(tmp_path)))
+    lines = examination.to_text().splitlines()
+    commands = [line.strip() for line in lines if line.strip().startswith("hf download ")]
+    assert len(commands) == 6
+    for command in commands:
+        # hf takes a pattern without an --include of its own for the name of a file, and fetches nothing.
+        words = shlex.split(command)[3:]
+        assert all(before == "--include" for before, word in pairwise(words) if "*" in word), command
+    assert all(len(line) <= 100 or len(line.split()) == 1 or line.strip() in commands for line in lines)
+    for part in examination.parts:
+        assert f"  {part}" in lines
+    assert lines[-2].startswith(f"{len(examination.missing)} missing, for: ") or "missing, for: " in lines[-1]
+
+
+def test_a_profile_that_lacks_nothing_says_so(tmp_path):
+    text = examine(load_profile("demo", str(tmp_path))).to_text()
+    assert text.endswith("\nnothing is missing") and "MISSING" not in text
+    assert "  generated foregrounds: generated.generator = procedural\n    ok      nothing more\n" in text
+
+
+def test_json_has_the_needs_one_after_another(tmp_path):
+    examination = examine(load_profile("paper", str(tmp_path)))
+    found = json.loads(examination.to_json())
+    keys = {"profile", "stand_ins", "fingerprints", "machine", "packages", "requirements", "missing"}
+    assert set(found) == keys
+    assert [set(requirement) for requirement in found["requirements"]] == [{"name", "present", "found", "fix"}] * len(
+        examination.requirements
+    )
+    assert found["missing"] == [requirement.name for requirement in examination.missing]
+
+
+def test_room_is_asked_for_what_is_not_there_yet(tmp_path, monkeypatch):
+    profile = load_profile("paper", str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100e9))
+    assert not requirements(profile)["disk"].present and "129.5 GB wanted" in requirements(profile)["disk"].found
+    (tmp_path / "shards").mkdir()
+    with (tmp_path / "shards" / "00000.tar").open("wb") as file:
+        file.truncate(40 * 10**9)
+    assert requirements(profile)["disk"].present and "40.0 GB of it there" in requirements(profile)["disk"].found

@@ -1,0 +1,46 @@
+"""What doctor is told of MULAN: folders, lists, photographs that are missing, disk."""
+
+from pathlib import Path
+
+from decoupage.requirements import Requirement
+from pipelines.config.mulan import CocoConfig, LaionConfig, MulanConfig
+from pipelines.foregrounds.mulan.requirements import requirements
+from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate, photograph
+
+
+def find(folder: Path, **changes: object) -> dict[str, Requirement]:
+    config = MulanConfig(annotations=str(folder / "annotations"), images=str(folder / "images"))
+    return {requirement.name: requirement for requirement in requirements(config.model_copy(update=changes))}
+
+
+def test_nothing_is_needed_of_a_packaged_tree() -> None:
+    assert requirements(MulanConfig(source="packaged")) == []
+
+
+def test_absent_folders_are_named_with_what_gets_them(tmp_path: Path) -> None:
+    found = find(tmp_path, test_ids=str(tmp_path / "ids.txt"))
+    assert {name for name, requirement in found.items() if not requirement.present} == {
+        *("mulan.annotations", "mulan.images", "mulan.test_ids")
+    }
+    assert "extract MULAN's archives" in found["mulan.annotations"].fix
+    assert "DECOUPAGE__MULAN__COCO__DOWNLOAD=true" in found["mulan.images"].fix
+
+
+def test_missing_photographs_are_counted(tmp_path: Path) -> None:
+    annotate(tmp_path, COCO_TRAIN, COCO_VAL, LAION)
+    photograph(tmp_path, "val2017", COCO_VAL)
+    found = find(tmp_path)
+    assert not found["mulan.photographs"].present and "1 of 2 missing" in found["mulan.photographs"].found
+    assert "mulan.disk" not in found
+    (tmp_path / "links.csv").write_text("file_id,url\n")
+    laion = LaionConfig(use=True, links=str(tmp_path / "links.csv"))
+    fetched = find(tmp_path, coco=CocoConfig(download=True), laion=laion)
+    assert fetched["mulan.photographs"].present and fetched["mulan.photographs"].found.startswith("2 of 3 missing, 2")
+    assert fetched["mulan.disk"].present and all(requirement.present for requirement in fetched.values())
+    photograph(tmp_path, "train2017", COCO_TRAIN)
+    assert find(tmp_path)["mulan.photographs"].present
+
+
+def test_an_empty_folder_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    assert not find(tmp_path)["mulan.photographs"].present

@@ -1,0 +1,66 @@
+"""Progress passes things on unchanged, and speaks where somebody can hear it."""
+
+import io
+import logging
+
+import pytest
+
+from pipelines.stages import progress
+from pipelines.stages.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_things_pass_unchanged_and_lazily():
+    drawn = []
+
+    def things():
+        for i in range(3):
+            drawn.append(i)
+            yield i
+
+    with Progress("scenes", "items", 3) as shown:
+        passed = shown.counting(things())
+        assert next(passed) == 0
+        assert drawn == [0]
+        assert list(passed) == [1, 2]
+
+
+@pytest.mark.parametrize(("total", "line"), [(4, "scenes: 4/4 items"), (None, "scenes: 4 items")])
+def test_log_lines_outside_a_terminal(caplog, monkeypatch, total, line):
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"), Progress("scenes", "items", total) as shown:
+        list(shown.counting(range(4)))
+    assert caplog.messages[-1] == line
+
+
+def test_quick_work_is_silent(caplog):
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"), Progress("scenes", "items", 4) as shown:
+        list(shown.counting(range(4)))
+    assert caplog.messages == []
+
+
+def test_several_streams_add_up(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"), Progress("scenes", "items", 5) as shown:
+        list(shown.counting(range(2)))
+        list(shown.counting(range(3)))
+    assert caplog.messages[-1] == "scenes: 5/5 items"
+
+
+def test_a_bar_in_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Progress("scenes", "items", 4) as shown:
+        list(shown.counting(range(4)))
+    assert "scenes" in terminal.getvalue()
+    assert "4/4" in terminal.getvalue()
+
+
+def test_an_exception_is_not_held_back(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with pytest.raises(KeyError), Progress("scenes", "items"):
+        raise KeyError

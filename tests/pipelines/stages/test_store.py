@@ -1,0 +1,194 @@
+"""A path holds a whole object or nothing, in a folder as in an object store."""
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request, tmp_path) -> Store:
+    return Store(str(tmp_path) if request.param == "folder" else f"memory://{uuid.uuid4()}")
+
+
+def test_what_is_written_is_read(store):
+    store.write("scenes/00000.tar", b"0123456789")
+    assert store.exists("scenes/00000.tar")
+    assert store.read("scenes/00000.tar") == b"0123456789"
+    assert store.size("scenes/00000.tar") == 10
+    assert store.read_range("scenes/00000.tar", 3, 4) == b"3456"
+    assert store.read_range("scenes/00000.tar", 8, 0) == b""
+
+
+def test_a_second_write_replaces_the_first(store):
+    store.write("a", b"long first")
+    store.write("a", b"2")
+    assert store.read("a") == b"2"
+
+
+def test_names_are_sorted_and_direct(store):
+    for name in ("x/b.json", "x/a.json", "x/a.tar", "x/y/c.json"):
+        store.write(name, b"")
+    assert store.names("x", ".json") == ["a.json", "b.json"]
+    assert store.names("absent") == []
+
+
+def test_absent_objects(store):
+    assert not store.exists("nothing")
+    with pytest.raises(FileNotFoundError):
+        store.read("nothing")
+    store.remove("nothing")
+
+
+def test_remove_takes_files_and_folders(store):
+    store.write("x/a", b"a")
+    store.write("x/y/b", b"b")
+    store.write("xy", b"c")
+    store.remove("x")
+    assert not store.exists("x/a")
+    assert not store.exists("x/y/b")
+    assert store.exists("xy")
+
+
+@pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/passwd", "a\\..\\b", ".."])
+def test_paths_stay_inside(store, path):
+    with pytest.raises(ValueError, match="stay inside"):
+        store.write(path, b"x")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_nothing_and_the_old_object_stays(store, fault):
+    def half(path: str) -> None:
+        with store.writing(path) as file:
+            file.write(b"half")
+            raise fault
+
+    store.write("x/old", b"old")
+    with pytest.raises(fault):
+        half("x/new")
+    with pytest.raises(fault):
+        half("x/old")
+    assert store.names("x") == ["old"]
+    assert store.read("x/old") == b"old"
+
+
+@pytest.mark.faults
+def test_an_exception_leaves_no_temp_file(tmp_path):
+    with pytest.raises(RuntimeError), Store(str(tmp_path)).writing("x/a"):
+        raise RuntimeError
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+@pytest.mark.faults
+def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path):
+    store = Store(str(tmp_path))
+    program = (
+        "import sys, time\n"
+        "from pipelines.stages.store import Store\n"
+        "with Store(sys.argv[1]).writing('x/a') as file:\n"
+        "    file.write(b'half'); file.flush(); print('writing', flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "writing\n"
+    assert store.remove_leftovers("x") == 0, "the writer is alive: its file must stay"
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert not store.exists("x/a")
+    assert store.names("x") == []
+    assert len(list((tmp_path / "x").iterdir())) == 1
+    assert store.remove_leftovers("x") == 1
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_leftovers_of_other_hosts_and_other_files_stay(tmp_path):
+    (tmp_path / "x").mkdir()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ours = tmp_path / "x" / f".a.tar.{socket.gethostname()}.{dead.pid}.tmp"
+    kept = [tmp_path / "x" / f".a.tar.elsewhere.{dead.pid}.tmp", tmp_path / "x" / "notes.tmp"]
+    for path in (ours, *kept):
+        path.write_bytes(b"")
+    assert Store(str(tmp_path)).remove_leftovers("x") == 1
+    assert sorted((tmp_path / "x").iterdir()) == sorted(kept)
+    assert Store(str(tmp_path)).remove_leftovers("absent") == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_stops_the_run_with_advice(tmp_path, monkeypatch, code):
+    def no_space(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(BadSetup, match=r"while writing x/a; free space and run again"):
+        Store(str(tmp_path)).write("x/a", b"data")
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+@pytest.mark.faults
+def test_a_truly_full_device(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no /dev/full here")
+    with pytest.raises(BadSetup, match="No space left"), Store(str(tmp_path)).writing("a"):
+        full.write_bytes(b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.faults
+def test_a_read_only_place_stops_the_run_with_advice(tmp_path, monkeypatch):
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(BadSetup, match="Read-only"):
+        Store(str(tmp_path)).write("new/folder/a", b"data")
+
+
+def test_readers_see_the_old_object_until_the_new_one_is_whole(store):
+    store.write("a", b"old")
+    with store.writing("a") as file:
+        file.write(b"new")
+        assert store.read("a") == b"old"
+    assert store.read("a") == b"new"
+
+
+def test_relative_roots_do_not_follow_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Store("data").url("a") == f"{tmp_path}/data/a"
+    assert Store("data").is_local
+    assert not Store("memory://x").is_local
+
+
+def test_the_same_name_is_written_by_two_processes_without_mixing(tmp_path):
+    program = (
+        "import sys\nfrom pipelines.stages.store import Store\n"
+        "for _ in range(50): Store(sys.argv[1]).write('a', sys.argv[2].encode() * 100_000)\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), letter]) for letter in "xy"]
+    store, seen = Store(str(tmp_path)), set()
+    deadline = time.monotonic() + 60
+    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+        if store.exists("a"):
+            seen.add(store.read("a"))
+    assert all(child.wait() == 0 for child in children)
+    seen.add(store.read("a"))
+    assert seen <= {b"x" * 100_000, b"y" * 100_000}
+
+
+def test_a_root_that_cannot_be_written_to_is_a_bad_set_up(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(BadSetup, match=r"cannot be written to.*choose another root"):
+        Store(str(tmp_path / "file" / "root")).write("scenes/00000.json", b"{}")

@@ -1,0 +1,1 @@
+"""Training an adapter: its task, its model, its starting point."""

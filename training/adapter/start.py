@@ -1,0 +1,50 @@
+"""An adapter at its first step: the base loaded as the machine allows, adapted, with a trained RGBA VAE."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from decoupage.adapter import adapt, make_fusion
+from decoupage.bases import find_base
+from decoupage.faults import BadSetup
+from decoupage.pipeline import LayerDecompositionPipeline
+from training.config import TrainingConfig
+from training.network import checkpoint_blocks, compile_blocks, load_base
+
+
+def starting_pipeline(
+    config: TrainingConfig, source: str | None, rgba_vae: str, device: torch.device
+) -> LayerDecompositionPipeline:
+    """A pipeline whose adapter is new; the same seed gives the same weights.
+
+    Args:
+        source: folder or hub id of the base; None = the published one.
+        rgba_vae: folder of a trained RGBA VAE.
+
+    Raises:
+        BadSetup: weights are missing or are of another class.
+    """
+    torch.manual_seed(config.seed)
+    adapter = config.adapter_config()
+    base = find_base(adapter.base)
+    components = dict(load_base(base, source, config.compute, device))
+    network = components[base.network]
+    adapt(network, base, adapter)
+    if config.compute.checkpoint_every_blocks:
+        checkpoint_blocks(network, config.compute.checkpoint_every_blocks)
+    if config.compute.compile:
+        compile_blocks(network)
+    vae_rgba = _load_like(components["vae"], rgba_vae)
+    return LayerDecompositionPipeline.assembled(components, vae_rgba, make_fusion(base, adapter), adapter)
+
+
+def _load_like(vae: Any, folder: str) -> Any:
+    """A VAE of the base's class with four channels."""
+    try:
+        loaded = type(vae).from_pretrained(Path(folder), torch_dtype=vae.dtype)
+    except (OSError, ValueError) as error:
+        raise BadSetup(f"{folder} holds no RGBA VAE of the class {type(vae).__name__} ({error})") from error
+    if loaded.config.in_channels != 4:
+        raise BadSetup(f"{folder} holds a VAE of {loaded.config.in_channels} channels; an RGBA VAE has 4")
+    return loaded

@@ -1,0 +1,294 @@
+"""The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
+
+A batch's way: frozen codecs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
+halves; flow matching judges them, and, where asked for, the layers laid over one another.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from decoupage.bases.spec import Text
+from decoupage.contexts import make_contexts
+from decoupage.fingerprint import fingerprint
+from decoupage.pipeline import LayerDecompositionPipeline
+from decoupage.publishing.card import CardFacts
+from decoupage.rgba_vae import encode_rgba
+from pipelines.config import MasksConfig
+from training import noise
+from training.adapter.alpha_levels import choose_alpha_levels
+from training.adapter.model import AdapterModel, Encoded
+from training.config import TrainingConfig
+from training.data import DataLoading, TripletBatch, TripletLoader
+from training.identity import weights_digest
+from training.losses import (
+    Pair,
+    clean_estimate,
+    decode_layers,
+    draw_sigma,
+    flow_matching_loss,
+    low_sigma_weight,
+    pixels_loss,
+    recomposition_loss,
+)
+from training.sample_grids import layers_grid, levels
+from training.task import Losses, Modules, Place
+
+NAME = "adapter"
+NUM_SHOWN = 6
+"""Samples of a grid."""
+_VALIDATION_SEED = 1
+"""The same noise for every run, so that their validation losses compare."""
+
+
+class AdapterTask:
+    """See `training.task.Task`.
+
+    Args:
+        config: of the run.
+        source: shards, as `TripletLoader` takes them.
+        pipe: an adapter at step 0 with a trained RGBA VAE, from which training starts.
+        masks: errors that re-drawn masks have.
+        place: where this process stands.
+        card: what the exported card says, besides the run's own figures.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        source: str,
+        pipe: LayerDecompositionPipeline,
+        masks: MasksConfig,
+        place: Place,
+        card: CardFacts | None = None,
+    ) -> None:
+        self.config, self._pipe, self._place, self._source = config, pipe, place, source
+        self._base, self._card = pipe.base, card or CardFacts()
+        self._loading = DataLoading.of(config, masks)
+        self._masks = masks
+        pipe.set_progress_bar_config(disable=True)
+        self._text = self._take_text()
+        for frozen in (pipe.vae, pipe.vae_rgba):
+            frozen.requires_grad_(False).eval().to(place.device)
+        pipe.transformer.to(place.device).train()
+        if pipe.fusion is not None:
+            pipe.fusion.register_to_config(modality_dropout=config.objective.modality_dropout)
+            pipe.fusion.to(place.device).train()
+        self.modules: Modules = {
+            NAME: AdapterModel(pipe.base, pipe.transformer, pipe.fusion, pipe.vae, config.adapter.mode)
+        }
+
+    @cached_property
+    def _loader(self) -> TripletLoader:
+        place = self._place
+        return TripletLoader(self._source, self._loading, place.rank, place.num_ranks, place.device.type == "cuda")
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """See `Task.identity`."""
+        index = self._loader.index
+        return {
+            "recipe": self.config.fingerprint(),
+            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
+            "masks": fingerprint(self._masks.model_dump(mode="json")),
+            "base": weights_digest(self._pipe.vae, self._pipe.transformer),
+            "rgba_vae": weights_digest(self._pipe.vae_rgba),
+        }
+
+    def batches(self, start: int) -> Iterator[TripletBatch]:
+        """See `Task.batches`."""
+        return self._loader.batches(start)
+
+    def losses(self, modules: Modules, batch: TripletBatch, step: int) -> Iterator[tuple[str, Losses]]:
+        """See `Task.losses`."""
+        yield NAME, self._loss(modules[NAME], batch, self.config.seed, dropout=True)
+
+    def _loss(self, module: nn.Module, batch: TripletBatch, seed: int, dropout: bool) -> Losses:
+        batch = batch.to(self._place.device, non_blocking=True)
+        positions, base, objective = batch.positions, self._base, self.config.objective
+        encoded = self._encode(batch, seed)
+        num_tokens, channels = encoded.clean[0].shape[1:]
+        mu = base.shift(self._pipe.scheduler, num_tokens)
+
+        def drawn(stream: str, draw: Any) -> Tensor:
+            return noise.per_sample(seed, stream, positions, draw).to(self._place.device, non_blocking=True)
+
+        sigma_B = drawn("sigma", lambda generator: draw_sigma(1, mu, generator)[0])
+        if objective.pure_noise_share:
+            pure_B = drawn("pure", lambda generator: torch.rand((), generator=generator)) < objective.pure_noise_share
+            sigma_B = torch.where(pure_B, 1.0, sigma_B)
+        background, foreground = (
+            drawn(half, lambda generator: torch.randn(num_tokens, channels, generator=generator))
+            for half in ("background", "foreground")
+        )
+        noises = (background, foreground)
+        sigma_B11 = sigma_B.reshape(-1, 1, 1)
+        noisy_background, noisy_foreground = (
+            base.mix(clean.float(), noise_, sigma_B11) for clean, noise_ in zip(encoded.clean, noises, strict=True)
+        )
+        noisy = (noisy_background, noisy_foreground)
+        fusion = self._pipe.fusion
+        present = None
+        if fusion is not None and dropout:
+            present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
+        elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
+            present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
+        predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
+        extra = objective.hole_weight - 1
+        token_weight_BN1 = 1 + extra * base.pack_mask(encoded.generated_B1HW).amax(dim=-1, keepdim=True)
+        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B, token_weight_BN1)
+        parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
+        total = flow.total
+        if objective.recomposition_weight:
+            laid = self._recomposition(encoded, noisy, predictions, sigma_B)
+            parts["recomposition"] = laid
+            total = total + objective.recomposition_weight * laid
+        if objective.pixels_weight:
+            decoded = self._decoded(encoded, noisy, predictions, sigma_B)
+            pixels = pixels_loss(decoded, encoded.layers, 1 + extra * encoded.generated_B1HW)
+            parts["pixels"] = pixels
+            total = total + objective.pixels_weight * pixels
+        return Losses(total, parts)
+
+    def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
+        """Of the clean estimates; samples that are too noisy to be judged are not even decoded."""
+        weight_B = low_sigma_weight(sigma_B)
+        rows = weight_B > 0
+        if not rows.any():
+            return weight_B.sum()
+        noisy_rows, predicted_rows = ((half[0][rows], half[1][rows]) for half in (noisy, predictions))
+        layers = self._decoded(encoded, noisy_rows, predicted_rows, sigma_B[rows])
+        share = float(rows.float().mean())
+        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, weight_B[rows])
+
+    def _decoded(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Pair:
+        """Pixels of the layers that predictions imply, with gradients."""
+        background, foreground = (
+            clean_estimate(self._base, noisy_half, prediction, sigma_B)
+            for noisy_half, prediction in zip(noisy, predictions, strict=True)
+        )
+        pipe = self._pipe
+        return decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
+
+    @torch.no_grad()
+    def _encode(self, batch: TripletBatch, seed: int) -> Encoded:
+        """Everything that frozen weights make of a batch."""
+        base, pipe = self._base, self._pipe
+        draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
+        picture, mask = batch.composite_B3HW, batch.mask_B1HW
+        height, width = picture.shape[2:]
+        return Encoded(
+            clean=(
+                base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
+                base.pack(encode_rgba(pipe.vae_rgba, batch.foreground_B4HW)),
+            ),
+            contexts=make_contexts(base, pipe.vae, picture, mask, self.config.adapter.foreground_context, draws),
+            image_latents_BCHW=base.encode(pipe.vae, picture, draws),
+            maps=batch.maps,
+            text=self._text.repeated(len(batch), self._place.device),
+            grid=base.grid(height, width),
+            size_px=(height, width),
+            composite_B3HW=picture,
+            layers=(batch.background_B3HW, batch.foreground_B4HW),
+            generated_B1HW=((picture != batch.background_B3HW).any(dim=1, keepdim=True) | (mask > 0)).float(),
+        )
+
+    def _take_text(self) -> Text:
+        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are let go."""
+        pipe = self._pipe
+        with torch.no_grad():
+            text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
+        for name in ("text_encoder", "text_encoder_2"):
+            setattr(pipe, name, None)
+        device = self._place.device
+        return Text(*(tensor.to(device) for tensor in (text.tokens_BLD, text.pooled_BP, text.ids_LA)))
+
+    # ---- judging
+
+    @cached_property
+    def _validation(self) -> list[TripletBatch]:
+        """The samples that this process judges by, decoded once: the same ones each time."""
+        data, place = self.config.data, self._place
+        if not data.num_validation or not data.validation_share:
+            return []
+        share = max(1, data.num_validation // (self.config.batch.micro_batch * place.num_ranks))
+        loading = replace(DataLoading.of(self.config, self._masks, "validation"), num_workers=0)
+        batches = TripletLoader(self._source, loading, place.rank, place.num_ranks).batches(0)
+        return [next(batches) for _ in range(share)]
+
+    @torch.no_grad()
+    def validation_loss(self, modules: Modules) -> float:
+        """See `Task.validation_loss`; NaN when the recipe keeps no samples for it."""
+        batches = self._validation
+        losses = [self._loss(modules[NAME], batch, _VALIDATION_SEED, dropout=False).total for batch in batches]
+        return float(torch.stack(losses).mean()) if losses else float("nan")
+
+    @torch.no_grad()
+    def samples(self, modules: Modules) -> NDArray[np.uint8]:
+        """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
+        batch = next(iter(self._validation), None) or next(self.batches(0))
+        shown = min(NUM_SHOWN, len(batch))
+        result = self._run_pipeline(batch, shown)
+        return layers_grid(
+            composite_BHWC=levels(batch.composite_B3HW[:shown]),
+            mask_BHW=batch.mask_B1HW[:shown, 0].cpu().numpy() > 0.5,
+            background_BHWC=result.background,
+            foreground_BHWC=result.foreground,
+            true_background_BHWC=levels(batch.background_B3HW[:shown]),
+            true_foreground_BHWC=levels(batch.foreground_B4HW[:shown]),
+        )
+
+    def _run_pipeline(self, batch: TripletBatch, shown: int) -> Any:
+        """What a user would get, as uint8 arrays; afterwards all is as it was."""
+        training = self._pipe.transformer.training
+        for part in (self._pipe.transformer, self._pipe.fusion):
+            if part is not None:
+                part.eval()
+        generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
+        result = self._pipe(
+            image=(batch.composite_B3HW[:shown].cpu() + 1) / 2,
+            mask=batch.mask_B1HW[:shown].cpu(),
+            prompt=self._text,  # Its encoders are gone.
+            maps={name: picture[:shown].cpu() for name, picture in batch.maps.items()},
+            generator=generators,
+            paste_back=False,
+            output_type="np",
+        )
+        for part in (self._pipe.transformer, self._pipe.fusion):
+            if part is not None:
+                part.train(training)
+        return result
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Set the adapter's alpha levels by the validation samples; as decoded where the recipe keeps none."""
+        pipe, batches = self._pipe, self._validation
+        pipe.adapter = replace(pipe.adapter, alpha_levels=(0.0, 1.0))
+        if batches:
+            alphas = [self._run_pipeline(batch, len(batch)).foreground[..., 3] for batch in batches]
+            truths = [batch.foreground_B4HW[:, 3].cpu().numpy() for batch in batches]
+            decoded = np.concatenate(alphas) / np.float32(255)
+            chosen = choose_alpha_levels(decoded, (np.concatenate(truths) + 1) / 2)
+            pipe.adapter = replace(pipe.adapter, alpha_levels=chosen)
+
+    def export(self, folder: Path) -> None:
+        """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.
+
+        First every validation sample is taken apart as a user would, to calibrate alpha.
+        """
+        self._calibrate()
+        card = replace(
+            self._card,
+            data_fingerprint=self._loader.index.fingerprint,
+            training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
+        )
+        self._pipe.save_pretrained(folder, card)
