@@ -119,7 +119,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
 def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     """Judge a row's export, enter the row, and give its main figures."""
     # torch comes with the methods.
-    from evaluation.methods.models import adapter_facts, adapter_method
+    from evaluation.methods.models import adapter_recipe
     from evaluation.report import About
     from evaluation.run import evaluate
     from evaluation.test_sets.shards import HeldOut
@@ -129,10 +129,11 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     config, folder = profile.evaluation, training_folder(plan, planned.folder)
     export = str(folder / "export")
     forget_row(store, row)
-    method = adapter_method(export, planned.base, config.num_steps, config.seed)
+    record = "" if planned.folder == "adapter" else f"ablation-{row}"
+    method = adapter_recipe(export, planned.base, config, folder=record)
     test_set = HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
-    about = About(profile.name, stand_ins(profile), {"adapter": adapter_facts(export)})
-    values = evaluate(test_set, [method], config, store.url(report_folder(row)), about).values
+    about = About(profile.name, stand_ins(profile))
+    values = evaluate(test_set, [method], config, store.url(report_folder(row)), about, store).values
     changes, identity = planned.changes, exported_identity(folder) or {}
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
     write_row(store, RowRecord(row, "judged", "", recipe, changes, identity, num_steps))

@@ -35,7 +35,8 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
     def baselines() -> dg.MaterializeResult:
         """Writes each enabled method's pictures. Raises BadSetup: no held-out scene, or no local root."""
         # Every worker loads this module, and recording knows all methods.
-        from evaluation.methods.baselines import FOLDER, record_baselines
+        from evaluation.methods.baselines import record_baselines
+        from evaluation.records.room import FOLDER
         from evaluation.test_sets.shards import HeldOut
 
         config, store = profile.evaluation, factory.store
@@ -47,7 +48,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
                 "baselines": states_table(states),
                 "recorded": sum(state.word == "recorded" for state in states),
                 "without_an_answer": sum(state.num_failures for state in states),
-                "dagster/uri": store.url(FOLDER),
+                "dagster/uri": store.url(f"{FOLDER}/{test_set.name}"),
             },
             data_version=dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16]),
             check_results=[check(name, function(states), blocking=False) for name, function in CHECKS.items()],

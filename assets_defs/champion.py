@@ -97,7 +97,7 @@ def _rescorer(plan: Plan) -> "Rescore":
         from evaluation.test_sets.shards import HeldOut
 
         test_set = HeldOut(plan.factory.store.url(HELD_OUT), config.size_px, config.max_images)
-        return rescore(adapter, test_set, config, base)
+        return rescore(adapter, test_set, config, base, plan.factory.store)
 
     return again
 

@@ -89,13 +89,13 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
         description="The adapter against its own base and other methods, on the held-out scenes, all with the "
         "same imperfect masks and judged where the target truly shows; paired bootstrap intervals on every "
-        "difference. Writes `report.json`, the raw scores, and the pictures that the report shows.",
+        "difference. What methods made is kept, and only what is missing is asked. Writes `report.json`, the raw "
+        "scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
-        """Writes `report/` in the root. Raises BadSetup or ValueError: no adapter, no base, or no held-out scene."""
+        """Writes `records/` and `report/`. Raises BadSetup or ValueError: no adapter, no base, or no held-out scene."""
         # torch comes with the methods.
-        from evaluation.methods.standard import standard_methods
-        from evaluation.predictions import keep_predictions
+        from evaluation.methods.standard import standard_recipes
         from evaluation.report import REPORT as FILE
         from evaluation.report import About
         from evaluation.run import PICTURE, judge
@@ -103,13 +103,11 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
 
         adapter = str(training_folder(plan, "adapter") / "export")
         base = profile.training.base or None
-        methods, models = standard_methods(profile.evaluation, adapter, base, factory.store)
+        methods = standard_recipes(profile.evaluation, adapter, base, factory.store)
         out = factory.store.url(REPORT)
-        about = About(profile.name, stand_ins(profile), models)
+        about = About(profile.name, stand_ins(profile))
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
-        found = judge(test_set, methods, profile.evaluation, out, about)
-        keep_predictions(test_set, methods, profile.evaluation, found.table.names, out)
-        values = found.values
+        values = judge(test_set, methods, profile.evaluation, out, about, factory.store).values
         return dg.MaterializeResult(
             metadata={
                 "preview": picture(shrunk(Path(out, PICTURE))),

@@ -10,7 +10,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,9 +25,9 @@ class Shifted:
 
     name, gives = "shifted", frozenset({BACKGROUND, FOREGROUND})
 
-    def __call__(self, cases: Sequence[Case]) -> list[Layers]:
-        """See `Method`."""
-        return [Layers(_aside(case.background), _aside(case.foreground)) for case in cases]
+    def answer(self, case: Case) -> Layers:
+        """See `Answered`."""
+        return Layers(_aside(case.background), _aside(case.foreground))
 
 
 def _aside(picture: np.ndarray | None) -> np.ndarray:
@@ -42,12 +41,12 @@ def measure(num_images: int, size_px: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as root:
         fixtures.build_dataset(root, fixtures.FakeScenes(num_images, num_images, size_px))
         cases = list(HeldOut(root, max_images=num_images).cases())
-    score_all(cases[:2], [Shifted()], 2)
+    score_all(cases[:2], [Shifted()])
     every = os.sched_getaffinity(0)
     for name, cores in (("one_core", {min(every)}), ("all_cores", every)):
         os.sched_setaffinity(0, cores)
         started = time.perf_counter()
-        score_all(cases, [Shifted()], 8)
+        score_all(cases, [Shifted()])
         figures[f"{name}_images_per_s"] = len(cases) / (time.perf_counter() - started)
     figures["ratio"] = figures["all_cores_images_per_s"] / figures["one_core_images_per_s"]
     figures["cores"] = len(every)

@@ -51,12 +51,12 @@ def evaluate(
 ) -> None:
     """Judge adapter, base and classical methods on a list; write report.html and report.json.
 
+    What every method makes of the list is kept in records/ in the root; what is there and unchanged is not asked again.
     Leaves with 1 when a method had no output for an image; such images count as the worst there is. What is judged on
     another list than the held-out scenes goes to report/NAME/ in the root. With --list-only it leaves with 1 when an
     image of the test set cannot be used.
     """
-    from evaluation.methods.standard import standard_methods
-    from evaluation.predictions import keep_predictions
+    from evaluation.methods.standard import standard_recipes
     from evaluation.report import About
     from evaluation.run import evaluate as run
     from evaluation.test_sets.choose import find_test_set
@@ -70,11 +70,9 @@ def evaluate(
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
     chosen = find_test_set(test_set, loaded.evaluation, loaded, store)
-    methods, facts = standard_methods(loaded.evaluation, folder, base, store, chosen.name)
-    about = About(loaded.name, stand_ins(loaded), facts)
+    methods = standard_recipes(loaded.evaluation, folder, base, store, chosen.name)
     target = out or _target(chosen, place)
-    report = run(chosen, methods, loaded.evaluation, target, about)
-    keep_predictions(chosen, methods, loaded.evaluation, report.table.names, target)
+    report = run(chosen, methods, loaded.evaluation, target, About(loaded.name, stand_ins(loaded)), store)
     if as_json:
         print(json.dumps(report.values))
     else:

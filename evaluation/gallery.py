@@ -10,7 +10,7 @@ from PIL import Image
 from decoupage.images.contact_sheet import Tile, draw_sheet
 from decoupage.images.types import Array, Mask
 from evaluation.cases import Case
-from evaluation.methods.spec import Failure, Layers, Method, answers
+from evaluation.methods.spec import Answered, Failure, Layers
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
 
@@ -85,14 +85,14 @@ def choose_examples(table: ScoreTable) -> Choice:
     return Choice({name: frozenset(groups) for name, groups in chosen.items()}, ranked_by, measured)
 
 
-def make_examples(test_set: TestSet, methods: Sequence[Method], choice: Choice) -> list[Example]:
-    """The chosen cases in the list's order, each asked of every method that is shown."""
+def make_examples(test_set: TestSet, methods: Sequence[Answered], choice: Choice) -> list[Example]:
+    """The chosen cases in the list's order, each with the answer of every method that is shown."""
     by_name = {method.name: method for method in methods}
     shown = [by_name[name] for name in shown_methods(list(by_name))]
     return [
         Example(
             case,
-            {method.name: answers(method, [case])[0] for method in shown},
+            {method.name: method.answer(case) for method in shown},
             choice.groups[case.name],
             choice.psnr_mask_db.get(case.name),
         )

@@ -4,8 +4,8 @@ from typing import Any
 
 from evaluation.config import EvaluationConfig
 
-VERSION = 1
-"""Of metrics and regions: to be raised whenever the same pictures would get another score."""
+VERSION = 2
+"""Of metrics, regions and how methods are asked: to be raised whenever the same pictures would get another score."""
 
 
 def protocol_of(config: EvaluationConfig) -> dict[str, Any]:

@@ -48,12 +48,14 @@ class About:
         profile: its name.
         stand_ins: what was used -> what it stands in for.
         models: method -> facts that identify its weights.
+        asked: method -> with what it was asked: steps, seed, ...
         test_set: what the test set says of itself.
     """
 
     profile: str = ""
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    asked: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     test_set: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -111,6 +113,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "test_set": dict(about.test_set),
         "stand_ins": about.all_stand_ins,
         "models": {name: dict(facts) for name, facts in about.models.items()},
+        "asked": {name: dict(settings) for name, settings in about.asked.items()},
         "seed": config.seed,
         "protocol": protocol_of(config),
         "settings": config.model_dump(mode="json"),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from evaluation.cases import Case, Entry
 from evaluation.difficulty import difficulty
-from evaluation.methods.spec import BACKGROUND, Failure, Layers, Method
+from evaluation.methods.spec import BACKGROUND, Answered, Failure, Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
@@ -60,7 +60,7 @@ class ScoreTable:
         for name, value in difficulty(case).items():
             self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
-    def add_answer(self, method: Method, case: Case, answer: Layers | Failure, found: Scores) -> None:
+    def add_answer(self, method: Answered, case: Case, answer: Layers | Failure, found: Scores) -> None:
         """Enter what a method made of the case, and its scores; those of a failure are the worst there are."""
         self.gives[method.name] = method.gives
         self.failures.setdefault(method.name, {})

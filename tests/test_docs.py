@@ -247,7 +247,7 @@ def test_the_page_on_baselines(tmp_path, monkeypatch):
     states = record_baselines(config, HeldOut("data/demo/held_out", 64), Store(str(tmp_path)))
     state = next(state for state in states if state.name == "lama")
     assert (state.word, state.num_failures) == ("recorded", 0), state.detail
-    exec(judge.replace("path/to/outputs", "baselines/held_out/lama"), {})
+    exec(judge.replace("path/to/outputs", "records/held_out/lama"), {})
     assert json.loads(Path("report/report.json").read_text())["methods"]["theirs"]["failures"] == 0
 
 

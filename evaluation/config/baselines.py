@@ -14,8 +14,8 @@ from pipelines.config import Section
 
 INPUT, OUTPUT = "{input}", "{output}"
 """Stand in a command for the folder that it reads and the one that it writes."""
-RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given")
-"""Names of methods that always run, and of a folder of theirs."""
+RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given", "champion")
+"""Names of methods that always run, and of folders beside theirs."""
 
 Prompt = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

@@ -14,9 +14,6 @@ class InspectionConfig(Section):
     port: int = Field(5151, ge=1024, le=65535, description="of the App")
     batch_scenes: int = Field(64, ge=1, le=10_000, description="scenes that enter the database at once")
     max_scenes: int | None = Field(None, ge=1, description="show only the first of each split; absent = all")
-    num_predictions: int = Field(
-        48, ge=0, le=1_000_000, description="cases whose predictions an evaluation keeps; they are made twice"
-    )
     near_duplicate_distance: Share = Field(
         0.02, description="cosine distance of composites' small copies below which one repeats the other"
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from evaluation.fiftyone.group import (
     write_once,
 )
 from evaluation.methods.spec import FOREGROUND
-from evaluation.outputs import Outputs
+from evaluation.records.method import MethodRecord
 
 Scores = Mapping[str, Mapping[str, float | bool | None]]
 """Method -> figure -> value of one case; None = not measured."""
@@ -45,19 +45,19 @@ class CaseReader:
 
     Attributes:
         media: folder of all groups' files.
-        outputs: what the methods made; None where nobody kept it.
+        records: of the methods that are shown.
         scores: by case.
         facts: by case: fields of the shards' index, e.g. the target's id and licence.
     """
 
     media: Path
-    outputs: Outputs | None
+    records: Sequence[MethodRecord]
     scores: Mapping[str, Scores]
     facts: Mapping[str, Mapping[str, Any]]
 
     def __call__(self, case: Case) -> Group:
-        """The group of a case. Raises BadItem: an output is damaged."""
-        made = self._predictions(case.name)
+        """The group of a case. Raises BadItem: a picture is damaged."""
+        made = self._predictions(case)
         scores = self.scores.get(case.name, {})
         told = canonical_json({"scores": scores, "facts": self.facts.get(case.name, {})})
         hashes = [f"{name}={hashlib.sha256(data).hexdigest()}" for name, data in made.items()]
@@ -83,13 +83,11 @@ class CaseReader:
         pictures.append(_composite(case, fields, scores))
         return Group(item, version, folder, tuple(pictures), small_copy(case.composite))
 
-    def _predictions(self, name: str) -> dict[tuple[str, str], bytes]:
-        """(method, part) -> file of every output of a case."""
-        if self.outputs is None:
-            return {}
-        has, read = self.outputs.has, self.outputs.store.read
-        promised = [(method, part) for method, parts in self.outputs.gives.items() for part in sorted(parts)]
-        return {(m, part): read(f"{m}/{name}.{part}.png") for m, part in promised if has(m, name, part)}
+    def _predictions(self, case: Case) -> dict[tuple[str, str], bytes]:
+        """(method, part) -> file of every answer to this very image."""
+        answered = [record for record in self.records if record.answers(case)]
+        promised = [(record, part) for record in answered for part in sorted(record.gives)]
+        return {(record.name, part): record.png(case.name, part) for record, part in promised}
 
 
 def _composite(case: Case, fields: Mapping[str, Any], scores: Scores) -> Picture:

@@ -6,15 +6,15 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from evaluation.commands import REPORT
+from evaluation.commands import HELD_OUT, REPORT
 from evaluation.fiftyone.cases import Scores
-from evaluation.outputs import LIST, Outputs, read_outputs
-from evaluation.predictions import OUTPUTS
+from evaluation.records.method import MethodRecord
+from evaluation.records.room import FOLDER, read_method
+from evaluation.report import REPORT as FILE
+from evaluation.results import read_result
 from evaluation.run import SCORES
 from pipelines.stages.store import Store
 
-PREDICTIONS = f"{REPORT}/{OUTPUTS}"
-"""Of the root: a folder as `evaluation.outputs` writes it."""
 _FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
 """Metrics that are shown as fields, in all their regions; the report has the others."""
 _FACTS = {
@@ -33,9 +33,16 @@ _FACTS = {
 }
 
 
-def find_outputs(store: Store) -> Outputs | None:
-    """What the methods made, where an evaluation kept it. Raises BadSetup: the folder is damaged."""
-    return read_outputs(store.url(PREDICTIONS)) if store.exists(f"{PREDICTIONS}/{LIST}") else None
+def shown_records(store: Store) -> list[MethodRecord]:
+    """What the methods of the last report made of the held-out list; none where there is no report.
+
+    Raises:
+        BadSetup: the report or a record is damaged.
+    """
+    if not store.exists(f"{REPORT}/{FILE}"):
+        return []
+    room = Store(store.url(f"{FOLDER}/{HELD_OUT}"))
+    return [read_method(room, name) for name in read_result(store, f"{REPORT}/{FILE}", "methods")["methods"]]
 
 
 def case_scores(store: Store) -> dict[str, Scores]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.fiftyone.cases import CaseReader
-from evaluation.fiftyone.evaluated import case_facts, case_scores, find_outputs
+from evaluation.fiftyone.evaluated import case_facts, case_scores, shown_records
 from evaluation.fiftyone.group import HELD_OUT, TRAIN, Group
 from evaluation.fiftyone.likeness import rate_likeness
 from evaluation.fiftyone.place import dataset_name, folder_for
@@ -133,8 +133,8 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
     def new_groups() -> Iterator[Group]:
         limits = [n for n in (config.max_images, config.inspection.max_scenes) if n is not None]
         test_set = HeldOut(store.url(HELD_OUT_FOLDER), config.size_px, min(limits, default=None))
-        outputs = find_outputs(store)
-        reader = CaseReader(media, outputs, case_scores(store), case_facts(store, factory.held_out_shards.name))
+        facts = case_facts(store, factory.held_out_shards.name)
+        reader = CaseReader(media, shown_records(store), case_scores(store), facts)
         for case in test_set.cases():
             group = reader(case)
             wanted[group.item] = group.version

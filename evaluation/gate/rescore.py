@@ -9,24 +9,28 @@ from evaluation.saved_scores import files_of
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
 
+CHAMPION = "champion"
+"""Folder of its records, beside the candidate's of the same name."""
 
-def rescore(adapter: Path, test_set: TestSet, config: EvaluationConfig, base: str | None) -> dict[str, bytes]:
+
+def rescore(
+    adapter: Path, test_set: TestSet, config: EvaluationConfig, base: str | None, root: Store
+) -> dict[str, bytes]:
     """An evaluation's files of one published adapter, under the name that candidates have.
 
     Args:
         base: folder or hub id of its base; None = the published one.
+        root: its answers are kept there, in the test set's room.
 
     Raises:
         BadSetup: the test set holds no image.
         ValueError: the adapter or the base is not there, or damaged.
     """
-    from evaluation.methods.models import adapter_facts, adapter_method  # torch comes with the methods.
-    from evaluation.report import About
+    from evaluation.methods.models import adapter_recipe  # torch comes with the methods.
     from evaluation.run import judge
 
-    method = adapter_method(str(adapter), base, config.num_steps, config.seed, METHOD)
-    about = About(models={METHOD: adapter_facts(str(adapter))})
+    recipe = adapter_recipe(str(adapter), base, config, METHOD, CHAMPION)
     with tempfile.TemporaryDirectory(prefix="decoupage-") as folder:
         store = Store(folder)
-        judge(test_set, [method], config, store.url("report"), about)
+        judge(test_set, [recipe], config, store.url("report"), root=root)
         return files_of(store, "report", METHOD)

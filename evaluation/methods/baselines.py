@@ -1,16 +1,15 @@
-"""The profile's baselines: recording them all on a list, and reading the recordings back as methods.
+"""The profile's baselines: recording them all on a list, and reading the records back as methods of an evaluation.
 
-Recordings lie in `<root>/baselines/<test set>/<method>/`. A baseline that cannot run stops no other one: it has a
-state that says why and how to mend it, and no row in a report.
+They lie in the test set's room (`evaluation.records`). A baseline that cannot run stops no other one: it has a state
+that says why and how to mend it, and no row in a report.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from typing import Any, cast
 
 from decoupage.faults import BadSetup
-from evaluation.cases import Entry, list_sha256
+from evaluation.cases import Entry
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline, ModelBaseline
 from evaluation.methods.external.catalogue import EXTERNAL
@@ -19,17 +18,16 @@ from evaluation.methods.external.record import record_external
 from evaluation.methods.published import methods as builders
 from evaluation.methods.published import weights
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.record import ABOUT, DidNotRun, Recorded, Recording, record
-from evaluation.methods.recorded import FAILURES, LIST, RecordedOutputs
 from evaluation.methods.requirements import command_requirement, page
-from evaluation.methods.spec import Method
+from evaluation.methods.spec import Method, MethodRecipe
 from evaluation.methods.states import State
+from evaluation.records.ask import DidNotRun, record
+from evaluation.records.method import LIST
+from evaluation.records.room import FOLDER, Records, read_method
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
-FOLDER = "baselines"
-"""Of the root."""
 
 
 def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -> list[State]:
@@ -46,39 +44,35 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
     return [*states, *_not_enabled(baselines)]
 
 
-def recorded_methods(
-    config: EvaluationConfig, test_set: str, root: Store
-) -> tuple[list[Method], dict[str, dict[str, Any]]]:
-    """(methods, facts that identify them) of the enabled baselines that are recorded on a test set.
+def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> list[MethodRecipe]:
+    """The enabled baselines that are recorded on a test set. An evaluation reads them and does not ask them.
 
     Raises:
-        BadSetup: a recording was made with other settings than the profile's.
+        BadSetup: a record was made with other settings than the profile's.
     """
-    methods: list[Method] = []
-    facts: dict[str, dict[str, Any]] = {}
+    recipes: list[MethodRecipe] = []
     for name in config.baselines.enabled:
-        store = _place(root, test_set, name)
-        if not store.exists(LIST):
+        found = read_method(_room(root, test_set), name)
+        if not found.store.exists(LIST):
             log.warning("%s is enabled and not recorded on %s: the report will have no row for it", name, test_set)
             continue
-        about = json.loads(store.read(ABOUT))
-        _check_settings(name, config, about, store)
-        methods.append(RecordedOutputs(name, store.url(""), about["gives"]))
-        facts[name] = about["facts"]
-    return methods, facts
+        facts, settings = found.about["facts"], found.about["settings"]
+        _check_settings(name, config, facts | settings, found.store)
+        recipes.append(MethodRecipe(name, found.gives, facts=facts, settings=settings, only_read=True))
+    return recipes
 
 
-def _place(root: Store, test_set: str, name: str) -> Store:
-    return Store(root.url(f"{FOLDER}/{test_set}/{name}"))
+def _room(root: Store, test_set: str) -> Store:
+    return Store(root.url(f"{FOLDER}/{test_set}"))
 
 
 def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, test_set: TestSet, root: Store) -> State:
     published = PUBLISHED[name]
-    place = _place(root, test_set.name, name)
+    room = _room(root, test_set.name)
     absent = [requirement for requirement in weights.requirements(name, model) if not requirement.present]
     if absent:
         detail = "; ".join(f"{requirement.found}. To get it: {requirement.fix}" for requirement in absent)
-        return _not_here(name, published.title, detail, place, test_set)
+        return _not_here(name, published.title, detail, room, test_set)
 
     def make() -> Method:
         try:
@@ -86,45 +80,52 @@ def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, tes
         except (RuntimeError, ValueError, OSError) as error:  # Out of memory, or files that do not fit each other.
             raise DidNotRun(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
 
-    facts = weights.facts(name, model) | {"seed": config.seed}
+    settings = weights.settings(model) | {"seed": config.seed}
+    recipe = MethodRecipe(name, frozenset([published.gives]), make, weights.facts(name, model), settings)
     try:
-        return _recorded(published.title, record(test_set, Recording(place, name, [published.gives], facts), make))
+        return _recorded(name, published.title, record(test_set, [recipe], room))
     except DidNotRun as error:
         return State(name, published.title, "did not run", str(error))
 
 
 def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> State:
     title = EXTERNAL[entry.name].title if entry.name in EXTERNAL else entry.name
-    place = _place(root, test_set.name, entry.name)
+    room = _room(root, test_set.name)
     requirement = command_requirement(entry)
     if not requirement.present:
-        return _not_here(entry.name, title, f"{requirement.found}. To get it: {requirement.fix}", place, test_set)
-    recording = Recording(place, entry.name, entry.gives, external_facts(entry))
+        return _not_here(entry.name, title, f"{requirement.found}. To get it: {requirement.fix}", room, test_set)
     try:
-        return _recorded(title, record_external(test_set, entry, recording))
+        return _recorded(entry.name, title, record_external(test_set, entry, room))
     except DidNotRun as error:
         return State(entry.name, title, "did not run", str(error))
 
 
-def _not_here(name: str, title: str, detail: str, place: Store, test_set: TestSet) -> State:
+def _not_here(name: str, title: str, detail: str, room: Store, test_set: TestSet) -> State:
     """What was recorded while it was here still counts, as long as it answers the whole list of today."""
-    if place.exists(LIST):
-        there = {image["name"]: image["sha256"] for image in json.loads(place.read(LIST))["images"]}
-        entries = [Entry(case.name, case.sha256) for case in test_set.cases()]
-        if all(there.get(entry.name) == entry.sha256 for entry in entries):
-            fingerprint = json.loads(place.read(ABOUT))["fingerprint"]
-            failures = json.loads(place.read(FAILURES))
-            return _recorded(title, Recorded(name, list_sha256(entries), fingerprint, len(entries), failures))
-        place.remove(LIST)
+    found = read_method(room, name)
+    if found.store.exists(LIST):
+        whole, entries, scenes = True, [], {}
+        for case in test_set.cases():
+            whole &= found.is_done(case, failures_count=True)
+            entries.append(Entry(case.name, case.sha256))
+            scenes[case.name] = case.key
+        if whole:
+            return _recorded(name, title, Records(room, tuple(entries), scenes, {name: found}))
+        found.store.remove(LIST)
     return State(name, title, "not here", detail)
 
 
-def _recorded(title: str, done: Recorded) -> State:
-    said = f"{done.num_images} images, {len(done.failures)} without an answer"
-    first = next(iter(done.failures.items()), None)
+def _recorded(name: str, title: str, records: Records) -> State:
+    found, number = records.methods[name], len(records.entries)
+    failures = found.failures(records.names)
+    first = next(iter(failures.items()), None)
+    if len(failures) == number:
+        found.store.remove(LIST)
+        raise DidNotRun(f"{name} has no answer to any of the {number} images; {first[0]}: {first[1]}" if first else "")
+    said = f"{number} images, {len(failures)} without an answer"
     detail = f"{said}; {first[0]}: {first[1]}" if first else said
-    digest = f"{done.list_sha256[:16]}-{done.fingerprint}"
-    return State(done.name, title, "recorded", detail, done.num_images, len(done.failures), digest)
+    digest = f"{records.list_sha256[:16]}-{found.fingerprint}"
+    return State(name, title, "recorded", detail, number, len(failures), digest)
 
 
 def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
@@ -140,11 +141,10 @@ def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
             yield State(name, external.title, "not enabled", detail)
 
 
-def _check_settings(name: str, config: EvaluationConfig, about: dict[str, Any], store: Store) -> None:
-    """Settings only: hashing gigabytes of weights again is what a recording spares."""
-    theirs = about["facts"]
+def _check_settings(name: str, config: EvaluationConfig, theirs: dict[str, Any], store: Store) -> None:
+    """Settings only: hashing gigabytes of weights again is what a record spares."""
     if name in config.baselines.models:
-        ours = {"settings": weights.settings(config.baselines.models[name]), "seed": config.seed}
+        ours = weights.settings(config.baselines.models[name]) | {"seed": config.seed}
     else:
         ours = external_facts(config.baselines.commands[name])
     changed = [key for key, value in ours.items() if theirs.get(key) != value]

@@ -1,39 +1,55 @@
 """Methods without a model: what a result must beat to be worth anything. They always run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, MethodRecipe
 from evaluation.regions import distance_px
 
+VERSION = 1
+"""To be raised whenever one of them would give another picture."""
 INPAINT_RADIUS_PX = 3
 GROWN_PX = 2
 """By so much the mask of `telea_grown` is grown: with masks that miss a part of the object it is Telea's best."""
 
 
+@dataclass(frozen=True)
 class PerImage:
     """A function of one case as a method."""
 
-    def __init__(self, name: str, gives: str, function: Callable[[Case], Layers]) -> None:
-        self.name, self.gives, self._function = name, frozenset([gives]), function
+    name: str
+    gives: frozenset[str]
+    function: Callable[[Case], Layers]
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+    def __call__(self, case: Case) -> Layers:
         """See `Method`."""
-        return [self._function(case) for case in cases]
+        return self.function(case)
+
+    def made(self) -> "PerImage":
+        """Itself: there is nothing to load."""
+        return self
 
 
-def classical_methods() -> list[Method]:
+def classical_methods() -> list[PerImage]:
     """`input`, `given_mask`, `telea`, `telea_grown` and `navier_stokes`."""
+    background, foreground = frozenset([BACKGROUND]), frozenset([FOREGROUND])
     return [
-        PerImage("input", BACKGROUND, lambda case: Layers(background=case.composite)),
-        PerImage("given_mask", FOREGROUND, _given_mask),
-        PerImage("telea", BACKGROUND, lambda case: _inpainted(case, cv2.INPAINT_TELEA)),
-        PerImage("telea_grown", BACKGROUND, lambda case: _inpainted(case, cv2.INPAINT_TELEA, GROWN_PX)),
-        PerImage("navier_stokes", BACKGROUND, lambda case: _inpainted(case, cv2.INPAINT_NS)),
+        PerImage("input", background, lambda case: Layers(background=case.composite)),
+        PerImage("given_mask", foreground, _given_mask),
+        PerImage("telea", background, lambda case: _inpainted(case, cv2.INPAINT_TELEA)),
+        PerImage("telea_grown", background, lambda case: _inpainted(case, cv2.INPAINT_TELEA, GROWN_PX)),
+        PerImage("navier_stokes", background, lambda case: _inpainted(case, cv2.INPAINT_NS)),
     ]
+
+
+def classical_recipes() -> list[MethodRecipe]:
+    """The same, as they are recorded."""
+    settings = {"version": VERSION, "opencv": cv2.__version__}
+    return [MethodRecipe(found.name, found.gives, found.made, settings=settings) for found in classical_methods()]
 
 
 def _given_mask(case: Case) -> Layers:

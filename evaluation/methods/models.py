@@ -1,23 +1,26 @@
 """The inpainting base as it is, and the trained adapter, as methods. torch is imported when one is made."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from evaluation.cases import Case
+from evaluation.config import EvaluationConfig
 from evaluation.methods.noise import noise_of
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method
+from evaluation.methods.published.weights import files_sha256
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
 
 if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
+    from decoupage.publishing.folder import Manifest
+
+VERSION = 1
+"""To be raised whenever the same weights would answer the same question otherwise."""
 
 
 class PipelineMethod:
     """A LayerDecompositionPipeline as a method.
 
-    Noise is seeded by (seed, case), so an image's result does not depend on the batch that it is in.
+    Noise is seeded by (seed, case), so an image's result depends on nothing but itself.
 
     Args:
         gives: which of the pipeline's two results count.
@@ -31,32 +34,87 @@ class PipelineMethod:
         self._pipe, self._num_steps, self._seed = pipe, num_steps, seed
         pipe.set_progress_bar_config(disable=True)
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+    def __call__(self, case: Case) -> Layers:
         """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
-        without = [case.name for case in cases if case.maps is None]
-        if self._pipe.adapter.maps and without:
-            raise ValueError(f"{self.name} needs the maps {list(self._pipe.adapter.maps)}, and {without[0]} has none")
-        maps = {name: np.stack([getattr(case.maps, name) for case in cases]) for name in self._pipe.adapter.maps}
+        if self._pipe.adapter.maps and case.maps is None:
+            raise ValueError(f"{self.name} needs the maps {list(self._pipe.adapter.maps)}, and {case.name} has none")
         out = self._pipe(
-            np.stack([case.composite for case in cases]),
-            mask=np.stack([case.mask for case in cases]),
-            maps=maps or None,
+            case.composite,
+            mask=case.mask,
+            maps={name: getattr(case.maps, name) for name in self._pipe.adapter.maps} or None,
             num_inference_steps=self._num_steps,
-            generator=[noise_of(self._seed, case) for case in cases],
+            generator=noise_of(self._seed, case),
             paste_back=False,
             output_type="np",
         )
-        backgrounds = out.background if BACKGROUND in self.gives else [None] * len(cases)
-        foregrounds = out.foreground if FOREGROUND in self.gives else [None] * len(cases)
-        return [Layers(*parts) for parts in zip(backgrounds, foregrounds, strict=True)]
+        return Layers(
+            out.background[0] if BACKGROUND in self.gives else None,
+            out.foreground[0] if FOREGROUND in self.gives else None,
+        )
 
 
-def base_method(base: str, source: str | None, num_steps: int, seed: int) -> Method:
+def model_recipes(adapter: str, base_source: str | None, config: EvaluationConfig) -> tuple[MethodRecipe, MethodRecipe]:
+    """(`base`, `adapter`): a published adapter, and the base that it names, asked alike.
+
+    Args:
+        adapter: folder or hub id.
+        base_source: folder or hub id of its base; None = the published one.
+
+    Raises:
+        ValueError: a file of the adapter is missing or damaged.
+    """
+    theirs = adapter_recipe(adapter, base_source, config)
+    name, size_px = str(theirs.facts["base"]), theirs.size_px
+    assert size_px is not None, "every adapter has a size"
+    num_steps, seed = theirs.settings["num_steps"], config.seed
+
+    def make() -> Method:
+        return base_method(name, base_source, num_steps, seed, size_px)
+
+    facts = base_facts(name) | {"weights_sha256": theirs.facts["base_sha256"]}
+    gives = frozenset([BACKGROUND])
+    return MethodRecipe("base", gives, make, facts, theirs.settings, size_px=size_px), theirs
+
+
+def adapter_recipe(
+    adapter: str, base_source: str | None, config: EvaluationConfig, name: str = "adapter", folder: str = ""
+) -> MethodRecipe:
+    """A published adapter with the stored maps and, unless the profile says otherwise, its own number of steps.
+
+    Args:
+        adapter: folder or hub id.
+        base_source: folder or hub id of its base; None = the published one.
+        folder: of its record, where the name is another one's too.
+
+    Raises:
+        ValueError: a file of it is missing or damaged.
+    """
+    from decoupage import AdapterConfig
+
+    manifest = _manifest(adapter)
+    own = AdapterConfig.from_dict(manifest.adapter)
+    num_steps, seed = config.num_steps or own.num_inference_steps, config.seed
+
+    def make() -> Method:
+        return adapter_method(adapter, base_source, num_steps, seed, name)
+
+    facts = _facts(manifest) | {
+        "base_sha256": _base_sha256(manifest.base.name, base_source),
+        "num_inference_steps": own.num_inference_steps,
+        "version": VERSION,
+    }
+    settings = {"num_steps": num_steps, "seed": seed}
+    gives = frozenset([BACKGROUND, FOREGROUND])
+    return MethodRecipe(name, gives, make, facts, settings, tuple(own.maps), own.size_px, folder)
+
+
+def base_method(base: str, source: str | None, num_steps: int, seed: int, size_px: int) -> Method:
     """The base without an adapter: its own picture of the background, and no foreground.
 
     Args:
         base: name, as `decoupage.bases.find_base` knows it.
         source: hub id or folder; None = the published one.
+        size_px: side of the area that larger pictures are scaled down to: what the adapter works at.
 
     Raises:
         ValueError: no such base, or its weights are not there.
@@ -64,7 +122,7 @@ def base_method(base: str, source: str | None, num_steps: int, seed: int) -> Met
     from decoupage import AdapterConfig, LayerDecompositionPipeline
 
     # At step 0 and with each half a sample of its own, the background is the base's own picture, bit for bit.
-    config = AdapterConfig(base=base, rank=1, mode="batch", maps=())
+    config = AdapterConfig(base=base, rank=1, mode="batch", maps=(), size_px=size_px)
     pipe = _placed(LayerDecompositionPipeline.from_base, config, source)
     return PipelineMethod("base", pipe, [BACKGROUND], num_steps, seed)
 
@@ -95,10 +153,26 @@ def adapter_facts(folder: str) -> dict[str, Any]:
     Raises:
         ValueError: it is no published folder, or damaged.
     """
+    return _facts(_manifest(folder))
+
+
+def _manifest(adapter: str) -> "Manifest":
     from decoupage.publishing.folder import find_folder, read_manifest
 
-    manifest = read_manifest(find_folder(Path(folder) if Path(folder).is_dir() else folder))
+    return read_manifest(find_folder(adapter))
+
+
+def _facts(manifest: "Manifest") -> dict[str, Any]:
     return {"base": manifest.base.name, "data_fingerprint": manifest.data_fingerprint, "files": manifest.files}
+
+
+def _base_sha256(name: str, source: str | None) -> str | None:
+    """Of the base's weights; None where they are not here yet, and are fetched when the method is made."""
+    from decoupage.bases import find_base
+    from decoupage.weights.bases import weights_folder
+
+    folder = weights_folder(find_base(name), source)
+    return None if folder is None else files_sha256(folder)
 
 
 def _placed(load: Any, what: Any, source: str | None) -> "LayerDecompositionPipeline":

@@ -1,12 +1,13 @@
-"""What a method is: cases in, layers out. Here is the interface, and how a method's faults become counted failures."""
+"""What a method is: a case in, layers out; what decides its answers; and how its faults become counted failures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
+from decoupage.fingerprint import fingerprint
 from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
 
@@ -28,8 +29,8 @@ class Failure:
     reason: str
 
 
-class Method(Protocol):
-    """Something that takes pictures apart.
+class Named(Protocol):
+    """What is known of a method beforehand.
 
     Attributes:
         name: in reports; snake_case.
@@ -37,34 +38,77 @@ class Method(Protocol):
             and missing is a failure.
     """
 
-    name: str
-    gives: frozenset[str]
+    @property
+    def name(self) -> str:
+        """See above."""
+        ...
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers | Failure]:
-        """The layers of each case, or why there are none. Of a case only composite, mask and maps may be used.
+    @property
+    def gives(self) -> frozenset[str]:
+        """See above."""
+        ...
 
-        All cases have one size.
+
+class Method(Named, Protocol):
+    """Something that takes pictures apart."""
+
+    def __call__(self, case: Case) -> Layers | Failure:
+        """The layers of a case at its own size, or why there are none. Only composite, mask and maps may be used.
 
         Raises:
-            ValueError, RuntimeError, cv2.error: the cases cannot be worked on; each is then tried alone.
+            ValueError, RuntimeError, cv2.error: the case cannot be worked on.
         """
         ...
 
 
-def answers(method: Method, cases: Sequence[Case]) -> list[Layers | Failure]:
-    """A method's answer to each case; a fault counts against the case that it belongs to, not against its batch."""
+@dataclass(frozen=True)
+class MethodRecipe:
+    """Everything that decides a method's answers, and the way to make it.
+
+    Attributes:
+        name: see `Method`.
+        gives: see `Method`.
+        make: loads the method. It is called only where an answer is missing, and its result is let go afterwards.
+        facts: what identifies its weights or its code; plain JSON values.
+        settings: with what it is asked (steps, seed, ...); plain JSON values. Answers to other facts or settings are
+            other answers.
+        maps: names of the maps that it is given.
+        size_px: side of the area at which the model works, where it is known to have one; it scales by itself.
+        folder: of its record in a room; "" = the name. Two methods of one name (a champion, a candidate) need two.
+        only_read: it is not asked: what its record lacks is a fault, and a recorded failure stands.
+    """
+
+    name: str
+    gives: frozenset[str]
+    make: Callable[[], Method] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
+    size_px: int | None = None
+    folder: str = ""
+    only_read: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all that decides its answers."""
+        said = {"name": self.name, "gives": sorted(self.gives), "maps": list(self.maps)}
+        return fingerprint({**said, "facts": dict(self.facts), "settings": dict(self.settings)})
+
+
+class Answered(Named, Protocol):
+    """A method whose answers are there: a `MethodRecord`."""
+
+    def answer(self, case: Case) -> Layers | Failure:
+        """Its answer to a case; several threads ask at once."""
+        ...
+
+
+def answer(method: Method, case: Case) -> Layers | Failure:
+    """A method's answer to a case; its faults, and what is not as it was promised, are failures."""
     try:
-        given = list(method(cases))
-        if len(given) != len(cases):
-            raise ValueError(f"{method.name} gave {len(given)} answers for {len(cases)} images")
-        return [_checked(method, case, layers) for case, layers in zip(cases, given, strict=True)]
+        layers = method(case)
     except (ValueError, RuntimeError, cv2.error) as error:
-        if len(cases) == 1:
-            return [Failure(f"{type(error).__name__}: {error}".splitlines()[0])]
-    return [answer for case in cases for answer in answers(method, [case])]
-
-
-def _checked(method: Method, case: Case, layers: Layers | Failure) -> Layers | Failure:
+        return Failure(f"{type(error).__name__}: {error}".splitlines()[0])
     if isinstance(layers, Failure):
         return layers
     for part, picture, channels in ((BACKGROUND, layers.background, 3), (FOREGROUND, layers.foreground, 4)):

@@ -1,4 +1,4 @@
-"""Makes a study's folder from a folder of methods' outputs. Who rates, and how, is not known here."""
+"""Makes a study's folder from what methods made of a list. Who rates, and how, is not known here."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import canonical_json
 from evaluation.config.study import Aspect, StudyConfig
-from evaluation.outputs import Outputs
+from evaluation.records.room import Records
 from evaluation.study.folder import KEY, PICTURES, PLAN, VOTES, Study
 from evaluation.study.pictures import broken, encoded, reference, shown
 from evaluation.study.plan import attention_pool, choose_cases, comparisons
@@ -18,40 +18,40 @@ from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 
 
-def build_study(outputs: Outputs, config: StudyConfig, folder: Path | str) -> Study:
+def build_study(records: Records, config: StudyConfig, folder: Path | str) -> Study:
     """Plan the comparisons and write the pictures that raters see; `study.json` comes last.
 
-    Built again over the same outputs and profile, the same folder comes out, and votes are kept.
+    Built again over the same pictures and profile, the same folder comes out, and votes are kept.
 
     Raises:
         BadSetup: fewer than two methods give an aspect, a picture is damaged, or the folder holds votes of another
             study.
     """
-    check_aspects(outputs.gives, config)
+    check_aspects({name: method.gives for name, method in records.methods.items()}, config)
     root = Path(folder)
-    cases = choose_cases(outputs.names, config)
-    methods = tuple(outputs.gives)
-    every = comparisons(config, methods, cases, lambda *asked: _state(outputs, *asked))
+    cases = choose_cases(records.names, config)
+    methods = tuple(records.methods)
+    every = comparisons(config, methods, cases, lambda *asked: _state(records, *asked))
     asked = [comparison for comparison in every if comparison.can_be_asked]
     if not asked:
-        raise BadSetup(f"{outputs.store.root}: on no image two methods have outputs, so nothing can be compared")
+        raise BadSetup(f"{records.store.root}: on no image two methods have answers, so nothing can be compared")
     attention = attention_pool(asked, config)
     missing: dict[str, dict[str, list[str]]] = {
         aspect: {
-            method: [case for case in cases if not outputs.has(method, case, aspect)]
+            method: [case for case in cases if not records.methods[method].has(case, aspect)]
             for method in methods
-            if aspect in outputs.gives[method]
+            if aspect in records.methods[method].gives
         }
         for aspect in config.aspects
     }
-    scenes = {case: outputs.scenes[case] for case in cases}
+    scenes = {case: records.scenes[case] for case in cases}
     store = Store(str(root))
     key = _key(store)
-    study = Study(root, key, "", outputs.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
-    study = _with_id(study, outputs)
+    study = Study(root, key, "", records.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
+    study = _with_id(study, records)
     _check_votes(root, study)
     store.remove(PLAN)
-    _write_pictures(store, study, outputs)
+    _write_pictures(store, study, records)
     store.write(PLAN, (json.dumps(study.plan(), indent=1) + "\n").encode())
     return study
 
@@ -72,16 +72,17 @@ def check_aspects(gives: Mapping[str, frozenset[str]], config: StudyConfig) -> N
             )
 
 
-def _state(outputs: Outputs, aspect: str, method: str, case: str) -> bool | None:
-    return outputs.has(method, case, aspect) if aspect in outputs.gives[method] else None
+def _state(records: Records, aspect: str, method: str, case: str) -> bool | None:
+    found = records.methods[method]
+    return found.has(case, aspect) if aspect in found.gives else None
 
 
-def _with_id(study: Study, outputs: Outputs) -> Study:
+def _with_id(study: Study, records: Records) -> Study:
     """The plan alone is not enough: the same methods may have given other pictures."""
     sha = hashlib.sha256(canonical_json(study.plan()))
     for aspect, case, what in study.picture_names():
         if what in study.methods:
-            sha.update(outputs.store.read(f"{what}/{case}.{aspect}.png"))
+            sha.update(records.methods[what].png(case, aspect))
     fields = {name: getattr(study, name) for name in study.__dataclass_fields__}
     return Study(**fields | {"study_id": sha.hexdigest()[:16]})
 
@@ -105,7 +106,7 @@ def _check_votes(root: Path, study: Study) -> None:
         )
 
 
-def _write_pictures(store: Store, study: Study, outputs: Outputs) -> None:
+def _write_pictures(store: Store, study: Study, records: Records) -> None:
     kept = {f"{picture_id}.png" for picture_id in study.picture_ids}
     for name in store.names(PICTURES):
         if name not in kept:
@@ -114,18 +115,18 @@ def _write_pictures(store: Store, study: Study, outputs: Outputs) -> None:
     with Progress("study", "pictures", len(names)) as progress:
         for aspect, case, what in progress.counting(names):
             try:
-                data = _picture(outputs, aspect, case, what, study.config.seed)
+                data = _picture(records, aspect, case, what, study.config.seed)
             except BadItem as fault:
-                raise BadSetup(f"{outputs.store.root}: {what} of {case}: {fault}; mend or remove the file") from fault
+                raise BadSetup(f"{records.store.root}: {what} of {case}: {fault}; mend or remove the file") from fault
             except FileNotFoundError as error:
-                raise BadSetup(f"{outputs.store.root} lacks a picture of {case}: {error}") from error
+                raise BadSetup(f"{records.store.root} lacks a picture of {case}: {error}") from error
             store.write(f"{PICTURES}/{study.picture_id(aspect, case, what)}.png", data)
 
 
-def _picture(outputs: Outputs, aspect: Aspect, case: str, what: str, seed: int) -> bytes:
+def _picture(records: Records, aspect: Aspect, case: str, what: str, seed: int) -> bytes:
     if what == "reference":
-        return encoded(reference(*outputs.given(case)))
+        return encoded(reference(*records.given(case)))
     if not what.startswith("broken/"):
-        return encoded(shown(outputs, what, case, aspect))
+        return encoded(shown(records.methods[what], case, aspect))
     _, method, number = what.split("/")
-    return encoded(broken(shown(outputs, method, case, aspect), seed, f"{method}/{case}", int(number)))
+    return encoded(broken(shown(records.methods[method], case, aspect), seed, f"{method}/{case}", int(number)))

@@ -14,14 +14,12 @@ from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
-    from evaluation.outputs import Outputs
+    from evaluation.records.room import Records
 
 study = typer.Typer(no_args_is_help=True, help="People say which of two pictures is better, without knowing whose.")
 
 STUDY = "study"
 """Of the root: where the study goes."""
-OUTPUTS = "outputs"
-"""Of the study's folder: what methods made of the list."""
 REPORT = "report"
 """Of the study's folder."""
 
@@ -43,7 +41,8 @@ def build(
     root: Root = None,
     methods: Annotated[str, typer.Option(help="Names, with commas between.")] = "adapter,base,telea,given_mask",
     outputs: Annotated[
-        str | None, typer.Option(help="Folder of methods' pictures; else they are made of the held-out list.")
+        str | None,
+        typer.Option(help="Folder of methods' pictures; else those of the held-out list, in records/ in the root."),
     ] = None,
     adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
     base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
@@ -54,16 +53,13 @@ def build(
 
     Leaves with 1 when a method had no output for an image; it loses there, unseen.
     """
-    from evaluation.outputs import read_outputs
+    from evaluation.records.room import read_records
     from evaluation.study.build import build_study
 
     loaded = context.obj(profile, root)
     folder = out or Path(loaded.root) / STUDY
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    if outputs is not None:
-        given = read_outputs(outputs, names)
-    else:
-        given = _made(loaded, names, adapter, base, folder / OUTPUTS)
+    given = read_records(outputs, names) if outputs is not None else _recorded(loaded, names, adapter, base)
     made = build_study(given, loaded.evaluation.study, folder)
     missing = sum(len(cases) for found in made.missing.values() for cases in found.values())
     asked = sum(comparison.can_be_asked for comparison in made.comparisons)
@@ -151,31 +147,33 @@ def _folder(context: typer.Context, profile: str | None, root: str | None, folde
     return folder or Path(context.obj(profile, root).root) / STUDY
 
 
-def _made(loaded: Any, names: list[str], adapter: str | None, base: str | None, out: Path) -> "Outputs":
-    """Outputs of the named methods for the study's share of the held-out list."""
+def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | None) -> "Records":
+    """What the named methods made of the study's share of the held-out list; what is missing is asked for."""
     from evaluation.commands import ADAPTER, HELD_OUT
-    from evaluation.methods.classical import classical_methods
-    from evaluation.methods.standard import standard_methods
-    from evaluation.outputs import write_outputs
+    from evaluation.methods.classical import classical_recipes
+    from evaluation.methods.standard import standard_recipes
+    from evaluation.records.ask import record
+    from evaluation.records.room import FOLDER
     from evaluation.study.build import check_aspects
     from evaluation.study.plan import choose_cases
     from evaluation.test_sets.shards import HeldOut
 
-    place, config = loaded.root.rstrip("/"), loaded.evaluation
-    known = classical_methods()
+    root, config = Store(loaded.root), loaded.evaluation
+    known = classical_recipes()
     if {"adapter", "base"} & set(names):
-        source = adapter or f"{place}/{ADAPTER}"
+        source = adapter or root.url(ADAPTER)
         if adapter is None and not Path(source).is_dir():
             raise BadSetup(
                 f"there is no trained adapter in {source}; train one, name a published one with --adapter, or compare "
                 "others with --methods"
             )
-        known, _ = standard_methods(config, source, base, Store(loaded.root))
-    found = {method.name: method for method in known}
+        known = standard_recipes(config, source, base, root)
+    found = {recipe.name: recipe for recipe in known}
     unknown = [name for name in names if name not in found]
     if unknown:
         raise BadSetup(f"there is no method {unknown[0]!r}; known: {', '.join(found)}")
     check_aspects({name: found[name].gives for name in names}, config.study)
-    held_out = HeldOut(f"{place}/{HELD_OUT}", config.size_px, config.max_images)
+    held_out = HeldOut(root.url(HELD_OUT), config.size_px, config.max_images)
     cases = choose_cases([case.name for case in held_out.cases()], config.study)
-    return write_outputs(held_out, [found[name] for name in names], str(out), set(cases), config.batch_size)
+    room = Store(root.url(f"{FOLDER}/{held_out.name}"))
+    return record(held_out, [found[name] for name in names], room, set(cases))

@@ -8,7 +8,7 @@ from decoupage.images.contact_sheet import outlined, over_checkerboard
 from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import generator
 from evaluation.config.study import Aspect
-from evaluation.outputs import Outputs
+from evaluation.records.method import MethodRecord
 
 REFERENCE_PX = 512
 """Longer side that the given picture has at least."""
@@ -16,9 +16,9 @@ TILES = 4
 """A broken picture is cut into so many tiles a side."""
 
 
-def shown(outputs: Outputs, method: str, case: str, aspect: Aspect) -> Rgb:
+def shown(record: MethodRecord, case: str, aspect: Aspect) -> Rgb:
     """[H, W, 3]: a background as it is, a foreground over a checkerboard. Raises FileNotFoundError, BadItem."""
-    picture = outputs.picture(method, case, aspect)
+    picture = record.picture(case, aspect)
     return over_checkerboard(picture) if aspect == "foreground" else picture
 
 

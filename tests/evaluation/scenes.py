@@ -1,12 +1,14 @@
 """Small held-out lists for the tests of the evaluation, and methods whose score is known beforehand."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers, Method, MethodRecipe, answer
 from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
 from pipelines.shards.reader import Maps
@@ -33,13 +35,32 @@ def cases(num_scenes: int = 6, size_px: int = SIZE_PX) -> list[Case]:
 
 
 class Known:
-    """A method made of a function of the case, which may look at the truth."""
+    """A method made of a function of the case, which may look at the truth; as its own record it answers at once."""
 
     def __init__(self, name: str, function: Callable[[Case], Layers], gives: Sequence[str] = (BACKGROUND, FOREGROUND)):
         self.name, self.gives, self.function = name, frozenset(gives), function
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
-        return [self.function(case) for case in cases]
+    def __call__(self, case: Case) -> Layers | Failure:
+        return self.function(case)
+
+    def answer(self, case: Case) -> Layers | Failure:
+        return answer(self, case)
+
+
+class Direct:
+    """A method as its own record: it is asked when its answer is wanted, one case at a time."""
+
+    def __init__(self, method: Method):
+        self.name, self.gives, self._method, self._lock = method.name, method.gives, method, threading.Lock()
+
+    def answer(self, case: Case) -> Layers | Failure:
+        with self._lock:
+            return answer(self._method, case)
+
+
+def recipe_of(method: Method, **facts: Any) -> MethodRecipe:
+    """A method that is made already, to be recorded."""
+    return MethodRecipe(method.name, method.gives, lambda: method, facts)
 
 
 truth = Known("truth", lambda case: Layers(case.background, case.foreground))

@@ -46,7 +46,7 @@ def test_curves_and_spreads_follow_from_the_raw_scores():
     input_ = Known("input", lambda case: Layers(case.composite), ["background"])
     some = Known("some", lambda case: truth.function(case) if case.visible.mean() > 0.05 else Layers())
     given_cases = cases(8)
-    table = score_all(given_cases, [truth, input_, some], 4)
+    table = score_all(given_cases, [truth, input_, some])
     values = make_report(table, CONFIG, About()).values
     frame = table.to_frame().set_index("method").loc["input"]
     assert set(values["curves"]) == {"mask_iou", "occluded_fraction", "visible_share"}

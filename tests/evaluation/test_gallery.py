@@ -40,7 +40,7 @@ def given():
 
 
 def test_best_median_and_worst_are_those_by_score(given):
-    table = score_all(given, [truth, worse_and_worse(given)], 8)
+    table = score_all(given, [truth, worse_and_worse(given)])
     choice = choose_examples(table)
     assert choice.ranked_by == "adapter"
     names = [case.name for case in given]
@@ -55,7 +55,7 @@ def test_best_median_and_worst_are_those_by_score(given):
 
 def test_failures_are_shown_but_few(given):
     failing = {case.name for case in given[5:15]}
-    table = score_all(given, [fails_on(failing), worse_and_worse(given)], 8)
+    table = score_all(given, [fails_on(failing), worse_and_worse(given)])
     choice = choose_examples(table)
     failed = {name for name, groups in choice.groups.items() if "failed" in groups}
     assert len(failed) == NUM_EACH and failed < failing
@@ -73,7 +73,7 @@ def test_the_file_holds_what_the_methods_made(given, monkeypatch):
     monkeypatch.setattr(gallery_file, "SHOWN_PX", 32)
     some = given[:3]
     methods = [worse_and_worse(given), fails_on({some[1].name}, "no memory")]
-    table = score_all(some, methods, 8)
+    table = score_all(some, methods)
     examples = make_examples(Listed(tuple(some)), methods, choose_examples(table))
     found = json.loads(gallery_file.gallery_file(list_sha256(table.entries), "adapter", examples))
     assert [example["name"] for example in found["examples"]] == [case.name for case in some]

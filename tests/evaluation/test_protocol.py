@@ -21,4 +21,4 @@ def test_other_weights_steps_and_seeds_are_another_protocol():
 
 
 def test_what_changes_no_score_is_no_part_of_it():
-    assert protocol_of(config(batch_size=3, bootstrap_draws=100)) == protocol_of(config())
+    assert protocol_of(config(bootstrap_draws=100)) == protocol_of(config())

@@ -11,23 +11,26 @@ import pytest
 from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
-from evaluation.methods.classical import classical_methods
+from evaluation.methods.classical import classical_methods, classical_recipes
 from evaluation.methods.spec import Layers
 from evaluation.report import About, make_report
-from evaluation.run import batches, evaluate, score_all
+from evaluation.run import evaluate, score_all
 from evaluation.test_sets.shards import HeldOut
-from tests.evaluation.scenes import Known, cases, truth
+from tests.evaluation.scenes import Direct, Known, cases, recipe_of, truth
 from tests.fixtures import FakeScenes, build_dataset
 
 CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)
+FILES = ("scores.csv", "list.json", "before_after.png", "gallery.json", "report.json", "report.html", "report.md")
 INTERVAL = {"mean", "low", "high", "num_images"}
 # Stand-ins with the names that the report knows; what they give is a function of the truth.
 BLURRED = Known("base", lambda case: Layers(case.background // 2 + case.composite // 2), ["background"])
 NEAR = Known("adapter", lambda case: Layers(case.background ^ 8, case.foreground))
+ALL = [*classical_recipes(), recipe_of(BLURRED), recipe_of(NEAR, base="tiny-fill", files={"a": "b"})]
+ABOUT = About("demo", {"graph regions": "SegFormer"})
 
 
-def judged(*methods, config=CONFIG, given=None):
-    return make_report(score_all(given or cases(8), methods, config.batch_size), config, About())
+def judged(*methods, given=None):
+    return make_report(score_all(given or cases(8), [Direct(method) for method in methods]), CONFIG, About())
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +43,7 @@ def held_out(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(held_out, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
-    about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
-    return out, evaluate(HeldOut(held_out), [*classical_methods(), BLURRED, NEAR], CONFIG, str(out), about)
+    return out, evaluate(HeldOut(held_out), ALL, CONFIG, str(out), ABOUT)
 
 
 # ---- files
@@ -120,22 +122,10 @@ def test_the_picture_shows_the_first_scenes(done):
         assert picture.mode == "RGB" and picture.width > 6 * 160 and picture.height > 6 * 160
 
 
-def test_neither_batches_nor_a_second_run_change_a_byte(held_out, tmp_path, done):
-    config = CONFIG.model_copy(update={"batch_size": 1})
-    methods = [*classical_methods(), BLURRED, NEAR]
-    about = About("demo", {"graph regions": "SegFormer"}, {"adapter": {"base": "tiny-fill", "files": {"a": "b"}}})
-    evaluate(HeldOut(held_out), methods, config, str(tmp_path), about)
-    for name in ("scores.csv", "list.json", "before_after.png", "gallery.json", "report.html", "report.md"):
+def test_a_second_run_changes_no_byte(held_out, tmp_path, done):
+    evaluate(HeldOut(held_out), ALL, CONFIG, str(tmp_path), ABOUT)
+    for name in FILES:
         assert (tmp_path / name).read_bytes() == (done[0] / name).read_bytes(), name
-    first, second = (json.loads((out / "report.json").read_text()) for out in (tmp_path, done[0]))
-    assert first.pop("settings") != second.pop("settings") and first == second
-
-
-def test_only_pictures_of_one_size_share_a_batch():
-    given = [*cases(2, 64), *cases(2, 48), *cases(1, 64)]
-    found = list(batches(given, 2))
-    assert [len(batch) for batch in found] == [2, 1, 2, 1, 1]
-    assert [case for batch in found for case in batch] == given
 
 
 # ---- controls
@@ -192,12 +182,10 @@ def test_half_an_object_left_standing_costs():
 
 
 def test_answers_in_the_wrong_order_score_at_the_bottom():
-    class Shuffled(Known):
-        def __call__(self, cases):
-            return super().__call__([*cases[3:], *cases[:3]])
-
-    shuffled = Shuffled("shuffled", truth.function)
-    report = judged(truth, shuffled, BLURRED, config=CONFIG.model_copy(update={"batch_size": 64}))
+    given = cases(8)
+    other = {case.name: given[(place + 3) % len(given)] for place, case in enumerate(given)}
+    shuffled = Known("shuffled", lambda case: truth.function(other[case.name]))
+    report = judged(truth, shuffled, BLURRED)
     assert report.mean("shuffled", "background", "psnr_mask") < report.mean("base", "background", "psnr_mask") - 3
     assert report.mean("shuffled", "foreground", "soft_iou") < 0.6
 
@@ -224,7 +212,7 @@ def test_missing_outputs_count():
 
 def test_methods_need_different_names(held_out, tmp_path):
     with pytest.raises(BadSetup, match="different names, got truth, truth"):
-        evaluate(HeldOut(held_out), [truth, truth], CONFIG, str(tmp_path))
+        evaluate(HeldOut(held_out), [recipe_of(truth), recipe_of(truth)], CONFIG, str(tmp_path))
     with pytest.raises(BadSetup, match="none"):
         evaluate(HeldOut(held_out), [], CONFIG, str(tmp_path))
     assert not list(tmp_path.iterdir())
@@ -232,5 +220,5 @@ def test_methods_need_different_names(held_out, tmp_path):
 
 def test_there_must_be_a_list(tmp_path):
     with pytest.raises(BadSetup):
-        evaluate(HeldOut(str(tmp_path / "absent")), [truth], CONFIG, str(tmp_path / "out"))
+        evaluate(HeldOut(str(tmp_path / "absent")), [recipe_of(truth)], CONFIG, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ On the demo's scenes, shorter than in the demo. What is compared is paired, scen
 interval lies above zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from decoupage.maps.pictures import map_pictures
 from evaluation.cases import Case
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_method, base_method
-from evaluation.methods.spec import Layers, Method
+from evaluation.methods.spec import Failure, Layers, Method
 from evaluation.run import score_all
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Interval, difference
@@ -26,6 +26,7 @@ from pipelines.config import MasksConfig
 from pipelines.factory import HELD_OUT, Factory
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
+from tests.evaluation.scenes import Direct
 from training.adapter.start import starting_pipeline
 from training.adapter.task import AdapterTask
 from training.config import with_changes
@@ -68,10 +69,8 @@ class Leaking:
     def __init__(self, name: str, method: Method) -> None:
         self.name, self.gives, self._method = name, method.gives, method
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
-        return self._method(
-            [replace(case, maps=replace(case.maps, depth=case.alpha.astype(np.float32) / 255)) for case in cases]
-        )
+    def __call__(self, case: Case) -> Layers | Failure:
+        return self._method(replace(case, maps=replace(case.maps, depth=case.alpha.astype(np.float32) / 255)))
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +114,13 @@ def scores(root: Path) -> ScoreTable:
 
     methods = [
         *(method for method in classical_methods() if method.name == "given_mask"),
-        base_method("tiny-fill", None, 1, 0),
+        base_method("tiny-fill", None, 1, 0, SIZE_PX),
         adapter("adapter", AdapterTask, NUM_STEPS),
         adapter("shuffled", ShuffledTask, NUM_STEPS),
         adapter("untaught", AdapterTask, 0),
         Leaking("leaking", adapter("leaking", LeakingTask, NUM_STEPS)),
     ]
-    table = score_all(HeldOut(str(root / HELD_OUT), SIZE_PX).cases(), methods, 8)
+    table = score_all(HeldOut(str(root / HELD_OUT), SIZE_PX).cases(), [Direct(method) for method in methods])
     for name in table.methods:
         mask, iou = (table.column(name, *metric).mean() for metric in (IN_MASK, SOFT_IOU))
         print(f"{name:12s} psnr_mask {mask:6.2f}  soft_iou {iou:.3f}")

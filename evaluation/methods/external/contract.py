@@ -15,8 +15,10 @@ from typing import Any
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_mask, encode_png
 from evaluation.cases import Case, Entry, list_file
-from evaluation.methods.recorded import LIST, read_answer, read_json
 from evaluation.methods.spec import Failure, Layers
+from evaluation.records.foreign import read_answer
+from evaluation.records.method import LIST
+from evaluation.records.room import read_json
 from pipelines.stages.store import Store
 
 IMAGES, MASKS, DONE = "images", "masks", "done.json"
@@ -53,7 +55,7 @@ class Output:
             if not path.is_file() or path.is_symlink():
                 continue
             try:
-                echoed = read_json(path).get("list_sha256")
+                echoed = read_json(Store(str(self.folder)), name).get("list_sha256")
             except BadSetup as error:
                 return str(error)
             if echoed == sha256:

@@ -8,10 +8,11 @@ from evaluation.cases import Entry, list_sha256
 from evaluation.config.baselines import INPUT, OUTPUT, ExternalBaseline
 from evaluation.methods.external.contract import Output, write_case, write_list
 from evaluation.methods.external.process import run_command
-from evaluation.methods.record import DidNotRun, Recorded, Recording
-from evaluation.methods.spec import Failure
+from evaluation.methods.spec import Failure, MethodRecipe
+from evaluation.records.ask import DidNotRun, close, compare
+from evaluation.records.method import LIST, MethodRecord
+from evaluation.records.room import Records
 from evaluation.test_sets.spec import TestSet
-from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 
 _WORK = "work"
@@ -22,37 +23,33 @@ def facts(baseline: ExternalBaseline) -> dict[str, object]:
     return {"command": list(baseline.command), "gives": sorted(baseline.gives), "licence": baseline.licence}
 
 
-def record_external(test_set: TestSet, baseline: ExternalBaseline, recording: Recording) -> Recorded:
+def external_recipe(baseline: ExternalBaseline) -> MethodRecipe:
+    """The method as it is recorded; it is asked by `record_external`, all at once."""
+    return MethodRecipe(baseline.name, frozenset(baseline.gives), facts=facts(baseline))
+
+
+def record_external(test_set: TestSet, baseline: ExternalBaseline, room: Store) -> Records:
     """Run the command on the images that are not there yet; one that is missing afterwards is a failure.
 
     Pictures count also when the command was killed or failed, as long as it said which list they answer.
 
     Raises:
-        DidNotRun: there is no picture of it on the whole list.
+        DidNotRun: it did not say which list its pictures answer.
         BadSetup: the list is empty, or the disk is full.
     """
-    entries, missing = _compare(test_set, recording)
-    if missing:
-        recording.open()
-        _ask(test_set, baseline, recording, missing)
-    return recording.finish(entries, test_set.about)
+    records, missing = compare(test_set, [external_recipe(baseline)], room)
+    record = records.methods[baseline.name]
+    if lacking := set(missing[baseline.name]):
+        record.store.remove(LIST)
+        _ask(test_set, baseline, record, [entry for entry in records.entries if entry.name in lacking])
+    close(records, test_set)
+    return records
 
 
-def _compare(test_set: TestSet, recording: Recording) -> tuple[list[Entry], list[Entry]]:
-    """(the list, that of it which has no answer yet)."""
-    entries, missing = [], []
-    with Progress(recording.name, "images looked at") as progress:
-        for case in progress.counting(test_set.cases()):
-            entries.append(Entry(case.name, case.sha256))
-            if not recording.is_done(case):
-                missing.append(entries[-1])
-    return entries, missing
-
-
-def _ask(test_set: TestSet, baseline: ExternalBaseline, recording: Recording, missing: list[Entry]) -> None:
+def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, missing: list[Entry]) -> None:
     # One folder for each question, so that what is left of an older one is never taken for an answer to this.
-    question = fingerprint({"method": recording.fingerprint, "list": list_sha256(missing)})
-    work = Path(recording.store.url(_WORK)).absolute()
+    question = fingerprint({"method": record.fingerprint, "list": list_sha256(missing)})
+    work = Path(record.store.url(_WORK)).absolute()
     folder = work / question
     for other in work.glob("*"):
         if other != folder:
@@ -69,10 +66,10 @@ def _ask(test_set: TestSet, baseline: ExternalBaseline, recording: Recording, mi
     if fault := output.fault(sha256):
         raise DidNotRun(f"{baseline.name} {ending.fault}" if ending.fault else f"{baseline.name}: {fault}")
     for case in test_set.cases(names):
-        answer = output.answer(case, baseline.gives)
-        if isinstance(answer, Failure) and ending.fault:
-            answer = Failure(f"{answer.reason}; the command {ending.fault}")
-        recording.put(case, answer)
+        found = output.answer(case, baseline.gives)
+        if isinstance(found, Failure) and ending.fault:
+            found = Failure(f"{found.reason}; the command {ending.fault}")
+        record.put(case, found)
     shutil.rmtree(folder)
 
 

@@ -1,7 +1,6 @@
 """Each published model as a method: what its pipeline is asked, at which size, and what is taken for its answer.
 
-One case at a time: a batch would change memory and not much else at these sizes, and an image's result must not
-depend on it. Nothing is pasted back here: the protocol does that, for every method alike.
+Nothing is pasted back here: the protocol does that, for every method alike.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,11 +36,8 @@ class PublishedMethod:
         self.pipe, self._ask, self._seed = pipe, ask, seed
         pipe.set_progress_bar_config(disable=True)
 
-    def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
+    def __call__(self, case: Case) -> Layers:
         """See `Method`."""
-        return [self._one(case) for case in cases]
-
-    def _one(self, case: Case) -> Layers:
         with seeded(self._seed, case) as noise, _quiet():
             return self._ask(case, noise)
 

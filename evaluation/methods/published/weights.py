@@ -81,7 +81,7 @@ def load(name: str, config: ModelBaseline) -> Any:
 
 
 def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
-    """What identifies the method: its settings, and the hash of its files of weights.
+    """What identifies its weights: their name, licence and hash.
 
     Raises:
         BadSetup: they are not here.
@@ -89,13 +89,17 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
     folder = find_folder(config)
     if folder is None:
         raise BadSetup(f"{name}: {config.folder or config.weights} is not here. To mend it: {_fix(name, config)}")
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
     return {
         "weights": config.weights,
         "licence": PUBLISHED[name].licence,
-        "weights_sha256": hashlib.sha256(canonical_json(files)).hexdigest(),
-        "settings": settings(config),
+        "weights_sha256": files_sha256(folder),
     }
+
+
+def files_sha256(folder: Path) -> str:
+    """One hash for all files of weights in a folder in diffusers' layout, from name and hash of each."""
+    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+    return hashlib.sha256(canonical_json(files)).hexdigest()
 
 
 def settings(config: ModelBaseline) -> dict[str, Any]:

@@ -129,14 +129,13 @@ def test_another_roots_dataset_is_not_touched(root: Path, tmp_path: Path):
 
 
 def test_predictions_and_scores_stand_beside_the_truth(root: Path):
-    from evaluation.methods.classical import classical_methods
-    from evaluation.outputs import write_outputs
-    from evaluation.run import score_all
+    from evaluation.config import EvaluationConfig
+    from evaluation.methods.classical import classical_recipes
+    from evaluation.run import judge
 
     test_set = HeldOut(str(root / "held_out"), 32)
-    methods = classical_methods()
-    write_outputs(test_set, methods, str(root / "report/outputs"))
-    table = score_all(test_set.cases(), methods, 4).to_frame()
+    methods = classical_recipes()
+    table = judge(test_set, methods, EvaluationConfig(), str(root / "report"), root=str(root)).table.to_frame()
     table.loc[(table.image == "00000000-0") & (table.method == methods[0].name), "failed"] = True
     table.to_csv(root / "report/scores.csv", index=False)
     found = build(root)

@@ -11,12 +11,14 @@ import pytest
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import MODELS, BaselinesConfig, ExternalBaseline, SdxlInpainting
-from evaluation.methods.baselines import record_baselines, recorded_methods
+from evaluation.methods.baselines import record_baselines, recorded_recipes
 from evaluation.methods.external.catalogue import EXTERNAL
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.requirements import requirements
-from evaluation.methods.spec import Failure, answers
+from evaluation.methods.spec import Failure
 from evaluation.methods.states import enabled_baselines_recorded
+from evaluation.records.ask import record
+from evaluation.records.room import read_method
 from evaluation.run import score_all
 from pipelines.stages.store import Store
 from profiles.profile import CHECKOUT, load_profile
@@ -56,7 +58,7 @@ def test_without_any_every_known_one_is_told_with_the_way_to_it(tmp_path, listed
         assert (CHECKOUT / "docs" / page).is_file(), state.detail
     assert enabled_baselines_recorded(states).passed
     assert not list(tmp_path.iterdir())
-    assert recorded_methods(EvaluationConfig(), listed.name, Store(str(tmp_path))) == ([], {})
+    assert recorded_recipes(EvaluationConfig(), listed.name, Store(str(tmp_path))) == []
     assert requirements(BaselinesConfig()) == []
 
 
@@ -69,11 +71,13 @@ def test_a_recorded_command_is_a_method_of_the_next_evaluation(tmp_path, listed)
     assert (state.word, state.num_images, state.num_failures) == ("recorded", len(listed.given), 1)
     found = enabled_baselines_recorded(states)
     assert not found.passed and lost in found.sentence
-    (method,), facts = recorded_methods(config, listed.name, store)
-    assert method.name == "theirs" and facts["theirs"]["gives"] == ["background"]
-    table = score_all(listed.cases(), [method], 2)
+    (recipe,) = recorded_recipes(config, listed.name, store)
+    assert recipe.name == "theirs" and recipe.facts["gives"] == ["background"]
+    records = record(listed, [recipe], Store(store.url("records/made_up")))
+    table = score_all(listed.cases(), list(records.methods.values()))
     assert table.failures == {"theirs": {lost: "no background"}}
-    assert (tmp_path / "root" / "baselines" / "made_up" / "theirs" / "list.json").is_file()
+    assert (tmp_path / "root" / "records" / "made_up" / "theirs" / "list.json").is_file()
+    assert asked(tmp_path) == [[case.name for case in listed.given]], "an evaluation reads baselines, and asks none"
 
 
 def test_a_published_one_is_recorded_from_its_folder_and_then_no_longer_loaded(tmp_path, listed, monkeypatch):
@@ -82,9 +86,11 @@ def test_a_published_one_is_recorded_from_its_folder_and_then_no_longer_loaded(t
     config, store = enabled(sdxl_inpainting=section), Store(str(tmp_path / "root"))
     first = state_of(record_baselines(config, listed, store), "sdxl_inpainting")
     assert first.word == "recorded" and first.num_failures == 0 and first.digest
-    (method,), facts = recorded_methods(config, listed.name, store)
-    assert facts["sdxl_inpainting"]["weights"] == section.weights and facts["sdxl_inpainting"]["weights_sha256"]
-    found = answers(method, listed.given)
+    (recipe,) = recorded_recipes(config, listed.name, store)
+    assert recipe.facts["weights"] == section.weights and recipe.facts["weights_sha256"]
+    assert (recipe.settings["num_steps"], recipe.settings["size_px"], recipe.settings["seed"]) == (2, 64, 0)
+    kept = read_method(Store(store.url("records/made_up")), "sdxl_inpainting")
+    found = [kept.answer(case) for case in listed.given]
     assert not any(isinstance(answer, Failure) for answer in found)
     assert not np.array_equal(found[0].background, found[1].background)
 
@@ -105,7 +111,7 @@ def test_a_recording_outlives_its_weights_but_not_its_list(tmp_path, listed):
     listed.given = [*listed.given[:-1], replace(listed.given[-1], name="new")]
     gone = state_of(record_baselines(config, listed, store), "sdxl_inpainting")
     assert gone.word == "not here" and "diffusers' layout" in gone.detail
-    assert recorded_methods(config, listed.name, store) == ([], {})
+    assert recorded_recipes(config, listed.name, store) == []
 
 
 def test_weights_that_do_not_load_stop_no_other_baseline(tmp_path, listed):
@@ -126,7 +132,7 @@ def test_one_that_did_not_run_has_no_row_and_is_told_in_the_log(tmp_path, listed
     store = Store(str(tmp_path / "root"))
     assert state_of(record_baselines(config, listed, store), "theirs").word == "did not run"
     with caplog.at_level(logging.WARNING):
-        assert recorded_methods(config, listed.name, store) == ([], {})
+        assert recorded_recipes(config, listed.name, store) == []
     assert "theirs is enabled and not recorded on made_up" in caplog.text
 
 
@@ -137,7 +143,7 @@ def test_one_that_no_longer_runs_leaves_no_recording_of_an_older_list(tmp_path, 
     program(tmp_path, "sys.exit(1)\n")  # The same command, broken since.
     listed.given = [*listed.given[1:], replace(listed.given[0], name="new")]
     assert state_of(record_baselines(config, listed, store), "theirs").word == "did not run"
-    assert recorded_methods(config, listed.name, store) == ([], {})
+    assert recorded_recipes(config, listed.name, store) == []
     assert asked(tmp_path)[-1] == ["new"]
 
 
@@ -147,9 +153,9 @@ def test_a_recording_with_other_settings_is_refused(tmp_path, listed):
     record_baselines(enabled(entry), listed, store)
     other = entry.model_copy(update={"command": (*entry.command, "--steps", "4")})
     with pytest.raises(BadSetup, match=r"other settings .* \(command\); record the baselines again"):
-        recorded_methods(enabled(other), listed.name, store)
+        recorded_recipes(enabled(other), listed.name, store)
     patient = entry.model_copy(update={"time_limit_s": 5})
-    assert recorded_methods(enabled(patient), listed.name, store)[0]
+    assert recorded_recipes(enabled(patient), listed.name, store)
 
 
 def test_a_program_that_is_not_there_is_a_need(tmp_path, listed):

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from decoupage.images.codecs import decode_mask, decode_rgb
-from evaluation.config.baselines import ExternalBaseline
+from evaluation.config import EvaluationConfig
+from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
+from evaluation.methods.baselines import record_baselines
 from evaluation.methods.external.process import run_command
-from evaluation.methods.external.record import facts, record_external
-from evaluation.methods.record import DidNotRun, Recording
-from evaluation.methods.recorded import RecordedOutputs
-from evaluation.methods.spec import Failure, answers
+from evaluation.methods.external.record import record_external
+from evaluation.methods.spec import Failure
+from evaluation.records.ask import DidNotRun
 from pipelines.stages.store import Store
 from tests.evaluation.methods.made_up import COPY, ECHO, Listed, asked, program
 
@@ -28,19 +29,22 @@ def listed():
 
 
 def record_theirs(root, listed, baseline):
-    out = Store(str(root / "out"))
-    return record_external(listed, baseline, Recording(out, baseline.name, baseline.gives, facts(baseline)))
+    return record_external(listed, baseline, Store(str(root / "room"))).methods["theirs"]
+
+
+def failures(record, listed):
+    return record.failures([case.name for case in listed.given])
 
 
 def test_a_command_is_asked_once_and_its_pictures_come_in(tmp_path, listed):
     baseline = program(tmp_path, ECHO, COPY)
     done = record_theirs(tmp_path, listed, baseline)
-    assert done.num_images == len(listed.given) and not done.failures
-    found = answers(RecordedOutputs("theirs", tmp_path / "out", ["background"]), listed.given)
+    assert not failures(done, listed)
+    found = [done.answer(case) for case in listed.given]
     assert all(np.array_equal(a.background, c.composite) for a, c in zip(found, listed.given, strict=True))
     record_theirs(tmp_path, listed, baseline)
     assert asked(tmp_path) == [[case.name for case in listed.given]]
-    assert not list((tmp_path / "out" / "work").iterdir())
+    assert not list((tmp_path / "room" / "theirs" / "work").iterdir())
 
 
 def test_it_is_given_the_picture_the_mask_and_hashes_and_no_truth(tmp_path, listed):
@@ -59,16 +63,20 @@ def test_missing_pictures_are_failures_and_only_they_are_asked_again(tmp_path, l
     lost = [case.name for case in listed.given[:2]]
     lose = f"names = [name for name in names if name not in {lost}]\n"
     done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, lose, COPY))
-    assert done.failures == dict.fromkeys(lost, "no background")
-    found = answers(RecordedOutputs("theirs", tmp_path / "out", ["background"]), listed.given)
+    assert failures(done, listed) == dict.fromkeys(lost, "no background")
+    found = [done.answer(case) for case in listed.given]
     assert [isinstance(answer, Failure) for answer in found] == [True, True] + [False] * (len(found) - 2)
-    assert not record_theirs(tmp_path, listed, program(tmp_path, ECHO, COPY)).failures
+    assert not failures(record_theirs(tmp_path, listed, program(tmp_path, ECHO, COPY)), listed)
     assert asked(tmp_path)[1] == lost
 
 
 def test_both_parts_must_be_there(tmp_path, listed):
-    with pytest.raises(DidNotRun, match="no foreground"):
-        record_theirs(tmp_path, listed, program(tmp_path, ECHO, COPY, gives=("background", "foreground")))
+    entry = program(tmp_path, ECHO, COPY, gives=("background", "foreground"))
+    done = record_theirs(tmp_path, listed, entry)
+    assert failures(done, listed) == dict.fromkeys((case.name for case in listed.given), "no foreground")
+    config = EvaluationConfig(baselines=BaselinesConfig(enabled=("theirs",), external=(entry,)))
+    state = next(s for s in record_baselines(config, listed, Store(str(tmp_path / "root"))) if s.name == "theirs")
+    assert state.word == "did not run" and "no foreground" in state.detail
 
 
 @pytest.mark.parametrize(
@@ -87,22 +95,22 @@ def test_both_parts_must_be_there(tmp_path, listed):
 def test_pictures_of_an_unknown_or_another_list_are_not_taken(tmp_path, listed, said, reason):
     with pytest.raises(DidNotRun, match=reason):
         record_theirs(tmp_path, listed, program(tmp_path, said, COPY))
-    assert not list((tmp_path / "out").glob("*.png"))
+    assert not list((tmp_path / "room" / "theirs").glob("*.png"))
 
 
 def test_done_json_is_as_good_as_a_copy_of_the_list(tmp_path, listed):
     line = "(made / 'done.json').write_text(json.dumps({'list_sha256': json.loads((given / 'list.json').read_text())"
     record_theirs(tmp_path, listed, program(tmp_path, f"{line}['list_sha256']}}))\n", COPY))
-    assert (tmp_path / "out" / "list.json").exists()
+    assert (tmp_path / "room" / "theirs" / "list.json").exists()
 
 
 def test_what_a_failing_command_made_before_counts_and_its_end_is_told(tmp_path, listed):
     one = "names = names[:1]\n"
     fail = "print('first line', file=sys.stderr); print('\\x1b[31mno memory', file=sys.stderr); sys.exit(3)\n"
     done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, one, COPY, fail))
-    assert len(done.failures) == len(listed.given) - 1
+    assert len(failures(done, listed)) == len(listed.given) - 1
     reason = "no background; the command left with status 3: first line [31mno memory"
-    assert set(done.failures.values()) == {reason}
+    assert set(failures(done, listed).values()) == {reason}
 
 
 def test_a_command_that_dies_before_it_says_anything_did_not_run(tmp_path, listed):
@@ -122,7 +130,7 @@ def test_the_time_limit_ends_it_with_all_that_it_started(tmp_path, listed):
     child += f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n"
     slow = program(tmp_path, ECHO, "names = names[:1]\n", COPY, child, "time.sleep(60)\n", time_limit_s=3)
     done = record_theirs(tmp_path, listed, slow)
-    assert set(done.failures.values()) == {"no background; the command was killed after 3 s"}
+    assert set(failures(done, listed).values()) == {"no background; the command was killed after 3 s"}
     assert is_gone(int((tmp_path / "child").read_text()))
 
 
@@ -178,7 +186,7 @@ def test_another_list_in_the_same_names_is_another_question(tmp_path, listed):
     """A command that skips what is there must not find an older list's pictures."""
     with pytest.raises(DidNotRun):
         record_theirs(tmp_path, listed, program(tmp_path, COPY))
-    left = next((tmp_path / "out" / "work").iterdir())
+    left = next((tmp_path / "room" / "theirs" / "work").iterdir())
     assert list((left / "output" / "background").iterdir())
     listed.given = [replace(case, composite=case.composite ^ 1) for case in listed.given]
     empty = "assert not list(made.iterdir())\n"

@@ -12,7 +12,7 @@ from decoupage.faults import BadSetup
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
 from evaluation.methods.published import methods, weights
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.spec import Layers, answers
+from evaluation.methods.spec import Layers, answer
 from tests.decoupage import tiny as tiny_bases
 from tests.evaluation.methods import tiny
 from tests.evaluation.scenes import cases
@@ -51,26 +51,26 @@ def method_of(name, pipe, seed=0, **changes):
     return getattr(methods, name)(CONFIGS[name].model_copy(update=changes), pipe, seed)
 
 
-def picture(answer):
-    assert isinstance(answer, Layers), answer
-    return answer.background if answer.foreground is None else answer.foreground
+def picture(layers):
+    assert isinstance(layers, Layers), layers
+    return layers.background if layers.foreground is None else layers.foreground
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_gives_what_it_promises_seeded_by_image(name, pipes):
     method = method_of(name, pipes[name]())
     assert method.name == name and method.gives == {PUBLISHED[name].gives}
-    found = answers(method, CASES)
-    for case, answer in zip(CASES, found, strict=True):
+    found = [answer(method, case) for case in CASES]
+    for case, layers in zip(CASES, found, strict=True):
         channels = 4 if "foreground" in method.gives else 3
-        assert picture(answer).shape == (*case.size, channels) and picture(answer).dtype == np.uint8
+        assert picture(layers).shape == (*case.size, channels) and picture(layers).dtype == np.uint8
     state = torch.random.get_rng_state()
-    (again,) = answers(method, CASES[1:2])
+    again = answer(method, CASES[1])
     assert np.array_equal(picture(again), picture(found[1]))
     assert torch.equal(torch.random.get_rng_state(), state), "torch's own generator moved"
-    (renamed,) = answers(method, [replace(CASES[1], name="other")])
+    renamed = answer(method, replace(CASES[1], name="other"))
     assert not np.array_equal(picture(renamed), picture(found[1]))
-    (reseeded,) = answers(method_of(name, method.pipe, seed=1), CASES[1:2])
+    reseeded = answer(method_of(name, method.pipe, seed=1), CASES[1])
     assert not np.array_equal(picture(reseeded), picture(found[1]))
 
 
@@ -78,7 +78,7 @@ def test_each_gives_what_it_promises_seeded_by_image(name, pipes):
 def test_no_truth_is_looked_at(name, pipes):
     pipe = pipes[name]()
     blind = replace(CASES[0], background=None, foreground=None, visible=np.zeros_like(CASES[0].visible))
-    seen, unseen = (picture(answers(method_of(name, pipe), [case])[0]) for case in (CASES[0], blind))
+    seen, unseen = (picture(answer(method_of(name, pipe), case)) for case in (CASES[0], blind))
     assert np.array_equal(seen, unseen)
 
 
@@ -87,7 +87,7 @@ def test_the_mask_is_heard(name, pipes):
     """A mask that is empty, and one that is full: a masked model must tell them apart."""
     pipe = pipes[name]()
     for_mask = {
-        value: picture(answers(method_of(name, pipe), [replace(CASES[0], mask=np.full_like(CASES[0].mask, value))])[0])
+        value: picture(answer(method_of(name, pipe), replace(CASES[0], mask=np.full_like(CASES[0].mask, value))))
         for value in (False, True)
     }
     assert not np.array_equal(for_mask[False], for_mask[True])
@@ -120,8 +120,7 @@ def test_the_profiles_numbers_reach_the_pipeline(name, guidance, negative):
     spy = Spy((80, 64))
     method = method_of(name, spy, num_steps=7, guidance=3.5, prompt="nothing")
     case = replace(CASES[0], composite=CASES[0].composite[:36], mask=CASES[0].mask[:36])
-    (answer,) = method([case])
-    assert answer.background.shape == (36, 48, 3)
+    assert method(case).background.shape == (36, 48, 3)
     assert (spy.asked["num_inference_steps"], spy.asked[guidance], spy.asked["prompt"]) == (7, 3.5, "nothing")
     assert ("negative_prompt" in spy.asked) == negative
     width, height = spy.asked["image"].size
@@ -148,10 +147,10 @@ def test_weights_are_found_checked_and_loaded_from_a_folder(name, folders, pipes
     assert PUBLISHED[name].licence in weights.requirements(name, config)[0].found
     pipe = weights.load(name, config)
     assert type(pipe).__name__ == PUBLISHED[name].pipeline and pipe.dtype == torch.float32
-    loaded, made = (picture(answers(method_of(name, one), CASES[:1])[0]) for one in (pipe, pipes[name]()))
+    loaded, made = (picture(answer(method_of(name, one), CASES[0])) for one in (pipe, pipes[name]()))
     assert np.array_equal(loaded, made)
     half = weights.load(name, config.model_copy(update={"dtype": "bfloat16"}))
-    assert half.dtype == torch.bfloat16 and picture(answers(method_of(name, half), CASES[:1])[0]) is not None
+    assert half.dtype == torch.bfloat16 and picture(answer(method_of(name, half), CASES[0])) is not None
 
 
 @pytest.mark.parametrize("name", NAMES)

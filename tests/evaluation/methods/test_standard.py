@@ -1,5 +1,6 @@
 """Methods: what each gives, that faults count against their own image, and that batches change nothing."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -12,8 +13,8 @@ from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.config import EvaluationConfig
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import PipelineMethod, base_method
-from evaluation.methods.spec import Failure, Layers, answers
-from evaluation.methods.standard import standard_methods
+from evaluation.methods.spec import Failure, Layers, answer
+from evaluation.methods.standard import standard_recipes
 from evaluation.regions import distance_px
 from tests.evaluation.scenes import Known, cases
 
@@ -38,25 +39,26 @@ def folders(tmp_path_factory):
 
 @pytest.mark.parametrize("method", CLASSICAL.values(), ids=CLASSICAL)
 def test_classical_methods_give_what_they_promise_and_change_only_the_mask(method):
-    for case, answer in zip(CASES, answers(method, CASES), strict=True):
-        assert isinstance(answer, Layers)
-        assert ({"background"} if answer.foreground is None else {"foreground"}) == method.gives
-        if answer.background is not None:
+    for case in CASES:
+        found = answer(method, case)
+        assert isinstance(found, Layers)
+        assert ({"background"} if found.foreground is None else {"foreground"}) == method.gives
+        if found.background is not None:
             outside = distance_px(case.mask) > (2 if method.name == "telea_grown" else 0)
-            assert np.array_equal(answer.background[outside], case.composite[outside])
+            assert np.array_equal(found.background[outside], case.composite[outside])
 
 
 def test_classical_methods_are_opencvs():
     case = CASES[1]
     mask = case.mask.astype(np.uint8)
     for name, flag in (("telea", cv2.INPAINT_TELEA), ("navier_stokes", cv2.INPAINT_NS)):
-        (answer,) = answers(CLASSICAL[name], [case])
-        assert np.array_equal(answer.background, cv2.inpaint(case.composite, mask, 3, flag))
-    (grown,) = answers(CLASSICAL["telea_grown"], [case])
+        found = answer(CLASSICAL[name], case)
+        assert np.array_equal(found.background, cv2.inpaint(case.composite, mask, 3, flag))
+    grown = answer(CLASSICAL["telea_grown"], case)
     disc = np.array([[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0], [0, 0, 1, 0, 0]], np.uint8)
     expected = cv2.inpaint(case.composite, cv2.dilate(mask, disc), 3, cv2.INPAINT_TELEA)
     assert np.array_equal(grown.background, expected)
-    (given,) = answers(CLASSICAL["given_mask"], [case])
+    given = answer(CLASSICAL["given_mask"], case)
     assert np.array_equal(given.foreground[..., 3] > 0, case.mask)
     assert np.array_equal(given.foreground[..., :3], case.composite)
 
@@ -64,43 +66,69 @@ def test_classical_methods_are_opencvs():
 def test_the_base_is_the_pipeline_of_its_own(folders):
     """What the base is judged by is its own inpainting: no maps, no adapter, nothing of the foreground."""
     case = CASES[2]
-    config = AdapterConfig(base="tiny-fill", rank=2, mode="batch", maps=("edges",), num_latents=4, fusion_dim=32)
+    small = {"num_latents": 4, "fusion_dim": 32, "size_px": 64}
+    config = AdapterConfig(base="tiny-fill", rank=2, mode="batch", maps=("edges",), **small)
     other = LayerDecompositionPipeline.from_base(config, folders[0])
-    base = base_method("tiny-fill", folders[0], num_steps=2, seed=0)
-    (answer,) = answers(base, [case])
+    base = base_method("tiny-fill", folders[0], num_steps=2, seed=0, size_px=64)
+    found = answer(base, case)
     same_noise = PipelineMethod("base", other, ["background"], num_steps=2, seed=0)
-    (expected,) = answers(same_noise, [case])
-    assert answer.foreground is None
-    assert np.abs(answer.background.astype(int) - expected.background).max() <= 1
+    expected = answer(same_noise, case)
+    assert found.foreground is None
+    assert np.abs(found.background.astype(int) - expected.background).max() <= 1
 
 
-def test_models_do_not_depend_on_the_batch_and_do_on_the_seed(folders):
+def test_models_depend_on_the_seed_and_not_on_what_was_asked_before(folders):
     config = EvaluationConfig(num_steps=2)
-    methods, facts = standard_methods(config, folders[1], folders[0])
-    names = [method.name for method in methods]
+    recipes = standard_recipes(config, folders[1], folders[0])
+    names = [recipe.name for recipe in recipes]
     assert names == ["input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter"]
-    assert facts["adapter"]["base"] == "tiny-fill" and facts["adapter"]["files"]
-    for method in methods[-2:]:
-        together = answers(method, CASES)
-        alone = [answers(method, [case])[0] for case in reversed(CASES)][::-1]
-        for a, b in zip(together, alone, strict=True):
-            # Another batch is another order of additions: the last bit may round the other way.
-            assert np.abs(a.background.astype(int) - b.background).max() <= 1
-    adapter = methods[-1]
-    (again,) = answers(adapter, [CASES[0]])
-    other, _ = standard_methods(config.model_copy(update={"seed": 1}), folders[1], folders[0])
-    (different,) = answers(other[-1], [CASES[0]])
+    assert recipes[-1].facts["base"] == "tiny-fill" and recipes[-1].facts["files"]
+    for recipe in recipes[-2:]:
+        method = recipe.make()
+        forth = [answer(method, case) for case in CASES]
+        back = [answer(method, case) for case in reversed(CASES)][::-1]
+        for a, b in zip(forth, back, strict=True):
+            assert np.array_equal(a.background, b.background)
+    again = answer(method, CASES[0])
+    other = standard_recipes(config.model_copy(update={"seed": 1}), folders[1], folders[0])
+    different = answer(other[-1].make(), CASES[0])
     assert not np.array_equal(again.background, different.background)
     assert again.foreground.shape == (64, 64, 4) and again.foreground.dtype == np.uint8
 
 
+def test_steps_are_the_adapters_own_unless_the_profile_says_otherwise(folders):
+    for config, steps in ((EvaluationConfig(), 30), (EvaluationConfig(num_steps=4), 4)):
+        for recipe in standard_recipes(config, folders[1], folders[0])[-2:]:
+            assert recipe.settings["num_steps"] == steps
+
+
+def test_what_decides_an_answer_decides_the_fingerprint(folders, tmp_path):
+    """Weights of the adapter and of its base, steps and seed; not where the files lie."""
+
+    def fingerprints(config, adapter=folders[1], base=folders[0]):
+        return [recipe.fingerprint for recipe in standard_recipes(config, str(adapter), str(base))[-2:]]
+
+    ours = fingerprints(EvaluationConfig())
+    moved = [shutil.copytree(folder, tmp_path / str(i)) for i, folder in enumerate(folders)]
+    assert fingerprints(EvaluationConfig(), moved[1], moved[0]) == ours
+    for config in (EvaluationConfig(seed=1), EvaluationConfig(num_steps=2)):
+        assert not set(fingerprints(config)) & set(ours)
+    other = TinyFill().new()
+    save_base(other, str(tmp_path / "other"))
+    assert not set(fingerprints(EvaluationConfig(), base=tmp_path / "other")) & set(ours)
+    pipe = LayerDecompositionPipeline.from_base(AdapterConfig(base="tiny-fill", rank=2, maps=()), folders[0])
+    pipe.save_pretrained(tmp_path / "smaller")
+    _, adapter = fingerprints(EvaluationConfig(), tmp_path / "smaller")
+    assert adapter != ours[1]
+
+
 def test_the_adapter_is_given_the_stored_maps(folders):
-    method = standard_methods(EvaluationConfig(num_steps=1), folders[1], folders[0])[0][-1]
-    case = CASES[0]
+    recipe = standard_recipes(EvaluationConfig(num_steps=1), folders[1], folders[0])[-1]
+    method, case = recipe.make(), CASES[0]
     labels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
     other = replace(case, maps=replace(case.maps, segmentation=labels))
-    a, b = (answers(method, [one])[0].background for one in (case, other))
-    assert not np.array_equal(a, b)
+    a, b = (answer(method, one).background for one in (case, other))
+    assert not np.array_equal(a, b) and recipe.maps == ("edges", "segmentation", "depth")
 
 
 def test_a_fault_counts_against_its_own_image():
@@ -109,10 +137,11 @@ def test_a_fault_counts_against_its_own_image():
             raise ValueError(f"cannot do {case.name}")
         return Layers(case.background, case.foreground)
 
-    for case, answer in zip(CASES, answers(Known("some", work), CASES), strict=True):
-        assert isinstance(answer, Failure) == (case.name.endswith("-1"))
+    for case in CASES:
+        found = answer(Known("some", work), case)
+        assert isinstance(found, Failure) == (case.name.endswith("-1"))
         if case.name.endswith("-1"):
-            assert answer.reason == f"ValueError: cannot do {case.name}"
+            assert found.reason == f"ValueError: cannot do {case.name}"
 
 
 @pytest.mark.parametrize(
@@ -127,17 +156,10 @@ def test_a_fault_counts_against_its_own_image():
     ids=["no foreground", "no background", "size", "type", "channels"],
 )
 def test_an_output_that_is_not_as_promised_is_a_failure(layers, reason):
-    (answer,) = answers(Known("some", layers), CASES[:1])
-    assert isinstance(answer, Failure) and reason in answer.reason
-
-
-def test_too_few_answers_are_failures():
-    method = Known("some", lambda case: Layers(case.background, case.foreground))
-    method.__class__ = type("Short", (Known,), {"__call__": lambda self, cases: []})
-    found = answers(method, CASES)
-    assert all(isinstance(answer, Failure) and "0 answers for 1" in answer.reason for answer in found)
+    found = answer(Known("some", layers), CASES[0])
+    assert isinstance(found, Failure) and reason in found.reason
 
 
 def test_a_missing_model_stops_before_any_work(tmp_path):
     with pytest.raises(ValueError, match=r"adapter\.json is missing"):
-        standard_methods(EvaluationConfig(), str(tmp_path))
+        standard_recipes(EvaluationConfig(), str(tmp_path))

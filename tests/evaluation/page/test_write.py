@@ -10,7 +10,7 @@ from evaluation.metrics.catalogue import FID_NOTE
 from evaluation.page import render
 from evaluation.page.write import write_pages
 from tests.evaluation.page.reports import fails_on, judged
-from tests.evaluation.scenes import cases
+from tests.evaluation.scenes import cases, recipe_of
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_failures_are_counted_named_and_shown(page, values):
 
 def test_many_failures_do_not_make_the_page_long(tmp_path, monkeypatch):
     given = cases(8)
-    judged(tmp_path, given, [fails_on({case.name for case in given})])
+    judged(tmp_path, given, [recipe_of(fails_on({case.name for case in given}))])
     monkeypatch.setattr(render, "MAX_FAILURES", 3)
     write_pages(str(tmp_path))
     page = (tmp_path / "report.html").read_text()
@@ -114,7 +114,7 @@ def test_the_same_files_give_the_same_pages(folder, page):
 
 
 def test_a_list_of_one_image_and_one_method_is_no_fault(tmp_path):
-    judged(tmp_path, cases(1)[:1], [fails_on(set())])
+    judged(tmp_path, cases(1)[:1], [recipe_of(fails_on(set()))])
     write_pages(str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert "no interval" in page and "Too few images for a curve" in page and "No two methods to compare ran" in page

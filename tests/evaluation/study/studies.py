@@ -6,10 +6,11 @@ import numpy as np
 
 from evaluation.config.study import StudyConfig
 from evaluation.methods.spec import Layers
-from evaluation.outputs import write_outputs
+from evaluation.records.ask import record
 from evaluation.study.build import build_study
 from evaluation.study.plan import SOUND
-from tests.evaluation.scenes import Known, cases
+from pipelines.stages.store import Store
+from tests.evaluation.scenes import Known, cases, recipe_of
 
 CONFIG = StudyConfig(aspects=("background",), num_images=4, num_raters=3, attention_share=0.2, repeat_share=0.25)
 
@@ -45,8 +46,12 @@ def small_study(folder, config=CONFIG, broken=(), methods=("adapter", "base", "t
     painters = [
         painter(name, (60 * i + 40, 90, 120), broken if name == methods[-1] else ()) for i, name in enumerate(methods)
     ]
-    outputs = write_outputs(Listed(), painters, str(folder / "outputs"))
-    return build_study(outputs, config, folder / "study")
+    return build_study(recorded(folder / "records", *painters), config, folder / "study")
+
+
+def recorded(folder, *methods, names=None):
+    """What methods make of the list."""
+    return record(Listed(), [recipe_of(method) for method in methods], Store(str(folder)), names)
 
 
 def choice_of(question, liking):

@@ -1,6 +1,7 @@
-"""From outputs to a study's folder: what raters get to see, and set-ups that make no study."""
+"""From records to a study's folder: what raters get to see, and set-ups that make no study."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -9,68 +10,76 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
-from evaluation.outputs import read_outputs, write_outputs
+from evaluation.records.room import read_records
 from evaluation.study.build import build_study
 from evaluation.study.folder import load_study
 from evaluation.study.pictures import broken, reference, shown
 from tests.evaluation.scenes import truth
-from tests.evaluation.study.studies import CONFIG, Listed, painter, small_study
+from tests.evaluation.study.studies import CONFIG, Listed, painter, recorded, small_study
 
 
 def names():
     return [case.name for case in Listed().given]
 
 
-# ---- outputs
+# ---- records
 
 
-def test_outputs_hold_what_was_given_and_what_was_made(tmp_path):
-    made = write_outputs(Listed(), [truth, painter("red", (255, 0, 0), names()[:1])], str(tmp_path), batch_size=2)
-    assert made.names == tuple(names()) and made.list_sha256 == read_outputs(str(tmp_path)).list_sha256
-    case = Listed().given[1]
-    np.testing.assert_array_equal(made.picture("truth", case.name, "background"), case.background)
-    np.testing.assert_array_equal(made.picture("truth", case.name, "foreground"), case.foreground)
+def test_records_hold_what_was_given_and_what_was_made(tmp_path):
+    made = recorded(tmp_path, truth, painter("red", (255, 0, 0), names()[:1]))
+    assert made.names == tuple(names()) and made.list_sha256 == read_records(str(tmp_path)).list_sha256
+    case, true, red = Listed().given[1], made.methods["truth"], made.methods["red"]
+    np.testing.assert_array_equal(true.picture(case.name, "background"), case.background)
+    np.testing.assert_array_equal(true.picture(case.name, "foreground"), case.foreground)
     composite, mask = made.given(case.name)
     np.testing.assert_array_equal(composite, case.composite)
     np.testing.assert_array_equal(mask, case.mask)
-    assert not made.has("red", names()[0], "background") and made.has("red", names()[1], "background")
-    failures = json.loads((tmp_path / "failures.json").read_text())
-    assert failures == {"truth": {}, "red": {names()[0]: "RuntimeError: out of paint"}}
+    assert not red.has(names()[0], "background") and red.has(names()[1], "background")
+    assert true.failures(names()) == {} and red.failures(names()) == {names()[0]: "RuntimeError: out of paint"}
     assert made.scenes[names()[1]] == case.key
     listed = json.loads((tmp_path / "list.json").read_text())
     assert [image["sha256"] for image in listed["images"]] == [case.sha256 for case in Listed().given]
 
 
 def test_only_the_named_cases(tmp_path):
-    made = write_outputs(Listed(), [truth], str(tmp_path), names()[1:3])
-    assert made.names == tuple(names()[1:3]) and len(list((tmp_path / "truth").iterdir())) == 4
+    made = recorded(tmp_path, truth, names=names()[1:3])
+    assert made.names == tuple(names()[1:3]) and len(list((tmp_path / "truth").glob("*.png"))) == 4
 
 
 def test_somebody_elses_folder_needs_the_list_and_the_pictures(tmp_path):
-    write_outputs(Listed(), [truth, painter("red", (255, 0, 0))], str(tmp_path))
-    for name in ("methods.json", "failures.json", "scenes.json"):
-        (tmp_path / name).unlink()
+    recorded(tmp_path, truth, painter("red", (255, 0, 0)))
+    for method in ("truth", "red"):
+        shutil.rmtree(tmp_path / method / "asked")
+        for name in ("about.json", "list.json"):
+            (tmp_path / method / name).unlink()
+    listed = json.loads((tmp_path / "list.json").read_text())
+    for image in listed["images"]:
+        del image["scene"]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
     (tmp_path / "red" / f"{names()[0]}.background.png").unlink()
-    found = read_outputs(str(tmp_path))
-    assert found.gives == {name: frozenset({"background", "foreground"}) for name in ("red", "truth")}
-    assert not found.has("red", names()[0], "background") and found.scenes[names()[0]] == names()[0]
+    found = read_records(str(tmp_path))
+    gives = {name: method.gives for name, method in found.methods.items()}
+    assert gives == {name: frozenset({"background", "foreground"}) for name in ("red", "truth")}
+    assert not found.methods["red"].has(names()[0], "background") and found.scenes[names()[0]] == names()[0]
+    study = build_study(found, CONFIG, tmp_path / "study")
+    assert {comparison.shown for comparison in study.comparisons} >= {("red", "truth")}
 
 
-def test_folders_that_are_no_outputs(tmp_path):
+def test_folders_that_are_no_records(tmp_path):
     with pytest.raises(BadSetup, match="not finished"):
-        read_outputs(str(tmp_path))
+        read_records(str(tmp_path))
     with pytest.raises(BadSetup, match="different names"):
-        write_outputs(Listed(), [truth, truth], str(tmp_path))
+        recorded(tmp_path, truth, truth)
     with pytest.raises(BadSetup, match="cannot name a file"):
-        write_outputs(Listed(), [painter("../up", (0, 0, 0))], str(tmp_path))
-    write_outputs(Listed(), [truth], str(tmp_path))
-    with pytest.raises(BadSetup, match="no outputs of lies; it has truth"):
-        read_outputs(str(tmp_path), ["lies"])
+        recorded(tmp_path, painter("../up", (0, 0, 0)))
+    recorded(tmp_path, truth)
+    with pytest.raises(BadSetup, match="no answers of lies; it has truth"):
+        read_records(str(tmp_path), ["lies"])
     listed = json.loads((tmp_path / "list.json").read_text())
     listed["images"][0]["name"] = "../../etc/passwd"
     (tmp_path / "list.json").write_text(json.dumps(listed))
     with pytest.raises(BadSetup, match="cannot name a file"):
-        read_outputs(str(tmp_path))
+        read_records(str(tmp_path))
 
 
 # ---- pictures
@@ -86,9 +95,9 @@ def test_raters_see_rgb_without_metadata(tmp_path):
 
 
 def test_a_foreground_lies_over_a_checkerboard(tmp_path):
-    made = write_outputs(Listed(), [truth], str(tmp_path))
+    made = recorded(tmp_path, truth)
     case = Listed().given[0]
-    picture = shown(made, "truth", case.name, "foreground")
+    picture = shown(made.methods["truth"], case.name, "foreground")
     empty = case.foreground[..., 3] == 0
     assert set(np.unique(picture[empty])) <= {205, 240} and picture.shape == (32, 32, 3)
 
@@ -139,20 +148,19 @@ def test_a_half_made_study_is_none(tmp_path):
 
 
 def test_set_ups_that_compare_nothing(tmp_path):
-    alone = write_outputs(Listed(), [truth], str(tmp_path / "alone"))
+    alone = recorded(tmp_path / "alone", truth)
     with pytest.raises(BadSetup, match=r"at least two methods that give one, got truth; .*--methods"):
         build_study(alone, CONFIG, tmp_path / "study")
     failing = [painter(name, (0, 0, 0), names()) for name in ("a", "b")]
     with pytest.raises(BadSetup, match="nothing can be compared"):
-        build_study(write_outputs(Listed(), failing, str(tmp_path / "none")), CONFIG, tmp_path / "study")
+        build_study(recorded(tmp_path / "none", *failing), CONFIG, tmp_path / "study")
     assert not (tmp_path / "study" / "study.json").exists()
 
 
 def test_a_damaged_picture_is_named(tmp_path):
     small_study(tmp_path)
-    path = next((tmp_path / "outputs" / "telea").iterdir())
-    for path in (tmp_path / "outputs" / "telea").iterdir():
+    for path in (tmp_path / "records" / "telea").glob("*.png"):
         path.write_bytes(b"no picture")
     with pytest.raises(BadSetup, match=r"telea of .*: bad_image"):
-        build_study(read_outputs(str(tmp_path / "outputs")), CONFIG, tmp_path / "other")
+        build_study(read_records(str(tmp_path / "records")), CONFIG, tmp_path / "other")
     assert not (tmp_path / "other" / "study.json").exists()

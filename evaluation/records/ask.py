@@ -1,0 +1,106 @@
+"""Asks methods for all that is not recorded yet, one method after another, image by image.
+
+What is there and unchanged (image, maps, settings, weights) is not asked again, so what a killed run costs is the
+image it was at. A method's weights are loaded only if an answer of it is missing, and let go before the next one's.
+"""
+
+import gc
+import sys
+from collections.abc import Collection, Sequence
+
+from decoupage.faults import BadSetup
+from evaluation.cases import Entry, list_file
+from evaluation.methods.spec import MethodRecipe, answer
+from evaluation.records.method import LIST, MethodRecord, record_of
+from evaluation.records.room import Records, check_names, put_given, put_list
+from evaluation.test_sets.spec import TestSet
+from pipelines.stages.progress import Progress
+from pipelines.stages.store import Store
+
+
+class DidNotRun(RuntimeError):
+    """A method gave nothing at all, or nothing that can be trusted: it has no row in a report, and a reason why."""
+
+
+def record(
+    test_set: TestSet, recipes: Sequence[MethodRecipe], room: Store, names: Collection[str] | None = None
+) -> Records:
+    """Bring a room up to date with a test set.
+
+    Failures are asked again each time; those of methods that are only read stand.
+
+    Args:
+        recipes: with different names, none of them `given`.
+        room: `<root>/records/<test set>/`.
+        names: of the cases to ask for; None = the whole list, and the room then says so in its `list.json`.
+
+    Raises:
+        BadSetup: the list is empty, names cannot be used in paths, or a method that is only read lacks an answer.
+    """
+    records, missing = compare(test_set, recipes, room, names)
+    for recipe in recipes:
+        if missing[recipe.name]:
+            _ask(test_set, recipe, records.methods[recipe.name], missing[recipe.name])
+    if names is None:
+        close(records, test_set)
+    return records
+
+
+def compare(
+    test_set: TestSet, recipes: Sequence[MethodRecipe], room: Store, names: Collection[str] | None = None
+) -> tuple[Records, dict[str, list[str]]]:
+    """(the records, of each method the cases that it has yet to be asked for); writes down what methods are given.
+
+    Raises:
+        BadSetup: as `record`.
+    """
+    check_names([recipe.name for recipe in recipes], "method")
+    methods = {recipe.name: record_of(room, recipe) for recipe in recipes}
+    only_read = {recipe.name: recipe.only_read for recipe in recipes}
+    entries: list[Entry] = []
+    scenes: dict[str, str] = {}
+    missing: dict[str, list[str]] = {name: [] for name in methods}
+    with Progress("records", "images looked at") as progress:
+        for case in progress.counting(test_set.cases(names)):
+            check_names([case.name], "case")
+            entries.append(Entry(case.name, case.sha256))
+            scenes[case.name] = case.key
+            put_given(room, case)
+            for name, method in methods.items():
+                if not method.is_done(case, failures_count=only_read[name]):
+                    missing[name].append(case.name)
+    if not entries:
+        raise BadSetup(f"the test set {test_set.name} holds no image; make it first")
+    for name, lacking in missing.items():
+        if lacking and only_read[name]:
+            raise BadSetup(
+                f"{methods[name].store.root} has no answer to {len(lacking)} of {len(entries)} images as they are now "
+                f"({lacking[0]}): it was recorded on another list; record it again (`decoupage baselines`)"
+            )
+    return Records(room, tuple(entries), scenes, methods), missing
+
+
+def _ask(test_set: TestSet, recipe: MethodRecipe, record: MethodRecord, missing: Collection[str]) -> None:
+    if recipe.make is None:
+        raise ValueError(f"{recipe.name} cannot be asked here: it has no `make`")
+    record.store.remove(LIST)  # Until it is written again the folder is not finished, and cannot be taken for it.
+    method = recipe.make()
+    with Progress(recipe.name, "images", len(missing)) as progress:
+        for case in progress.counting(test_set.cases(set(missing))):
+            record.put(case, answer(method, case))
+    del method
+    _let_go()
+
+
+def close(records: Records, test_set: TestSet) -> None:
+    """Once the whole list is answered: say so in each method's folder, and last in the room."""
+    for method in records.methods.values():
+        method.close(list_file(records.entries, test_set.about))
+    put_list(records, test_set.about)
+
+
+def _let_go() -> None:
+    """Weights that nobody holds any more leave the memory, also that of a GPU."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,177 @@
+"""One method's answers on disk, written one by one as they come and read one by one.
+
+Of a method's folder: `<case>.background.png` (RGB) and `<case>.foreground.png` (RGBA, straight alpha);
+`asked/<case>.json`, written after them: hashes of the image, of the method that answered and of its pictures, or why
+there is no answer; `about.json`: what decides the method's answers; and last `list.json`, the list that it answered.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import canonical_json
+from decoupage.images.codecs import decode_rgb, decode_rgba, encode_png
+from decoupage.images.types import Array
+from evaluation.cases import Case
+from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
+from pipelines.stages.store import Store
+
+ASKED, ABOUT, LIST = "asked", "about.json", "list.json"
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """The folder of one method.
+
+    Attributes:
+        store: the folder.
+        name: of the method, in reports.
+        gives: the parts that it promises.
+        fingerprint: hash of what decides its answers; "" = the pictures are somebody else's, and nobody knows.
+        maps: which maps it is given; answers to other maps are other answers.
+    """
+
+    store: Store
+    name: str
+    gives: frozenset[str]
+    fingerprint: str = ""
+    maps: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    # ---- asking
+
+    def is_done(self, case: Case, failures_count: bool = False) -> bool:
+        """True when this very method has answered this very image, and its pictures are those that it gave.
+
+        Args:
+            failures_count: whether having no answer is an answer.
+        """
+        found = self._mark(case.name)
+        if found is None or any(found.get(key) != value for key, value in self._question(case).items()):
+            return False
+        if "failure" in found:
+            return failures_count
+        return all(self._has(case.name, part, found["pictures"].get(part)) for part in self.gives)
+
+    def put(self, case: Case, answer: Layers | Failure) -> None:
+        """Write an answer down in place of an older one; the mark comes last."""
+        mark = f"{ASKED}/{case.name}.json"
+        self.store.remove(mark)
+        if isinstance(answer, Failure):
+            for part in self.gives:
+                self.store.remove(_file(case.name, part))
+            self.write_json(mark, {**self._question(case), "failure": answer.reason})
+            return
+        pictures = {}
+        for part, picture in ((BACKGROUND, answer.background), (FOREGROUND, answer.foreground)):
+            if part in self.gives and picture is not None:
+                data = encode_png(picture)
+                self.store.write(_file(case.name, part), data)
+                pictures[part] = hashlib.sha256(data).hexdigest()
+        self.write_json(mark, {**self._question(case), "pictures": pictures})
+
+    def close(self, listed: Mapping[str, Any]) -> None:
+        """Say what the method is, and last which list it has answered. What says so already is left as it is."""
+        for name, content in ((ABOUT, self.about), (LIST, listed)):
+            if not self.store.exists(name) or json.loads(self.store.read(name)) != content:
+                self.write_json(name, content)
+
+    # ---- reading
+
+    def answers(self, case: Case) -> bool:
+        """True when it has pictures, and they are of this very image."""
+        found = self._mark(case.name)
+        return found is not None and "pictures" in found and found.get("image") == case.sha256
+
+    def answer(self, case: Case) -> Layers | Failure:
+        """What the method made of a case.
+
+        Raises:
+            BadSetup: it has not answered this very image, or a picture is not the one that was written.
+        """
+        found = self._mark(case.name)
+        if found is None or (found.get("image"), found.get("method")) != (case.sha256, self.fingerprint):
+            raise BadSetup(
+                f"{self.store.root} holds no answer of {self.name} to {case.name} as it is now; evaluate anew"
+            )
+        if "failure" in found:
+            return Failure(str(found["failure"]))
+        pictures = {}
+        for part in self.gives:
+            if not self._has(case.name, part, found["pictures"].get(part)):
+                path = self.store.url(_file(case.name, part))
+                raise BadSetup(f"{path} is not the picture that was recorded; evaluate again: it is asked for anew")
+            pictures[part] = self.picture(case.name, part)
+        return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
+
+    def has(self, name: str, part: str) -> bool:
+        """True when the method has this part of a case."""
+        return part in self.gives and self.store.exists(_file(name, part))
+
+    def png(self, name: str, part: str) -> bytes:
+        """A picture's file. Raises FileNotFoundError."""
+        return self.store.read(_file(name, part))
+
+    def picture(self, name: str, part: str) -> Array:
+        """[H, W, 3] background or [H, W, 4] foreground. Raises FileNotFoundError, BadItem."""
+        data = self.png(name, part)
+        return decode_rgba(data) if part == FOREGROUND else decode_rgb(data)
+
+    def failures(self, names: Sequence[str]) -> dict[str, str]:
+        """Case -> why there is no answer."""
+        marks = ((name, self._mark(name)) for name in names)
+        return {name: str(mark["failure"]) for name, mark in marks if mark is not None and "failure" in mark}
+
+    # ---- files
+
+    def write_json(self, path: str, content: Mapping[str, Any]) -> None:
+        """Put a file of JSON in place."""
+        self.store.write(path, (json.dumps(content, indent=1) + "\n").encode())
+
+    def _mark(self, name: str) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self.store.read(f"{ASKED}/{name}.json"))
+        except (FileNotFoundError, ValueError):  # Damaged is as good as absent: the method is asked anew.
+            return None
+        whole = isinstance(found, dict) and ("failure" in found or isinstance(found.get("pictures"), dict))
+        return found if whole else None
+
+    def _question(self, case: Case) -> dict[str, str]:
+        asked = {"image": case.sha256, "method": self.fingerprint}
+        return asked | ({"maps": _maps_sha256(case, self.maps)} if self.maps else {})
+
+    def _has(self, name: str, part: str, sha256: str | None) -> bool:
+        try:
+            return hashlib.sha256(self.png(name, part)).hexdigest() == sha256
+        except FileNotFoundError:
+            return False
+
+
+def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:
+    """Where a method's answers are kept in a room."""
+    about = {
+        "name": recipe.name,
+        "gives": sorted(recipe.gives),
+        "maps": list(recipe.maps),
+        "fingerprint": recipe.fingerprint,
+        "facts": dict(recipe.facts),
+        "settings": dict(recipe.settings),
+    }
+    store = Store(room.url(recipe.folder or recipe.name))
+    return MethodRecord(store, recipe.name, recipe.gives, recipe.fingerprint, recipe.maps, about)
+
+
+def _file(name: str, part: str) -> str:
+    return f"{name}.{part}.png"
+
+
+def _maps_sha256(case: Case, names: Sequence[str]) -> str:
+    """Maps are computed from the composite, but not by the same makers for ever."""
+    maps = case.maps
+    if maps is None:
+        return "none"
+    digests = {name: hashlib.sha256(getattr(maps, name).tobytes()).hexdigest() for name in names}
+    return hashlib.sha256(canonical_json(digests)).hexdigest()
