@@ -9,7 +9,7 @@ import numpy as np
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
-from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
+from evaluation.metrics.catalogue import HEADLINE, IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
 from evaluation.scores import ScoreTable
@@ -29,15 +29,6 @@ DIFFERENCES = (
 """(first, second) -> `first-second`: reported where both methods ran."""
 OURS = frozenset(name for pair in DIFFERENCES for name in pair)
 """Methods that always run; all others are baselines."""
-HEADLINE: tuple[tuple[Part, str], ...] = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("foreground", "soft_iou_unseen"),
-    ("recomposition", "psnr_whole"),
-)
-"""Metrics that are told by stratum, too."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +110,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "settings": config.model_dump(mode="json"),
         "methods": _methods(table, on_list, config),
         "differences": _differences(table, on_list, pairs, config),
+        "at_model_size": _at_model_size(table, pairs, config),
         "strata": {name: _strata(table, name, config) for name in table.strata},
         "curves": {name: _curve(table, name, config) for name in table.difficulties},
         "spreads": spreads(table),
@@ -164,6 +156,25 @@ def _differences(
         if first in on_list and second in on_list
     }
     return _with_list(_nested(columns, table.scenes, config), differences)
+
+
+def _at_model_size(
+    table: ScoreTable, pairs: Sequence[tuple[str, str]], config: EvaluationConfig
+) -> dict[str, Any] | None:
+    """Size, and the headline metrics of methods and differences there; None where no method has a size of its own."""
+    if table.model_size_px is None:
+        return None
+    small = {(name, *metric): table.column(name, *metric, small=True) for name in table.methods for metric in HEADLINE}
+    differences = {
+        (f"{first}-{second}", *metric): small[(first, *metric)] - small[(second, *metric)]
+        for first, second in pairs
+        for metric in HEADLINE
+    }
+    return {
+        "size_px": table.model_size_px,
+        "methods": _nested(small, table.scenes, config),
+        "differences": _nested(differences, table.scenes, config),
+    }
 
 
 def _strata(table: ScoreTable, stratification: str, config: EvaluationConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
 from evaluation.cases import Case, list_file
@@ -16,6 +17,7 @@ from evaluation.gallery_file import GALLERY, gallery_file
 from evaluation.methods.spec import Answered, Failure, Layers, MethodRecipe
 from evaluation.metrics.networks import Networks, load_networks
 from evaluation.metrics.score import Scores, score, worst_scores
+from evaluation.model_size import case_at, layers_at
 from evaluation.page.write import write_pages
 from evaluation.records.ask import record
 from evaluation.records.room import FOLDER
@@ -25,6 +27,9 @@ from evaluation.test_sets.spec import TestSet
 from pipelines.stages.engine import ThreadEngine
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
+
+if TYPE_CHECKING:
+    from evaluation.metrics.perceptual import Lpips
 
 LIST, SCORES, PICTURE = "list.json", "scores.csv", "before_after.png"
 
@@ -72,12 +77,13 @@ def judge(
     store, kept = (place if isinstance(place, Store) else Store(place) for place in (out, root or out))
     records = record(test_set, methods, Store(kept.url(f"{FOLDER}/{test_set.name}")))
     answered = list(records.methods.values())
-    table = score_all(test_set.cases(), answered, networks)
+    model_size_px = next((method.size_px for method in reversed(methods) if method.size_px is not None), None)
+    table = score_all(test_set.cases(), answered, networks, model_size_px)
     if tuple(table.entries) != records.entries:
         raise BadSetup(f"the test set {test_set.name} changed while methods were asked; evaluate anew")
-    told = {method.name: dict(method.settings) for method in methods}
     facts = {method.name: dict(method.facts) for method in methods if method.facts}
-    about = replace(about or About(), test_set=test_set.about, models=facts, asked=told)
+    asked = {method.name: _asked(method) for method in methods}
+    about = replace(about or About(), test_set=test_set.about, models=facts, asked=asked)
     report = make_report(table, config, about)
     choice = choose_examples(table)
     examples = make_examples(test_set, answered, choice)
@@ -90,27 +96,41 @@ def judge(
     return report
 
 
-def score_all(cases: Iterable[Case], methods: Sequence[Answered], networks: Networks | None = None) -> ScoreTable:
+def _asked(method: MethodRecipe) -> dict[str, Any]:
+    """With what a method was asked, for the report."""
+    works = {} if method.size_px is None else {"works_at_px": method.size_px}
+    return {"picture": "at its own size"} | works | dict(method.settings)
+
+
+def score_all(
+    cases: Iterable[Case],
+    methods: Sequence[Answered],
+    networks: Networks | None = None,
+    model_size_px: int | None = None,
+) -> ScoreTable:
     """The scores of every method on every case; threads read the answers and score them.
 
     Args:
         networks: for learned metrics; None = those are not measured.
+        model_size_px: side of the area at which the model works: headline metrics are taken there, too.
     """
-    table = ScoreTable(networks=networks or Networks())
+    table = ScoreTable(networks=networks or Networks(), model_size_px=model_size_px)
     lpips = table.networks.lpips
 
-    def asked(shown: Iterable[Case]) -> Iterator[tuple[Answered, Case]]:
+    def asked(shown: Iterable[Case]) -> Iterator[tuple[Answered, Case, Case | None]]:
         for case in shown:
             table.add_image(case)
+            small = None if model_size_px is None else case_at(case, model_size_px)
             for method in methods:
-                yield method, case
+                yield method, case, small
 
-    def scored(pair: tuple[Answered, Case]) -> tuple[Answered, Case, Layers | Failure, Scores]:
-        method, case = pair
+    def scored(
+        question: tuple[Answered, Case, Case | None],
+    ) -> tuple[Answered, Case, Layers | Failure, Scores, Scores]:
+        method, case, small = question
         answer = method.answer(case)
-        if isinstance(answer, Failure):
-            return method, case, answer, worst_scores(case, method.gives, lpips)
-        return method, case, answer, score(case, answer, lpips)
+        found = _scores(case, answer, method.gives, lpips)
+        return method, case, answer, found, {} if small is None else _scores(small, answer, method.gives, None)
 
     # NumPy and OpenCV let go of the interpreter, so nothing need be sent to processes.
     threads = ThreadEngine(len(os.sched_getaffinity(0)))
@@ -118,3 +138,9 @@ def score_all(cases: Iterable[Case], methods: Sequence[Answered], networks: Netw
         for found in threads.map(scored, asked(progress.counting(cases))):
             table.add_answer(*found)
     return table
+
+
+def _scores(case: Case, answer: Layers | Failure, gives: frozenset[str], lpips: "Lpips | None") -> Scores:
+    if isinstance(answer, Failure):
+        return worst_scores(case, gives, lpips)
+    return score(case, layers_at(answer, case.size), lpips)

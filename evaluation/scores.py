@@ -9,13 +9,15 @@ import pandas as pd
 from evaluation.cases import Case, Entry
 from evaluation.difficulty import difficulty
 from evaluation.methods.spec import BACKGROUND, Answered, Failure, Layers
-from evaluation.metrics.catalogue import IMAGE_METRICS, Part
+from evaluation.metrics.catalogue import HEADLINE, IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import Scores
 
 UNKNOWN = "unknown"
 """The stratum of an image whose list does not say."""
+SMALL = "at_model_size."
+"""Heads the columns of scores at the model's size."""
 
 
 @dataclass
@@ -29,8 +31,10 @@ class ScoreTable:
         difficulties: name of a difficulty -> its value for each image; NaN = unknown.
         values: method -> (part, metric) -> value of each image; NaN = not measured.
         gives: method -> the parts that it promises.
+        small: the same at the model's size, of headline metrics only.
         failures: method -> image -> why there is no output.
         networks: those that metrics may use.
+        model_size_px: side of the area at which the model works; None = nothing is scored there.
         features: what metrics of the whole list are computed from; None without their network.
     """
 
@@ -39,9 +43,11 @@ class ScoreTable:
     strata: dict[str, list[str]] = field(default_factory=dict)
     difficulties: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
+    small: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
     gives: dict[str, frozenset[str]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
     networks: Networks = field(default_factory=Networks)
+    model_size_px: int | None = None
     features: ListFeatures | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,8 +66,12 @@ class ScoreTable:
         for name, value in difficulty(case).items():
             self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
-    def add_answer(self, method: Answered, case: Case, answer: Layers | Failure, found: Scores) -> None:
-        """Enter what a method made of the case, and its scores; those of a failure are the worst there are."""
+    def add_answer(self, method: Answered, case: Case, answer: Layers | Failure, found: Scores, small: Scores) -> None:
+        """Enter what a method made of the case, and its scores; those of a failure are the worst there are.
+
+        Args:
+            small: scores at the model's size; empty where nothing is scored there.
+        """
         self.gives[method.name] = method.gives
         self.failures.setdefault(method.name, {})
         if isinstance(answer, Failure):
@@ -69,6 +79,10 @@ class ScoreTable:
         columns = self.values.setdefault(method.name, {})
         for metric in IMAGE_METRICS:
             columns.setdefault((metric.part, metric.name), []).append(found.get((metric.part, metric.name), math.nan))
+        if self.model_size_px is not None:
+            columns = self.small.setdefault(method.name, {})
+            for key in HEADLINE:
+                columns.setdefault(key, []).append(small.get(key, math.nan))
         if self.features is not None and BACKGROUND in method.gives:
             self.features.add_answer(method.name, case, None if isinstance(answer, Failure) else answer.background)
 
@@ -82,9 +96,9 @@ class ScoreTable:
         """Names, in the order in which they came."""
         return list(self.values)
 
-    def column(self, method: str, part: Part, metric: str) -> np.ndarray:
-        """[images] float64; NaN = not measured."""
-        return np.array(self.values[method][part, metric], np.float64)
+    def column(self, method: str, part: Part, metric: str, small: bool = False) -> np.ndarray:
+        """[images] float64; NaN = not measured. `small`: at the model's size."""
+        return np.array((self.small if small else self.values)[method][part, metric], np.float64)
 
     def list_scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
         """Method -> (part, metric) -> figures for the whole list; without those that are not measured."""
@@ -100,7 +114,10 @@ class ScoreTable:
         return np.array(self.strata[stratification]) == stratum
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns."""
+        """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns.
+
+        Scores at the model's size are in columns `at_model_size.<part>.<metric>`.
+        """
         frames = []
         for method, columns in self.values.items():
             frame = pd.DataFrame(
@@ -108,5 +125,6 @@ class ScoreTable:
             )
             frame["failed"] = [name in self.failures[method] for name in self.names]
             scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
-            frames.append(pd.concat([frame, scores], axis=1))
+            small = {f"{SMALL}{part}.{metric}": column for (part, metric), column in self.small.get(method, {}).items()}
+            frames.append(pd.concat([frame, scores, pd.DataFrame(small)], axis=1))
         return pd.concat(frames, ignore_index=True)

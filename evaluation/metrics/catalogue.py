@@ -95,6 +95,15 @@ METRICS: tuple[Metric, ...] = (
 
 IMAGE_METRICS = tuple(metric for metric in METRICS if not metric.of_list)
 LIST_METRICS = tuple(metric for metric in METRICS if metric.of_list)
+HEADLINE: tuple[tuple[Part, str], ...] = (
+    ("background", "psnr_mask"),
+    ("background", "psnr_whole"),
+    ("foreground", "soft_iou"),
+    ("foreground", "soft_iou_hidden"),
+    ("foreground", "soft_iou_unseen"),
+    ("recomposition", "psnr_whole"),
+)
+"""Metrics that are reported by stratum and at the model's size, too."""
 
 
 def find_metric(part: Part, name: str) -> Metric:

@@ -9,9 +9,11 @@ from evaluation.page.tables import (
     StratumTable,
     Table,
     Values,
+    asked_lines,
     difference_rows,
     headline_differences,
     part_tables,
+    steps_note,
     stratum_tables,
     summary_table,
 )
@@ -32,6 +34,7 @@ def render_markdown(values: Values) -> str:
         _list(values),
         summary_lines(values),
         *_stand_ins(values),
+        steps_note(values),
         "## Main figures",
         _reading(values),
         _table(summary_table(values)),
@@ -155,8 +158,9 @@ def _failures(values: Values) -> Iterator[str]:
 
 def _protocol(values: Values) -> str:
     told = {name: value for name, value in values["test_set"].items() if name != "excluded"}
-    facts = {**told, "sampling steps": values["settings"]["num_steps"], "seed": values["seed"]}
-    lines = [f"{name.replace('_', ' ')}: {_text(str(value))}" for name, value in facts.items() if value is not None]
+    facts = {**told, "seed": values["seed"]}
+    lines = [f"`{method}` is given the {words}" for method, words in asked_lines(values).items()]
+    lines += [f"{name.replace('_', ' ')}: {_text(str(value))}" for name, value in facts.items() if value is not None]
     for method, found in values["models"].items():
         lines += [
             f"{method}, {name.replace('_', ' ')}: `{value}`" for name, value in found.items() if isinstance(value, str)

@@ -13,9 +13,11 @@ from evaluation.page.curves import charts
 from evaluation.page.figures import figure, head, span
 from evaluation.page.tables import (
     Values,
+    asked_lines,
     difference_rows,
     headline_differences,
     part_tables,
+    steps_note,
     stratum_tables,
     summary_table,
 )
@@ -48,6 +50,8 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         script=folder.joinpath("page.js").read_text("utf-8"),
         tiles=headline_differences(values),
         summary=summary_table(values),
+        asked=asked_lines(values),
+        steps_note=steps_note(values),
         tables=part_tables(values),
         notes=list(dict.fromkeys(values["notes"].values())),
         differences={name: difference_rows(values, name) for name in values["differences"]},

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
+from evaluation.metrics.catalogue import HEADLINE, METRICS, Metric, Part, find_metric
 from evaluation.page.figures import Cell, verdict
-from evaluation.report import HEADLINE
 
 Values = Mapping[str, Any]
 """Content of `report.json`."""
@@ -91,7 +90,7 @@ def summary_table(values: Values) -> Table:
 
 
 def part_tables(values: Values) -> list[Table]:
-    """A table for each region of the background, and one for each other part; those with figures only."""
+    """A table for each region of the background, each other part, and the model's own size; those with figures only."""
     found: dict[str, list[Metric]] = {}
     for metric in METRICS:
         region = metric.name.removesuffix(PASTED).rpartition("_")[2]
@@ -99,7 +98,25 @@ def part_tables(values: Values) -> list[Table]:
         found.setdefault(REGION_TITLES[region] if known else PART_TITLES[metric.part], []).append(metric)
     order = [*REGION_TITLES.values(), *PART_TITLES.values()]
     tables = [_table(title, found[title], values["methods"]) for title in order if title in found]
+    if (small := values["at_model_size"]) is not None:
+        title = f"At the size that the model works at: {small['size_px']} x {small['size_px']} px at most"
+        tables.append(_table(title, [find_metric(*metric) for metric in HEADLINE], small["methods"]))
     return [table for table in tables if table.rows]
+
+
+def asked_lines(values: Values) -> dict[str, str]:
+    """Method -> with what it was asked, in words."""
+    return {
+        method: ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+        for method, settings in values["asked"].items()
+    }
+
+
+def steps_note(values: Values) -> str:
+    """A sentence where the adapter was not asked with its own number of steps; else empty."""
+    steps = values["asked"].get("adapter", {}).get("num_steps")
+    own = values["models"].get("adapter", {}).get("num_inference_steps")
+    return "" if steps == own else f"Judged with {steps} sampling steps; the adapter's own are {own}."
 
 
 def headline_differences(values: Values) -> list[Difference]:
