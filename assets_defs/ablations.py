@@ -131,7 +131,7 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     forget_row(store, row)
     record = "" if planned.folder == "adapter" else f"ablation-{row}"
     method = adapter_recipe(export, planned.base, config, folder=record)
-    test_set = HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
+    test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile))
     values = evaluate(test_set, [method], config, store.url(report_folder(row)), about, store).values
     changes, identity = planned.changes, exported_identity(folder) or {}

@@ -106,7 +106,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         methods = standard_recipes(profile.evaluation, adapter, base, factory.store)
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile))
-        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
+        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.max_images)
         values = judge(test_set, methods, profile.evaluation, out, about, factory.store).values
         return dg.MaterializeResult(
             metadata={

@@ -244,7 +244,7 @@ def test_the_page_on_baselines(tmp_path, monkeypatch):
     entry = section["external"][0] | {"command": [sys.executable, "wrapper.py", "{input}", "{output}"]}
     assert BaselinesConfig.model_validate(section).models["flux_fill"].num_steps == 28
     config = EvaluationConfig(baselines=BaselinesConfig(enabled=("lama",), external=(ExternalBaseline(**entry),)))
-    states = record_baselines(config, HeldOut("data/demo/held_out", 64), Store(str(tmp_path)))
+    states = record_baselines(config, HeldOut("data/demo/held_out"), Store(str(tmp_path)))
     state = next(state for state in states if state.name == "lama")
     assert (state.word, state.num_failures) == ("recorded", 0), state.detail
     exec(judge.replace("path/to/outputs", "records/held_out/lama"), {})

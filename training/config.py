@@ -104,6 +104,7 @@ class ObjectiveConfig(Section):
     pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the decoded layers' error; 0 = off")
     recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the recomposition loss; 0 = off")
     modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
+    no_maps_share: Share = Field(0.1, description="of samples that get no map at all, as people use an adapter")
 
 
 class SamplesConfig(Section):

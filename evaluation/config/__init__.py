@@ -18,7 +18,6 @@ class EvaluationConfig(Section):
     num_steps: int | None = Field(
         None, ge=1, le=1000, description="sampling steps of base and adapter; absent = the adapter's own"
     )
-    size_px: int | None = Field(None, ge=16, le=2048, description="side at which all is judged; absent = the scenes'")
     seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise and of the bootstrap")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval")
     max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")

@@ -36,12 +36,11 @@ class PipelineMethod:
 
     def __call__(self, case: Case) -> Layers:
         """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
-        if self._pipe.adapter.maps and case.maps is None:
-            raise ValueError(f"{self.name} needs the maps {list(self._pipe.adapter.maps)}, and {case.name} has none")
+        given = case.maps or {}  # What maps a case does not bring, the pipeline makes.
         out = self._pipe(
             case.composite,
             mask=case.mask,
-            maps={name: getattr(case.maps, name) for name in self._pipe.adapter.maps} or None,
+            maps={name: given[name] for name in self._pipe.adapter.maps if name in given},
             num_inference_steps=self._num_steps,
             generator=noise_of(self._seed, case),
             paste_back=False,
@@ -100,7 +99,7 @@ def adapter_recipe(
 
     facts = _facts(manifest) | {
         "base_sha256": _base_sha256(manifest.base.name, base_source),
-        "num_inference_steps": own.num_inference_steps,
+        "config": manifest.adapter,
         "version": VERSION,
     }
     settings = {"num_steps": num_steps, "seed": seed}
@@ -128,7 +127,7 @@ def base_method(base: str, source: str | None, num_steps: int, seed: int, size_p
 
 
 def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: int, name: str = "adapter") -> Method:
-    """A published adapter, with the stored maps.
+    """A published adapter, as it is used: what maps a case does not bring the pipeline makes.
 
     Raises:
         ValueError: a file of it is missing or damaged, or the base's weights are not there.

@@ -115,7 +115,7 @@ def asked_lines(values: Values) -> dict[str, str]:
 def steps_note(values: Values) -> str:
     """A sentence where the adapter was not asked with its own number of steps; else empty."""
     steps = values["asked"].get("adapter", {}).get("num_steps")
-    own = values["models"].get("adapter", {}).get("num_inference_steps")
+    own = values["models"].get("adapter", {}).get("config", {}).get("num_inference_steps", steps)
     return "" if steps == own else f"Judged with {steps} sampling steps; the adapter's own are {own}."
 
 

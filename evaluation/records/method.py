@@ -169,9 +169,7 @@ def _file(name: str, part: str) -> str:
 
 
 def _maps_sha256(case: Case, names: Sequence[str]) -> str:
-    """Maps are computed from the composite, but not by the same makers for ever."""
-    maps = case.maps
-    if maps is None:
-        return "none"
-    digests = {name: hashlib.sha256(getattr(maps, name).tobytes()).hexdigest() for name in names}
+    """Hash of the maps that a case brings; those that it does not bring the method makes."""
+    given = case.maps or {}
+    digests = {name: hashlib.sha256(given[name].tobytes()).hexdigest() for name in names if name in given}
     return hashlib.sha256(canonical_json(digests)).hexdigest()

@@ -173,7 +173,7 @@ def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | No
     if unknown:
         raise BadSetup(f"there is no method {unknown[0]!r}; known: {', '.join(found)}")
     check_aspects({name: found[name].gives for name in names}, config.study)
-    held_out = HeldOut(root.url(HELD_OUT), config.size_px, config.max_images)
+    held_out = HeldOut(root.url(HELD_OUT), config.max_images)
     cases = choose_cases([case.name for case in held_out.cases()], config.study)
     room = Store(root.url(f"{FOLDER}/{held_out.name}"))
     return record(held_out, [found[name] for name in names], room, set(cases))

@@ -28,7 +28,6 @@ FEW = {
     "training.changes": "{" + STEPS.format(steps=3) + ', "adapter.rank" = 2, "adapter.fusion_dim" = 16}',
     "training.rgba_vae_changes": "{" + STEPS.format(steps=3) + "}",
     "held_out.num_scenes": "3",
-    "evaluation.size_px": "32",
     "evaluation.bootstrap_draws": "100",
 }
 

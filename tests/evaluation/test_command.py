@@ -20,7 +20,7 @@ def root(tmp_path_factory):
     build_dataset(root / "held_out", FakeScenes(num_scenes=3, scenes_per_shard=3))
     torch.manual_seed(0)
     save_base(TinyFill().new(), str(root / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=32)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     pipe.save_pretrained(root / "training" / "adapter" / "export")
     return root
@@ -30,7 +30,6 @@ def root(tmp_path_factory):
 def evaluate(monkeypatch, capsys):
     """Runs the command in this process; gives (exit status, standard output, standard error)."""
     monkeypatch.setenv("DECOUPAGE__EVALUATION__NUM_STEPS", "1")
-    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "32")
 
     def evaluate(root, *options):
         monkeypatch.setattr(sys, "argv", ["decoupage", "evaluate", "--root", str(root), *map(str, options)])
@@ -49,7 +48,9 @@ def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root, evalua
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"]) and report["num_images"] == 6
     assert report["profile"] == "demo" and any("felzenszwalb" in name for name in report["stand_ins"])
     assert report["stand_ins"]["the base `tiny-fill`"] == "FLUX.1-Fill"
-    assert report["settings"]["size_px"] == 32 and report["models"]["adapter"]["base"] == "tiny-fill"
+    assert report["asked"]["adapter"]["num_steps"] == 1 and report["models"]["adapter"]["base"] == "tiny-fill"
+    assert report["at_model_size"]["size_px"] == 32 and "adapter-base" in report["at_model_size"]["differences"]
+    assert "the adapter&#39;s own are 30" in (root / "report" / "report.html").read_text()
     assert "felzenszwalb" in (root / "report" / "report.html").read_text()
 
 
@@ -74,10 +75,3 @@ def test_without_held_out_scenes_it_says_so(root, tmp_path, evaluate):
     status, _, err = evaluate(tmp_path, "--adapter", adapter, "--base", root / "base")
     assert status == 2 and "held_out" in err
     assert not (tmp_path / "report").exists()
-
-
-def test_a_size_that_the_scenes_do_not_have(root, tmp_path, evaluate, monkeypatch):
-    options = ("--base", root / "base", "--out", tmp_path / "out")
-    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "512")
-    status, _, err = evaluate(root, *options)
-    assert status == 2 and "evaluation.size_px" in err

@@ -20,7 +20,6 @@ SMALL = {
     "generated.prompts_per_category": "4",
     "generated.size_px": "128",
     "engine.kind": "serial",
-    "evaluation.size_px": "32",
 }
 
 

@@ -133,7 +133,7 @@ def test_predictions_and_scores_stand_beside_the_truth(root: Path):
     from evaluation.methods.classical import classical_recipes
     from evaluation.run import judge
 
-    test_set = HeldOut(str(root / "held_out"), 32)
+    test_set = HeldOut(str(root / "held_out"))
     methods = classical_recipes()
     table = judge(test_set, methods, EvaluationConfig(), str(root / "report"), root=str(root)).table.to_frame()
     table.loc[(table.image == "00000000-0") & (table.method == methods[0].name), "failed"] = True

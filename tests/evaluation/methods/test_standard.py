@@ -126,7 +126,7 @@ def test_the_adapter_is_given_the_stored_maps(folders):
     recipe = standard_recipes(EvaluationConfig(num_steps=1), folders[1], folders[0])[-1]
     method, case = recipe.make(), CASES[0]
     labels = np.arange(64 * 64).reshape(64, 64).astype(np.uint8)
-    other = replace(case, maps=replace(case.maps, segmentation=labels))
+    other = replace(case, maps={**case.maps, "segmentation": labels})
     a, b = (answer(method, one).background for one in (case, other))
     assert not np.array_equal(a, b) and recipe.maps == ("edges", "segmentation", "depth")
 

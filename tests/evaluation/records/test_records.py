@@ -124,7 +124,7 @@ def test_what_changed_is_asked_again_and_nothing_else(tmp_path, listed, change):
         changes = {"facts": {"weights": "b"}} if change == "weights" else {"settings": {"seed": 1}}
         wanted = names(listed)
     elif change == "maps":
-        listed.given[1] = replace(second, maps=replace(second.maps, depth=second.maps.depth + 1))
+        listed.given[1] = replace(second, maps={**second.maps, "depth": second.maps["depth"] + 1})
     elif change == "image":
         listed.given[1] = replace(second, composite=second.composite ^ 1)
     elif change == "absent":

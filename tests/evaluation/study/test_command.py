@@ -81,7 +81,6 @@ def test_by_default_the_adapter_meets_its_base_telea_and_the_given_mask(root, ru
     LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
     monkeypatch.setenv("DECOUPAGE__EVALUATION__STUDY__ASPECTS", '["background", "foreground"]')
     monkeypatch.setenv("DECOUPAGE__EVALUATION__NUM_STEPS", "1")
-    monkeypatch.setenv("DECOUPAGE__EVALUATION__SIZE_PX", "32")
     out = tmp_path / "study"
     status, _, err = run("build", "--adapter", tmp_path / "adapter", "--base", tmp_path / "base", "--out", out)
     assert status == 0, err

@@ -1,6 +1,7 @@
 """From a name to a test set: profile, expected lists, what the library is told, and the command."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -23,8 +24,8 @@ from pipelines.library.leaks import find_leaks
 from pipelines.library.picture_hashes import HashCache
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
-from tests.evaluation.scenes import Known, truth
-from tests.evaluation.test_sets.pairs import scene, write, write_set
+from tests.evaluation.scenes import Known, recipe_of, truth
+from tests.evaluation.test_sets.pairs import SIZE, scene, write, write_set
 from tests.fixtures import FakeScenes, build_dataset
 from tests.library import write_library
 
@@ -35,15 +36,15 @@ def profile_of(tmp_path, **settings):
 
 def chosen(tmp_path, name, **settings):
     profile = profile_of(tmp_path, **settings)
-    return find_test_set(name, profile.evaluation, profile, Store(profile.root), with_maps=False)
+    return find_test_set(name, profile.evaluation, profile, Store(profile.root))
 
 
 def test_a_folder_is_named_by_the_profile_or_by_its_path(tmp_path):
     folder = write_set(tmp_path / "My Pairs", "a", "b")
-    settings = {"test_sets.folders.pairs.folder": f'"{folder}"', "size_px": "32"}
+    settings = {"test_sets.folders.pairs.folder": f'"{folder}"'}
     named = chosen(tmp_path, "pairs", **settings)
-    assert named.name == "pairs" and [case.size for case in named.cases()] == [(16, 32)] * 2
-    by_path = chosen(tmp_path, f"folder:plain:{folder}", size_px="32")
+    assert named.name == "pairs" and [case.size for case in named.cases()] == [SIZE] * 2
+    by_path = chosen(tmp_path, f"folder:plain:{folder}")
     assert by_path.name == "plain_my_pairs"
     assert [case.sha256 for case in by_path.cases()] == [case.sha256 for case in named.cases()]
 
@@ -57,7 +58,7 @@ def test_a_layout_of_the_profile(tmp_path):
         role: f'"{folder}/*"' for role, folder in (("image", "shown"), ("mask", "where"), ("background", "empty"))
     }
     settings = {f"test_sets.layouts.mine.{role}": pattern for role, pattern in layout.items()}
-    (case,) = chosen(tmp_path, f"folder:mine:{tmp_path / 'set'}", size_px="80", **settings).cases()
+    (case,) = chosen(tmp_path, f"folder:mine:{tmp_path / 'set'}", **settings).cases()
     assert np.array_equal(case.composite, pictures["image"])
 
 
@@ -113,13 +114,15 @@ def test_another_list_stops_and_the_first_images_that_differ_are_named(tmp_path)
 
 def test_our_own_scenes_can_be_expected_too(tmp_path):
     build_dataset(tmp_path / "root/held_out", FakeScenes(num_scenes=2, scenes_per_shard=2))
-    own = chosen(tmp_path, "held_out", size_px="32")
+    own = chosen(tmp_path, "held_out")
     listed = write_lists(own, Store(str(tmp_path)), None)
     expected = {"test_sets.expected_lists.held_out": f'"{tmp_path / "list.json"}"'}
-    again = chosen(tmp_path, "held_out", size_px="32", **expected)
+    again = chosen(tmp_path, "held_out", **expected)
     assert [entry.name for entry in entries(again)] == [image["name"] for image in listed["images"]]
+    shutil.rmtree(tmp_path / "root/held_out")
+    build_dataset(tmp_path / "root/held_out", FakeScenes(num_scenes=2, scenes_per_shard=2, seed=1))
     with pytest.raises(BadSetup, match=r"3 of 3 lines differ. line 1: .* has other pixels"):
-        chosen(tmp_path, "held_out", size_px="48", **expected)
+        chosen(tmp_path, "held_out", **expected)
 
 
 def test_a_list_that_was_changed_by_hand_is_not_taken(tmp_path):
@@ -145,7 +148,8 @@ def test_scores_carry_the_list_and_the_report_counts_what_is_excluded(tmp_path):
     (folder / "background/c.png").unlink()
     profile = profile_of(tmp_path)
     test_set = find_test_set(f"folder:plain:{folder}", profile.evaluation, profile, Store(profile.root))
-    methods = [Known("truth", truth.function, ["background"]), Known("input", _input, ["background"])]
+    known = {"truth": truth.function, "input": _input}
+    methods = [recipe_of(Known(name, function, ["background"])) for name, function in known.items()]
     report = evaluate(test_set, methods, profile.evaluation, str(tmp_path / "report")).values
     listed = json.loads((tmp_path / "report/list.json").read_text())
     assert report["list_sha256"] == listed["list_sha256"] and report["num_images"] == 3
@@ -184,7 +188,7 @@ def test_the_library_keeps_out_what_a_list_shows(tmp_path):
     image[20:60, 30:80] = 255 - image[20:60, 30:80]
     mask[20:60, 30:80] = 255
     write(tmp_path / "set", "a", {"image": image, "mask": mask, "background": background})
-    write_lists(chosen(tmp_path, f"folder:plain:{tmp_path / 'set'}", size_px="64"), Store(str(tmp_path)), store)
+    write_lists(chosen(tmp_path, f"folder:plain:{tmp_path / 'set'}"), Store(str(tmp_path)), store)
     leaks = find_leaks(store, photographs, CLEAN, (), ())
     path = "library/evaluation_lists/plain_set.json"
     assert {(leak.training, leak.list, leak.by) for leak in leaks.leaks} == {("tests-photo1", path, "picture")}

@@ -8,7 +8,7 @@ from decoupage.faults import BadSetup
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.folders import FolderPictures
 from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
-from evaluation.test_sets.listed import ListedSet
+from evaluation.test_sets.listed import ListedSet, dilated
 from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
 
 
@@ -50,9 +50,18 @@ def test_masks_are_grown_for_all_methods_and_regions_are_not(tmp_path):
     assert case.mask[8:40, 35].all() and not case.mask[7, 35] and case.mask.sum() > case.visible.sum()
 
 
-def test_the_size_that_all_is_judged_at(tmp_path):
-    (case,) = listed(write_set(tmp_path, "a"), size_px=32).cases()
-    assert case.size == (16, 32) and case.background.shape == (16, 32, 3) and case.visible.shape == (16, 32)
+def test_all_is_judged_at_the_pictures_own_size(tmp_path):
+    (case,) = listed(write_set(tmp_path, "a")).cases()
+    assert case.size == SIZE and case.background.shape == (*SIZE, 3) and case.visible.shape == SIZE
+
+
+def test_a_mask_grows_by_a_disc():
+    mask = np.zeros((15, 15), bool)
+    mask[7, 7] = True
+    grown = dilated(mask, 3)
+    ys, xs = np.nonzero(grown)
+    assert np.hypot(ys - 7, xs - 7).max() < 3.7 and grown[4, 7] and grown[7, 10] and not grown[4, 4]
+    assert dilated(mask, 0) is mask
 
 
 def test_what_cannot_be_judged_on_is_listed_with_its_reason(tmp_path):
@@ -203,14 +212,3 @@ def test_set_ups_that_cannot_work_say_so(tmp_path):
         list(listed(write_set(tmp_path, "a", roles=("image", "background"))).cases())
     with pytest.raises(BadSetup, match="there is no layout 'rrod'; known: plain, rord"):
         find_layout("rrod", {})
-
-
-def test_maps_are_made_where_makers_are_given(tmp_path):
-    from decoupage.maps.choose import make_makers
-    from pipelines.config import MapsConfig
-
-    plain, made = listed(write_set(tmp_path, "a")), listed(tmp_path, makers=make_makers(MapsConfig()))
-    (with_maps,) = made.cases()
-    assert with_maps.maps.edges.shape == with_maps.maps.depth.shape == with_maps.maps.segmentation.shape == SIZE
-    assert with_maps.maps.edges.any() and len(np.unique(with_maps.maps.segmentation)) > 1
-    assert [case.sha256 for case in plain.cases()] == [with_maps.sha256]

@@ -48,11 +48,9 @@ def test_cases_are_found_by_name(root):
     assert [case.name for case in HeldOut(root).cases(wanted)] == wanted
 
 
-def test_smaller_cases_are_made_of_smaller_parts(root):
-    for case in HeldOut(root, 32).cases():
-        assert case.size == (32, 32) and case.maps.depth.shape == (32, 32) and case.mask.any()
-    with pytest.raises(BadSetup, match=r"evaluation.size_px.*only made smaller"):
-        list(HeldOut(root, 128).cases())
+def test_cases_are_as_large_as_their_scenes(root):
+    for case in HeldOut(root).cases():
+        assert case.size == (64, 64) and case.maps["edges"].shape == (64, 64) and case.mask.any()
 
 
 @pytest.mark.parametrize("part", ["composite", "mask", "background", "foreground", "visible"])
@@ -67,7 +65,7 @@ def test_the_hash_of_the_list_depends_on_names_contents_and_order():
     a, b = Entry("a-0", "1"), Entry("b-0", "2")
     hashes = [list_sha256(entries) for entries in ([a, b], [b, a], [a], [a, Entry("b-0", "3")], [a, Entry("c-0", "2")])]
     assert len(set(hashes)) == len(hashes)
-    assert list_file([a], {"size_px": None})["images"] == [{"name": "a-0", "sha256": "1"}]
+    assert list_file([a], {})["images"] == [{"name": "a-0", "sha256": "1"}]
 
 
 def test_a_folder_without_shards_is_a_bad_set_up(tmp_path):
