@@ -48,7 +48,7 @@ def test_what_runs_is_recorded_and_what_does_not_is_a_warning(root, tmp_path):
     assert (found["theirs"]["state"], found["theirs"]["failures"]) == ("recorded", 0) and found["theirs"]["images"] > 0
     assert found["FLUX.1 Fill [dev]"]["state"] == "not here"
     assert not check.passed and check.severity == dg.AssetCheckSeverity.WARN and "flux_fill" in check.description
-    assert (root / "baselines" / "held_out" / "theirs" / "list.json").is_file()
+    assert (root / "records" / "held_out" / "theirs" / "list.json").is_file()
     again, _ = record(root, enabled='["theirs", "flux_fill"]', external=external)
     versions = {made.tags["dagster/data_version"] for made in (first, again)}
     assert len(versions) == 1, "nothing new, and yet another version"

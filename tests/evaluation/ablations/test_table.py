@@ -15,7 +15,7 @@ from evaluation.config.ablations import AblationsConfig
 from evaluation.metrics.catalogue import find_metric
 from evaluation.run import judge
 from pipelines.stages.store import Store
-from tests.evaluation.scenes import Known, cases
+from tests.evaluation.scenes import Known, cases, recipe_of
 from training.ablations import ROWS as TRAINED
 
 CONFIG = EvaluationConfig(bootstrap_draws=200)
@@ -34,7 +34,7 @@ class Listed:
 
     @property
     def about(self):
-        return {"test_set": self.name, "size_px": None}
+        return {"test_set": self.name}
 
     def cases(self, names=None):
         return iter([case for case in cases(self.num_scenes) if names is None or case.name in names])
@@ -52,7 +52,7 @@ def adapter(darker):
 
 
 def make_row(store, row, darker=1, num_scenes=4, config=CONFIG, **facts):
-    judge(Listed(num_scenes), [adapter(darker)], config, store.url(report_folder(row)))
+    judge(Listed(num_scenes), [recipe_of(adapter(darker), darker=darker)], config, store.url(report_folder(row)))
     given = {"recipe": RECIPES[row], "identity": MADE_OF, "num_steps": 3, **facts}
     write_row(store, RowRecord(row, "judged", **given))
 

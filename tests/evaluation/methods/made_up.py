@@ -20,7 +20,7 @@ class Listed:
 
     @property
     def about(self) -> dict[str, Any]:
-        return {"test_set": self.name, "size_px": 32}
+        return {"test_set": self.name}
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:
         return (case for case in self.given if names is None or case.name in names)

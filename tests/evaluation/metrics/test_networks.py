@@ -58,7 +58,7 @@ def test_what_is_named_is_loaded(lpips):
 class Fixed:
     """A list of one image."""
 
-    name, about = "fixed", {"test_set": "fixed", "size_px": 64}
+    name, about = "fixed", {"test_set": "fixed"}
 
     def cases(self, names=None):
         return iter(cases(1))

@@ -23,7 +23,7 @@ class Listed:
 
     @property
     def about(self):
-        return {"test_set": self.name, "size_px": None}
+        return {"test_set": self.name}
 
     def cases(self, names=None):
         return (case for case in self.given if names is None or case.name in names)

@@ -19,7 +19,7 @@ class Listed:
     """Cases of random scenes as a test set."""
 
     name = "listed"
-    about = {"test_set": "listed", "size_px": 32}
+    about = {"test_set": "listed"}
 
     def __init__(self, num_scenes=4):
         self.given = [replace(case, maps=None) for case in cases(num_scenes, 32)]
