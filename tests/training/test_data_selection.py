@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from pipelines.config import MasksConfig
 from pipelines.scenes.resize import resized
@@ -13,7 +14,6 @@ from pipelines.shards.reader import Maps, read_scenes, read_triplets, triplet_of
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
-from tests.fixtures import FakeScenes, build_dataset
 from tests.pipelines.dataset.discs import FixtureStage
 from training.config import TrainingConfig, with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
