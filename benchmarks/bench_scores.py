@@ -13,11 +13,11 @@ import time
 
 import numpy as np
 
+from benchmarks import synthetic
 from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
 from evaluation.run import score_all
 from evaluation.test_sets.shards import HeldOut
-from tests import fixtures
 
 
 class Shifted:
@@ -39,7 +39,7 @@ def measure(num_images: int, size_px: int) -> dict[str, float]:
     """Figures by name, with their units."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as root:
-        fixtures.build_dataset(root, fixtures.FakeScenes(num_images, num_images, size_px))
+        synthetic.build_dataset(root, synthetic.FakeScenes(num_images, num_images, size_px))
         cases = list(HeldOut(root, max_images=num_images).cases())
     score_all(cases[:2], [Shifted()])
     every = os.sched_getaffinity(0)

@@ -54,7 +54,7 @@ class AdapterConfig:
     direct_queries: bool = False
     size_px: int = 1024
     num_inference_steps: int = 30
-    map_makers: Mapping[str, Recipe] = field(default_factory=dict)
+    map_makers: Mapping[str, Recipe] = field(default_factory=dict, hash=False)
     map_picture_px: int = 1024
     alpha_levels: tuple[float, float] = (0.0, 1.0)
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from decoupage.fingerprint import fingerprint
+from decoupage.weights.files import hashes
 from evaluation.cases import Case
 from evaluation.config import EvaluationConfig
 from evaluation.methods.noise import noise_of
-from evaluation.methods.published.weights import files_sha256
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def model_recipes(adapter: str, base_source: str | None, config: EvaluationConfi
     def make() -> Method:
         return base_method(name, base_source, num_steps, seed, size_px)
 
-    facts = base_facts(name) | {"weights_sha256": theirs.facts["base_sha256"]}
+    facts = base_facts(name) | {"weights_sha256": theirs.facts["base_sha256"], "version": VERSION}
     gives = frozenset([BACKGROUND])
     return MethodRecipe("base", gives, make, facts, theirs.settings, size_px=size_px), theirs
 
@@ -166,12 +167,12 @@ def _facts(manifest: "Manifest") -> dict[str, Any]:
 
 
 def _base_sha256(name: str, source: str | None) -> str | None:
-    """Of the base's weights; None where they are not here yet, and are fetched when the method is made."""
+    """Hash of the base's weights; None where they are not here yet, and are fetched when the method is made."""
     from decoupage.bases import find_base
-    from decoupage.weights.bases import weights_folder
 
-    folder = weights_folder(find_base(name), source)
-    return None if folder is None else files_sha256(folder)
+    model = find_base(name).weights(source)
+    folder = model.find()
+    return None if folder is None else fingerprint(hashes(folder, model.files()))
 
 
 def _placed(load: Any, what: Any, source: str | None) -> "LayerDecompositionPipeline":

@@ -91,7 +91,7 @@ class MethodRecipe:
     @property
     def fingerprint(self) -> str:
         """16 hex digits of all that decides its answers."""
-        said = {"name": self.name, "gives": sorted(self.gives), "maps": list(self.maps)}
+        said = {"name": self.name, "gives": sorted(self.gives), "maps": list(self.maps), "size_px": self.size_px}
         return fingerprint({**said, "facts": dict(self.facts), "settings": dict(self.settings)})
 
 

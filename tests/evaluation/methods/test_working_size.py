@@ -1,4 +1,4 @@
-"""The resolution rule: multiples, aspect, one filter both ways, and masks that keep their area."""
+"""The size at which a published model works: multiples, aspect, and pictures that come back as they were."""
 
 import numpy as np
 import pytest
