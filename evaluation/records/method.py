@@ -54,7 +54,7 @@ class MethodRecord:
             return False
         if "failure" in found:
             return failures_count
-        return all(self._has(case.name, part, found["pictures"].get(part)) for part in self.gives)
+        return all(self._written(case.name, part, found) is not None for part in self.gives)
 
     def put(self, case: Case, answer: Layers | Failure) -> None:
         """Write an answer down in place of an older one; the mark comes last."""
@@ -101,10 +101,11 @@ class MethodRecord:
             return Failure(str(found["failure"]))
         pictures = {}
         for part in self.gives:
-            if not self._has(case.name, part, found["pictures"].get(part)):
+            data = self._written(case.name, part, found)
+            if data is None:
                 path = self.store.url(_file(case.name, part))
                 raise BadSetup(f"{path} is not the picture that was recorded; evaluate again: it is asked for anew")
-            pictures[part] = self.picture(case.name, part)
+            pictures[part] = _decoded(data, part)
         return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
 
     def has(self, name: str, part: str) -> bool:
@@ -117,8 +118,7 @@ class MethodRecord:
 
     def picture(self, name: str, part: str) -> Array:
         """[H, W, 3] background or [H, W, 4] foreground. Raises FileNotFoundError, BadItem."""
-        data = self.png(name, part)
-        return decode_rgba(data) if part == FOREGROUND else decode_rgb(data)
+        return _decoded(self.png(name, part), part)
 
     def failures(self, names: Sequence[str]) -> dict[str, str]:
         """Case -> why there is no answer."""
@@ -143,11 +143,13 @@ class MethodRecord:
         asked = {"image": case.sha256, "method": self.fingerprint}
         return asked | ({"maps": _maps_sha256(case, self.maps)} if self.maps else {})
 
-    def _has(self, name: str, part: str, sha256: str | None) -> bool:
+    def _written(self, name: str, part: str, mark: Mapping[str, Any]) -> bytes | None:
+        """A picture's file, if it is the one that the mark speaks of."""
         try:
-            return hashlib.sha256(self.png(name, part)).hexdigest() == sha256
+            data = self.png(name, part)
         except FileNotFoundError:
-            return False
+            return None
+        return data if hashlib.sha256(data).hexdigest() == mark["pictures"].get(part) else None
 
 
 def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:
@@ -162,6 +164,10 @@ def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:
     }
     store = Store(room.url(recipe.folder or recipe.name))
     return MethodRecord(store, recipe.name, recipe.gives, recipe.fingerprint, recipe.maps, about)
+
+
+def _decoded(png: bytes, part: str) -> Array:
+    return decode_rgba(png) if part == FOREGROUND else decode_rgb(png)
 
 
 def _file(name: str, part: str) -> str:
