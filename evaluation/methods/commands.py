@@ -21,7 +21,7 @@ def baselines(
     ] = "held_out",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Record what the enabled baselines make of a list, into baselines/ in the root; the next evaluation reads it.
+    """Record what the enabled baselines make of a list, into records/ in the root; the next evaluation reads it.
 
     Leaves with 1 when an enabled one is not here, did not run, or has no answer to an image.
     """
