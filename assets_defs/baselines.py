@@ -36,7 +36,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         """Writes each enabled method's pictures. Raises BadSetup: no held-out scene, or no local root."""
         # Every worker loads this module, and recording knows all methods.
         from evaluation.methods.baselines import record_baselines
-        from evaluation.records.room import FOLDER
+        from evaluation.records.room import room_of
         from evaluation.test_sets.shards import HeldOut
 
         config, store = profile.evaluation, factory.store
@@ -48,7 +48,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
                 "baselines": states_table(states),
                 "recorded": sum(state.word == "recorded" for state in states),
                 "without_an_answer": sum(state.num_failures for state in states),
-                "dagster/uri": store.url(f"{FOLDER}/{test_set.name}"),
+                "dagster/uri": room_of(store, test_set.name).root,
             },
             data_version=dg.DataVersion(hashlib.sha256(digests.encode()).hexdigest()[:16]),
             check_results=[check(name, function(states), blocking=False) for name, function in CHECKS.items()],

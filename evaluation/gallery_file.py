@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from decoupage.faults import BadSetup
-from decoupage.images.alpha import resize_rgba
+from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
 from decoupage.images.types import Array, Mask
 from evaluation.difficulty import difficulty
 from evaluation.gallery import Example
@@ -68,7 +68,7 @@ def _entry(example: Example) -> dict[str, Any]:
     case = example.case
     scale = _scale(case.composite)
     height, width = _size(case.composite, scale)
-    mask = cv2.resize(case.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    mask = resize_mask(case.mask, (height, width))
     pictures = [_picture(GIVEN, "composite", case.composite)]
     for method, answer in example.answers.items():
         if isinstance(answer, Failure):
@@ -94,17 +94,11 @@ def _entry(example: Example) -> dict[str, Any]:
 
 
 def _picture(by: str, what: str, picture: Array) -> dict[str, Any]:
-    height, width = _size(picture, _scale(picture))
-    if (height, width) != picture.shape[:2]:
-        resize = resize_rgba if picture.shape[2] == 4 else _resize_rgb
-        picture = resize(picture, width, height)
+    resize = resize_rgba if picture.shape[2] == 4 else resize_picture
+    picture = resize(picture, _size(picture, _scale(picture)))
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
     return {"by": by, "what": what, "uri": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()}
-
-
-def _resize_rgb(picture: Array, width: int, height: int) -> Array:
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _scale(picture: Array) -> float:

@@ -20,7 +20,7 @@ from evaluation.metrics.score import Scores, score, worst_scores
 from evaluation.model_size import case_at, layers_at
 from evaluation.page.write import write_pages
 from evaluation.records.ask import record
-from evaluation.records.room import FOLDER
+from evaluation.records.room import room_of
 from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
@@ -75,7 +75,7 @@ def judge(
         raise BadSetup(f"an evaluation takes methods with different names, got {', '.join(names) or 'none'}")
     networks = load_networks(config.metrics)
     store, kept = (place if isinstance(place, Store) else Store(place) for place in (out, root or out))
-    records = record(test_set, methods, Store(kept.url(f"{FOLDER}/{test_set.name}")))
+    records = record(test_set, methods, room_of(kept, test_set.name))
     answered = list(records.methods.values())
     model_size_px = next((method.size_px for method in reversed(methods) if method.size_px is not None), None)
     table = score_all(test_set.cases(), answered, networks, model_size_px)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from evaluation.commands import HELD_OUT, REPORT
 from evaluation.fiftyone.cases import Scores
 from evaluation.records.method import MethodRecord
-from evaluation.records.room import FOLDER, read_method
+from evaluation.records.room import read_method, room_of
 from evaluation.report import REPORT as FILE
 from evaluation.results import read_result
 from evaluation.run import SCORES
@@ -41,7 +41,7 @@ def shown_records(store: Store) -> list[MethodRecord]:
     """
     if not store.exists(f"{REPORT}/{FILE}"):
         return []
-    room = Store(store.url(f"{FOLDER}/{HELD_OUT}"))
+    room = room_of(store, HELD_OUT)
     return [read_method(room, name) for name in read_result(store, f"{REPORT}/{FILE}", "methods")["methods"]]
 
 

@@ -23,7 +23,7 @@ from evaluation.methods.spec import Method, MethodRecipe
 from evaluation.methods.states import State
 from evaluation.records.ask import DidNotRun, record
 from evaluation.records.method import LIST
-from evaluation.records.room import FOLDER, Records, read_method
+from evaluation.records.room import Records, read_method, room_of
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
 
@@ -52,7 +52,7 @@ def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> li
     """
     recipes: list[MethodRecipe] = []
     for name in config.baselines.enabled:
-        found = read_method(_room(root, test_set), name)
+        found = read_method(room_of(root, test_set), name)
         if not found.store.exists(LIST):
             log.warning("%s is enabled and not recorded on %s: the report will have no row for it", name, test_set)
             continue
@@ -62,13 +62,9 @@ def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> li
     return recipes
 
 
-def _room(root: Store, test_set: str) -> Store:
-    return Store(root.url(f"{FOLDER}/{test_set}"))
-
-
 def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, test_set: TestSet, root: Store) -> State:
     published = PUBLISHED[name]
-    room = _room(root, test_set.name)
+    room = room_of(root, test_set.name)
     absent = [requirement for requirement in weights.requirements(name, model) if not requirement.present]
     if absent:
         detail = "; ".join(f"{requirement.found}. To get it: {requirement.fix}" for requirement in absent)
@@ -90,7 +86,7 @@ def _record_model(name: str, model: ModelBaseline, config: EvaluationConfig, tes
 
 def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> State:
     title = EXTERNAL[entry.name].title if entry.name in EXTERNAL else entry.name
-    room = _room(root, test_set.name)
+    room = room_of(root, test_set.name)
     requirement = command_requirement(entry)
     if not requirement.present:
         return _not_here(entry.name, title, f"{requirement.found}. To get it: {requirement.fix}", room, test_set)

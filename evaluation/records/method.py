@@ -162,7 +162,7 @@ def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:
         "facts": dict(recipe.facts),
         "settings": dict(recipe.settings),
     }
-    store = Store(room.url(recipe.folder or recipe.name))
+    store = Store(f"{room.root}/{recipe.folder or recipe.name}")
     return MethodRecord(store, recipe.name, recipe.gives, recipe.fingerprint, recipe.maps, about)
 
 

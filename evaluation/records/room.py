@@ -60,6 +60,11 @@ class Records:
         return composite, mask
 
 
+def room_of(root: Store, test_set: str) -> Store:
+    """Where the records of a test set are kept."""
+    return Store(f"{root.root.rstrip('/')}/{FOLDER}/{test_set}")
+
+
 def put_given(store: Store, case: Case) -> None:
     """Write down what methods are given of a case, unless it is there."""
     mark = f"{GIVEN}/{case.name}.json"
@@ -119,7 +124,7 @@ def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> Met
     Raises:
         BadSetup: its `about.json` is damaged.
     """
-    store = Store(room.url(folder))
+    store = Store(f"{room.root}/{folder}")
     about = read_json(store, ABOUT) if store.exists(ABOUT) else {}
     try:
         gives, maps = frozenset(map(str, about.get("gives", pictured))), tuple(map(str, about.get("maps", ())))

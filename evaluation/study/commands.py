@@ -153,7 +153,7 @@ def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | No
     from evaluation.methods.classical import classical_recipes
     from evaluation.methods.standard import standard_recipes
     from evaluation.records.ask import record
-    from evaluation.records.room import FOLDER
+    from evaluation.records.room import room_of
     from evaluation.study.build import check_aspects
     from evaluation.study.plan import choose_cases
     from evaluation.test_sets.shards import HeldOut
@@ -175,5 +175,4 @@ def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | No
     check_aspects({name: found[name].gives for name in names}, config.study)
     held_out = HeldOut(root.url(HELD_OUT), config.max_images)
     cases = choose_cases([case.name for case in held_out.cases()], config.study)
-    room = Store(root.url(f"{FOLDER}/{held_out.name}"))
-    return record(held_out, [found[name] for name in names], room, set(cases))
+    return record(held_out, [found[name] for name in names], room_of(root, held_out.name), set(cases))
