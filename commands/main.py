@@ -87,20 +87,23 @@ def require_factory(name: str) -> None:
     """Raise BadSetup where a library of the extra `factory`, which the command of this name needs, is not installed."""
     for requirement in requires(DISTRIBUTION) or ():
         library = re.match(r"""([\w.-]+).*;.*\bextra == ['"]factory['"]""", requirement)
+        if library is None:
+            continue
         try:
-            if library:
-                distribution(library[1])
+            distribution(library[1])
         except PackageNotFoundError:
             raise BadSetup(
                 f"`decoupage {name}` needs {library[1]}, which is not installed: pip install '{DISTRIBUTION}[factory]'"
             ) from None
 
 
-def load_permitted(name: str | None = None, root: str | None = None) -> "Profile":
-    """`profiles.commercial.load_permitted`, imported by those commands that ask for a profile."""
+def load_permitted(
+    name: str | None = None, root: str | None = None, overrides: dict[str, str] | None = None
+) -> "Profile":
+    """`profiles.commercial.load_permitted`, imported when a command asks for a profile."""
     from profiles.commercial import load_permitted as load
 
-    return load(name, root)
+    return load(name, root, overrides)
 
 
 app = typer.Typer(
