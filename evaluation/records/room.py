@@ -17,12 +17,12 @@ from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case, Entry, list_file, list_sha256
 from evaluation.methods.spec import BACKGROUND, FOREGROUND
 from evaluation.records.method import ABOUT, LIST, MethodRecord
+from evaluation.test_sets.originals import printable
 from pipelines.stages.store import Store
 
 FOLDER, GIVEN = "records", "given"
 """Of a root, and of a room."""
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
-"""Of a method or a case: it becomes part of a path."""
+_METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,13 @@ def room_of(root: Store, test_set: str) -> Store:
 def put_given(store: Store, case: Case) -> None:
     """Write down what methods are given of a case, unless it is there."""
     mark = f"{GIVEN}/{case.name}.json"
+    pictures = [f"{GIVEN}/{case.name}.{what}.png" for what in ("composite", "mask")]
     content = json.dumps({"image": case.sha256}).encode()
-    if store.exists(mark) and store.read(mark) == content:
+    if all(map(store.exists, (mark, *pictures))) and store.read(mark) == content:
         return
     store.remove(mark)
-    store.write(f"{GIVEN}/{case.name}.composite.png", encode_png(case.composite))
-    store.write(f"{GIVEN}/{case.name}.mask.png", encode_mask(case.mask))
+    for path, data in zip(pictures, (encode_png(case.composite), encode_mask(case.mask)), strict=True):
+        store.write(path, data)
     store.write(mark, content)
 
 
@@ -135,12 +136,13 @@ def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> Met
 
 
 def check_names(names: Sequence[str], kind: str) -> None:
-    """Raises BadSetup when a name of a method or case cannot name a file, or methods are none or not told apart."""
+    """Raises BadSetup when a name of a method or case cannot name a file, or methods are none, or two of one name."""
     if kind == "method" and (not names or len(set(names)) != len(names) or GIVEN in names):
         raise BadSetup(
             f"records are of methods with different names, none of them {GIVEN}; got {', '.join(names) or 'none'}"
         )
-    bad = [name for name in names if not isinstance(name, str) or not _NAME.fullmatch(name)]
+    usable = _METHOD.fullmatch if kind == "method" else printable
+    bad = [name for name in names if not isinstance(name, str) or not usable(name)]
     if bad:
         raise BadSetup(f"the {kind} {bad[0]!r} cannot name a file; use letters, digits, _ - + . and spaces")
 

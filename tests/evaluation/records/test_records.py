@@ -207,6 +207,21 @@ def test_some_of_the_list_is_asked_without_closing_it(tmp_path, listed):
     assert asked_now(tmp_path, listed) == [name for name in names(listed) if name not in some]
 
 
+def test_what_was_given_is_written_again_where_it_is_absent(tmp_path, listed):
+    record_all(tmp_path, listed, Counting())
+    case = listed.given[0]
+    (tmp_path / "given" / f"{case.name}.mask.png").unlink()
+    assert asked_now(tmp_path, listed) == []
+    assert np.array_equal(read_records(str(tmp_path)).given(case.name)[1], case.mask)
+
+
+def test_a_case_may_have_any_printable_name(tmp_path, listed):
+    listed.given[0] = replace(listed.given[0], name="Schloß [1] 100%")
+    done = record_all(tmp_path, listed, Counting())
+    assert isinstance(done.methods["some"].answer(listed.given[0]), Layers)
+    assert read_records(str(tmp_path)).names[0] == "Schloß [1] 100%"
+
+
 def test_the_folder_says_what_is_in_it(tmp_path, listed):
     record_all(tmp_path, listed, Counting())
     for folder in (tmp_path, tmp_path / "some"):
