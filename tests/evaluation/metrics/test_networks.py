@@ -18,7 +18,7 @@ from evaluation.metrics.networks import load_networks, requirements
 from evaluation.metrics.weights import read_state
 from evaluation.run import evaluate
 from tests.evaluation.metrics.networks import random_lpips, random_states
-from tests.evaluation.scenes import cases, truth
+from tests.evaluation.scenes import cases, recipe_of, truth
 
 
 def named(path):
@@ -74,7 +74,7 @@ def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
     with pytest.raises(
         BadSetup, match=r"evaluation.metrics.lpips.head: .*head.pth has the sha256 [0-9a-f]{64}, not 0000"
     ):
-        evaluate(Fixed(), [truth], config, str(tmp_path / "out"))
+        evaluate(Fixed(), [recipe_of(truth)], config, str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_stops_too(tmp_path):
 
 def test_the_report_of_named_weights(lpips, tmp_path):
     config = EvaluationConfig.model_validate({"bootstrap_draws": 100, "metrics": {"lpips": lpips}})
-    report = evaluate(Fixed(), [truth], config, str(tmp_path / "out"))
+    report = evaluate(Fixed(), [recipe_of(truth)], config, str(tmp_path / "out"))
     assert report.mean("truth", "background", "lpips_whole") == 0
     assert report.values["settings"]["metrics"]["lpips"] == lpips
 
