@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipelines.scenes.compose import Composed, touches_border
 from pipelines.scenes.draws import Draw
-from pipelines.scenes.masks.imperfect import ImperfectMask
+from pipelines.masks.imperfect import ImperfectMask
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
 

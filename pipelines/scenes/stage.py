@@ -17,7 +17,7 @@ from pipelines.config import MasksConfig, ScenesConfig
 from pipelines.scenes.assets import Assets
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
-from pipelines.scenes.masks.imperfect import ImperfectMask, imperfect_mask
+from pipelines.masks.imperfect import ImperfectMask, imperfect_mask
 from pipelines.scenes.parts import pixels_sha256
 from pipelines.scenes.placement import Rejected
 from pipelines.scenes.plan import LayerPlan, plan_scene

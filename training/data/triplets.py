@@ -13,7 +13,7 @@ from decoupage.images.types import Mask, Rgba
 from decoupage.maps.pictures import map_pictures
 from decoupage.randomness import generator
 from decoupage.rgba_values import to_vae_range
-from pipelines.scenes.masks.imperfect import imperfect_mask
+from pipelines.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.resize import resize_mask, resized
 from pipelines.shards.reader import Maps
