@@ -34,7 +34,8 @@ def resized(parts: SceneParts, size_px: int) -> SceneParts:
         return parts
     background = cv2.resize(parts.background, (size_px, size_px), interpolation=cv2.INTER_AREA).astype(np.uint8)
     layers = tuple(_resized_layer(layer, side_px, size_px) for layer in parts.layers)
-    return SceneParts(parts.key, background, layers, parts.record)
+    masks = tuple(resize_mask(mask, size_px) for mask in parts.imperfect_masks)
+    return SceneParts(parts.key, background, layers, parts.record, masks)
 
 
 def resize_mask(mask: Mask, size_px: int) -> Mask:
@@ -85,4 +86,4 @@ def _resized_layer(layer: Layer, side_px: int, size_px: int) -> Layer:
         box = (x - x0 * new_step, y - y0 * new_step, x - x0 * new_step + 1, y - y0 * new_step + 1)
     tight = np.ascontiguousarray(rgba[box[1] : box[3], box[0] : box[2]])
     shifted = (box[0] + x0 * new_step, box[1] + y0 * new_step, box[2] + x0 * new_step, box[3] + y0 * new_step)
-    return Layer(tight, shifted, resize_mask(layer.imperfect_mask, size_px))
+    return Layer(tight, shifted)

@@ -128,7 +128,7 @@ def make_sample(parts: SceneParts, maps: Maps | None, epoch: int, loading: DataL
 
 
 def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Mask:
-    stored = parts.layers[layer].imperfect_mask
+    stored = parts.imperfect_masks[layer]
     if not loading.redraw_masks:
         return stored
     visible = parts.visible_mask(layer)

@@ -18,10 +18,8 @@ SIZES = st.integers(1, SIZE_PX)
 def scene(key: int) -> SceneParts:
     """Discs on a gradient, with masks."""
     bare = make_parts(f"{key:08d}")
-    layers = tuple(
-        Layer(layer.rgba, layer.box, spoilt(bare.visible_mask(i), "dilation")) for i, layer in enumerate(bare.layers)
-    )
-    return SceneParts(bare.key, bare.background, layers, {"layers": "as stored"})
+    masks = tuple(spoilt(bare.visible_mask(i), "dilation") for i in range(len(bare.layers)))
+    return SceneParts(bare.key, bare.background, bare.layers, {"layers": "as stored"}, masks)
 
 
 @given(st.integers(0, 50), SIZES)
@@ -38,7 +36,8 @@ def test_a_smaller_scene_recomposes_exactly(key: int, size_px: int) -> None:
         left, top_px, right, bottom = layer.box
         assert 0 <= left < right <= size_px and 0 <= top_px < bottom <= size_px
         assert layer.rgba.shape == (bottom - top_px, right - left, 4)
-        assert layer.imperfect_mask.shape == (size_px, size_px) and layer.imperfect_mask.dtype == bool
+        mask = small.imperfect_masks[i]
+        assert mask.shape == (size_px, size_px) and mask.dtype == bool
         assert small.visible_mask(i).shape == (size_px, size_px)
 
 
@@ -64,9 +63,7 @@ def test_a_smaller_scene_looks_as_the_smaller_picture(key: int, size_px: int) ->
 
 def test_colours_beside_the_shape_are_bled_not_black() -> None:
     rgba = disc(20, (240, 200, 30), 255)  # The disc's colour goes on where it is invisible.
-    parts = SceneParts(
-        "k", np.zeros((96, 96, 3), np.uint8), (Layer(rgba, (7, 9, 48, 50), np.ones((96, 96), bool)),), {}
-    )
+    parts = SceneParts("k", np.zeros((96, 96, 3), np.uint8), (Layer(rgba, (7, 9, 48, 50)),), {})
     for size_px in (95, 60, 31, 24):
         assert np.abs(resized(parts, size_px).layers[0].rgba[..., :3].astype(int) - (240, 200, 30)).max() <= 4
 
@@ -74,19 +71,22 @@ def test_colours_beside_the_shape_are_bled_not_black() -> None:
 def test_at_its_own_size_a_scene_is_returned_as_it_is() -> None:
     parts = scene(2)
     assert resized(parts, SIZE_PX) is parts
-    mask = parts.layers[0].imperfect_mask
+    mask = parts.imperfect_masks[0]
     assert (resize_mask(mask, SIZE_PX) == mask).all()
 
 
 def test_a_layer_that_vanishes_keeps_its_number_and_a_box() -> None:
-    speck = Layer(np.full((1, 1, 4), 200, np.uint8), (95, 0, 96, 1), np.zeros((96, 96), bool))
-    speck.imperfect_mask[0, 95] = True
-    parts = SceneParts("k", np.zeros((96, 96, 3), np.uint8), (speck, *scene(2).layers), {})
+    speck = Layer(np.full((1, 1, 4), 200, np.uint8), (95, 0, 96, 1))
+    mask = np.zeros((96, 96), bool)
+    mask[0, 95] = True
+    others = scene(2)
+    masks = (mask, *others.imperfect_masks)
+    parts = SceneParts("k", np.zeros((96, 96, 3), np.uint8), (speck, *others.layers), {}, masks)
     small = resized(parts, 4)
     assert small.layers[0].box == (3, 0, 4, 1) and not small.amodal_alpha(0).any()
     assert (small.flatten(without=0) == small.composite).all() and not small.visible_mask(0).any()
     # Its mask still says where to look.
-    assert small.layers[0].imperfect_mask[0, 3] and small.layers[0].imperfect_mask.sum() == 1
+    assert small.imperfect_masks[0][0, 3] and small.imperfect_masks[0].sum() == 1
     assert small.occluded_fraction(0) == 1.0
 
 
