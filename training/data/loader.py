@@ -161,6 +161,8 @@ class TripletLoader:
         self.loading = loading
         if loading.maps:  # The reader decodes all three together, so all three must be there.
             self.index.require([f"{name}.png" for name in MAP_NAMES], "join the maps, or train with data.maps = ()")
+        if not loading.redraw_masks:
+            self.index.require(["mask0.png"], "join the masks, or train with data.redraw_masks = true")
         self._rank, self._num_ranks, self._pin_memory = rank, num_ranks, pin_memory
         self._unreadable = Unreadable(len(self.index), num_ranks, loading.max_unreadable_share)
         self.size_px = self._check_size()

@@ -128,14 +128,13 @@ def make_sample(parts: SceneParts, maps: Maps | None, epoch: int, loading: DataL
 
 
 def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Mask:
-    stored = parts.imperfect_masks[layer]
-    if not loading.redraw_masks:
-        return stored
-    visible = parts.visible_mask(layer)
-    if not visible.any():  # A target that shows nowhere has no mask to spoil; the stored one says where to look.
-        return stored
-    rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
-    return imperfect_mask(visible, loading.masks, rng).mask
+    if loading.redraw_masks and (visible := parts.visible_mask(layer)).any():
+        rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
+        return imperfect_mask(visible, loading.masks, rng).mask
+    # A target that shows nowhere has no mask to spoil; a stored one says where to look.
+    if not parts.imperfect_masks:
+        raise ValueError(f"scene {parts.key} has no stored masks, and none can be drawn for layer {layer}")
+    return parts.imperfect_masks[layer]
 
 
 def _signed(picture_HWC: NDArray[np.uint8]) -> Tensor:
