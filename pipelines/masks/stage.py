@@ -3,9 +3,7 @@
 Apart from the scenes, so that another mix of errors remakes masks and shards, and neither scenes nor maps.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -14,7 +12,7 @@ from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import encode_mask
 from decoupage.randomness import generator
 from pipelines.config import MasksConfig
-from pipelines.masks.imperfect import imperfect_mask
+from pipelines.masks.imperfect import ImperfectMask, imperfect_mask
 from pipelines.scenes import record
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span
@@ -66,23 +64,22 @@ class MaskTask:
         Raises:
             BadItem: `hidden` when a layer shows nowhere, so that no mask could ask for it; a picture is damaged.
         """
-        key, stored = span.key, span.read(self.store)
-        parts = SceneParts.decode(key, stored)
-        members: dict[str, bytes] = {}
-        rows: list[dict[str, Any]] = []
-        for i in range(len(parts.layers)):
-            visible = parts.visible_mask(i)
-            if not visible.any():
-                raise BadItem("hidden", f"layer {i} shows nowhere")
-            drawn = imperfect_mask(visible, self.config, generator(parts.record["seed"], "mask", f"{key}/{i}"))
-            members[f"{key}.mask{i}.png"] = encode_mask(drawn.mask)
-            said = dict(zip(record.MASK_COLUMNS, (drawn.error, drawn.iou, int(drawn.mask.sum())), strict=True))
-            rows.append({"key": key, "layer": i} | said)
-        members[f"{key}.json"] = self._completed(json.loads(stored["json"]), rows)
-        return Outcome(members, rows)
+        key = span.key
+        parts = SceneParts.decode(key, span.read(self.store))
+        masks = [self._draw(parts, i) for i in range(len(parts.layers))]
+        said = [
+            dict(zip(record.MASK_COLUMNS, (drawn.error, drawn.iou, int(drawn.mask.sum())), strict=True))
+            for drawn in masks
+        ]
+        layers = [layer | mask for layer, mask in zip(parts.record["layers"], said, strict=True)]
+        members = {f"{key}.mask{i}.png": encode_mask(drawn.mask) for i, drawn in enumerate(masks)}
+        members[f"{key}.json"] = canonical_json(
+            parts.record | {"layers": layers, "masks_recipe": self.recipe_fingerprint}
+        )
+        return Outcome(members, [{"key": key, "layer": i} | mask for i, mask in enumerate(said)])
 
-    def _completed(self, scene: dict[str, Any], rows: list[dict[str, Any]]) -> bytes:
-        """The scene's json, in which each layer tells of its mask too."""
-        told = [{name: row[name] for name in record.MASK_COLUMNS} for row in rows]
-        layers = [layer | mask for layer, mask in zip(scene["layers"], told, strict=True)]
-        return canonical_json(scene | {"layers": layers, "masks_recipe": self.recipe_fingerprint})
+    def _draw(self, parts: SceneParts, i: int) -> ImperfectMask:
+        visible = parts.visible_mask(i)
+        if not visible.any():
+            raise BadItem("hidden", f"layer {i} shows nowhere")
+        return imperfect_mask(visible, self.config, generator(parts.record["seed"], "mask", f"{parts.key}/{i}"))
