@@ -1,6 +1,6 @@
 """Our own held-out scenes: one case for each layer of each scene, from shards of the test split."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -72,6 +72,8 @@ def case_of(parts: SceneParts, maps: Maps, layer: int) -> Case:
     return Case(
         name=f"{parts.key}-{layer}",
         key=parts.key,
+        photograph=_origin(parts.record["background"], parts.key),
+        origin=_origin(entry["foreground"], parts.key),
         composite=parts.composite,
         mask=parts.layers[layer].imperfect_mask,
         visible=parts.visible_mask(layer),
@@ -87,3 +89,12 @@ def case_of(parts: SceneParts, maps: Maps, layer: int) -> Case:
             "source": entry["foreground"]["kind"],
         },
     )
+
+
+def _origin(source: Mapping[str, Any], key: str) -> str:
+    """What a background or a foreground was taken from. Raises BadSetup: the scene's record is of an older version."""
+    if "origin" not in source:
+        raise BadSetup(
+            f"scene {key} does not say what {source['id']} was taken from: make the scenes anew in a new root"
+        )
+    return str(source["origin"])

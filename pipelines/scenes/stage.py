@@ -26,7 +26,7 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 1
+VERSION = 2
 """Raised when the code changes the bytes of a scene."""
 
 

@@ -48,7 +48,7 @@ def test_every_picture_of_an_image_gets_the_same_size():
     mask = np.zeros((50, 90), bool)
     mask[10:30, 20:60] = True
     rgba = np.dstack([rgb, mask * np.uint8(255)])
-    original = resized_original(Original("a", "a", "test", rgb, mask, mask, rgb, rgba, None), 48)
+    original = resized_original(Original("a", "a", "a", "test", rgb, mask, mask, rgb, rgba, None), 48)
     pictures = (original.composite, original.mask, original.visible, original.background, original.foreground)
     assert {picture.shape[:2] for picture in pictures} == {(32, 48)}
     assert abs(original.mask.mean() - mask.mean()) < 0.02

@@ -14,6 +14,7 @@ import pytest
 
 from decoupage.faults import BadSetup
 from pipelines.config import MasksConfig
+from pipelines.library.catalogue import read_backgrounds, read_foregrounds
 from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import ProcessEngine, SerialEngine
@@ -66,6 +67,8 @@ def test_parts_and_record_agree(made):
     root, _ = made
     config = scenes_config()
     rows = rows_of(root)
+    store = Store(str(root))
+    origins = {found.id: found.origin for found in (*read_foregrounds(store), *read_backgrounds(store))}
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         record = parts.record
@@ -81,6 +84,8 @@ def test_parts_and_record_agree(made):
             assert mask_iou(parts.visible_mask(i), layer.imperfect_mask) == entry["mask_iou"]
             (row,) = [row for row in rows if row["key"] == key and row["layer"] == i]
             assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
+            for part, source in (("foreground", entry["foreground"]), ("background", record["background"])):
+                assert source["origin"] == row[f"{part}_origin"] == origins[source["id"]]
 
 
 def light_on_canvas(parts, i):
