@@ -14,7 +14,8 @@ import pytest
 
 from decoupage.faults import BadSetup
 from pipelines.config import MasksConfig
-from pipelines.library.catalogue import read_backgrounds, read_foregrounds
+from pipelines.library.catalogue import read_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import ProcessEngine, SerialEngine
@@ -68,7 +69,8 @@ def test_parts_and_record_agree(made):
     config = scenes_config()
     rows = rows_of(root)
     store = Store(str(root))
-    origins = {found.id: found.origin for found in (*read_foregrounds(store), *read_backgrounds(store))}
+    records = [found for kind in (ForegroundRecord, BackgroundRecord) for found in read_catalogue(store, kind)[0]]
+    origins = {found.id: found.origin for found in records}
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         record = parts.record
