@@ -41,7 +41,8 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
         description="The adapter in use. A new one takes its place only if it is better on the chosen metric and not "
         "worse on the others by their margins, on the same list, with every output there and no picture in both "
-        "splits; otherwise the champion stays. Each decision is recorded with its reasons, fingerprints and the "
+        "splits; otherwise, and where too few photographs or origins leave it undecided, the champion stays. Each "
+        "decision is recorded with its reasons, fingerprints and the "
         "weights' hash; `decoupage champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:

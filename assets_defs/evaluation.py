@@ -13,6 +13,7 @@ from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
 from evaluation.commands import REPORT
+from evaluation.statistics import Interval
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
@@ -88,8 +89,8 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
         description="The adapter against its own base and other methods, on the held-out scenes, all with the "
-        "same imperfect masks and judged where the target truly shows; paired bootstrap intervals on every "
-        "difference. Writes `report.json`, the raw scores, and the pictures that the report shows.",
+        "same imperfect masks and judged where the target truly shows; paired intervals on every difference, clustered "
+        "by photograph and by origin. Writes `report.json`, the raw scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
         """Writes `report/` in the root. Raises BadSetup or ValueError: no adapter, no base, or no held-out scene."""
@@ -116,6 +117,8 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
                 "images": values["num_images"],
+                "photographs": values["num_photographs"],
+                "origins": values["num_origins"],
                 "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
                 "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
             },
@@ -168,8 +171,9 @@ def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
 
 
 def told(figure: Mapping[str, Any] | None) -> str:
-    """A mean with its interval; a dash where nothing was measured."""
+    """A mean with its interval, and what it counts; a dash where nothing was measured."""
     if figure is None:
         return "-"
-    mean = f"{figure['mean']:.3f}"
-    return mean if figure["low"] is None else f"{mean} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    found = Interval.from_dict(figure)
+    ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.mean:.3f}{ends}, {found.counted}"

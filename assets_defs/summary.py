@@ -64,7 +64,10 @@ def _report(store: Store) -> dict[str, Any]:
 def _judgement(store: Store) -> Iterator[str]:
     """The main figures of every method, what they come to, and where the pictures are."""
     values = _report(store)
-    yield f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes (means):"
+    yield (
+        f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes, "
+        f"{values['num_photographs']} photographs and {values['num_origins']} origins (means):"
+    )
     yield "  " + " ".join([f"{'':16}", *(f"{part:>13}" for part, _ in MAIN_FIGURES)])
     yield "  " + " ".join([f"{'':16}", *(f"{SHORT[metric]:>13}" for _, metric in MAIN_FIGURES)])
     for name, found in values["methods"].items():
@@ -72,7 +75,7 @@ def _judgement(store: Store) -> Iterator[str]:
         yield "  " + " ".join([f"{name:16}", *(f"{cell:>13}" for cell in cells)])
     yield ""
     for result in (background_beats_base(values), alpha_beats_given_mask(values)):
-        yield f"  {'better' if result.passed else 'NOT BETTER'}: {result.sentence}"
+        yield f"  {result.sentence}"
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"
     yield f"  before and after  {store.url(f'{REPORT}/before_after.png')}"

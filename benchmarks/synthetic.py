@@ -135,7 +135,8 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
                 "semi_transparent": False,
                 "completeness": "complete",
                 "foreground": licence
-                | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "category": "ellipse", "prompt": ""},
+                | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "origin": f"fake-{parts.key}-{i}"}
+                | {"category": "ellipse", "prompt": ""},
             }
         )
     for i, mask in enumerate(parts.imperfect_masks):
@@ -149,7 +150,9 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
         "difficulty": "medium",
         "size_px": parts.size[0],
         "composite_sha256": pixels_sha256(parts.composite),
-        "background": licence | {"id": "blobs", "source": "fake", "rotation_deg_ccw": 0, "crop": [0, 0, 64]},
+        "background": licence
+        | {"id": "blobs", "source": "fake", "origin": f"blobs-{parts.key}", "rotation_deg_ccw": 0}
+        | {"crop": [0, 0, 64]},
         "layers": layers,
     }
 

@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.statistics import Interval
 from pipelines.checks import CheckResult
 
 Values = Mapping[str, Any]
 
 
 def background_beats_base(values: Values) -> CheckResult:
-    """Where the target shows, the adapter's background is better than the base's own: the interval excludes 0."""
+    """Where the target shows, the adapter's background is better than the base's own, by its interval."""
     return _better(values, "adapter-base", "background", "psnr_mask", "dB PSNR inside the mask")
 
 
 def alpha_beats_given_mask(values: Values) -> CheckResult:
-    """The adapter's alpha is nearer to the truth than the mask it was given: the interval excludes 0."""
+    """The adapter's alpha is nearer to the truth than the mask it was given, by its interval."""
     return _better(values, "adapter-given_mask", "foreground", "soft_iou", "soft IoU")
 
 
@@ -26,9 +27,23 @@ def every_output_there(values: Values) -> CheckResult:
 
 
 def _better(values: Values, pair: str, part: str, metric: str, unit: str) -> CheckResult:
-    found = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
-    if found is None or found["low"] is None:
-        return CheckResult(False, f"{pair}: {unit} was not measured, or on too few images for an interval")
+    """A difference that cannot be decided is not shown to be better, and the sentence says why."""
+    cell = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
+    if cell is None:
+        return CheckResult(False, f"{pair}: {unit} was not measured")
+    found = Interval.from_dict(cell)
     first, second = pair.split("-", 1)
-    sentence = f"{first} less {second}: {found['mean']:+.3f} {unit}, 95% in [{found['low']:+.3f}, {found['high']:+.3f}]"
-    return CheckResult(found["low"] > 0, sentence, {name: found[name] for name in ("mean", "low", "high")})
+    sentence = f"{first} less {second}: {found.mean:+.3f} {unit}"
+    if found.low is not None:
+        sentence += f", 95% in [{found.low:+.3f}, {found.high:+.3f}]"
+    sentence += f" ({found.counted})"
+    verdict = found.verdict()
+    said = (
+        f"undecided ({found.why_undecided})"
+        if verdict == "undecided"
+        else "better"
+        if verdict == "better"
+        else "not better"
+    )
+    figures = {name: value for name, value in found.to_dict().items() if value is not None}
+    return CheckResult(verdict == "better", f"{said}: {sentence}", figures)

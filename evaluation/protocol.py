@@ -4,8 +4,9 @@ from typing import Any
 
 from evaluation.config import EvaluationConfig
 
-VERSION = 1
-"""Of metrics and regions: to be raised whenever the same pictures would get another score."""
+VERSION = 2
+"""Of metrics and regions, and of what intervals need beside scores: to be raised whenever the same pictures would get
+another score, or scores of before lack a column."""
 
 
 def protocol_of(config: EvaluationConfig) -> dict[str, Any]:

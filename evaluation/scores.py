@@ -13,6 +13,7 @@ from evaluation.metrics.catalogue import IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import Scores
+from evaluation.statistics import Clusters
 
 UNKNOWN = "unknown"
 """The stratum of an image whose list does not say."""
@@ -25,6 +26,7 @@ class ScoreTable:
     Attributes:
         entries: the list: names and hashes.
         scenes: the scene of each image.
+        photographs, origins: see `Case`.
         strata: name of a stratification -> the stratum of each image.
         difficulties: name of a difficulty -> its value for each image; NaN = unknown.
         values: method -> (part, metric) -> value of each image; NaN = not measured.
@@ -36,6 +38,8 @@ class ScoreTable:
 
     entries: list[Entry] = field(default_factory=list)
     scenes: list[str] = field(default_factory=list)
+    photographs: list[str] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
     strata: dict[str, list[str]] = field(default_factory=dict)
     difficulties: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
@@ -52,6 +56,8 @@ class ScoreTable:
         """Enter an image; then add each method's answer to it."""
         self.entries.append(Entry(case.name, case.sha256))
         self.scenes.append(case.key)
+        self.photographs.append(case.photograph)
+        self.origins.append(case.origin)
         for name in {**dict.fromkeys(self.strata), **case.strata}:
             column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
             column.append(case.strata.get(name, UNKNOWN))
@@ -86,9 +92,14 @@ class ScoreTable:
         """[images] float64; NaN = not measured."""
         return np.array(self.values[method][part, metric], np.float64)
 
-    def list_scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
+    @property
+    def clusters(self) -> Clusters:
+        """What the images have in common, for intervals."""
+        return Clusters(self.photographs, self.origins)
+
+    def list_scores(self, seed: int) -> dict[str, dict[Key, ListScore]]:
         """Method -> (part, metric) -> figures for the whole list; without those that are not measured."""
-        return {} if self.features is None else self.features.scores(draws, seed)
+        return {} if self.features is None else self.features.scores(seed)
 
     @property
     def not_measured(self) -> dict[Key, str]:
@@ -100,12 +111,14 @@ class ScoreTable:
         return np.array(self.strata[stratification]) == stratum
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns."""
+        """One row for each image and method.
+
+        Columns: name, scene, photograph, origin, strata, difficulties, `failed`, `<part>.<metric>`.
+        """
         frames = []
+        images = {"image": self.names, "scene": self.scenes, "photograph": self.photographs, "origin": self.origins}
         for method, columns in self.values.items():
-            frame = pd.DataFrame(
-                {"image": self.names, "scene": self.scenes, "method": method, **self.strata, **self.difficulties}
-            )
+            frame = pd.DataFrame({**images, "method": method, **self.strata, **self.difficulties})
             frame["failed"] = [name in self.failures[method] for name in self.names]
             scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
             frames.append(pd.concat([frame, scores], axis=1))

@@ -24,7 +24,8 @@ MARGINS: dict[str, float] = {
 class GateConfig(Section):
     """When a new adapter replaces the champion: better on one metric, and not worse on the others by a margin.
 
-    Intervals are those of the paired bootstrap, with the report's draws and seed.
+    Intervals are those of the report. What too few photographs or origins leave undecided keeps the champion in place;
+    where there is none yet, the mean decides.
     """
 
     better: Name = Field("background.psnr_mask", description="metric whose interval of the gain must lie above 0")

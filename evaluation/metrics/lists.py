@@ -17,7 +17,7 @@ from evaluation.metrics.catalogue import LIST_METRICS, Part
 from evaluation.metrics.fid import frechet_distance, moments
 from evaluation.metrics.kid import kid
 from evaluation.metrics.score import paste_back
-from evaluation.statistics import COVERAGE_PERCENT, Interval
+from evaluation.statistics import Clusters, Interval, LeftOut, jackknife
 
 if TYPE_CHECKING:
     from evaluation.metrics.inception import Inception
@@ -34,27 +34,30 @@ class ListScore:
     """One figure for a list.
 
     Attributes:
-        draws: resampled values, for metrics that have them; those of all methods are of the same draws.
+        left_out: the figure without each cluster of the list, for metrics that have an interval.
         num_images: N.
+        clusters: of these images.
     """
 
     value: float
-    draws: np.ndarray | None
+    left_out: LeftOut | None
     num_images: int
+    clusters: Clusters
 
     def minus(self, other: "ListScore") -> "ListScore":
-        """The difference, draw by draw; both are of one list."""
-        draws = None if self.draws is None or other.draws is None else self.draws - other.draws
-        return ListScore(self.value - other.value, draws, self.num_images)
+        """The difference, cluster by cluster; both are of one list."""
+        left_out: LeftOut | None = None
+        if self.left_out is not None and other.left_out is not None:
+            photographs, origins, pairs = (a - b for a, b in zip(self.left_out, other.left_out, strict=True))
+            left_out = (photographs, origins, pairs)
+        return ListScore(self.value - other.value, left_out, self.num_images, self.clusters)
 
     @property
     def interval(self) -> Interval:
-        """Without ends where there are no draws."""
-        low = high = None
-        if self.draws is not None and not np.isnan(self.draws).all():
-            tail = (100 - COVERAGE_PERCENT) / 2
-            low, high = (float(end) for end in np.nanpercentile(self.draws, [tail, 100 - tail]))
-        return Interval(self.value, low, high, self.num_images)
+        """Without ends where nothing was left out."""
+        if self.left_out is not None:
+            return jackknife(self.value, self.left_out, self.num_images)
+        return Interval(self.value, None, None, self.num_images, **self.clusters.counts)
 
 
 class FeatureFile:
@@ -89,12 +92,16 @@ class ListFeatures:
         self._truth = FeatureFile()
         self._made: dict[str, dict[str, FeatureFile]] = {}
         self._scenes: list[str] = []
+        self._photographs: list[str] = []
+        self._origins: list[str] = []
 
     def add_image(self, case: Case) -> None:
         """The truth."""
         if case.background is not None:
             self._truth.append(self._inception.features([case.background])[0])
             self._scenes.append(case.key)
+            self._photographs.append(case.photograph)
+            self._origins.append(case.origin)
 
     def add_answer(self, method: str, case: Case, background: Rgb | None) -> None:
         """A method's background as it is and pasted back; None = it promised one and there is none: gray for both."""
@@ -118,20 +125,22 @@ class ListFeatures:
         reason = f"it takes {MIN_IMAGES} images whose true background is known, and the list has {len(self._scenes)}"
         return {(metric.part, metric.name): reason for metric in LIST_METRICS}
 
-    def scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
+    def scores(self, seed: int) -> dict[str, dict[Key, ListScore]]:
         """Method -> metric -> its figure; empty with fewer than two images."""
         number = len(self._scenes)
         if number < MIN_IMAGES:
             return {}
-        truth = self._truth.rows()
+        truth, clusters = self._truth.rows(), Clusters(self._photographs, self._origins)
         moments_of_truth = moments(truth)
         found: dict[str, dict[Key, ListScore]] = {}
         for method, files in self._made.items():
             for ending, file in files.items():
                 made = file.rows()
                 distance = frechet_distance(moments_of_truth, moments(made))
-                kernel = kid(made, truth, self._scenes, draws, seed)
+                kernel = kid(made, truth, self._scenes, clusters, seed)
                 of_method = found.setdefault(method, {})
-                of_method["background", f"fid_whole{ending}"] = ListScore(distance, None, number)
-                of_method["background", f"kid_whole{ending}"] = ListScore(kernel.value, kernel.draws, number)
+                of_method["background", f"fid_whole{ending}"] = ListScore(distance, None, number, clusters)
+                of_method["background", f"kid_whole{ending}"] = ListScore(
+                    kernel.value, kernel.left_out, number, clusters
+                )
         return found

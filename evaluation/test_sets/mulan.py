@@ -89,6 +89,7 @@ class MulanPictures:
             yield Original(
                 name=f"{key}-{k}",
                 key=key,
+                origin=key,
                 source=file.part,
                 composite=composite,
                 mask=visible,

@@ -13,8 +13,8 @@ from pipelines.scenes.draws import Draw
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
 
-_FOREGROUND = ("id", "source", "kind", "sha256", "licence", "attribution", "category", "prompt")
-_BACKGROUND = ("id", "source", "sha256", "rotation_deg_ccw", "licence", "attribution")
+_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt")
+_BACKGROUND = ("id", "source", "origin", "sha256", "rotation_deg_ccw", "licence", "attribution")
 
 SCHEMA = pa.schema(
     [
@@ -36,6 +36,7 @@ SCHEMA = pa.schema(
         ("foreground_id", pa.string()),
         ("foreground_source", pa.string()),
         ("foreground_kind", pa.string()),
+        ("foreground_origin", pa.string()),  # the photograph or (prompt, seed) that it was taken from
         ("foreground_sha256", pa.string()),
         ("completeness", pa.string()),
         ("category", pa.string()),
@@ -47,6 +48,7 @@ SCHEMA = pa.schema(
         ("mask_area_px", pa.int64()),
         ("background_id", pa.string()),
         ("background_source", pa.string()),
+        ("background_origin", pa.string()),  # crops of one photograph have the same
         ("background_sha256", pa.string()),
         ("background_rotation_deg_ccw", pa.int64()),
         ("background_crop", pa.list_(pa.int64())),  # left, top, side of the upright photograph

@@ -51,6 +51,8 @@ def test_one_run_goes_from_photographs_to_a_judged_adapter(everything):
     assert found["every_output_there"].passed
     # Three steps teach nothing: the check says so, and stops nobody.
     assert not found["alpha_beats_given_mask"].passed and not found["alpha_beats_given_mask"].blocking
+    assert found["alpha_beats_given_mask"].severity == dg.AssetCheckSeverity.WARN
+    assert found["alpha_beats_given_mask"].description.startswith("undecided (too few photographs: ")
 
 
 def test_losses_appear_in_the_run_while_it_trains(everything):

@@ -20,7 +20,7 @@ from evaluation.test_sets.shards import HeldOut
 from tests.evaluation.scenes import Known, cases, truth
 
 CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)
-INTERVAL = {"mean", "low", "high", "num_images"}
+INTERVAL = {"mean", "low", "high", "num_images", "num_photographs", "num_origins"}
 # Stand-ins with the names that the report knows; what they give is a function of the truth.
 BLURRED = Known("base", lambda case: Layers(case.background // 2 + case.composite // 2), ["background"])
 NEAR = Known("adapter", lambda case: Layers(case.background ^ 8, case.foreground))

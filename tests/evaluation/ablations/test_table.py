@@ -51,7 +51,7 @@ def adapter(darker):
     return Known("adapter", answer)
 
 
-def make_row(store, row, darker=1, num_scenes=4, config=CONFIG, **facts):
+def make_row(store, row, darker=1, num_scenes=12, config=CONFIG, **facts):
     judge(Listed(num_scenes), [adapter(darker)], config, store.url(report_folder(row)))
     given = {"recipe": RECIPES[row], "identity": MADE_OF, "num_steps": 3, **facts}
     write_row(store, RowRecord(row, "judged", **given))

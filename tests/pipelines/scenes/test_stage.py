@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.library.catalogue import read_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.parts import SceneParts, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import ProcessEngine, SerialEngine
@@ -65,6 +67,9 @@ def test_parts_and_record_agree(made):
     root, _ = made
     config = scenes_config()
     rows = rows_of(root)
+    store = Store(str(root))
+    records = [found for kind in (ForegroundRecord, BackgroundRecord) for found in read_catalogue(store, kind)[0]]
+    origins = {found.id: found.origin for found in records}
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         record = parts.record
@@ -80,6 +85,8 @@ def test_parts_and_record_agree(made):
             assert parts.visible_mask(i).any()
             (row,) = [row for row in rows if row["key"] == key and row["layer"] == i]
             assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
+            for part, source in (("foreground", entry["foreground"]), ("background", record["background"])):
+                assert source["origin"] == row[f"{part}_origin"] == origins[source["id"]]
 
 
 def light_on_canvas(parts, i):
