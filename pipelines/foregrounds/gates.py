@@ -1,6 +1,6 @@
-"""Whether a cutout is usable: cleans haze and dust, measures, and refuses with a reason.
+"""The filters on cutouts: clean haze and dust, measure, and refuse unusable cutouts with a reason.
 
-Works on alpha only. The numbers are in `GateConfig`; what is fixed here is how each measure is taken.
+They look at alpha only. The limits are in `GateConfig`; how each measure is taken is fixed here.
 """
 
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ SIDES = "ltrb"
 
 @dataclass(frozen=True)
 class Gated:
-    """A cutout that passed.
+    """A cutout that passed the filters, with its measures.
 
     Attributes:
-        rgba: [h, w, 4], cleaned and cropped to its alpha box; colours as they came.
+        rgba: [h, w, 4], cleaned and cropped to its alpha box; colours unchanged.
         box: (left, top, right, bottom) in the source picture, right and bottom exclusive.
         area_px: summed alpha / 255.
         alpha_mean: mean alpha / 255 over the box.
@@ -56,7 +56,7 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
 
     Args:
         rgba_HWC: [H, W, 4] of the source picture's size: border contact is measured against H and W.
-        gates: limits.
+        gates: the limits that it must meet.
 
     Raises:
         BadItem: `empty_alpha`, `haze`, `islands`, `too_small`, `low_coverage`, `high_coverage` or `cut_off`.

@@ -1,4 +1,4 @@
-"""Traffic: cars and their kin, bikes, lights, cones."""
+"""Traffic: cars and other vehicles, bikes, lights, cones."""
 
 from dataclasses import replace
 
