@@ -10,8 +10,8 @@ from decoupage.images.codecs import decode_gray
 from decoupage.images.contact_sheet import Tile, contact_sheet
 from decoupage.maps.show import show_map
 from decoupage.randomness import hash64
+from pipelines.library.assets import Assets
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.scenes.assets import Assets
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.stages.manifest import Manifest

@@ -1,10 +1,10 @@
 """Whether a profile as a whole, data and training, may make a commercial build. It stands above the packages.
 
-The data's part is judged in `pipelines.licences.build`, the training's in `training.licences`.
+The data's part is judged in `pipelines.commercial`, the training's in `training.licences`.
 """
 
-from pipelines.licences.build import obstacles as data_obstacles
-from pipelines.licences.build import refuse
+from pipelines.commercial import obstacles as data_obstacles
+from pipelines.commercial import refuse
 from profiles.profile import Profile, load_profile
 from training.licences import base_obstacles
 
