@@ -10,12 +10,18 @@ import pandas as pd
 from decoupage.fingerprint import fingerprint
 from pipelines.config import DataConfig
 from pipelines.dataset import samples
-from pipelines.dataset.attributions import attributions_csv, count_assets
 from pipelines.dataset.card import Release, card_markdown, compared_lists, recipe
 from pipelines.dataset.croissant import croissant_json
-from pipelines.dataset.index import INDEX, FileFacts, data_version, read_shards, write_index
-from pipelines.dataset.statistics import Statistics, measure, read_layers
-from pipelines.dataset.tallies import read_tallies
+from pipelines.dataset.index import (
+    INDEX,
+    FileFacts,
+    attributions_csv,
+    count_assets,
+    data_version,
+    read_shards,
+    write_index,
+)
+from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
 from pipelines.library.leaks import LeakReport
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.store import Store

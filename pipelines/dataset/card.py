@@ -13,13 +13,12 @@ from typing import Any
 
 from pipelines.commercial import uses
 from pipelines.config import DataConfig
-from pipelines.dataset.attributions import Asset
+from pipelines.dataset.index import Asset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
 from pipelines.library.leaks import LeakReport
 from pipelines.licences.combined import combined_licence
-from pipelines.licences.names import hub_licences
-from pipelines.licences.terms import binds_outputs, find_terms, why_not_commercial
+from pipelines.licences.terms import binds_outputs, find_terms, hub_licences, why_not_commercial
 
 _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),

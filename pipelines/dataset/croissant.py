@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipelines.dataset.index import FileFacts
 from pipelines.dataset.statistics import Statistics
-from pipelines.licences.names import licence_url
+from pipelines.licences.terms import licence_url
 from pipelines.scenes.record import SCHEMA
 
 _COLUMNS = {

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipelines.config import OcclusionConfig
-from pipelines.dataset.statistics import Statistics
-from pipelines.dataset.tallies import Counts
+from pipelines.dataset.statistics import Counts, Statistics
 
 BLUE = "#3b6ea5"
 LEVEL_COLOURS = {"none": "#9aa5b1", "light": "#7fb2d6", "medium": "#3b7cb3", "heavy": "#16416b"}

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from decoupage.faults import BadItem
-from pipelines.downloads.item import Download, shown
+from pipelines.downloads.item import Again, Download, Stopped, shown
 from pipelines.downloads.partial import PartialFile, Version
-from pipelines.downloads.patience import LONGEST_WAIT_S, Again, Stopped
 from pipelines.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
+LONGEST_WAIT_S = 120.0
 _SLOWEST_BYTES_PER_S = 256
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 

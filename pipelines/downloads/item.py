@@ -82,3 +82,16 @@ class DownloadReport:
     def drops_by_reason(self) -> dict[str, int]:
         """Reason -> number."""
         return dict(Counter(drop["reason"] for drop in self.drops).most_common())
+
+
+class Again(Exception):
+    """An attempt failed in a way that may pass. `retry_after_s` is what the server asked for; None = nothing."""
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Stopped(Exception):
+    """The run ends before its work is done; what has come so far is kept for the next."""

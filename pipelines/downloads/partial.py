@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.downloads.item import Download, shown
-from pipelines.downloads.patience import Again
+from pipelines.downloads.item import Again, Download, shown
 
 FOLDER = ".partial"
 _BLOCK = 1 << 20

@@ -13,8 +13,7 @@ from decoupage.faults import BadItem, BadSetup
 from pipelines.downloads.attempt import Bounds, make_client
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.partial import FOLDER, remove_strangers
-from pipelines.downloads.patience import Pace
-from pipelines.downloads.worker import Fetched, Worker
+from pipelines.downloads.worker import Fetched, Pace, Worker
 from pipelines.stages.locks import alone
 from pipelines.stages.manifest import Drop
 from pipelines.stages.progress import Progress

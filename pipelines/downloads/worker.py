@@ -1,22 +1,59 @@
 """Fetches one file, with as many attempts as it may take. Runs in a thread; knows nothing of the other files."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from decoupage.faults import BadItem
-from pipelines.downloads.attempt import Bounds, request
-from pipelines.downloads.item import Download, shown
+from decoupage.randomness import hash64
+from pipelines.downloads.attempt import LONGEST_WAIT_S, Bounds, request
+from pipelines.downloads.item import Again, Download, Stopped, shown
 from pipelines.downloads.partial import PartialFile, find_fault
-from pipelines.downloads.patience import Again, Pace, backoff_s
 
 if TYPE_CHECKING:
     import httpx2
 
 _PROGRESS_BYTES = 1 << 20
 """An attempt that brought so much new is no failure: a long file over a bad line takes as many as it needs."""
+
+
+def backoff_s(url: str, attempt: int, first_wait_s: float) -> float:
+    """The wait after the attempt (0, 1, ...): doubled each time, and by jitter between half of that and all of it.
+
+    The jitter is a hash of address and attempt: workers spread out, and a run can be repeated.
+    """
+    longest = min(LONGEST_WAIT_S, first_wait_s * 2**attempt)
+    return longest * (0.5 + 0.5 * hash64("backoff", url, attempt) / 2**64)
+
+
+class Pace:
+    """What all workers keep to: a host that asked for rest is left alone by every one of them. Safe with threads."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._not_before_s: dict[str, float] = {}
+
+    def rest(self, url: str, seconds: float) -> None:
+        """Nobody asks this host for so long."""
+        host = urlsplit(url).netloc
+        with self._lock:
+            self._not_before_s[host] = max(self._not_before_s.get(host, 0.0), time.monotonic() + seconds)
+
+    def wait(self, url: str, seconds: float = 0.0) -> None:
+        """Wait so long, and until the host may be asked. Raises Stopped."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._lock:
+                wanted = max(end, self._not_before_s.get(urlsplit(url).netloc, 0.0)) - time.monotonic()
+            if self._stop.wait(max(wanted, 0.0)):
+                raise Stopped
+            if wanted <= 0:
+                return
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,15 @@ import cv2
 import numpy as np
 
 from decoupage.faults import BadItem
+from decoupage.fingerprint import Recipe
 from decoupage.images.alpha import alpha_box
 from decoupage.images.types import Gray, Mask, Rgba
 from pipelines.config import GateConfig
 
+ALPHA_FLOOR = 8
+"""Alpha at or below this is set to 0."""
+ALPHA_CEILING = 247
+"""Alpha at or above this is set to 255."""
 HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""
 SOLID_ALPHA = 200
@@ -51,6 +56,11 @@ class Gated:
     cut_sides: str
 
 
+def gates_recipe(gates: GateConfig) -> Recipe:
+    """The part of a source's recipe that decides which cutouts pass, and with which alpha."""
+    return gates.model_dump(mode="json") | {"alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+
+
 def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     """Clean a cutout that lies in its whole source picture, and crop it to its alpha box.
 
@@ -63,7 +73,7 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     """
     if rgba_HWC.ndim != 3 or rgba_HWC.shape[2] != 4 or rgba_HWC.dtype != np.uint8:
         raise ValueError(f"a cutout must be [H, W, 4] uint8, got {rgba_HWC.shape} {rgba_HWC.dtype}")
-    alpha = clamp_alpha(rgba_HWC[..., 3], gates)
+    alpha = clamp_alpha(rgba_HWC[..., 3])
     _check_haze(alpha, gates)
     alpha = remove_islands(alpha, gates)
     box = alpha_box(alpha)
@@ -83,13 +93,13 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     )
 
 
-def clamp_alpha(alpha: Gray, gates: GateConfig) -> Gray:
+def clamp_alpha(alpha: Gray) -> Gray:
     """Set haze to 0 and nearly solid pixels to 255. Raises BadItem `empty_alpha` when nothing is left."""
     if not alpha.any():
         raise BadItem("empty_alpha", "no pixel has alpha above 0")
-    clamped = np.where(alpha <= gates.alpha_floor, 0, np.where(alpha >= gates.alpha_ceiling, 255, alpha))
+    clamped = np.where(alpha <= ALPHA_FLOOR, 0, np.where(alpha >= ALPHA_CEILING, 255, alpha))
     if not clamped.any():
-        raise BadItem("empty_alpha", f"no pixel has alpha above the floor of {gates.alpha_floor}")
+        raise BadItem("empty_alpha", f"no pixel has alpha above the floor of {ALPHA_FLOOR}")
     return clamped.astype(np.uint8)
 
 

@@ -10,6 +10,7 @@ from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.foregrounds.choose import make_generator
+from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.generate import Generate, GenerateBatches, RawPictures
 from pipelines.foregrounds.generator import BatchGenerator, Request
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
@@ -50,7 +51,7 @@ class GeneratedForegrounds:
         self.schema = schema_of(ForegroundRecord)
         self.recipe: Recipe = {
             "generator": generator.recipe,
-            "gates": self.gates.model_dump(mode="json"),
+            "gates": gates_recipe(self.gates),
             "seed": self.config.seed,
         }
         self.layout: Recipe = {"num_shards": self.config.num_shards}

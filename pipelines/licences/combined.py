@@ -1,9 +1,15 @@
-"""Under which licence a set may be passed on that holds works under several."""
+"""The licences in finished shards, and the one under which a set of works may be passed on as a whole."""
 
-from collections.abc import Iterable
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pyarrow.parquet as pq
+
 from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 
 NONE = "none"
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
@@ -84,3 +90,34 @@ def _expression(known: list[Terms], sharing: list[Terms]) -> str:
 def _is_plain(terms: Terms) -> bool:
     """True for licences that ask for attribution at most, or for what Creative Commons NC-SA asks for too."""
     return "openrail" not in terms.licence and (terms.commercial or terms.licence.startswith("cc-by-nc-"))
+
+
+_COLUMNS = ("foreground_licence", "background_licence")
+
+
+@dataclass(frozen=True)
+class ShardLicences:
+    """What one shard holds.
+
+    Attributes:
+        recipe: fingerprint that it was made by; empty where it has no manifest.
+        layers: licence -> layers whose foreground or background is under it.
+    """
+
+    recipe: str
+    layers: Mapping[str, int]
+
+
+def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicences]]:
+    """(shard, licences) of every shard in a folder of a root, also of those that no profile plans any more."""
+    for name in store.names(folder, ".parquet"):
+        shard = name.removesuffix(".parquet")
+        manifest = read_manifest(store, folder, shard)
+        layers = count_licences(store.read(f"{folder}/{name}"))
+        yield shard, ShardLicences(manifest.fingerprint if manifest else "", layers)
+
+
+def count_licences(index_parquet: bytes) -> dict[str, int]:
+    """Licence -> layers under it, of a shard's parquet index."""
+    rows = pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)).to_pylist()
+    return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in _COLUMNS}))

@@ -1,4 +1,4 @@
-"""What a licence permits: `terms.csv`, looked up by any spelling of the licence's name."""
+"""Names and terms of licences (`terms.csv`), and the licences of known sources, models and weights (`ledger.csv`)."""
 
 import csv
 import re
@@ -6,7 +6,47 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from pipelines.licences.names import normalised
+HUB_LICENCES = frozenset(
+    {
+        *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "unlicense", "pddl", "wtfpl"),
+        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "odc-by", "odbl", "openrail", "openrail++"),
+    }
+)
+"""Identifiers that the Hugging Face Hub knows, of those that pictures come under.
+Source: https://huggingface.co/docs/hub/repositories-licenses."""
+
+
+def normalised(licence: str) -> str:
+    """`CC BY-NC-SA 4.0` -> `cc-by-nc-sa-4.0`."""
+    return "-".join(licence.strip().lower().replace("_", "-").split())
+
+
+def hub_licences(licences: list[str]) -> list[str]:
+    """Sorted identifiers for a dataset card; what the Hub does not know becomes `other`."""
+    names = {normalised(licence) for licence in licences}
+    return sorted({name if name in HUB_LICENCES else "other" for name in names})
+
+
+def licence_url(licence: str) -> str:
+    """Address of a licence's text where its identifier gives one, else its name as it is."""
+    name = normalised(licence)
+    if name == "cc0-1.0":
+        return "https://creativecommons.org/publicdomain/zero/1.0/"
+    if name.startswith("cc-by"):
+        kind, _, version = name.removeprefix("cc-").rpartition("-")
+        return f"https://creativecommons.org/licenses/{kind}/{version}/"
+    if name in HUB_LICENCES:
+        return f"https://spdx.org/licenses/{licence.strip()}.html"
+    return licence
+
+
+def is_non_commercial(licence: str) -> bool:
+    """True when the name says so: Creative Commons NC, or the words themselves."""
+    name = normalised(licence)
+    return "-nc" in name or "non-commercial" in name or "noncommercial" in name
+
 
 _CREATIVE_COMMONS = re.compile(
     r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)/?.*"
@@ -101,3 +141,36 @@ def _table() -> dict[str, Terms]:
         )
         for row in rows
     }
+
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `ledger.csv`.
+
+    Attributes:
+        name: of a data set, generator, model or base, or the hub id of weights.
+        kind: `data`, `generator`, `model`, `base` or `weights`.
+        source: where the licence is stated.
+    """
+
+    name: str
+    kind: str
+    licence: str
+    source: str
+    note: str
+
+
+@lru_cache(1)
+def ledger() -> dict[str, Entry]:
+    """All entries by name."""
+    text = files("pipelines.licences").joinpath("ledger.csv").read_text(encoding="utf-8")
+    return {row["name"]: Entry(**row) for row in csv.DictReader(text.splitlines())}
+
+
+def licence_of(name: str) -> str:
+    """The licence of something by its name or hub id; `unknown` when the ledger lacks it."""
+    entry = ledger().get(name)
+    return entry.licence if entry else UNKNOWN

@@ -10,7 +10,7 @@ from decoupage.maps.published import PublishedNet
 from decoupage.requirements import Requirement
 from decoupage.weights.nets import NetFiles, fix, look_for
 from pipelines.config import MapsConfig
-from pipelines.licences.ledger import licence_of
+from pipelines.licences.terms import licence_of
 
 
 def requirements(config: MapsConfig) -> list[Requirement]:

@@ -1,12 +1,54 @@
-"""The json beside every tar: written last, so that its presence means the shard is whole."""
+"""The json files of a stage's folder: `recipe.json`, which binds it to one recipe, and the manifest beside every tar.
+
+A manifest is written last, so its presence means that the shard is complete.
+"""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from decoupage.fingerprint import canonical_json
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+
+
+def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
+    """Mark a stage's folder as holding this recipe and shard layout, or refuse one that holds another.
+
+    The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
+    it, so a folder cannot mix two.
+
+    Raises:
+        BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
+    """
+    path = f"{stage}/recipe.json"
+    ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
+    if not store.exists(path):
+        store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())
+        return
+    theirs = json.loads(store.read(path))
+    if theirs["fingerprint"] == ours["fingerprint"] and theirs["layout"] == layout:
+        return
+    keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
+    raise BadSetup(
+        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {ours['fingerprint']}; "
+        f"they differ in {', '.join(keys)}. Put those values back, choose another root, or remove that folder "
+        "and the folders made from it."
+    )
+
+
+def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
+    if theirs == ours:
+        return []
+    if not (isinstance(theirs, dict) and isinstance(ours, dict)):
+        return [f"{path} ({theirs!r} there, {ours!r} here)"]
+    keys = sorted(set(theirs) | set(ours))
+    return [
+        line for key in keys for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
+    ]
+
 
 Drop = dict[str, str]
 """`{"id", "reason", "detail"}` of one item that was not used."""

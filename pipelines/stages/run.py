@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
-from pipelines.stages.claim import claim
 from pipelines.stages.engine import Engine, SerialEngine, ThreadEngine
-from pipelines.stages.manifest import Drop, Manifest, read_manifest
+from pipelines.stages.manifest import Drop, Manifest, claim, read_manifest
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import TarWriter

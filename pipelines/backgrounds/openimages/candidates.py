@@ -1,5 +1,6 @@
-"""What is known of each image of one subset, one array a fact, filled list by list."""
+"""The facts known about each image of one subset, one array a fact, filled in list by list."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -8,8 +9,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
-from pipelines.backgrounds.openimages.licences import licence_name
 from pipelines.backgrounds.openimages.table import Ids, parse_ids, stream
+
+_CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)/?")
+_PUBLIC_DOMAIN = re.compile(r"https?://creativecommons\.org/publicdomain/(zero|mark)/1\.0/?")
+
+
+def licence_name(address: str | None) -> str:
+    """`https://creativecommons.org/licenses/by/2.0/` -> `cc-by-2.0`; empty for what we know nothing of."""
+    text = (address or "").strip()
+    if match := _CREATIVE_COMMONS.fullmatch(text):
+        return f"cc-{match[1]}-{match[2]}"
+    if match := _PUBLIC_DOMAIN.fullmatch(text):
+        return "cc0-1.0" if match[1] == "zero" else "public-domain"
+    return ""
+
 
 UNKNOWN = -1
 INSIDE, DEPICTION, BAD_BOX = 1, 2, 4

@@ -31,12 +31,11 @@ class Cutting:
 
     images: str
     gates: GateConfig
-    max_inflated_mb: int
 
     def __call__(self, item: CutItem) -> Outcome:
         """Rebuild, filter and encode; a file that `read_decomposition` refuses is a drop."""
         try:
-            found = read_decomposition(item.file, Path(self.images), self.max_inflated_mb)
+            found = read_decomposition(item.file, Path(self.images))
         except BadItem as fault:
             # Returned rather than raised, so that the counts include the file.
             drop = {"id": f"mulan-{item.file.key}", "reason": fault.reason, "detail": fault.detail}

@@ -69,7 +69,6 @@ def extract(
     out: str | Path,
     limit: int | None = None,
     engine: Engine | None = None,
-    max_inflated_mb: int = 256,
 ) -> ExtractSummary:
     """Write every layer as a picture into a folder, with a catalogue; a second run overwrites them.
 
@@ -82,7 +81,6 @@ def extract(
         images: folder with train2017/ and val2017/.
         limit: at most this many annotation files, in order of folder and name.
         engine: maps the files; None = in this process.
-        max_inflated_mb: bound of one annotation after decompression.
 
     Raises:
         BadSetup: a folder is missing or holds nothing usable, or the disk is full.
@@ -93,7 +91,7 @@ def extract(
     check_images(Path(images))
     store = Store(str(Path(out)))
     store.remove_leftovers("")
-    task = _Extraction(str(images), str(out), max_inflated_mb)
+    task = _Extraction(str(images), str(out))
     files = islice(find_annotations(Path(annotations)), limit)
     with Progress("mulan extract", "files", limit) as progress:
         results = progress.counting((engine or SerialEngine()).map(task, files))
@@ -116,11 +114,10 @@ class _Extraction:
 
     images: str
     out: str
-    max_inflated_mb: int
 
     def __call__(self, file: AnnotationFile) -> _Result:
         try:
-            found = read_decomposition(file, Path(self.images), self.max_inflated_mb)
+            found = read_decomposition(file, Path(self.images))
         except BadItem as fault:
             if fault.reason not in ("duplicate_id", "bad_name"):
                 self._remove_stale(file.id, set())

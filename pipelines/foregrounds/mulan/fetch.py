@@ -14,7 +14,7 @@ from pathlib import Path
 from decoupage.faults import BadItem
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest
-from pipelines.config.mulan import MulanConfig
+from pipelines.config.foregrounds import MulanConfig
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.run import download_all
 from pipelines.foregrounds.mulan.files import COCO_SUBSETS, Subset, find_photograph
@@ -25,6 +25,8 @@ from pipelines.stages.store import Store
 RECORD = "sources/mulan/not_there.json"
 """The record of addresses without a picture: key of the picture -> hash of the address -> reason."""
 QUARANTINE = "quarantine/mulan-photographs.jsonl"
+MAX_FILE_BYTES = 30_000_000
+"""Bound of one photograph; COCO's have 0.16 MB on average."""
 _BATCH = 1000
 """Photographs between two writes of the record: after a kill at most so many are requested again."""
 _TRANSIENT = ("unreachable", "refused")
@@ -201,7 +203,7 @@ class _Fetching:
             self.images,
             workers=fetch.workers,
             max_bytes=room,
-            max_file_bytes=int(fetch.max_file_mb * 1e6),
+            max_file_bytes=MAX_FILE_BYTES,
             timeout_s=fetch.timeout_s,
             max_attempts=fetch.max_attempts,
             title="mulan photographs",

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from decoupage.faults import BadSetup
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.index import Entry
 from pipelines.foregrounds.mulan.reader import LICENCE
 

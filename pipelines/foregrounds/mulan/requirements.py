@@ -6,7 +6,7 @@ from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, free_space
-from pipelines.config.mulan import MulanConfig
+from pipelines.config.foregrounds import MulanConfig
 from pipelines.foregrounds.mulan.fetch import is_there
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.split import read_list

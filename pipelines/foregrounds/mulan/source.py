@@ -10,7 +10,7 @@ from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.randomness import digest
-from pipelines.config.mulan import LaionConfig, MulanConfig
+from pipelines.config.foregrounds import LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.fetch import FetchReport, fetch_photographs
 from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan

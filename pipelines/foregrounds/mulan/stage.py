@@ -20,11 +20,13 @@ import pyarrow.parquet as pq
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.config import GateConfig
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
+from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.mulan.cutting import CutItem, Cutting
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
 from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
+from pipelines.foregrounds.mulan.reader import MAX_INFLATED_BYTES
 from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of
 from pipelines.library.records import ForegroundRecord, schema_of
@@ -45,7 +47,6 @@ class MulanForegrounds:
         images: folder with train2017/ and val2017/, and laion/ where that part is used.
         gates: the limits that a cutout must meet.
         num_shards: an image's shard is a hash of its id, so a new image changes one shard.
-        max_inflated_mb: bound of one annotation after decompression.
         laion: whether that part is used, and where its addresses are listed.
         split: which pictures are for testing; by default those in val2017.
     """
@@ -59,7 +60,6 @@ class MulanForegrounds:
         images: str | Path,
         gates: GateConfig,
         num_shards: int,
-        max_inflated_mb: int,
         laion: LaionConfig | None = None,
         split: Split | None = None,
     ) -> None:
@@ -67,19 +67,18 @@ class MulanForegrounds:
         self.images = Path(images)
         self.gates = gates
         self.num_shards = num_shards
-        self.max_inflated_mb = max_inflated_mb
         self.laion = laion or LaionConfig()
         self.split = split or Split()
         self.layout: Recipe = {"num_shards": num_shards}
-        self.task = Cutting(str(self.images), gates, max_inflated_mb)
+        self.task = Cutting(str(self.images), gates)
 
     @cached_property
     def recipe(self) -> Recipe:
         """See `Stage.recipe`. Raises BadSetup when the profile's list of test ids cannot be read."""
         rules = {
             "version": VERSION,
-            "gates": self.gates.model_dump(mode="json"),
-            "max_inflated_mb": self.max_inflated_mb,
+            "gates": gates_recipe(self.gates),
+            "max_inflated_mb": MAX_INFLATED_BYTES // 1_000_000,
         }
         return rules | self.split.recipe()
 

@@ -15,7 +15,7 @@ from pipelines.dataset.index import FileFacts
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
 from pipelines.library.leaks import LeakReport
-from pipelines.licences.names import hub_licences, is_non_commercial, licence_url
+from pipelines.licences.terms import hub_licences, is_non_commercial, licence_url
 from pipelines.stages.store import Store
 
 

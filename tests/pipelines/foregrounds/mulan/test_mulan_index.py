@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
 from decoupage.randomness import hash64
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.files import key_of, part_of
 from pipelines.foregrounds.mulan.index import SCHEMA, scan
 from pipelines.foregrounds.mulan.provenance import read_links

@@ -13,7 +13,7 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from pipelines.config import GateConfig
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.split import FROZEN, Split, to_text
 from pipelines.foregrounds.mulan.stage import MulanForegrounds, ShardSummary, shard_summaries
 from pipelines.stages.engine import SerialEngine
@@ -55,7 +55,7 @@ def make_tree(folder: Path) -> None:
 
 
 def make_stage(folder: Path, num_shards: int = 2) -> MulanForegrounds:
-    return MulanForegrounds(folder / "annotations", folder / "images", GATES, num_shards, 16)
+    return MulanForegrounds(folder / "annotations", folder / "images", GATES, num_shards)
 
 
 def run(folder: Path, root: Path, num_shards: int = 2) -> tuple[Report, dict[str, dict[str, Any]], dict[str, bytes]]:
@@ -170,7 +170,7 @@ def test_laion_is_used_where_asked_for_and_is_for_training(tmp_path: Path) -> No
     links = tmp_path / "links.csv"
     links.write_text("file_id,url\n1,https://host/one (1).jpg\n")
     laion = LaionConfig(use=True, links=str(links))
-    stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 1, 16, laion)
+    stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 1, laion)
     assert len(stage.items("00000")) == len(list(stage.items("00000"))) == 6
     report = run_stage(stage, Store(str(tmp_path / "root")), SerialEngine())
     rows = pq.read_table(tmp_path / "root/foregrounds/mulan/00000.parquet").to_pylist()
@@ -185,7 +185,7 @@ def test_a_list_of_test_ids_decides_the_split_and_changes_its_shards_alone(tmp_p
     root = Store(str(tmp_path / "root"))
 
     def splits(split: Split) -> tuple[dict[str, str], int]:
-        stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 8, 16, split=split)
+        stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 8, split=split)
         report = run_stage(stage, root, SerialEngine())
         tables = [pq.read_table(tmp_path / f"root/foregrounds/mulan/{shard}.parquet") for shard in report.shards]
         rows = [row for table in tables for row in table.to_pylist()]
