@@ -1,6 +1,6 @@
-"""The data sections of a profile, one file each.
+"""The data sections of a profile: their fields, units and allowed ranges.
 
-Only shapes and ranges live here; the numbers are in `configs/*.toml`, and `profiles/profile.py` reads them.
+The numbers are in `configs/*.toml`, and `profiles/profile.py` reads them.
 """
 
 from pydantic import model_validator

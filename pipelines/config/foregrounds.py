@@ -1,4 +1,4 @@
-"""The sources of foregrounds: MULAN, generated pictures, the prompts of those, and the filters on cutouts."""
+"""The sources of foregrounds (MULAN, generators and their prompts), and the filters on cutouts."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -9,10 +9,10 @@ from decoupage.settings import Section, Share, check_range
 
 
 class CocoConfig(Section):
-    """COCO 2017's photographs, fetched one by one where they are not there."""
+    """COCO 2017's photographs, fetched one by one where they are missing."""
 
     download: bool = False
-    """True fetches into `mulan.images` what is missing there."""
+    """True fetches missing photographs into `mulan.images`."""
     url: str = Field(
         "http://images.cocodataset.org/{subset}/{id}.jpg",
         description="{subset} becomes train2017 or val2017, {id} the 12 digits",
@@ -20,7 +20,7 @@ class CocoConfig(Section):
 
     @model_validator(mode="after")
     def _whole_template(self) -> "CocoConfig":
-        # Without the subset nobody would know which half a picture is in, and that decides the split.
+        # Without the subset, the half of COCO that a picture is in would be unknown, and it decides the split.
         if not self.url.startswith(("http://", "https://")) or any(
             self.url.count(part) != 1 for part in ("{subset}", "{id}")
         ):
@@ -29,26 +29,26 @@ class CocoConfig(Section):
 
 
 class LaionConfig(Section):
-    """MULAN's other part, on LAION-Aesthetics pictures; they lie in `laion/` of `mulan.images`."""
+    """MULAN's other part, on LAION-Aesthetics pictures, which are in `laion/` of `mulan.images`."""
 
     use: bool = False
     """False counts its annotations and leaves them out."""
-    links: str = Field("", description="CSV of pictures' addresses; what is missing is fetched when it is named")
+    links: str = Field("", description="CSV of the pictures' addresses; if named, missing pictures are fetched")
     id_column: str = Field("file_id", min_length=1, description="column of the 9-digit key")
     url_column: str = Field("url", min_length=1, description="column of the address")
 
 
 class FetchConfig(Section):
-    """How pictures are fetched."""
+    """How missing photographs are fetched."""
 
     workers: int = Field(8, ge=1, le=64, description="connections at a time")
-    max_gb: float = Field(10.0, gt=0.0, le=10_000.0, description="of one run; then it stops and says so")
+    max_gb: float = Field(10.0, gt=0.0, le=10_000.0, description="budget of one run; then it stops and reports it")
     timeout_s: float = Field(30.0, gt=0.0, le=3600.0)
     max_attempts: int = Field(5, ge=1, le=100)
 
 
 class MulanConfig(Section):
-    """MULAN annotations and the pictures they belong to."""
+    """MULAN's annotations and their photographs."""
 
     source: Literal["packaged", "folder", "none"] = "folder"
     """`packaged`: a small tree in the same byte format, made from packaged photographs (the demo); `none`: no MULAN."""
@@ -68,13 +68,13 @@ class MulanConfig(Section):
 
 
 CELL_PX = 64
-"""LayerDiffuse's decoder halves a picture six times: both sides are multiples of this."""
+"""Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
 
 
 class GeneratedConfig(Section):
     """Foregrounds generated from prompts, with complete shapes.
 
-    What stands after `seed` is of the two LayerDiffuse generators; a value left out is the publisher's own
+    The fields after `seed` are for the two LayerDiffuse generators; a value left out is the publisher's own
     (`pipelines/foregrounds/layerdiffuse/settings.py`).
     """
 
@@ -97,10 +97,10 @@ class GeneratedConfig(Section):
     num_steps: int | None = Field(None, ge=1, le=1000, description="25 on SDXL, 50 on FLUX.1")
     guidance: float | None = Field(None, ge=0.0, le=30.0, description="7.0 on SDXL, 3.5 on FLUX.1")
     negative_prompt: str = Field("bad, ugly", description="on SDXL; FLUX.1 [dev] takes none")
-    batch_size: int = Field(0, ge=0, le=256, description="pictures at once; 0 = as many as the free GPU memory holds")
+    batch_size: int = Field(0, ge=0, le=256, description="pictures in a batch; 0 = as many as GPU memory holds")
     device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu takes minutes a picture")
     dtype: Literal["float16", "bfloat16", "float32"] | None = None
-    """Of the weights: float16 on SDXL (its VAE then takes bfloat16, for it overflows), bfloat16 on FLUX.1."""
+    """Type of the weights: float16 on SDXL (its VAE then takes bfloat16, because it overflows), bfloat16 on FLUX.1."""
 
     @model_validator(mode="after")
     def _possible(self) -> "GeneratedConfig":
@@ -131,33 +131,37 @@ class PromptsConfig(Section):
     """Prompts: built in, or written by a language model. How many is `generated.prompts_per_category`."""
 
     source: Literal["builtin", "written"] = "builtin"
-    """`written`: by `decoupage prompts write`, kept under `sources/prompts/` in the root."""
-    model: str = Field("gpt-5.4-mini-2026-03-17", min_length=1, description="a dated name keeps its meaning")
+    """`written`: by `decoupage prompts write`, stored under `sources/prompts/` in the root."""
+    model: str = Field(
+        "gpt-5.4-mini-2026-03-17",
+        min_length=1,
+        description="a dated name always means the same model",
+    )
     base_url: Annotated[str, AfterValidator(_plain_address)] = Field(
-        "", description="of a server that speaks OpenAI's chat completions; empty = OpenAI's own"
+        "", description="address of a server with OpenAI's chat completions API; empty = OpenAI's own"
     )
     temperature: float | None = Field(None, ge=0.0, le=2.0, description="none = not sent: reasoning models refuse it")
     seed: int = Field(0, ge=0, lt=2**31, description="sent with each request, which adds its own number")
-    per_request: int = Field(50, ge=1, le=500, description="prompts asked for at once")
-    max_answer_tokens: int = Field(8192, ge=64, le=131_072, description="of one answer, reasoning included")
-    max_requests: int = Field(400, ge=1, le=100_000, description="answers paid for one list, over all runs")
-    timeout_s: float = Field(120.0, gt=0.0, le=3600.0, description="of one request")
-    max_wait_s: float = Field(1800.0, ge=0.0, le=86_400.0, description="that one request may be kept waiting in all")
-    batch: bool = Field(False, description="through the Batch API: cheaper, within 24 hours")
-    poll_s: float = Field(30.0, ge=0.01, le=3600.0, description="between two looks at a batch")
-    usd_per_million_tokens_in: Price | None = Field(None, description="for the report; none = cost is not told")
-    usd_per_million_tokens_out: Price | None = Field(None, description="for the report; none = cost is not told")
+    per_request: int = Field(50, ge=1, le=500, description="number of prompts in one request")
+    max_answer_tokens: int = Field(8192, ge=64, le=131_072, description="tokens of one answer, reasoning included")
+    max_requests: int = Field(400, ge=1, le=100_000, description="number of answers paid for one list, over all runs")
+    timeout_s: float = Field(120.0, gt=0.0, le=3600.0, description="time-out of one request")
+    max_wait_s: float = Field(1800.0, ge=0.0, le=86_400.0, description="longest total wait of one request")
+    batch: bool = Field(False, description="use the Batch API: cheaper, answers within 24 hours")
+    poll_s: float = Field(30.0, ge=0.01, le=3600.0, description="seconds between two queries of a batch's status")
+    usd_per_million_tokens_in: Price | None = Field(None, description="for the report; none = no cost is reported")
+    usd_per_million_tokens_out: Price | None = Field(None, description="for the report; none = no cost is reported")
 
 
 class GateConfig(Section):
-    """What a cutout must meet to become a foreground (docs/sources.md)."""
+    """The limits of the filters that a cutout must pass to become a foreground (docs/sources.md)."""
 
     min_side_px: int = Field(48, ge=4, le=4096, description="shorter side of the alpha box")
     min_area_px: int = Field(2000, ge=16, le=10_000_000, description="summed alpha / 255")
     coverage: tuple[Share, Share] = (0.12, 0.97)
-    """Share of the alpha box that the cutout covers: below is wire or dust, above is a plain rectangle."""
+    """Share of the alpha box that the cutout covers: wires and dust cover less, plain rectangles more."""
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
-    """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cut on opposite sides is always out."""
+    """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cuts on opposite sides are always refused."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
     max_haze_share: Share = Field(0.8, description="share of visible pixels with alpha below 64; glass has 0.6")
 

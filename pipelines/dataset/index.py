@@ -47,7 +47,7 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
 
 
 def data_version(manifests: Mapping[str, Manifest]) -> str:
-    """16 hex digits over the shards' tars and indexes: equal data, equal version."""
+    """Hash of the shards' tars and indexes, 16 hex digits: equal data have equal versions."""
     content = {shard: [manifest.tar_sha256, manifest.parquet_sha256] for shard, manifest in manifests.items()}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
@@ -73,7 +73,7 @@ def shard_tables(
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Size and SHA-256 of a file."""
+    """Size in bytes and SHA-256 of a file."""
 
     num_bytes: int
     sha256: str
@@ -108,7 +108,7 @@ _ROLES = {"foreground": "foreground_", "background": "background_"}
 
 @dataclass(frozen=True, order=True)
 class Asset:
-    """One picture in use; `role` is `foreground` or `background`."""
+    """One foreground or background that the dataset shows; `role` says which of both."""
 
     role: str
     source: str
@@ -119,7 +119,7 @@ class Asset:
 
 
 def count_assets(store: Store, manifests: Mapping[str, Manifest]) -> dict[Asset, int]:
-    """Asset -> number of scenes that show it, by role, source and id."""
+    """Asset -> number of scenes that show it, in order of role, source and id."""
     total: Counter[Asset] = Counter()
     parts = ("source", "id", "licence", "attribution", "sha256")
     columns = ["key", *(prefix + part for prefix in _ROLES.values() for part in parts)]
@@ -134,7 +134,7 @@ def count_assets(store: Store, manifests: Mapping[str, Manifest]) -> dict[Asset,
 
 
 def attributions_csv(assets: Mapping[Asset, int]) -> bytes:
-    """The table as CSV (UTF-8, one line an asset)."""
+    """`dataset/attributions.csv`: licence and attribution of every asset, and how often it is shown (UTF-8)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ATTRIBUTION_COLUMNS)

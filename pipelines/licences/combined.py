@@ -17,13 +17,13 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Combined:
-    """What holds for the whole.
+    """The licence of a set of works.
 
     Attributes:
         licence: an SPDX-like expression, or `none`.
-        commercial: whether all parts permit commercial use.
-        attribution, share_alike: whether a part asks for it.
-        unknown: licences whose terms nobody here knows.
+        commercial: True when all parts permit commercial use.
+        attribution, share_alike: True when a part requires it.
+        unknown: licences whose terms are not in `terms.csv`.
         obstacles: a sentence for each reason why no licence can be given.
     """
 
@@ -38,9 +38,9 @@ class Combined:
 def combined_licence(licences: Iterable[str]) -> Combined:
     """The licence of a set of works, at most as free as its least free part.
 
-    What a share-alike licence covers makes the whole fall under it, as far as the others allow that: works that ask
-    for attribution only may be passed on under it, works under another share-alike licence, or with restrictions that
-    it does not have, may not.
+    A part under a share-alike licence puts the whole under that licence, as far as the others allow it: works that
+    require only attribution may be passed on under it; works under another share-alike licence, or with restrictions
+    that it does not have, may not.
 
     Args:
         licences: of the parts, in any spelling; an expression with `AND` counts as several.
@@ -67,7 +67,7 @@ def combined_licence(licences: Iterable[str]) -> Combined:
 
 
 def _newest(sharing: list[Terms]) -> list[Terms]:
-    """Of each share-alike licence the newest version: Creative Commons' may be passed on under a later one."""
+    """The newest version of each share-alike licence, because Creative Commons' allow passing on under a later one."""
     by_kind: dict[str, Terms] = {}
     for terms in sorted(sharing, key=lambda terms: terms.licence):
         by_kind[terms.licence.rpartition("-")[0]] = terms
@@ -75,20 +75,20 @@ def _newest(sharing: list[Terms]) -> list[Terms]:
 
 
 def _expression(known: list[Terms], sharing: list[Terms]) -> str:
-    """What a reader must keep to: the share-alike licence in the place of those that it may take in."""
+    """The expression of the licences to comply with: the share-alike licence replaces those that it may absorb."""
 
-    def taken_in(terms: Terms) -> bool:
+    def absorbed(terms: Terms) -> bool:
         if terms.share_alike:
             return terms not in sharing
         covered = not terms.attribution or (bool(sharing) and _is_plain(terms))
         return covered and len(known) > 1
 
-    kept = [terms.licence for terms in known if not taken_in(terms)]
+    kept = [terms.licence for terms in known if not absorbed(terms)]
     return " AND ".join(kept) or (known[0].licence if known else NONE)
 
 
 def _is_plain(terms: Terms) -> bool:
-    """True for licences that ask for attribution at most, or for what Creative Commons NC-SA asks for too."""
+    """True for licences that require attribution at most, or nothing beyond what Creative Commons NC-SA requires."""
     return "openrail" not in terms.licence and (terms.commercial or terms.licence.startswith("cc-by-nc-"))
 
 
@@ -97,11 +97,11 @@ _COLUMNS = ("foreground_licence", "background_licence")
 
 @dataclass(frozen=True)
 class ShardLicences:
-    """What one shard holds.
+    """The licences in one shard.
 
     Attributes:
-        recipe: fingerprint that it was made by; empty where it has no manifest.
-        layers: licence -> layers whose foreground or background is under it.
+        recipe: fingerprint of the recipe that made it; empty where it has no manifest.
+        layers: licence -> number of layers whose foreground or background is under it.
     """
 
     recipe: str
@@ -109,7 +109,7 @@ class ShardLicences:
 
 
 def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicences]]:
-    """(shard, licences) of every shard in a folder of a root, also of those that no profile plans any more."""
+    """(shard, licences) of every shard in a folder of a root, also of shards that the profile no longer plans."""
     for name in store.names(folder, ".parquet"):
         shard = name.removesuffix(".parquet")
         manifest = read_manifest(store, folder, shard)
@@ -118,6 +118,6 @@ def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicence
 
 
 def count_licences(index_parquet: bytes) -> dict[str, int]:
-    """Licence -> layers under it, of a shard's parquet index."""
+    """Count the licences in a shard's parquet index: licence -> number of layers under it."""
     rows = pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)).to_pylist()
     return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in _COLUMNS}))

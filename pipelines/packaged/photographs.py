@@ -18,18 +18,18 @@ from pipelines.backgrounds.attribution import Attribution, attributions_csv
 from pipelines.stages.store import Store
 
 Role = Literal["foregrounds", "background", "both"]
-"""What a photograph serves for: it has objects to cut out, it is a background, or a part of it is."""
+"""The use of a photograph: objects are cut out of it, it is a background, or both (a part of it is a background)."""
 
 
 @dataclass(frozen=True)
 class PackagedPhotograph:
-    """One photograph.
+    """One packaged photograph.
 
     Attributes:
         name: its origin in the library.
         package, file: the installed package, and the path in it.
         crops: (left, top, right, bottom) in pixels: parts without a salient object, for photographs that have
-            one elsewhere. A background without crops serves whole.
+            one elsewhere. A background without crops is used whole.
     """
 
     name: str
@@ -43,15 +43,15 @@ class PackagedPhotograph:
 
     @property
     def path(self) -> Path:
-        """The file in the installed package. Raises BadSetup when package or file are not there."""
+        """The file in the installed package. Raises BadSetup when package or file are missing."""
         spec = find_spec(self.package)
         path = Path(spec.origin).parent / self.file if spec and spec.origin else None
         if path is None or not path.is_file():
-            raise BadSetup(f"{self.package} does not carry {self.file}; install it from constraints.txt")
+            raise BadSetup(f"{self.package} does not contain {self.file}; install it from constraints.txt")
         return path
 
     def read(self) -> Rgb:
-        """[H, W, 3]; gray photographs come with three equal channels."""
+        """The pixels, [H, W, 3]; gray photographs have three equal channels."""
         return decode_rgb(self.path.read_bytes())
 
 

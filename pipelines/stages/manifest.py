@@ -15,10 +15,10 @@ from pipelines.stages.tarfiles import Member
 
 
 def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
-    """Mark a stage's folder as holding this recipe and shard layout, or refuse one that holds another.
+    """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
 
     The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
-    it, so a folder cannot mix two.
+    it, so a folder cannot mix two layouts.
 
     Raises:
         BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
@@ -34,7 +34,7 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
     raise BadSetup(
         f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {ours['fingerprint']}; "
-        f"they differ in {', '.join(keys)}. Put those values back, choose another root, or remove that folder "
+        f"they differ in {', '.join(keys)}. Restore those values, choose another root, or remove that folder "
         "and the folders made from it."
     )
 
@@ -56,19 +56,19 @@ Drop = dict[str, str]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one shard holds and what it was made from.
+    """The contents of one shard, and the inputs it was made from.
 
     Attributes:
         stage, shard: its folder and its number.
-        fingerprint: of the recipe that made it.
-        inputs: hashes of what it was made from; when they change, the shard is stale.
-        num_items, num_rows: work items kept, and rows of the parquet index.
-        num_bytes, tar_sha256, parquet_sha256: of the files beside this one.
+        fingerprint: fingerprint of the recipe that made it.
+        inputs: hashes of its inputs; when they change, the shard is stale.
+        num_items, num_rows: number of items kept, and of rows in the parquet index.
+        num_bytes, tar_sha256, parquet_sha256: size of the tar, and hashes of the tar and the parquet index.
         members: `[name, offset, num_bytes, sha256]` of each member of the tar, in order.
         drops: the items that were not used, with reasons.
-        counts: named tallies of the stage (draws rejected and why, ...).
+        counts: named counts of the stage (rejected draws by reason, ...).
         assets: ids of the foregrounds and backgrounds that it shows.
-        seconds: how long it took; the one field that differs between runs.
+        seconds: duration; the only field that differs between runs.
     """
 
     stage: str
@@ -87,7 +87,7 @@ class Manifest:
     seconds: float = 0.0
 
     def to_json(self) -> bytes:
-        """Canonical bytes, closed by a hash of themselves (`manifest_sha256`)."""
+        """Canonical JSON that includes the hash of its other fields (`manifest_sha256`)."""
         body = asdict(self)
         body["members"] = [list(member) for member in self.members]
         body["manifest_sha256"] = hashlib.sha256(canonical_json(body)).hexdigest()
@@ -112,10 +112,10 @@ class Manifest:
 
 
 def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
-    """The manifest of a shard, or None when the shard is not there (or was never finished).
+    """The manifest of a shard; None when the shard is absent or was never finished.
 
     Raises:
-        ValueError: the file is there and damaged.
+        ValueError: the file is damaged.
     """
     path = f"{stage}/{shard}.json"
     if not store.exists(path):

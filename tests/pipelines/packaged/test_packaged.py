@@ -54,7 +54,7 @@ def test_every_photograph_is_there_and_named_once() -> None:
 
 
 def test_an_absent_package_is_named() -> None:
-    with pytest.raises(BadSetup, match=r"no_such_package does not carry a\.png"):
+    with pytest.raises(BadSetup, match=r"no_such_package does not contain a\.png"):
         _ = PackagedPhotograph("x", "no_such_package", "a.png", "l", "a", "c", "background").path
 
 
