@@ -16,6 +16,7 @@ from pipelines.config import DataConfig
 from pipelines.dataset.index import Asset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
+from pipelines.foregrounds.gates import gates_recipe
 from pipelines.library.leaks import LeakReport
 from pipelines.licences.combined import combined_licence
 from pipelines.licences.terms import binds_outputs, find_terms, hub_licences, why_not_commercial
@@ -71,10 +72,11 @@ class Release:
 
 def recipe(config: DataConfig) -> dict[str, Any]:
     """The profile's values that decide the data, without paths on this machine."""
-    return {
+    sections = {
         section: getattr(config, section).model_dump(mode="json", exclude=_PRIVATE.get(section, set()))
         for section in RECIPE_SECTIONS
     }
+    return sections | {"gates": gates_recipe(config.gates)}
 
 
 def compared_lists(leaks: LeakReport | None) -> list[dict[str, Any]] | None:

@@ -88,7 +88,7 @@ def request(
     except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
         raise BadItem("bad_redirect", f"{shown(download.url)}: {error}") from error
     except httpx2.InvalidURL as error:
-        raise BadItem("bad_url", f"{shown(download.url)} cannot be asked for") from error
+        raise BadItem("bad_url", f"{shown(download.url)} is no valid address") from error
     except httpx2.RequestError as error:
         raise TransientError(f"{type(error).__name__}: {error}") from error
 

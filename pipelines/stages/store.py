@@ -144,6 +144,6 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # It exists and belongs to somebody else.
+    except PermissionError:  # It exists and belongs to another user.
         return True
     return True

@@ -164,8 +164,8 @@ def _finish(session: Session, plan: Line, batch_id: str) -> int:
     if batch.status == "failed":
         session.ledger.append(closed)
         errors = batch.errors.data if batch.errors and batch.errors.data else []
-        said = session.client.hide("; ".join(str(error.message) for error in errors[:3]))
-        raise BadSetup(f"the server refuses batch {batch_id}: {said[:MAX_DETAIL] or 'it gives no reason'}")
+        message = session.client.hide("; ".join(str(error.message) for error in errors[:3]))
+        raise BadSetup(f"the server refuses batch {batch_id}: {message[:MAX_DETAIL] or 'it gives no reason'}")
     silent = Answer("unanswered", detail=f"batch {batch_id} is {batch.status} without it")
     num_new = session.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
     if batch.status == "cancelled":

@@ -44,7 +44,7 @@ def builtin_prompts(per_category: int) -> list[Prompt]:
     Asking for more appends within a category and changes none that were there.
 
     Raises:
-        ValueError: a category holds fewer than asked for.
+        ValueError: a category holds fewer than requested.
     """
     most = num_builtin()
     if not 1 <= per_category <= most:

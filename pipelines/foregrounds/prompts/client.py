@@ -100,23 +100,23 @@ class RetryPolicy:
             try:
                 return request()
             except APIStatusError as error:
-                said = f"HTTP {error.status_code}: {self._short(error.message)}"
+                message = f"HTTP {error.status_code}: {self._short(error.message)}"
                 if not _may_help(error.status_code, error.response.headers, error.code):
-                    raise _refused(error.status_code, said) from None
+                    raise _refused(error.status_code, message) from None
                 asked_s = retry_after_s(error.response.headers)
             except APIConnectionError as error:
-                said, asked_s = self._short(f"{error.message} ({error.__cause__!r})"), None
+                message, asked_s = self._short(f"{error.message} ({error.__cause__!r})"), None
             if attempt < self.attempts:
                 delay_s = self._delay_s(attempt, asked_s)
                 if waited_s + delay_s > self.max_wait_s:
                     raise Unfinished(
-                        f"the server asks to wait {delay_s:.0f} s after {waited_s:.0f} s of waiting ({said}); "
+                        f"the server asks to wait {delay_s:.0f} s after {waited_s:.0f} s of waiting ({message}); "
                         f"prompts.max_wait_s allows {self.max_wait_s:.0f} s"
                     )
-                log.info("prompts: %s; retrying in %.0f s (attempt %d)", said, delay_s, attempt + 1)
+                log.info("prompts: %s; retrying in %.0f s (attempt %d)", message, delay_s, attempt + 1)
                 time.sleep(delay_s)
                 waited_s += delay_s
-        raise Unfinished(f"the server failed {self.attempts} times in a row, last with {said}")
+        raise Unfinished(f"the server failed {self.attempts} times in a row, last with {message}")
 
     def _delay_s(self, attempt: int, asked_s: float | None) -> float:
         # Jitter keeps several clients from retrying at the same moment; it has no effect on the prompts.
@@ -136,14 +136,14 @@ def _may_help(status: int, headers: Mapping[str, str], code: str | None) -> bool
     return (status in TRANSIENT or status >= 500) and code not in SPENT
 
 
-def _refused(status: int, said: str) -> BadSetup:
+def _refused(status: int, message: str) -> BadSetup:
     fix = {
         401: "the server refuses the key: set OPENAI_API_KEY to a valid one",
         403: "the server forbids this: see what the key's project may use",
         404: "the server does not know this: correct prompts.model or prompts.base_url",
         429: "the account has no quota left: see its billing page",
     }.get(status, "the server refuses the request as it is: correct [prompts] in the profile")
-    return BadSetup(f"{fix} ({said})")
+    return BadSetup(f"{fix} ({message})")
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_the_card_counts_takedowns_and_names_none(config: DataConfig, store: Sto
     lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in drops)
     store.write("quarantine/library-backgrounds.jsonl", lines)
     written = card_of(store, config)
-    assert "Kept out of this build: 1 backgrounds." in written and "secret" not in written
+    assert "Left out of this build: 1 backgrounds." in written and "secret" not in written
 
 
 def test_the_card_says_what_training_was_compared_with(config: DataConfig, store: Store):

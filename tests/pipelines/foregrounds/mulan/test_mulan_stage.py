@@ -219,3 +219,7 @@ def test_an_empty_folder_stops_before_work_starts(tmp_path: Path) -> None:
     (tmp_path / "images/train2017").mkdir(parents=True)
     with pytest.raises(BadSetup, match=r"holds no \*\.p\.zl"):
         make_stage(tmp_path).inputs("00000")
+
+
+def test_the_fixed_bound_of_an_annotation_is_part_of_the_recipe(tmp_path: Path) -> None:
+    assert make_stage(tmp_path).recipe["max_inflated_mb"] == 256
