@@ -43,7 +43,7 @@ def combined_licence(licences: Iterable[str]) -> Combined:
     that it does not have, may not.
 
     Args:
-        licences: of the parts, in any spelling; an expression with `AND` counts as several.
+        licences: the parts' licences, in any spelling; an expression with `AND` counts as several.
     """
     names = sorted({part for licence in licences for part in parts_of(licence)})
     known = [terms for name in names if (terms := find_terms(name)) is not None]

@@ -55,7 +55,7 @@ class AnnotationFile:
 
     @property
     def key(self) -> str:
-        """See `key_of`."""
+        """Its name that is unique over all parts, as `key_of` gives it."""
         return key_of(self.id)
 
     def check(self) -> None:

@@ -80,7 +80,7 @@ class ProceduralGenerator:
 
     @property
     def recipe(self) -> Recipe:
-        """See `ForegroundGenerator`."""
+        """Everything besides prompt and seed that decides a picture."""
         return {"generator": self.name, "version": VERSION, "size_px": self.size_px}
 
     def generate(self, prompt: Prompt, seed: int) -> Rgba:
