@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from decoupage.settings import Section, Share, check_range
 
+CELL_PX = 64
+"""Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
+
 
 class CocoConfig(Section):
     """COCO 2017's photographs, fetched one by one where they are missing."""
@@ -65,10 +68,6 @@ class MulanConfig(Section):
         if self.source == "folder" and not (self.annotations and self.images):
             raise ValueError("annotations and images must name folders when source = 'folder'")
         return self
-
-
-CELL_PX = 64
-"""Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
 
 
 class GeneratedConfig(Section):

@@ -20,6 +20,8 @@ STAGE = "shards"
 """Folder of the finished shards."""
 INDEX = "dataset/index.parquet"
 _CHUNK = 1 << 23
+ATTRIBUTION_COLUMNS = ("id", "role", "source", "licence", "attribution", "sha256", "num_scenes")
+_ROLES = {"foreground": "foreground_", "background": "background_"}
 
 
 def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
@@ -100,10 +102,6 @@ def _facts(store: Store, path: str) -> FileFacts:
     for offset in range(0, num_bytes, _CHUNK):
         sha.update(store.read_range(path, offset, min(_CHUNK, num_bytes - offset)))
     return FileFacts(num_bytes, sha.hexdigest())
-
-
-ATTRIBUTION_COLUMNS = ("id", "role", "source", "licence", "attribution", "sha256", "num_scenes")
-_ROLES = {"foreground": "foreground_", "background": "background_"}
 
 
 @dataclass(frozen=True, order=True)

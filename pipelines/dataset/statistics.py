@@ -20,6 +20,15 @@ from pipelines.stages.store import Store
 REJECTED = "rejected."
 """Prefix of the scenes stage's counts of rejected draws."""
 Counts = dict[str, int]
+COLUMNS = (
+    *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),
+    *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
+    *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
+    *("background_source", "background_licence", "attempt"),
+)
+"""Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
+REPEATED = {"shard", *COLUMNS} - {"key"}
+"""Text columns with few different values; the key has one a scene."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +62,6 @@ def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
 
 def _ranked(counts: Counter[str]) -> Counts:
     return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
-
-
-COLUMNS = (
-    *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),
-    *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
-    *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
-    *("background_source", "background_licence", "attempt"),
-)
-"""Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
-REPEATED = {"shard", *COLUMNS} - {"key"}
-"""Text columns with few different values; the key has one a scene."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pipelines.library.records import Record
 _ROWS = 16
 _COLUMNS = 16_384
 """Size of a block, whose buffers of 2.3 MB stay in a core's cache; blocks of 256 rows took twice as long."""
+_BLOCK = 1024
 
 
 def hash_array(hex_digits: Sequence[str]) -> NDArray[np.uint64]:
@@ -37,9 +38,6 @@ def near_pairs(
             if bits.min() <= distance_bits:
                 for row, column in zip(*np.nonzero(bits <= distance_bits), strict=True):
                     yield top + int(row), left + int(column), int(bits[row, column])
-
-
-_BLOCK = 1024
 
 
 def duplicates(records: Sequence[Record], distance_bits: int) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pipelines.stages.store import Store
 
 NONE = "none"
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
+_COLUMNS = ("foreground_licence", "background_licence")
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,6 @@ def _expression(known: list[Terms], sharing: list[Terms]) -> str:
 def _is_plain(terms: Terms) -> bool:
     """True for licences that require attribution at most, or nothing beyond what Creative Commons NC-SA requires."""
     return "openrail" not in terms.licence and (terms.commercial or terms.licence.startswith("cc-by-nc-"))
-
-
-_COLUMNS = ("foreground_licence", "background_licence")
 
 
 @dataclass(frozen=True)

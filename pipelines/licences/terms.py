@@ -16,6 +16,22 @@ HUB_LICENCES = frozenset(
 )
 """Identifiers that the Hugging Face Hub knows, as far as pictures are licensed under them.
 Source: https://huggingface.co/docs/hub/repositories-licenses."""
+_CREATIVE_COMMONS = re.compile(
+    r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)/?.*"
+)
+_ALIASES = {
+    "cc0": "cc0-1.0",
+    "cc-zero-1.0": "cc0-1.0",
+    "cc-mark-1.0": "public-domain",
+    "in-the-public-domain": "public-domain",
+    "apache-license-2.0": "apache-2.0",
+    "openrail++-m": "openrail++",
+    "creativeml-open-rail++-m": "openrail++",
+    "flux.1-[dev]-non-commercial-license": "flux-1-dev-non-commercial",
+    "flux-1-dev-non-commercial-license": "flux-1-dev-non-commercial",
+}
+"""Spellings that sources use -> names of `terms.csv`."""
+UNKNOWN = "unknown"
 
 
 def normalised(licence: str) -> str:
@@ -40,29 +56,6 @@ def licence_url(licence: str) -> str:
     if name in HUB_LICENCES:
         return f"https://spdx.org/licenses/{licence.strip()}.html"
     return licence
-
-
-def is_non_commercial(licence: str) -> bool:
-    """True when the name contains `nc` as Creative Commons use it, or the words `non-commercial`."""
-    name = normalised(licence)
-    return "-nc" in name or "non-commercial" in name or "noncommercial" in name
-
-
-_CREATIVE_COMMONS = re.compile(
-    r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)/?.*"
-)
-_ALIASES = {
-    "cc0": "cc0-1.0",
-    "cc-zero-1.0": "cc0-1.0",
-    "cc-mark-1.0": "public-domain",
-    "in-the-public-domain": "public-domain",
-    "apache-license-2.0": "apache-2.0",
-    "openrail++-m": "openrail++",
-    "creativeml-open-rail++-m": "openrail++",
-    "flux.1-[dev]-non-commercial-license": "flux-1-dev-non-commercial",
-    "flux-1-dev-non-commercial-license": "flux-1-dev-non-commercial",
-}
-"""Spellings that sources use -> names of `terms.csv`."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +134,6 @@ def _table() -> dict[str, Terms]:
         )
         for row in rows
     }
-
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from pipelines.backgrounds.openimages.table import Ids, parse_ids, stream
 
 _CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)/?")
 _PUBLIC_DOMAIN = re.compile(r"https?://creativecommons\.org/publicdomain/(zero|mark)/1\.0/?")
+UNKNOWN = -1
+INSIDE, DEPICTION, BAD_BOX = 1, 2, 4
 
 
 def licence_name(address: str | None) -> str:
@@ -26,10 +28,6 @@ def licence_name(address: str | None) -> str:
     if match := _PUBLIC_DOMAIN.fullmatch(text):
         return "cc0-1.0" if match[1] == "zero" else "public-domain"
     return ""
-
-
-UNKNOWN = -1
-INSIDE, DEPICTION, BAD_BOX = 1, 2, 4
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from pipelines.foregrounds.mulan.reader import LICENCE
 
 PHOTOGRAPHS = "photographs.json"
 """File beside the annotations that describes each photograph, by image id, when they are not COCO's or LAION's."""
+_KEY_DIGITS = 9
+_LONGEST_FIELD = 1 << 16
+_URL_CHARACTERS = "%/:=&?~#+!$,;@'*"
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,6 @@ def provenance_of(entry: Entry) -> Provenance:
     place = f"LAION-Aesthetics picture {file.id}" if file.part == "laion" else f"COCO 2017 picture {file.id}"
     address = f", {entry.url}" if entry.url else ""
     return Provenance(f"mulan-{file.key}", LICENCE, f"MuLAn (Tudosiu et al., CVPR 2024), on {place}{address}")
-
-
-_KEY_DIGITS = 9
-_LONGEST_FIELD = 1 << 16
-_URL_CHARACTERS = "%/:=&?~#+!$,;@'*"
 
 
 def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:

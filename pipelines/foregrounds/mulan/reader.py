@@ -15,6 +15,8 @@ from pipelines.foregrounds.mulan.unpickle import unpickle
 _CHUNK_BYTES = 1 << 20
 MAX_INFLATED_BYTES = 256_000_000
 """Bound of one annotation after decompression; eleven layers of a COCO picture (0.3 megapixels) take about 34 MB."""
+LICENCE = "cc-by-nc-sa-4.0"
+"""MuLAn's licence; the photographs under it have their own."""
 
 
 def inflate(path: Path, max_bytes: int) -> bytes:
@@ -53,10 +55,6 @@ def _check_header(header: bytes) -> None:
         raise BadItem("truncated", f"the file holds {len(header)} bytes")
     if header[0] & 0x0F != 8 or int.from_bytes(header, "big") % 31:
         raise BadItem("not_zlib", f"it starts with {header.hex(' ')}, not with a zlib header")
-
-
-LICENCE = "cc-by-nc-sa-4.0"
-"""MuLAn's licence; the photographs under it have their own."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ Never write a place, a background, a scene, an action with another object, a bra
 Every prompt must name something different: no synonyms, no two spellings or sizes or colours of one thing.
 Begin with what people would think of first and go on to what is less usual."""
 NUM_EXAMPLES = 3
+MAX_DETAIL = 300
 
 
 class PromptList(BaseModel):
@@ -103,9 +104,6 @@ def response_format() -> dict[str, Any]:
     """The strict JSON schema of `PromptList` as the chat API takes it; needed in batches, where no client adds it."""
     schema = PromptList.model_json_schema()
     return {"type": "json_schema", "json_schema": {"name": "PromptList", "strict": True, "schema": schema}}
-
-
-MAX_DETAIL = 300
 
 
 class _Usage(BaseModel):

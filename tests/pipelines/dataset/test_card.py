@@ -15,7 +15,7 @@ from pipelines.dataset.index import FileFacts
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
 from pipelines.library.leaks import LeakReport
-from pipelines.licences.terms import hub_licences, is_non_commercial, licence_url
+from pipelines.licences.terms import hub_licences, licence_url, why_not_commercial
 from pipelines.stages.store import Store
 
 
@@ -134,8 +134,8 @@ def test_unknown_licences_are_other():
 
 
 def test_non_commercial_is_told_by_the_name():
-    assert is_non_commercial("CC BY-NC-SA 4.0") and is_non_commercial("NVIDIA non-commercial")
-    assert not is_non_commercial("CC-BY-2.0")
+    assert why_not_commercial("CC BY-NC-SA 4.0") and why_not_commercial("NVIDIA non-commercial")
+    assert not why_not_commercial("CC-BY-2.0")
 
 
 @pytest.mark.parametrize(("num", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (250_000, "100K<n<1M")])
