@@ -23,7 +23,7 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     Raises:
         BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
     """
-    path = f"{stage}/recipe.json"
+    path = f"{stage}/{RECIPE}"
     ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
     if not store.exists(path):
         store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())
@@ -50,6 +50,8 @@ def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     ]
 
 
+RECIPE = "recipe.json"
+"""Name of the file in a stage's folder that says which recipe it holds."""
 Drop = dict[str, str]
 """`{"id", "reason", "detail"}` of one item that was not used."""
 
