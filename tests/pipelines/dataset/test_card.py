@@ -45,7 +45,7 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
 
 def test_the_card_says_what_the_whole_is_under_and_asks_for(card: str):
     assert "the set is under **cc-by-nc-sa-4.0**" in card
-    assert "names the makers" in card and "shared alike" in card and "commercial build" not in card
+    assert "must name the authors" in card and "under the same licence" in card and "commercial build" not in card
     assert "| CC-BY-NC-SA-4.0 | " in card and " | no | yes | yes |" in card
     assert "| dark_channel (`maps.depth.model`) | apache-2.0 |" in card
 
