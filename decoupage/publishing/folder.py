@@ -62,7 +62,7 @@ def base_facts(base: Base) -> BaseFacts:
 
 def version() -> str:
     """Of the installed package."""
-    return importlib.metadata.version("decoupage")
+    return importlib.metadata.version("decoupage-layers")
 
 
 # ---- writing
