@@ -56,8 +56,8 @@ def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
         reasons = ", ".join(f"{reason} {number}" for reason, number in drops.items() if number)
         raise BadSetup(f"no image of OpenImages is left of {num_listed}: {reasons}; loosen backgrounds.openimages")
     images: dict[str, Attribution] = {}
-    for subset in chosen:
-        images |= _described(chosen[subset], subset, lists)
+    for name, candidates in chosen.items():
+        images |= _described(candidates, name, lists)
     order = sorted(images, key=lambda path: _rank(config.seed, path[-20:-4]))
     return Choice({path: images[path] for path in order}, num_listed, drops)
 
