@@ -16,7 +16,7 @@ from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
-from pipelines.licences.shards import read_licences
+from pipelines.licences.combined import read_licences
 from pipelines.licences.terms import why_not_commercial
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys

@@ -67,8 +67,7 @@ def prompts_write(
 
     Leaves with 1 when fewer came than wanted: what is there is kept.
     """
-    from pipelines.foregrounds.prompts.show import show
-    from pipelines.foregrounds.prompts.write import UnfinishedList, write_prompts
+    from pipelines.foregrounds.prompts.write import UnfinishedList, show, write_prompts
     from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)

@@ -86,8 +86,8 @@ class Factory:
 
     def write_packaged_sources(self) -> None:
         """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
-        from pipelines.packaged.backgrounds import write_photographs
         from pipelines.packaged.mulan_tree import write_mulan_tree
+        from pipelines.packaged.photographs import write_photographs
 
         for source, path, write in (
             (self.config.mulan.source, MULAN_TREE, write_mulan_tree),
@@ -117,8 +117,7 @@ class Factory:
     def mulan_foregrounds(self) -> MulanForegrounds:
         """Foregrounds of the MULAN tree."""
         mulan, split = self.config.mulan, self.mulan_source.split
-        numbers = (mulan.num_shards, mulan.max_inflated_mb)
-        return MulanForegrounds(*self.mulan_folders, self.config.gates, *numbers, mulan.laion, split)
+        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split)
 
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.commercial import Use, refuse
-from pipelines.licences.ledger import licence_of
-from pipelines.licences.shards import count_licences
-from pipelines.licences.terms import why_not_commercial
+from pipelines.licences.combined import count_licences
+from pipelines.licences.terms import licence_of, why_not_commercial
 from pipelines.shards.folder import find_shards
 from training.run import RunPlan
 

@@ -144,7 +144,7 @@ def test_a_missing_list_fails_the_tick_with_its_sentence(tmp_path, instance):
     (tmp_path / "takedowns.txt").unlink()
     with pytest.raises(dg.DagsterError) as told:
         tick(profile, instance, "nightly_data")
-    assert isinstance(told.value.__cause__, BadSetup) and "takedowns.txt, which is not there" in str(
+    assert isinstance(told.value.__cause__, BadSetup) and "takedowns.txt, which does not exist" in str(
         told.value.__cause__
     )
 

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from commands.doctor import examine
 from decoupage.fingerprint import fingerprint
 from pipelines.factory import Factory
-from pipelines.stages.claim import claim
+from pipelines.stages.manifest import claim
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.decoupage.tiny import flux_fill

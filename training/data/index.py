@@ -15,8 +15,7 @@ from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import digest
 from pipelines.scenes.read import Span, spans, suffix_of
 from pipelines.shards.folder import ShardFolder, find_shards
-from pipelines.stages.claim import RECIPE
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 

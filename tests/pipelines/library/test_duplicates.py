@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.library import near
-from pipelines.library.near import hash_array, near_pairs
+from pipelines.library import duplicates
+from pipelines.library.duplicates import hash_array, near_pairs
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), max_size=12)
 
@@ -26,8 +26,8 @@ def test_blocks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(0)
     rows, columns = (rng.integers(0, 2**64, number, np.uint64) for number in (37, 53))
     whole = sorted(near_pairs(rows, columns, 26))
-    monkeypatch.setattr(near, "_ROWS", 5)
-    monkeypatch.setattr(near, "_COLUMNS", 7)
+    monkeypatch.setattr(duplicates, "_ROWS", 5)
+    monkeypatch.setattr(duplicates, "_COLUMNS", 7)
     assert whole and sorted(near_pairs(rows, columns, 26)) == whole
 
 
