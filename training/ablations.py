@@ -13,7 +13,7 @@ Changes = dict[str, Any]
 FULL = "paper"
 """The row without a change."""
 _KONTEXT = {"flux-fill": "flux-kontext"}
-"""Base -> the same network, trained to edit instead of to fill."""
+"""The variant of a base that was trained to edit instead of to fill, by base."""
 
 
 class DoesNotApply(ValueError):
@@ -21,11 +21,12 @@ class DoesNotApply(ValueError):
 
 
 def ablation_changes(row: str, run: TrainingConfig, kinds: Collection[str]) -> Changes:
-    """What a row changes in a run, by dotted key.
+    """The values that a row changes in a run, by dotted key.
 
     Args:
         row: a name of `ROWS`.
-        kinds: of foregrounds that the data hold: `real`, `generated`.
+        run: the full recipe.
+        kinds: the kinds of foregrounds that the data hold: `real`, `generated`.
 
     Raises:
         DoesNotApply: the change is not possible, or would change nothing.
@@ -72,9 +73,9 @@ def _without(name: str) -> Callable[[TrainingConfig], Changes]:
 
 def _only_real(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if "real" not in kinds:
-        raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to learn from")
+        raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to train on")
     if "generated" not in kinds or "generated" not in run.data.foreground_kinds:
-        raise DoesNotApply("no generated foreground is learned from anyway")
+        raise DoesNotApply("the recipe does not train on generated foregrounds anyway")
     return {"data.foreground_kinds": ("real",)}
 
 

@@ -46,7 +46,7 @@ class AdapterSection(Section):
 
 
 class OptimiserConfig(Section):
-    """AdamW."""
+    """AdamW and the clipping of its gradients."""
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
     """`adamw8bit`: moments in 8 bits (bitsandbytes), a quarter of their memory."""
@@ -57,7 +57,7 @@ class OptimiserConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long, and at which share of the learning rate (`schedule.py`). A step is one update of the weights."""
+    """How long a run is, and its learning rate over time (`optimiser.py`). A step is one update of the weights."""
 
     kind: Literal["constant", "cosine"] = "constant"
     warmup_steps: Steps = 100
@@ -71,18 +71,18 @@ class ScheduleConfig(Section):
 
 
 class BatchConfig(Section):
-    """Samples of a step: `micro_batch` at a time, gradients summed over `accumulation` of them, on one process."""
+    """The samples of a step: `micro_batch` at a time, gradients summed over `accumulation` of them, on one process."""
 
     micro_batch: int = Field(1, ge=1, le=4096)
     accumulation: int = Field(8, ge=1, le=4096)
 
     @property
     def size(self) -> int:
-        """Samples of a step over all processes."""
+        """Number of samples in a step, over all processes."""
         return self.micro_batch * self.accumulation
 
     def accumulation_for(self, num_processes: int) -> int:
-        """Micro-batches of a step on each process, so that the batch stays the same on any number of them.
+        """Number of micro-batches that each process takes for a step, so that the batch is the same on any number.
 
         Raises:
             ValueError: the batch does not divide evenly.
@@ -96,7 +96,7 @@ class BatchConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What is minimised: flow matching on both halves, with equal weights, and what goes with it."""
+    """What is minimised: flow matching on both halves, with equal weights, and optional losses beside it."""
 
     guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
     pure_noise_share: Share = Field(0.0, description="of samples at noise level 1, for bases that sample in one step")
@@ -121,13 +121,13 @@ class SamplesConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Numbers and memory."""
+    """Number formats, and what saves memory or time without changing the task."""
 
     precision: Literal["bf16", "fp32"] = Field("bf16", description="on a GPU; a CPU always computes in fp32")
     base_quantisation: Literal["none", "int8", "nf4", "fp8"] = "none"
     checkpoint_every_blocks: int = Field(0, ge=0, le=1000, description="recompute every n-th block; 0 = none")
     compile: bool = Field(False, description="compile each kind of block once (regional)")
-    loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = in the training's own")
+    loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = the training process")
 
 
 class OutputConfig(Section):
@@ -139,7 +139,7 @@ class OutputConfig(Section):
 
 
 class RunConfig(Section):
-    """What every run has. `batch.accumulation` is that of a single process (`BatchConfig.accumulation_for`)."""
+    """What every run has. `batch.accumulation` holds for a single process (see `BatchConfig.accumulation_for`)."""
 
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -157,8 +157,8 @@ class RunConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        How a batch is split, what is recomputed or compiled, who reads, when a run gives up and what it writes do
-        not: it may go on under other values, on another machine.
+        Left out: how a batch is split, what is recomputed or compiled, the number of loader processes, when a run
+        gives up and what it writes. A run may go on with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
         for name in ("checkpoint_every_blocks", "compile", "loader_workers"):
@@ -171,7 +171,7 @@ class RunConfig(Section):
 
 
 class TrainingConfig(RunConfig):
-    """A run that teaches an adapter."""
+    """A run that trains an adapter."""
 
     adapter: AdapterSection = AdapterSection()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -194,7 +194,7 @@ Run = TypeVar("Run", bound=RunConfig)
 
 
 def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
-    """A run that differs in some values.
+    """A copy of a run with some values changed.
 
     Args:
         config: the run to start from.

@@ -1,7 +1,7 @@
-"""What the adapter learns from: flow matching on both halves, and the layers laid over one another.
+"""The adapter's losses: flow matching on both halves, errors of the decoded layers, and recomposition.
 
-Here: noise levels, the loss of a prediction, the clean estimate behind it, and the optional recomposition loss. Not
-here: the RGBA VAE's losses (`rgba_losses`), the network's call and its guidance, which is 1.0 (the loop).
+Here: noise levels, the loss of a prediction, the clean estimate that it implies, and the optional losses of pixels. Not
+here: the RGBA VAE's losses (`rgba_vae/losses.py`), the call of the network and its guidance (`adapter/task.py`).
 """
 
 import math
@@ -22,7 +22,7 @@ UP_TO_SIGMA = 0.5
 
 @dataclass(frozen=True)
 class FlowLoss:
-    """Scalars; `total` is what is minimised: the sum of the halves, which weigh the same."""
+    """Flow matching losses of a batch, scalars; `total` is minimised: the sum of both halves, which weigh the same."""
 
     total: Tensor
     background: Tensor
@@ -127,8 +127,8 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
         composite_B3HW: the picture, in [-1, 1].
         layers: decoded background [B, 3, H, W] and foreground [B, 4, H, W] (straight colour, then alpha, -1 =
             invisible), not cut to [-1, 1]: cutting would take the gradient from values that lie outside.
-        weight_B: of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so that a
-            batch that happened to be noisy counts for little.
+        weight_B: weight of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so
+            that a batch that happened to be noisy counts for little.
     """
     background_B3HW, foreground_B4HW = layers
     laid_B3HW = over(foreground_B4HW.float(), background_B3HW.float())
@@ -138,7 +138,7 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
 
 
 def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
-    """Error of decoded layers: absolute of background and premultiplied foreground colour, Jaccard of alpha.
+    """Error of decoded layers: mean absolute error of background and premultiplied foreground, Jaccard loss of alpha.
 
     Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
     least at the median. An object's alpha is judged by its own area, or small ones would hardly count.

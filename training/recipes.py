@@ -1,14 +1,14 @@
 """Complete runs, as functions: the paper's, and those that differ from it.
 
-A recipe states what it changes and inherits the rest. Ranges belong to `config.py`; where data lies and where
-results go are no part of a recipe.
+A recipe states what it changes and inherits the rest. Allowed ranges are in `config.py`; where data lies and where
+results go is no part of a recipe.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from training.config import RunConfig, TrainingConfig, with_changes
-from training.rgba_vae.recipes import demo_rgba_vae, rgba_vae
+from training.rgba_vae.config import demo_rgba_vae, rgba_vae
 from training.tiny_base.config import tiny_base
 
 
@@ -18,47 +18,47 @@ def paper() -> TrainingConfig:
 
 
 def rank_128() -> TrainingConfig:
-    """Half the rank."""
+    """The paper's recipe with half its rank."""
     return with_changes(paper(), {"adapter.rank": 128})
 
 
 def rank_1024() -> TrainingConfig:
-    """Four times the rank."""
+    """The paper's recipe with four times its rank."""
     return with_changes(paper(), {"adapter.rank": 1024})
 
 
 def no_foreground_context() -> TrainingConfig:
-    """Both halves see the context of inpainting, as in the paper's ablation: what lies outside the mask."""
+    """The paper's recipe, both halves given the context of inpainting: what lies outside the mask."""
     return with_changes(paper(), {"adapter.foreground_context": "background"})
 
 
 def no_fused_context() -> TrainingConfig:
-    """No maps, no fusion module, and no channels for it."""
+    """The paper's recipe without maps, fusion module, and channels for it."""
     return with_changes(paper(), {"adapter.maps": ()})
 
 
 def no_edges() -> TrainingConfig:
-    """Without the map of edges."""
+    """The paper's recipe without the map of edges."""
     return _without_map("edges")
 
 
 def no_segmentation() -> TrainingConfig:
-    """Without the map of regions."""
+    """The paper's recipe without the segmentation map."""
     return _without_map("segmentation")
 
 
 def no_depth() -> TrainingConfig:
-    """Without the map of nearness."""
+    """The paper's recipe without the map of inverse depth."""
     return _without_map("depth")
 
 
 def no_generated_foregrounds() -> TrainingConfig:
-    """Only scenes whose layers are all cut from photographs."""
+    """The paper's recipe, trained only on scenes whose layers are all cut from photographs."""
     return with_changes(paper(), {"data.foreground_kinds": ("real",)})
 
 
 def kontext_base() -> TrainingConfig:
-    """Weights of FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels."""
+    """The paper's recipe on FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels."""
     return with_changes(paper(), {"adapter.base": "flux-kontext"})
 
 
@@ -87,7 +87,7 @@ def demo() -> TrainingConfig:
         "schedule.warmup_steps": 30,
         "batch.micro_batch": 8,
         "batch.accumulation": 1,
-        "objective.pure_noise_share": 0.7,  # As the base was taught: one step from noise is its best sampler.
+        "objective.pure_noise_share": 0.7,  # As the base was trained: one step from noise is its best sampler.
         "objective.hole_weight": 6.0,
         "objective.pixels_weight": 1.0,
         "data.size_px": 64,
@@ -124,11 +124,11 @@ ALL: dict[str, Callable[[], RunConfig]] = {
     **RECIPES,
     **{recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae, tiny_base)},
 }
-"""Adapters and what they need: the RGBA VAE, and the base that the product ships."""
+"""All recipes by name: adapters, the RGBA VAE that they need, and the base that the product ships."""
 
 
 def find_recipe(name: str) -> RunConfig:
-    """A recipe's run by the recipe's name.
+    """The run of the recipe with a name.
 
     Raises:
         ValueError: no such recipe; the message lists the known ones.
@@ -139,7 +139,7 @@ def find_recipe(name: str) -> RunConfig:
 
 
 def difference(ours: TrainingConfig, theirs: TrainingConfig) -> dict[str, tuple[Any, Any]]:
-    """What differs, by dotted key: (in the first, in the second)."""
+    """Values in which two runs differ, by dotted key: (in the first, in the second)."""
     first, second = dict(_flat(ours.model_dump())), dict(_flat(theirs.model_dump()))
     return {key: (value, second[key]) for key, value in first.items() if value != second[key]}
 

@@ -22,8 +22,7 @@ from training.config import with_changes
 from training.loop import export, fit, make_accelerator
 from training.task import Place
 from training.tiny_base.config import HELD_OUT, TinyBaseConfig, tiny_base
-from training.tiny_base.holes import draw_hole
-from training.tiny_base.photographs import Photograph, crop, generators, read_photographs, recoloured
+from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
 from training.tiny_base.task import HoleBatch, TinyBaseTask
 
 SIZE_PX = 32

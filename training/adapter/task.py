@@ -27,7 +27,6 @@ from training.adapter.alpha_levels import choose_alpha_levels
 from training.adapter.model import AdapterModel, Encoded
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
-from training.identity import weights_digest
 from training.losses import (
     Pair,
     clean_estimate,
@@ -38,6 +37,7 @@ from training.losses import (
     pixels_loss,
     recomposition_loss,
 )
+from training.network import weights_digest
 from training.sample_grids import layers_grid, levels
 from training.task import Losses, Modules, Place
 

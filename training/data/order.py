@@ -22,7 +22,7 @@ def epoch_order(seed: int, epoch: int, num_scenes: int) -> NDArray[np.int64]:
 
 
 def candidates(seed: int, position: int, num_scenes: int) -> Iterator[int]:
-    """The scene at a position, then those that stand in for it when it cannot be read: the next ones of its epoch."""
+    """The scene at a position, then those that replace it when it cannot be read: the next ones of its epoch."""
     epoch, slot = divmod(position, num_scenes)
     order = epoch_order(seed, epoch, num_scenes)
     for step in range(num_scenes):
@@ -30,7 +30,7 @@ def candidates(seed: int, position: int, num_scenes: int) -> Iterator[int]:
 
 
 def target_layer(seed: int, epoch: int, key: str, num_layers: int) -> int:
-    """The layer that a scene is asked for: drawn for the first epoch, then in turn, so n epochs show all n."""
+    """Index of a scene's target layer: drawn for the first epoch, then in turn, so that n epochs show all n layers."""
     return (hash64(seed, "training.target", key) + epoch) % num_layers
 
 
@@ -40,7 +40,7 @@ def is_flipped(seed: int, epoch: int, key: str) -> bool:
 
 
 def rank_batches(start: int, rank: int, num_ranks: int, batch_size: int) -> Iterator[list[int]]:
-    """Positions of one process, batch by batch without end: every num_ranks-th from start + rank.
+    """Positions of one process's samples, batch by batch without end: every num_ranks-th from start + rank.
 
     Step s of all processes together covers num_ranks * batch_size neighbouring positions: the batch that a single
     process of that batch size would have seen.

@@ -21,8 +21,7 @@ from training.losses import draw_sigma
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
 from training.tiny_base.config import TinyBaseConfig
-from training.tiny_base.holes import draw_hole
-from training.tiny_base.photographs import Photograph, crop, generators, recoloured
+from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 
 NAME = "tiny_base"
 _CODEC_SAMPLES = 600

@@ -15,7 +15,6 @@ from decoupage.bases.patch_codec import PatchCodec
 from decoupage.rgba_vae import widen_vae
 from training.losses import over
 from training.rgba_vae import losses as rgba_losses
-from training.rgba_vae.adversary import PatchDiscriminator
 from training.rgba_vae.losses import (
     BACKGROUND_MEAN,
     BACKGROUND_SQUARE,
@@ -31,6 +30,7 @@ from training.rgba_vae.losses import (
     reconstruction_loss,
     why_no_lpips,
 )
+from training.rgba_vae.networks import PatchDiscriminator
 
 
 def rgba(seed: int, batch: int = 2, size: int = 4) -> Tensor:

@@ -18,10 +18,10 @@ from tests.decoupage.tiny import flux_vae
 from tests.fixtures import FakeScenes, build_dataset
 from training.config import with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader
-from training.rgba_vae.autoencoder import RgbaAutoencoder, trunk_parameters
+from training.rgba_vae.config import demo_rgba_vae
+from training.rgba_vae.data import as_opaque, rgba_targets
 from training.rgba_vae.figures import composite_psnr_db
-from training.rgba_vae.recipes import demo_rgba_vae
-from training.rgba_vae.targets import as_opaque, rgba_targets
+from training.rgba_vae.networks import RgbaAutoencoder, trunk_parameters
 from training.rgba_vae.task import RgbaVaeTask, _new_discriminator, build
 from training.task import Losses, Place
 
