@@ -1,4 +1,4 @@
-"""What an evaluation left behind, by case: the methods' pictures, their scores, the shards' facts on the target."""
+"""The results of an evaluation by case: the methods' pictures, their scores, the shards' facts on the target."""
 
 import io
 from typing import Any
@@ -14,7 +14,7 @@ from evaluation.run import SCORES
 from pipelines.stages.store import Store
 
 PREDICTIONS = f"{REPORT}/{OUTPUTS}"
-"""Of the root: a folder as `evaluation.outputs` writes it."""
+"""Folder of the outputs in the root, as `evaluation.outputs` writes it."""
 _FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
 """Metrics that are shown as fields, in all their regions; the report has the others."""
 _FACTS = {
@@ -34,7 +34,7 @@ _FACTS = {
 
 
 def find_outputs(store: Store) -> Outputs | None:
-    """What the methods made, where an evaluation kept it. Raises BadSetup: the folder is damaged."""
+    """The methods' outputs, where an evaluation kept them. Raises BadSetup: the folder is damaged."""
     return read_outputs(store.url(PREDICTIONS)) if store.exists(f"{PREDICTIONS}/{LIST}") else None
 
 
@@ -53,7 +53,7 @@ def case_scores(store: Store) -> dict[str, Scores]:
 
 
 def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
-    """Case -> what the index of its shard says of its target."""
+    """Facts on each case's target, from the index of its shard, by case."""
     found: dict[str, dict[str, Any]] = {}
     for name in store.names(folder, ".parquet"):
         table = pq.read_table(io.BytesIO(store.read(f"{folder}/{name}")), columns=["key", "layer", *_FACTS])

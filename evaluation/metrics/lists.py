@@ -1,7 +1,7 @@
 """Metrics of a whole list: features of its true backgrounds and of each method's, and the distances between them.
 
-A picture is kept as its features only, in a temporary file that has no name: 8 KB for each picture, method and ending,
-and memory that does not grow. How far two sets lie apart is the business of `fid.py` and `kid.py`.
+A picture is kept as its features only, in a temporary file without a name: 8 KB for each picture, method and ending,
+and memory that does not grow. The distances are in `distances.py`.
 """
 
 import tempfile
@@ -14,8 +14,7 @@ import numpy as np
 from decoupage.images.types import Rgb
 from evaluation.cases import Case
 from evaluation.metrics.catalogue import LIST_METRICS, Part
-from evaluation.metrics.fid import frechet_distance, moments
-from evaluation.metrics.kid import kid
+from evaluation.metrics.distances import frechet_distance, kid, moments
 from evaluation.metrics.score import paste_back
 from evaluation.statistics import COVERAGE_PERCENT, Interval
 
@@ -24,18 +23,19 @@ if TYPE_CHECKING:
 
 MIN_IMAGES = 2
 _GRAY = np.full((299, 299, 3), 128, np.uint8)
-"""Stands for an output that is not there."""
+"""Replaces a missing output."""
 _ENDINGS = ("", "_pasted")
 Key = tuple[Part, str]
 
 
 @dataclass(frozen=True)
 class ListScore:
-    """One figure for a list.
+    """A metric's value for a list.
 
     Attributes:
-        draws: resampled values, for metrics that have them; those of all methods are of the same draws.
-        num_images: N.
+        value: the value.
+        draws: resampled values, for metrics that have them; all methods have the same draws.
+        num_images: number of images.
     """
 
     value: float
@@ -43,13 +43,13 @@ class ListScore:
     num_images: int
 
     def minus(self, other: "ListScore") -> "ListScore":
-        """The difference, draw by draw; both are of one list."""
+        """The difference to another score of the same list, draw by draw."""
         draws = None if self.draws is None or other.draws is None else self.draws - other.draws
         return ListScore(self.value - other.value, draws, self.num_images)
 
     @property
     def interval(self) -> Interval:
-        """Without ends where there are no draws."""
+        """The value with its interval, which has no ends where there are no draws."""
         low = high = None
         if self.draws is not None and not np.isnan(self.draws).all():
             tail = (100 - COVERAGE_PERCENT) / 2
@@ -58,29 +58,29 @@ class ListScore:
 
 
 class FeatureFile:
-    """Rows of float32, appended to a file and read back as one array that lies on the disk."""
+    """Rows of float32, appended to a file and read back as one array on the disk."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="decoupage-features-")  # noqa: SIM115 - lives as long as this.
         self._num_rows, self._width = 0, 0
 
     def append(self, row: np.ndarray) -> None:
-        """One row; all have the same width."""
+        """Append one row; all have the same width."""
         values = np.ascontiguousarray(row, np.float32)
         self._file.write(values.tobytes())
         self._num_rows, self._width = self._num_rows + 1, values.size
 
     def rows(self) -> np.ndarray:
-        """[N, D] float32."""
+        """All rows, [N, D] float32."""
         self._file.flush()
         return np.memmap(self._file, np.float32, "r", shape=(self._num_rows, self._width))
 
 
 class ListFeatures:
-    """Grows image by image, as the table of scores does; images without a true background are passed over.
+    """Features of a list, added image by image as scores are; images without a true background are skipped.
 
     Args:
-        inception: makes the features.
+        inception: the network that makes the features.
     """
 
     def __init__(self, inception: "Inception") -> None:
@@ -91,13 +91,13 @@ class ListFeatures:
         self._scenes: list[str] = []
 
     def add_image(self, case: Case) -> None:
-        """The truth."""
+        """Add the true background of a case."""
         if case.background is not None:
             self._truth.append(self._inception.features([case.background])[0])
             self._scenes.append(case.key)
 
     def add_answer(self, method: str, case: Case, background: Rgb | None) -> None:
-        """A method's background as it is and pasted back; None = it promised one and there is none: gray for both."""
+        """Add a method's background, as it is and pasted back; None = a missing output, which counts as gray."""
         if case.background is None:
             return
         files = self._made.setdefault(method, {ending: FeatureFile() for ending in _ENDINGS})
@@ -112,14 +112,14 @@ class ListFeatures:
 
     @property
     def not_measured(self) -> dict[Key, str]:
-        """Metrics of a list, and why they cannot be taken of this one; empty where they can."""
+        """Metrics that cannot be taken of this list, with the reason; empty where all can."""
         if len(self._scenes) >= MIN_IMAGES:
             return {}
-        reason = f"it takes {MIN_IMAGES} images whose true background is known, and the list has {len(self._scenes)}"
+        reason = f"it needs {MIN_IMAGES} images whose true background is known, and the list has {len(self._scenes)}"
         return {(metric.part, metric.name): reason for metric in LIST_METRICS}
 
     def scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
-        """Method -> metric -> its figure; empty with fewer than two images."""
+        """Scores by method and metric; empty with fewer than two images."""
         number = len(self._scenes)
         if number < MIN_IMAGES:
             return {}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from decoupage.requirements import Requirement
-from evaluation.config.metrics import MetricsConfig, WeightsConfig
+from evaluation.config import MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS, Net, Part
 from evaluation.metrics.weights import fault, read_state
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
-from evaluation.config.metrics import WeightsConfig
+from evaluation.config import WeightsConfig
 
 if TYPE_CHECKING:
     import torch
