@@ -1,4 +1,4 @@
-"""Partitioned assets, one partition a shard: scenes, the three maps, and the join."""
+"""Partitioned assets, a partition for each shard: scenes, the three maps, and the join."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
 MAPS = {
     "edges": ("edge_maps", "Canny edges of the composite, 1 bit a pixel."),
     "segmentation": ("segmentation_maps", "Segmentation of the composite, at the model's own resolution."),
-    "depth": ("depth_maps", "Nearness of every pixel of the composite, at the model's own resolution."),
+    "depth": ("depth_maps", "Inverse depth of every pixel of the composite, at the model's own resolution."),
 }
 STAND_INS = {
     "felzenszwalb": " SegFormer's place is taken by `felzenszwalb` regions, which have no classes.",
@@ -32,12 +32,12 @@ STAND_INS = {
 
 
 def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Scenes -> maps -> shards."""
+    """The assets from scenes over maps to shards."""
     return [_scenes(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
 def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: ManifestTiles) -> None:
-    """Each partition gets its own figures and a small picture."""
+    """Attach to each partition its own figures and a small picture."""
     store = plan.factory.store
     for shard, manifest in report.shards.items():
         context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)
