@@ -57,7 +57,7 @@ class Learner:
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         step: updates done; position: position of the first sample that was not used yet.
@@ -79,8 +79,8 @@ class Checkpoints:
 
     Args:
         folder: `<run>/checkpoints`.
-        keep_last: how many are kept beside the best one.
-        rank, num_ranks: which process this is; the first one writes all but the others' random states.
+        keep_last: number of checkpoints that are kept beside the best one.
+        rank, num_ranks: rank of this process and number of ranks; rank 0 writes all but the others' random states.
     """
 
     def __init__(self, folder: Path, keep_last: int, rank: int = 0, num_ranks: int = 1) -> None:
@@ -144,10 +144,10 @@ class Checkpoints:
 
 
 def read_progress(path: Path) -> Progress:
-    """How far the run of a checkpoint was.
+    """The progress of the run that a checkpoint was written in.
 
     Raises:
-        BadSetup: no checkpoint lies there, or its state is damaged.
+        BadSetup: there is no checkpoint at the path, or its state is damaged.
     """
     try:
         return Progress(**json.loads((path / STATE).read_text(encoding="utf-8")))

@@ -1,10 +1,10 @@
-"""What a training run is: frozen models whose fields say their unit, with allowed ranges.
+"""The configuration of a training run: frozen models whose fields say their unit, with allowed ranges.
 
-Only shapes and ranges live here; complete runs are functions in `recipes.py`, whose defaults are the paper's. This
-module imports no torch, so that profiles and asset definitions can read it.
+Only types and ranges are here; complete runs are functions in `recipes.py`. The defaults are the paper's. This module
+imports no torch, so that profiles and asset definitions can read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
@@ -57,7 +57,7 @@ class OptimiserConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long a run is, and its learning rate over time (`optimiser.py`). A step is one update of the weights."""
+    """Length of a run and its learning rate over time (`optimiser.py`). A step is one update of the weights."""
 
     kind: Literal["constant", "cosine"] = "constant"
     warmup_steps: Steps = 100
@@ -96,28 +96,28 @@ class BatchConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What is minimised: flow matching on both halves, with equal weights, and optional losses beside it."""
+    """The objective: flow matching on both halves, with equal weights, and optional losses beside it."""
 
     guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
-    pure_noise_share: Share = Field(0.0, description="of samples at noise level 1, for bases that sample in one step")
-    hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="of what the background half must generate")
-    pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the decoded layers' error; 0 = off")
-    recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the recomposition loss; 0 = off")
+    pure_noise_share: Share = Field(0.0, description="share of samples at noise level 1, for one-step bases")
+    hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="weight of what the background half must generate")
+    pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of the decoded layers' error; 0 = off")
+    recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of recomposition; 0 = off")
     modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
 
 
 class SamplesConfig(Section):
-    """Which samples are taken from the shards, and how they are varied."""
+    """The samples that are taken from the shards, and their augmentation."""
 
     size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
     flip: bool = Field(True, description="flip every second sample, left to right")
-    recolour_share: Share = Field(0.0, description="of samples shown in other colours, for few photographs")
+    recolour_share: Share = Field(0.0, description="share of samples in other colours, for few photographs")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
     """A scene with a layer of another kind is left out."""
     validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training to judge it by")
     num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation takes; 0 = none")
-    max_unreadable_share: Share = Field(0.01, description="of scenes; above it the run stops")
+    max_unreadable_share: Share = Field(0.01, description="share of unreadable scenes above which the run stops")
 
 
 class ComputeConfig(Section):
@@ -131,22 +131,22 @@ class ComputeConfig(Section):
 
 
 class OutputConfig(Section):
-    """What is written, and how often."""
+    """How often checkpoints and sample grids are written, and how many are kept."""
 
     save_every_steps: int = Field(500, ge=1, le=10_000_000)
-    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints, beside the best one")
+    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints that are kept, beside the best one")
     sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
 
 
 class RunConfig(Section):
-    """What every run has. `batch.accumulation` holds for a single process (see `BatchConfig.accumulation_for`)."""
+    """The sections of every run. `batch.accumulation` holds for a single process (`BatchConfig.accumulation_for`)."""
 
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     batch: BatchConfig = BatchConfig()
     compute: ComputeConfig = ComputeConfig()
     output: OutputConfig = OutputConfig()
-    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="of the averaged weights; 0 = none")
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the averaged weights; 0 = none")
     seed: int = Field(0, ge=0, lt=2**63)
 
     @property
@@ -166,7 +166,7 @@ class RunConfig(Section):
         return values | {"batch_size": self.batch.size}
 
     def fingerprint(self) -> str:
-        """16 hex digits of `recipe()`."""
+        """Fingerprint of `recipe()`, 16 hex digits."""
         return fingerprint(self.recipe())
 
 
@@ -216,6 +216,15 @@ def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
         return type(config).model_validate(values)
     except ValidationError as error:
         raise ValueError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables as pairs of a dotted key and a value: `{"a": {"b": 1}}` gives ("a.b", 1)."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _sentence(fault: Any) -> str:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 _log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 _LOG_EVERY_S = 10.0
+_INK, _FAINT, _STRONG, _JUDGED = "#2b2b2b", "#b9cbe0", "#3b6ea5", "#c05621"
+_SMOOTHED_SHARE = 0.05
+"""Window of the running mean, as a share of the run's steps."""
 
 Figures = Mapping[str, float | None]
 
@@ -97,11 +100,6 @@ def _parsed(line: str) -> dict[str, float] | None:
     except json.JSONDecodeError:
         return None
     return entry
-
-
-_INK, _FAINT, _STRONG, _JUDGED = "#2b2b2b", "#b9cbe0", "#3b6ea5", "#c05621"
-_SMOOTHED_SHARE = 0.05
-"""Window of the running mean, as a share of the run's steps."""
 
 
 def loss_curve(metrics: Sequence[dict[str, float]]) -> bytes:

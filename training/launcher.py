@@ -1,6 +1,6 @@
-"""How a training process is started: alone, several on this machine, or on the nodes of a Ray cluster.
+"""Starting a training process: alone, several on this machine, or on the nodes of a Ray cluster.
 
-Here: commands, their environment, the plan that they read, and the run on Ray. What a process then does is `run.py`'s;
+Here: commands, their environment, the plan that they read, and the run on Ray. A process then carries out `run.py`;
 pods are started by the asset, through Dagster's own client.
 """
 

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         status: `done` = all steps; `interrupted` = stopped by a signal, with a checkpoint.
@@ -151,7 +151,7 @@ def _prepared(task: Task, accelerator: Accelerator) -> Running:
 
 
 def _beginning(run: Running, checkpoints: Checkpoints, resume: bool, warm_start: Path | None) -> Progress:
-    """Where the run starts: at the newest checkpoint, at step 0 with other weights, or at step 0."""
+    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if asked for."""
     identity = dict(run.task.identity)
     latest = checkpoints.latest()
     if latest is not None:

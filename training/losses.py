@@ -126,7 +126,7 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
     Args:
         composite_B3HW: the picture, in [-1, 1].
         layers: decoded background [B, 3, H, W] and foreground [B, 4, H, W] (straight colour, then alpha, -1 =
-            invisible), not cut to [-1, 1]: cutting would take the gradient from values that lie outside.
+            invisible), not clipped to [-1, 1]: clipping would take the gradient from values outside.
         weight_B: weight of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so
             that a batch that happened to be noisy counts for little.
     """
@@ -144,7 +144,7 @@ def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor 
     least at the median. An object's alpha is judged by its own area, or small ones would hardly count.
 
     Args:
-        layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not cut to it; true_layers likewise.
+        layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not clipped; true_layers likewise.
         background_weight_B1HW: weight of each pixel of the background; None = all weigh the same.
     """
     (background, foreground), (true_background, true_foreground) = layers, true_layers
@@ -168,9 +168,9 @@ def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
 
 
 def without_overshoot(decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:
-    """A decoded layer whose alpha does not lie beyond a target of -1 or 1: pictures are cut to that range anyway.
+    """A decoded layer with its alpha clipped where it is beyond a target of -1 or 1, as pictures are clipped anyway.
 
-    So a network may aim past the end to be sure to reach it, and its outlines need not be soft to be right on average.
+    So a network may aim beyond the end to be sure to reach it, and outlines need not be soft to be right on average.
     """
     alpha_B1HW, target_B1HW = decoded_B4HW[:, 3:], target_B4HW[:, 3:]
     beyond_B1HW = ((target_B1HW >= 1) & (alpha_B1HW > 1)) | ((target_B1HW <= -1) & (alpha_B1HW < -1))

@@ -32,7 +32,7 @@ block, 23 in a double one; a test counts again); compiled is what remains where 
 LORA_INPUTS = 6
 """LoRA factors that a token passes in a block; each keeps `rank` numbers."""
 OUTSIDE_BLOCKS = 4.5
-"""The same multiple for what lies before and behind the blocks."""
+"""The same multiple for the layers before and after the blocks."""
 RESERVE_GB = 1.0
 """Memory for both VAEs, the CUDA context, kernels' workspaces."""
 BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.516}

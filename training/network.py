@@ -18,6 +18,8 @@ from training.config import ComputeConfig
 
 LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}
 """Library that each form of `compute.base_quantisation` needs."""
+_NUM_VALUES = 256
+"""Values hashed of each tensor, spread over it: weights that agree in all of them count as the same."""
 
 
 def compute_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
@@ -140,10 +142,6 @@ def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
     Compiled code holds for one length of the sequence; a run has one size.
     """
     network.compile_repeated_blocks(backend=backend)
-
-
-_NUM_VALUES = 256
-"""Values hashed of each tensor, spread over it: weights that agree in all of them count as the same."""
 
 
 @torch.no_grad()

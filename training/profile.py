@@ -3,13 +3,13 @@
 Numbers of a run belong to its recipe; a profile only names recipes and what it changes in them. Imports no torch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.config import Section
-from training.config import TrainingConfig, with_changes
+from training.config import TrainingConfig, dotted, with_changes
 from training.recipes import find_recipe
 from training.rgba_vae.config import RgbaVaeConfig
 
@@ -37,7 +37,7 @@ class TrainingSection(Section):
     @field_validator("changes", "rgba_vae_changes", mode="before")
     @classmethod
     def _flattened(cls, values: Any) -> Any:
-        return dict(_flat(values)) if isinstance(values, Mapping) else values
+        return dict(dotted(values)) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def _possible(self) -> "TrainingSection":
@@ -65,12 +65,3 @@ def _of_kind(kind: Any, name: str, key: str, changes: Mapping[str, Any]) -> Any:
     if not isinstance(config, kind):
         raise ValueError(f"{key} = {name!r} names a recipe of another kind ({type(config).__name__})")
     return with_changes(config, changes)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Tables in tables as dotted keys."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

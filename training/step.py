@@ -1,6 +1,7 @@
 """One update of the weights: micro-batches, losses, gradients, figures; and the signals that stop a run between two.
 
-Here: a task in motion, its step, and the wish to leave. When weights are judged and saved is decided in `loop.py`.
+Here: a task while it is trained, one step of it, and the signals. When weights are judged and saved is decided in
+`loop.py`.
 """
 
 import logging
@@ -55,7 +56,7 @@ class Interruption:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = signal.Signals(number)
         signal.signal(number, self._before[self.requested])
-        _log.warning("%s: saving a checkpoint, then leaving; once more to leave at once", self.requested.name)
+        _log.warning("%s: saving a checkpoint, then stopping; once more to stop at once", self.requested.name)
 
 
 class Diverged(RuntimeError):
@@ -88,7 +89,10 @@ class Running:
 def take_step(
     run: Running, batches: Iterator[Any], progress: Progress, interruption: Interruption
 ) -> dict[str, Any] | None:
-    """Update the weights once; returns the step's figures, or None when a signal came first (and its samples wait)."""
+    """Update the weights once; returns the step's figures, or None when a signal came first.
+
+    The samples of an update that was not made come again.
+    """
     started_s, waited_s = time.perf_counter(), 0.0
     sums: dict[str, Tensor] = {}
     end = progress.position

@@ -1,4 +1,4 @@
-"""A task that is taught in milliseconds: a line through points, with noise by position. As a script: one whole run."""
+"""A task that is trained in milliseconds: a line through points, with noise by position. As a script: one whole run."""
 
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Which scene and which target stand at a position of the endless stream of samples: pure functions of the seed.
+"""The scene and the target at a position of the endless stream of samples: pure functions of the seed.
 
 Position p belongs to epoch p // num_scenes; an epoch is a permutation of all scenes. Nothing is remembered, so going
 on at sample n is starting at n, and neither workers nor processes can change the order.
@@ -15,7 +15,7 @@ from decoupage.randomness import generator, hash64
 
 @lru_cache(maxsize=2)  # Around the end of an epoch, batches reach into the next one.
 def epoch_order(seed: int, epoch: int, num_scenes: int) -> NDArray[np.int64]:
-    """[num_scenes]: the scenes in the order of one epoch, each once."""
+    """Numbers of all scenes in the order of one epoch, [num_scenes], each once."""
     order = generator(seed, "training.order", epoch).permutation(num_scenes)
     order.setflags(write=False)
     return order

@@ -1,4 +1,4 @@
-"""What a run of the RGBA VAE is, and its two recipes. This module imports no torch."""
+"""The configuration of a run of the RGBA VAE, and its two recipes. This module imports no torch."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal

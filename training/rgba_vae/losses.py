@@ -120,7 +120,7 @@ def kl_to_standard(posterior: Posterior) -> Tensor:
 
 
 def latent_tie(posterior: Posterior, reference: Posterior, kind: Literal["mse", "kl"] = "mse") -> Tensor:
-    """How far a posterior is from the frozen RGB encoder's of the same opaque pictures, a mean over latent values.
+    """Distance of a posterior from the frozen RGB encoder's of the same opaque pictures, a mean over latent values.
 
     Raises:
         ValueError: shapes differ; `kl` of posteriors without spread.
@@ -140,7 +140,7 @@ def latent_tie(posterior: Posterior, reference: Posterior, kind: Literal["mse", 
 
 
 def opaque_samples(target_B4HW: Tensor) -> Tensor:
-    """Which samples are opaque all over, bool [B]: those that the frozen RGB encoder can read, too."""
+    """Whether each sample is opaque everywhere, bool [B]: those that the frozen RGB encoder can encode, too."""
     return (target_B4HW[:, 3] >= 1.0).flatten(1).all(dim=1)
 
 
@@ -166,7 +166,7 @@ def _tie_on_opaque(
 
 
 def why_no_lpips() -> str | None:
-    """What is missing for LPIPS, or None where package and weights are there."""
+    """The reason why LPIPS cannot be measured; None where package and weights are there."""
     if find_spec("lpips") is None:
         return "the package lpips is not installed"
     weights = Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_WEIGHTS

@@ -75,7 +75,7 @@ class PatchDiscriminator(nn.Module):
     """Judges patches of RGBA pictures: [B, 4, H, W] in [-1, 1] -> scores [B, 1, h, w], higher = real.
 
     PatchGAN as in pix2pix (70 pixels a patch with three layers), with group instead of batch normalisation: large
-    pictures come one at a time. It sees premultiplied colour, because what stands under alpha 0 does not show.
+    pictures come one at a time. It sees premultiplied colour, because the colour under alpha 0 does not show.
     """
 
     def __init__(self, width: int = 64, num_layers: int = 3) -> None:

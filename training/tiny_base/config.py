@@ -1,4 +1,4 @@
-"""How the tiny base is made: geometry, photographs, holes, objective. Imports no torch."""
+"""The configuration of a run of the tiny base: geometry, photographs, holes, objective. Imports no torch."""
 
 from pydantic import Field
 
@@ -35,7 +35,7 @@ class PhotographsSection(Section):
 
 
 class InpaintingSection(Section):
-    """What is minimised: flow matching, most of all in holes and from pure noise.
+    """The objective: flow matching, most of all in holes and from pure noise.
 
     At this size one step from pure noise is the best sampler (it gives the conditional mean), so most samples are that.
     """

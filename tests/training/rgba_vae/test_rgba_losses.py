@@ -170,7 +170,7 @@ def test_only_wholly_opaque_samples_are_tied():
         objective.for_vae(rgba(2, batch=3), target, mine, posterior(2, batch=2), step=0)
 
 
-def test_the_tie_teaches_the_encoder_and_not_the_reference():
+def test_the_tie_trains_the_encoder_and_not_the_reference():
     moments = torch.randn(2, 8, 3, 3, requires_grad=True)
     frozen_moments = torch.randn(2, 8, 3, 3, requires_grad=True)
     for kind in ("mse", "kl"):

@@ -103,7 +103,7 @@ def test_it_learns(dataset: str, codec: Codec):
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_batch_teaches_the_same_however_it_is_split(dataset: str, codec: Codec):
+def test_a_batch_trains_the_same_however_it_is_split(dataset: str, codec: Codec):
     def gradients(micro_batch: int) -> dict[str, torch.Tensor]:
         task = make_task(dataset, codec, batch__micro_batch=micro_batch, opaque_share=0.5)
         # Away from the start, where the tie has no slope.
