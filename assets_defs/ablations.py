@@ -129,7 +129,7 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     export = str(folder / "export")
     forget_row(store, row)
     method = adapter_method(export, planned.base, config.num_steps, config.seed)
-    test_set = HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
+    test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile), {"adapter": adapter_facts(export)})
     values = evaluate(test_set, [method], config, store.url(report_folder(row)), about).values
     changes, identity = planned.changes, exported_identity(folder) or {}

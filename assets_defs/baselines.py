@@ -39,7 +39,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.test_sets.shards import HeldOut
 
         config, store = profile.evaluation, factory.store
-        test_set = HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
+        test_set = HeldOut(store.url(HELD_OUT), config.max_images)
         states = record_baselines(config, test_set, store)
         digests = "".join(state.name + state.digest for state in states if state.digest)
         return dg.MaterializeResult(

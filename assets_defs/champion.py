@@ -96,7 +96,7 @@ def _rescorer(plan: Plan) -> "Rescore":
         from evaluation.gate.rescore import rescore
         from evaluation.test_sets.shards import HeldOut
 
-        test_set = HeldOut(plan.factory.store.url(HELD_OUT), config.size_px, config.max_images)
+        test_set = HeldOut(plan.factory.store.url(HELD_OUT), config.max_images)
         return rescore(adapter, test_set, config, base)
 
     return again

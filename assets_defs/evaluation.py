@@ -100,7 +100,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         methods, models = standard_methods(profile.evaluation, adapter, base, factory.store)
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile), models)
-        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.size_px, profile.evaluation.max_images)
+        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.max_images)
         found = judge(test_set, methods, profile.evaluation, out, about)
         keep_predictions(test_set, methods, profile.evaluation, found.table.names, out)
         values = found.values

@@ -7,6 +7,7 @@ import dagster as dg
 from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, layer_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
+from decoupage.maps.table import MAPS
 from pipelines import checks
 from pipelines.maps.stage import MapStage
 from pipelines.previews import ManifestTiles, map_tiles, scene_tiles, shard_preview
@@ -20,11 +21,7 @@ SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "mask_overlap": checks.mask_overlap,
     "counts_against_manifest": checks.counts_against_manifest,
 }
-MAPS = {
-    "edges": ("edge_maps", "Canny edges of the composite, 1 bit a pixel."),
-    "segmentation": ("segmentation_maps", "Segmentation of the composite, at the model's own resolution."),
-    "depth": ("depth_maps", "Inverse depth of every pixel of the composite, at the model's own resolution."),
-}
+ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
 STAND_INS = {
     "felzenszwalb": " SegFormer's place is taken by `felzenszwalb` regions, which have no classes.",
     "dark_channel": " Depth-Anything-V2's place is taken by the `dark_channel` haze prior.",
@@ -84,7 +81,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
 
 
 def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
-    name, description = MAPS[stage.name]
+    name, description = ASSETS[stage.name], MAPS[stage.name].about
     model = getattr(getattr(plan.profile.maps, stage.name), "model", "")
 
     @asset(
@@ -110,7 +107,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
     factory = plan.factory
 
     @asset(
-        deps=["scenes", *(name for name, _ in MAPS.values())],
+        deps=["scenes", *ASSETS.values()],
         partitions_def=plan.shards,
         backfill_policy=POLICY,
         group_name="shards",

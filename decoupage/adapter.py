@@ -4,8 +4,8 @@ The base's own weights are frozen, the projection's bias too (published LoRA fil
 New columns of the projection start at zero, so that at the first step the network is still the base.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from peft import LoraConfig
@@ -13,8 +13,9 @@ from torch import nn
 
 from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
+from decoupage.fingerprint import Recipe
 from decoupage.fusion import MultiModalLatentFusion
-from decoupage.maps.pictures import MAPS
+from decoupage.maps.table import MAPS
 from decoupage.projection import TrainedProjection
 from decoupage.sequences import Mode
 
@@ -33,8 +34,12 @@ class AdapterConfig:
         foreground_context: see `contexts.ForegroundContext`.
         maps: which maps are fused; empty = no fused context, and no channels for it.
         num_latents, fusion_dim, direct_queries: of the fusion module.
-        size_px: side of the pictures it was taught on; the pipeline works on larger ones scaled down to that area.
+        size_px: side of the pictures it was trained on; the pipeline works on larger ones scaled down to that area.
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
+        map_makers: what the maps of its training data were made by: name -> recipe of the maker
+            (`decoupage.maps.choose.maker_of`); empty = unknown.
+        map_picture_px: side of the pictures that those maps were made of; larger ones are scaled down to that area
+            before maps are made.
         alpha_levels: decoded alpha up to the first becomes 0, from the second on 1, in between it is stretched.
     """
 
@@ -43,26 +48,28 @@ class AdapterConfig:
     alpha: float | None = None
     mode: Mode = "joint"
     foreground_context: ForegroundContext = "foreground"
-    maps: tuple[str, ...] = MAPS
+    maps: tuple[str, ...] = tuple(MAPS)
     num_latents: int = 256
     fusion_dim: int = 512
     direct_queries: bool = False
     size_px: int = 1024
     num_inference_steps: int = 30
+    map_makers: Mapping[str, Recipe] = field(default_factory=dict, hash=False)
+    map_picture_px: int = 1024
     alpha_levels: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
-        if self.size_px < 1 or self.num_inference_steps < 1:
-            sizes = f"{self.size_px} and {self.num_inference_steps}"
-            raise ValueError(f"adapter.size_px and adapter.num_inference_steps must be at least 1, got {sizes}")
+        for name in ("size_px", "num_inference_steps", "map_picture_px"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"adapter.{name} must be at least 1, got {getattr(self, name)}")
         low, high = self.alpha_levels
         if not 0 <= low < high <= 1:
             raise ValueError(f"adapter.alpha_levels must be two rising numbers in [0, 1], got {[low, high]}")
-        unknown = set(self.maps) - set(MAPS)
-        if unknown:
-            raise ValueError(f"adapter.maps may hold {', '.join(MAPS)}, got {', '.join(sorted(unknown))}")
+        for name in ("maps", "map_makers"):
+            if unknown := set(getattr(self, name)) - set(MAPS):
+                raise ValueError(f"adapter.{name} may hold {', '.join(MAPS)}, got {', '.join(sorted(unknown))}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "AdapterConfig":

@@ -9,13 +9,15 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+    from decoupage.images.types import Array
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -31,6 +33,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     base: Annotated[str | None, typer.Option(help="Base model instead of the one that the adapter names.")] = None,
     prompt: Annotated[str, typer.Option(help="What the picture shows; may stay empty.")] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; by default the adapter's own.")] = None,
+    maps: Annotated[str, typer.Option(help="auto = made as the adapter says | none | folder of PNGs")] = "auto",
     guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale; adapters are trained at 1.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same on every device.")] = 0,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1 | mps")] = "auto",
@@ -42,22 +45,25 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png and layers.json.
 
+    Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
     foreground.png then holds all of them. Orientation tags of photographs are applied to pictures and masks.
     """
     picture, masks = _read(image, mask)
+    given = None if maps in ("auto", "none") else _read_maps(Path(maps))
     place, precision = _place(device, dtype)
     _make_folder(out)
     from decoupage.results import Layers, layer_names, write_layers, write_report
 
     started_s = time.perf_counter()
-    pipe = _load(model, base, place, precision)
+    pipe = _load(model, base, "auto" if maps == "auto" else "none", place, precision)
     loaded_s = time.perf_counter()
     wanted = {"mask": masks[0]} if len(masks) == 1 else {"layers": masks}
     result = pipe(
         picture,
         **wanted,
         prompt=prompt,
+        maps=given,
         num_inference_steps=steps,
         guidance_scale=guidance,
         generator=_generator(seed),
@@ -74,6 +80,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         "model": model,
         "base": base,
         "prompt": prompt,
+        "maps": _maps_used(pipe, given),
         "steps": steps or pipe.adapter.num_inference_steps,
         "guidance": guidance,
         "seed": seed,
@@ -141,11 +148,41 @@ def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
     return place, getattr(torch, dtype)
 
 
-def _load(model: str, base: str | None, place: "torch.device", precision: "torch.dtype") -> Any:
+def _read_maps(folder: Path) -> "dict[str, Array]":
+    """The maps of a folder, by name, as they are stored in a shard."""
+    from decoupage.faults import BadItem
+    from decoupage.maps.table import MAPS
+
+    found = {}
+    for name, row in MAPS.items():
+        path = folder / f"{name}.png"
+        if path.is_file():
+            try:
+                found[name] = row.decode(path.read_bytes())
+            except BadItem as error:
+                raise ValueError(f"--maps {path}: no readable map ({error})") from error
+    if not found:
+        names = ", ".join(f"{name}.png" for name in MAPS)
+        raise ValueError(f"--maps must be auto, none or a folder with any of {names}, got {folder}")
+    return found
+
+
+def _maps_used(pipe: Any, given: "dict[str, Array] | None") -> dict[str, str]:
+    """Name of each map that the adapter takes -> what it was made by; `given`, or `none` where it went without."""
+    used = dict.fromkeys(pipe.adapter.maps, "none") | dict.fromkeys(given or {}, "given")
+    for name, maker in (pipe.make_maps.makers if pipe.make_maps else {}).items():
+        stands_in = f" (stand-in for {maker.stands_in_for})" if maker.stands_in_for else ""
+        used[name] = f"{maker.recipe['model']}{stands_in}"
+    return used
+
+
+def _load(
+    model: str, base: str | None, maps: Literal["auto", "none"], place: "torch.device", precision: "torch.dtype"
+) -> Any:
     from decoupage.pipeline import LayerDecompositionPipeline
 
     try:
-        pipe = LayerDecompositionPipeline.from_pretrained(model, dtype=precision, base=base)
+        pipe = LayerDecompositionPipeline.from_pretrained(model, dtype=precision, base=base, maps=maps)
     except OSError as error:  # The Hub's libraries raise it for missing files, too.
         raise ValueError(f"--model {model}: {error}") from error
     # In a log tqdm's bar would be a line for each step.
@@ -188,6 +225,8 @@ def _summary(report: dict[str, Any], out: Path) -> str:
         lines.append(f"  {layer['file']}: {layer['name']}, {box}")
     lines += [f"  {file}" for kind, file in report["files"].items() if kind in ("psd", "ora")]
     error, seconds = report["recomposition_error"], report["seconds"]
+    if report["maps"]:
+        lines.append("maps: " + ", ".join(f"{name} by {maker}" for name, maker in report["maps"].items()))
     psnr = "exact" if error["psnr_db"] is None else f"{error['psnr_db']:.1f} dB"
     lines.append(f"recomposition: {error['mean_absolute_levels']:.2f} levels off on average, {psnr}")
     lines.append(

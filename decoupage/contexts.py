@@ -36,20 +36,22 @@ def make_contexts(
     base: Base,
     vae: nn.Module,
     picture_BCHW: Tensor,
-    mask_B1HW: Tensor,
+    hole_B1HW: Tensor,
+    kept_B1HW: Tensor,
     foreground: ForegroundContext = "foreground",
     generator: torch.Generator | None = None,
 ) -> Contexts:
-    """Encode picture and mask for both halves.
+    """Encode picture and masks for both halves.
 
     Args:
         picture_BCHW: in [-1, 1].
-        mask_B1HW: 1 on the object, 0 elsewhere.
-        generator: of the codec's posterior, for bases that sample it.
+        hole_B1HW: 1 where the background half generates, 0 where it keeps the picture.
+        kept_B1HW: 1 where the foreground half keeps the picture, 0 where it generates.
+        generator: of the draw from the VAE's posterior, for bases that sample it.
     """
-    background = _context(base, vae, picture_BCHW, mask_B1HW, generator)
+    background = _context(base, vae, picture_BCHW, hole_B1HW, generator)
     if foreground == "foreground":
-        other = _context(base, vae, picture_BCHW, 1 - mask_B1HW, generator)
+        other = _context(base, vae, picture_BCHW, 1 - kept_B1HW, generator)
     else:
         other = background.clone() if foreground == "background" else torch.zeros_like(background)
     picture = base.pack(base.encode(vae, picture_BCHW, generator)) if base.context == "sequence" else None
@@ -71,7 +73,7 @@ def fuse_maps(
 
     Args:
         image_latents_BCHW: of the picture, as `base.encode` gives them.
-        maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps.pictures`), at the picture's size.
+        maps_BCHW: map pictures [B, 3, H, W] in [-1, 1] by name (`decoupage.maps.table`), at the picture's size.
         grid: (rows, columns) of tokens.
         present_BM: which maps each picture has, see `MultiModalLatentFusion.forward`.
     """

@@ -18,7 +18,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from decoupage.maps.pictures import MAPS
+from decoupage.maps.table import MAPS
 
 LAYERS = ("background", "foreground")
 """The halves of a sequence, by the names that bases give them."""
@@ -65,7 +65,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         num_self_blocks: int = 4,
         num_decode_blocks: int = 1,
         decode_mlp_ratio: int = 2,
-        modalities: Sequence[str] = MAPS,
+        modalities: Sequence[str] = tuple(MAPS),
         direct_queries: bool = False,
         modality_dropout: float = 0.1,
     ) -> None:

@@ -4,8 +4,9 @@ The order of work, and of random draws, is that of diffusers' FluxFillPipeline, 
 `batch` mode the background is that pipeline's own picture for the same seed.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from diffusers import DiffusionPipeline
@@ -17,17 +18,18 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
-from decoupage.images.forms import as_picture, to_pil
+from decoupage.images.forms import as_picture
 from decoupage.images.masks import as_mask
-from decoupage.images.sizes import Fitted, fit
-from decoupage.maps.pictures import map_pictures
+from decoupage.images.sizes import plan_geometry
+from decoupage.maps.choose import AutoMaps
 from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, keep_outside, make_output
+from decoupage.preparation import PreparedBatch, prepare, stack, stored_maps, undo
 from decoupage.rgba_vae import decode_rgba, widen_vae
 from decoupage.rgba_values import stretch_alpha, without_haze
 from decoupage.sequences import Condition, predict_layers
 
-MapMaker = Callable[[Any], Any]
-"""PIL picture -> map as `decoupage.maps.pictures` takes it."""
+_log = logging.getLogger(__name__)
+Maps = Literal["auto", "none"]
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
 
@@ -35,10 +37,13 @@ class LayerDecompositionPipeline(DiffusionPipeline):
     """Takes pictures apart into layers.
 
     Args:
-        transformer: the adapted network; vae: the base's codec; vae_rgba: the foreground's.
+        transformer: the adapted network; vae: the base's VAE; vae_rgba: the foreground's.
         text_encoder, ...: None for bases that know no text.
         fusion: fuses the maps; None where the adapter takes none.
         adapter: `AdapterConfig.to_dict()`.
+
+    Attributes:
+        make_maps: makes the maps that a call is not given; None = calls go without them.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->fusion->transformer->vae->vae_rgba"
@@ -72,6 +77,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self.register_to_config(adapter=adapter)
         self.adapter = AdapterConfig.from_dict(adapter)
         self.base = find_base(self.adapter.base)
+        self.make_maps: AutoMaps | None = None
 
     # ---- loading
 
@@ -92,21 +98,30 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         return cls.assembled(components, widen_vae(components["vae"]), make_fusion(base, config), config)
 
     @classmethod
-    def from_pretrained(cls, folder: Any, base: str | None = None, **options: Any) -> "LayerDecompositionPipeline":
+    def from_pretrained(
+        cls, folder: Any, base: str | None = None, maps: Maps = "auto", **options: Any
+    ) -> "LayerDecompositionPipeline":
         """Load a published adapter and the base that it belongs to.
 
         Args:
             folder: folder or hub id of the adapter.
             base: folder or hub id of the base; None = the published one that the adapter names.
+            maps: `auto` = calls make the maps that they are not given, by the makers that the adapter names;
+                `none` = they go without.
             options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
 
         Raises:
             ValueError: a file of the adapter is missing or damaged; the message names it.
+            BadSetup: the weights of a maker of maps are not here; the message says how to get them.
         """
         from decoupage.publishing import load_adapter
 
+        if maps not in get_args(Maps):
+            raise ValueError(f"maps must be one of {', '.join(get_args(Maps))}, got {maps!r}")
         loaded = load_adapter(folder, base, **options)
-        return cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
+        pipe = cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
+        pipe.make_maps = _auto_maps(loaded.config) if maps == "auto" else None
+        return pipe
 
     def save_pretrained(self, folder: Any, card: Any = None) -> None:
         """Write the adapter (not the base) as `decoupage.publishing` lays it out."""
@@ -138,7 +153,6 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         layers: Sequence[Any] | None = None,
         prompt: str | Sequence[str] | Text | None = None,
         maps: Mapping[str, Any] | None = None,
-        map_makers: Mapping[str, MapMaker] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float = 1.0,
         generator: Generator = None,
@@ -155,13 +169,13 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
             prompt: what the picture shows; None as in training. One that is embedded already needs no text encoders.
-            maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps.pictures` takes them.
-            map_makers: functions for the maps that are not given.
+            maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps.table` describes them, at
+                any resolution. Those that are not given are made, unless the pipeline was loaded with `maps="none"`.
             num_inference_steps: calls of the network; None = as many as the adapter names.
             guidance_scale: embedded guidance; 1.0 as in training.
             generator: of the noise, one or one a picture.
             max_pixels: larger pictures are worked on scaled down, and the results scaled up again; None = the area
-                that the adapter was taught on.
+                that the adapter was trained on.
             paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
             output_type: `pil`, `np` (uint8 [B, H, W, C]) or `pt` (float [B, C, H, W] in [0, 1]).
             callback_on_step_end: called with (pipeline, step, timestep, {"background", "foreground"}) of tokens.
@@ -182,62 +196,61 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             raise ValueError(f"layers= takes one picture and at least one mask, got {counts}")
         if len(masks[0]) not in (1, len(picture_BCHW)) and len(picture_BCHW) != 1:
             raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
-        max_pixels = max_pixels or self.adapter.size_px**2
-        num_steps = num_inference_steps or self.adapter.num_inference_steps
+        geometry = plan_geometry(size, self.base.pixel_multiple, max_pixels or self.adapter.size_px**2)
         foregrounds = []
         background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
         original = background
         for number, one in enumerate(masks):
             one_B1HW = one.expand(len(background), -1, -1, -1)
-            # Given maps are of the input; of what is left behind the first layer only makers can tell.
-            given = self._maps(background, maps if number == 0 else None, map_makers)
-            decomposed = self._decompose(
-                fit(background, one_B1HW, self.base.pixel_multiple, max_pixels),
-                given,
-                prompt or "",
-                num_steps,
-                guidance_scale,
-                generator,
-                callback_on_step_end,
+            # Given maps are of the input; of what is left behind the first layer only makers know anything.
+            stored = stored_maps(background, maps if number == 0 else None, self.adapter.maps, self.make_maps)
+            pictures, holes = background.permute(0, 2, 3, 1).numpy(), one_B1HW[:, 0].numpy() > 0
+            prepared = stack([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
+            rgba, rgb = self.decompose(
+                prepared, prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end
             )
-            foreground, generated = decomposed
+            generated = undo(rgb, geometry)
             background = keep_outside(background, generated, one_B1HW) if paste_back else generated
-            foregrounds.append(foreground)
+            foregrounds.append(undo(rgba, geometry))
         return make_output(original, background, foregrounds, layers is not None, output_type)
 
-    def _decompose(
+    @torch.no_grad()
+    def decompose(
         self,
-        fitted: Fitted,
-        maps: Mapping[str, Tensor],
-        prompt: str | Sequence[str] | Text,
-        num_steps: int,
-        guidance: float,
-        generator: Generator,
-        callback: Callable[..., Any] | None,
+        prepared: PreparedBatch,
+        prompt: str | Sequence[str] | Text | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float = 1.0,
+        generator: Generator = None,
+        callback_on_step_end: Callable[..., Any] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """(foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at the input's size, on the CPU."""
-        device = self._execution_device
-        height, width = fitted.geometry.canvas_px
-        text = self._text(prompt, len(fitted.picture), device)
+        """Take pictures apart that are at the model's size already; arguments as for a call.
+
+        Returns:
+            (foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at that size, on the CPU.
+        """
+        device, (height, width) = self._execution_device, prepared.geometry.canvas_px
+        text = self._text(prompt or "", len(prepared), device)
         dtype = text.tokens_BLD.dtype
         # Channels last, as diffusers' image processor leaves them: the same kernels, the same last bits.
-        picture = (fitted.picture * 2 - 1).to(device, dtype, memory_format=torch.channels_last)
-        mask = fitted.mask.to(device, dtype)
+        picture = prepared.picture_B3HW.to(device, dtype, memory_format=torch.channels_last)
+        masks = (prepared.hole_B1HW.to(device, dtype), prepared.kept_B1HW.to(device, dtype))
         image_latents = self.base.encode(self.vae, picture, generator)
         background = self._noise(image_latents, generator, dtype)
-        contexts = make_contexts(self.base, self.vae, picture, mask, self.adapter.foreground_context, generator)
+        contexts = make_contexts(self.base, self.vae, picture, *masks, self.adapter.foreground_context, generator)
         foreground = self._noise(image_latents, generator, dtype)
         grid = self.base.grid(height, width)
-        placed = {name: fitted.geometry.map(picture) for name, picture in maps.items()}
-        fused = fuse_maps(self.base, self.vae, self.fusion, image_latents, placed, grid)
+        fused = fuse_maps(self.base, self.vae, self.fusion, image_latents, prepared.maps, grid)
         condition = Condition(contexts, fused, text, grid)
-        background, foreground = self._denoise(background, foreground, condition, num_steps, guidance, callback)
+        num_steps = num_inference_steps or self.adapter.num_inference_steps
+        background, foreground = self._denoise(
+            background, foreground, condition, num_steps, guidance_scale, callback_on_step_end
+        )
         rgb = self.base.decode(self.vae, self.base.unpack(background, height, width))
         rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
         self.maybe_free_model_hooks()
         rgba, rgb = ((x.float() * 0.5 + 0.5).clamp(0, 1).cpu() for x in (rgba, rgb))
-        rgba = without_haze(stretch_alpha(rgba, *self.adapter.alpha_levels))
-        return fitted.unfit(rgba), fitted.unfit(rgb)
+        return without_haze(stretch_alpha(rgba, *self.adapter.alpha_levels)), rgb
 
     def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
         if isinstance(prompt, Text):
@@ -280,17 +293,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
                 progress.update()
         return background, foreground
 
-    def _maps(
-        self, picture_BCHW: Tensor, given: Mapping[str, Any] | None, makers: Mapping[str, MapMaker] | None
-    ) -> dict[str, Tensor]:
-        """Map pictures in [-1, 1] at the picture's size: those given, and those that can be made."""
-        unknown = (set(given or {}) | set(makers or {})) - set(self.adapter.maps)
-        if unknown:
-            known = ", ".join(self.adapter.maps) or "none"
-            raise ValueError(f"this adapter takes the maps {known}, got {', '.join(sorted(unknown))}")
-        maps = dict(given or {})
-        for name, make in (makers or {}).items():
-            if name not in maps:
-                maps[name] = torch.stack([torch.as_tensor(make(picture)) for picture in to_pil(picture_BCHW)])
-        pictures = map_pictures(maps, (picture_BCHW.shape[-2], picture_BCHW.shape[-1]))
-        return {name: picture.expand(len(picture_BCHW), -1, -1, -1) for name, picture in pictures.items()}
+
+def _auto_maps(config: AdapterConfig) -> AutoMaps | None:
+    if unknown := [name for name in config.maps if name not in config.map_makers]:
+        _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
+    return AutoMaps.of(config.map_makers, config.map_picture_px)

@@ -13,8 +13,8 @@ import numpy as np
 
 from decoupage.fingerprint import canonical_json
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
+from decoupage.maps.table import StoredMaps
 from pipelines.scenes.parts import VISIBLE_ALPHA
-from pipelines.shards.reader import Maps
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Case:
         visible: [H, W], truth: where the target shows.
         background: [H, W, 3], truth: the scene without the target; None = unknown.
         foreground: [H, W, 4], truth: the target complete, also where it is hidden; None = unknown.
-        maps: of the composite; None where nobody made them.
+        maps: stored maps of the composite by name; None where nobody made them.
         occluded_fraction: share of the target that is hidden, 0..1; None = unknown.
         strata: name of a stratification -> the word for this case, for those that the list knows.
     """
@@ -41,7 +41,7 @@ class Case:
     visible: Mask
     background: Rgb | None
     foreground: Rgba | None
-    maps: Maps | None
+    maps: StoredMaps | None
     occluded_fraction: float | None
     strata: Mapping[str, str]
 

@@ -58,7 +58,7 @@ def evaluate(
     loaded = context.obj(profile, root)
     place, store = loaded.root.rstrip("/"), Store(loaded.root)
     if list_only:
-        _write_list(find_test_set(test_set, loaded.evaluation, loaded, store, with_maps=False), store, out, as_json)
+        _write_list(find_test_set(test_set, loaded.evaluation, loaded, store), store, out, as_json)
     folder = adapter or f"{place}/{ADAPTER}"
     if adapter is None and not Path(folder).is_dir():
         raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")

@@ -6,9 +6,8 @@ What a sheet is lives in `images/contact_sheet.py`; the sheets of the finished d
 from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
 
-from decoupage.images.codecs import decode_gray
 from decoupage.images.contact_sheet import Tile, contact_sheet
-from decoupage.maps.show import show_map
+from decoupage.maps.table import MAPS
 from decoupage.randomness import hash64
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.assets import Assets
@@ -68,9 +67,8 @@ def scene_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
 
 def map_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
     """A shard's first maps of one kind, made visible."""
-    members = manifest.members[:num]
+    kind, members = MAPS[manifest.stage], manifest.members[:num]
     data = [store.read_range(f"{manifest.stage}/{manifest.shard}.tar", m.offset, m.num_bytes) for m in members]
     return [
-        Tile(show_map(manifest.stage, decode_gray(png)), member.name.split(".")[0])
-        for member, png in zip(members, data, strict=True)
+        Tile(kind.show(kind.decode(png)), member.name.split(".")[0]) for member, png in zip(members, data, strict=True)
     ]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from decoupage.fingerprint import fingerprint
+from decoupage.maps.table import MAPS
 from pipelines.config import Section, Share
 
 if TYPE_CHECKING:
     from decoupage.adapter import AdapterConfig
 
 ForegroundKind = Literal["real", "generated"]
-MapName = Literal["edges", "segmentation", "depth"]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Steps = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -32,7 +32,7 @@ class AdapterSection(Section):
     alpha: float | None = Field(None, gt=0.0, le=65536.0, description="None = rank, that is a scale of 1")
     mode: Literal["joint", "batch"] = "joint"
     foreground_context: Literal["foreground", "background", "none"] = "foreground"
-    maps: tuple[MapName, ...] = ("edges", "segmentation", "depth")
+    maps: tuple[str, ...] = tuple(MAPS)
     num_latents: int = Field(256, ge=1, le=65536)
     fusion_dim: int = Field(512, ge=8, le=16384, multiple_of=8)
     direct_queries: bool = False
@@ -40,6 +40,8 @@ class AdapterSection(Section):
 
     @model_validator(mode="after")
     def _maps_differ(self) -> "AdapterSection":
+        if unknown := sorted(set(self.maps) - set(MAPS)):
+            raise ValueError(f"maps may name {', '.join(MAPS)}, got {', '.join(unknown)}")
         if len(set(self.maps)) < len(self.maps):
             raise ValueError(f"maps must name each map once, got {list(self.maps)}")
         return self
@@ -104,6 +106,7 @@ class ObjectiveConfig(Section):
     pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of the decoded layers' error; 0 = off")
     recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of recomposition; 0 = off")
     modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
+    no_maps_share: Share = Field(0.1, description="of samples that get no map at all, as people use an adapter")
 
 
 class SamplesConfig(Section):

@@ -1,128 +1,182 @@
-"""From any size to one that the base takes, and back to the input size exactly.
+"""The rules by which a picture, a cutout and a mask change size, and the size that a model works at.
 
-A picture is scaled (its aspect kept) and laid into the upper left corner of a canvas; the rest of the canvas
-repeats the picture's edge, so that the model sees no false outline there, and lies outside every mask.
+One rule each, for training, evaluation, the pipeline and every command; `decoupage.maps.table` says which rule a map
+follows. Arrays are numpy, channels last; `decoupage.preparation` makes the model's tensors with them.
+
+Downwards values are averaged over the area that a pixel stands for, upwards they are interpolated. Sizes are
+(height, width) in pixels.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
-from torch.nn import functional
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from decoupage.images.types import Array, Mask
 
 Size = tuple[int, int]
 """(height, width), px."""
+MaskRule = Literal["touched", "half", "covered"]
+"""Which pixels of a smaller mask are object: those that it touches, covers by half or more, or covers wholly."""
+_MIN_ALPHA = np.float32(0.5 / 255)
+"""Alpha below this rounds to 0; dividing colours by it would only enlarge rounding errors."""
+
+
+# ---- rules
+
+
+def resize_picture(picture_HWC: Array, size: Size) -> Array:
+    """A picture, [H, W] or [H, W, C], uint8 or float32 in [0, 1]: averaged downwards, bicubic upwards, cut to range."""
+    if picture_HWC.shape[:2] == size:
+        return picture_HWC
+    is_uint8 = picture_HWC.dtype == np.uint8
+    top = 255.0 if is_uint8 else 1.0
+    resized = resample(picture_HWC.astype(np.float32), size, cv2.INTER_CUBIC).clip(0.0, top)
+    return (np.rint(resized) if is_uint8 else resized).astype(picture_HWC.dtype)
+
+
+def resize_rgba(rgba_HWC: Array, size: Size) -> Array:
+    """A cutout [H, W, 4] with straight alpha, uint8 or float32 in [0, 1], as `resize_picture` but premultiplied.
+
+    Where the result is invisible it carries the resized straight colour, so that no later filter finds black there.
+    """
+    if rgba_HWC.shape[:2] == size:
+        return rgba_HWC
+    is_uint8 = rgba_HWC.dtype == np.uint8
+    values = rgba_HWC.astype(np.float32) / np.float32(255 if is_uint8 else 1)
+    colour, alpha = values[..., :3], values[..., 3:]
+    premultiplied = resample(np.concatenate([colour * alpha, alpha], axis=-1), size, cv2.INTER_CUBIC)
+    colour, alpha = resample(colour, size, cv2.INTER_CUBIC), premultiplied[..., 3:]
+    invisible = alpha < _MIN_ALPHA
+    straight = np.where(invisible, colour, premultiplied[..., :3] / np.maximum(alpha, _MIN_ALPHA))
+    resized = np.concatenate([straight, np.where(invisible, 0, alpha)], axis=-1).clip(0.0, 1.0)
+    return (np.rint(resized * 255) if is_uint8 else resized).astype(rgba_HWC.dtype)
+
+
+def resize_mask(mask_HW: Mask, size: Size, rule: MaskRule = "half") -> Mask:
+    """A mask by one of the rules.
+
+    Where no pixel fulfils it, those that are covered most are object: a mask with pixels keeps some. Upwards, pixels
+    are repeated by the same share of cover.
+    """
+    if mask_HW.shape == size or not mask_HW.any():
+        return np.ascontiguousarray(np.broadcast_to(mask_HW.any(), size)) if mask_HW.shape != size else mask_HW
+    share = resample(mask_HW.astype(np.float32), size, cv2.INTER_LINEAR)
+    # A share is a sum of floats, so that what is covered wholly may lie a little below 1.
+    wanted = {"touched": 1e-6, "half": 0.5, "covered": 1 - 1e-4}[rule]
+    return np.asarray(share >= min(np.float32(wanted), share.max()))
+
+
+def resize_labels(labels_HW: Array, size: Size) -> Array:
+    """Labels, [H, W] or [H, W, C]: the one at each new pixel's centre, so that none is invented."""
+    if labels_HW.shape[:2] == size:
+        return labels_HW
+    rows, columns = (
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, labels_HW.shape[:2], strict=True)
+    )
+    return labels_HW[np.ix_(rows, columns)]
+
+
+def resize_values(values_HW: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
+    """Measured values, [H, W] float32: averaged downwards, linear upwards, never beyond those that are there."""
+    return resample(values_HW, size, cv2.INTER_LINEAR).clip(values_HW.min(), values_HW.max())
+
+
+def resample(values_HWC: NDArray[np.float32], size: Size, upwards: int) -> NDArray[np.float32]:
+    """Float32 [H, W] or [H, W, C] at another size, each axis by itself: area averages down, `upwards` (of cv2) up."""
+    height, width = values_HWC.shape[:2]
+    if (size[0] <= height) == (size[1] <= width) or size[0] == height or size[1] == width:
+        steps = [size]
+    else:  # OpenCV averages only where no axis grows.
+        steps = [(min(size[0], height), min(size[1], width)), size]
+    for new in steps:
+        shrinks = new[0] <= values_HWC.shape[0] and new[1] <= values_HWC.shape[1]
+        shape = (*new, *values_HWC.shape[2:])  # OpenCV drops an axis of one channel.
+        method = cv2.INTER_AREA if shrinks else upwards
+        values_HWC = cv2.resize(values_HWC, (new[1], new[0]), interpolation=method).reshape(shape)
+    return np.asarray(values_HWC, np.float32)
+
+
+# ---- the size that a model works at
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where a picture of size `input_px` lies on a canvas of size `canvas_px`: scaled to `content_px`, upper left."""
+    """Where a picture of size `input_px` lies on a canvas of size `canvas_px`: scaled to `content_px`, upper left.
+
+    The rest of the canvas repeats the picture's edge, so that the model sees no false outline there, and lies outside
+    every mask.
+    """
 
     input_px: Size
     content_px: Size
     canvas_px: Size
 
-    def picture(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Scale (antialiased bicubic, cut to [0, 1]) and pad a picture [B, C, H, W] by repeating its edge."""
-        if self.input_px != self.content_px:
-            x_BCHW = _resize(x_BCHW, self.content_px).clamp(0, 1)
-        return functional.pad(x_BCHW, self._padding, mode="replicate") if any(self._padding) else x_BCHW
+    def picture(self, picture_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A picture of any size that shows the same, on the canvas."""
+        return self._repeated(resize_picture(picture_HWC, self.content_px))
 
-    def mask(self, mask_B1HW: torch.Tensor) -> torch.Tensor:
-        """Scale and pad a mask with 0. A pixel that the object only touches is object: thin parts stay."""
-        if self.input_px != self.content_px:
-            mask_B1HW = functional.adaptive_max_pool2d(mask_B1HW, self.content_px)
-        return functional.pad(mask_B1HW, self._padding)
+    def rgba(self, rgba_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A cutout on the canvas."""
+        return self._repeated(resize_rgba(rgba_HWC, self.content_px))
 
-    def map(self, map_BCHW: torch.Tensor) -> torch.Tensor:
-        """Scale (nearest pixel: labels must not mix) and pad a map by repeating its edge."""
-        if self.input_px != self.content_px:
-            map_BCHW = functional.interpolate(map_BCHW, self.content_px, mode="nearest-exact")
-        return functional.pad(map_BCHW, self._padding, mode="replicate")
+    def mask(self, mask_HW: Mask, rule: MaskRule) -> Mask:
+        """A mask on the canvas; the rest of the canvas lies outside."""
+        (top, left), (height, width) = self.content_px, self.canvas_px
+        return np.pad(resize_mask(mask_HW, self.content_px, rule), ((0, height - top), (0, width - left)))
 
-    def undo(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Bring a result [B, C, canvas] in [0, 1] back to the input size; exact where nothing was scaled.
+    def on_canvas(self, content_HWC: Array) -> Array:
+        """What has the content's size already, on the canvas."""
+        return self._repeated(content_HWC)
 
-        Four channels are straight-alpha RGBA, scaled premultiplied; invisible pixels keep the scaled straight colour.
+    def undo(self, result_HWC: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring a result, float32 [canvas, 1, 3 or 4 channels] in [0, 1], back to the input's size.
+
+        Exact where nothing was scaled. Four channels are RGBA with straight alpha.
 
         Raises:
             ValueError: the result does not have the canvas's size.
         """
-        if tuple(x_BCHW.shape[-2:]) != self.canvas_px:
-            raise ValueError(f"the result must be {_name(self.canvas_px)}, got {_name(tuple(x_BCHW.shape[-2:]))}")
-        x_BCHW = x_BCHW[..., : self.content_px[0], : self.content_px[1]]
-        if self.input_px == self.content_px:
-            return x_BCHW
-        if x_BCHW.shape[1] == 4:
-            return _resize_rgba(x_BCHW, self.input_px)
-        return _resize(x_BCHW, self.input_px).clamp(0, 1)
+        if result_HWC.shape[:2] != self.canvas_px:
+            raise ValueError(f"the result must be {_name(self.canvas_px)}, got {_name(result_HWC.shape[:2])}")
+        content = result_HWC[: self.content_px[0], : self.content_px[1]]
+        resize = resize_rgba if result_HWC.shape[2:] == (4,) else resize_picture
+        return resize(content, self.input_px)
 
-    @property
-    def _padding(self) -> tuple[int, int, int, int]:
-        (height, width), (canvas_height, canvas_width) = self.content_px, self.canvas_px
-        return 0, canvas_width - width, 0, canvas_height - height
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A picture [B, 3, h, w] and its mask [B, 1, h, w] in the base's size, and how they came to it."""
-
-    picture: torch.Tensor
-    mask: torch.Tensor
-    geometry: Geometry
-
-    def unfit(self, result_BCHW: torch.Tensor) -> torch.Tensor:
-        """Bring a result [B, 1, 3 or 4 channels, h, w] back to the input size: `Geometry.undo`."""
-        return self.geometry.undo(result_BCHW)
+    def _repeated(self, content_HWC: Array) -> Array:
+        (height, width), (canvas_height, canvas_width) = content_HWC.shape[:2], self.canvas_px
+        if (height, width) == self.canvas_px:
+            return content_HWC
+        rest = ((0, canvas_height - height), (0, canvas_width - width), *[(0, 0)] * (content_HWC.ndim - 2))
+        return np.pad(content_HWC, rest, mode="edge")
 
 
-def fit(
-    picture_BCHW: torch.Tensor,
-    mask_B1HW: torch.Tensor,
-    multiple: int,
-    max_pixels: int | None = None,
-    size: Size | None = None,
-) -> Fitted:
-    """Scale and pad a picture and its mask to a size that the base takes.
+def plan_geometry(input_px: Size, multiple: int, max_pixels: int | None = None) -> Geometry:
+    """Decide content and canvas for a picture of size `input_px`.
 
     Args:
-        picture_BCHW: float [B, 3, H, W] in [0, 1].
-        mask_B1HW: float [B, 1, H, W] of 0 and 1.
         multiple: both sides of the canvas are multiples of this, px.
         max_pixels: the canvas has at most so many pixels; larger pictures are scaled down. None: no bound.
-        size: (height, width) of the canvas, px; the picture is scaled, up or down, to the largest that fits into it.
 
     Raises:
-        ValueError: picture and mask differ in size, or as `plan_geometry`.
-    """
-    if picture_BCHW.shape[-2:] != mask_B1HW.shape[-2:]:
-        sizes = _name(tuple(mask_B1HW.shape[-2:])), _name(tuple(picture_BCHW.shape[-2:]))
-        raise ValueError(f"the mask is {sizes[0]}, the picture is {sizes[1]}")
-    height, width = picture_BCHW.shape[-2:]
-    geometry = plan_geometry((height, width), multiple, max_pixels, size)
-    return Fitted(geometry.picture(picture_BCHW), geometry.mask(mask_B1HW), geometry)
-
-
-def plan_geometry(input_px: Size, multiple: int, max_pixels: int | None = None, size: Size | None = None) -> Geometry:
-    """Decide content and canvas for a picture of size `input_px`; arguments as for `fit`.
-
-    Raises:
-        ValueError: both `max_pixels` and `size` given, `size` not in multiples, `max_pixels` below one multiple.
+        ValueError: `multiple` is below 1, `max_pixels` below one multiple, or the picture too long for it.
     """
     if multiple < 1:
         raise ValueError(f"multiple must be at least 1, got {multiple}")
-    if size is not None:
-        if max_pixels is not None:
-            raise ValueError("give max_pixels or size, not both")
-        if min(size) < 1 or size[0] % multiple or size[1] % multiple:
-            raise ValueError(f"size must be in multiples of {multiple} px, got {_name(size)}")
-        return Geometry(input_px, _scaled(input_px, min(size[0] / input_px[0], size[1] / input_px[1])), size)
     content = input_px
     if max_pixels is not None:
         if max_pixels < multiple**2:
             raise ValueError(f"max_pixels must be at least {multiple**2} ({multiple}x{multiple} px), got {max_pixels}")
         content = _bounded(input_px, multiple, max_pixels)
     return Geometry(input_px, content, _canvas(content, multiple))
+
+
+def bounded_size(input_px: Size, max_pixels: int) -> Size:
+    """The largest size of the same aspect with at most `max_pixels` pixels; never larger than the input."""
+    return _bounded(input_px, 1, max_pixels)
 
 
 def _bounded(input_px: Size, multiple: int, max_pixels: int) -> Size:
@@ -144,20 +198,6 @@ def _scaled(px: Size, scale: float) -> Size:
 
 def _canvas(content: Size, multiple: int) -> Size:
     return math.ceil(content[0] / multiple) * multiple, math.ceil(content[1] / multiple) * multiple
-
-
-def _resize(x_BCHW: torch.Tensor, px: Size) -> torch.Tensor:
-    # The antialiased filter has no half precision on the CPU.
-    return functional.interpolate(x_BCHW.float(), px, mode="bicubic", antialias=True).to(x_BCHW.dtype)
-
-
-def _resize_rgba(rgba_BCHW: torch.Tensor, px: Size) -> torch.Tensor:
-    colour, alpha = rgba_BCHW[:, :3], rgba_BCHW[:, 3:]
-    premultiplied = _resize(torch.cat([colour * alpha, alpha], dim=1), px)
-    alpha = premultiplied[:, 3:]
-    # Below half a level alpha rounds to 0, and dividing by it would only blow up rounding errors.
-    straight = torch.where(alpha < 0.5 / 255, _resize(colour, px), premultiplied[:, :3] / alpha.clamp(min=0.5 / 255))
-    return torch.cat([straight, alpha], dim=1).clamp(0, 1)
 
 
 def _name(px: tuple[int, ...]) -> str:

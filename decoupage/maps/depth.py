@@ -66,6 +66,7 @@ class DarkChannel(Classical):
 
     config: DepthConfig
     name: str = "dark_channel"
+    stands_in_for: str = "Depth-Anything-V2"
 
     @property
     def recipe(self) -> Recipe:

@@ -39,6 +39,11 @@ class Model(Protocol):
         """True when its weights are loaded into this process, once for all shards of a run."""
         ...
 
+    @property
+    def stands_in_for(self) -> str:
+        """The model in whose place it is used; empty where it stands for itself."""
+        ...
+
     def inputs(self) -> dict[str, str]:
         """Hashes of the files that it reads. Raises BadSetup when they are not there or do not fit."""
         ...
@@ -61,6 +66,7 @@ class Classical:
     """What every `Model` without weights says: one picture at a time, in any process."""
 
     weights = ""
+    stands_in_for = ""
     batch_size = 1
     in_process = False
 
@@ -88,8 +94,13 @@ class ModelMaps(ABC):
         return self.model.weights
 
     @property
+    def stands_in_for(self) -> str:
+        """The model in whose place the model is used."""
+        return self.model.stands_in_for
+
+    @property
     def batch_size(self) -> int:
-        """Of the model."""
+        """How many pictures the model is to be given at once."""
         return self.model.batch_size
 
     @property

@@ -18,6 +18,7 @@ class PublishedNet(ABC):
     section: str
     """Of the profile, for messages."""
     in_process = True
+    stands_in_for = ""
 
     @property
     def recipe(self) -> Recipe:

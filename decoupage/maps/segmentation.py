@@ -63,6 +63,7 @@ class Felzenszwalb(Classical):
     """Higher means fewer and larger regions."""
     sigma_px: float = 0.8
     name: str = "felzenszwalb"
+    stands_in_for: str = "SegFormer"
     num_classes: int | None = None
 
     @property

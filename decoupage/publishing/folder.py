@@ -17,8 +17,8 @@ MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
 """Name of the LoRA file that diffusers looks for."""
-FORMAT = 1
-"""Version of the folder's layout."""
+FORMAT = 2
+"""Version of the folder's layout, and of how pictures are prepared for it (`decoupage.preparation`)."""
 Kind = Literal["adapter", "remove-only"]
 OURS = {MANIFEST, CARD, WEIGHTS, "fusion", "vae_rgba", "pipeline.py"}
 
@@ -128,7 +128,7 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
         check_sums: also compare the sha256 of every file, which reads them once (seconds for gigabytes).
 
     Raises:
-        ValueError: it is missing, damaged or of a later layout; a listed file is missing, or its sha256 differs.
+        ValueError: it is missing, damaged or of another layout; a listed file is missing, or its sha256 differs.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -141,6 +141,11 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
         raise ValueError(
             f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}; this is "
             f"{version()}, which reads up to {FORMAT}: update it"
+        )
+    if manifest.format < FORMAT:
+        raise ValueError(
+            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}, which prepared "
+            "pictures by other rules: train the adapter again"
         )
     _check_files(folder, manifest.files, check_sums)
     return manifest

@@ -13,6 +13,8 @@ from decoupage.fingerprint import canonical_json
 from decoupage.images.alpha import alpha_box
 from decoupage.images.codecs import decode_rgb, decode_rgba, encode_jpeg, encode_png
 from decoupage.images.contact_sheet import over_checkerboard
+from decoupage.images.sizes import resize_labels, resize_values
+from decoupage.maps.table import inverse_depth
 from evaluation.cases import Case
 from evaluation.fiftyone.group import (
     BACKGROUND,
@@ -125,9 +127,9 @@ def _truth(case: Case) -> dict[str, bytes]:
     if case.foreground is not None:
         files["foreground.jpg"] = encode_jpeg(over_checkerboard(case.foreground), JPEG_QUALITY)
     if case.maps is not None:
-        files["edges.png"] = labels_png(case.maps.edges.astype(np.uint8))
-        files["regions.png"] = labels_png(case.maps.segmentation)
-        files["depth.png"] = depth_png(case.maps.depth)
+        files["edges.png"] = labels_png(case.maps["edges"].astype(np.uint8))
+        files["regions.png"] = labels_png(resize_labels(case.maps["segmentation"], case.size))
+        files["depth.png"] = depth_png(resize_values(inverse_depth(case.maps["depth"]), case.size))
     return files
 
 

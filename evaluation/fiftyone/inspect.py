@@ -132,7 +132,7 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
 
     def new_groups() -> Iterator[Group]:
         limits = [n for n in (config.max_images, config.inspection.max_scenes) if n is not None]
-        test_set = HeldOut(store.url(HELD_OUT_FOLDER), config.size_px, min(limits, default=None))
+        test_set = HeldOut(store.url(HELD_OUT_FOLDER), min(limits, default=None))
         outputs = find_outputs(store)
         reader = CaseReader(media, outputs, case_scores(store), case_facts(store, factory.held_out_shards.name))
         for case in test_set.cases():

@@ -31,9 +31,7 @@ def baselines(
 
     loaded = context.obj(profile, root)
     store = Store(loaded.root)
-    states = record_baselines(
-        loaded.evaluation, find_test_set(test_set, loaded.evaluation, loaded, store, with_maps=False), store
-    )
+    states = record_baselines(loaded.evaluation, find_test_set(test_set, loaded.evaluation, loaded, store), store)
     if as_json:
         print(json.dumps({"baselines": [asdict(state) for state in states]}))
     else:

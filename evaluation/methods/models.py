@@ -33,14 +33,13 @@ class PipelineMethod:
 
     def __call__(self, cases: Sequence[Case]) -> Sequence[Layers]:
         """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
-        without = [case.name for case in cases if case.maps is None]
-        if self._pipe.adapter.maps and without:
-            raise ValueError(f"{self.name} needs the maps {list(self._pipe.adapter.maps)}, and {without[0]} has none")
-        maps = {name: np.stack([getattr(case.maps, name) for case in cases]) for name in self._pipe.adapter.maps}
+        maps: dict[str, Any] = {}
+        if all(case.maps is not None for case in cases):  # Else the pipeline makes them.
+            maps = {name: np.stack([(case.maps or {})[name] for case in cases]) for name in self._pipe.adapter.maps}
         out = self._pipe(
             np.stack([case.composite for case in cases]),
             mask=np.stack([case.mask for case in cases]),
-            maps=maps or None,
+            maps=maps,
             num_inference_steps=self._num_steps,
             generator=[noise_of(self._seed, case) for case in cases],
             paste_back=False,
@@ -70,7 +69,7 @@ def base_method(base: str, source: str | None, num_steps: int, seed: int) -> Met
 
 
 def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: int, name: str = "adapter") -> Method:
-    """A published adapter, with the stored maps.
+    """A published adapter, as it is used: what maps a case does not bring the pipeline makes.
 
     Raises:
         ValueError: a file of it is missing or damaged, or the base's weights are not there.

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from decoupage.faults import BadSetup
-from decoupage.maps.choose import make_makers
 from evaluation.config import EvaluationConfig
 from evaluation.config.test_sets import FolderConfig
 from evaluation.test_sets.expected import require_list
@@ -22,32 +21,28 @@ from pipelines.stages.store import Store
 OWN, MULAN, FOLDER = "held_out", "mulan", "folder"
 
 
-def find_test_set(
-    name: str, config: EvaluationConfig, data: DataConfig, store: Store, with_maps: bool = True
-) -> TestSet:
+def find_test_set(name: str, config: EvaluationConfig, data: DataConfig, store: Store) -> TestSet:
     """Where the cases come from.
 
     Args:
         name: `held_out`, `mulan`, a name of `evaluation.test_sets.folders`, or `folder:LAYOUT:PATH`.
-        data: where MULAN is, and how maps are made.
+        data: where MULAN is.
         store: the root.
-        with_maps: whether cases of foreign sets get maps; our own have theirs anyway.
 
     Raises:
         BadSetup: there is no such test set, or it is not the one that `evaluation.test_sets.expected_lists` names.
     """
-    test_set = _find(name, config, data, store, with_maps)
+    test_set = _find(name, config, data, store)
     if expected := config.test_sets.expected_lists.get(test_set.name):
-        require_list(_find(name, config, data, store, with_maps=False), expected)
+        require_list(_find(name, config, data, store), expected)
     return test_set
 
 
-def _find(name: str, config: EvaluationConfig, data: DataConfig, store: Store, with_maps: bool) -> TestSet:
+def _find(name: str, config: EvaluationConfig, data: DataConfig, store: Store) -> TestSet:
     if name == OWN:
-        return HeldOut(store.url(HELD_OUT), config.size_px, config.max_images)
+        return HeldOut(store.url(HELD_OUT), config.max_images)
     originals = _mulan(config, data, store) if name == MULAN else _folder(name, config)
-    makers = make_makers(data.maps) if with_maps else None
-    return ListedSet(originals, config.size_px, config.test_sets.dilate_px, config.max_images, makers)
+    return ListedSet(originals, config.test_sets.dilate_px, config.max_images)
 
 
 def _mulan(config: EvaluationConfig, data: DataConfig, store: Store) -> Originals:

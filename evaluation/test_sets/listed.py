@@ -1,21 +1,24 @@
-"""A foreign set as a list: every image brought to size, masks grown, strata told, maps made, what is unusable counted.
+"""A foreign set as a list: masks grown, strata named, what is unusable counted; every image at its own size.
 
 All images go through here, whatever set they are of, so that nothing is done to one method's pictures alone.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from decoupage.faults import BadItem, BadSetup
-from decoupage.images.types import Rgb
-from decoupage.maps.maker import MapMaker
+import cv2
+import numpy as np
+
+from decoupage.faults import BadSetup
+from decoupage.images.types import Mask
 from evaluation.cases import Case, Entry
 from evaluation.strata import clutter_of, occlusion_of, size_of
 from evaluation.test_sets.originals import Excluded, Original, Originals
-from evaluation.test_sets.sizes import RULE, dilated, resized_original
-from pipelines.shards.reader import Maps
+
+MIN_SIDE_PX = 16
+"""No base has tokens of less."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +35,13 @@ class ListedSet:
 
     Attributes:
         originals: the images.
-        size_px: see `sizes`.
-        dilate_px: given masks are grown by so much, at that size.
+        dilate_px: given masks are grown by so much.
         max_images: stop after so many usable ones; None = all.
-        makers: of maps; None = cases have none.
     """
 
     originals: Originals
-    size_px: int | None = None
     dilate_px: int = 0
     max_images: int | None = None
-    makers: Sequence[MapMaker] | None = None
     _listing: Listing | None = field(default=None, init=False, repr=False)
 
     @property
@@ -56,8 +55,6 @@ class ListedSet:
         excluded = self.listing.excluded
         return {
             "test_set": self.name,
-            "size_px": self.size_px,
-            "size_rule": RULE,
             "dilate_px": self.dilate_px,
             **self.originals.about,
             "num_excluded": len(excluded),
@@ -84,8 +81,7 @@ class ListedSet:
             BadSetup: the set is not there, or holds no image that can be judged on, or an image that is asked for by
                 name cannot be used.
         """
-        found = self._all() if names is None else self._named(names)
-        return (case if self.makers is None else replace(case, maps=self._maps(case.composite)) for case in found)
+        return self._all() if names is None else self._named(names)
 
     def _all(self) -> Iterator[Case]:
         entries: list[Entry] = []
@@ -111,13 +107,13 @@ class ListedSet:
             yield found
 
     def _judged(self, found: Original | Excluded) -> Case | Excluded:
-        """The case, as methods get it, but for its maps."""
+        """The case as methods get it."""
         if isinstance(found, Excluded):
             return found
-        try:
-            original = resized_original(found, self.size_px)
-        except BadItem as fault:
-            return Excluded(found.name, fault.reason, fault.detail)
+        original, (height, width) = found, found.composite.shape[:2]
+        if min(height, width) < MIN_SIDE_PX:
+            detail = f"{width}x{height} px; a side must have at least {MIN_SIDE_PX}"
+            return Excluded(found.name, "too_small", detail)
         strata = {
             "size": size_of(float(original.visible.mean())),
             "clutter": clutter_of(original.composite),
@@ -138,6 +134,10 @@ class ListedSet:
             strata=strata,
         )
 
-    def _maps(self, composite: Rgb) -> Maps:
-        members = {f"{maker.name}.png": maker.pngs([composite])[0] for maker in self.makers or ()}
-        return Maps.decode(members, (composite.shape[0], composite.shape[1]))
+
+def dilated(mask: Mask, radius_px: int) -> Mask:
+    """A mask grown by a disc."""
+    if radius_px == 0:
+        return mask
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1,) * 2)
+    return cv2.dilate(mask.astype(np.uint8), disc).astype(bool)

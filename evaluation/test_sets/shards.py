@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from decoupage.faults import BadSetup
+from decoupage.maps.table import StoredMaps, decode_maps
 from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of
 from pipelines.scenes.parts import SceneParts
-from pipelines.scenes.resize import resized
-from pipelines.shards.reader import Maps, read_scenes
+from pipelines.shards.reader import read_scenes
 from pipelines.stages.store import Store
 
 
@@ -20,25 +19,23 @@ class HeldOut:
 
     Attributes:
         source: a store or path, as `pipelines.shards.reader.read_scenes` takes it.
-        size_px: side to bring the scenes to; None = their own.
         max_images: stop after so many; None = all.
     """
 
     source: Store | str
-    size_px: int | None = None
     max_images: int | None = None
     name: str = "held_out"
 
     @property
     def about(self) -> dict[str, Any]:
         """See `TestSet`."""
-        return {"test_set": self.name, "size_px": self.size_px}
+        return {"test_set": self.name}
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:
         """See `TestSet`.
 
         Raises:
-            BadSetup: there are no shards, one is damaged, or the scenes cannot be brought to `size_px`.
+            BadSetup: there are no shards, or one is damaged.
             BadItem: a member cannot be decoded.
         """
         keys = None if names is None else {name.rpartition("-")[0] for name in names}
@@ -55,17 +52,12 @@ class HeldOut:
 
     def _cases_of(self, key: str, members: dict[str, bytes]) -> Iterator[Case]:
         parts = SceneParts.decode(key, members)
-        maps = Maps.decode(members, parts.size)
-        if self.size_px is not None:
-            try:
-                parts, maps = resized(parts, self.size_px), maps.resized(self.size_px)
-            except ValueError as error:
-                raise BadSetup(f"evaluation.size_px: scene {key}: {error}") from error
+        maps = decode_maps(members)
         for layer in range(len(parts.layers)):
             yield case_of(parts, maps, layer)
 
 
-def case_of(parts: SceneParts, maps: Maps, layer: int) -> Case:
+def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:
     """The case that asks a scene for one of its layers; it is named as `shards export` names its folder."""
     fraction = parts.occluded_fraction(layer)
     entry = parts.record["layers"][layer]

@@ -16,7 +16,7 @@ class TestSet(Protocol):
 
     @property
     def about(self) -> dict[str, Any]:
-        """Facts for `list.json` and the report: at least `test_set` and `size_px`."""
+        """Facts for `list.json` and the report: at least `test_set`."""
         ...
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import cv2
-import numpy as np
 import pandas as pd
 
-from decoupage.images.codecs import decode_gray
 from decoupage.images.contact_sheet import Tile, contact_sheet
-from decoupage.images.types import Array
-from decoupage.maps.show import show_map
+from decoupage.images.sizes import resize_labels
+from decoupage.maps.table import MAPS, decode_maps
 from decoupage.randomness import generator
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members
@@ -88,14 +85,8 @@ def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
         Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
         Tile(parts.flatten(without=pick.layer), "background without it"),
     ]
-    maps = ("edges", "segmentation", "depth")
-    return tiles + [Tile(show_map(name, _map(members, name, parts.size)), name) for name in maps]
-
-
-def _map(members: Mapping[str, bytes], name: str, size: tuple[int, int]) -> Array:
-    """A map at the scene's size (nearest: region numbers must not mix)."""
-    stored = decode_gray(members[f"{name}.png"])
-    return np.asarray(cv2.resize(stored, (size[1], size[0]), interpolation=cv2.INTER_NEAREST))
+    maps = decode_maps(members)
+    return tiles + [Tile(MAPS[name].show(resize_labels(stored, parts.size)), name) for name, stored in maps.items()]
 
 
 def _picks(ranked: pd.DataFrame, num: int) -> list[Pick]:

@@ -1,6 +1,9 @@
 """Which parts of a profile stand in for another: named wherever a result of the profile is shown."""
 
+from decoupage.maps.choose import make_makers
 from pipelines.config import DataConfig
+
+_DESCRIPTIONS = {"felzenszwalb": "graph regions without classes", "dark_channel": "the haze prior"}
 
 
 def stand_ins(config: DataConfig) -> dict[str, str]:
@@ -12,8 +15,8 @@ def stand_ins(config: DataConfig) -> dict[str, str]:
         found["procedural shapes (`procedural`)"] = "LayerDiffuse foregrounds"
     if config.backgrounds.source == "packaged":
         found["photographs packaged with scikit-image, scikit-learn and matplotlib"] = "OpenImages backgrounds"
-    if config.maps.segmentation.model == "felzenszwalb":
-        found["graph regions without classes (`felzenszwalb`)"] = "SegFormer"
-    if config.maps.depth.model == "dark_channel":
-        found["the haze prior (`dark_channel`)"] = "Depth-Anything-V2"
+    for maker in make_makers(config.maps):
+        if maker.stands_in_for:
+            model = maker.recipe["model"]
+            found[f"{_DESCRIPTIONS[model]} (`{model}`)"] = maker.stands_in_for
     return found

@@ -12,12 +12,11 @@ from pydantic import BaseModel, Field
 from decoupage.faults import BadItem
 from decoupage.images.alpha import alpha_box
 from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba, open_image
+from decoupage.maps.table import MAPS
 from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
 from pipelines.scenes.record import scene_rows
 from pipelines.shards.faults import Finding
 
-MAP_MODES = {"edges": "1", "segmentation": "L", "depth": "I;16"}
-"""Kind of map -> how Pillow names its pixels: 1 bit, 8 bits, 16 bits."""
 T = TypeVar("T")
 
 
@@ -106,7 +105,7 @@ def check_scene(
 def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, with_maps: bool) -> Iterator[Finding]:
     expected = ["background.jpg", *(f"layer{i}.webp" for i in range(num_layers))]
     expected += [*(f"mask{i}.png" for i in range(num_layers)), "json"]
-    expected += [f"{name}.png" for name in MAP_MODES] if with_maps else []
+    expected += [f"{name}.png" for name in MAPS] if with_maps else []
     for suffix in expected:
         if suffix not in members:
             yield Finding(f"{key}.{suffix}", "missing_member", "is not in the tar")
@@ -208,7 +207,7 @@ def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
 
 
 def _check_maps(key: str, members: Mapping[str, bytes], checked: _Record) -> Iterator[Finding]:
-    for name, mode in MAP_MODES.items():
+    for name, row in MAPS.items():
         data = members.get(f"{name}.png")
         if data is None:
             continue
@@ -217,9 +216,9 @@ def _check_maps(key: str, members: Mapping[str, bytes], checked: _Record) -> Ite
         except BadItem as fault:
             yield Finding(f"{key}.{name}.png", fault.reason, fault.detail)
             continue
-        if image.mode != mode:
-            yield Finding(f"{key}.{name}.png", "pixel_type", f"has pixels of type {image.mode}, not {mode}")
-        if name == "edges" and image.size != (checked.size_px, checked.size_px):
+        if image.mode != row.mode:
+            yield Finding(f"{key}.{name}.png", "pixel_type", f"has pixels of type {image.mode}, not {row.mode}")
+        if row.full_size and image.size != (checked.size_px, checked.size_px):
             yield Finding(
                 f"{key}.{name}.png", "size", f"is {image.width}x{image.height} px, the scene {checked.size_px}"
             )

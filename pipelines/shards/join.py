@@ -54,8 +54,9 @@ class ShardJoin:
         self.name = name
         self.recipe: Recipe = {
             "stage": "shards",
-            "format": 1,
+            "format": 2,
             "sources": {stage.name: fingerprint(stage.recipe) for stage in (scenes, *maps)},
+            "makers": {stage.name: stage.recipe["maker"] for stage in maps},
         }
         self.layout = scenes.layout
         self.task: Callable[[Any], Outcome] = JoinTask(store)

@@ -5,77 +5,17 @@ training; damage is looked for by `verify.py`.
 """
 
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from decoupage.faults import BadSetup
-from decoupage.images.codecs import decode_gray, decode_mask
-from decoupage.images.types import Array, Gray, Mask, Rgb, Rgba
+from decoupage.images.types import Mask, Rgb, Rgba
+from decoupage.maps.table import StoredMaps, decode_maps
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import stream_members
-from pipelines.scenes.resize import checked_side
 from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.store import Store
-
-
-@dataclass(frozen=True)
-class Maps:
-    """The maps of a composite, on its canvas.
-
-    Attributes:
-        edges: [H, W], True on edges.
-        segmentation: [H, W] uint8 labels.
-        depth: [H, W] float32, 0..1, 1 = near.
-    """
-
-    edges: Mask
-    segmentation: Gray
-    depth: NDArray[np.float32]
-
-    @classmethod
-    def decode(cls, members: Mapping[str, bytes], size: tuple[int, int]) -> "Maps":
-        """Read maps from a scene's members and bring them to (height, width) `size`.
-
-        Labels are repeated, depth is interpolated linearly.
-
-        Raises:
-            BadItem: a picture is damaged. KeyError: a map is absent.
-        """
-        depth = decode_gray(members["depth.png"])
-        return cls(
-            decode_mask(members["edges.png"]),
-            _enlarge(decode_gray(members["segmentation.png"]), size, cv2.INTER_NEAREST),
-            _enlarge(depth.astype(np.float32) / np.float32(np.iinfo(depth.dtype).max), size, cv2.INTER_LINEAR),
-        )
-
-    def resized(self, size_px: int) -> "Maps":
-        """The maps on a smaller square canvas: edges wherever one was, the nearest label, depth averaged over areas.
-
-        Raises:
-            ValueError: as `pipelines.scenes.resize.resized`.
-        """
-        side_px = checked_side((self.edges.shape[0], self.edges.shape[1]), size_px)
-        if size_px == side_px:
-            return self
-        size = (size_px, size_px)
-        nearest = (2 * np.arange(size_px) + 1) * side_px // (2 * size_px)
-        return Maps(
-            # In floats, so that one pixel of very many is not rounded away.
-            np.asarray(cv2.resize(self.edges.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0),
-            self.segmentation[np.ix_(nearest, nearest)],
-            cv2.resize(self.depth, size, interpolation=cv2.INTER_AREA).astype(np.float32),
-        )
-
-
-def _enlarge(image: Array, size: tuple[int, int], interpolation: int) -> Array:
-    if image.shape == size:
-        return image
-    return cv2.resize(image, (size[1], size[0]), interpolation=interpolation)
 
 
 @dataclass(frozen=True)
@@ -88,7 +28,7 @@ class Triplet:
         mask: [H, W], the imperfect mask of the target.
         foreground: [H, W, 4], the target complete, also where it was hidden; zero outside its box.
         background: [H, W, 3], the scene without the target; the other layers stay.
-        maps: of the composite.
+        maps: stored maps of the composite by name, each at its own resolution (`decoupage.maps.table`).
         record: the scene's json.
         parts: the scene, for what is derived from it (visible mask, amodal alpha, ...).
     """
@@ -99,24 +39,9 @@ class Triplet:
     mask: Mask
     foreground: Rgba
     background: Rgb
-    maps: Maps
+    maps: StoredMaps
     record: dict[str, Any]
     parts: SceneParts
-
-    @property
-    def edges(self) -> Mask:
-        """[H, W], True on edges of the composite."""
-        return self.maps.edges
-
-    @property
-    def segmentation(self) -> Gray:
-        """[H, W] uint8 labels of the composite."""
-        return self.maps.segmentation
-
-    @property
-    def depth(self) -> NDArray[np.float32]:
-        """[H, W] float32 of the composite, 0..1, 1 = near."""
-        return self.maps.depth
 
 
 def read_triplets(source: Store | str, shards: Sequence[str] | None = None) -> Iterator[Triplet]:
@@ -132,12 +57,12 @@ def read_triplets(source: Store | str, shards: Sequence[str] | None = None) -> I
     """
     for key, members in read_scenes(source, shards):
         parts = SceneParts.decode(key, members)
-        maps = Maps.decode(members, parts.size)
+        maps = decode_maps(members)
         for i in range(len(parts.layers)):
             yield triplet_of(parts, maps, i)
 
 
-def triplet_of(parts: SceneParts, maps: Maps, layer: int) -> Triplet:
+def triplet_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Triplet:
     """The triplet that asks a scene for one of its layers."""
     return Triplet(
         key=parts.key,

@@ -7,6 +7,9 @@ from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, fingerprint
 from pipelines.stages.store import Store
 
+RECIPE = "recipe.json"
+"""In the folder of a stage: what it holds."""
+
 
 def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """Mark a stage's folder as holding this recipe and shard layout, or refuse one that holds another.
@@ -17,7 +20,7 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     Raises:
         BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
     """
-    path = f"{stage}/recipe.json"
+    path = f"{stage}/{RECIPE}"
     ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
     if not store.exists(path):
         store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())

@@ -23,7 +23,7 @@ def scene(base, foreground="foreground", maps=True):
     mask = torch.zeros(1, 1, HEIGHT, WIDTH)
     mask[..., 8:24, 10:30] = 1
     with torch.no_grad():
-        contexts = make_contexts(base, flux_vae(), picture, mask, foreground, torch.manual_seed(1))
+        contexts = make_contexts(base, flux_vae(), picture, mask, mask, foreground, torch.manual_seed(1))
     num_tokens = contexts.background_BNK.shape[1]
     text = Text(torch.randn(1, 6, 32, generator=generator), torch.randn(1, 32, generator=generator), torch.zeros(6, 3))
     fused = torch.randn(1, num_tokens, 64, generator=generator) if maps else None
@@ -98,7 +98,9 @@ def test_contexts_hide_what_is_to_be_generated():
     mask[..., :16] = 1
     other = torch.where(mask.bool(), torch.rand_like(picture), picture)
     with torch.no_grad():
-        ours, theirs = (make_contexts(base, vae, p, mask, "foreground", torch.manual_seed(0)) for p in (picture, other))
+        ours, theirs = (
+            make_contexts(base, vae, p, mask, mask, "foreground", torch.manual_seed(0)) for p in (picture, other)
+        )
     assert torch.equal(ours.background_BNK, theirs.background_BNK)
     assert not torch.equal(ours.foreground_BNK, theirs.foreground_BNK)
     assert torch.equal(ours.background_BNK[..., 64:], 1 - ours.foreground_BNK[..., 64:])

@@ -26,12 +26,13 @@ class CuttingPipeline:
 
     calls: list
     adapter = AdapterConfig()
+    make_maps = None
 
     @classmethod
-    def from_pretrained(cls, folder, dtype=None, base=None):
+    def from_pretrained(cls, folder, dtype=None, base=None, maps="auto"):
         if not (cls.folder / folder).exists():
             raise FileNotFoundError(f"{folder}/model_index.json is missing")
-        cls.loaded = {"folder": folder, "dtype": dtype, "base": base}
+        cls.loaded = {"folder": folder, "dtype": dtype, "base": base, "maps": maps}
         return cls()
 
     def set_progress_bar_config(self, **options):

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from decoupage.fusion import LAYERS, MultiModalLatentFusion, positions
-from decoupage.maps.pictures import MAPS
+from decoupage.maps.table import MAPS
 
 GRID = (4, 6)
 NUM_TOKENS = GRID[0] * GRID[1]
-SUBSETS = [(), ("depth",), ("edges", "depth"), MAPS]
+SUBSETS = [(), ("depth",), ("edges", "depth"), tuple(MAPS)]
 VARIANTS = [{}, {"direct_queries": True}, {"num_decode_blocks": 2}]
 
 
@@ -35,7 +35,7 @@ def on_meta(**changes: Any) -> MultiModalLatentFusion:
         return MultiModalLatentFusion(**changes).eval().requires_grad_(False)
 
 
-def tokens(num_pictures: int = 2, names: Sequence[str] = MAPS, num_tokens: int = NUM_TOKENS) -> tuple[Tensor, dict]:
+def tokens(num_pictures: int = 2, names: Sequence[str] = (*MAPS,), num_tokens: int = NUM_TOKENS) -> tuple[Tensor, dict]:
     random = torch.Generator().manual_seed(1)
     drawn = {name: torch.randn(num_pictures, num_tokens, 16, generator=random) for name in ("image", *MAPS)}
     return drawn["image"], {name: drawn[name] for name in names}

@@ -402,7 +402,8 @@ def test_changed_bytes_are_noticed_but_a_changed_card_is_not(damaged, bases):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "layout 2, written by decoupage"),
+        ({"format": 3}, "layout 3, written by decoupage"),
+        ({"format": 1}, "layout 1, .* prepared pictures by other rules"),
         ({"files": {"../secret": "0"}}, "outside of its folder"),
         ({"kind": "other"}, r"adapter\.json is damaged"),
         ({"adapter": {"base": "sd3"}}, "there is no base 'sd3'"),

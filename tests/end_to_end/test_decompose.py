@@ -13,6 +13,9 @@ from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.images.codecs import decode_rgb
+from decoupage.maps.choose import make_makers
+from decoupage.maps.config import MapsConfig
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +23,11 @@ def model(tmp_path_factory):
     root = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     save_base(TinyFill().new(), str(root / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
-    LayerDecompositionPipeline.from_base(config, str(root / "base")).save_pretrained(root / "adapter")
+    makers = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=48, map_makers=makers)
+    pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
+    torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight)  # Now it listens to its maps.
+    pipe.save_pretrained(root / "adapter")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (72, 100, 3), np.uint8)).save(root / "photo.png")
     for name, box in (("front", (10, 10, 40, 50)), ("back", (50, 20, 90, 60))):
         mask = Image.new("L", (100, 72))
@@ -65,3 +71,43 @@ def test_an_empty_mask_is_wrong_use(model, tmp_path):
     done = decompose(model, "--mask", tmp_path / "empty.png", "--out", tmp_path / "out")
     assert done.returncode == 2 and "empty" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "layers.json").exists()
+
+
+def test_maps_are_made_as_the_adapter_says_or_given_or_left_out(model, tmp_path):
+    mask = ["--mask", model / "front.png"]
+    made, given, none = (tmp_path / name for name in ("made", "given", "none"))
+    done = decompose(model, *mask, "--out", made, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["maps"] == {
+        "edges": "canny",
+        "segmentation": "felzenszwalb (stand-in for SegFormer)",
+        "depth": "dark_channel (stand-in for Depth-Anything-V2)",
+    }
+    (tmp_path / "maps").mkdir()
+    photo = decode_rgb((model / "photo.png").read_bytes())
+    for maker in make_makers(MapsConfig()):
+        (tmp_path / "maps" / f"{maker.name}.png").write_bytes(maker.pngs([photo])[0])
+    done = decompose(model, *mask, "--out", given, "--maps", tmp_path / "maps", "--json")
+    assert set(json.loads(done.stdout)["maps"].values()) == {"given"}, done.stderr
+    done = decompose(model, *mask, "--out", none, "--maps", "none")
+    assert "maps: edges by none, segmentation by none, depth by none" in done.stdout
+    pictures = [(folder / "background.png").read_bytes() for folder in (made, given, none)]
+    assert pictures[0] == pictures[1] != pictures[2]
+    # The pipeline in Python gives the same bytes.
+    pipe = LayerDecompositionPipeline.from_pretrained(model / "adapter", str(model / "base"))
+    out = pipe(
+        Image.open(model / "photo.png"),
+        mask=Image.open(model / "front.png"),
+        num_inference_steps=2,
+        generator=torch.Generator("cpu").manual_seed(0),
+    )
+    for name, layer in (("background", out.background[0]), ("foreground", out.foreground[0])):
+        assert np.array_equal(np.asarray(layer), np.asarray(Image.open(made / f"{name}.png"))), name
+
+
+def test_a_folder_without_maps_is_wrong_use(model, tmp_path):
+    done = decompose(model, "--mask", model / "front.png", "--out", tmp_path / "out", "--maps", tmp_path)
+    assert done.returncode == 2 and "--maps must be auto, none or a folder with any of edges.png" in done.stderr
+    (tmp_path / "depth.png").write_bytes(b"no picture")
+    done = decompose(model, "--mask", model / "front.png", "--out", tmp_path / "out", "--maps", tmp_path)
+    assert done.returncode == 2 and "depth.png: no readable map" in done.stderr

@@ -5,22 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from decoupage.maps.table import StoredMaps
 from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
 from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
-from pipelines.shards.reader import Maps
 from tests.fixtures import random_scene, record_of
 
 SIZE_PX = 64
 
 
-def scene(number: int, size_px: int = SIZE_PX) -> tuple[SceneParts, Maps]:
+def scene(number: int, size_px: int = SIZE_PX) -> tuple[SceneParts, StoredMaps]:
     """A scene of `number % 3 + 1` layers, with maps that say nothing."""
     parts, _ = random_scene(f"{number:08d}", size_px)
     parts = replace(parts, record=record_of(parts, "recipe", 0))
     blank = np.zeros(parts.size, np.uint8)
-    return parts, Maps(blank.astype(bool), blank, blank.astype(np.float32))
+    return parts, {"edges": blank.astype(bool), "segmentation": blank, "depth": blank}
 
 
 def cases(num_scenes: int = 6, size_px: int = SIZE_PX) -> list[Case]:

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from decoupage.bases.tiny import WEIGHTS
-from decoupage.maps.pictures import map_pictures
 from evaluation.cases import Case
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_method, base_method
@@ -58,8 +57,7 @@ class LeakingTask(AdapterTask):
 
     def batches(self, start: int) -> Iterator[TripletBatch]:
         for batch in super().batches(start):
-            alpha_BHW = (batch.foreground_B4HW[:, 3] + 1) / 2
-            yield replace(batch, maps=batch.maps | map_pictures({"depth": alpha_BHW}, (SIZE_PX, SIZE_PX)))
+            yield replace(batch, maps=batch.maps | {"depth": batch.foreground_B4HW[:, 3:].expand(-1, 3, -1, -1)})
 
 
 class Leaking:

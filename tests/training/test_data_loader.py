@@ -11,13 +11,12 @@ import torch
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from decoupage.maps.pictures import MAPS, map_pictures
+from decoupage.maps.table import MAPS
 from decoupage.rgba_values import to_vae_range
 from pipelines.shards.reader import Triplet, read_triplets
 from pipelines.stages.manifest import Manifest
 from tests.fixtures import FakeScenes, build_dataset
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
-from training.data.config import MAP_NAMES
 
 NUM_SCENES = 7
 AS_STORED = DataLoading(batch_size=2, flip=False, redraw_masks=False)
@@ -45,7 +44,7 @@ def drawn(batches: list[TripletBatch]) -> list[tuple[str, int, bool, float]]:
     return [
         (key, layer, flipped, float((mask * torch.arange(mask.numel()).view_as(mask)).sum()))
         for batch in batches
-        for key, layer, flipped, mask in zip(batch.keys, batch.layers, batch.flipped, batch.mask_B1HW, strict=True)
+        for key, layer, flipped, mask in zip(batch.keys, batch.layers, batch.flipped, batch.hole_B1HW, strict=True)
     ]
 
 
@@ -79,7 +78,6 @@ def _closed(body: dict[str, object]) -> bytes:
 
 
 def test_tensors_are_those_of_the_stored_triplets(dataset: Path) -> None:
-    assert MAP_NAMES == MAPS
     triplets = stored(dataset)
     for batch in take(TripletLoader(str(dataset), AS_STORED), 8):
         for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
@@ -90,19 +88,19 @@ def test_tensors_are_those_of_the_stored_triplets(dataset: Path) -> None:
             )
             assert torch.allclose(batch.composite_B3HW[i], composite)
             assert torch.allclose(batch.background_B3HW[i], background)
-            assert torch.equal(batch.mask_B1HW[i, 0] > 0.5, torch.from_numpy(want.mask))
-            assert torch.equal(batch.foreground_B4HW[i], to_vae_range(torch.from_numpy(want.foreground)[None])[0])
-            maps = map_pictures({name: getattr(want, name) for name in MAPS}, want.mask.shape)
+            assert torch.equal(batch.hole_B1HW[i, 0] > 0.5, torch.from_numpy(want.mask))
+            assert torch.allclose(batch.foreground_B4HW[i], to_vae_range(torch.from_numpy(want.foreground)[None])[0])
             for name in MAPS:
-                assert torch.equal(batch.maps[name][i], maps[name][0])
+                picture_HWC = MAPS[name].picture(want.maps[name], want.mask.shape)
+                assert torch.equal(batch.maps[name][i], torch.from_numpy(picture_HWC).permute(2, 0, 1))
 
 
 def test_layouts_and_ranges(dataset: Path) -> None:
     batch = take(TripletLoader(str(dataset), DataLoading(batch_size=3, maps=("depth",))), 1)[0]
     assert batch.composite_B3HW.shape == batch.background_B3HW.shape == (3, 3, 64, 64)
     assert batch.foreground_B4HW.shape == (3, 4, 64, 64)
-    assert batch.mask_B1HW.shape == (3, 1, 64, 64)
-    assert set(batch.mask_B1HW.unique().tolist()) == {0.0, 1.0}
+    assert batch.hole_B1HW.shape == (3, 1, 64, 64)
+    assert set(batch.hole_B1HW.unique().tolist()) == {0.0, 1.0}
     assert list(batch.maps) == ["depth"]
     invisible = batch.foreground_B4HW[:, 3] == -1.0
     assert invisible.any() and (batch.foreground_B4HW[:, :3].movedim(1, -1)[invisible] == 0.0).all()
@@ -152,7 +150,7 @@ def test_flipping_mirrors_everything_alike(dataset: Path) -> None:
     plain = take(TripletLoader(str(dataset), DataLoading(batch_size=NUM_SCENES, flip=False)), 1)[0]
     batch = take(TripletLoader(str(dataset), DataLoading(batch_size=NUM_SCENES)), 1)[0]
     assert len(set(batch.flipped)) == 2 and not any(plain.flipped)
-    for name in ("composite_B3HW", "mask_B1HW", "foreground_B4HW", "background_B3HW"):
+    for name in ("composite_B3HW", "hole_B1HW", "kept_B1HW", "foreground_B4HW", "background_B3HW"):
         for i, flipped in enumerate(batch.flipped):
             want = getattr(plain, name)[i]
             assert torch.equal(getattr(batch, name)[i], want.flip(-1) if flipped else want), name
@@ -165,7 +163,7 @@ def test_flipping_mirrors_everything_alike(dataset: Path) -> None:
 def test_masks_are_redrawn_in_every_epoch(dataset: Path) -> None:
     # Scenes of one layer have the same target in both epochs.
     loader = TripletLoader(str(dataset), DataLoading(batch_size=NUM_SCENES, flip=False))
-    first, second = (dict(zip(batch.keys, batch.mask_B1HW, strict=True)) for batch in take(loader, 2))
+    first, second = (dict(zip(batch.keys, batch.hole_B1HW, strict=True)) for batch in take(loader, 2))
     single = [key for key in first if int(key) % 3 == 0]
     triplets = stored(dataset)
     assert any(not torch.equal(first[key], second[key]) for key in single)
@@ -279,4 +277,4 @@ def test_impossible_values_are_refused(fields: dict[str, object], message: str) 
 
 def test_a_batch_moves_as_a_whole(dataset: Path) -> None:
     batch = take(TripletLoader(str(dataset), AS_STORED), 1)[0].to("meta")
-    assert batch.composite_B3HW.is_meta and batch.mask_B1HW.is_meta and batch.maps["edges"].is_meta
+    assert batch.composite_B3HW.is_meta and batch.hole_B1HW.is_meta and batch.maps["edges"].is_meta

@@ -3,13 +3,16 @@
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from decoupage.faults import BadSetup
+from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
+from decoupage.maps.table import MAPS
+from decoupage.preparation import HOLE_RULE, KEPT_RULE
 from pipelines.config import MasksConfig
-from pipelines.scenes.resize import resized
-from pipelines.shards.reader import Maps, read_scenes, read_triplets, triplet_of
+from pipelines.shards.reader import read_scenes, read_triplets
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
@@ -122,21 +125,24 @@ def test_batches_say_the_position_of_each_sample(dataset: str) -> None:
 
 
 @pytest.mark.parametrize("size_px", [32, 24])
-def test_smaller_samples_are_triplets_of_the_smaller_scene(dataset: str, size_px: int) -> None:
+def test_smaller_samples_are_the_smaller_pictures_of_a_triplet(dataset: str, size_px: int) -> None:
     loader = TripletLoader(dataset, DataLoading(size_px=size_px, batch_size=7, flip=False, redraw_masks=False))
-    assert loader.size_px == size_px
+    assert (loader.size_px, loader.scene_px) == (size_px, 64)
     large = {(triplet.key, triplet.layer): triplet for triplet in read_triplets(dataset)}
     (batch,) = take(loader, 1)
-    assert batch.mask_B1HW.shape == (7, 1, size_px, size_px) and batch.maps["depth"].shape == (7, 3, size_px, size_px)
+    assert batch.hole_B1HW.shape == (7, 1, size_px, size_px) and batch.maps["depth"].shape == (7, 3, size_px, size_px)
+    size = (size_px, size_px)
     for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
-        stored = large[place]
-        maps = Maps(stored.edges, stored.segmentation, stored.depth).resized(size_px)
-        want = triplet_of(resized(stored.parts, size_px), maps, stored.layer)
+        want = large[place]
         for picture, rgb in ((batch.composite_B3HW, want.composite), (batch.background_B3HW, want.background)):
-            assert torch.allclose(picture[i], torch.from_numpy(rgb.copy()).permute(2, 0, 1) / 127.5 - 1.0)
-        assert torch.equal(batch.mask_B1HW[i, 0] > 0, torch.from_numpy(want.mask.copy()))
-        assert torch.equal(batch.foreground_B4HW[i, 3] > -1, torch.from_numpy(want.foreground[..., 3] > 0))
-        assert torch.allclose(batch.maps["edges"][i, 0] > 0, torch.from_numpy(want.edges))
+            smaller = torch.from_numpy(resize_picture(rgb.astype(np.float32) / 255, size)).permute(2, 0, 1)
+            assert torch.allclose(picture[i], smaller * 2 - 1, atol=1e-6)
+        assert torch.equal(batch.hole_B1HW[i, 0] > 0, torch.from_numpy(resize_mask(want.mask, size, HOLE_RULE)))
+        assert torch.equal(batch.kept_B1HW[i, 0] > 0, torch.from_numpy(resize_mask(want.mask, size, KEPT_RULE)))
+        alpha = torch.from_numpy(resize_rgba(want.foreground.astype(np.float32) / 255, size)[..., 3])
+        assert torch.equal(batch.foreground_B4HW[i, 3] > -1, alpha > 0)
+        edges = torch.from_numpy(MAPS["edges"].picture(want.maps["edges"], size))
+        assert torch.equal(batch.maps["edges"][i], edges.permute(2, 0, 1))
 
 
 def test_masks_are_redrawn_at_the_scenes_own_size(dataset: str) -> None:
@@ -146,8 +152,9 @@ def test_masks_are_redrawn_at_the_scenes_own_size(dataset: str) -> None:
         for size_px in (64, 32)
     )
     assert large.keys == small.keys and large.layers == small.layers
-    share = torch.nn.functional.avg_pool2d(large.mask_B1HW, 2)
-    assert torch.equal(small.mask_B1HW > 0, share >= 0.5)
+    share = torch.nn.functional.avg_pool2d(large.hole_B1HW, 2)
+    cover = {"touched": share > 0, "half": share >= 0.5, "covered": share == 1}
+    assert torch.equal(small.hole_B1HW > 0, cover[HOLE_RULE]) and torch.equal(small.kept_B1HW > 0, cover[KEPT_RULE])
 
 
 def test_a_recipe_says_how_data_is_loaded() -> None:

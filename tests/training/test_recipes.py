@@ -10,13 +10,12 @@ from pydantic import ValidationError
 from decoupage.adapter import AdapterConfig, adapt, count_parameters, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill
-from decoupage.maps.pictures import MAPS
+from decoupage.maps.table import MAPS
 from pipelines.library.records import Kind
 from training.config import (
     AdapterSection,
     BatchConfig,
     ForegroundKind,
-    MapName,
     OptimiserConfig,
     ScheduleConfig,
     TrainingConfig,
@@ -114,9 +113,9 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones():
 def test_adapter_section_is_the_adapters_config():
     assert TrainingConfig().adapter_config() == AdapterConfig()
     # Measured at the end of a run, not asked for at its start.
-    measured = {"size_px", "alpha_levels"}
+    measured = {"size_px", "alpha_levels", "map_makers", "map_picture_px"}
     assert {*AdapterSection.model_fields, *measured} == {field.name for field in dataclasses.fields(AdapterConfig)}
-    assert get_args(MapName) == MAPS
+    assert AdapterSection().maps == tuple(MAPS)
     assert get_args(ForegroundKind) == get_args(Kind)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from decoupage.bases.spec import Text
 from decoupage.contexts import make_contexts
 from decoupage.fingerprint import fingerprint
+from decoupage.images.forms import to_uint8
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
 from decoupage.rgba_vae import encode_rgba
@@ -140,6 +141,8 @@ class AdapterTask:
         present = None
         if fusion is not None and dropout:
             present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
+            bare_B = drawn("bare", lambda generator: torch.rand((), generator=generator)) < objective.no_maps_share
+            present = present & ~bare_B[:, None]
         elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
             present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
         predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
@@ -184,14 +187,16 @@ class AdapterTask:
         """Everything that frozen weights make of a batch."""
         base, pipe = self._base, self._pipe
         draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
-        picture, mask = batch.composite_B3HW, batch.mask_B1HW
+        picture, hole = batch.composite_B3HW, batch.hole_B1HW
         height, width = picture.shape[2:]
         return Encoded(
             clean=(
                 base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
                 base.pack(encode_rgba(pipe.vae_rgba, batch.foreground_B4HW)),
             ),
-            contexts=make_contexts(base, pipe.vae, picture, mask, self.config.adapter.foreground_context, draws),
+            contexts=make_contexts(
+                base, pipe.vae, picture, hole, batch.kept_B1HW, self.config.adapter.foreground_context, draws
+            ),
             image_latents_BCHW=base.encode(pipe.vae, picture, draws),
             maps=batch.maps,
             text=self._text.repeated(len(batch), self._place.device),
@@ -199,7 +204,7 @@ class AdapterTask:
             size_px=(height, width),
             composite_B3HW=picture,
             layers=(batch.background_B3HW, batch.foreground_B4HW),
-            generated_B1HW=((picture != batch.background_B3HW).any(dim=1, keepdim=True) | (mask > 0)).float(),
+            generated_B1HW=((picture != batch.background_B3HW).any(dim=1, keepdim=True) | (hole > 0)).float(),
         )
 
     def _take_text(self) -> Text:
@@ -237,36 +242,29 @@ class AdapterTask:
         """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
         batch = next(iter(self._validation), None) or next(self.batches(0))
         shown = min(NUM_SHOWN, len(batch))
-        result = self._run_pipeline(batch, shown)
+        foreground, background = self._run_pipeline(batch, shown)
         return layers_grid(
             composite_BHWC=levels(batch.composite_B3HW[:shown]),
-            mask_BHW=batch.mask_B1HW[:shown, 0].cpu().numpy() > 0.5,
-            background_BHWC=result.background,
-            foreground_BHWC=result.foreground,
+            mask_BHW=batch.hole_B1HW[:shown, 0].cpu().numpy() > 0.5,
+            background_BHWC=background,
+            foreground_BHWC=foreground,
             true_background_BHWC=levels(batch.background_B3HW[:shown]),
             true_foreground_BHWC=levels(batch.foreground_B4HW[:shown]),
         )
 
-    def _run_pipeline(self, batch: TripletBatch, shown: int) -> Any:
-        """What a user would get, as uint8 arrays; afterwards all is as it was."""
+    def _run_pipeline(self, batch: TripletBatch, shown: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """(foreground, background) that a user would get, uint8 [B, H, W, C]; afterwards all is as it was."""
         training = self._pipe.transformer.training
         for part in (self._pipe.transformer, self._pipe.fusion):
             if part is not None:
                 part.eval()
         generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
-        result = self._pipe(
-            image=(batch.composite_B3HW[:shown].cpu() + 1) / 2,
-            mask=batch.mask_B1HW[:shown].cpu(),
-            prompt=self._text,  # Its encoders are gone.
-            maps={name: picture[:shown].cpu() for name, picture in batch.maps.items()},
-            generator=generators,
-            paste_back=False,
-            output_type="np",
-        )
+        # Its text encoders are gone, so the prompt is given embedded.
+        layers = self._pipe.decompose(batch.prepared(shown), self._text, generator=generators)
         for part in (self._pipe.transformer, self._pipe.fusion):
             if part is not None:
                 part.train(training)
-        return result
+        return to_uint8(layers[0]), to_uint8(layers[1])
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -274,7 +272,7 @@ class AdapterTask:
         pipe, batches = self._pipe, self._validation
         pipe.adapter = replace(pipe.adapter, alpha_levels=(0.0, 1.0))
         if batches:
-            alphas = [self._run_pipeline(batch, len(batch)).foreground[..., 3] for batch in batches]
+            alphas = [self._run_pipeline(batch, len(batch))[0][..., 3] for batch in batches]
             truths = [batch.foreground_B4HW[:, 3].cpu().numpy() for batch in batches]
             decoded = np.concatenate(alphas) / np.float32(255)
             chosen = choose_alpha_levels(decoded, (np.concatenate(truths) + 1) / 2)
@@ -286,9 +284,15 @@ class AdapterTask:
         First every validation sample is taken apart as a user would, to calibrate alpha.
         """
         self._calibrate()
+        index, names = self._loader.index, self._pipe.adapter.maps
+        self._pipe.adapter = replace(
+            self._pipe.adapter,
+            map_makers={name: index.makers[name] for name in names if name in index.makers},
+            map_picture_px=self._loader.scene_px,
+        )
         card = replace(
             self._card,
-            data_fingerprint=self._loader.index.fingerprint,
+            data_fingerprint=index.fingerprint,
             training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
         )
         self._pipe.save_pretrained(folder, card)

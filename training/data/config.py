@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from decoupage.maps.table import MAPS
 from pipelines.config import MasksConfig
 from training.config import ForegroundKind, TrainingConfig
 
-MAP_NAMES = ("edges", "segmentation", "depth")
-"""Maps in the order in which they are fused; the same as `decoupage.maps.pictures.MAPS`."""
 KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
 Part = Literal["train", "validation"]
 
@@ -45,7 +44,7 @@ class DataLoading:
     recolour_share: float = 0.0
     redraw_masks: bool = True
     masks: MasksConfig = field(default_factory=MasksConfig)
-    maps: tuple[str, ...] = MAP_NAMES
+    maps: tuple[str, ...] = tuple(MAPS)
     size_px: int | None = None
     foreground_kinds: tuple[ForegroundKind, ...] = KINDS
     validation_share: float = 0.0
@@ -89,7 +88,7 @@ class DataLoading:
         _check("max_unreadable_share", self.max_unreadable_share, 0, 1)
         if self.size_px is not None:
             _check("size_px", self.size_px, 1, 65536)
-        _check_choice("maps", self.maps, MAP_NAMES)
+        _check_choice("maps", self.maps, tuple(MAPS))
         _check_choice("foreground_kinds", self.foreground_kinds, KINDS)
         if not self.foreground_kinds:
             raise ValueError("data.foreground_kinds must name at least one kind, got []")

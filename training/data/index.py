@@ -3,17 +3,19 @@
 It is kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
-from decoupage.fingerprint import canonical_json
+from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import digest
 from pipelines.scenes.read import Span, spans, suffix_of
 from pipelines.shards.folder import ShardFolder, find_shards
+from pipelines.stages.claim import RECIPE
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
@@ -36,6 +38,7 @@ class SceneIndex:
             members end where the next scene's begin.
         members: member table (`_MEMBER`) of all scenes.
         suffixes: names that `members["suffix"]` points at.
+        makers: what the maps were made by: name -> recipe of the maker; empty where the folder does not say.
     """
 
     store: Store
@@ -47,6 +50,7 @@ class SceneIndex:
     first_member: NDArray[np.int64]
     members: NDArray[np.void]
     suffixes: tuple[str, ...]
+    makers: Mapping[str, Recipe]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -131,6 +135,16 @@ def _manifest(folder: ShardFolder, shard: str) -> Manifest:
         raise BadSetup(f"{folder.store.url(path)} is damaged ({error}); remove it and make the shard again") from error
 
 
+def _makers(folder: ShardFolder) -> Mapping[str, Recipe]:
+    """What the recipe beside the shards says of the makers of their maps."""
+    try:
+        return dict(json.loads(folder.store.read(RECIPE))["recipe"].get("makers", {}))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSetup(f"{folder.store.url(RECIPE)} is damaged ({error}); make the shards again") from error
+
+
 def _tabulate(folder: ShardFolder, manifests: Sequence[Manifest]) -> SceneIndex:
     numbers: dict[str, int] = {}
     shard_of: dict[str, int] = {}
@@ -164,4 +178,5 @@ def _tabulate(folder: ShardFolder, manifests: Sequence[Manifest]) -> SceneIndex:
         first_member=np.array(first_member, np.int64),
         members=np.concatenate(tables),
         suffixes=tuple(numbers),
+        makers=_makers(folder),
     )

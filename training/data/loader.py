@@ -16,10 +16,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from decoupage.faults import BadItem, BadSetup
+from decoupage.maps.table import StoredMaps, decode_maps
 from pipelines.scenes.parts import SceneParts
-from pipelines.shards.reader import Maps
 from pipelines.stages.store import Store
-from training.data.config import MAP_NAMES, DataLoading
+from training.data.config import DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.order import candidates, rank_batches
 from training.data.selection import select
@@ -89,7 +89,7 @@ class Triplets(Dataset[Drawn]):
         return Drawn(position, None, tuple(unreadable))
 
 
-def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, Maps | None]:
+def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, StoredMaps]:
     """Scene i decoded; its maps when any are wanted.
 
     Raises:
@@ -97,7 +97,7 @@ def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[ScenePa
     """
     members = index.read(i)
     parts = SceneParts.decode(str(index.keys[i]), members)
-    return parts, Maps.decode(members, parts.size) if loading.maps else None
+    return parts, decode_maps(members, loading.maps)
 
 
 class Unreadable:
@@ -159,11 +159,11 @@ class TripletLoader:
             raise ValueError(f"rank must be in [0, {num_ranks - 1}], got {rank}")
         self.index = select(open_index(source), loading)
         self.loading = loading
-        if loading.maps:  # The reader decodes all three together, so all three must be there.
-            self.index.require([f"{name}.png" for name in MAP_NAMES], "join the maps, or train with data.maps = ()")
+        if loading.maps:
+            self.index.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
         self._rank, self._num_ranks, self._pin_memory = rank, num_ranks, pin_memory
         self._unreadable = Unreadable(len(self.index), num_ranks, loading.max_unreadable_share)
-        self.size_px = self._check_size()
+        self.scene_px, self.size_px = self._check_sizes()
 
     @property
     def num_scenes(self) -> int:
@@ -206,8 +206,8 @@ class TripletLoader:
             prefetch_factor=self.loading.prefetch_batches if num_workers else None,
         )
 
-    def _check_size(self) -> int:
-        """Side of the samples, in pixels, by the first scene that can be read: one recipe makes one size."""
+    def _check_sizes(self) -> tuple[int, int]:
+        """Sides of scenes and samples, in pixels, by the first scene that can be read: one recipe makes one size."""
         probe = Unreadable(len(self.index), self._num_ranks, self.loading.max_unreadable_share)
         batch = probe.note(Collate(0, 1)([Triplets(self.index, replace(self.loading, size_px=None))[0]]))
         height, width = batch.composite_B3HW.shape[2:]
@@ -217,7 +217,7 @@ class TripletLoader:
                 f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
                 f"{wanted}, and scenes are only made smaller; make larger ones or change the recipe"
             )
-        return int(wanted)
+        return int(height), int(wanted)
 
 
 def _start_worker(worker: int) -> None:

@@ -4,19 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from decoupage.images.types import Mask, Rgba
-from decoupage.maps.pictures import map_pictures
+from decoupage.images.sizes import Geometry, plan_geometry
+from decoupage.images.types import Mask
+from decoupage.maps.table import StoredMaps
+from decoupage.preparation import PreparedBatch, prepare, prepare_rgb, prepare_rgba, unit_rgb
 from decoupage.randomness import generator
-from decoupage.rgba_values import to_vae_range
 from pipelines.scenes.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
-from pipelines.scenes.resize import resize_mask, resized
-from pipelines.shards.reader import Maps
 from training.data.config import DataLoading
 from training.data.order import is_flipped, target_layer
 from training.data.recolour import draw_recolouring
@@ -30,7 +27,7 @@ class TripletSample:
         key, layer: of the scene, and which of its layers is the target; 0 = lowest.
         epoch, flipped: when it was drawn, and whether it is mirrored.
         composite_3HW: the scene flattened.
-        mask_1HW: imperfect mask of the target, 0 or 1.
+        hole_1HW, kept_1HW: the imperfect mask of the target as each half takes it (`decoupage.preparation`), 0 or 1.
         foreground_4HW: the target complete on the whole canvas, straight alpha, mid-gray (0) where alpha is -1.
         background_3HW: the scene without the target; the other layers stay.
         maps: the wanted maps of the composite as pictures [3, H, W].
@@ -41,7 +38,8 @@ class TripletSample:
     epoch: int
     flipped: bool
     composite_3HW: Tensor
-    mask_1HW: Tensor
+    hole_1HW: Tensor
+    kept_1HW: Tensor
     foreground_4HW: Tensor
     background_3HW: Tensor
     maps: dict[str, Tensor]
@@ -63,7 +61,8 @@ class TripletBatch:
     layers: tuple[int, ...]
     flipped: tuple[bool, ...]
     composite_B3HW: Tensor
-    mask_B1HW: Tensor
+    hole_B1HW: Tensor
+    kept_B1HW: Tensor
     foreground_B4HW: Tensor
     background_B3HW: Tensor
     maps: dict[str, Tensor]
@@ -75,6 +74,14 @@ class TripletBatch:
     def start(self) -> int:
         """Global position of its first sample."""
         return self.positions[0]
+
+    def prepared(self, shown: int) -> PreparedBatch:
+        """The first so many as the pipeline takes them."""
+        pictures = self.composite_B3HW[:shown].cpu()
+        size = (pictures.shape[2], pictures.shape[3])
+        masks = (self.hole_B1HW[:shown].cpu(), self.kept_B1HW[:shown].cpu())
+        maps = {name: picture[:shown].cpu() for name, picture in self.maps.items()}
+        return PreparedBatch(Geometry(size, size, size), pictures, *masks, maps)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "TripletBatch":
         """The same batch with its tensors on a device."""
@@ -90,40 +97,43 @@ class TripletBatch:
         return replace(self, maps={name: change(picture) for name, picture in self.maps.items()}, **tensors)
 
 
-def make_sample(parts: SceneParts, maps: Maps | None, epoch: int, loading: DataLoading) -> TripletSample:
-    """The triplet that a scene gives in an epoch.
+def make_sample(parts: SceneParts, maps: StoredMaps, epoch: int, loading: DataLoading) -> TripletSample:
+    """The triplet that a scene gives in an epoch: its composite prepared as any picture, and the truth likewise.
 
-    Masks are drawn before the scene is made smaller, for the reach of their errors is in its own pixels.
+    Masks are drawn before the scene is made smaller, because the reach of their errors is in its own pixels.
 
     Args:
-        maps: of the composite, on its canvas; None when `loading.maps` is empty.
+        maps: stored maps of the composite.
 
     Raises:
         ValueError: the scene is smaller than `loading.size_px`.
     """
     size_px = loading.size_px or parts.size[0]
+    if size_px > min(parts.size):
+        raise ValueError(f"data.size_px must be at most the scenes' {min(parts.size)} px, got {size_px}")
     layer = target_layer(loading.seed, epoch, parts.key, len(parts.layers))
     flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key)
-    mask = resize_mask(_mask(parts, layer, epoch, loading), size_px)
-    parts, maps = resized(parts, size_px), maps.resized(size_px) if maps else None
+    geometry = plan_geometry(parts.size, multiple=1, max_pixels=size_px**2)
+    wanted = {name: maps[name] for name in loading.maps}
+    prepared = prepare(unit_rgb(parts.composite), _mask(parts, layer, epoch, loading), wanted, geometry)
+    background_3HW = prepare_rgb(unit_rgb(parts.flatten(without=layer)), geometry)
+    foreground_4HW = prepare_rgba(unit_rgb(parts.foreground(layer)), geometry)
     colours = draw_recolouring(loading.seed, epoch, parts.key, loading.recolour_share)
 
-    def rgb(picture_HW3: NDArray[np.uint8]) -> Tensor:
-        signed_3HW = _signed(picture_HW3)
+    def rgb(signed_3HW: Tensor) -> Tensor:
         return _mirror(colours.rgb(signed_3HW) if colours else signed_3HW, flipped)
 
-    foreground_4HW = _foreground(parts.foreground(layer))
-    pictures = map_pictures({name: getattr(maps, name) for name in loading.maps}, parts.size)
     return TripletSample(
         key=parts.key,
         layer=layer,
         epoch=epoch,
         flipped=flipped,
-        composite_3HW=rgb(parts.composite),
-        mask_1HW=_mirror(torch.from_numpy(mask.astype(np.float32))[None], flipped),
+        composite_3HW=rgb(prepared.picture_3HW),
+        hole_1HW=_mirror(prepared.hole_1HW, flipped),
+        kept_1HW=_mirror(prepared.kept_1HW, flipped),
         foreground_4HW=_mirror(colours.rgba(foreground_4HW) if colours else foreground_4HW, flipped),
-        background_3HW=rgb(parts.flatten(without=layer)),
-        maps={name: _mirror(picture[0], flipped) for name, picture in pictures.items()},
+        background_3HW=rgb(background_3HW),
+        maps={name: _mirror(picture, flipped) for name, picture in prepared.maps.items()},
     )
 
 
@@ -136,15 +146,6 @@ def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Ma
         return stored
     rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
     return imperfect_mask(visible, loading.masks, rng).mask
-
-
-def _signed(picture_HWC: NDArray[np.uint8]) -> Tensor:
-    """[C, H, W] float32 in [-1, 1] of a uint8 picture."""
-    return torch.from_numpy(picture_HWC).permute(2, 0, 1).float() / 127.5 - 1.0
-
-
-def _foreground(rgba_HWC: Rgba) -> Tensor:
-    return to_vae_range(torch.from_numpy(rgba_HWC)[None])[0]
 
 
 def _mirror(picture_CHW: Tensor, flipped: bool) -> Tensor:
@@ -160,7 +161,8 @@ def collate(samples: Sequence[TripletSample], positions: tuple[int, ...], end: i
         layers=tuple(sample.layer for sample in samples),
         flipped=tuple(sample.flipped for sample in samples),
         composite_B3HW=torch.stack([sample.composite_3HW for sample in samples]),
-        mask_B1HW=torch.stack([sample.mask_1HW for sample in samples]),
+        hole_B1HW=torch.stack([sample.hole_1HW for sample in samples]),
+        kept_B1HW=torch.stack([sample.kept_1HW for sample in samples]),
         foreground_B4HW=torch.stack([sample.foreground_4HW for sample in samples]),
         background_B3HW=torch.stack([sample.background_3HW for sample in samples]),
         maps={name: torch.stack([sample.maps[name] for sample in samples]) for name in samples[0].maps},

@@ -129,7 +129,7 @@ class TinyBaseTask:
         picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
         with torch.no_grad():
             clean = base.pack(base.encode(self.components["vae"], picture))
-            context = make_contexts(base, self.components["vae"], picture, hole).background_BNK
+            context = make_contexts(base, self.components["vae"], picture, hole, hole).background_BNK
             touched_BN1 = base.pack_mask(hole).amax(dim=-1, keepdim=True)
         shape = clean.shape[1:]
 
@@ -179,7 +179,7 @@ class TinyBaseTask:
         """[B, 3, H, W] in [-1, 1]: the batch's holes (and all else) as the network sees them, in one step."""
         device = self._place.device
         picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
-        context = make_contexts(self.base, self.components["vae"], picture, hole).background_BNK
+        context = make_contexts(self.base, self.components["vae"], picture, hole, hole).background_BNK
         shape = (context.shape[1], self.base.token_dim)
         start = noise.per_sample(
             0, "tiny_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from decoupage.images.sizes import Size, resize_mask, resize_picture, resize_rgba
 from decoupage.images.types import Array, Mask, Rgb
 from evaluation.cases import Case
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
 from evaluation.methods.noise import seeded
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.sizes import resize_mask, resize_rgb, resize_rgba, working_size
 from evaluation.methods.spec import Layers
 
 PATCH_PX = 16
@@ -139,7 +139,7 @@ def _overlap(alpha: Array, mask: Mask) -> float:
 def _picture_and_mask(case: Case, size: tuple[int, int]) -> dict[str, Any]:
     mask = resize_mask(case.mask, size).astype(np.uint8) * 255
     return {
-        "image": Image.fromarray(resize_rgb(case.composite, size)),
+        "image": Image.fromarray(resize_picture(case.composite, size)),
         "mask_image": Image.fromarray(mask),
         "height": size[0],
         "width": size[1],
@@ -161,4 +161,14 @@ def _quiet() -> Iterator[None]:
 
 def _background(image: Image.Image, case: Case) -> Layers:
     picture: Rgb = np.asarray(image.convert("RGB"))
-    return Layers(background=resize_rgb(picture, case.size))
+    return Layers(background=resize_picture(picture, case.size))
+
+
+def working_size(size: Size, longer_px: int, multiple: int) -> Size:
+    """(height, width) at which a model works: its longer side `longer_px`, each rounded to the nearest multiple.
+
+    So the aspect changes by less than half a multiple.
+    """
+    scale = longer_px / max(size)
+    height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
+    return height, width

@@ -11,10 +11,8 @@ from decoupage.images.alpha import blend
 from decoupage.images.blending import paste_back, recompose, recomposition_error
 from decoupage.images.forms import as_picture, to_pil, to_uint8
 from decoupage.images.masks import as_mask
-from decoupage.images.sizes import fit, plan_geometry
 
 SIZE = (6, 8)
-sides = st.integers(1, 90)
 
 
 def noise(*shape, seed=0):
@@ -194,93 +192,6 @@ def test_soft_masks_are_cut_at_half():
 def test_what_is_no_mask_is_refused_with_the_reason(form, message):
     with pytest.raises(ValueError, match=message):
         as_mask(form, SIZE)
-
-
-# --- sizes ------------------------------------------------------------------------------------------------------
-
-
-@given(sides, sides, st.sampled_from([1, 8, 16, 64]), st.sampled_from([1, 3, 4]))
-def test_without_scaling_there_and_back_is_exact(height, width, multiple, channels):
-    picture = torch.from_numpy(noise(1, channels, height, width)) / 255
-    geometry = plan_geometry((height, width), multiple)
-    there = geometry.picture(picture)
-    assert there.shape[2] % multiple == there.shape[3] % multiple == 0
-    assert there.shape[2] - height < multiple and there.shape[3] - width < multiple
-    assert torch.equal(geometry.undo(there), picture)
-
-
-@given(sides, sides, st.sampled_from([8, 16]), st.integers(256, 9000))
-def test_a_bound_on_pixels_holds_and_the_way_back_has_the_input_size(height, width, multiple, max_pixels):
-    picture = torch.rand(2, 3, height, width)
-    mask = torch.zeros(2, 1, height, width)
-    mask[:, :, height // 2, width // 2] = 1
-    fitted = fit(picture, mask, multiple, max_pixels=max_pixels)
-    canvas = fitted.picture.shape[-2:]
-    assert canvas[0] * canvas[1] <= max_pixels and canvas == fitted.mask.shape[-2:]
-    assert canvas[0] % multiple == canvas[1] % multiple == 0
-    # However thin the object, it is still there.
-    assert (fitted.mask.amax(dim=(1, 2, 3)) == 1).all() and set(fitted.mask.unique().tolist()) <= {0.0, 1.0}
-    for channels in (1, 3, 4):
-        assert fitted.unfit(torch.rand(2, channels, *canvas)).shape == (2, channels, height, width)
-
-
-def test_the_padding_repeats_the_edge_and_lies_outside_the_mask():
-    picture, mask = torch.rand(1, 3, 5, 6), torch.ones(1, 1, 5, 6)
-    fitted = fit(picture, mask, 8)
-    assert torch.equal(fitted.picture[..., 5:, :6], picture[..., -1:, :].expand(-1, -1, 3, -1))
-    assert torch.equal(fitted.picture[..., 6:], fitted.picture[..., 5:6].expand(-1, -1, -1, 2))
-    assert fitted.mask[..., 5:, :].sum() == fitted.mask[..., 6:].sum() == 0 and fitted.mask.sum() == 30
-
-
-@given(st.integers(2, 40), st.integers(2, 40))
-def test_a_canvas_of_given_size_holds_the_whole_picture_in_its_aspect(height, width):
-    geometry = plan_geometry((height, width), 8, size=(64, 96))
-    assert geometry.canvas_px == (64, 96)
-    scale = min(64 / height, 96 / width)
-    assert abs(geometry.content_px[0] - height * scale) <= 0.5 and abs(geometry.content_px[1] - width * scale) <= 0.5
-    assert geometry.content_px[0] == 64 or geometry.content_px[1] == 96
-
-
-def test_scaling_up_and_back_keeps_a_smooth_picture():
-    ramp = torch.linspace(0.1, 0.9, 40).expand(1, 3, 30, 40)
-    geometry = plan_geometry((30, 40), 16, size=(96, 128))
-    assert (geometry.undo(geometry.picture(ramp)) - ramp).abs().max() < 0.01
-
-
-def test_a_cutout_scaled_back_has_no_dark_rim():
-    rgba = torch.zeros(1, 4, 32, 32)
-    rgba[:, 0, :, :16], rgba[:, 3, :, :16] = 1.0, 1.0
-    geometry = plan_geometry((50, 50), 16, size=(32, 32))
-    back = geometry.undo(rgba)
-    visible = back[:, 3] > 0.05
-    assert back[:, 0][visible].min() > 0.98
-
-
-def test_maps_are_not_mixed_and_follow_the_picture():
-    labels = torch.tensor([0.0, 1.0]).repeat(32, 16)[None, None]
-    geometry = plan_geometry((32, 32), 16, max_pixels=16 * 16)
-    assert set(geometry.map(labels).unique().tolist()) <= {0.0, 1.0} and geometry.map(labels).shape[-2:] == (16, 16)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"multiple": 0}, "multiple must be at least 1, got 0"),
-        ({"multiple": 16, "size": (40, 64)}, "multiples of 16 px, got 64x40 px"),
-        ({"multiple": 16, "size": (32, 64), "max_pixels": 4096}, "not both"),
-        ({"multiple": 16, "max_pixels": 255}, "at least 256"),
-    ],
-)
-def test_sizes_that_cannot_be_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        plan_geometry((20, 30), **arguments)
-
-
-def test_fit_and_unfit_name_sizes_that_differ():
-    with pytest.raises(ValueError, match="the mask is 8x5 px, the picture is 8x6 px"):
-        fit(torch.rand(1, 3, 6, 8), torch.ones(1, 1, 5, 8), 8)
-    with pytest.raises(ValueError, match="must be 8x8 px, got 8x6 px"):
-        plan_geometry((6, 8), 8).undo(torch.rand(1, 3, 6, 8))
 
 
 # --- paste-back -------------------------------------------------------------------------------------------------

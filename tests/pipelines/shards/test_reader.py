@@ -9,8 +9,9 @@ import webdataset
 from decoupage.faults import BadSetup
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import decode_gray, encode_gray
+from decoupage.maps.table import MAPS, decode_maps
 from pipelines.scenes.parts import SceneParts, pixels_sha256
-from pipelines.shards.reader import Maps, read_scenes, read_triplets
+from pipelines.shards.reader import read_scenes, read_triplets
 from pipelines.stages.manifest import read_manifest
 from tests.fixtures import build_dataset
 
@@ -28,9 +29,10 @@ def test_triplets_are_what_they_say(store):
     ]
     for t in triplets:
         assert pixels_sha256(t.composite) == t.record["composite_sha256"]
-        assert t.mask.shape == t.edges.shape == t.segmentation.shape == t.depth.shape == (64, 64)
+        assert t.mask.shape == t.maps["edges"].shape == (64, 64)
+        assert t.maps["segmentation"].shape == t.maps["depth"].shape == (32, 32)
         assert t.mask.sum() == t.record["layers"][t.layer]["mask_area_px"]
-        assert (t.edges.dtype, t.segmentation.dtype, t.depth.dtype) == (np.bool_, np.uint8, np.float32)
+        assert [stored.dtype for stored in t.maps.values()] == [np.bool_, np.uint8, np.uint16]
         left, top, right, bottom = t.record["layers"][t.layer]["box"]
         outside = t.foreground.copy()
         outside[top:bottom, left:right] = 0
@@ -50,11 +52,14 @@ def test_labels_are_repeated_and_depth_is_interpolated():
     labels = np.array([[3, 9], [4, 7]], np.uint8)
     edges = encode_gray(np.zeros((8, 8), np.uint8))
     members = {"edges.png": edges, "segmentation.png": encode_gray(labels), "depth.png": encode_gray(depth)}
-    maps = Maps.decode(members, (8, 8))
-    assert (maps.segmentation == np.kron(labels, np.ones((4, 4), np.uint8))).all()
-    assert (np.diff(maps.depth, axis=1) >= 0).all()
-    assert len(np.unique(maps.depth)) > 3
-    assert maps.depth.min() == 0.0 and maps.depth.max() == 1.0
+    maps = decode_maps(members)
+    assert maps["segmentation"].shape == (2, 2) and maps["depth"].dtype == np.uint16
+    colours = MAPS["segmentation"].picture(maps["segmentation"], (8, 8))
+    assert (colours == np.kron(MAPS["segmentation"].picture(labels, (2, 2)), np.ones((4, 4, 1)))).all()
+    gray = MAPS["depth"].picture(maps["depth"], (8, 8))[..., 0]
+    assert (np.diff(gray, axis=1) >= 0).all()
+    assert len(np.unique(gray)) > 3
+    assert gray.min() == -1.0 and gray.max() == 1.0
 
 
 def test_every_way_to_name_the_shards(store):

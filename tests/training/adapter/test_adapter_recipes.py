@@ -100,7 +100,7 @@ def test_the_context_says_what_to_generate(place: Place64):
     task = tiny_task(place, "demo")
     (batch,) = take(task, 1)
     contexts = task._encode(batch, seed=0).contexts
-    inside = make_contexts(task._base, pipeline_of(task).vae, batch.composite_B3HW, batch.mask_B1HW)
+    inside = make_contexts(task._base, pipeline_of(task).vae, batch.composite_B3HW, batch.hole_B1HW, batch.kept_B1HW)
     assert torch.allclose(contexts.background_BNK, inside.background_BNK)
     assert torch.allclose(contexts.foreground_BNK, inside.foreground_BNK)
 

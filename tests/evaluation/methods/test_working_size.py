@@ -1,11 +1,12 @@
-"""The resolution rule: multiples, aspect, one filter both ways, and masks that keep their area."""
+"""The size at which a published model works: multiples, aspect, and pictures that come back as they were."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.methods.sizes import resize_mask, resize_rgb, resize_rgba, working_size
+from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
+from evaluation.methods.published.methods import working_size
 
 SIDES = st.integers(16, 512)
 
@@ -30,7 +31,7 @@ def test_known_sizes(size, found):
 def test_at_its_own_size_nothing_is_resampled():
     picture = np.random.default_rng(0).integers(0, 256, (20, 30, 4)).astype(np.uint8)
     assert resize_rgba(picture, (20, 30)) is picture
-    assert np.array_equal(resize_rgb(picture[..., :3], (20, 30)), picture[..., :3])
+    assert np.array_equal(resize_picture(picture[..., :3], (20, 30)), picture[..., :3])
     mask = picture[..., 0] > 127
     assert resize_mask(mask, (20, 30)) is mask
 
@@ -38,7 +39,7 @@ def test_at_its_own_size_nothing_is_resampled():
 def test_there_and_back_a_smooth_picture_is_the_same():
     ramp = np.linspace(20, 230, 48)
     picture = np.rint(np.stack(np.broadcast_arrays(ramp, ramp[:, None], 128.0), axis=-1)).astype(np.uint8)
-    back = resize_rgb(resize_rgb(picture, (96, 96)), (48, 48))
+    back = resize_picture(resize_picture(picture, (96, 96)), (48, 48))
     assert np.abs(back.astype(int) - picture).max() <= 2
 
 
