@@ -187,10 +187,10 @@ class EvaluationConfig(Section):
 
     num_steps: int = Field(30, ge=1, le=1000, description="sampling steps of the methods that sample")
     size_px: int | None = Field(None, ge=16, le=2048, description="side at which all is judged; absent = the scenes'")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of each image's noise and of the bootstrap")
+    seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise and of the bootstrap")
     batch_size: int = Field(8, ge=1, le=4096, description="images that a method gets at once; changes no result")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval")
-    max_images: int | None = Field(None, ge=1, description="judge only the first so many images; absent = all")
+    max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")
     test_sets: TestSetsConfig = TestSetsConfig()
     metrics: MetricsConfig = MetricsConfig()
     baselines: BaselinesConfig = BaselinesConfig()

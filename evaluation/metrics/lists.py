@@ -1,7 +1,7 @@
 """Metrics of a whole list: features of its true backgrounds and of each method's, and the distances between them.
 
 A picture is kept as its features only, in a temporary file without a name: 8 KB for each picture, method and ending,
-and memory that does not grow. The distances are in `distances.py`.
+and memory that does not grow. The distances are in `fid.py` and `kid.py`.
 """
 
 import tempfile
@@ -14,7 +14,8 @@ import numpy as np
 from decoupage.images.types import Rgb
 from evaluation.cases import Case
 from evaluation.metrics.catalogue import LIST_METRICS, Part
-from evaluation.metrics.distances import frechet_distance, kid, moments
+from evaluation.metrics.fid import frechet_distance, moments
+from evaluation.metrics.kid import kid
 from evaluation.metrics.score import paste_back
 from evaluation.statistics import COVERAGE_PERCENT, Interval
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from evaluation.metrics import distances
-from evaluation.metrics.distances import Moments, frechet_distance, moments
+from evaluation.metrics import fid
+from evaluation.metrics.fid import Moments, frechet_distance, moments
 
 rng = np.random.default_rng(0)
 
@@ -21,7 +21,7 @@ def test_gaussians_along_the_axes():
 def test_moments_are_those_of_numpy(monkeypatch):
     features = rng.normal(3, 1, (50, 4)).astype(np.float32)
     for rows in (7, 1024):
-        monkeypatch.setattr(distances, "_ROWS", rows)
+        monkeypatch.setattr(fid, "_ROWS", rows)
         found = moments(features)
         assert np.allclose(found.mean, features.mean(0), rtol=1e-6)
         assert np.allclose(found.covariance, np.cov(features.astype(np.float64), rowvar=False), rtol=1e-12)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics import distances
-from evaluation.metrics.distances import kid
+from evaluation.metrics import kid as module
+from evaluation.metrics.kid import kid
 
 rng = np.random.default_rng(0)
 SCENES = [str(n) for n in range(12)]
@@ -37,13 +37,13 @@ def test_torch_fidelity_says_the_same():
 
 
 def test_long_lists_are_cut_into_subsets(monkeypatch):
-    monkeypatch.setattr(distances, "SUBSET", 5)
+    monkeypatch.setattr(module, "SUBSET", 5)
     made, truth = rng.normal(size=(12, 5)), rng.normal(0.5, 1, (12, 5))
     found = kid(made, truth, SCENES, 10, 0)
-    subsets = [rows for rows, _ in distances._subsets(SCENES, 0)]
+    subsets = [rows for rows, _ in module._subsets(SCENES, 0)]
     assert sorted(np.concatenate(subsets)) == list(range(12)) and max(map(len, subsets)) <= 5
     assert found.value == pytest.approx(np.mean([slow(made[rows], truth[rows]) for rows in subsets]), rel=1e-9)
-    whole = [rows for rows, _ in distances._subsets(["a", "b", "c"] * 4, 0)]
+    whole = [rows for rows, _ in module._subsets(["a", "b", "c"] * 4, 0)]
     assert all(len({n % 3 for n in rows}) == len(rows) // 4 for rows in whole)  # No scene is torn apart.
 
 

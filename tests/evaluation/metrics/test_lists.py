@@ -6,7 +6,8 @@ import pytest
 from evaluation.config import EvaluationConfig
 from evaluation.methods.spec import Layers
 from evaluation.metrics.catalogue import FID_NOTE, LIST_METRICS
-from evaluation.metrics.distances import frechet_distance, kid, moments
+from evaluation.metrics.fid import frechet_distance, moments
+from evaluation.metrics.kid import kid
 from evaluation.metrics.lists import FeatureFile, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import paste_back

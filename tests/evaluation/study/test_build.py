@@ -10,8 +10,9 @@ from PIL import Image
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
 from evaluation.outputs import read_outputs, write_outputs
-from evaluation.study.build import broken, build_study, reference, shown
+from evaluation.study.build import build_study
 from evaluation.study.folder import load_study
+from evaluation.study.pictures import broken, reference, shown
 from tests.evaluation.scenes import truth
 from tests.evaluation.study.studies import CONFIG, Listed, painter, small_study
 
