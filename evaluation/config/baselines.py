@@ -13,9 +13,9 @@ from decoupage.maps.config import HubId
 from pipelines.config import Section
 
 INPUT, OUTPUT = "{input}", "{output}"
-"""Placeholders in a command for the folder that it reads and the one that it writes."""
+"""Stand in a command for the folder that it reads and the one that it writes."""
 RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given")
-"""Names that external methods cannot have: those of methods that always run, and of their folders."""
+"""Names of methods that always run, and of a folder of theirs."""
 
 Prompt = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

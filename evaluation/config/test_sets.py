@@ -57,7 +57,7 @@ class TestSetsConfig(Section):
 
     __test__ = False  # pytest takes what begins with Test for its own.
 
-    dilate_px: int = Field(0, ge=0, le=256, description="dilation of the given masks, for all methods alike")
+    dilate_px: int = Field(0, ge=0, le=256, description="given masks are grown by so much, for all methods alike")
     """In pixels of the picture as it is judged. Held-out scenes keep their imperfect masks as they are."""
     folders: dict[SetName, FolderConfig] = Field({}, description="folders of pictures, by the set's name")
     layouts: dict[SetName, LayoutConfig] = Field({}, description="further layouts, by name")

@@ -47,9 +47,9 @@ class CaseReader:
 
     Attributes:
         media: folder of all groups' files.
-        outputs: the methods' outputs; None where they were not kept.
-        scores: scores by case.
-        facts: fields of the shards' index by case, e.g. the target's id and licence.
+        outputs: what the methods made; None where nobody kept it.
+        scores: by case.
+        facts: by case: fields of the shards' index, e.g. the target's id and licence.
     """
 
     media: Path
@@ -86,7 +86,7 @@ class CaseReader:
         return Group(item, version, folder, tuple(pictures), small_copy(case.composite))
 
     def _predictions(self, name: str) -> dict[tuple[str, str], bytes]:
-        """Files of all outputs of a case, by (method, part)."""
+        """(method, part) -> file of every output of a case."""
         if self.outputs is None:
             return {}
         has, read = self.outputs.has, self.outputs.store.read

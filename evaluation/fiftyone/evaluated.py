@@ -14,7 +14,7 @@ from evaluation.run import SCORES
 from pipelines.stages.store import Store
 
 PREDICTIONS = f"{REPORT}/{OUTPUTS}"
-"""Folder of the outputs in the root, as `evaluation.outputs` writes it."""
+"""Of the root: a folder as `evaluation.outputs` writes it."""
 _FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
 """Metrics that are shown as fields, in all their regions; the report has the others."""
 _FACTS = {
@@ -34,7 +34,7 @@ _FACTS = {
 
 
 def find_outputs(store: Store) -> Outputs | None:
-    """The methods' outputs, where an evaluation kept them. Raises BadSetup: the folder is damaged."""
+    """What the methods made, where an evaluation kept it. Raises BadSetup: the folder is damaged."""
     return read_outputs(store.url(PREDICTIONS)) if store.exists(f"{PREDICTIONS}/{LIST}") else None
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 study = typer.Typer(no_args_is_help=True, help="A preference study: raters compare methods' pictures blindly.")
 
 STUDY = "study"
-"""Folder of the study, in the root."""
+"""Of the root: where the study goes."""
 OUTPUTS = "outputs"
-"""Folder of the methods' outputs, in the study's folder."""
+"""Of the study's folder: what methods made of the list."""
 REPORT = "report"
 """Folder of the report, in the study's folder."""
 
@@ -43,7 +43,7 @@ def build(
     root: Root = None,
     methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adapter,base,telea,given_mask",
     outputs: Annotated[
-        str | None, typer.Option(help="Folder of methods' outputs; else they are made on the held-out list.")
+        str | None, typer.Option(help="Folder of methods' pictures; else they are made of the held-out list.")
     ] = None,
     adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
     base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
