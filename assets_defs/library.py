@@ -10,8 +10,8 @@ from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
 from decoupage.fingerprint import fingerprint
 from pipelines import checks
+from pipelines.library.assets import Assets
 from pipelines.previews import background_tiles, foreground_tiles, preview, write_sheet
-from pipelines.scenes.assets import Assets
 
 GROUP = "library"
 OWNERS = ["team:data"]

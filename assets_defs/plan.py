@@ -7,8 +7,8 @@ from functools import cached_property
 import dagster as dg
 
 from decoupage.fingerprint import fingerprint
+from pipelines.commercial import refuse
 from pipelines.factory import Factory
-from pipelines.licences.build import refuse
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles

@@ -73,12 +73,11 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         """Checks the weights. Raises dg.Failure: a part is missing or damaged; the message names the fix."""
         # Whatever knows the base's classes loads torch.
         from decoupage.bases import find_base
-        from decoupage.weights.bases import check_weights, weights_folder
 
         base = find_base(name)
-        findings = check_weights(base, source)
+        weights = base.weights(source)
+        folder, findings = weights.find(), weights.requirements(name)
         missing = [f"{finding.found}: {finding.fix}" for finding in findings if not finding.present]
-        folder = weights_folder(base, source)
         if missing or folder is None:
             raise dg.Failure("; ".join(missing) or f"there are no weights of {name}", allow_retries=False)
         files = [path for path in folder.rglob("*.safetensors") if path.is_file()]

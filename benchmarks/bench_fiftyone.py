@@ -15,13 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import synthetic
 from evaluation.fiftyone.database import database
 from evaluation.fiftyone.inspect import build_dataset
 from evaluation.fiftyone.place import folder_for
 from pipelines.factory import Factory
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
-from tests import fixtures
 
 SAMPLES_A_SCENE = 4
 """One to three layers, two on the mean; composite and clean plate."""
@@ -31,7 +31,7 @@ def measure(num_samples: int, size_px: int) -> dict[str, float]:
     """Figures by name, with their units."""
     with tempfile.TemporaryDirectory() as root:
         store = Store(root)
-        fixtures.build_dataset(root, fixtures.FakeScenes(num_samples // SAMPLES_A_SCENE, 250, size_px))
+        synthetic.build_dataset(root, synthetic.FakeScenes(num_samples // SAMPLES_A_SCENE, 250, size_px))
         profile = load_profile("demo", root, {"scenes.size_px": str(size_px)})
         factory, folder = Factory(profile, store), folder_for(profile.evaluation, store)
         started = time.perf_counter()

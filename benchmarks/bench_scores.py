@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks import synthetic
 from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
 from evaluation.run import score_all
 from evaluation.test_sets.shards import HeldOut
-from tests import fixtures
 
 
 class Shifted:
@@ -40,7 +40,7 @@ def measure(num_images: int, size_px: int) -> dict[str, float]:
     """Figures by name, with their units."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as root:
-        fixtures.build_dataset(root, fixtures.FakeScenes(num_images, num_images, size_px))
+        synthetic.build_dataset(root, synthetic.FakeScenes(num_images, num_images, size_px))
         cases = list(HeldOut(root, max_images=num_images).cases())
     score_all(cases[:2], [Shifted()], 2)
     every = os.sched_getaffinity(0)

@@ -189,9 +189,8 @@ def _weights(profile: Profile) -> list[Requirement]:
     if name == TINY_BASE:
         return []
     from decoupage.bases import find_base
-    from decoupage.weights.bases import check_weights
 
-    return check_weights(find_base(name), profile.training.base or None)
+    return find_base(name).weights(profile.training.base or None).requirements(name)
 
 
 def _disk(profile: Profile) -> Requirement:

@@ -6,7 +6,7 @@ The order of work, and of random draws, is that of diffusers' FluxFillPipeline, 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import torch
 from diffusers import DiffusionPipeline
@@ -29,7 +29,6 @@ from decoupage.rgba_values import stretch_alpha, without_haze
 from decoupage.sequences import Condition, predict_layers
 
 _log = logging.getLogger(__name__)
-Maps = Literal["auto", "none"]
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
 
@@ -99,7 +98,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Any, base: str | None = None, maps: Maps = "auto", **options: Any
+        cls, folder: Any, base: str | None = None, maps: Literal["auto", "none"] = "auto", **options: Any
     ) -> "LayerDecompositionPipeline":
         """Load a published adapter and the base that it belongs to.
 
@@ -116,11 +115,11 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """
         from decoupage.publishing import load_adapter
 
-        if maps not in get_args(Maps):
-            raise ValueError(f"maps must be one of {', '.join(get_args(Maps))}, got {maps!r}")
+        if maps not in ("auto", "none"):
+            raise ValueError(f"maps must be auto or none, got {maps!r}")
         loaded = load_adapter(folder, base, **options)
         pipe = cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
-        pipe.make_maps = _auto_maps(loaded.config) if maps == "auto" else None
+        pipe.make_maps = auto_maps(loaded.config) if maps == "auto" else None
         return pipe
 
     def save_pretrained(self, folder: Any, card: Any = None) -> None:
@@ -294,7 +293,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         return background, foreground
 
 
-def _auto_maps(config: AdapterConfig) -> AutoMaps | None:
+def auto_maps(config: AdapterConfig) -> AutoMaps:
+    """What makes maps as those of an adapter's training data were made; of those that it does not name, none."""
     if unknown := [name for name in config.maps if name not in config.map_makers]:
         _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
     return AutoMaps.of(config.map_makers, config.map_picture_px)

@@ -5,8 +5,11 @@ downloads and changes nothing, and of a secret only its presence is reported.
 """
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from decoupage.faults import BadSetup
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,17 @@ class Requirement:
     present: bool
     found: str
     fix: str
+
+
+def require(requirements: Iterable[Requirement]) -> None:
+    """Stop before work starts where something is missing.
+
+    Raises:
+        BadSetup: the message names each thing with its fix.
+    """
+    missing = [f"{one.name}: {one.found}. Fix: {one.fix}" for one in requirements if not one.present]
+    if missing:
+        raise BadSetup("; ".join(missing))
 
 
 def free_space(path: str | Path) -> tuple[float, Path]:

@@ -13,6 +13,7 @@ from decoupage.maps.choose import make_makers
 from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
+from pipelines.commercial import require_permitted
 from pipelines.config import DataConfig
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.source import MulanSource, Observation
@@ -20,7 +21,6 @@ from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.licences.build import require_permitted
 from pipelines.maps.stage import MapStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin

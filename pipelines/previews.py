@@ -9,8 +9,8 @@ from itertools import islice, zip_longest
 from decoupage.images.contact_sheet import Tile, contact_sheet
 from decoupage.maps.table import MAPS
 from decoupage.randomness import hash64
+from pipelines.library.assets import Assets
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.scenes.assets import Assets
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.stages.manifest import Manifest

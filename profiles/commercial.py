@@ -1,10 +1,10 @@
 """The check that a profile as a whole, data and training, may make a commercial build.
 
-The data's part is checked in `pipelines.licences.build`, the training's in `training.licences`.
+The data's part is checked in `pipelines.commercial`, the training's in `training.licences`.
 """
 
-from pipelines.licences.build import obstacles as data_obstacles
-from pipelines.licences.build import refuse
+from pipelines.commercial import obstacles as data_obstacles
+from pipelines.commercial import refuse
 from profiles.profile import Profile, load_profile
 from training.licences import base_obstacles
 

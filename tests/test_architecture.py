@@ -145,3 +145,56 @@ def test_profiles_know_only_the_models_of_their_sections():
     }
     assert modules
     assert all(module.endswith((".config", ".profile", ".automation")) for module in modules)
+
+
+def imported_modules(path: Path, known: set[str]) -> set[str]:
+    """Modules of this checkout that a file imports by name, wherever in the file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # `from pipelines import checks` imports a module, `from pipelines.checks import no_leak` a name of one.
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found & known
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of names of which each imports, through others, every other one."""
+    reached = {name: set(names) for name, names in imports.items()}
+    for middle in imports:
+        for name in imports:
+            if middle in reached[name]:
+                reached[name] |= reached[middle]
+    groups = {frozenset(other for other in reached[name] if name in reached[other]) for name in imports}
+    return sorted(sorted(group) for group in groups if len(group) > 1)
+
+
+CIRCULAR = {("evaluation.methods.record", "evaluation.run")}
+"""Imports that close a circle and are to go."""
+
+
+def test_modules_and_rooms_import_each_other_one_way():
+    names = {
+        ".".join(path.relative_to(CHECKOUT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in product_files()
+    }
+    modules = {
+        name: {other for other in imported_modules(path, set(names)) - {name} if (name, other) not in CIRCULAR}
+        for name, path in names.items()
+    }
+    assert circles(modules) == []
+
+    def room(module: str) -> str:
+        return ".".join(module.split(".")[:2])
+
+    rooms: dict[str, set[str]] = {room(name): set() for name in names}
+    for name, others in modules.items():
+        rooms[room(name)] |= {room(other) for other in others} - {room(name)}
+    assert circles(rooms) == []
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [["a", "b", "c"]]
+
+
+def test_benchmarks_import_no_tests():
+    for path in sorted((CHECKOUT / "benchmarks").glob("*.py")):
+        assert "tests" not in imported(path), path.name

@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
+from benchmarks.synthetic import FakeScenes, build_dataset
 from commands.doctor import examine
 from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
@@ -36,7 +37,6 @@ from pipelines.stages.engine import SerialEngine
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.evaluation.test_sets import pairs
-from tests.fixtures import FakeScenes, build_dataset
 from training.recipes import ALL
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.licences.build import Use, refuse
+from pipelines.commercial import Use, refuse
 from pipelines.licences.ledger import licence_of
 from pipelines.licences.shards import count_licences
 from pipelines.licences.terms import why_not_commercial

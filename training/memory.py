@@ -9,13 +9,10 @@ most once more the gradients). `benchmarks/bench_model.py` measures.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import FluxTransformer2DModel
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 from torch import nn
 
 from decoupage.adapter import AdapterConfig, adapt, make_fusion, trainable
@@ -169,14 +166,9 @@ def network_without_weights(base: Base, source: str | None) -> Any:
 
 
 def _stored_config(base: Base, source: str | None) -> str | None:
-    path = Path(source or "") / base.network / "config.json"
-    if source and path.is_file():
-        return str(path)
-    try:
-        cached = try_to_load_from_cache(source or base.repo_id, f"{base.network}/config.json")
-    except HFValidationError:
-        return None
-    return cached if isinstance(cached, str) else None
+    folder = base.weights(source).find()
+    path = folder / base.network / "config.json" if folder else None
+    return str(path) if path and path.is_file() else None
 
 
 def _activations(config: TrainingConfig, size: Size, number: int) -> float:

@@ -8,9 +8,9 @@ from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, picture, report_metadata
 from assets_defs.plan import Plan
 from pipelines import checks
+from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_foregrounds
 from pipelines.previews import foreground_tiles, preview
-from pipelines.scenes.assets import Assets
 from pipelines.stages.run import Report, Stage
 
 GROUP = "sources"

@@ -8,9 +8,9 @@ from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
 from pipelines import checks
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
+from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.previews import background_tiles, preview
-from pipelines.scenes.assets import Assets
 
 
 def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:

@@ -14,6 +14,9 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
+from decoupage.weights.hub import MAIN, is_folder
+from decoupage.weights.models import DiffusersModel
+
 ContextKind = Literal["channel", "sequence"]
 Components = Mapping[str, Any]
 """Models, tokenizers and scheduler of a base by the names diffusers gives them (`transformer`, `vae`, ...)."""
@@ -79,6 +82,22 @@ class Base(ABC):
         return height_px // self.pixel_multiple, width_px // self.pixel_multiple
 
     # ---- weights
+
+    def weights(self, source: str | None = None, revision: str = MAIN) -> DiffusersModel:
+        """The files that `load(source)` reads: of a folder, else of a Hub repository at a revision.
+
+        Without a source, the packaged weights or those that `repo_id` publishes.
+        """
+        if source is None and self.packaged is not None:
+            source = str(self.packaged)
+        return DiffusersModel(
+            repo_id=source or self.repo_id,
+            network=self.network,
+            revision=revision,
+            folder=source if source and is_folder(source) else "",
+            consent=self.licence if "Non-Commercial" in self.licence else "",
+            unlisted=(self.network, "vae", "scheduler"),
+        )
 
     @abstractmethod
     def pipeline_class(self) -> type[DiffusionPipeline]:

@@ -21,16 +21,18 @@ class LayerDecomposition(DiffusionPipeline):
 
     def __new__(cls, published: str | None = None, **components: Any) -> Any:
         """The true pipeline, from the base's components and the published adapter."""
-        from decoupage import LayerDecompositionPipeline
+        from decoupage.pipeline import LayerDecompositionPipeline, auto_maps
         from decoupage.publishing import attach_adapter
 
         revision = None
         if published is None:
             published, revision = _source()
         loaded = attach_adapter(published, components, revision=revision)
-        return LayerDecompositionPipeline(
+        pipe = LayerDecompositionPipeline(
             **loaded.components, vae_rgba=loaded.vae_rgba, fusion=loaded.fusion, adapter=loaded.config.to_dict()
         )
+        pipe.make_maps = auto_maps(loaded.config)
+        return pipe
 
     def __init__(
         self,

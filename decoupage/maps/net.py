@@ -20,13 +20,32 @@ from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from decoupage.images.types import Array, Rgb
-from decoupage.weights.nets import NetFiles
+from decoupage.weights.hub import HubFiles
 
 Kind = Literal["segformer", "depth_anything"]
 Read = Callable[[Any], Any]
 """Output of a net, [B, ...] tensors by name -> [B, h, w] tensor."""
 
 _loading = Lock()
+
+
+@dataclass(frozen=True)
+class NetFiles:
+    """A net's files, looked at and found fit.
+
+    Attributes:
+        files: of the published layout; folder: where they lie.
+        config: what `config.json` says.
+    """
+
+    files: HubFiles
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all the files: changes when the net would compute something else."""
+        return self.files.sha256()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
 """What every net with published weights says of itself, as a `Model`."""
 
+import json
 from abc import ABC, abstractmethod
 from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
 from decoupage.maps.config import ModelConfig
-from decoupage.maps.net import is_here
-from decoupage.weights.nets import NetFiles, fix, look_for
+from decoupage.maps.net import NetFiles, is_here
+from decoupage.weights.hub import HubFiles
+
+FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+"""Of transformers' published layout, what is read."""
 
 
 class PublishedNet(ABC):
@@ -39,13 +43,35 @@ class PublishedNet(ABC):
     def judge(self, config: dict[str, Any]) -> str:
         """What is wrong with a `config.json`; empty when it is of this net."""
 
+    def look(self) -> NetFiles | str:
+        """The net's files; a sentence on what is wrong where they are not there, not whole or of another net."""
+        files = self._wanted
+        folder, fault = files.find(), files.fault()
+        if folder is None or fault:
+            return fault
+        try:
+            config = json.loads((folder / "config.json").read_bytes())
+        except ValueError as error:
+            return f"{folder}/config.json cannot be read ({error})"
+        fault = self.judge(config) if isinstance(config, dict) else "it holds no object"
+        return f"{folder}/config.json is of no net that fits: {fault}" if fault else NetFiles(files, folder, config)
+
+    @property
+    def fix(self) -> str:
+        """What gets the files."""
+        return f"{self._wanted.fix()}, or name a folder with them in {self.section}.folder"
+
     @property
     def files(self) -> NetFiles:
-        """The net's files. Raises BadSetup when they are not there, not whole or of another net."""
-        found = look_for(self.config, self.judge)
+        """The net's files. Raises BadSetup as `look` finds fault."""
+        found = self.look()
         if isinstance(found, str):
-            raise BadSetup(f"{self.section}: {found}; {fix(self.section, self.config)}")
+            raise BadSetup(f"{self.section}: {found}; {self.fix}")
         return found
+
+    @property
+    def _wanted(self) -> HubFiles:
+        return HubFiles(self.config.weights, FILES, self.config.revision, self.config.folder)
 
     def inputs(self) -> dict[str, str]:
         """Hash of the net's files. Raises BadSetup as `files`, and when the device is not here."""

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from decoupage.requirements import Requirement
+from decoupage.weights.files import PinnedFile
 from evaluation.config import MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS, Net, Part
-from evaluation.metrics.weights import fault, read_state
+from evaluation.metrics.weights import read_state
 
 if TYPE_CHECKING:
     from evaluation.metrics.inception import Inception
@@ -63,7 +64,7 @@ def requirements(config: MetricsConfig) -> list[Requirement]:
     fix = "get the file as docs/evaluation.md says, or take the setting out: then it is not measured"
     found = []
     for name, weights in _named(config).items():
-        why = fault(weights)
+        why = PinnedFile(weights.path, weights.sha256).fault()
         found.append(Requirement(f"{_SETTING}.{name}", not why, why or weights.path, fix))
     for name, reason in _ABSENT.items():
         if getattr(config, name) is None:

@@ -1,26 +1,14 @@
-"""Files of published weights for learned metrics: judged by their hash before work starts, read without unpickling."""
+"""Published weights of learned metrics: their files judged by hash before work starts, and read without unpickling."""
 
-import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
+from decoupage.weights.files import PinnedFile
 from evaluation.config import WeightsConfig
 
 if TYPE_CHECKING:
     import torch
-
-
-def fault(config: WeightsConfig) -> str:
-    """What is wrong with a file, by its name and hash; empty when nothing is."""
-    path = Path(config.path)
-    if not path.is_file():
-        return f"there is no file {path}"
-    stat = path.stat()
-    found = _hashed(path.resolve(), stat.st_size, stat.st_mtime_ns)
-    return "" if found == config.sha256 else f"{path} has the sha256 {found}, not {config.sha256}"
 
 
 def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]:
@@ -36,7 +24,7 @@ def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]
     """
     import torch
 
-    if why := fault(config):
+    if why := PinnedFile(config.path, config.sha256).fault():
         raise BadSetup(f"{setting}: {why}; name the right file and hash in the profile, or take the setting out")
     try:
         state = torch.load(config.path, map_location="cpu", weights_only=True)
@@ -56,10 +44,3 @@ def check_shapes(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
         if found != shape:
             told = "is not there" if found is None else f"has the shape {list(found)}"
             raise BadSetup(f"{setting}: these are no weights of {net}: {name} {told}, wanted {list(shape)}")
-
-
-@lru_cache(16)
-def _hashed(path: Path, num_bytes: int, changed_ns: int) -> str:
-    """Hashed once a process for each state of the file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

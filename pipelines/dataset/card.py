@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from pipelines.commercial import uses
 from pipelines.config import DataConfig
 from pipelines.dataset.attributions import Asset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
 from pipelines.library.leaks import LeakReport
-from pipelines.licences.build import uses
 from pipelines.licences.combined import combined_licence
 from pipelines.licences.names import hub_licences
 from pipelines.licences.terms import binds_outputs, find_terms, why_not_commercial

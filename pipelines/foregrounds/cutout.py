@@ -6,15 +6,12 @@ Every source ends here, so that a foreground's bytes and measures mean the same 
 import hashlib
 import re
 
-import imagehash
-import numpy as np
-from PIL import Image
-
-from decoupage.images.alpha import bleed, blend
+from decoupage.images.alpha import bleed
 from decoupage.images.codecs import encode_webp
-from decoupage.images.types import Rgb, Rgba
+from decoupage.images.types import Rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.gates import apply_gates
+from pipelines.library.picture_hashes import perceptual_hash
 from pipelines.library.records import Completeness, ForegroundRecord, Kind, Split
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -81,13 +78,3 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
         split=split,
     )
     return data, record
-
-
-def perceptual_hash(rgba: Rgba) -> str:
-    """64-bit DCT hash of a cutout laid over mid-gray, as 16 hex digits."""
-    return str(imagehash.phash(Image.fromarray(over_gray(rgba))))
-
-
-def over_gray(rgba: Rgba) -> Rgb:
-    """[H, W, 3]: a cutout laid over mid-gray, as its perceptual hash sees it."""
-    return blend(np.full((*rgba.shape[:2], 3), 128, np.uint8), rgba)

@@ -9,8 +9,9 @@ from functools import cached_property
 from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
+from pipelines.foregrounds.choose import make_generator
 from pipelines.foregrounds.generate import Generate, GenerateBatches
-from pipelines.foregrounds.generator import BatchGenerator, Request, make_generator
+from pipelines.foregrounds.generator import BatchGenerator, Request
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
 from pipelines.foregrounds.raw_pictures import RawPictures
 from pipelines.library.records import ForegroundRecord, schema_of

@@ -1,4 +1,4 @@
-"""What a generator of foregrounds is, and which one a profile asks for. The generators have their own packages."""
+"""What a generator of foregrounds is. The generators have their own packages; `choose.py` makes the profile's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Protocol, runtime_checkable
 from decoupage.faults import BadItem
 from decoupage.fingerprint import Recipe
 from decoupage.images.types import Rgba
-from pipelines.config import GeneratedConfig
 from pipelines.foregrounds.prompts import Prompt
 
 
@@ -72,15 +71,3 @@ class BatchGenerator(ForegroundGenerator, Protocol):
     def generate_many(self, requests: Sequence[Request]) -> list[Rgba | BadItem]:
         """One result for each request; a bad one does not spoil the others."""
         ...
-
-
-def make_generator(config: GeneratedConfig) -> ForegroundGenerator:
-    """The generator that the profile names in `generated.generator`."""
-    if config.generator == "procedural":
-        from pipelines.foregrounds.procedural.generator import ProceduralGenerator
-
-        return ProceduralGenerator(config.size_px)
-    from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
-    from pipelines.foregrounds.layerdiffuse.settings import settings
-
-    return LayerDiffuseGenerator(settings(config))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from decoupage.faults import BadItem
 from pipelines.config import LibraryConfig
+from pipelines.library.assets import Assets
 from pipelines.library.evaluation_lists import (
     HASH_LISTS,
     PUBLISHED_ID,
@@ -21,7 +22,6 @@ from pipelines.library.evaluation_lists import (
 from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.scenes.assets import Assets
 from pipelines.stages.store import Store
 
 AnyRecord = ForegroundRecord | BackgroundRecord

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import imagehash
+import numpy as np
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
-from decoupage.images.types import Rgba
-from pipelines.foregrounds.cutout import over_gray
+from decoupage.images.alpha import blend
+from decoupage.images.types import Rgb, Rgba
 from pipelines.stages.store import Store
 
 CACHE = "library/picture_hashes.json"
@@ -40,7 +41,17 @@ def hash_cutout(sha256: str, rgba: Rgba) -> PictureHashes:
     Quarter turns are left out: over gray, a hash sees little more than the outline, and turned outlines of different
     objects are alike.
     """
-    return _hash(sha256, Image.fromarray(over_gray(rgba)), (Transpose.FLIP_LEFT_RIGHT,))
+    return _hash(sha256, Image.fromarray(_over_gray(rgba)), (Transpose.FLIP_LEFT_RIGHT,))
+
+
+def perceptual_hash(rgba: Rgba) -> str:
+    """64-bit DCT hash of a cutout laid over mid-gray, as 16 hex digits: the one that its record holds."""
+    return str(imagehash.phash(Image.fromarray(_over_gray(rgba))))
+
+
+def _over_gray(rgba: Rgba) -> Rgb:
+    """[H, W, 3]: a cutout laid over mid-gray, as its perceptual hash sees it."""
+    return blend(np.full((*rgba.shape[:2], 3), 128, np.uint8), rgba)
 
 
 def _hash(sha256: str, image: Image.Image, ways: Sequence[Transpose]) -> PictureHashes:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import ModelConfig
 from decoupage.maps.maker import ModelMaps
-from decoupage.maps.net import chosen_device, is_here
+from decoupage.maps.net import NetFiles, chosen_device, is_here
 from decoupage.maps.published import PublishedNet
 from decoupage.requirements import Requirement
-from decoupage.weights.nets import NetFiles, fix, look_for
 from pipelines.config import MapsConfig
 from pipelines.licences.ledger import licence_of
 
@@ -20,10 +19,10 @@ def requirements(config: MapsConfig) -> list[Requirement]:
 
 
 def _requirements(net: PublishedNet) -> Iterator[Requirement]:
-    files = look_for(net.config, net.judge)
+    files = net.look()
     found = files if isinstance(files, str) else f"{net.config.weights} in {files.folder}"
-    step = fix(net.section, net.config)
-    yield Requirement(net.section, isinstance(files, NetFiles), f"{found} (licence: {licence_of(net.weights)})", step)
+    licence = licence_of(net.weights)
+    yield Requirement(net.section, isinstance(files, NetFiles), f"{found} (licence: {licence})", net.fix)
     if net.config.device != "cpu":
         yield _gpu(net.section, net.config)
 

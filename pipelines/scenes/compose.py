@@ -10,8 +10,9 @@ from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.types import Mask, Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.library.assets import Assets
 from pipelines.library.records import ForegroundRecord
-from pipelines.scenes.assets import Assets, crop_square
+from pipelines.scenes.crop import crop_square
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts

@@ -14,7 +14,7 @@ from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import encode_mask, encode_webp
 from decoupage.randomness import generator
 from pipelines.config import MasksConfig, ScenesConfig
-from pipelines.scenes.assets import Assets
+from pipelines.library.assets import Assets
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
 from pipelines.scenes.masks.imperfect import ImperfectMask, imperfect_mask

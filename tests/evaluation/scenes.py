@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from benchmarks.synthetic import random_scene, record_of
 from decoupage.maps.table import StoredMaps
 from evaluation.cases import Case
 from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
 from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
-from tests.fixtures import random_scene, record_of
 
 SIZE_PX = 64
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
@@ -17,7 +18,6 @@ from evaluation.report import About, make_report
 from evaluation.run import batches, evaluate, score_all
 from evaluation.test_sets.shards import HeldOut
 from tests.evaluation.scenes import Known, cases, truth
-from tests.fixtures import FakeScenes, build_dataset
 
 CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)
 INTERVAL = {"mean", "low", "high", "num_images"}

@@ -14,10 +14,10 @@ from commands.main import app
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from pipelines import checks
+from pipelines.commercial import uses
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.licences.build import uses
 from pipelines.licences.terms import why_not_commercial
 from pipelines.stages.store import Store
 from profiles.commercial import load_permitted, obstacles

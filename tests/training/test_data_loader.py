@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.maps.table import MAPS
 from decoupage.rgba_values import to_vae_range
 from pipelines.shards.reader import Triplet, read_triplets
 from pipelines.stages.manifest import Manifest
-from tests.fixtures import FakeScenes, build_dataset
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
 
 NUM_SCENES = 7

@@ -1,34 +1,55 @@
 """The tiny base's model card and its figures on held-out photographs, against classical inpainting."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from training.sample_grids import levels
-
-if TYPE_CHECKING:
-    from training.tiny_base.task import TinyBaseTask
+from training.tiny_base.config import TinyBaseConfig
+from training.tiny_base.photographs import Photograph
 
 FIGURES = "figures.json"
 CARD = "README.md"
 _RADIUS_PX = 3
 
 
-@torch.no_grad()
-def measure(task: "TinyBaseTask") -> dict[str, Any]:
-    """Mean PSNR (dB) inside exact holes of held-out photographs: the base in one step, Telea, Navier-Stokes."""
-    batch = task.validation
-    network = task.modules["network"]
-    pictures = levels(batch.picture_B3HW)
-    holes = batch.hole_B1HW[:, 0].numpy() > 0.5
-    codec = task.base.decode(task.components["vae"], task.base.encode(task.components["vae"], batch.picture_B3HW))
+@dataclass(frozen=True)
+class Judged:
+    """Held-out crops and what the base makes of them.
+
+    Attributes:
+        pictures_BHWC: uint8, the truth.
+        hole_BHW: bool, what was to be generated.
+        filled_BHWC: uint8, by the base in one step.
+        decoded_BHWC: uint8, the truth after the VAE's encoder and decoder.
+    """
+
+    pictures_BHWC: NDArray[np.uint8]
+    hole_BHW: NDArray[np.bool_]
+    filled_BHWC: NDArray[np.uint8]
+    decoded_BHWC: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a base was made: its run's config and identity, and the photographs that it has seen and has not."""
+
+    config: TinyBaseConfig
+    identity: Mapping[str, str]
+    trained: Sequence[Photograph]
+    held_out: Sequence[Photograph]
+
+
+def measure(judged: Judged) -> dict[str, Any]:
+    """Mean PSNR (dB) inside exact holes: the base in one step, Telea, Navier-Stokes; and of the VAE alone."""
+    pictures, holes = judged.pictures_BHWC, judged.hole_BHW
     filled = {
-        "tiny_fill": levels(task.fill(network, batch)),
+        "tiny_fill": judged.filled_BHWC,
         "telea": _classical(pictures, holes, cv2.INPAINT_TELEA),
         "navier_stokes": _classical(pictures, holes, cv2.INPAINT_NS),
     }
@@ -36,19 +57,18 @@ def measure(task: "TinyBaseTask") -> dict[str, Any]:
     return {
         "num_crops": len(pictures),
         "psnr_mask": {name: round(_mean_psnr(found, pictures, holes), 2) for name, found in filled.items()},
-        "codec_psnr_whole": round(_mean_psnr(levels(codec), pictures, whole), 2),
+        "codec_psnr_whole": round(_mean_psnr(judged.decoded_BHWC, pictures, whole), 2),
     }
 
 
-def write_card(task: "TinyBaseTask", folder: Path) -> None:
+def write_card(folder: Path, judged: Judged, origin: Origin) -> None:
     """`README.md` and `figures.json` beside the weights."""
-    figures = measure(task)
+    figures, config = measure(judged), origin.config
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    geometry, photographs = task.config.geometry, task.config.photographs
+    geometry, size_px = config.geometry, config.photographs.size_px
     scores = "\n".join(f"| {name} | {value} |" for name, value in figures["psnr_mask"].items())
-    seen = ", ".join(photograph.name for photograph in task.trained)
-    kept = ", ".join(photograph.name for photograph in task.held_out)
-    size_px, batch_size = photographs.size_px, task.config.batch.size
+    seen = ", ".join(photograph.name for photograph in origin.trained)
+    kept = ", ".join(photograph.name for photograph in origin.held_out)
     text = f"""---
 license: apache-2.0
 library_name: diffusers
@@ -61,8 +81,8 @@ A small inpainting model of FLUX.1-Fill's classes (FluxTransformer2DModel, {geom
 interface) for {size_px} x {size_px} pixels. It is a stand-in for the published base where there is no GPU and no
 network: it fills holes with what is likely on average, it knows no text, and it invents no detail.
 
-Made by `decoupage train tiny_base`, seed {task.config.seed}, {task.config.schedule.num_steps} steps of {batch_size}
-crops; recipe {task.identity["recipe"]}, photographs {task.identity["photographs"]}.
+Made by `decoupage train tiny_base`, seed {config.seed}, {config.schedule.num_steps} steps of {config.batch.size}
+crops; recipe {origin.identity["recipe"]}, photographs {origin.identity["photographs"]}.
 
 PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photographs, one step from noise:
 

@@ -20,6 +20,7 @@ from training import noise
 from training.losses import draw_sigma
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
+from training.tiny_base.card import Judged, Origin, write_card
 from training.tiny_base.config import TinyBaseConfig
 from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 
@@ -208,15 +209,21 @@ class TinyBaseTask:
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the base in diffusers' layout, in half precision, with its model card."""
-        from training.tiny_base.card import write_card
-
         halved = {name: self.components[name] for name in ("transformer", "vae")}
         for part in halved.values():
             part.half()
         save_base(self.components, str(folder))
         for part in halved.values():
             part.float()
-        write_card(self, folder)
+        write_card(folder, self._judged(), Origin(self.config, self.identity, self.trained, self.held_out))
+
+    @torch.no_grad()
+    def _judged(self) -> Judged:
+        batch, vae = self.validation, self.components["vae"]
+        decoded = self.base.decode(vae, self.base.encode(vae, batch.picture_B3HW))
+        filled = self.fill(self.modules["network"], batch)
+        hole_BHW = batch.hole_B1HW[:, 0].numpy() > 0.5
+        return Judged(levels(batch.picture_B3HW), hole_BHW, levels(filled), levels(decoded))
 
     def _fit_codec(self) -> None:
         """Principal components of the training photographs' patches: the codec's encoder is closed form."""

@@ -4,71 +4,35 @@ Nothing is downloaded: a run that began by fetching 50 GB would surprise, and so
 """
 
 import hashlib
-import re
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, require
+from decoupage.weights.files import hashes
+from decoupage.weights.models import DiffusersModel
 from evaluation.config.baselines import ModelBaseline
 from evaluation.methods.published.catalogue import PUBLISHED
-
-_INDEX = "model_index.json"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class _Description:
-    """As `decoupage.weights.bases` wants a model described."""
-
-    name: str
-    repo_id: str
-    licence: str
-    network: str
-    packaged: Path | None = None
 
 
 def requirements(name: str, config: ModelBaseline) -> list[Requirement]:
     """Files, packages and device of one enabled baseline, with the licence to know of."""
     published = PUBLISHED[name]
-    section = f"evaluation.baselines.{name}"
-    found = [
+    packages = [
         Requirement(package, find_spec(package) is not None, f"{published.title} needs it", "pip install -e '.[gpu]'")
         for package in published.packages
     ]
-    folder = find_folder(config)
-    if folder is None:
-        told = f"{config.folder or config.weights} is not here (licence: {published.licence})"
-        return [*found, Requirement(section, False, told, _fix(name, config))]
-    return [*found, *_component_requirements(name, config, folder)]
-
-
-def find_folder(config: ModelBaseline) -> Path | None:
-    """Where the components lie: the folder that the profile names, or the Hub's cache; None = not here."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if config.folder:
-        return Path(config.folder) if Path(config.folder, _INDEX).is_file() else None
-    cached = try_to_load_from_cache(config.weights, _INDEX, revision=config.revision)
-    return Path(cached).parent if isinstance(cached, str) else None
+    return [*packages, *_file_requirements(name, config)]
 
 
 def load(name: str, config: ModelBaseline) -> Any:
     """The diffusers pipeline, on its device.
 
     Raises:
-        BadSetup: something is missing or damaged; the message names each thing with what mends it.
+        BadSetup: something is missing or damaged; the message names each thing with its fix.
     """
-    absent = [requirement for requirement in requirements(name, config) if not requirement.present]
-    if absent:
-        raise BadSetup(
-            "; ".join(
-                f"{requirement.name}: {requirement.found}. To mend it: {requirement.fix}" for requirement in absent
-            )
-        )
+    require(requirements(name, config))
     import diffusers
     import torch
 
@@ -77,7 +41,7 @@ def load(name: str, config: ModelBaseline) -> Any:
     dtype = getattr(torch, half if config.dtype == "auto" else config.dtype)
     loader = getattr(diffusers, PUBLISHED[name].pipeline)
     options = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
-    return loader.from_pretrained(str(find_folder(config)), **options).to(device)
+    return loader.from_pretrained(str(_model(name, config).find()), **options).to(device)
 
 
 def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
@@ -86,10 +50,11 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
     Raises:
         BadSetup: they are not here.
     """
-    folder = find_folder(config)
+    model = _model(name, config)
+    folder = model.find()
     if folder is None:
-        raise BadSetup(f"{name}: {config.folder or config.weights} is not here. To mend it: {_fix(name, config)}")
-    files = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(folder.rglob("*.safetensors"))}
+        raise BadSetup(f"{name}: {model.fault()}. Fix: {model.fix()}")
+    files = hashes(folder, folder.rglob("*.safetensors"))
     return {
         "weights": config.weights,
         "licence": PUBLISHED[name].licence,
@@ -103,34 +68,24 @@ def settings(config: ModelBaseline) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"folder", "device", "revision"})
 
 
-def _component_requirements(name: str, config: ModelBaseline, folder: Path) -> list[Requirement]:
-    from decoupage.weights.bases import check_weights
-
+def _model(name: str, config: ModelBaseline) -> DiffusersModel:
     published = PUBLISHED[name]
-    described = _Description(name, config.weights, published.licence, published.network)
-    findings = check_weights(described, str(folder))
-    section = f"evaluation.baselines.{name}"
-    short = [finding for finding in findings if not finding.present]
-    if not short:
-        return [Requirement(section, True, f"{config.weights} in {folder} (licence: {published.licence})", "")]
-    fix = f"copy it anew to {folder}" if config.folder else _fix(name, config)
-    return [Requirement(section, False, f"{finding.name}: {finding.found}", fix) for finding in short]
+    return DiffusersModel(
+        repo_id=config.weights,
+        network=published.network,
+        revision=config.revision,
+        folder=config.folder,
+        setting=f"evaluation.baselines.{name}.folder",
+        consent=published.licence if published.gated else "",
+    )
 
 
-def _fix(name: str, config: ModelBaseline) -> str:
-    if config.folder:
-        return f"put the model in diffusers' layout there, or leave evaluation.baselines.{name}.folder empty"
-    revision = "" if config.revision == "main" else f" --revision {config.revision}"
-    command = f"hf download {config.weights} --include {_INDEX} --include '*/*'{revision}"
-    if not PUBLISHED[name].gated:
-        return command
-    return f"accept the licence at https://huggingface.co/{config.weights}, then: {command}"
-
-
-def _sha256(path: Path) -> str:
-    """A file in the Hub's cache has its hash for a name; others are read, about a second a gigabyte."""
-    blob = path.resolve().name
-    if _SHA256.fullmatch(blob):
-        return blob
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _file_requirements(name: str, config: ModelBaseline) -> list[Requirement]:
+    model, section = _model(name, config), f"evaluation.baselines.{name}"
+    folder, licence = model.find(), f"(licence: {PUBLISHED[name].licence})"
+    if folder is None:
+        return [Requirement(section, False, f"{model.fault()} {licence}", model.fix())]
+    faults = [f"{name}/{part.name}: {part.fault}" for part in model.components() if part.fault]
+    if faults:
+        return [Requirement(section, False, fault, model.fix()) for fault in faults]
+    return [Requirement(section, True, f"{config.weights} in {folder} {licence}", "")]

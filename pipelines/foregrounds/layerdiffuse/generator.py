@@ -73,7 +73,7 @@ class LayerDiffuseGenerator:
         """See `BatchGenerator`."""
         from pipelines.foregrounds.layerdiffuse.weights import digests, find_weights
 
-        return digests(find_weights(self.settings), self.settings.family)
+        return digests(find_weights(self.settings))
 
     def generate(self, prompt: Prompt, seed: int) -> Rgba:
         """See `ForegroundGenerator`."""

@@ -1,28 +1,21 @@
-"""Where the weights lie, whether they are whole, and what is in them. Nothing is downloaded or loaded.
+"""The files that a LayerDiffuse run reads: a base in diffusers' layout, an adapter, a decoder; and its device.
 
 Weights are many gigabytes, and some want consent to a licence: they are fetched by the command that an error or
 `decoupage doctor` names, never by a run.
 """
 
-import hashlib
-import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
-
-from decoupage.faults import BadSetup
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, require
+from decoupage.weights.files import hashes
+from decoupage.weights.hub import HubFiles, is_folder
+from decoupage.weights.models import DiffusersModel
 from pipelines.config import GeneratedConfig
 from pipelines.foregrounds.layerdiffuse.settings import LICENCES, Family, File, Settings, settings
 
 NETWORK: dict[Family, str] = {"sdxl": "unet", "flux": "transformer"}
-_MODELS = ("vae", "text_encoder", "text_encoder_2")
 _HALF = "fp16"
-_INDEX = "model_index.json"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -30,11 +23,12 @@ class Weights:
     """All files of a run.
 
     Attributes:
-        base: folder in diffusers' layout.
+        base: folder in diffusers' layout; base_files: those of its weights that are read.
         variant: `fp16` where the base has its weights in half precision too, and they are wanted.
     """
 
     base: Path
+    base_files: tuple[Path, ...]
     variant: str | None
     adapter: Path
     decoder: Path
@@ -44,17 +38,19 @@ def find_weights(wanted: Settings) -> Weights:
     """The files of a run, in the folders that the profile names or in the Hub's cache.
 
     Raises:
-        BadSetup: something is not here; the message names each with the command that gets it.
+        BadSetup: something is not here or not whole; the message names each with the command that gets it.
     """
-    base, adapter, decoder = _base(wanted), _file(wanted, wanted.adapter), _file(wanted, wanted.decoder)
-    if base is None or adapter is None or decoder is None or _lacking(wanted, base):
-        absent = [requirement for requirement in _file_requirements(wanted) if not requirement.present]
-        raise BadSetup(
-            "; ".join(
-                f"{requirement.name}: {requirement.found}. To mend it: {requirement.fix}" for requirement in absent
-            )
-        )
-    return Weights(base, _variant(wanted, base), adapter, decoder)
+    require(_file_requirements(wanted))
+    base = _base(wanted)
+    folder, adapter, decoder = base.find(), _file(wanted, wanted.adapter).find(), _file(wanted, wanted.decoder).find()
+    assert folder and adapter and decoder, "what is required is here"
+    return Weights(
+        base=folder,
+        base_files=tuple(base.files()),
+        variant=base.variant_in(folder) or None,
+        adapter=adapter / wanted.adapter[1],
+        decoder=decoder / wanted.decoder[1],
+    )
 
 
 def requirements(config: GeneratedConfig) -> list[Requirement]:
@@ -65,105 +61,46 @@ def requirements(config: GeneratedConfig) -> list[Requirement]:
     return [*_file_requirements(wanted), _device(wanted)]
 
 
-def digests(weights: Weights, family: Family) -> dict[str, str]:
-    """SHA-256 of every weight file that decides a picture, by `component/name`.
-
-    A file in the Hub's cache has its hash for a name; others are read, which takes about a second a gigabyte.
-    """
-    files = {path.name: path for path in (weights.adapter, weights.decoder)}
-    for component in (NETWORK[family], *_MODELS):
-        files |= {f"{component}/{path.name}": path for path in _model_files(weights.base / component, weights.variant)}
-    return {name: _sha256(path) for name, path in sorted(files.items())}
+def digests(weights: Weights) -> dict[str, str]:
+    """SHA-256 of every weight file that decides a picture: of the base by `component/name`, of the others by name."""
+    found = hashes(weights.base, weights.base_files)
+    for path in (weights.adapter, weights.decoder):
+        found |= hashes(path.parent, [path])
+    return dict(sorted(found.items()))
 
 
-def _sha256(path: Path) -> str:
-    blob = path.resolve().name
-    if _SHA256.fullmatch(blob):
-        return blob
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _base(wanted: Settings) -> DiffusersModel:
+    flux = wanted.family == "flux"
+    half = wanted.dtype != "float32"
+    files = "*/*.fp16.safetensors" if half and not flux else "*/*.safetensors"
+    return DiffusersModel(
+        repo_id=wanted.base,
+        network=NETWORK[wanted.family],
+        folder=wanted.base if is_folder(wanted.base) else "",
+        setting="generated.base",
+        consent=LICENCES["flux"] if flux else "",
+        variant=_HALF if half else "",
+        patterns=("*/*.json", "*/*.txt", "*/*.model", files),
+    )
 
 
-def _base(wanted: Settings) -> Path | None:
-    if Path(wanted.base).is_dir():
-        return Path(wanted.base)
-    index = _cached(wanted.base, _INDEX)
-    return index.parent if index else None
-
-
-def _file(wanted: Settings, file: File) -> Path | None:
-    place, name = wanted.weights or file[0], file[1]
-    if Path(place).is_dir():
-        path = Path(place) / name
-        return path if path.is_file() else None
-    return _cached(place, name)
-
-
-def _cached(repository: str, name: str) -> Path | None:
-    try:
-        found = try_to_load_from_cache(repository, name)
-    except HFValidationError:  # A path, and there is no such folder.
-        return None
-    return Path(found) if isinstance(found, str) else None
-
-
-def _variant(wanted: Settings, base: Path) -> str | None:
-    halved = any((base / NETWORK[wanted.family]).glob(f"*.{_HALF}*.safetensors"))
-    return _HALF if halved and wanted.dtype != "float32" else None
-
-
-def _model_files(folder: Path, variant: str | None) -> list[Path]:
-    """Weight files of a component in one precision: one, or the parts of one."""
-    halves = set(folder.glob(f"*.{_HALF}*.safetensors"))
-    return sorted(halves if variant else set(folder.glob("*.safetensors")) - halves)
-
-
-def _lacking(wanted: Settings, base: Path) -> list[str]:
-    """Components that are not there or not whole."""
-    variant = _variant(wanted, base)
-    models = (NETWORK[wanted.family], *_MODELS)
-    lacking = [name for name in models if not _is_whole(base / name, variant)]
-    others = ("tokenizer", "tokenizer_2", "scheduler")
-    return lacking + [name for name in others if not any((base / name).glob("*.json"))]
-
-
-def _is_whole(folder: Path, variant: str | None) -> bool:
-    files = _model_files(folder, variant)
-    if not files or not (folder / "config.json").is_file():
-        return False
-    indices = [path for path in folder.glob("*.safetensors.index*.json") if (_HALF in path.name) == bool(variant)]
-    here = {path.name for path in files}
-    parts = {name for path in indices for name in json.loads(path.read_text())["weight_map"].values()}
-    return parts <= here
+def _file(wanted: Settings, file: File) -> HubFiles:
+    """A file that its publisher gives, or another place that the profile names."""
+    if wanted.weights and is_folder(wanted.weights):
+        return HubFiles(file[0], (file[1],), folder=wanted.weights)
+    return HubFiles(wanted.weights or file[0], (file[1],))
 
 
 def _file_requirements(wanted: Settings) -> list[Requirement]:
     base = _base(wanted)
-    lacking = _lacking(wanted, base) if base else []
-    if base is None:
-        found = f"{wanted.base} is not here"
-    else:
-        found = f"{base} lacks {', '.join(lacking)}" if lacking else str(base)
-    requirements = [Requirement("layerdiffuse.base", base is not None and not lacking, found, _base_fix(wanted))]
+    fault = base.fault()
+    requirements = [Requirement("layerdiffuse.base", not fault, fault or str(base.find()), base.fix())]
     for role, file in (("adapter", wanted.adapter), ("decoder", wanted.decoder)):
-        path, place = _file(wanted, file), wanted.weights or file[0]
-        fix = f"hf download {place} {file[1]}"
-        if wanted.weights.startswith((".", "/", "~")) or Path(wanted.weights or "-").is_dir():
-            fix = f"put {file[1]} there: hf download {file[0]} {file[1]} --local-dir {wanted.weights}"
-        requirements.append(
-            Requirement(f"layerdiffuse.{role}", path is not None, str(path or f"{place} has no {file[1]}"), fix)
-        )
+        files = _file(wanted, file)
+        fix = f"put {file[1]} there: {files.fix()} --local-dir {files.folder}" if files.folder else files.fix()
+        fault = files.fault()
+        requirements.append(Requirement(f"layerdiffuse.{role}", not fault, fault or f"{files.find()}/{file[1]}", fix))
     return requirements
-
-
-def _base_fix(wanted: Settings) -> str:
-    if wanted.base.startswith((".", "/", "~")):
-        return "look at generated.base: it must be a folder in diffusers' layout or a Hub repository"
-    weights = "'*/*.fp16.safetensors'" if wanted.family == "sdxl" and wanted.dtype != "float32" else "'*/*.safetensors'"
-    # Each pattern has its own --include: hf takes a bare one for the name of a file.
-    files = " --include ".join((_INDEX, "'*/*.json'", "'*/*.txt'", "'*/*.model'", weights))
-    consent = f"accept the licence ({LICENCES['flux']}) on the base's page, then: " if wanted.family == "flux" else ""
-    return f"{consent}hf download {wanted.base} --include {files}"
 
 
 def _device(wanted: Settings) -> Requirement:

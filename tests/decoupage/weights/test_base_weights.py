@@ -9,7 +9,6 @@ from huggingface_hub import constants
 
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
-from decoupage.weights.bases import check_weights
 from tests.decoupage.tiny import flux_fill
 
 BASE = find_base("flux-fill")
@@ -57,6 +56,10 @@ def put_in_cache(cache, folder, names=None):
             link.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, blob)
             link.symlink_to(blob)
+
+
+def check_weights(base, source=None):
+    return base.weights(source).requirements(base.name)
 
 
 def faults(source, base=BASE):

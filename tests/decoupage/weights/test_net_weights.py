@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from decoupage.faults import BadSetup
 from decoupage.maps.depth_anything import DepthAnything
+from decoupage.maps.published import FILES
 from decoupage.maps.segformer import Segformer
-from decoupage.weights.nets import FILES
 from pipelines.config import MapsConfig
 from pipelines.maps.requirements import requirements
 from tests.decoupage.maps.nets import both, depth, save_depth_anything, save_segformer, segmentation, set_config

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file
@@ -25,7 +26,6 @@ from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.evaluation.scenes import Known, truth
 from tests.evaluation.test_sets.pairs import scene, write, write_set
-from tests.fixtures import FakeScenes, build_dataset
 from tests.library import write_library
 
 

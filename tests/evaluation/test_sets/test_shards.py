@@ -6,12 +6,12 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file, list_sha256
 from evaluation.test_sets.shards import HeldOut
 from pipelines.shards.reader import read_triplets
 from tests.evaluation.scenes import cases
-from tests.fixtures import FakeScenes, build_dataset
 
 
 @pytest.fixture(scope="module")

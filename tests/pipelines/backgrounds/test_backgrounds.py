@@ -10,8 +10,8 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_jpeg, encode_png
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig
+from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_backgrounds
-from pipelines.scenes.assets import Assets
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store

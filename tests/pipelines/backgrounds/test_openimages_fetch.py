@@ -15,8 +15,8 @@ from decoupage.images.codecs import encode_jpeg
 from pipelines.backgrounds.openimages.fetch import fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig, OpenImagesConfig
+from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_backgrounds
-from pipelines.scenes.assets import Assets
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store

@@ -10,7 +10,8 @@ import pytest
 from decoupage.faults import BadItem
 from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
-from pipelines.foregrounds.cutout import make_cutout, perceptual_hash
+from pipelines.foregrounds.cutout import make_cutout
+from pipelines.library.picture_hashes import perceptual_hash
 from pipelines.library.records import ForegroundRecord, schema_of, to_row
 
 NAMES: dict[str, Any] = {"source": "mulan", "origin": "o", "licence": "cc0-1.0", "attribution": "somebody"}

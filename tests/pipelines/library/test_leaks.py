@@ -9,9 +9,9 @@ from PIL import Image, ImageOps
 from decoupage.images.codecs import decode_rgba
 from pipelines import checks
 from pipelines.config import LibraryConfig
-from pipelines.foregrounds.cutout import perceptual_hash
 from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_catalogue, read_foregrounds
 from pipelines.library.leaks import LEAKS, find_leaks, shown_assets
+from pipelines.library.picture_hashes import perceptual_hash
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of, to_row
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store

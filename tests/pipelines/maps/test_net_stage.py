@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import FakeScenes
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray
 from decoupage.maps import net
@@ -21,7 +22,6 @@ from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from tests.decoupage.maps.nets import both, save_segformer, segmentation
-from tests.fixtures import FakeScenes
 
 SCENES = FakeScenes(num_scenes=7, scenes_per_shard=2)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.synthetic import FakeScenes, build_dataset, map_stages
 from decoupage.faults import BadItem, BadSetup
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.join import ShardJoin
@@ -13,7 +14,6 @@ from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
-from tests.fixtures import FakeScenes, build_dataset, map_stages
 
 
 def join_of(store, scenes=None):

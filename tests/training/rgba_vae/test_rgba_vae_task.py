@@ -10,12 +10,12 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.bases.patch_codec import PatchCodec
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.faults import BadSetup
 from decoupage.rgba_vae import decode_rgba, encode_rgba, opaque_drift
 from tests.decoupage.tiny import flux_vae
-from tests.fixtures import FakeScenes, build_dataset
 from training.config import with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.rgba_vae.config import demo_rgba_vae

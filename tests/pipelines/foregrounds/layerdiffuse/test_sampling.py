@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from decoupage.faults import BadItem, BadSetup
-from pipelines.foregrounds.generator import Request, make_generator
+from pipelines.foregrounds.choose import make_generator
+from pipelines.foregrounds.generator import Request
 from pipelines.foregrounds.layerdiffuse.flux import load_flux, read_decoder, unpack
 from pipelines.foregrounds.layerdiffuse.memory import MOST, pictures_in
 from pipelines.foregrounds.layerdiffuse.sdxl import SdxlPainter, load_sdxl

@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from decoupage.faults import BadSetup
 from pipelines.config import GeneratedConfig
-from pipelines.foregrounds.generator import make_generator
+from pipelines.foregrounds.choose import make_generator
 from pipelines.foregrounds.layerdiffuse.settings import SDXL_BASE, SDXL_DECODER, SDXL_DELTAS, settings
 from pipelines.foregrounds.layerdiffuse.weights import digests, find_weights, requirements
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import config
@@ -72,8 +72,8 @@ def test_what_the_hub_has_brought_is_found(cache, weights):
     assert found.base.name == "abc" and found.variant is None
     # The names of blobs are taken for hashes; those of files in folders are computed: both are the same.
     plain = find_weights(settings(config(weights)))
-    assert digests(found, "sdxl") == digests(plain, "sdxl")
-    assert set(digests(plain, "sdxl")) == {
+    assert digests(found) == digests(plain)
+    assert set(digests(plain)) == {
         "ld_diffusers_sdxl_attn.safetensors",
         "ld_diffusers_sdxl_vae_transparent_decoder.safetensors",
         "text_encoder/model.safetensors",
@@ -124,10 +124,8 @@ def test_a_base_in_half_precision_too_is_read_in_it_where_it_is_wanted(weights, 
         shutil.copy(path, path.with_suffix(".fp16.safetensors"))
     half, full = (settings(config(tmp_path / "copy", dtype=dtype)) for dtype in ("float16", "float32"))
     assert (find_weights(half).variant, find_weights(full).variant) == ("fp16", None)
-    assert "unet/diffusion_pytorch_model.fp16.safetensors" in digests(find_weights(half), "sdxl")
-    assert make_generator(config(tmp_path / "copy", dtype="float16")).digests().keys() != digests(
-        find_weights(full), "sdxl"
-    )
+    assert "unet/diffusion_pytorch_model.fp16.safetensors" in digests(find_weights(half))
+    assert make_generator(config(tmp_path / "copy", dtype="float16")).digests().keys() != digests(find_weights(full))
 
 
 def test_a_missing_file_says_where_to_put_it(weights, tmp_path):

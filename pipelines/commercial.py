@@ -23,7 +23,7 @@ class Use:
     Attributes:
         key: where the profile says so.
         name: what it is; licence: in any spelling.
-        remedy: what to set instead.
+        fix: what to set instead.
     """
 
     key: str
@@ -74,7 +74,7 @@ def _sources(config: DataConfig) -> Iterator[Use]:
 
 
 def _generator(config: DataConfig) -> Iterator[Use]:
-    from pipelines.foregrounds.generator import make_generator
+    from pipelines.foregrounds.choose import make_generator
 
     generator = make_generator(config.generated)
     fix = "choose a generator whose weights permit it"

@@ -1,0 +1,108 @@
+"""Named files of a Hub repository at a revision: in a folder that is named instead, else in the Hub's cache.
+
+Weights come as safetensors wherever they are published so: a `.bin` file is a pickle, and pickles run code.
+"""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from decoupage.fingerprint import canonical_json
+from decoupage.requirements import Requirement
+from decoupage.weights.files import file_fault, hashes
+
+_TRANSFORMERS = "model.safetensors"
+MAIN = "main"
+"""The revision that a repository gives where none is asked for."""
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Files that belong together.
+
+    Attributes:
+        repo_id: `owner/name` on the Hub.
+        names: paths in the repository.
+        revision: branch, tag or commit.
+        folder: where the files lie instead of in the Hub's cache; empty = in the cache.
+    """
+
+    repo_id: str
+    names: tuple[str, ...]
+    revision: str = MAIN
+    folder: str = ""
+
+    def find(self) -> Path | None:
+        """The folder, or the snapshot of the revision in the cache that has one of the files; None = not here."""
+        if self.folder:
+            return Path(self.folder)
+        return next((found for name in self.names if (found := snapshot(self.repo_id, name, self.revision))), None)
+
+    def fault(self) -> str:
+        """What is missing or damaged; empty when all files are here and whole."""
+        folder = self.find()
+        if folder is None:
+            return f"{self.repo_id} is not in the Hub's cache"
+        if missing := [name for name in self.names if not (folder / name).is_file()]:
+            return f"{folder} has no {', '.join(missing)}{_pickles(folder) if _TRANSFORMERS in missing else ''}"
+        tensors = [folder / name for name in self.names if name.endswith(".safetensors")]
+        return next((f"{path.parent}/{found}" for path in tensors if (found := file_fault(path))), "")
+
+    def sha256(self) -> str:
+        """Hash of all the files. Raises FileNotFoundError when one is not here."""
+        folder = self.find()
+        if folder is None:
+            raise FileNotFoundError(f"{self.repo_id} is not in the Hub's cache")
+        return hashlib.sha256(canonical_json(hashes(folder, [folder / name for name in self.names]))).hexdigest()
+
+    def fix(self) -> str:
+        """The command that gets the files into the cache."""
+        return download(self.repo_id, " ".join(self.names), self.revision)
+
+
+def snapshot(repo_id: str, name: str, revision: str = MAIN) -> Path | None:
+    """The folder of a repository's revision in the Hub's cache, where that holds a file; None = it does not."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(repo_id, name, revision=revision)
+    except HFValidationError:  # No name of a repository.
+        return None
+    return Path(cached).parents[name.count("/")] if isinstance(cached, str) else None
+
+
+def is_folder(place: str) -> bool:
+    """Whether a setting that may name a folder or a Hub repository (`owner/name`) names a folder."""
+    return "/" not in place or place.startswith((".", "/", "~")) or Path(place).is_dir()
+
+
+def download(repo_id: str, files: str, revision: str = MAIN) -> str:
+    """The command that downloads files, named or as `--include` patterns."""
+    return f"hf download {repo_id} {files}" + ("" if revision == MAIN else f" --revision {revision}")
+
+
+def page(repo_id: str) -> str:
+    """Where a repository's licence is read and accepted."""
+    from huggingface_hub import constants
+
+    return f"{constants.ENDPOINT}/{repo_id}"
+
+
+def token_requirement() -> Requirement:
+    """The key that a gated download asks for; only whether there is one is looked at."""
+    from huggingface_hub import constants
+
+    fix = f"make a token with read access at {constants.ENDPOINT}/settings/tokens"
+    if os.environ.get("HF_TOKEN"):
+        return Requirement("HF_TOKEN", True, "set", "")
+    if Path(constants.HF_TOKEN_PATH).is_file():
+        return Requirement("HF_TOKEN", True, "stored by hf auth login", "")
+    return Requirement("HF_TOKEN", False, "not set", fix)
+
+
+def _pickles(folder: Path) -> str:
+    """A word on the same weights in transformers' older format, where they are there."""
+    found = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt*"))
+    return f" ({', '.join(found)} is a pickle, which is not read)" if found else ""
