@@ -9,8 +9,8 @@ from assets_defs.asset import asset
 from assets_defs.evaluation import with_interval
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
-from evaluation.ablations.rows import ROW_NAMES
 from evaluation.checks import MAIN_FIGURES
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT

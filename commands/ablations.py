@@ -27,7 +27,7 @@ def ablations(
 
     from assets_defs.definitions import build_defs
     from assets_defs.summary import failures
-    from evaluation.ablations.rows import ROW_NAMES
+    from evaluation.ablation_rows import ROW_NAMES
     from evaluation.ablations.table import TABLE
     from pipelines.stages.store import Store
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from evaluation.ablations.rows import PAPER_COLUMNS
+from evaluation.ablation_rows import PAPER_COLUMNS
 from evaluation.metrics.catalogue import Part, find_metric
 
 _STATUS = {"not_trained": "not trained", "does_not_apply": "does not apply", "outdated": "outdated"}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from decoupage.settings import Share
-from evaluation.ablations.rows import ROW_NAMES
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.config.baselines import BaselinesConfig
 from evaluation.config.test_sets import TestSetsConfig
 from pipelines.config import Section

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from commands.main import app
-from evaluation.ablations.rows import ROW_NAMES
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.config import EvaluationConfig
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
+from evaluation.ablation_rows import ROW_NAMES, ROWS
 from evaluation.ablations.records import RowRecord, report_folder, write_row
-from evaluation.ablations.rows import ROW_NAMES, ROWS
 from evaluation.ablations.table import make_table, write_table
 from evaluation.config import AblationsConfig, EvaluationConfig
 from evaluation.metrics.catalogue import find_metric

@@ -1,4 +1,4 @@
-"""The rows of the table of ablations: their names, and what the paper reports for each.
+"""The rows of the table of ablations: their names, which profiles use too, and what the paper reports for each.
 
 What a row changes in a recipe is in `training.ablations`; a test holds the names of both together.
 """
