@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.checks import HEADLINE
 from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
 from evaluation.page.figures import Cell, verdict
-from evaluation.report import HEADLINE
 
 Values = Mapping[str, Any]
 """Content of `report.json`."""
