@@ -80,12 +80,12 @@ class Checkpoints:
     Args:
         folder: `<run>/checkpoints`.
         keep_last: number of checkpoints that are kept beside the best one.
-        rank, num_ranks: rank of this process and number of ranks; rank 0 writes all but the others' random states.
+        rank, world_size: rank of this process and number of ranks; rank 0 writes all but the others' random states.
     """
 
-    def __init__(self, folder: Path, keep_last: int, rank: int = 0, num_ranks: int = 1) -> None:
+    def __init__(self, folder: Path, keep_last: int, rank: int = 0, world_size: int = 1) -> None:
         self.folder, self._keep_last = folder, keep_last
-        self._rank, self._num_ranks = rank, num_ranks
+        self._rank, self._world_size = rank, world_size
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, in order."""
@@ -139,7 +139,7 @@ class Checkpoints:
                 shutil.rmtree(self.path(step))
 
     def _barrier(self) -> None:
-        if self._num_ranks > 1:
+        if self._world_size > 1:
             torch.distributed.barrier()
 
 

@@ -76,8 +76,8 @@ def fit(
         Diverged: a loss or gradient is not finite.
     """
     run, schedule = _prepared(task, accelerator), task.config.schedule
-    rank, num_ranks = accelerator.process_index, accelerator.num_processes
-    checkpoints = Checkpoints(folder / "checkpoints", task.config.output.keep_last, rank, num_ranks)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    checkpoints = Checkpoints(folder / "checkpoints", task.config.output.keep_last, rank, world_size)
     progress = _beginning(run, checkpoints, resume, warm_start)
     main = accelerator.is_main_process
     with Journal(folder, progress.step, schedule.num_steps, main) as journal, Interruption() as interruption:

@@ -26,7 +26,7 @@ class Place:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
-    num_ranks: int = 1
+    world_size: int = 1
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def test_samples_belong_to_positions(photographs: list[Photograph]):
     assert (first.positions, first.end, second.start) == ((0, 1, 2, 3), 4, 4)
     assert same(second, take(task, 1, start=4)[0])
     assert not torch.equal(first.picture_B3HW, third.picture_B3HW)
-    halves = [TinyBaseTask(CONFIG, photographs, Place(rank=rank, num_ranks=2)) for rank in (0, 1)]
+    halves = [TinyBaseTask(CONFIG, photographs, Place(rank=rank, world_size=2)) for rank in (0, 1)]
     for rank, task in enumerate(halves):
         (batch,) = take(task, 1)
         assert batch.positions == tuple(range(rank, 8, 2)) and batch.end == 8

@@ -39,13 +39,13 @@ def is_flipped(seed: int, epoch: int, key: str) -> bool:
     return bool(hash64(seed, "training.flip", epoch, key) & 1)
 
 
-def rank_batches(start: int, rank: int, num_ranks: int, batch_size: int) -> Iterator[list[int]]:
-    """Positions of one process's samples, batch by batch without end: every num_ranks-th from start + rank.
+def rank_batches(start: int, rank: int, world_size: int, batch_size: int) -> Iterator[list[int]]:
+    """Positions of one process's samples, batch by batch without end: every world_size-th from start + rank.
 
-    Step s of all processes together covers num_ranks * batch_size neighbouring positions: the batch that a single
+    Step s of all processes together covers world_size * batch_size neighbouring positions: the batch that a single
     process of that batch size would have seen.
     """
     first = start + rank
     while True:
-        yield [first + i * num_ranks for i in range(batch_size)]
-        first += batch_size * num_ranks
+        yield [first + i * world_size for i in range(batch_size)]
+        first += batch_size * world_size

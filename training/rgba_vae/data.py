@@ -31,11 +31,11 @@ def make_loader(config: RgbaVaeConfig, source: Store | str, place: Place) -> Tri
         validation_share=data.validation_share,
         max_unreadable_share=data.max_unreadable_share,
     )
-    return TripletLoader(source, loading, place.rank, place.num_ranks, place.device.type == "cuda")
+    return TripletLoader(source, loading, place.rank, place.world_size, place.device.type == "cuda")
 
 
 def validation_batches(
-    config: RgbaVaeConfig, source: Store | str, rank: int = 0, num_ranks: int = 1
+    config: RgbaVaeConfig, source: Store | str, rank: int = 0, world_size: int = 1
 ) -> Iterator[TripletBatch]:
     """The validation samples, one in a batch, the same ones each time whatever the run's seed; each rank has its own.
 
@@ -52,8 +52,8 @@ def validation_batches(
         flip=False,
         part="validation",
     )
-    loader = TripletLoader(source, loading, rank, num_ranks)
-    number = min(config.data.num_validation, loader.num_scenes) // num_ranks
+    loader = TripletLoader(source, loading, rank, world_size)
+    number = min(config.data.num_validation, loader.num_scenes) // world_size
     batches = loader.batches()
     for _ in range(max(1, number)):
         yield next(batches)

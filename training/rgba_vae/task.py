@@ -157,14 +157,14 @@ class RgbaVaeTask:
     def validation_loss(self, modules: Modules) -> float:
         """See `Task.validation_loss`: reconstruction from the posterior's mode, of foregrounds and scenes alike."""
         losses = []
-        for target_B4HW in self._validation_targets(self._place.rank, self._place.num_ranks):
+        for target_B4HW in self._validation_targets(self._place.rank, self._place.world_size):
             decoded = modules["vae"](target_B4HW).decoded_B4HW
             losses.append(reconstruction_loss(decoded.float(), target_B4HW, self.config.weights.reconstruction))
         return float(torch.stack(losses).mean())
 
-    def _validation_targets(self, rank: int = 0, num_ranks: int = 1) -> Iterator[Tensor]:
+    def _validation_targets(self, rank: int = 0, world_size: int = 1) -> Iterator[Tensor]:
         """Targets [2, 4, H, W] of one sample after another: its foreground, and its scene as an opaque picture."""
-        for batch in validation_batches(self.config, self._source, rank, num_ranks):
+        for batch in validation_batches(self.config, self._source, rank, world_size):
             yield torch.cat([batch.foreground_B4HW, as_opaque(batch.composite_B3HW)]).to(self._place.device)
 
     @torch.no_grad()
