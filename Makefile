@@ -90,4 +90,4 @@ PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --
   else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 
 SUITABLE := import sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 13))
-REQUIREMENTS := --constraint constraints.txt --editable '.[dev]'
+REQUIREMENTS := --constraint constraints.txt --editable '.[factory,dev]'

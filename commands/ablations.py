@@ -1,7 +1,7 @@
 """`decoupage ablations`: rows trained and judged through Dagster in this one process, and the table printed.
 
 Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it.
-Heavy imports wait for the call: `commands/main.py` loads this module with every command.
+Heavy imports wait for the call, so that `--help` need not.
 """
 
 import logging

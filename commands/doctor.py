@@ -29,8 +29,8 @@ from pipelines.stages.store import Store
 from profiles.commercial import obstacles
 from profiles.profile import Profile
 
-PACKAGES: tuple[str, ...] = ("decoupage", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
-PACKAGES += ("tensorboard", "webdataset", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
+PACKAGES: tuple[str, ...] = ("decoupage-layers", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
+PACKAGES += ("tensorboard", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
 TINY_BASE = "tiny-fill"
 _SCENE_MB_PER_MEGAPIXEL = 0.8
 _DEPTH_MB_PER_MEGAPIXEL = 1.7

@@ -1,49 +1,119 @@
-"""The `decoupage` command: mounts each package's own small app, and turns expected faults into exit codes.
+"""The `decoupage` command: what each package adds to it, and expected faults turned into exit codes.
 
 0 = done, 1 = the work found faults (listed), 2 = wrong use or a set-up that cannot start.
 """
 
 import logging
 import os
+import re
 import sys
-from typing import Annotated
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution, requires
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
 
-from commands.ablations import ablations
-from commands.prune import command as prune
-from decoupage.commands import decompose
 from decoupage.faults import BadSetup
-from evaluation.commands import evaluate
-from evaluation.fiftyone.commands import inspect
-from evaluation.gate.commands import champion
-from evaluation.methods.commands import baselines
-from evaluation.study.commands import study
-from pipelines.commands import mulan, prompts, scenes, shards, takedowns
-from profiles.commercial import load_permitted
-from profiles.profile import load_profile
-from training.commands import train
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers.")
-app.add_typer(champion, name="champion")
-app.add_typer(mulan, name="mulan")
-app.add_typer(prompts, name="prompts")
-app.add_typer(scenes, name="scenes")
-app.add_typer(shards, name="shards")
-app.add_typer(takedowns, name="takedowns")
-app.add_typer(study, name="study")
-app.command("decompose")(decompose)
-app.command("train")(train)
-app.command("evaluate")(evaluate)
-app.command("ablations")(ablations)
-app.command("baselines")(baselines)
-app.command("inspect")(inspect)
-app.command("prune")(prune)
+if TYPE_CHECKING:
+    from profiles.profile import Profile
+
+DISTRIBUTION = "decoupage-layers"
+
+
+class Row(NamedTuple):
+    """One line in the list of commands.
+
+    Attributes:
+        place: `module:attribute` of a function, or of a `typer.Typer` that holds several.
+        summary: the line itself. What the command does in full stands in its own docstring.
+    """
+
+    place: str
+    summary: str
+
+
+COMMANDS = {
+    "decompose": Row("decoupage.commands:decompose", "Take objects off a picture, into layers as files."),
+    "mulan": Row("pipelines.commands:mulan", "Unpack MULAN annotations."),
+    "prompts": Row("pipelines.commands:prompts", "Write the prompts of generated foregrounds."),
+    "scenes": Row("pipelines.commands:scenes", "Make layered scenes, their maps and shards."),
+    "shards": Row("pipelines.commands:shards", "Verify finished shards, or export them as files."),
+    "takedowns": Row("pipelines.commands:takedowns", "List the shards that a takedown reaches."),
+    "train": Row("training.commands:train", "Train an adapter, an RGBA VAE or the tiny base."),
+    "evaluate": Row("evaluation.commands:evaluate", "Judge methods on a list of pictures; write the report."),
+    "baselines": Row("evaluation.methods.commands:baselines", "Record what the enabled baselines make of a list."),
+    "ablations": Row("commands.ablations:ablations", "Train and judge the ablations; print their table."),
+    "champion": Row("evaluation.gate.commands:champion", "Show the adapter in use, or go back to an earlier one."),
+    "study": Row("evaluation.study.commands:study", "Have people compare methods, without knowing whose is whose."),
+    "inspect": Row("evaluation.fiftyone.commands:inspect", "Look at scenes and predictions in FiftyOne."),
+    "prune": Row("commands.prune:command", "List what the data root can do without, or remove it."),
+}
+
+
+class Commands(TyperGroup):
+    """`COMMANDS`, and those that the app has itself: listed without an import, imported when they are asked for."""
+
+    def __init__(self, commands: Any = None, **attributes: Any) -> None:
+        listed = {name: TyperCommand(name, short_help=row.summary) for name, row in COMMANDS.items()}
+        super().__init__(commands={**listed, **commands}, **attributes)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Name, command, and the arguments left for it."""
+        name, command, left = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, left
+
+
+def load_command(name: str) -> Any:
+    """Import one of `COMMANDS`: a `TyperCommand`, or a `TyperGroup` of several.
+
+    Raises:
+        BadSetup: it belongs to the factory, and that is not installed.
+    """
+    module, _, attribute = COMMANDS[name].place.partition(":")
+    if not module.startswith("decoupage."):
+        require_factory(name)
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return get_group(found)
+    single = typer.Typer(add_completion=False)
+    single.command(name)(found)
+    return get_command(single)
+
+
+def require_factory(name: str) -> None:
+    """Raise BadSetup where a library of the extra `factory`, which the command of this name needs, is not installed."""
+    for requirement in requires(DISTRIBUTION) or ():
+        library = re.match(r"""([\w.-]+).*;.*\bextra == ['"]factory['"]""", requirement)
+        if library is None:
+            continue
+        try:
+            distribution(library[1])
+        except PackageNotFoundError:
+            raise BadSetup(
+                f"`decoupage {name}` needs {library[1]}, which is not installed: pip install '{DISTRIBUTION}[factory]'"
+            ) from None
+
+
+def load_permitted(
+    name: str | None = None, root: str | None = None, overrides: dict[str, str] | None = None
+) -> "Profile":
+    """`profiles.commercial.load_permitted`, imported when a command asks for a profile."""
+    from profiles.commercial import load_permitted as load
+
+    return load(name, root, overrides)
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, help="Takes pictures apart into layers."
+)
 
 
 @app.callback()
 def _start(context: typer.Context) -> None:
-    # The packages' commands load profiles through this, for profiles stand above the packages.
+    # The packages' commands load profiles through this, because profiles stand above the packages.
     context.obj = load_permitted
 
 
@@ -54,9 +124,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Print the resolved profile, its fingerprints, what is installed, and what is missing and how to get it."""
+    require_factory("doctor")
     # Advice on optional packages, which the doctor has not been asked for.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from commands.doctor import examine
+    from profiles.profile import load_profile
 
     report = examine(load_profile(profile, root))
     print(report.to_json() if as_json else report.to_text())

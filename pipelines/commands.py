@@ -6,14 +6,16 @@ the profile loader as the context's object, for profiles stand above this packag
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from decoupage.faults import BadSetup
-from pipelines.stages.run import Report
+
+if TYPE_CHECKING:
+    from pipelines.stages.run import Report
 
 mulan = typer.Typer(no_args_is_help=True, help="MULAN annotations.")
 prompts = typer.Typer(no_args_is_help=True, help="Prompts of generated foregrounds.")
@@ -174,7 +176,7 @@ def takedowns_list(
     raise typer.Exit(1 if report.holding else 0)
 
 
-def _summary(report: Report) -> dict[str, Any]:
+def _summary(report: "Report") -> dict[str, Any]:
     return {
         "stage": report.stage,
         "num_items": report.num_items,

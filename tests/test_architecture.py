@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ import pytest
 CHECKOUT = Path(__file__).parent.parent
 PACKAGES = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "ray", "fiftyone")
+FACTORY = ("dagster", "pandas", "pyarrow", "webdataset")
+GROUND = ("faults", "fingerprint", "images", "maps", "randomness", "requirements", "settings", "weights")
+OF_TENSORS = {f"decoupage.{name}" for name in ("images.blending", "images.forms", "images.masks")}
+"""Modules of the ground whose work is on tensors."""
+UNIMPORTED = {
+    "dagster-webserver": "`make ui` runs it",
+    "lpips": "tests compare our LPIPS with it",
+    "scikit-learn": "the demo takes photographs out of it",
+    "tensorboard": "torch.utils.tensorboard writes by it",
+    "torch-fidelity": "tests compare our FID and KID with it",
+    "torchvision": "transformers' processors of Qwen-Image need it",
+}
+"""Dependencies that no product file imports, and why they are there."""
 # Written so that this file does not match itself.
 HOSTS = re.compile(
     r"(?:pypi|pythonhosted|npmjs|ghcr|quay|anaconda|conda)\.(?:org|com|io)|deb\.debian|download\.pytorch"
@@ -47,20 +61,29 @@ def imported(path: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+def loaded(modules: Iterable[str], libraries: tuple[str, ...]) -> list[str]:
+    """Which of the libraries a new process has loaded after importing the modules."""
+    program = f"import sys, {', '.join(modules)}; print(*[name for name in {libraries} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
 def test_definitions_load_without_heavy_libraries():
-    if not (CHECKOUT / "assets_defs" / "definitions.py").exists():
-        pytest.skip("no definitions yet")
-    program = f"import sys, assets_defs.definitions; print([m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    assert loaded(["assets_defs.definitions"], HEAVY) == []
 
 
-def test_the_command_starts_without_heavy_libraries():
-    program = f"import sys, commands.main; print([m for m in (*{HEAVY}, 'dagster') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize("module", ["commands.main", "decoupage", "decoupage.commands"])
+def test_the_command_and_the_model_part_start_without_heavy_libraries(module):
+    assert loaded([module], (*HEAVY, *FACTORY)) == []
+
+
+def test_the_ground_needs_no_torch_but_where_its_work_is_on_tensors():
+    files = [path.with_suffix("") for path in product_files() if path.relative_to(CHECKOUT).parts[0] == "decoupage"]
+    names = {".".join(path.relative_to(CHECKOUT).parts).removesuffix(".__init__") for path in files}
+    ground = {name for name in names if name.split(".")[1:2] and name.split(".")[1] in GROUND}
+    assert ground >= OF_TENSORS | {"decoupage.faults", "decoupage.images.codecs", "decoupage.weights"}
+    assert loaded(sorted(ground - OF_TENSORS), (*HEAVY, *FACTORY)) == []
 
 
 def test_product_files_are_small():
@@ -112,17 +135,43 @@ def test_constraints_are_pins_and_nothing_else():
         assert re.fullmatch(r"[a-z0-9.-]+==[\w.]+( ; .+)?", line), line
 
 
-def test_every_imported_library_is_a_declared_dependency():
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    required = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
-    declared = {re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-") for requirement in required}
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+EXTRAS = ("factory", "gpu", "ray", "k8s", "inspect")
+"""What a user installs; `dev` holds tools and what only tests import."""
+
+
+def requirements(*extras: str) -> list[str]:
+    """Names of the distributions that the project, and these extras of it, ask for."""
+    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+    names = [re.split(r"[^\w.-]", requirement)[0] for requirements in lists for requirement in requirements]
+    return [name for name in names if name != PROJECT["name"]]
+
+
+def distributions(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Libraries that files import, and the distributions that bring them; for what is not installed the same name."""
     owners = importlib.metadata.packages_distributions()
-    ours = set(PACKAGES)
-    names = {name for path in product_files() for name in imported(path)} - ours - sys.stdlib_module_names
-    undeclared = {
-        name for name in names if not {o.lower().replace("_", "-") for o in owners.get(name, [name])} & declared
-    }
-    assert undeclared == set()
+    names = {name for path in paths for name in imported(path)} - {*PACKAGES, *sys.stdlib_module_names}
+    return {name: {owner.lower().replace("_", "-") for owner in owners.get(name, [name])} for name in names}
+
+
+def test_every_imported_library_is_a_declared_dependency():
+    found = distributions(product_files())
+    assert {name for name, owners in found.items() if not owners & set(requirements(*EXTRAS))} == set()
+
+
+def test_the_model_part_imports_what_is_installed_without_extras():
+    found = distributions([*(CHECKOUT / "decoupage").rglob("*.py"), CHECKOUT / "commands" / "main.py"])
+    assert {name for name, owners in found.items() if not owners & set(requirements())} == set()
+
+
+def test_every_dependency_is_imported_or_has_a_reason():
+    imported_ones = set().union(*distributions(product_files()).values())
+    assert set(requirements(*EXTRAS)) - imported_ones == set(UNIMPORTED)
+
+
+def test_no_dependency_is_declared_twice():
+    names = requirements(*EXTRAS, "dev")
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("package", ["commands", "profiles"])

@@ -14,6 +14,7 @@ import torch
 import typer
 from huggingface_hub import constants
 from PIL import Image
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
@@ -217,8 +218,9 @@ def test_the_operations_page_names_every_switch():
 def _parse(words):
     """Raises click's UsageError for a command, an option or an argument that there is not."""
     command, words = typer.main.get_command(app), list(words)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
+    while isinstance(command, TyperGroup):
+        context = command.make_context(command.name, list(words))
+        _, command, words = command.resolve_command(context, words)
     command.make_context(command.name, words)
 
 

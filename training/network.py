@@ -104,7 +104,7 @@ def quantisation(base: Base, form: str, dtype: torch.dtype) -> Any:
 def require(library: str, setting: str) -> None:
     """Raises BadSetup where a library of the extra `gpu` is not installed; `setting` is what asks for it."""
     if find_spec(library) is None:
-        raise BadSetup(f"{setting} needs {library}, which is not installed: pip install 'decoupage[gpu]'")
+        raise BadSetup(f"{setting} needs {library}, which is not installed: pip install 'decoupage-layers[gpu]'")
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:

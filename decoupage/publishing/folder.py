@@ -62,7 +62,7 @@ def base_facts(base: Base) -> BaseFacts:
 
 def version() -> str:
     """Version of the installed package."""
-    return importlib.metadata.version("decoupage")
+    return importlib.metadata.version("decoupage-layers")
 
 
 # ---- writing

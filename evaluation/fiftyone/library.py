@@ -28,7 +28,7 @@ def fiftyone() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "fiftyone":
             raise
-        raise BadSetup("FiftyOne is not installed; get it with: pip install 'decoupage[inspect]'") from error
+        raise BadSetup("FiftyOne is not installed; get it with: pip install 'decoupage-layers[inspect]'") from error
     uri = os.environ[URI]
     if fo.config.database_uri != uri:
         # This process has used another private database before.
