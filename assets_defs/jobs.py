@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-DATA_GROUPS = ("sources", "library", "scenes", "maps", "shards", "dataset")
+DATA_GROUPS = ("sources", "library", "scenes", "masks", "maps", "shards", "dataset")
 TRAINING_GROUPS = ("training",)
 EVALUATION_GROUPS = ("evaluation",)
 

@@ -62,11 +62,20 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     """Metadata on the difficulty of one shard's layers: occlusion and mask errors."""
     if not rows:
         return {}
-    levels, errors = (Counter(row[column] for row in rows) for column in ("occlusion_level", "mask_error"))
+    levels = Counter(row["occlusion_level"] for row in rows)
     return {
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
-        "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
+    }
+
+
+def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
+    """How far one shard's masks are from what truly shows."""
+    if not rows:
+        return {}
+    errors = Counter(row["mask_error"] for row in rows)
+    return {
+        "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
         "layers_by_mask_error": counts_table(dict(errors.most_common()), "kind"),
     }
 

@@ -95,7 +95,7 @@ def scenes_make(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one for each core.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make library, scenes, maps and shards without Dagster: the same bytes as the assets make."""
+    """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make."""
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
 

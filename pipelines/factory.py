@@ -22,6 +22,7 @@ from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.maps.stage import MapStage
+from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, make_engine
@@ -153,12 +154,17 @@ class Factory:
         records = read_backgrounds(self.store, self.backgrounds.name)
         return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
-    # ---- scenes, maps, shards
+    # ---- scenes, masks, maps, shards
 
     @cached_property
     def scenes(self) -> ScenesStage:
         """Training scenes."""
-        return ScenesStage(self.store, self.photographs, self.config.scenes, self.config.masks)
+        return ScenesStage(self.store, self.photographs, self.config.scenes)
+
+    @cached_property
+    def masks(self) -> MaskStage:
+        """Imperfect masks of the scenes."""
+        return MaskStage(self.config.masks, self.store, self.scenes)
 
     @cached_property
     def maps(self) -> dict[str, MapStage]:
@@ -168,8 +174,8 @@ class Factory:
 
     @cached_property
     def shards(self) -> ShardJoin:
-        """Scenes and maps side by side."""
-        return ShardJoin(self.store, self.scenes, list(self.maps.values()))
+        """Scenes, masks and maps side by side."""
+        return ShardJoin(self.store, self.scenes, self.masks, list(self.maps.values()))
 
     # ---- the same of what is held out
 
@@ -177,7 +183,12 @@ class Factory:
     def held_out_scenes(self) -> ScenesStage:
         """Scenes for testing: as those for training, from the library's `test` split alone."""
         scenes = self.config.scenes.model_copy(update=self.config.held_out.model_dump())
-        return ScenesStage(self.store, self.photographs, scenes, self.config.masks, "test", f"{HELD_OUT}/scenes")
+        return ScenesStage(self.store, self.photographs, scenes, "test", f"{HELD_OUT}/scenes")
+
+    @cached_property
+    def held_out_masks(self) -> MaskStage:
+        """Imperfect masks of the scenes for testing."""
+        return MaskStage(self.config.masks, self.store, self.held_out_scenes, f"{HELD_OUT}/masks")
 
     @cached_property
     def held_out_maps(self) -> dict[str, MapStage]:
@@ -187,8 +198,9 @@ class Factory:
 
     @cached_property
     def held_out_shards(self) -> ShardJoin:
-        """Scenes for testing and their maps, side by side."""
-        return ShardJoin(self.store, self.held_out_scenes, list(self.held_out_maps.values()), f"{HELD_OUT}/shards")
+        """Scenes for testing, their masks and maps, side by side."""
+        maps = list(self.held_out_maps.values())
+        return ShardJoin(self.store, self.held_out_scenes, self.held_out_masks, maps, f"{HELD_OUT}/shards")
 
     # ---- all of it, in order; what is done is skipped
 
@@ -206,7 +218,7 @@ class Factory:
 
     def make_shards(self) -> list[Report]:
         """Everything up to the shards of training."""
-        stages: list[Stage] = [self.scenes, *self.maps.values(), self.shards]
+        stages: list[Stage] = [self.scenes, self.masks, *self.maps.values(), self.shards]
         return self.make_library() + [self.run(stage) for stage in stages]
 
     def make_held_out(self) -> list[Report]:
@@ -215,5 +227,5 @@ class Factory:
         Raises:
             BadSetup: the library holds nothing for testing.
         """
-        stages: list[Stage] = [self.held_out_scenes, *self.held_out_maps.values(), self.held_out_shards]
-        return self.make_library() + [self.run(stage) for stage in stages]
+        stages: list[Stage] = [self.held_out_scenes, self.held_out_masks, *self.held_out_maps.values()]
+        return self.make_library() + [self.run(stage) for stage in (*stages, self.held_out_shards)]

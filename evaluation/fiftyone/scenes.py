@@ -146,8 +146,7 @@ def box_of(parts: SceneParts, i: int, fields: Mapping[str, Any]) -> Box:
 def _files(parts: SceneParts, members: Mapping[str, bytes]) -> dict[str, bytes]:
     files = {"composite.jpg": encode_jpeg(parts.composite, JPEG_QUALITY), "background.jpg": members["background.jpg"]}
     visible = [parts.visible_mask(i) for i in range(len(parts.layers))]
-    given = [layer.imperfect_mask for layer in parts.layers]
-    for name, masks in (("visible", visible), ("imperfect", given)):
+    for name, masks in (("visible", visible), ("imperfect", parts.imperfect_masks)):
         labels: NDArray[np.uint8] = np.zeros(parts.size, np.uint8)
         for i, mask in enumerate(masks):  # Where two masks overlap, the upper layer's counts.
             labels[mask] = i + 1

@@ -101,8 +101,7 @@ class MulanPictures:
 
 def _layer(rgba: Rgba) -> Layer:
     left, top, right, bottom = box = alpha_box(rgba[..., 3])
-    nothing = np.zeros(rgba.shape[:2], bool)
-    return Layer(rgba[top:bottom, left:right], box, nothing)
+    return Layer(rgba[top:bottom, left:right], box)
 
 
 def _reason_against(alpha: Gray, visible: Mask) -> str:

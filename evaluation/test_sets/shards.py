@@ -65,7 +65,7 @@ def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:
         name=f"{parts.key}-{layer}",
         key=parts.key,
         composite=parts.composite,
-        mask=parts.layers[layer].imperfect_mask,
+        mask=parts.imperfect_masks[layer],
         visible=parts.visible_mask(layer),
         background=parts.flatten(without=layer),
         foreground=parts.foreground(layer),

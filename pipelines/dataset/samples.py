@@ -80,7 +80,7 @@ def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
         Tile(
             parts.composite,
             f"layer {pick.layer}: mask {record['mask_error']}, IoU {record['mask_iou']:.2f}",
-            parts.layers[pick.layer].imperfect_mask,
+            parts.imperfect_masks[pick.layer],
         ),
         Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
         Tile(parts.flatten(without=pick.layer), "background without it"),

@@ -182,7 +182,7 @@ def test_more_scenes_make_only_what_holds_them_stale(made):
     more = profile.model_copy(update={"scenes": profile.scenes.model_copy(update={"num_scenes": 6})})
     graph = build_defs(more).get_repository_def().asset_graph
     found = {key.to_user_string() for key in stale_assets(instance, graph, graph.materializable_asset_keys)}
-    assert {"scenes", "edge_maps", "shards", "dataset"} <= found
+    assert {"scenes", "imperfect_masks", "edge_maps", "shards", "dataset"} <= found
     assert not found & {"mulan_foregrounds", "openimages_index"}
 
 

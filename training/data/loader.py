@@ -161,6 +161,8 @@ class TripletLoader:
         self.loading = loading
         if loading.maps:
             self.index.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
+        if not loading.redraw_masks:
+            self.index.require(["mask0.png"], "join the masks, or train with data.redraw_masks = true")
         self._rank, self._world_size, self._pin_memory = rank, world_size, pin_memory
         self._unreadable = Unreadable(len(self.index), world_size, loading.max_unreadable_share)
         self.scene_px, self.size_px = self._check_sizes()

@@ -35,7 +35,7 @@ def profile_of(tmp_path, **settings):
 
 def chosen(tmp_path, name, **settings):
     profile = profile_of(tmp_path, **settings)
-    return find_test_set(name, profile.evaluation, profile, Store(profile.root), with_maps=False)
+    return find_test_set(name, profile.evaluation, profile, Store(profile.root))
 
 
 def test_a_folder_is_named_by_the_profile_or_by_its_path(tmp_path):

@@ -203,14 +203,3 @@ def test_set_ups_that_cannot_work_say_so(tmp_path):
         list(listed(write_set(tmp_path, "a", roles=("image", "background"))).cases())
     with pytest.raises(BadSetup, match="there is no layout 'rrod'; known: plain, rord"):
         find_layout("rrod", {})
-
-
-def test_maps_are_made_where_makers_are_given(tmp_path):
-    from decoupage.maps.choose import make_makers
-    from pipelines.config import MapsConfig
-
-    plain, made = listed(write_set(tmp_path, "a")), listed(tmp_path, makers=make_makers(MapsConfig()))
-    (with_maps,) = made.cases()
-    assert with_maps.maps.edges.shape == with_maps.maps.depth.shape == with_maps.maps.segmentation.shape == SIZE
-    assert with_maps.maps.edges.any() and len(np.unique(with_maps.maps.segmentation)) > 1
-    assert [case.sha256 for case in plain.cases()] == [with_maps.sha256]

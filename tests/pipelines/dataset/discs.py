@@ -57,7 +57,7 @@ def make_parts(key: str) -> SceneParts:
         colour = tuple(int(c) for c in rng.integers(30, 255, 3))
         left, top = (int(v) for v in rng.integers(2, SIZE_PX - 2 * radius - 3, 2))
         box = (left, top, left + 2 * radius + 1, top + 2 * radius + 1)
-        layers.append(Layer(disc(radius, colour, 120 if i == 2 else 255), box, np.zeros((1, 1), bool)))
+        layers.append(Layer(disc(radius, colour, 120 if i == 2 else 255), box))
     return SceneParts(key, background, tuple(layers), {})
 
 

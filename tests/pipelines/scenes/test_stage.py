@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from decoupage.faults import BadSetup
-from pipelines.config import MasksConfig
-from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.parts import SceneParts, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
@@ -24,7 +23,7 @@ from tests.library import scenes_config, write_library
 
 
 def stage_at(root, **changes):
-    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), scenes_config(**changes), MasksConfig())
+    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), scenes_config(**changes))
 
 
 def make(root, engine=None, **changes):
@@ -78,7 +77,7 @@ def test_parts_and_record_agree(made):
             assert parts.occluded_fraction(i) == entry["occluded_fraction"]
             low, high = getattr(config.occlusion, entry["occlusion_level"])
             assert low <= entry["occluded_fraction"] <= high
-            assert mask_iou(parts.visible_mask(i), layer.imperfect_mask) == entry["mask_iou"]
+            assert parts.visible_mask(i).any()
             (row,) = [row for row in rows if row["key"] == key and row["layer"] == i]
             assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
 

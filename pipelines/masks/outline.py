@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from decoupage.images.types import Mask
-from pipelines.scenes.masks.distance import distance_to, shrunk
-from pipelines.scenes.masks.smooth_noise import smooth_noise
+from pipelines.masks.distance import distance_to, shrunk
+from pipelines.masks.smooth_noise import smooth_noise
 
 _BLOB_SIDE_PX = 160
 """Blobs are computed with the object's longer side at most this: they have no finer detail."""

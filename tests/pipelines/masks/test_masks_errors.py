@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from decoupage.images.types import Mask
 from decoupage.randomness import generator
-from pipelines.scenes.masks.imperfect import ERRORS
+from pipelines.masks.imperfect import ERRORS
 
 
 @st.composite

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from decoupage.images.types import Mask
-from pipelines.scenes.masks.smooth_noise import smooth_noise
+from pipelines.masks.smooth_noise import smooth_noise
 
 
 def dilation(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:

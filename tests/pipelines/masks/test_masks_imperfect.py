@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from decoupage.randomness import generator
 from pipelines.config import MaskErrorConfig, MasksConfig
-from pipelines.scenes.masks.imperfect import ERRORS, imperfect_mask
+from pipelines.masks.imperfect import ERRORS, imperfect_mask
 from pipelines.scenes.parts import VISIBLE_ALPHA, mask_iou
 
 CUTOUTS = Path(__file__).parents[4] / "shared" / "data" / "cutouts"

@@ -8,10 +8,10 @@ import numpy as np
 
 from decoupage.images.types import Mask
 from pipelines.config import MasksConfig
-from pipelines.scenes.masks.distance import boundary, dilation, erosion
-from pipelines.scenes.masks.misplaced import shift
-from pipelines.scenes.masks.missing import hole, missing_part
-from pipelines.scenes.masks.outline import blob, box, polygon
+from pipelines.masks.distance import boundary, dilation, erosion
+from pipelines.masks.misplaced import shift
+from pipelines.masks.missing import hole, missing_part
+from pipelines.masks.outline import blob, box, polygon
 from pipelines.scenes.parts import mask_iou
 
 MaskError = Callable[[Mask, int, np.random.Generator], Mask]
