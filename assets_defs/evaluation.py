@@ -1,4 +1,4 @@
-"""Assets of the evaluation: scenes that nothing has learned from, what every method makes of them, and its report."""
+"""Assets of the evaluation: held-out scenes, the scores of every method on them, and the report."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ from assets_defs.metadata import check, check_spec, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
+from evaluation.checks import MAIN_FIGURES
 from evaluation.commands import REPORT
 from evaluation.statistics import Interval
 from pipelines import checks
@@ -20,13 +21,6 @@ from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
 
 GROUP = "evaluation"
-MAIN_FIGURES = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("recomposition", "psnr_whole"),
-)
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -35,7 +29,7 @@ CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
 
 
 def evaluation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Held-out scenes -> scores -> pages."""
+    """The assets from held-out scenes over scores to the report's pages."""
     return [_held_out_scenes(plan), _evaluation(plan), _report(plan)]
 
 
@@ -52,7 +46,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
             check_spec("held_out_scenes", "no_origin_in_both_splits", checks.held_out_apart),
             check_spec("held_out_scenes", "enough_held_out_scenes", checks.held_out_planned),
         ],
-        description="Scenes to judge by: made as those of training, from photographs and prompts that training never "
+        description="Scenes to judge by: made like those of training, from photographs and prompts that training never "
         "sees, with their maps and imperfect masks.",
     )
     def held_out_scenes() -> dg.MaterializeResult:
@@ -137,8 +131,8 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=["team:models"],
         kinds={"html", "markdown"},
-        description="What the evaluation found, to look at: one page that opens from disk, with intervals, curves, and "
-        "best, median and worst cases under sliders; and the same figures as Markdown.",
+        description="The report of the evaluation: one page that opens from disk, with intervals, curves, and best, "
+        "median and worst cases under sliders; and the same figures as Markdown.",
     )
     def report() -> dg.MaterializeResult:
         """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
@@ -162,15 +156,17 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
 
 
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
-    """A row for each method or difference, with the main figures and their intervals."""
+    """A table with a row for each method or difference: the main figures and their intervals."""
     records = [
-        dg.TableRecord({"name": name} | {f"{part}.{key}": told(found[part][key]) for part, key in MAIN_FIGURES})
+        dg.TableRecord(
+            {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
+        )
         for name, found in by_name.items()
     ]
     return dg.MetadataValue.table(records)
 
 
-def told(figure: Mapping[str, Any] | None) -> str:
+def with_interval(figure: Mapping[str, Any] | None) -> str:
     """A mean with its interval, and what it counts; a dash where nothing was measured."""
     if figure is None:
         return "-"

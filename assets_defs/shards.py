@@ -1,4 +1,4 @@
-"""Partitioned assets, one partition a shard: scenes, their masks, the three maps, and the join."""
+"""Partitioned assets, a partition for each shard: scenes, their masks, the maps, and the join."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,12 +29,12 @@ STAND_INS = {
 
 
 def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Scenes -> masks and maps -> shards."""
+    """The assets from scenes over masks and maps to shards."""
     return [_scenes(plan), _masks(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
 def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: ManifestTiles) -> None:
-    """Each partition gets its own figures and a small picture."""
+    """Attach to each partition its own figures and a small picture."""
     store = plan.factory.store
     for shard, manifest in report.shards.items():
         context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)

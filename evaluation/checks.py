@@ -1,12 +1,31 @@
-"""What a report must show for an adapter to be worth having, as plain functions over `report.json`'s values."""
+"""The headline of a report: its main metrics, and what they must show for an adapter to be worth having.
+
+The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluation.statistics import Interval
 from pipelines.checks import CheckResult
 
+if TYPE_CHECKING:
+    from evaluation.metrics.catalogue import Part
+
 Values = Mapping[str, Any]
+"""Content of `report.json`."""
+_UNSEEN: "tuple[Part, str]" = ("foreground", "soft_iou_unseen")
+HEADLINE: "tuple[tuple[Part, str], ...]" = (
+    ("background", "psnr_mask"),
+    ("background", "psnr_whole"),
+    ("foreground", "soft_iou"),
+    ("foreground", "soft_iou_hidden"),
+    _UNSEEN,
+    ("recomposition", "psnr_whole"),
+)
+"""Metrics of the report's main table, which are reported by stratum, too."""
+MAIN_FIGURES = tuple(metric for metric in HEADLINE if metric != _UNSEEN)
+"""Metrics that fit a terminal and Dagster's tables."""
 
 
 def background_beats_base(values: Values) -> CheckResult:
@@ -15,7 +34,7 @@ def background_beats_base(values: Values) -> CheckResult:
 
 
 def alpha_beats_given_mask(values: Values) -> CheckResult:
-    """The adapter's alpha is nearer to the truth than the mask it was given, by its interval."""
+    """The adapter's alpha is closer to the truth than the mask it was given, by its interval."""
     return _better(values, "adapter-given_mask", "foreground", "soft_iou", "soft IoU")
 
 

@@ -26,13 +26,6 @@ ADAPTER = "training/adapter/export"
 """Of the root: the published form of the adapter that was trained there."""
 REPORT = "report"
 """Of the root: where the report goes."""
-_COLUMNS = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("recomposition", "psnr_whole"),
-)
 
 
 def evaluate(
@@ -103,17 +96,18 @@ def _target(test_set: "TestSet", root: str) -> str:
 
 
 def _print(report: "Report", target: str) -> None:
+    from evaluation.checks import MAIN_FIGURES
     from evaluation.page.figures import COUNTS
     from evaluation.page.write import MARKDOWN, PAGE
     from evaluation.report import REPORT as FIGURES
     from evaluation.run import LIST, SCORES
 
-    table = Table("method", *(f"{part}\n{metric}" for part, metric in _COLUMNS), "failures")
+    table = Table("method", *(f"{part}\n{metric}" for part, metric in MAIN_FIGURES), "failures")
     for name, found in report.values["methods"].items():
-        cells = [_cell(found[part][metric]) for part, metric in _COLUMNS]
+        cells = [_cell(found[part][metric]) for part, metric in MAIN_FIGURES]
         table.add_row(name, *cells, str(found["failures"]))
     table.add_section()
-    table.add_row(COUNTS, *(_counted(report.values["methods"], part, metric) for part, metric in _COLUMNS))
+    table.add_row(COUNTS, *(_counted(report.values["methods"], part, metric) for part, metric in MAIN_FIGURES))
     Console().print(table)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.cases import list_sha256
+from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
 from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
@@ -29,15 +30,6 @@ DIFFERENCES = (
 """(first, second) -> `first-second`: reported where both methods ran."""
 OURS = frozenset(name for pair in DIFFERENCES for name in pair)
 """Methods that always run; all others are baselines."""
-HEADLINE: tuple[tuple[Part, str], ...] = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("foreground", "soft_iou_unseen"),
-    ("recomposition", "psnr_whole"),
-)
-"""Metrics that are told by stratum, too."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from evaluation.ablations.rows import PAPER_COLUMNS
+from evaluation.ablation_rows import PAPER_COLUMNS
 from evaluation.metrics.catalogue import Metric, Part, find_metric
 from evaluation.page.figures import COUNTS, counts
 from evaluation.statistics import Interval

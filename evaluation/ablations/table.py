@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, Row
 from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
-from evaluation.ablations.rows import FULL, NOT_COMPARABLE, ROWS, Row
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.catalogue import Part, find_metric
 from evaluation.saved_scores import SavedScores, read_scores

@@ -11,8 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from decoupage.faults import BadSetup
-from evaluation.config import EvaluationConfig
-from evaluation.config.gate import GateConfig
+from evaluation.config import EvaluationConfig, GateConfig
 from evaluation.metrics.catalogue import Metric, Part, find_metric
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Interval, difference

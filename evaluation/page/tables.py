@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.checks import HEADLINE
 from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
 from evaluation.page.figures import Cell, counts
-from evaluation.report import HEADLINE
 from evaluation.statistics import Interval, Verdict
 
 Values = Mapping[str, Any]

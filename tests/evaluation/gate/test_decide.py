@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from decoupage.faults import BadSetup
-from evaluation.config.gate import GateConfig
+from evaluation.config import GateConfig
 from evaluation.gate.champions import alone, keep, rollback
 from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.decide import decide

@@ -7,8 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
-from evaluation.config import EvaluationConfig
-from evaluation.config.gate import GateConfig
+from evaluation.config import EvaluationConfig, GateConfig
 from evaluation.gate.judgement import Opponent, check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Clusters

@@ -10,7 +10,7 @@ from PIL import Image
 from psd_tools import PSDImage
 
 from decoupage.images.blending import recompose
-from decoupage.layered import write_ora, write_psd
+from decoupage.results import write_ora, write_psd
 
 HEIGHT, WIDTH = 60, 90
 NAMES = ["dog, front", "Bäume 木"]

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rgba_vae.adversary import PatchDiscriminator, adaptive_weight, frozen, hinge_loss
 from training.rgba_vae.losses import RgbaLossWeights, RgbaObjective
+from training.rgba_vae.networks import PatchDiscriminator, adaptive_weight, frozen, hinge_loss
 
 
 def rgba(seed: int, size: int) -> Tensor:

@@ -1,6 +1,6 @@
-"""The rows of the table: what each leaves out, and what the paper reports for it.
+"""The rows of the table of ablations: their names, which profiles use too, and what the paper reports for each.
 
-How a row is trained is the business of `training.ablations`; here it is named and judged.
+What a row changes in a recipe is in `training.ablations`; a test holds the names of both together.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ class Row:
     """One row.
 
     Attributes:
-        name: of the ablation, as `evaluation.ablations.rows` names it.
+        name: name of the ablation, as in `evaluation.ablations.rows` of a profile.
         title: what it is, for a person; ranks are those of the paper.
         paper: the paper's figures of the background (arXiv 2511.20996, Table 3; without generated foregrounds: its
-            CVPR version); what is absent is not known to us.
+            CVPR version); figures that are not known are absent.
     """
 
     name: str
@@ -49,6 +49,10 @@ ROWS: tuple[Row, ...] = (
 )
 
 
+ROW_NAMES = tuple(row.name for row in ROWS)
+"""The names of the paper's ten ablations, in its order."""
+
+
 def find_row(name: str) -> Row:
-    """A row by name. Raises KeyError."""
+    """The row with a name. Raises KeyError where there is none."""
     return {row.name: row for row in ROWS}[name]
