@@ -6,30 +6,29 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.evaluation import told
+from assets_defs.evaluation import with_interval
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
-from evaluation.config.ablations import ROWS
+from evaluation.checks import MAIN_FIGURES
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from training.ablations import FULL, DoesNotApply, ablation_changes
 from training.config import TrainingConfig, with_changes
 
 GROUP = "ablations"
-SHOWN = ("background.psnr_mask", "background.psnr_whole", "foreground.soft_iou")
-"""Of the table, in metadata."""
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """One row as the profile asks for it.
+    """The run of one row in a profile.
 
     Attributes:
-        config: of its run.
-        changes: what differs from the full row.
-        all_changes: what differs from the profile's recipe by name.
-        folder: of the run, below `training/`.
+        config: configuration of its run.
+        changes: values that differ from the full row, by dotted key.
+        all_changes: values that differ from the recipe that the profile names.
+        folder: folder of the run, below `training/`.
         base: folder or hub id of its base's weights; None = the published ones.
     """
 
@@ -41,12 +40,12 @@ class RowPlan:
 
 
 def ablation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Dataset, base and RGBA VAE -> one adapter a row -> table."""
+    """The rows, an adapter each, and the table of them."""
     return [_ablations(plan), _ablation_table(plan)]
 
 
 def plan_row(plan: Plan, row: str) -> RowPlan:
-    """What a row trains.
+    """The run of a row.
 
     Raises:
         DoesNotApply: the profile's recipe or data cannot have that change.
@@ -64,16 +63,16 @@ def plan_row(plan: Plan, row: str) -> RowPlan:
         config = with_changes(full, changes)
     except ValueError as error:
         raise DoesNotApply(str(error)) from None
-    # The profile's own adapter is the full row where nothing else is changed: hours that need not be spent twice.
+    # The profile's own adapter is the full row where nothing else is changed: its hours are not spent twice.
     folder = "adapter" if config == section.adapter_config() else f"ablations/{row}"
     base = settings.kontext_base if row == "kontext_base" else section.base
     return RowPlan(config, changes, {**section.changes, **settings.changes, **changes}, folder, base or None)
 
 
 def row_recipes(plan: Plan) -> dict[str, str]:
-    """Row -> fingerprint of the run that the profile asks for, of rows that apply."""
+    """Fingerprint of the run of each row that applies to the profile, by row."""
     found: dict[str, str] = {}
-    for row in ROWS:
+    for row in ROW_NAMES:
         try:
             found[row] = plan_row(plan, row).config.fingerprint()
         except DoesNotApply:
@@ -85,7 +84,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
     store = plan.factory.store
 
     @asset(
-        partitions_def=dg.StaticPartitionsDefinition(list(ROWS)),
+        partitions_def=dg.StaticPartitionsDefinition(list(ROW_NAMES)),
         deps=["dataset", "base_model", "rgba_vae", "held_out_scenes"],
         group_name=GROUP,
         owners=OWNERS,
@@ -103,11 +102,11 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
         except DoesNotApply as why:
             write_row(store, RowRecord(row, "does_not_apply", why=str(why)))
             return dg.MaterializeResult(metadata={"status": "does not apply", "why": str(why)})
-        codec = str(training_folder(plan, "rgba_vae") / "export")
+        vae = str(training_folder(plan, "rgba_vae") / "export")
         section = plan.profile.training
         trained = train_run(
             context, plan, planned.folder, section.recipe, planned.config, planned.all_changes,
-            rgba_vae=codec, base=planned.base,
+            rgba_vae=vae, base=planned.base,
         )  # fmt: skip
         figures = _judge(plan, row, planned)
         metadata = {**(trained.metadata or {}), "changes": dg.MetadataValue.json(planned.changes), **figures}
@@ -117,7 +116,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
 
 
 def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
-    """Judge a row's export, enter the row, and give its main figures."""
+    """Judge a row's export and write its record; returns its main figures."""
     # torch comes with the methods.
     from evaluation.methods.models import adapter_recipe
     from evaluation.report import About
@@ -137,8 +136,7 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     changes, identity = planned.changes, exported_identity(folder) or {}
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
     write_row(store, RowRecord(row, "judged", "", recipe, changes, identity, num_steps))
-    parts = [name.split(".") for name in SHOWN]
-    return {f"{part}.{key}": told(values["methods"]["adapter"][part][key]) for part, key in parts}
+    return {f"{part}.{key}": with_interval(values["methods"]["adapter"][part][key]) for part, key in MAIN_FIGURES}
 
 
 def _ablation_table(plan: Plan) -> dg.AssetsDefinition:
@@ -154,7 +152,7 @@ def _ablation_table(plan: Plan) -> dg.AssetsDefinition:
         "paper's own figures, which do not compare. Rows that are not trained say so.",
     )
     def ablation_table() -> dg.MaterializeResult:
-        """Writes the table of all rows that are judged. Raises BadSetup: what a row left is damaged."""
+        """Writes the table of all rows that are judged. Raises BadSetup: the record of a row is damaged."""
         from evaluation.ablations.table import TABLE, write_table  # Knows every metric, and OpenCV with them.
 
         table = write_table(store, plan.profile.evaluation, recipes)

@@ -1,6 +1,6 @@
-"""`asset`: Dagster's, whose run page shows a fault of the set-up as the sentence that says how to mend it.
+"""`asset`: Dagster's decorator, but a fault of the set-up shows on the run page as the sentence that says its fix.
 
-Dagster would put its own words and stack before it. Whatever else is raised keeps them: it may be a fault of the code.
+Dagster would put its own words and a stack before it. Any other exception keeps them: it may be a fault of the code.
 """
 
 import functools
@@ -13,18 +13,18 @@ from decoupage.faults import BadItem, BadSetup
 
 
 def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """As `dagster.asset`, which it passes all options to."""
+    """Decorator with the options of `dagster.asset`."""
     return lambda function: dg.asset(**options)(in_words(function))
 
 
 def in_words(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, whose BadSetup and BadItem fail the step in their own words; trying again would not help."""
+    """The function, but its BadSetup and BadItem fail the step in their own words, without retries."""
 
     @functools.wraps(function)
-    def told(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
         except (BadSetup, BadItem) as fault:
             raise dg.Failure(str(fault), allow_retries=False) from fault
 
-    return told
+    return wrapped

@@ -1,4 +1,4 @@
-"""The asset of other people's methods: each asked once for the held-out list, so that reports can read its answers."""
+"""The asset of the baselines: each runs once on the held-out list, and its results are recorded for the reports."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ CHECKS: dict[str, Callable[..., CheckResult]] = {"enabled_baselines_recorded": e
 
 
 def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
-    """Held-out scenes -> recorded answers of the profile's baselines."""
+    """The asset `baselines`: recorded results of the profile's baselines on the held-out scenes."""
     factory, profile = plan.factory, plan.profile
 
     @asset(
@@ -28,9 +28,9 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         kinds={"huggingface", "shell"},
         pool=POOL,
         check_specs=[check_spec("baselines", name, function, blocking=False) for name, function in CHECKS.items()],
-        description="Published inpainting and matting methods on the held-out list, under the same protocol. What is "
-        "recorded and unchanged is not asked again. One that cannot run stops no other: its row says why, and how to "
-        "get it. Telea, Navier-Stokes and the given mask need nothing and run with every evaluation.",
+        description="Published inpainting and matting methods on the held-out list, under the same protocol. Results "
+        "that are recorded and unchanged are not made again. A method that cannot run stops no other: its row says "
+        "why, and how to get it. Telea, Navier-Stokes and the given mask need nothing and run with every evaluation.",
     )
     def baselines() -> dg.MaterializeResult:
         """Writes each enabled method's pictures. Raises BadSetup: no held-out scene, or no local root."""
@@ -58,7 +58,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
 
 
 def states_table(states: Sequence[State]) -> dg.MetadataValue:
-    """A row for each baseline that is known; what is recorded and what went wrong first."""
+    """A table with a row for each known baseline: first those that are recorded or went wrong."""
     order = ("recorded", "did not run", "not here", "not enabled")
     return dg.MetadataValue.table(
         [

@@ -1,4 +1,4 @@
-"""The asset at the end of everything: the adapter in use, promoted or refused by the gate."""
+"""The last asset: the adapter in use, which the gate promotes or refuses."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
 
 
 def champion_asset(plan: Plan) -> dg.AssetsDefinition:
-    """Evaluation -> champion."""
+    """The asset `champion`."""
     store, profile = plan.factory.store, plan.profile
 
     @asset(
@@ -41,7 +41,8 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
         description="The adapter in use. A new one takes its place only if it is better on the chosen metric and not "
         "worse on the others by their margins, on the same list, with every output there and no picture in both "
-        "splits; otherwise the champion stays. Each decision is recorded with its reasons, fingerprints and the "
+        "splits; otherwise, and where too few photographs or origins leave it undecided, the champion stays. Each "
+        "decision is recorded with its reasons, fingerprints and the "
         "weights' hash; `decoupage champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:
@@ -83,7 +84,7 @@ def _candidate(plan: Plan) -> "Candidate":
 
 
 def _leaks(plan: Plan) -> checks.CheckResult:
-    """Looked at once more, for takedowns and lists may have changed since the dataset was made."""
+    """The check for leaks once more, because takedowns and lists may have changed since the dataset was made."""
     factory = plan.factory
     shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
     return checks.no_leak(find_leaks(factory.store, factory.photographs, plan.profile.library, *shown))

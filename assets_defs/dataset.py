@@ -1,4 +1,4 @@
-"""The asset at the end of the data: the dataset's card, index, figures and contact sheets."""
+"""The last asset of the data: the dataset's card, index, figures and contact sheets."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ DATASET_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
 
 
 def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """The one index asset over all shards."""
+    """The asset `dataset`, the index over all shards."""
     factory, profile = plan.factory, plan.profile
 
     spec = dg.AssetSpec(

@@ -21,7 +21,7 @@ MARK = {"decoupage/demo": "true"}
 
 
 def close_dead_runs(instance: "dg.DagsterInstance") -> None:
-    """Runs of killed demos count as failed and give back their place in pools, which this one would wait for for ever.
+    """Mark runs of killed demos as failed and free their place in pools, which this run would else wait for forever.
 
     In the UI the daemon does the same; here there may be none.
     """
@@ -51,7 +51,7 @@ def main() -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Only our own lines: Dagster's database migrations log too.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for ours in ("pipelines", "evaluation"):  # Training tells the terminal from its own process.
+    for ours in ("pipelines", "evaluation"):  # Training logs to the terminal from its own process.
         logging.getLogger(ours).setLevel(logging.INFO)
     try:
         profile = load_profile()
@@ -69,7 +69,7 @@ def main() -> int:
             print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
             return 2
         close_dead_runs(instance)
-        # What is made now is made of these; a schedule that is switched on later finds them unchanged.
+        # The assets of this run are made from these inputs; a schedule switched on later finds them unchanged.
         try:
             observe(instance, watched_inputs(Plan(profile)))
         except BadSetup as fault:

@@ -1,4 +1,4 @@
-"""Assets of the evaluation: scenes that nothing has learned from, what every method makes of them, and its report."""
+"""Assets of the evaluation: held-out scenes, the scores of every method on them, and the report."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -12,20 +12,15 @@ from assets_defs.metadata import check, check_spec, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
+from evaluation.checks import MAIN_FIGURES
 from evaluation.commands import REPORT
+from evaluation.statistics import Interval
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
 
 GROUP = "evaluation"
-MAIN_FIGURES = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("recomposition", "psnr_whole"),
-)
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -34,7 +29,7 @@ CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
 
 
 def evaluation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Held-out scenes -> scores -> pages."""
+    """The assets from held-out scenes over scores to the report's pages."""
     return [_held_out_scenes(plan), _evaluation(plan), _report(plan)]
 
 
@@ -51,7 +46,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
             check_spec("held_out_scenes", "no_origin_in_both_splits", checks.held_out_apart),
             check_spec("held_out_scenes", "enough_held_out_scenes", checks.held_out_planned),
         ],
-        description="Scenes to judge by: made as those of training, from photographs and prompts that training never "
+        description="Scenes to judge by: made like those of training, from photographs and prompts that training never "
         "sees, with their maps and imperfect masks.",
     )
     def held_out_scenes() -> dg.MaterializeResult:
@@ -88,9 +83,9 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
         description="The adapter against its own base and other methods, on the held-out scenes, all with the "
-        "same imperfect masks and judged where the target truly shows; paired bootstrap intervals on every "
-        "difference. What methods made is kept, and only what is missing is asked. Writes `report.json`, the raw "
-        "scores, and the pictures that the report shows.",
+        "same imperfect masks and judged where the target truly shows; paired intervals on every difference, clustered "
+        "by photograph and by origin. What methods made is kept, and only what is missing is asked. Writes "
+        "`report.json`, the raw scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
         """Writes `records/` and `report/`. Raises BadSetup or ValueError: no adapter, no base, or no held-out scene."""
@@ -114,6 +109,8 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
                 "images": values["num_images"],
+                "photographs": values["num_photographs"],
+                "origins": values["num_origins"],
                 "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
                 "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
             },
@@ -132,8 +129,8 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=["team:models"],
         kinds={"html", "markdown"},
-        description="What the evaluation found, to look at: one page that opens from disk, with intervals, curves, and "
-        "best, median and worst cases under sliders; and the same figures as Markdown.",
+        description="The report of the evaluation: one page that opens from disk, with intervals, curves, and best, "
+        "median and worst cases under sliders; and the same figures as Markdown.",
     )
     def report() -> dg.MaterializeResult:
         """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
@@ -157,17 +154,20 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
 
 
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
-    """A row for each method or difference, with the main figures and their intervals."""
+    """A table with a row for each method or difference: the main figures and their intervals."""
     records = [
-        dg.TableRecord({"name": name} | {f"{part}.{key}": told(found[part][key]) for part, key in MAIN_FIGURES})
+        dg.TableRecord(
+            {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
+        )
         for name, found in by_name.items()
     ]
     return dg.MetadataValue.table(records)
 
 
-def told(figure: Mapping[str, Any] | None) -> str:
-    """A mean with its interval; a dash where nothing was measured."""
+def with_interval(figure: Mapping[str, Any] | None) -> str:
+    """A mean with its interval, and what it counts; a dash where nothing was measured."""
     if figure is None:
         return "-"
-    mean = f"{figure['mean']:.3f}"
-    return mean if figure["low"] is None else f"{mean} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    found = Interval.from_dict(figure)
+    ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.mean:.3f}{ends}, {found.counted}"

@@ -1,4 +1,4 @@
-"""The asset that people look at: the dataset in FiftyOne. In no job of the rest, for it needs FiftyOne and MongoDB."""
+"""The asset of the dataset in FiftyOne, for people to look at. Its job is its own: it needs FiftyOne and MongoDB."""
 
 import dagster as dg
 
@@ -12,7 +12,7 @@ GROUP = "inspection"
 
 
 def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """The FiftyOne dataset."""
+    """The asset `fiftyone_dataset`."""
     factory, profile = plan.factory, plan.profile
 
     @asset(

@@ -1,8 +1,8 @@
-"""Jobs: what is materialized together."""
+"""Jobs: which assets are materialized together, and how many steps run at once."""
 
 import dagster as dg
 
-DATA_GROUPS = ("sources", "library", "scenes", "maps", "shards", "dataset")
+DATA_GROUPS = ("sources", "library", "scenes", "masks", "maps", "shards", "dataset")
 TRAINING_GROUPS = ("training",)
 EVALUATION_GROUPS = ("evaluation",)
 
@@ -17,13 +17,13 @@ TRAIN = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups(*TRAINING_GROUPS),
     description="From the finished dataset and the base's weights to a trained adapter. An interrupted run goes on; "
-    "with nothing new to learn from, nothing is done.",
+    "where data, recipe and weights are unchanged, nothing is done.",
     tags={"stage": "training"},
 )
 EVALUATE = dg.define_asset_job(
     "evaluate",
     selection=dg.AssetSelection.groups(*EVALUATION_GROUPS),
-    description="The adapter that is there, judged on held-out scenes.",
+    description="The present adapter, judged on held-out scenes.",
     tags={"stage": "evaluation"},
 )
 RETRAIN = dg.define_asset_job(
@@ -35,7 +35,7 @@ RETRAIN = dg.define_asset_job(
 ABLATIONS = dg.define_asset_job(
     "ablate",
     selection=dg.AssetSelection.groups("ablations"),
-    description="Rows of the table of ablations: its partitions. Each is trained and judged, then the table is made.",
+    description="Rows of the table of ablations, a partition each: trained and judged one by one, then the table.",
     tags={"stage": "ablations"},
 )
 EVERYTHING = dg.define_asset_job(
@@ -51,3 +51,20 @@ INSPECT = dg.define_asset_job(
     tags={"stage": "inspection"},
 )
 JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATIONS, INSPECT, EVERYTHING]
+MAX_CONCURRENT = 2
+"""Steps that run at once. Dagster's own default is one for each core of the host, and each step uses all of them."""
+
+
+def steps_at_once() -> dg.ExecutorDefinition:
+    """The executor that runs each step in a process of its own, with a limit of steps at once."""
+    schema = {
+        "max_concurrent": dg.Field(
+            int,
+            default_value=MAX_CONCURRENT,
+            is_required=False,
+            description="Steps at once. Each uses all cores by itself; more help only where steps wait for a network.",
+        )
+    }
+    return dg.multiprocess_executor.configured(
+        lambda config: {"max_concurrent": config["max_concurrent"]}, name="multiprocess", config_schema=schema
+    )

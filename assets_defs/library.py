@@ -20,7 +20,7 @@ FOREGROUNDS = ["mulan_foregrounds", "layerdiffuse_foregrounds"]
 
 
 def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """The two catalogues."""
+    """The assets `foreground_library` and `background_library`."""
     factory, profile = plan.factory, plan.profile
     version = fingerprint({"library": profile.library.model_dump(mode="json", exclude={"takedowns"})})
     sources = ["layerdiffuse_foregrounds"] if profile.mulan.source == "none" else FOREGROUNDS

@@ -1,4 +1,4 @@
-"""Turns the domain's reports into Dagster metadata: counts, tables, small pictures."""
+"""Reports of the stages as Dagster metadata and check results: counts, tables, small pictures."""
 
 import base64
 from collections import Counter
@@ -23,7 +23,7 @@ SHRUNK_PX = 720
 
 
 def report_metadata(report: Report, store: Store) -> Metadata:
-    """Totals of a source stage, over all its shards."""
+    """Metadata of a source stage: totals over all its shards."""
     metadata: Metadata = {
         "items": dg.MetadataValue.int(report.num_items),
         "dagster/row_count": dg.MetadataValue.int(report.num_rows),
@@ -36,7 +36,7 @@ def report_metadata(report: Report, store: Store) -> Metadata:
 
 
 def shard_metadata(manifest: Manifest, store: Store) -> Metadata:
-    """What is shown for one partition; the numbers are plotted over all of them."""
+    """Metadata of one partition; Dagster plots the numbers over all of them."""
     metadata: Metadata = {
         "items": dg.MetadataValue.int(manifest.num_items),
         "dagster/row_count": dg.MetadataValue.int(manifest.num_rows),
@@ -59,20 +59,29 @@ def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
 
 
 def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """How hard one shard's layers are."""
+    """Metadata on the difficulty of one shard's layers: occlusion and mask errors."""
     if not rows:
         return {}
-    levels, errors = (Counter(row[column] for row in rows) for column in ("occlusion_level", "mask_error"))
+    levels = Counter(row["occlusion_level"] for row in rows)
     return {
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
-        "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
+    }
+
+
+def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
+    """How far one shard's masks are from what truly shows."""
+    if not rows:
+        return {}
+    errors = Counter(row["mask_error"] for row in rows)
+    return {
+        "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
         "layers_by_mask_error": counts_table(dict(errors.most_common()), "kind"),
     }
 
 
 def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, store: Store) -> Metadata:
-    """A catalogue at a glance."""
+    """Metadata of a catalogue: counts, contact sheet, drops."""
     metadata: Metadata = {
         "preview": picture(preview_jpeg),
         "dagster/row_count": dg.MetadataValue.int(len(library.records)),
@@ -88,7 +97,7 @@ def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, stor
 
 
 def picture(jpeg: bytes) -> dg.MetadataValue:
-    """A picture inside the event (Dagster has no picture type; Markdown with an inline JPEG is shown)."""
+    """A JPEG as Markdown with the picture inline, which Dagster shows; it has no type for pictures."""
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
 
 

@@ -1,4 +1,4 @@
-"""What the definitions need to know of the profile when they are loaded: shard keys, versions, stand-ins."""
+"""The profile and its stages, as the definitions need them when they are loaded: shard keys and code versions."""
 
 import warnings
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Plan:
     profile: Profile
 
     def __post_init__(self) -> None:
-        # Nothing of a commercial profile that mixes what it may not even gets definitions.
+        # A commercial profile that mixes what it may not gets no definitions at all.
         refuse(obstacles(self.profile))
 
     @cached_property
     def factory(self) -> Factory:
-        """The stages."""
+        """The stages of the profile over its store."""
         return Factory(self.profile, Store(self.profile.root))
 
     @cached_property
@@ -42,5 +42,5 @@ class Plan:
         return dg.StaticPartitionsDefinition(self.factory.scenes.shards())
 
     def code_version(self, stage: Stage) -> str:
-        """Changes when the stage would make other bytes of the same inputs."""
+        """Fingerprint of a stage's recipe: changes when the stage would make other bytes from the same inputs."""
         return fingerprint(stage.recipe)

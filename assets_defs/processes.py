@@ -1,6 +1,6 @@
-"""Starts a training process, waits for it, and hands back what it said: on this machine, through Ray, or in a pod.
+"""Starts a training process, waits for it, and returns what it reported: on this machine, through Ray, or in a pod.
 
-A run that is cancelled passes the wish on: the process saves a checkpoint and leaves, and nothing is materialized.
+When a run is cancelled, the process is asked to save a checkpoint and stop, and nothing is materialized.
 """
 
 import os
@@ -21,26 +21,26 @@ from training.profile import TrainingSection
 
 MODULE = "assets_defs.training_process"
 LEAVE_S = 60
-"""A cancelled process has so many seconds to save and leave; then it is killed."""
+"""Seconds that a cancelled process has to save and stop; then it is killed."""
 
 
-# Said once for every session, of a part of Pipes that is not used here.
+# Dagster warns once a session about a part of Pipes that is not used here.
 warnings.filterwarnings("ignore", message="Function `PipesMessageReader", category=dg.PreviewWarning)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a training process said: its facts (`training.facts`), and the materialization that it reported."""
+    """What a training process reported: its facts (`training.facts`) and its materialization."""
 
     facts: Mapping[str, Any]
     result: dg.MaterializeResult
 
 
 def run_process(context: dg.AssetExecutionContext, section: TrainingSection, plan: Path) -> Answer:
-    """Carry out a plan as the profile says.
+    """Carry out a plan in a process, started as the profile's training section says.
 
     Raises:
-        dg.Failure: it could not start, did not end well, or was asked to leave; the message says which.
+        dg.Failure: it could not start, did not end well, or was asked to stop; the message says which.
         BadSetup: the launcher's package is not installed.
     """
     status = 0
@@ -50,31 +50,31 @@ def run_process(context: dg.AssetExecutionContext, section: TrainingSection, pla
     else:
         status, session = _on_this_machine(context, section, plan)
         messages, results = session.get_custom_messages(), session.get_results(implicit_materializations=False)
-    said: dict[str, Any] = messages[-1] if messages else {}
-    if "fault" in said:
-        raise dg.Failure(said["fault"], allow_retries=False)
-    facts = said.get("facts")
+    reported: dict[str, Any] = messages[-1] if messages else {}
+    if "fault" in reported:
+        raise dg.Failure(reported["fault"], allow_retries=False)
+    facts = reported.get("facts")
     if facts is None:
-        raise dg.Failure(f"the training process ended with status {status} and did not say why; its output may")
+        raise dg.Failure(f"the training process ended with status {status} and reported no reason; see its output")
     if facts["status"] == "interrupted":
         raise dg.Failure(
-            f"asked to leave after step {facts['step']}; {facts['checkpoint']} is saved, and the next materialization "
-            "goes on from there by itself",
+            f"asked to stop after step {facts['step']}; {facts['checkpoint']} is saved, and the next materialization "
+            "continues from there by itself",
             allow_retries=False,
         )
     for result in results:
         if isinstance(result, dg.MaterializeResult):
             return Answer(facts, result)
-    raise dg.Failure(f"the training process ended with status {status}, and reported nothing that it made")
+    raise dg.Failure(f"the training process ended with status {status}, and reported no materialization")
 
 
 def _on_this_machine(
     context: dg.AssetExecutionContext, section: TrainingSection, plan: Path
 ) -> tuple[int, dg.PipesSession]:
-    """(exit status, session) of a process in a session of its own.
+    """Run the process in a session of its own; returns its exit status and the Pipes session.
 
     Dagster's own client would leave the process in the terminal's foreground group: Ctrl-C would reach it twice, from
-    the terminal and from here, and the second one means to leave without saving. Nor would it kill one that hangs.
+    the terminal and from here, and the second one stops it without saving. Nor would it kill a process that hangs.
     """
     on_ray = section.launcher == "ray"
     arguments = [str(plan), *(["--ray", str(section.num_processes)] if on_ray else [])]
@@ -86,14 +86,14 @@ def _on_this_machine(
         try:
             status = process.wait()
         except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-            context.log.warning("cancelled: the training process saves a checkpoint and leaves")
+            context.log.warning("cancelled: the training process saves a checkpoint and stops")
             _end(process)
             raise
     return status, session
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Ask once, wait, then kill the process with all that it started."""
+    """Ask a process to stop, wait, then kill it with all that it started."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(LEAVE_S)
@@ -105,7 +105,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def _in_pod(
     context: dg.AssetExecutionContext, section: TrainingSection, plan: Path
 ) -> dg.PipesClientCompletedInvocation:
-    """A pod of its own, as `training.pod_spec` describes it; the plan's folder must be mounted there at this path."""
+    """Run the process in a pod, as `training.pod_spec` describes it; the plan's folder must be mounted at its path."""
     if find_spec("dagster_k8s") is None:
         raise BadSetup("training.launcher = k8s needs dagster-k8s: install the extra `k8s` (pip install -e '.[k8s]')")
     import yaml

@@ -1,16 +1,17 @@
-"""Partitioned assets, one partition a shard: scenes, the three maps, and the join."""
+"""Partitioned assets, a partition for each shard: scenes, their masks, the maps, and the join."""
 
 from collections.abc import Callable
+from functools import partial
 
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, layer_metadata, picture, shard_metadata
+from assets_defs.metadata import check, check_spec, layer_metadata, mask_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
 from decoupage.maps.table import MAPS
 from pipelines import checks
 from pipelines.maps.stage import MapStage
-from pipelines.previews import ManifestTiles, map_tiles, scene_tiles, shard_preview
+from pipelines.previews import ManifestTiles, map_tiles, mask_tiles, scene_tiles, shard_preview
 from pipelines.stages.run import Report
 
 OWNERS = ["team:data"]
@@ -18,7 +19,6 @@ SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "few_drops": checks.scene_drops,
     "one_to_three_layers": checks.layers_per_scene,
     "occlusion_recomputed": checks.occlusion_recomputed,
-    "mask_overlap": checks.mask_overlap,
     "counts_against_manifest": checks.counts_against_manifest,
 }
 ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
@@ -29,12 +29,12 @@ STAND_INS = {
 
 
 def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Scenes -> maps -> shards."""
-    return [_scenes(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
+    """The assets from scenes over masks and maps to shards."""
+    return [_scenes(plan), _masks(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
 def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: ManifestTiles) -> None:
-    """Each partition gets its own figures and a small picture."""
+    """Attach to each partition its own figures and a small picture."""
     store = plan.factory.store
     for shard, manifest in report.shards.items():
         context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)
@@ -56,7 +56,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         code_version=plan.code_version(factory.scenes),
         check_specs=[check_spec("scenes", name, function) for name, function in SCENE_CHECKS.items()],
         description="Layered scenes: a background with one to three foregrounds that may hide each other, each "
-        "complete also where it is hidden, with an imperfect mask. The same recipe gives the same bytes.",
+        "complete also where it is hidden. The same recipe gives the same bytes.",
     )
     def scenes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes the scenes of these shards. Raises BadSetup: there is no library, or the folder has another recipe."""
@@ -71,13 +71,42 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
             checks.scene_drops(report, profile.checks),
             checks.layers_per_scene(rows),
             checks.occlusion_recomputed(factory.store, report),
-            checks.mask_overlap(rows, profile.masks),
             checks.counts_against_manifest(factory.store, report),
         )
         named = [check(name, result) for name, result in zip(SCENE_CHECKS, results, strict=True)]
         return dg.MaterializeResult(check_results=named)
 
     return scenes
+
+
+def _masks(plan: Plan) -> dg.AssetsDefinition:
+    factory, profile = plan.factory, plan.profile
+
+    @asset(
+        deps=["scenes"],
+        partitions_def=plan.shards,
+        backfill_policy=POLICY,
+        group_name="masks",
+        owners=OWNERS,
+        kinds={"png"},
+        code_version=plan.code_version(factory.masks),
+        check_specs=[check_spec("imperfect_masks", "mask_overlap", checks.mask_overlap)],
+        description="For each layer where it shows, as a person or a detector might give it: with one of ten errors. "
+        "Another mix of errors remakes these and the shards, not the scenes.",
+    )
+    def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Writes one mask a layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
+        report = factory.run(factory.masks, context.partition_keys)
+        _show(context, plan, report, partial(mask_tiles, factory.scenes))
+        rows = []
+        for shard, manifest in report.shards.items():
+            of_shard = checks.read_rows(factory.store, manifest)
+            context.add_asset_metadata(mask_metadata(of_shard), partition_key=shard)
+            rows += of_shard
+        result = checks.mask_overlap(rows, profile.masks)
+        return dg.MaterializeResult(check_results=[check("mask_overlap", result)])
+
+    return imperfect_masks
 
 
 def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
@@ -107,7 +136,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
     factory = plan.factory
 
     @asset(
-        deps=["scenes", *ASSETS.values()],
+        deps=["scenes", "imperfect_masks", *ASSETS.values()],
         partitions_def=plan.shards,
         backfill_policy=POLICY,
         group_name="shards",
@@ -115,11 +144,11 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         kinds={"webdataset"},
         code_version=plan.code_version(factory.shards),
         check_specs=[check_spec("shards", "verified", checks.verified)],
-        description="Training shards: scenes and maps side by side in one tar, with a parquet index (a row a layer) "
-        "and a manifest that is written last. Each is verified before anything is built on it.",
+        description="Training shards: scenes, masks and maps side by side in one tar, with a parquet index (a row a "
+        "layer) and a manifest that is written last. Each is verified before anything is built on it.",
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Writes shards, index and manifest. Raises BadSetup: scenes or maps are not there, or of another recipe."""
+        """Writes shards, index and manifest. Raises BadSetup: a source is not there, or of another recipe."""
         report = factory.run(factory.shards, context.partition_keys)
         result = checks.verified(factory.store, report, factory.engine)
         _show(context, plan, report, scene_tiles)

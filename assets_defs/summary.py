@@ -1,4 +1,4 @@
-"""What `make demo` prints at its end: what was made, where it lies, what stands in for what; or what failed."""
+"""The summary that `make demo` prints at its end: results, their paths, the stand-ins; or what failed."""
 
 import json
 from collections.abc import Iterator
@@ -6,8 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets_defs.evaluation import MAIN_FIGURES
-from evaluation.checks import alpha_beats_given_mask, background_beats_base
+from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base
 from evaluation.commands import ADAPTER, REPORT
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.statistics import num_layers
@@ -22,12 +21,12 @@ SHORT = {
 }
 """Column heads of the main figures; PSNR in dB."""
 
-INTERRUPTED = "interrupted; what is done stays, and the next run goes on from there"
+INTERRUPTED = "interrupted; what is done stays, and the next run continues from there"
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 def summary(profile: Profile, seconds: float) -> str:
-    """A few lines over the finished dataset, the adapter, and what the report says of it."""
+    """A few lines on the finished dataset, the adapter, and its report."""
     store = Store(profile.root)
     statistics = write_dataset(store, profile.name, profile).statistics
     dropped = {f"{stage}: {why}": num for stage, reasons in statistics.drops.items() for why, num in reasons.items()}
@@ -62,9 +61,12 @@ def _report(store: Store) -> dict[str, Any]:
 
 
 def _judgement(store: Store) -> Iterator[str]:
-    """The main figures of every method, what they come to, and where the pictures are."""
+    """Lines with the main figures of every method, the two verdicts, and the paths of report and pictures."""
     values = _report(store)
-    yield f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes (means):"
+    yield (
+        f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes, "
+        f"{values['num_photographs']} photographs and {values['num_origins']} origins (means):"
+    )
     yield "  " + " ".join([f"{'':16}", *(f"{part:>13}" for part, _ in MAIN_FIGURES)])
     yield "  " + " ".join([f"{'':16}", *(f"{SHORT[metric]:>13}" for _, metric in MAIN_FIGURES)])
     for name, found in values["methods"].items():
@@ -72,20 +74,20 @@ def _judgement(store: Store) -> Iterator[str]:
         yield "  " + " ".join([f"{name:16}", *(f"{cell:>13}" for cell in cells)])
     yield ""
     for result in (background_beats_base(values), alpha_beats_given_mask(values)):
-        yield f"  {'better' if result.passed else 'NOT BETTER'}: {result.sentence}"
+        yield f"  {result.sentence}"
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"
     yield f"  before and after  {store.url(f'{REPORT}/before_after.png')}"
 
 
 def failures(result: dg.ExecuteInProcessResult) -> str:
-    """Which steps and checks failed, and why."""
+    """The failed steps and checks of a run, with their messages."""
     lines = ["The run failed."]
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error is not None:
             error = event.step_failure_data.error.cause or event.step_failure_data.error
-            told = INTERRUPTED if error.cls_name in _INTERRUPTIONS else error.message.strip()
-            lines.append(f"  {event.step_key}: {told}")
+            message = INTERRUPTED if error.cls_name in _INTERRUPTIONS else error.message.strip()
+            lines.append(f"  {event.step_key}: {message}")
     lines += [
         f"  check {found.asset_key.to_user_string()}.{found.check_name}: {found.description}"
         for found in result.get_asset_check_evaluations()

@@ -1,6 +1,6 @@
 """Assets of training: the base's weights, the RGBA VAE, the adapter.
 
-The two that learn do so in a process of their own, one at a time (pool `gpu`); its loss lines appear in the run.
+The two that are trained run in a process of their own, one at a time (pool `gpu`); its loss lines appear in the run.
 """
 
 from collections.abc import Mapping
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from assets_defs.asset import asset
-from assets_defs.launchpad import TrainingLaunch
 from assets_defs.metadata import Metadata, picture, shrunk
 from assets_defs.plan import Plan
 from assets_defs.processes import Answer, run_process
 from decoupage.faults import BadSetup
 from training.config import RunConfig, with_changes
 from training.facts import contents_digest
-from training.journal import read_metrics
+from training.journal import loss_curve, read_metrics
 from training.launcher import write_plan
 from training.run import RunPlan
 
@@ -29,13 +29,24 @@ FIGURES = ("step", "loss", "validation_loss", "best_validation_loss")
 STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
 
 
+class TrainingLaunch(dg.Config):
+    """The launchpad's settings of one training run; everything else is the profile's, so that it can be repeated."""
+
+    changes: dict[str, Any] = Field(
+        default={},
+        description="Values that differ from the profile's recipe in this run alone, by dotted key: "
+        "{schedule.num_steps: 500}. The same as `decoupage train --set`; an unknown key stops the run before its "
+        "first step. The next run without them uses the recipe again.",
+    )
+
+
 def training_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Base -> RGBA VAE -> adapter."""
+    """The assets from the base over the RGBA VAE to the adapter."""
     return [_base_model(plan), _rgba_vae(plan), _adapter(plan)]
 
 
 def training_folder(plan: Plan, name: str) -> Path:
-    """Where an asset's runs and its `export/` lie.
+    """Folder of an asset's runs and its `export/`.
 
     Raises:
         BadSetup: the root is no local folder.
@@ -54,12 +65,12 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"huggingface", "safetensors"},
-        description="The published inpainting model that is adapted: its weights stay as they are. Looked at, never "
-        "changed or downloaded: every file is there and whole, or the failure says which command gets it."
+        description="The published inpainting model that is adapted: its weights stay as they are. They are checked, "
+        "never changed or downloaded: every file is there and whole, or the failure says which command gets it."
         + (STAND_IN if name == "tiny-fill" else ""),
     )
     def base_model() -> dg.MaterializeResult:
-        """Looks the weights over. Raises dg.Failure: a part is missing or damaged; the message names its fix."""
+        """Checks the weights. Raises dg.Failure: a part is missing or damaged; the message names the fix."""
         # Whatever knows the base's classes loads torch.
         from decoupage.bases import find_base
 
@@ -97,11 +108,11 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         code_version=recipe.fingerprint(),
         tags={"recipe": section.rgba_vae},
-        description="The base's picture codec, taught transparency: four channels in and out, so that a foreground "
-        "is one picture with its alpha. Opaque pictures keep the latents that the base knows.",
+        description="The base's VAE, trained to code transparency: four channels in and out, so that a foreground is "
+        "one picture with its alpha. Opaque pictures keep the latents that the base knows.",
     )
     def rgba_vae(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
-        """Trains and exports the RGBA VAE, or goes on with it. Raises dg.Failure: the training did not end well."""
+        """Trains and exports the RGBA VAE, or continues. Raises dg.Failure: the training did not end well."""
         changes = {**section.rgba_vae_changes, **config.changes}
         launched = with_changes(recipe, config.changes)
         return train_run(context, plan, "rgba_vae", section.rgba_vae, launched, changes)
@@ -121,17 +132,17 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         code_version=recipe.fingerprint(),
         tags={"recipe": section.recipe},
-        description="What the product is for: LoRA layers, input columns and a fusion module that make the base take "
-        "a picture apart, into a complete foreground and the background behind it. A cancelled run leaves a "
-        "checkpoint, and the next materialization goes on from it; with nothing new to learn from, nothing is done."
+        description="The adapter: LoRA layers, input columns and a fusion module with which the base takes a picture "
+        "apart, into a complete foreground and the background behind it. A cancelled run leaves a "
+        "checkpoint, and the next materialization continues from it; where nothing changed, nothing is done."
         + (STAND_IN if recipe.adapter.base == "tiny-fill" else ""),
     )
     def adapter(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
-        """Trains and exports the adapter, or goes on with it. Raises dg.Failure: the training did not end well."""
-        codec = str(training_folder(plan, "rgba_vae") / "export")
+        """Trains and exports the adapter, or continues. Raises dg.Failure: the training did not end well."""
+        vae = str(training_folder(plan, "rgba_vae") / "export")
         changes = {**section.changes, **config.changes}
         launched = with_changes(recipe, config.changes)
-        return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=codec)
+        return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=vae)
 
     return adapter
 
@@ -145,11 +156,13 @@ def train_run(
     changes: Mapping[str, Any],
     **more: Any,
 ) -> dg.MaterializeResult:
-    """Write the plan, run it in its process, and show what came of it.
+    """Write the plan of a run, carry it out in its own process, and return its materialization.
 
     Args:
-        name: of the run's folder (`training_folder`).
-        config: what recipe and changes come to.
+        name: name of the run's folder (`training_folder`).
+        recipe: name of the recipe.
+        config: the recipe with the changes.
+        changes: values that differ from the recipe, by dotted key.
         more: other fields of `RunPlan`.
     """
     profile = plan.profile
@@ -165,10 +178,7 @@ def train_run(
 
 
 def _pictures(answer: Answer) -> Metadata:
-    """Loss curve, newest grid of samples, and a table of the key figures."""
-    # matplotlib costs a second, and every worker loads this module.
-    from training.curves import loss_curve
-
+    """Metadata of a run: loss curve, newest grid of samples, and a table of the key figures."""
     folder = Path(answer.facts["folder"])
     figures = [
         dg.TableRecord({"figure": name, "value": answer.facts[name]}) for name in FIGURES if name in answer.facts

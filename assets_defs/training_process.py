@@ -1,9 +1,10 @@
 """The process that trains: `python -m assets_defs.training_process PLAN.json [--ray NUM_PROCESSES]`.
 
-Carries out a `RunPlan` and tells Dagster through Pipes; by hand it runs just the same, and tells the terminal. One
-message says how it ended: `{"facts": ...}`, or `{"fault": "a sentence"}`. Imports dagster_pipes, never dagster.
+Carries out a `RunPlan` and reports to Dagster through Pipes; started by hand it does the same, and reports to the
+terminal. One message says how it ended: `{"facts": ...}`, or `{"fault": "a sentence"}`. Imports dagster_pipes, never
+dagster.
 
-Exit status: 0 = done; 1 = the run diverged; 2 = wrong set-up; 130 = asked to leave, with a checkpoint.
+Exit status: 0 = done; 1 = the run diverged; 2 = wrong set-up; 130 = asked to stop, with a checkpoint.
 """
 
 import argparse
@@ -30,13 +31,13 @@ from training.run import train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
 PATHS = ("folder", "tensorboard", "checkpoint", "export")
-"""Of the facts: shown as paths."""
+"""Facts that are shown as paths."""
 SHOWN_LOGGERS = ("training", "pipelines", "decoupage", "evaluation")
 _FORMAT = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
 
 
 class PipesHandler(logging.Handler):
-    """Sends log lines to the run in Dagster, where they show while training goes on."""
+    """Log handler that sends lines to the run in Dagster, where they show while training goes on."""
 
     def __init__(self, pipes: PipesContext) -> None:
         super().__init__(logging.INFO)
@@ -48,12 +49,12 @@ class PipesHandler(logging.Handler):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train, and tell how it went; returns the exit status."""
+    """Train, and report how it ended; returns the exit status."""
     parser = argparse.ArgumentParser(description="Carries out the plan of a training run.")
     parser.add_argument("plan", type=Path, help="JSON file, as training.launcher.write_plan writes it")
     parser.add_argument("--ray", type=int, default=0, metavar="NUM_PROCESSES", help="train on a Ray cluster")
     given = parser.parse_args(arguments)
-    if os.environ.get("RANK", "0") != "0":  # Of several processes, the first one alone tells.
+    if os.environ.get("RANK", "0") != "0":  # Of several processes, only the first one reports.
         return _train(given.plan, given.ray, lambda message: None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # By hand, Pipes warns that nobody listens.
@@ -62,10 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
         _forward_logs(pipes)
         if isinstance(pipes, PipesContext):
             threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
-        return _train(given.plan, given.ray, lambda message: _tell(pipes, message))
+        return _train(given.plan, given.ray, lambda message: _report(pipes, message))
 
 
-def _train(path: Path, ray_processes: int, tell: Callable[[dict[str, Any]], None]) -> int:
+def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], None]) -> int:
     from training.step import Diverged
 
     try:
@@ -75,21 +76,21 @@ def _train(path: Path, ray_processes: int, tell: Callable[[dict[str, Any]], None
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # May also come out of a library, and then one wants to know where.
             logging.getLogger("training").exception("%s", fault)
-        tell({"fault": str(fault)})
+        report({"fault": str(fault)})
         return WRONG_SETUP
     except Diverged as fault:
-        tell({"fault": str(fault)})
+        report({"fault": str(fault)})
         return DIVERGED
     except KeyboardInterrupt:
-        tell({"fault": "asked to leave before the first step; nothing was lost"})
+        report({"fault": "asked to stop before the first step; nothing was lost"})
         return INTERRUPTED
-    tell({"facts": facts})
+    report({"facts": facts})
     return INTERRUPTED if facts["status"] == "interrupted" else DONE
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two processes would spoil each other's checkpoints: one that lost its run may still be saving."""
+    """Hold the folder's lock: two processes, one of them still saving, would spoil each other's checkpoints."""
     if os.environ.get("RANK", "0") != "0":
         yield
         return
@@ -100,8 +101,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _tell(pipes: PipesContext, message: dict[str, Any]) -> None:
-    """The one message, and for a finished run the materialization."""
+def _report(pipes: PipesContext, message: dict[str, Any]) -> None:
+    """Send the one message, and for a finished run the materialization."""
     pipes.report_custom_message(message)
     facts: Facts = message.get("facts") or {}
     if "fault" in message:
@@ -114,7 +115,7 @@ def _tell(pipes: PipesContext, message: dict[str, Any]) -> None:
 
 
 def _forward_logs(pipes: PipesContext) -> None:
-    """Our lines to the terminal and to Dagster; other people's warnings stay where they are."""
+    """Send our own log lines to the terminal and to Dagster; warnings of other libraries stay where they are."""
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(_FORMAT)
     for name in SHOWN_LOGGERS:
@@ -126,7 +127,7 @@ def _forward_logs(pipes: PipesContext) -> None:
 
 
 def _leave_with(parent: int) -> None:
-    """Ask this process to save and leave once the one that started it is gone: nobody would hear it any more."""
+    """Ask this process to save and stop once the one that started it is gone."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGINT)

@@ -26,7 +26,7 @@ from PIL import Image
 
 from decoupage.images.codecs import encode_jpeg
 from pipelines.config import GateConfig
-from pipelines.config.mulan import MulanConfig
+from pipelines.config.foregrounds import MulanConfig
 from pipelines.foregrounds.mulan.index import scan
 from pipelines.foregrounds.mulan.source import MulanSource
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
@@ -67,7 +67,7 @@ def phase(name: str, folder: Path, num_run_shards: int) -> dict[str, float]:
     annotations, images = folder / "annotations", folder / "images"
     store = Store(str(folder / "root"))
     gates = GateConfig(min_side_px=8, min_area_px=16)
-    stage = MulanForegrounds(annotations, images, gates, NUM_SHARDS, 16)
+    stage = MulanForegrounds(annotations, images, gates, NUM_SHARDS)
     pa.array(np.array([0])).to_numpy()  # Loads pandas, which is no part of what is measured.
     start_mb, started, cpu_started = peak_mb(), time.perf_counter(), time.process_time()
     num = 0

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchmarks.model_geometry import Geometry, forward, made_on, make_fusion, make_network, make_sample, make_text
 from benchmarks.model_timing import Figures, timed_ms
-from decoupage.bases.flux_fill import FluxFill
+from decoupage.bases.flux import FluxFill
 from decoupage.bases.spec import Components, Text
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae

@@ -4,7 +4,7 @@ They go through the real stage runner, maps and join, so that what is tested is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import numpy as np
 
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import decode_rgb, encode_jpeg, encode_mask, encode_webp
+from decoupage.images.codecs import decode_rgb, encode_jpeg, encode_webp
 from decoupage.images.types import Mask, Rgb, Rgba
 from decoupage.maps.choose import make_makers
 from decoupage.randomness import generator
-from pipelines.config import DepthConfig, MapsConfig, SegmentationConfig
+from pipelines.config import DepthConfig, MapsConfig, MasksConfig, SegmentationConfig
 from pipelines.maps.stage import MapStage
+from pipelines.masks.stage import MaskStage
 from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
-from pipelines.scenes.record import SCHEMA, scene_rows
+from pipelines.scenes.record import SCENES_SCHEMA, scene_rows
 from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, SerialEngine
 from pipelines.stages.manifest import Manifest
@@ -37,7 +38,7 @@ class FakeScenes:
     size_px: int = 64
     seed: int = 0
     name: str = "scenes"
-    schema = SCHEMA
+    schema = SCENES_SCHEMA
 
     @property
     def recipe(self) -> Recipe:
@@ -68,11 +69,11 @@ class FakeScenes:
 
     def task(self, key: str) -> Outcome:
         """One scene."""
-        parts, jpeg = random_scene(key, self.size_px, self.seed)
+        masked, jpeg = random_scene(key, self.size_px, self.seed)
+        parts = replace(masked, imperfect_masks=())
         record = record_of(parts, fingerprint(self.recipe), self.seed)
         members = {f"{key}.background.jpg": jpeg}
         members |= {f"{key}.layer{i}.webp": encode_webp(layer.rgba) for i, layer in enumerate(parts.layers)}
-        members |= {f"{key}.mask{i}.png": encode_mask(layer.imperfect_mask) for i, layer in enumerate(parts.layers)}
         members[f"{key}.json"] = canonical_json(record)
         return Outcome(members, scene_rows(record, ["asset@0123456789ab"]))
 
@@ -85,12 +86,10 @@ def random_scene(key: str, size_px: int = 64, seed: int = 0) -> tuple[SceneParts
     for _ in range(int(key) % 3 + 1):
         canvas = _ellipse(rng, size_px)
         left, top, right, bottom = alpha_box(canvas[..., 3])
-        layers.append(Layer(canvas[top:bottom, left:right], (left, top, right, bottom), np.zeros((1, 1), bool)))
-    visible = SceneParts(key, decode_rgb(jpeg), tuple(layers), {})
-    spoiled = [
-        Layer(layer.rgba, layer.box, _spoil(visible.visible_mask(i), layer.box)) for i, layer in enumerate(layers)
-    ]
-    return SceneParts(key, visible.background, tuple(spoiled), {}), jpeg
+        layers.append(Layer(canvas[top:bottom, left:right], (left, top, right, bottom)))
+    parts = SceneParts(key, decode_rgb(jpeg), tuple(layers), {})
+    masks = tuple(_spoil(parts.visible_mask(i), layer.box) for i, layer in enumerate(layers))
+    return replace(parts, imperfect_masks=masks), jpeg
 
 
 def _blobs(rng: np.random.Generator, size_px: int) -> Rgb:
@@ -116,7 +115,7 @@ def _spoil(mask: Mask, box: tuple[int, int, int, int]) -> Mask:
 
 
 def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
-    """The json of a fake scene: measured where it is measured, made up elsewhere."""
+    """The json of a fake scene: measured where it is measured, made up elsewhere; of masks where it has some."""
     licence = {"sha256": "0" * 64, "licence": "CC0", "attribution": "nobody"}
     layers = []
     for i, layer in enumerate(parts.layers):
@@ -136,12 +135,13 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
                 "semi_transparent": False,
                 "completeness": "complete",
                 "foreground": licence
-                | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "category": "ellipse", "prompt": ""},
-                "mask_error": "dilation",
-                "mask_iou": mask_iou(layer.imperfect_mask, parts.visible_mask(i)),
-                "mask_area_px": int(layer.imperfect_mask.sum()),
+                | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "origin": f"fake-{parts.key}-{i}"}
+                | {"category": "ellipse", "prompt": ""},
             }
         )
+    for i, mask in enumerate(parts.imperfect_masks):
+        measured = {"mask_iou": mask_iou(mask, parts.visible_mask(i)), "mask_area_px": int(mask.sum())}
+        layers[i] |= {"mask_error": "dilation"} | measured
     return {
         "key": parts.key,
         "recipe": recipe,
@@ -150,7 +150,9 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
         "difficulty": "medium",
         "size_px": parts.size[0],
         "composite_sha256": pixels_sha256(parts.composite),
-        "background": licence | {"id": "blobs", "source": "fake", "rotation_deg_ccw": 0, "crop": [0, 0, 64]},
+        "background": licence
+        | {"id": "blobs", "source": "fake", "origin": f"blobs-{parts.key}", "rotation_deg_ccw": 0}
+        | {"crop": [0, 0, 64]},
         "layers": layers,
     }
 
@@ -160,17 +162,22 @@ SMALL_MAPS = MapsConfig(
 )
 
 
+def mask_stage(store: Store, scenes: FakeScenes, config: MasksConfig | None = None) -> MaskStage:
+    """Imperfect masks of fake scenes."""
+    return MaskStage(config or MasksConfig(), store, scenes)
+
+
 def map_stages(store: Store, scenes: FakeScenes) -> list[MapStage]:
     """Edges, segmentation and depth of fake scenes."""
     return [MapStage(maker, store, scenes) for maker in make_makers(SMALL_MAPS)]
 
 
 def build_dataset(root: Path | str, scenes: FakeScenes | None = None, engine: Engine | None = None) -> Store:
-    """Scenes, maps and joined shards under a root (folder or fsspec URL)."""
+    """Scenes, masks, maps and joined shards under a root (folder or fsspec URL)."""
     store, scenes, engine = Store(str(root)), scenes or FakeScenes(), engine or SerialEngine()
     run_stage(scenes, store, engine)
-    maps = map_stages(store, scenes)
-    for stage in maps:
+    masks, maps = mask_stage(store, scenes), map_stages(store, scenes)
+    for stage in (masks, *maps):
         run_stage(stage, store, engine)
-    run_stage(ShardJoin(store, scenes, maps), store, engine)
+    run_stage(ShardJoin(store, scenes, masks, maps), store, engine)
     return store

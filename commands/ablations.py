@@ -27,15 +27,15 @@ def ablations(
 
     from assets_defs.definitions import build_defs
     from assets_defs.summary import failures
+    from evaluation.ablation_rows import ROW_NAMES
     from evaluation.ablations.table import TABLE
-    from evaluation.config.ablations import ROWS
     from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)
     asked = rows or list(loaded.evaluation.ablations.rows)
-    unknown = [row for row in asked if row not in ROWS]
+    unknown = [row for row in asked if row not in ROW_NAMES]
     if unknown:
-        raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROWS)}")
+        raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROW_NAMES)}")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database tells of its own making.
     job = build_defs(loaded, dg.in_process_executor).resolve_job_def("ablate")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

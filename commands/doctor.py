@@ -134,8 +134,13 @@ def examine(profile: Profile) -> Examination:
 
 
 def _fingerprints(factory: Factory) -> dict[str, str]:
-    stages: list[Stage] = [factory.generated_foregrounds, factory.scenes, *factory.maps.values(), factory.shards]
+    stages: list[Stage] = [factory.generated_foregrounds, *_shard_stages(factory)]
     return {stage.name: fingerprint(stage.recipe) for stage in stages}
+
+
+def _shard_stages(factory: Factory) -> list[Stage]:
+    """The shards and the stages that they are joined from, in the order of the work."""
+    return [factory.scenes, factory.masks, *factory.maps.values(), factory.shards]
 
 
 def _machine() -> dict[str, str]:
@@ -202,25 +207,30 @@ def _disk(profile: Profile) -> Requirement:
     if not store.is_local:
         return Requirement("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
     free_gb, folder = free_space(profile.root)
-    there_gb = _shards_gb(store)
+    there_gb = _shards_gb(profile)
     found = f"about {wanted_gb:.1f} GB wanted, {there_gb:.1f} GB of it there, {free_gb:.1f} GB free at {folder}"
     return Requirement(
         "disk", free_gb > wanted_gb - there_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk"
     )
 
 
-def _shards_gb(store: Store) -> float:
-    folders = ("scenes", "edges", "segmentation", "depth", "shards")
+def _shards_gb(profile: Profile) -> float:
+    store = Store(profile.root)
+    folders = [stage.name for stage in _shard_stages(Factory(profile, store))]
     return sum(store.size(f"{folder}/{name}") for folder in folders for name in store.names(folder, ".tar")) / 1e9
 
 
 def _own_recipe(profile: Profile) -> Requirement:
     """The root must not hold another recipe."""
-    factory = Factory(profile, Store(profile.root))
-    path = f"{factory.scenes.name}/recipe.json"
-    ours = fingerprint(factory.scenes.recipe)
-    if not factory.store.exists(path):
-        return Requirement("recipe", True, f"{ours}, the root is empty", "")
-    theirs = json.loads(factory.store.read(path))["fingerprint"]
-    fix = "choose another root with DECOUPAGE_ROOT, or put the profile back"
-    return Requirement("recipe", theirs == ours, f"{ours}; the root holds {theirs}", fix)
+    store = Store(profile.root)
+    theirs, ours = {}, {}
+    for stage in _shard_stages(Factory(profile, store)):
+        if store.exists(f"{stage.name}/recipe.json"):
+            theirs[stage.name] = json.loads(store.read(f"{stage.name}/recipe.json"))["fingerprint"]
+            ours[stage.name] = fingerprint(stage.recipe)
+    other = [name for name in ours if theirs[name] != ours[name]]
+    if not other:
+        return Requirement("recipe", True, "the root holds that of the profile" if ours else "the root is empty", "")
+    found = ", ".join(f"{name}: the root holds {theirs[name]}, the profile asks for {ours[name]}" for name in other)
+    fix = f"choose another root with DECOUPAGE_ROOT, put the profile back, or remove the folders {', '.join(other)}"
+    return Requirement("recipe", False, found, fix)

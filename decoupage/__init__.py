@@ -1,6 +1,6 @@
 """The model, for people who only want to use it: bases, contexts, fusion, RGBA VAE, pipeline, publishing.
 
-No data pipeline and no Dagster here. Importing the package is light; its models load with the names below.
+No data stages and no Dagster here. Importing the package is light; its models load with the names below.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """`decoupage decompose`: one picture and its masks in, layers as files out.
 
-Thin: reads pictures, runs the pipeline, has `results` write what came of it, and prints how it went. `commands.main`
-mounts it; wrong input is a ValueError, which it turns into exit status 2.
+Thin: reads pictures, runs the pipeline, has `results` write the files, and prints a summary. `commands.main` mounts it;
+wrong input is a ValueError, which it turns into exit status 2.
 """
 
 import json
@@ -26,7 +26,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The picture.")],
     mask: Annotated[
         list[Path],
-        typer.Option(exists=True, dir_okay=False, help="Where the object is. Repeated: several, front to back."),
+        typer.Option(exists=True, dir_okay=False, help="Mask of the object. Repeated: several objects, front to back."),
     ],
     model: Annotated[str, typer.Option(help="Folder of a published adapter.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
@@ -38,16 +38,16 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same on every device.")] = 0,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1 | mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32 on a CPU, else bfloat16) | float32 | ...")] = "auto",
-    psd: Annotated[bool, typer.Option("--psd", help="Write layers.psd, too.")] = False,
-    ora: Annotated[bool, typer.Option("--ora", help="Write layers.ora (OpenRaster), too.")] = False,
+    psd: Annotated[bool, typer.Option("--psd", help="Also write layers.psd.")] = False,
+    ora: Annotated[bool, typer.Option("--ora", help="Also write layers.ora (OpenRaster).")] = False,
     paste_back: Annotated[bool, typer.Option(help="Keep pixels away from the masks exactly as they were.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print layers.json instead of a summary.")] = False,
 ) -> None:
-    """Take objects off a picture: background.png, foreground.png (RGBA), recomposition.png and layers.json.
+    """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png and layers.json.
 
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
-    Several masks are peeled off one after another, front to back, into foreground-1.png, foreground-2.png, ...;
-    foreground.png is then all of them in one. Orientation tags of photographs are applied to pictures and masks.
+    Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
+    foreground.png then holds all of them. Orientation tags of photographs are applied to pictures and masks.
     """
     picture, masks = _read(image, mask)
     given = None if maps in ("auto", "none") else _read_maps(Path(maps))
@@ -183,9 +183,9 @@ def _load(
 
     try:
         pipe = LayerDecompositionPipeline.from_pretrained(model, dtype=precision, base=base, maps=maps)
-    except OSError as error:  # What the Hub's libraries raise for missing files, too.
+    except OSError as error:  # The Hub's libraries raise it for missing files, too.
         raise ValueError(f"--model {model}: {error}") from error
-    # tqdm draws it; in a log it would be a line a step.
+    # In a log tqdm's bar would be a line for each step.
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     return pipe.to(place)
 
@@ -198,7 +198,7 @@ def _generator(seed: int) -> "torch.Generator":
 
 
 def _peak_memory_bytes(place: "torch.device") -> int:
-    """Of tensors on the GPU where there is one, else of the whole process."""
+    """Peak memory: of tensors on the GPU where there is one, else of the whole process."""
     import resource
 
     import torch
@@ -214,7 +214,7 @@ def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
 
     psnr_db = recomposition_error(result.recomposition[0], picture).psnr_db
     mean_absolute = round(float(result.recomposition_error[0]), 4)
-    # JSON has no infinity: of equal pictures the PSNR is null there.
+    # JSON has no infinity: the PSNR of equal pictures is null.
     return {"mean_absolute_levels": mean_absolute, "psnr_db": round(psnr_db, 3) if math.isfinite(psnr_db) else None}
 
 

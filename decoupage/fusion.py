@@ -1,12 +1,12 @@
-"""Multi-modal latent fusion: the tokens of edges, segmentation and depth, summed up beside each image token.
+"""Multi-modal latent fusion: one context token for each image token, from the tokens of edges, segmentation and depth.
 
-Perceiver IO (Jaegle et al. 2021): a fixed number of learned latents reads all modality tokens, thinks, and is read
-by one query for each image token, so the cost grows linearly with the tokens. A query also holds the modality tokens at
-its own place: latents sum a picture up, and do not tell where an outline runs. Here tokens become fused context;
-how maps become pictures stands in `maps.py`, how pictures become tokens and where the context enters with the bases
-and the adapter.
+Perceiver IO (Jaegle et al. 2021): a fixed number of learned latents attends to all modality tokens and to itself, and
+is read by one query for each image token, so the cost grows linearly with the tokens. A query also holds the modality
+tokens at its own position: latents summarise a picture, and do not say where an outline runs. Here tokens become fused
+context; how maps become pictures is defined in `decoupage/maps`, how pictures become tokens and where the context
+enters, in the bases and the adapter.
 
-Letters of layouts: B pictures, N tokens of a picture, M modalities, K tokens that are read, D channels.
+Letters of layouts: B pictures, N tokens of a picture, M modalities, K tokens that are attended to, D channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,32 +25,32 @@ LAYERS = ("background", "foreground")
 
 
 class MultiModalLatentFusion(ModelMixin, ConfigMixin):
-    """Fused context c_MM of a picture from any subset of its modalities.
+    """Fused context c_MM of a picture, from any subset of its modalities.
 
-    The output is not zero at the start: the zero columns of the base's widened input projection are the gate, and
-    two zeros in a row would never learn. Each output token has a root mean square of 1, like latents.
+    The output is not zero at the start: the zero columns of the base's widened input projection keep it out at first,
+    and with two zeros in a row neither would ever get a gradient. Each output token has a root mean square of 1, like
+    latents.
 
-    A modality that is left out of `modality_tokens` and one that is dropped by `present` give the same result. With
-    none at all nothing is read: the latents speak for themselves, and the context still depends on the image. That
-    is defined so that modality dropout may hit all of them; to leave fusion out (the ablation without fused
-    context), do not call it, and give the adapter None.
+    A modality that is left out of `modality_tokens` and one that is dropped by `present_BM` give the same result. With
+    none at all the first attention adds nothing, and the context still depends on the image: modality dropout may drop
+    all of them. To leave fusion out (the ablation without fused context), do not call it, and give the adapter None.
 
-    Both halves of a sequence get the same context, and on it an embedding of their own (`for_layer`): deep in a region
-    that is to be generated, nothing else in a token says whether a background or a foreground is wanted there.
+    Both halves of a sequence get the same context, plus an embedding of their own (`for_layer`): deep in a region that
+    is to be generated, nothing else in a token says whether a background or a foreground is wanted there.
 
     Args:
         token_dim: channels of a token, in and out.
         dim: channels within.
-        num_latents: learned latents that sum up the modalities.
-        num_heads: of each attention.
+        num_latents: number of learned latents that summarise the modalities.
+        num_heads: number of heads of each attention.
         num_self_blocks: blocks in which the latents attend to each other.
         num_decode_blocks: blocks in which the image tokens read the latents.
         decode_mlp_ratio: hidden size of the decoding MLPs, as a multiple of `dim`; they run on every image token,
             and cost most. In the other blocks it is 4.
-        modalities: names and order; fixed by training.
-        direct_queries: variant without latents: the image tokens read all modality tokens themselves, which costs
-            the square of the tokens.
-        modality_dropout: share of modalities that are dropped while training, each by itself for each picture.
+        modalities: names of the modalities, in an order that is fixed by training.
+        direct_queries: variant without latents: the image tokens attend to all modality tokens themselves, which
+            costs the square of the tokens.
+        modality_dropout: share of modalities that are dropped in training, each independently for each picture.
     """
 
     _supports_gradient_checkpointing = True
@@ -97,16 +97,16 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         present_BM: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Fused context [B, N, token_dim], in the model's type; it does not depend on time, so once a picture.
+        """Fused context [B, N, token_dim], in the model's type; independent of the time step, so one call a picture.
 
         Args:
-            image_tokens_BND: packed latents of the whole picture; cast to the model's type, as the others.
+            image_tokens_BND: packed latents of the whole picture; cast to the model's type, like the others.
             modality_tokens: by name, any of `modalities`, packed latents of the map's picture, of the same shape.
             grid: (rows, columns) of the tokens, row by row.
             present_BM: bool, which modalities each picture has, in the order of `modalities`; those that
-                `modality_tokens` lacks are missing anyway, and the tokens of others may be any finite numbers. If
-                given, it is taken as it is and none is dropped at random: `draw_present` is what would be drawn.
-            generator: for modality dropout while training; None = torch's own.
+                `modality_tokens` lacks are missing anyway, and the tokens of dropped ones may be any finite numbers.
+                If given, none is dropped at random; None = drawn by `draw_present` in training.
+            generator: random generator of the modality dropout; None = torch's own.
 
         Raises:
             ValueError: unknown modality, or shapes that do not fit.
@@ -139,13 +139,14 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         return self.out_norm(self.out_proj(query_BND))
 
     def for_layer(self, fused_BND: Tensor, layer: str) -> Tensor:
-        """The fused context as one of `LAYERS` gets it."""
+        """The fused context for one of `LAYERS`, with that layer's embedding added."""
         return fused_BND + self.layer_embedding[LAYERS.index(layer)]
 
     def draw_present(self, num_pictures: int, generator: torch.Generator | None = None) -> Tensor:
-        """[B, M] bool, on the generator's device: True with probability 1 - `modality_dropout`, independently.
+        """Which modalities each picture keeps, [B, M] bool on the generator's device.
 
-        As many numbers are drawn whichever modalities are given, so that leaving one out changes no other draw.
+        Each is True with probability 1 - `modality_dropout`, independently. The same number of values is drawn
+        whichever modalities are given, so that leaving one out changes no other draw.
         """
         device = self.device if generator is None else generator.device
         draw_BM = torch.rand(num_pictures, len(self.modalities), generator=generator, device=device)
@@ -154,18 +155,18 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
     def _in_place(
         self, image_tokens_BND: Tensor, modality_tokens: Mapping[str, Tensor], present_BM: Tensor | None
     ) -> Tensor:
-        """[B, N, D]: what the maps say at each image token's own place; one that is missing says nothing."""
+        """Projection [B, N, D] of the modality tokens at each image token's own position; missing ones are zero."""
         nothing_BND = torch.zeros_like(image_tokens_BND, dtype=self.dtype)
         tokens = [modality_tokens.get(name, nothing_BND).to(self.dtype) for name in self.modalities]
         if present_BM is not None:
             here_BM11 = present_BM.to(nothing_BND.device, torch.bool)[..., None, None]
-            tokens = [told.where(here_BM11[:, i], 0.0) for i, told in enumerate(tokens)]
+            tokens = [modality.where(here_BM11[:, i], 0.0) for i, modality in enumerate(tokens)]
         return self.place_proj(torch.cat(tokens, dim=-1))
 
     def _modality_source(
         self, modality_tokens: Mapping[str, Tensor], given: Sequence[int], position_ND: Tensor
     ) -> Tensor | None:
-        """[B, K, D], K = all tokens of the given modalities one after another; None when none is given."""
+        """Tokens [B, K, D] of the given modalities, one after another; None when none is given."""
         if not given:
             return None
         sources = [
@@ -209,7 +210,7 @@ class FusionBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_ratio * dim), nn.GELU(), nn.Linear(mlp_ratio * dim, dim))
 
     def forward(self, queries_BQD: Tensor, source_BKD: Tensor | None, mask_BK: Tensor | None = None) -> Tensor:
-        """[B, Q, D]. Where a picture's mask (True = read) leaves nothing, or there is no source, nothing is added."""
+        """Updated queries [B, Q, D]; where the mask (True = attended to) leaves nothing, no attention is added."""
         if source_BKD is not None:
             queries_BQD = queries_BQD + self._attend(queries_BQD, source_BKD, mask_BK)
         return queries_BQD + self.mlp(self.norm_mlp(queries_BQD))
@@ -226,14 +227,15 @@ class FusionBlock(nn.Module):
         return self.to_out(read.transpose(1, 2).flatten(2)).where(any_B1[:, None], 0.0)
 
     def _heads(self, x_BND: Tensor) -> Tensor:
-        """[B, heads, N, D / heads]."""
+        """The channels split into heads: [B, heads, N, D / heads]."""
         return x_BND.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 def positions(grid: tuple[int, int], dim: int, device: torch.device | str = "cpu") -> Tensor:
-    """[rows * columns, dim] float32: sines and cosines of row (first half) and column, counted in tokens.
+    """Position embedding [rows * columns, dim], float32: sines and cosines of row (first half) and column.
 
-    Counted, not scaled to the picture: a step means the same at every size, as in the base's own positions.
+    They are counted in tokens, not scaled to the picture: a step means the same at every size, as in the base's own
+    positions.
     """
     rows, columns = (torch.arange(length, dtype=torch.float32, device=device) for length in grid)
     return get_2d_sincos_pos_embed_from_grid(dim, torch.meshgrid(rows, columns, indexing="ij")).float()

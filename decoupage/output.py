@@ -1,4 +1,4 @@
-"""What the pipeline gives back: layers at the input's size, laid over each other again and compared with the input."""
+"""The pipeline's output: layers at the input's size, recomposed and compared with the input."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from decoupage.images.blending import paste_back, recompose, recomposition_error
 from decoupage.images.forms import to_pil, to_uint8
 
 GROW_PX = 8
-"""Around the mask: the object's own soft edge and shadow lie there."""
+"""Margin around the mask that is generated too, because it holds the object's own soft edge and shadow."""
 OUTPUT_TYPES: dict[str, Callable[[Tensor], Any]] = {"pil": to_pil, "np": to_uint8, "pt": lambda x_BCHW: x_BCHW}
 
 
 @dataclass
 class LayerDecompositionOutput(BaseOutput):
-    """What the pipeline gives, at the size of the input.
+    """The layers of pictures, at the size of the input.
 
     Attributes:
-        foreground: one a picture; with `layers=`, one a mask, front to back. RGBA, straight alpha.
-        background: one a picture: the scene without the object, or without all of them. RGB.
-        recomposition: foreground over background, one a picture.
+        foreground: one for each picture; with `layers=`, one for each mask, front to back. RGBA, straight alpha.
+        background: one for each picture: the scene without the object, or without all of them. RGB.
+        recomposition: foreground over background, one for each picture.
         recomposition_error: mean absolute difference of recomposition and input, in 8-bit levels.
     """
 
@@ -34,21 +34,21 @@ class LayerDecompositionOutput(BaseOutput):
 
 
 def keep_outside(original: Tensor, generated: Tensor, mask: Tensor) -> Tensor:
-    """The generated background inside the grown mask, the input's own pixels outside of it, exactly."""
+    """Background with the generated pixels inside the grown mask and exactly the input's own pixels outside of it."""
     return paste_back(original, generated, mask, GROW_PX)
 
 
 def make_output(
     original: Tensor, background: Tensor, foregrounds: list[Tensor], peeled: bool, output_type: str
 ) -> LayerDecompositionOutput:
-    """Compose, compare and convert.
+    """Recompose the layers, compare them with the input, and convert them to the type asked for.
 
     Args:
         original, background: [B, 3, H, W] in [0, 1].
         foregrounds: [B, 4, H, W] each, front to back; with `peeled` they are layers of one picture.
         output_type: a key of `OUTPUT_TYPES`.
     """
-    # What the decoder says where nothing shows is noise that no loss has seen; it would only swell the files.
+    # Where nothing is visible, the decoder's colour is noise that no loss has seen; it would only enlarge the files.
     foregrounds = [rgba * (rgba[:, 3:] >= 0.5 / 255) for rgba in foregrounds]
     rgb, rgbas = to_uint8(background), [to_uint8(foreground) for foreground in foregrounds]
     stacks = [[rgba[i] for rgba in rgbas] for i in range(len(rgb))]

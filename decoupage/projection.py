@@ -1,21 +1,21 @@
-"""The trained input projection: the base's own, and beside it one for the channels that it does not know."""
+"""The trained input projection: the base's own, and beside it one for the channels that the base does not know."""
 
 import torch
 from torch import Tensor, nn
 
 
 class TrainedProjection(nn.Module):
-    """`published(x[..., :n]) + added(x[..., n:])`, with `added` zero at first.
+    """Input projection `published(x[..., :n]) + added(x[..., n:])`, with `added` zero at first.
 
-    Two products instead of one wide one: adding exact zeros leaves the base's result as it is, bit for bit, which a
+    Two products instead of one wide one: adding exact zeros leaves the base's result the same bit for bit, which a
     single wider matrix product does not promise (its sums are grouped otherwise).
 
     Args:
         published: the base's projection; its weight is trained, its bias (if any) is not.
-        input_dim: channels to take; equal to the published ones when there is nothing to add.
+        input_dim: number of input channels; equal to the published ones when there is nothing to add.
 
     Attributes:
-        original: the base's weight [out, n] as it was, to tell what training changed; not saved.
+        original: the base's weight [out, n] before training, from which the change is computed; not saved.
     """
 
     def __init__(self, published: nn.Linear, input_dim: int) -> None:
@@ -33,21 +33,21 @@ class TrainedProjection(nn.Module):
 
     @property
     def in_features(self) -> int:
-        """Channels it takes."""
+        """Number of input channels."""
         return self.published.in_features + (self.added.in_features if self.added else 0)
 
     @property
     def weight(self) -> Tensor:
-        """[out, in]: both weights side by side, as one projection would hold them."""
+        """Both weights side by side, [out, in], as one projection would hold them."""
         return self._beside(self.published.weight)
 
     @property
     def change(self) -> Tensor:
-        """[out, in]: the weight minus the base's, which has zeros in the new columns."""
+        """The weight minus the base's, [out, in]; the base's counts as zero in the new columns."""
         return self._beside(self.published.weight - self.original)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in] -> [..., out]."""
+        """Project [..., in] to [..., out]."""
         if self.added is None:
             return self.published(x)
         known, new = x.split([self.published.in_features, self.added.in_features], dim=-1)

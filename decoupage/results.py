@@ -1,21 +1,32 @@
-"""The folder of one decomposed picture: layers as PNG, layered files on wish, and `layers.json`, which tells all.
+"""The files of one decomposed picture: layers as PNG, layered files on request, and `layers.json`, which lists them.
 
 Every file appears whole or not at all, and `layers.json` last: where it is, the others are.
+
+Layered files are for editors: Photoshop (PSD, through psd-tools) and OpenRaster (ORA: Krita, GIMP, MyPaint). A document
+is the background, named `background`, under any number of RGBA layers, each cropped to the box of what is visible in
+it. Layers and names go front to back, as everywhere in this package. Both formats also hold the merged picture.
+OpenRaster has no library that is still maintained, and is a zip: https://www.openraster.org/baseline/.
+Photoshop's format: https://www.adobe.com/devnet-apps/photoshop/fileformatashtml/.
 """
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 import numpy as np
 from PIL import Image
 
-from decoupage.images.blending import alpha_box
-from decoupage.layered import BACKGROUND, write_ora, write_psd, write_whole
+from decoupage.images.blending import alpha_box, levels, recompose
 
 REPORT = "layers.json"
+BACKGROUND = "background"
+"""Name of the lowest layer."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +40,15 @@ class Layers:
 
 
 def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str, Any]:
-    """Write background.png, foreground.png, recomposition.png and on wish layers.psd and layers.ora into a folder.
+    """Write background.png, foreground.png, recomposition.png and, if asked for, layers.psd and layers.ora to a folder.
 
     Several foregrounds become foreground-1.png, foreground-2.png, ..., front to back; foreground.png then shows all
     of them, flattened.
 
     Returns:
-        The part of `layers.json` that says what is where: `size_px` [width, height]; `layers` front to back, the
-        background last, each with `name`, `file` and `box_px` [left, top, right, bottom] of what is visible in it
-        (null: nothing is); the names of the other `files`.
+        The part of `layers.json` that lists the files: `size_px` [width, height]; `layers` front to back, the
+        background last, each with `name`, `file` and `box_px` [left, top, right, bottom] of its visible pixels (null:
+        there are none); the names of the other `files`.
     """
     _write_png(out / "background.png", layers.background)
     _write_png(out / "recomposition.png", layers.recomposition)
@@ -62,7 +73,7 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
-    """Write `layers.json`; call it when all else is written."""
+    """Write `layers.json`; to be called when all other files are written."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(out / REPORT, lambda file: file.write(text.encode()))
 
@@ -76,10 +87,10 @@ def flattened(foregrounds: Sequence[Image.Image]) -> Image.Image:
 
 
 def layer_names(masks: Sequence[Path]) -> list[str]:
-    """Layers are named for their masks' files; a name that comes again gets the next free number."""
+    """Names of the layers, from their masks' file names; a repeated name gets the next free number."""
     names: list[str] = []
     for path in masks:
-        # Layered files take no control characters, nor bytes of a file name that are no text.
+        # Layered files take neither control characters nor bytes of a file name that are not text.
         stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem)
         name, number = stem, 1
         while name in (*names, BACKGROUND):
@@ -91,3 +102,115 @@ def layer_names(masks: Sequence[Path]) -> list[str]:
 
 def _write_png(path: Path, picture: Image.Image) -> None:
     write_whole(path, lambda file: picture.save(file, "PNG", compress_level=3))
+
+
+# --- layered files ------------------------------------------------------------------------------------------------
+
+
+_PSD_MAX_PX = 30_000
+_PSD_MAX_NAME = 255
+_THUMBNAIL_PX = 256
+# A zip member's time: the format's first moment, so that the same layers give the same bytes.
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class Placed(NamedTuple):
+    """A layer cropped to its box, with the position of that box."""
+
+    name: str
+    left_px: int
+    top_px: int
+    pixels: np.ndarray
+    """uint8 [h, w, 4], or [h, w, 3] for the background."""
+
+
+def write_psd(path: str | os.PathLike[str], background: Any, layers: Sequence[Any], names: Sequence[str]) -> None:
+    """Write a Photoshop document.
+
+    Args:
+        path: the file; it appears whole or not at all.
+        background: PIL RGB or uint8 [H, W, 3].
+        layers: PIL RGBA or uint8 [H, W, 4], straight alpha, front to back.
+        names: one for each layer.
+
+    Raises:
+        ValueError: wrong forms or sizes, names that do not match, sides above 30,000 px.
+    """
+    from psd_tools import PSDImage
+
+    placed, merged = _compose(background, layers, names)
+    if max(merged.shape[:2]) > _PSD_MAX_PX:
+        raise ValueError(f"PSD takes sides up to {_PSD_MAX_PX} px, got {merged.shape[1]}x{merged.shape[0]} px")
+    for layer in placed:
+        if len(layer.name) > _PSD_MAX_NAME:
+            raise ValueError(f"PSD takes layer names of up to {_PSD_MAX_NAME} characters, got {layer.name!r}")
+    document = PSDImage.frompil(Image.fromarray(merged))
+    for layer in reversed(placed):
+        entry = document.create_pixel_layer_from_array(layer.pixels, top=layer.top_px, left=layer.left_px)
+        entry.name = layer.name  # Set afterwards: the argument takes only characters of the Mac Roman encoding.
+    write_whole(path, document.save)
+
+
+def write_ora(path: str | os.PathLike[str], background: Any, layers: Sequence[Any], names: Sequence[str]) -> None:
+    """Write an OpenRaster document (version 0.0.3). Arguments and errors as `write_psd`, without its limits."""
+    placed, merged = _compose(background, layers, names)
+    thumbnail = Image.fromarray(merged)
+    thumbnail.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+    height, width = merged.shape[:2]
+    image = ET.Element("image", version="0.0.3", w=str(width), h=str(height))
+    stack = ET.SubElement(image, "stack")
+    members: list[tuple[str, bytes]] = []
+    for index, layer in enumerate(placed):
+        source = f"data/layer{index}.png"
+        place = {"x": str(layer.left_px), "y": str(layer.top_px)}
+        ET.SubElement(stack, "layer", place, name=layer.name, src=source)
+        members.append((source, _png(Image.fromarray(layer.pixels))))
+    xml = ET.tostring(image, encoding="UTF-8", xml_declaration=True)
+    members.append(("mergedimage.png", _png(Image.fromarray(merged))))
+    members.append(("Thumbnails/thumbnail.png", _png(thumbnail)))
+
+    def write(file: Any) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            # Programs recognise the format by its first member, which must be stored uncompressed.
+            for name, data in [("mimetype", b"image/openraster"), ("stack.xml", xml), *members]:
+                archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), data, zipfile.ZIP_STORED)
+
+    write_whole(path, write)
+
+
+def write_whole(path: str | os.PathLike[str], write: Callable[[Any], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it into place: the file is never there in part."""
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _compose(background: Any, layers: Sequence[Any], names: Sequence[str]) -> tuple[list[Placed], np.ndarray]:
+    """The layers cropped to their boxes, front to back with the background last, and the merged picture."""
+    if len(layers) != len(names):
+        raise ValueError(f"{len(layers)} layers need as many names, got {len(names)}")
+    for name in names:
+        if not name.isprintable():
+            raise ValueError(f"layer names must be printable, got {name!r}")
+    merged = recompose(list(layers), background)
+    placed = [_cut(levels(layer, 4), name) for layer, name in zip(layers, names, strict=True)]
+    return [*placed, Placed(BACKGROUND, 0, 0, levels(background, 3))], merged
+
+
+def _cut(rgba: np.ndarray, name: str) -> Placed:
+    # An invisible layer keeps one invisible pixel: editors do not agree on layers of no size.
+    left, top, right, bottom = alpha_box(rgba) or (0, 0, 1, 1)
+    return Placed(name, left, top, np.ascontiguousarray(rgba[top:bottom, left:right]))
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    return buffer.getvalue()

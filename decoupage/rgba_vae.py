@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from decoupage.rgba_values import check_channels
 
 MAX_OPAQUE_PSNR_LOSS_DB = 0.3
-"""What a trained RGBA VAE may lose on opaque pictures against the RGB VAE it came from."""
+"""PSNR that a trained RGBA VAE may lose on opaque pictures against the RGB VAE it came from."""
 
 FLUX_VAE_CONFIG: dict[str, Any] = {
     "block_out_channels": (128, 256, 512, 512),
@@ -38,29 +38,29 @@ _PSNR_CEILING_DB = 100.0  # a perfect reconstruction would be infinite, and infi
 
 @runtime_checkable
 class WidensToRgba(Protocol):
-    """A codec that knows how to widen itself; `widen_vae` asks it before it tries anything of its own."""
+    """A VAE that can widen itself; `widen_vae` then uses its method."""
 
     def widen_to_rgba(self) -> Any:
-        """Return a new codec with four channels in and out, the same latents at start, and alpha +1."""
+        """Return a new VAE with four channels in and out, the same latents at start, and alpha +1."""
         ...
 
 
 @dataclass(frozen=True)
 class OpaqueDrift:
-    """How far an RGBA VAE is from its RGB VAE on opaque pictures; each figure is a mean over the pictures."""
+    """Difference of an RGBA VAE from its RGB VAE on opaque pictures; each figure is a mean over the pictures."""
 
     latent_mse: float
-    """Between the normalised latents (posterior modes)."""
+    """Mean squared difference of the normalised latents (posterior modes)."""
     psnr_rgb_db: float
-    """Of the RGB VAE's reconstruction; peak to peak 2, values cut to [-1, 1], at most 100 dB a picture."""
+    """PSNR of the RGB VAE's reconstruction; peak to peak 2, values clipped to [-1, 1], at most 100 dB a picture."""
     psnr_rgba_db: float
-    """Of the colour that the RGBA VAE reconstructs, measured in the same way."""
+    """PSNR of the colour that the RGBA VAE reconstructs, measured in the same way."""
     alpha_mae: float
-    """Of the decoded alpha against opaque, as a share of the full range: 0 is right, 1 is invisible."""
+    """Mean absolute error of the decoded alpha, as a share of the full range: 0 is opaque and right, 1 is invisible."""
 
     @property
     def psnr_loss_db(self) -> float:
-        """What opaque pictures lose by the widened VAE, in dB (negative: they gain)."""
+        """PSNR that opaque pictures lose by the widened VAE, in dB (negative: they gain)."""
         return self.psnr_rgb_db - self.psnr_rgba_db
 
     @property
@@ -84,7 +84,7 @@ def widen_vae(vae: AutoencoderKL) -> AutoencoderKL:
     and `from_pretrained` serve it. It is a new model: in eval mode, every parameter trainable, on the device and in
     the type of the old one, sharing no tensor with it.
 
-    A codec with a method `widen_to_rgba()` is asked to widen itself. Any other class must look like `AutoencoderKL`:
+    A VAE with a method `widen_to_rgba()` is asked to widen itself. Any other class must look like `AutoencoderKL`:
     a config with `in_channels` and `out_channels`, `from_config`, and Conv2d layers `encoder.conv_in` and
     `decoder.conv_out`.
 
@@ -107,7 +107,7 @@ def widen_vae(vae: AutoencoderKL) -> AutoencoderKL:
 
 
 def num_added_parameters(vae: AutoencoderKL) -> int:
-    """How many parameters `widen_vae` adds: an input column, an output row and its bias."""
+    """Number of parameters that `widen_vae` adds: an input column, an output row and its bias."""
     _check_widenable(vae)
     column, row = vae.encoder.conv_in.weight[:, :1], vae.decoder.conv_out.weight[:1]
     return int(column.numel() + row.numel() + 1)
@@ -142,7 +142,7 @@ def _check_widenable(vae: Any) -> None:
     if missing:
         raise TypeError(
             f"widen_vae cannot widen {type(vae).__name__}: it lacks {', '.join(missing)}; "
-            "give it a method widen_to_rgba() that returns the widened codec"
+            "give it a method widen_to_rgba() that returns the widened VAE"
         )
     num_in, num_out = config["in_channels"], config["out_channels"]
     if (num_in, num_out) != (3, 3):
@@ -158,7 +158,7 @@ def _check_fits(wide: AutoencoderKL, tensors: dict[str, Tensor]) -> None:
     if wrong:
         raise TypeError(
             f"widen_vae cannot widen {type(wide).__name__}: with four channels it also differs in {', '.join(wrong)}; "
-            "give it a method widen_to_rgba() that returns the widened codec"
+            "give it a method widen_to_rgba() that returns the widened VAE"
         )
 
 
@@ -172,8 +172,8 @@ def encode_rgba(
 
     Args:
         vae: The RGBA VAE.
-        rgba_B4HW: Straight colour and alpha; see `rgba_values.gray_where_invisible` for what belongs under alpha 0.
-        generator: For the draw, with `sample`.
+        rgba_B4HW: Straight colour and alpha; `rgba_values.gray_where_invisible` says which colour is under alpha 0.
+        generator: Random generator of the draw, with `sample`.
         sample: Draw from the posterior (as FLUX.1-Fill does) instead of taking its mode (as Kontext does).
     """
     check_channels("rgba_B4HW", rgba_B4HW, 4)
@@ -181,7 +181,7 @@ def encode_rgba(
 
 
 def decode_rgba(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
-    """Decode normalised latents to RGBA [B, 4, H, W], straight colour, as the VAE gives it: not cut to [-1, 1]."""
+    """Decode normalised latents to RGBA [B, 4, H, W], straight colour, as the VAE gives it: not clipped to [-1, 1]."""
     rgba_B4HW = _decode(vae, latents_BCHW)
     check_channels("the decoded picture", rgba_B4HW, 4)
     return rgba_B4HW

@@ -1,19 +1,19 @@
-"""RGBA pictures in the range of the RGBA VAE: [-1, 1], mid-gray where nothing shows.
+"""RGBA pictures in the range of the RGBA VAE: [-1, 1], mid-gray where nothing is visible.
 
-Apart from the VAE, so that data loading can use it without loading any model library but torch.
+Kept apart from the VAE, so that data loading can use it without loading any model library but torch.
 
-What stands under soft alpha. Where alpha > 0, however little, the colour stays straight: that is what files hold, and
-a premultiplied colour would have to be divided by alpha after decoding, which multiplies the decoder's error by
-1 / alpha just at the outline. Where alpha is exactly 0 there is no colour to keep, and it is mid-gray (0.0), the value
-that FLUX.1-Fill sees in a hole: everything outside the foreground becomes one constant code that the base knows. The
-jump between the two lies where alpha is nearly 0, so an error made there does not show in a composite.
+The colour under soft alpha: where alpha > 0, however little, the colour stays straight. That is what files hold, and a
+premultiplied colour would have to be divided by alpha after decoding, which multiplies the decoder's error by 1 / alpha
+just at the outline. Where alpha is exactly 0 there is no colour to keep, and it is mid-gray (0.0), the value that
+FLUX.1-Fill sees in a hole: everything outside the foreground becomes one constant value that the base knows. The jump
+between the two lies where alpha is nearly 0, so an error made there does not show in a composite.
 """
 
 import torch
 from torch import Tensor
 
 NEARLY = 8 / 255
-"""Alpha up to this is taken for 0, from 1 - this for 1; cutouts are cleaned by the same measure before training."""
+"""Alpha up to this counts as 0, from 1 - this as 1; cutouts are cleaned by the same rule before training."""
 
 
 def check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
@@ -23,24 +23,24 @@ def check_channels(name: str, x_BCHW: Tensor, num_channels: int) -> None:
 
 
 def gray_where_invisible(rgba_B4HW: Tensor) -> Tensor:
-    """Set the colour to mid-gray (0.0) where alpha is exactly invisible (-1), and leave the rest: a training target."""
+    """Training target: RGBA in [-1, 1] with mid-gray (0.0) where alpha is exactly invisible (-1)."""
     check_channels("rgba_B4HW", rgba_B4HW, 4)
     colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
     return torch.cat([torch.where(alpha_B1HW > -1.0, colour_B3HW, 0.0), alpha_B1HW], dim=1)
 
 
 def stretch_alpha(rgba_B4HW: Tensor, low: float, high: float) -> Tensor:
-    """Alpha in [0, 1] stretched so that `low` becomes 0 and `high` 1; colours stay. (0, 1) changes nothing."""
+    """Stretch alpha in [0, 1] so that `low` becomes 0 and `high` 1; colours stay. (0, 1) changes nothing."""
     check_channels("rgba_B4HW", rgba_B4HW, 4)
     stretched = ((rgba_B4HW[:, 3:] - low) / (high - low)).clamp(0.0, 1.0)
     return torch.cat([rgba_B4HW[:, :3], stretched], dim=1)
 
 
 def without_haze(rgba_B4HW: Tensor) -> Tensor:
-    """Alpha that is nearly invisible or nearly opaque set to what it nearly is; colours stay. RGBA in [0, 1].
+    """Set alpha that is nearly 0 to 0 and alpha that is nearly 1 to 1; colours stay. RGBA in [0, 1].
 
-    Foregrounds of the training data have no alpha between (see `NEARLY`), so what a decoder gives there is its error:
-    a haze over the whole canvas, or an object that is a little see-through.
+    Foregrounds of the training data have no alpha there (see `NEARLY`), so such values are the decoder's error: a haze
+    over the whole canvas, or an object that is slightly transparent.
     """
     check_channels("rgba_B4HW", rgba_B4HW, 4)
     colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
@@ -49,18 +49,18 @@ def without_haze(rgba_B4HW: Tensor) -> Tensor:
 
 
 def to_vae_range(rgba_BHW4: Tensor) -> Tensor:
-    """uint8 RGBA [B, H, W, 4], straight, to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
+    """Convert straight uint8 RGBA [B, H, W, 4] to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
     if rgba_BHW4.ndim != 4 or rgba_BHW4.shape[-1] != 4 or rgba_BHW4.dtype != torch.uint8:
         raise ValueError(f"rgba_BHW4 must be uint8 [B, H, W, 4], got {rgba_BHW4.dtype} {list(rgba_BHW4.shape)}")
     return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
 
 
 def from_vae_range(rgba_B4HW: Tensor) -> Tensor:
-    """RGBA in [-1, 1] (cut to it) to uint8 [B, H, W, 4], straight, (0, 0, 0, 0) where alpha rounds to 0.
+    """Convert RGBA in [-1, 1] (clipped to it) to straight uint8 [B, H, W, 4], (0, 0, 0, 0) where alpha rounds to 0.
 
-    Invisible pixels are zeroed, not left as decoded: what the decoder leaves there means nothing, whoever drops the
-    alpha channel would see it, and it makes PNG files several times larger. Programs that scale premultiplied
-    pictures (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
+    Invisible pixels are zeroed, not left as decoded: the decoder's colour there means nothing, would show when the
+    alpha channel is dropped, and makes PNG files several times larger. Programs that scale premultiplied pictures
+    (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
     """
     check_channels("rgba_B4HW", rgba_B4HW, 4)
     rgba_BHW4 = ((rgba_B4HW.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,6 +1,6 @@
-"""How both halves go through the network: in one sequence (`joint`), or each as a sample of its own (`batch`).
+"""The network's call for both halves: in one sequence (`joint`), or each as a sample of its own (`batch`).
 
-In `joint` every token sees both pictures; in `batch` the background is, before any training, exactly the base's own.
+In `joint` every token attends to both pictures; in `batch` the background is, before training, exactly the base's own.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,12 @@ Mode = Literal["joint", "batch"]
 
 @dataclass(frozen=True)
 class Condition:
-    """All that stays the same over the steps of one picture.
+    """The network's inputs that stay the same over all steps.
 
     Attributes:
+        contexts: context tokens of both halves.
         fused: fused maps [B, N, token_dim] for background and foreground; None = the model takes none.
+        text: embedding of the prompt.
         grid: (rows, columns) of tokens.
     """
 
@@ -40,7 +42,7 @@ def predict_layers(
     guidance: float,
     mode: Mode,
 ) -> tuple[Tensor, Tensor]:
-    """The network's prediction for background and foreground, [B, N, token_dim] each."""
+    """The network's predictions for background and foreground, [B, N, token_dim] each."""
     contexts = condition.contexts
     fused_background, fused_foreground = condition.fused or (None, None)
     background = _tokens(noisy_background_BND, contexts.background_BNK, fused_background)
@@ -54,8 +56,8 @@ def predict_layers(
         all_ids = torch.cat([ids["background"], ids["foreground"], *extra_ids])
         out = base.predict(network, tokens, all_ids, condition.text, sigma_B, guidance)
         return out[:, :num_tokens], out[:, num_tokens : 2 * num_tokens]
-    # Both halves stand where the base expects its one picture; only their contexts tell them apart. One call each:
-    # a batch of two takes other matrix kernels than a batch of one, and the background would differ in its last bits.
+    # Both halves have the ids of the base's one picture; only their contexts distinguish them. One call each: a batch
+    # of two takes other matrix kernels than a batch of one, and the background would differ in its last bits.
     all_ids = torch.cat([ids["background"], *extra_ids])
     outs = [
         base.predict(network, torch.cat([half, *extra], dim=1), all_ids, condition.text, sigma_B, guidance)
@@ -65,11 +67,11 @@ def predict_layers(
 
 
 def _tokens(noisy_BND: Tensor, context_BNK: Tensor, fused_BND: Tensor | None) -> Tensor:
-    """Noisy | context | fused, along channels."""
+    """Tokens with their context and fused context beside them, along channels."""
     parts = [noisy_BND, context_BNK] if fused_BND is None else [noisy_BND, context_BNK, fused_BND]
     return torch.cat([part.to(noisy_BND.dtype) for part in parts], dim=-1)
 
 
 def _padded(tokens_BND: Tensor, width: int) -> Tensor:
-    """Tokens that carry no mask and no maps: zeros in their place."""
+    """Tokens without mask and maps, padded by zeros to the width of those with them."""
     return nn.functional.pad(tokens_BND, (0, width - tokens_BND.shape[-1]))

@@ -23,7 +23,10 @@ class Case:
 
     Attributes:
         name: of the image, once in its list; usable as a file's name.
-        key: of the scene; cases of one scene share a picture and are no independent evidence.
+        key: of the scene; cases of one scene share a picture.
+        photograph: what the background was taken from; cases of one photograph are no independent evidence.
+        origin: what the target was taken from (a photograph, or a prompt with its seed); the same holds of these. Where
+            a list does not know them, the image's own name: each image is then its own cluster.
         composite: [H, W, 3].
         mask: [H, W], what every method is given.
         visible: [H, W], truth: where the target shows.
@@ -36,6 +39,8 @@ class Case:
 
     name: str
     key: str
+    photograph: str
+    origin: str
     composite: Rgb
     mask: Mask
     visible: Mask

@@ -1,20 +1,40 @@
-"""What a report must show for an adapter to be worth having, as plain functions over `report.json`'s values."""
+"""The headline of a report: its main metrics, and what they must show for an adapter to be worth having.
+
+The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from evaluation.statistics import Interval
 from pipelines.checks import CheckResult
 
+if TYPE_CHECKING:
+    from evaluation.metrics.catalogue import Part
+
 Values = Mapping[str, Any]
+"""Content of `report.json`."""
+_UNSEEN: "tuple[Part, str]" = ("foreground", "soft_iou_unseen")
+HEADLINE: "tuple[tuple[Part, str], ...]" = (
+    ("background", "psnr_mask"),
+    ("background", "psnr_whole"),
+    ("foreground", "soft_iou"),
+    ("foreground", "soft_iou_hidden"),
+    _UNSEEN,
+    ("recomposition", "psnr_whole"),
+)
+"""Metrics of the report's main table, which are reported by stratum and at the model's size, too."""
+MAIN_FIGURES = tuple(metric for metric in HEADLINE if metric != _UNSEEN)
+"""Metrics that fit a terminal and Dagster's tables."""
 
 
 def background_beats_base(values: Values) -> CheckResult:
-    """Where the target shows, the adapter's background is better than the base's own: the interval excludes 0."""
+    """Where the target shows, the adapter's background is better than the base's own, by its interval."""
     return _better(values, "adapter-base", "background", "psnr_mask", "dB PSNR inside the mask")
 
 
 def alpha_beats_given_mask(values: Values) -> CheckResult:
-    """The adapter's alpha is nearer to the truth than the mask it was given: the interval excludes 0."""
+    """The adapter's alpha is closer to the truth than the mask it was given, by its interval."""
     return _better(values, "adapter-given_mask", "foreground", "soft_iou", "soft IoU")
 
 
@@ -26,9 +46,23 @@ def every_output_there(values: Values) -> CheckResult:
 
 
 def _better(values: Values, pair: str, part: str, metric: str, unit: str) -> CheckResult:
-    found = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
-    if found is None or found["low"] is None:
-        return CheckResult(False, f"{pair}: {unit} was not measured, or on too few images for an interval")
+    """A difference that cannot be decided is not shown to be better, and the sentence says why."""
+    cell = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
+    if cell is None:
+        return CheckResult(False, f"{pair}: {unit} was not measured")
+    found = Interval.from_dict(cell)
     first, second = pair.split("-", 1)
-    sentence = f"{first} less {second}: {found['mean']:+.3f} {unit}, 95% in [{found['low']:+.3f}, {found['high']:+.3f}]"
-    return CheckResult(found["low"] > 0, sentence, {name: found[name] for name in ("mean", "low", "high")})
+    sentence = f"{first} less {second}: {found.mean:+.3f} {unit}"
+    if found.low is not None:
+        sentence += f", 95% in [{found.low:+.3f}, {found.high:+.3f}]"
+    sentence += f" ({found.counted})"
+    verdict = found.verdict()
+    said = (
+        f"undecided ({found.why_undecided})"
+        if verdict == "undecided"
+        else "better"
+        if verdict == "better"
+        else "not better"
+    )
+    figures = {name: value for name, value in found.to_dict().items() if value is not None}
+    return CheckResult(verdict == "better", f"{said}: {sentence}", figures)

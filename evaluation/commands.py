@@ -5,8 +5,9 @@ loader as the context's object, for profiles stand above this package.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -25,13 +26,6 @@ ADAPTER = "training/adapter/export"
 """Of the root: the published form of the adapter that was trained there."""
 REPORT = "report"
 """Of the root: where the report goes."""
-_COLUMNS = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("recomposition", "psnr_whole"),
-)
 
 
 def evaluate(
@@ -100,20 +94,34 @@ def _target(test_set: "TestSet", root: str) -> str:
 
 
 def _print(report: "Report", target: str) -> None:
+    from evaluation.checks import MAIN_FIGURES
+    from evaluation.page.figures import COUNTS
     from evaluation.page.write import MARKDOWN, PAGE
     from evaluation.report import REPORT as FIGURES
     from evaluation.run import LIST, SCORES
 
-    table = Table("method", *(f"{part}\n{metric}" for part, metric in _COLUMNS), "failures")
+    table = Table("method", *(f"{part}\n{metric}" for part, metric in MAIN_FIGURES), "failures")
     for name, found in report.values["methods"].items():
-        cells = [_cell(found[part][metric]) for part, metric in _COLUMNS]
+        cells = [_cell(found[part][metric]) for part, metric in MAIN_FIGURES]
         table.add_row(name, *cells, str(found["failures"]))
+    table.add_section()
+    table.add_row(COUNTS, *(_counted(report.values["methods"], part, metric) for part, metric in MAIN_FIGURES))
     Console().print(table)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
-    print(f"{report.values['num_images']} images of {report.values['num_scenes']} scenes")
+    print(
+        f"{report.values['num_images']} images of {report.values['num_scenes']} scenes, "
+        f"{report.values['num_photographs']} photographs and {report.values['num_origins']} origins"
+    )
     for what, name in (("page", PAGE), ("text", MARKDOWN), ("figures", FIGURES), ("scores", SCORES), ("list", LIST)):
         print(f"  {what + ':':12}{target}/{name}")
+
+
+def _counted(methods: Mapping[str, Any], part: str, metric: str) -> str:
+    """What a column's figures count; more than one where methods were measured on different images."""
+    from evaluation.page.figures import counts
+
+    return ", ".join(dict.fromkeys(counts(cell) for found in methods.values() if (cell := found[part][metric])))
 
 
 def _cell(interval: dict[str, float | None] | None) -> str:

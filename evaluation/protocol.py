@@ -5,7 +5,8 @@ from typing import Any
 from evaluation.config import EvaluationConfig
 
 VERSION = 2
-"""Of metrics, regions and how methods are asked: to be raised whenever the same pictures would get another score."""
+"""Of metrics, regions, how methods are asked, and what intervals need beside scores: to be raised whenever the same
+pictures would get another score, or scores of before lack a column."""
 
 
 def protocol_of(config: EvaluationConfig) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from evaluation.cases import list_sha256
+from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
-from evaluation.metrics.catalogue import HEADLINE, IMAGE_METRICS, LIST_METRICS, Part
+from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
 from evaluation.scores import ScoreTable
-from evaluation.statistics import intervals
+from evaluation.statistics import Clusters, intervals
 
 REPORT = "report.json"
 DIFFERENCES = (
@@ -91,7 +92,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
     """
     if not table.entries:
         raise ValueError("there is nothing to report: the held-out list is empty")
-    on_list = table.list_scores(config.bootstrap_draws, config.seed)
+    on_list = table.list_scores(config.seed)
     pairs = [(a, b) for a, b in DIFFERENCES if a in table.values and b in table.values]
     # Whatever else ran on this list, the adapter is set against it.
     pairs += [("adapter", name) for name in table.values if "adapter" in table.values and name not in OURS]
@@ -100,6 +101,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "list_sha256": list_sha256(table.entries),
         "num_images": len(table.entries),
         "num_scenes": len(set(table.scenes)),
+        **table.clusters.counts,
         "profile": about.profile,
         "test_set": dict(about.test_set),
         "stand_ins": about.all_stand_ins,
@@ -108,11 +110,11 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "seed": config.seed,
         "protocol": protocol_of(config),
         "settings": config.model_dump(mode="json"),
-        "methods": _methods(table, on_list, config),
-        "differences": _differences(table, on_list, pairs, config),
-        "at_model_size": _at_model_size(table, pairs, config),
-        "strata": {name: _strata(table, name, config) for name in table.strata},
-        "curves": {name: _curve(table, name, config) for name in table.difficulties},
+        "methods": _methods(table, on_list),
+        "differences": _differences(table, on_list, pairs),
+        "at_model_size": _at_model_size(table, pairs),
+        "strata": {name: _strata(table, name) for name in table.strata},
+        "curves": {name: _curve(table, name) for name in table.difficulties},
         "spreads": spreads(table),
         "failures": {name: failed for name, failed in table.failures.items() if failed},
         "not_measured": not_measured,
@@ -129,21 +131,19 @@ OnList = Mapping[str, Mapping[Key, ListScore]]
 """Method -> metric -> its figure for the whole list."""
 
 
-def _methods(table: ScoreTable, on_list: OnList, config: EvaluationConfig) -> dict[str, Any]:
+def _methods(table: ScoreTable, on_list: OnList) -> dict[str, Any]:
     """Method -> part -> metric -> interval or null, for every metric that there is, and its number of failures."""
     columns = {
         (name, metric.part, metric.name): table.column(name, metric.part, metric.name)
         for name in table.methods
         for metric in IMAGE_METRICS
     }
-    found = _with_list(_nested(columns, table.scenes, config), on_list)
+    found = _with_list(_nested(columns, table.clusters), on_list)
     return {name: parts | {"failures": len(table.failures[name])} for name, parts in found.items()}
 
 
-def _differences(
-    table: ScoreTable, on_list: OnList, pairs: Sequence[tuple[str, str]], config: EvaluationConfig
-) -> dict[str, Any]:
-    """`first-second` -> part -> metric -> interval or null, image by image; of figures for a list, draw by draw."""
+def _differences(table: ScoreTable, on_list: OnList, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """`first-second` -> part -> metric -> interval or null, paired: by image, or by cluster for figures of a list."""
     columns = {
         (f"{first}-{second}", metric.part, metric.name): table.column(first, metric.part, metric.name)
         - table.column(second, metric.part, metric.name)
@@ -155,12 +155,10 @@ def _differences(
         for first, second in pairs
         if first in on_list and second in on_list
     }
-    return _with_list(_nested(columns, table.scenes, config), differences)
+    return _with_list(_nested(columns, table.clusters), differences)
 
 
-def _at_model_size(
-    table: ScoreTable, pairs: Sequence[tuple[str, str]], config: EvaluationConfig
-) -> dict[str, Any] | None:
+def _at_model_size(table: ScoreTable, pairs: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
     """Size, and the headline metrics of methods and differences there; None where no method has a size of its own."""
     if table.model_size_px is None:
         return None
@@ -172,47 +170,49 @@ def _at_model_size(
     }
     return {
         "size_px": table.model_size_px,
-        "methods": _nested(small, table.scenes, config),
-        "differences": _nested(differences, table.scenes, config),
+        "methods": _nested(small, table.clusters),
+        "differences": _nested(differences, table.clusters),
     }
 
 
-def _strata(table: ScoreTable, stratification: str, config: EvaluationConfig) -> dict[str, Any]:
-    """Stratum -> number of images, and each method's headline metrics on them."""
+def _strata(table: ScoreTable, stratification: str) -> dict[str, Any]:
+    """Stratum -> number of images and of their clusters, and each method's headline metrics on them."""
     return {
         stratum: {
             "num_images": int((where := table.where(stratification, stratum)).sum()),
-            "methods": _on_some(table, where, HEADLINE, config),
+            **table.clusters.where(where).counts,
+            "methods": _on_some(table, where, HEADLINE),
         }
         for stratum in sorted(set(table.strata[stratification]))
     }
 
 
-def _curve(table: ScoreTable, difficulty: str, config: EvaluationConfig) -> list[dict[str, Any]]:
+def _curve(table: ScoreTable, difficulty: str) -> list[dict[str, Any]]:
     """Bins of a difficulty, from small to large: where each lies, and each method's metrics in it."""
     values = np.array(table.difficulties[difficulty], np.float64)
     return [
-        {**bin_facts(values, where), "methods": _on_some(table, where, CURVES, config)} for where in bins_of(values)
+        {
+            **bin_facts(values, where),
+            **table.clusters.where(where).counts,
+            "methods": _on_some(table, where, CURVES),
+        }
+        for where in bins_of(values)
     ]
 
 
-def _on_some(
-    table: ScoreTable, where: np.ndarray, metrics: Sequence[tuple[Part, str]], config: EvaluationConfig
-) -> dict[str, Any]:
+def _on_some(table: ScoreTable, where: np.ndarray, metrics: Sequence[tuple[Part, str]]) -> dict[str, Any]:
     """Method -> part -> metric -> interval or null, over some of the images."""
     columns = {
         (name, part, metric): table.column(name, part, metric)[where]
         for name in table.methods
         for part, metric in metrics
     }
-    return _nested(columns, np.array(table.scenes)[where].tolist(), config)
+    return _nested(columns, table.clusters.where(where))
 
 
-def _nested(
-    columns: Mapping[tuple[str, Part, str], np.ndarray], scenes: Sequence[str], config: EvaluationConfig
-) -> dict[str, Any]:
+def _nested(columns: Mapping[tuple[str, Part, str], np.ndarray], clusters: Clusters) -> dict[str, Any]:
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    results = intervals(list(columns.values()), scenes, config.bootstrap_draws, config.seed)
+    results = intervals(list(columns.values()), clusters)
     for (name, part, metric), result in zip(columns, results, strict=True):
         found.setdefault(name, {}).setdefault(part, {})[metric] = None if result is None else result.to_dict()
     return found

@@ -15,9 +15,12 @@ from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from evaluation.cases import Entry, list_sha256
 from evaluation.results import read_result
+from evaluation.statistics import Clusters
 from pipelines.stages.store import Store
 
 REPORT, SCORES, LIST = "report.json", "scores.csv", "list.json"
+_NAMES = ("image", "scene", "photograph", "origin")
+"""Columns of `scores.csv` that are names, even where they are all digits."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class SavedScores:
         method: its name in the report.
         list_sha256: of the list; scores compare only under the same one.
         protocol: what else decides a score (`evaluation.protocol`).
-        images, scenes: name and scene of each image, in the list's order.
+        images: name of each image, in the list's order.
+        clusters: what these images have in common.
         columns: `<part>.<metric>` -> [images] float64; NaN = not measured.
         failed: images without an output.
         facts: what identifies the method's weights.
@@ -38,7 +42,7 @@ class SavedScores:
     list_sha256: str
     protocol: Mapping[str, Any]
     images: tuple[str, ...]
-    scenes: tuple[str, ...]
+    clusters: Clusters
     columns: Mapping[str, np.ndarray]
     failed: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -50,9 +54,10 @@ class SavedScores:
 
     @property
     def digest(self) -> str:
-        """16 hex digits of the scores themselves."""
+        """16 hex digits of the scores themselves, and of the clusters that decide their intervals."""
         columns = {name: hashlib.sha256(column.tobytes()).hexdigest() for name, column in self.columns.items()}
-        return fingerprint({"images": list(self.images), "failed": list(self.failed), "columns": columns})
+        clusters = {"photographs": list(self.clusters.photographs), "origins": list(self.clusters.origins)}
+        return fingerprint({"images": list(self.images), "failed": list(self.failed), "columns": columns} | clusters)
 
     @property
     def terms(self) -> str:
@@ -74,9 +79,9 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
         names = [Entry(entry["name"], entry["sha256"]) for entry in listed["images"]]
         protocol = dict(report["protocol"])
         expected, facts = str(report["list_sha256"]), report["models"].get(method, {})
-        frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype={"image": str, "scene": str})
+        frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype=dict.fromkeys(_NAMES, str))
         rows = frame[frame["method"] == method]
-        images = tuple(rows["image"])
+        images, clusters = tuple(rows["image"]), Clusters(list(rows["photograph"]), list(rows["origin"]))
         failed = tuple(rows["image"][rows["failed"].astype(bool)])
         values = {str(name): rows[name].to_numpy(np.float64) for name in rows.columns if "." in str(name)}
     except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
@@ -85,7 +90,7 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
         raise BadSetup(f"{store.url(folder)} holds no scores of {method!r}; evaluate it first")
     if list_sha256(names) != expected or images != tuple(name.name for name in names):
         raise _unusable(store, folder, f"{SCORES}, {LIST} and {REPORT} are not of one evaluation")
-    return SavedScores(method, expected, protocol, images, tuple(rows["scene"]), values, failed, facts)
+    return SavedScores(method, expected, protocol, images, clusters, values, failed, facts)
 
 
 def files_of(store: Store, folder: str, method: str) -> dict[str, bytes]:

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 
 from evaluation.cases import Case, Entry
+from evaluation.checks import HEADLINE
 from evaluation.difficulty import difficulty
 from evaluation.methods.spec import BACKGROUND, Answered, Failure, Layers
-from evaluation.metrics.catalogue import HEADLINE, IMAGE_METRICS, Part
+from evaluation.metrics.catalogue import IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import Scores
+from evaluation.statistics import Clusters
 
 UNKNOWN = "unknown"
 """The stratum of an image whose list does not say."""
@@ -27,6 +29,7 @@ class ScoreTable:
     Attributes:
         entries: the list: names and hashes.
         scenes: the scene of each image.
+        photographs, origins: see `Case`.
         strata: name of a stratification -> the stratum of each image.
         difficulties: name of a difficulty -> its value for each image; NaN = unknown.
         values: method -> (part, metric) -> value of each image; NaN = not measured.
@@ -40,6 +43,8 @@ class ScoreTable:
 
     entries: list[Entry] = field(default_factory=list)
     scenes: list[str] = field(default_factory=list)
+    photographs: list[str] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
     strata: dict[str, list[str]] = field(default_factory=dict)
     difficulties: dict[str, list[float]] = field(default_factory=dict)
     values: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
@@ -58,6 +63,8 @@ class ScoreTable:
         """Enter an image; then add each method's answer to it."""
         self.entries.append(Entry(case.name, case.sha256))
         self.scenes.append(case.key)
+        self.photographs.append(case.photograph)
+        self.origins.append(case.origin)
         for name in {**dict.fromkeys(self.strata), **case.strata}:
             column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
             column.append(case.strata.get(name, UNKNOWN))
@@ -100,9 +107,14 @@ class ScoreTable:
         """[images] float64; NaN = not measured. `small`: at the model's size."""
         return np.array((self.small if small else self.values)[method][part, metric], np.float64)
 
-    def list_scores(self, draws: int, seed: int) -> dict[str, dict[Key, ListScore]]:
+    @property
+    def clusters(self) -> Clusters:
+        """What the images have in common, for intervals."""
+        return Clusters(self.photographs, self.origins)
+
+    def list_scores(self, seed: int) -> dict[str, dict[Key, ListScore]]:
         """Method -> (part, metric) -> figures for the whole list; without those that are not measured."""
-        return {} if self.features is None else self.features.scores(draws, seed)
+        return {} if self.features is None else self.features.scores(seed)
 
     @property
     def not_measured(self) -> dict[Key, str]:
@@ -114,15 +126,15 @@ class ScoreTable:
         return np.array(self.strata[stratification]) == stratum
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each image and method: name, scene, strata, difficulties, `failed`, `<part>.<metric>` columns.
+        """One row for each image and method.
 
-        Scores at the model's size are in columns `at_model_size.<part>.<metric>`.
+        Columns: name, scene, photograph, origin, strata, difficulties, `failed`, `<part>.<metric>`; and scores at the
+        model's size in `at_model_size.<part>.<metric>`.
         """
         frames = []
+        images = {"image": self.names, "scene": self.scenes, "photograph": self.photographs, "origin": self.origins}
         for method, columns in self.values.items():
-            frame = pd.DataFrame(
-                {"image": self.names, "scene": self.scenes, "method": method, **self.strata, **self.difficulties}
-            )
+            frame = pd.DataFrame({**images, "method": method, **self.strata, **self.difficulties})
             frame["failed"] = [name in self.failures[method] for name in self.names]
             scores = pd.DataFrame({f"{part}.{metric}": column for (part, metric), column in columns.items()})
             small = {f"{SMALL}{part}.{metric}": column for (part, metric), column in self.small.get(method, {}).items()}

@@ -1,142 +1,173 @@
-"""Means with intervals: a paired bootstrap over the pictures of a list.
+"""Means with intervals that hold where images share a photograph or an origin, and what such an interval decides.
 
-Several cases may ask one scene for different layers; they share a picture and are no independent evidence. So scenes
-are drawn, each with all its cases. Where every scene has one case this is the ordinary bootstrap over images.
+Images of one background photograph are no independent evidence, nor are images of one foreground's origin, and the
+two cross. So the variance is clustered two ways (Cameron, Gelbach & Miller 2011, Robust inference with multiway
+clustering): that of photographs, plus that of origins, less that of what shares both. Each of the three is a cluster
+jackknife, the sum is never less than the larger of the first two, and the interval is Student's with one degree of
+freedom less than the fewer clusters (MacKinnon, Nielsen & Webb 2024, Jackknife inference with two-way clustering,
+arXiv 2406.08880: "CV3, max-se").
+
+Why not a bootstrap: a percentile interval is too short where clusters are few, and the two-way bootstrap with weights
+that are products (Owen 2007; Owen & Eckles 2012) counts what is no cluster's effect three times, so it never becomes
+the interval of independent images. The jackknife holds with few clusters of very different sizes, becomes Student's
+interval of independent images where every image is its own cluster, and draws nothing: the same scores have the same
+interval. `docs/evaluation.md` has the simulation.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
-
-from decoupage.randomness import generator
+from scipy.special import stdtrit
 
 COVERAGE_PERCENT = 95.0
-_DRAWN = 1_000_000
-"""Scene numbers drawn at once, so that memory stays flat however long the list is."""
-_KEPT = 2_000_000
-"""Up to so many scene numbers a whole set of draws is kept for the next column (16 MB)."""
-_MEANS = 10_000_000
-"""Resampled means held at once (80 MB)."""
+MIN_CLUSTERS = 10
+"""Photographs and origins that a verdict takes; with fewer of either, an interval is shown and decides nothing."""
+Verdict = Literal["better", "worse", "even", "undecided"]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What images of a list have in common.
+
+    Attributes:
+        photographs: [images] name of the photograph behind each.
+        origins: [images] name of what each target was taken from: a photograph, or a prompt with its seed.
+    """
+
+    photographs: Sequence[str]
+    origins: Sequence[str]
+
+    @cached_property
+    def ways(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """[images] int each: number of the photograph, of the origin, and of the pair of both."""
+        photographs, origins = (_numbered(np.asarray(names)) for names in (self.photographs, self.origins))
+        return photographs, origins, _numbered(photographs * (origins.max(initial=0) + 1) + origins)
+
+    def where(self, chosen: np.ndarray) -> "Clusters":
+        """Those of some images; `chosen` is [images] bool."""
+        return Clusters(np.asarray(self.photographs)[chosen].tolist(), np.asarray(self.origins)[chosen].tolist())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """`num_photographs` and `num_origins`, for `report.json`."""
+        return {"num_photographs": len(set(self.photographs)), "num_origins": len(set(self.origins))}
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over images, and the range that 95 % of the resampled means lie in.
+    """A mean over images, and its 95 % interval.
 
     Attributes:
-        low, high: None with fewer than two scenes, from which no spread can be told.
+        low, high: None with a single photograph or origin, from which no spread can be known, and for figures that have
+            no interval.
         num_images: that could be measured, for a difference: with both methods.
+        num_photographs, num_origins: clusters of these images.
     """
 
     mean: float
     low: float | None
     high: float | None
     num_images: int
+    num_photographs: int
+    num_origins: int
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Interval":
+        """An interval of `report.json`."""
+        return cls(**values)
 
     def to_dict(self) -> dict[str, float | int | None]:
         """For `report.json`."""
-        return {"mean": self.mean, "low": self.low, "high": self.high, "num_images": self.num_images}
+        return asdict(self)
 
     @property
-    def sign(self) -> int:
-        """1 or -1 where the whole interval lies above or below 0, else 0."""
-        if self.low is None or self.high is None:
-            return 0
-        return 1 if self.low > 0 else -1 if self.high < 0 else 0
+    def why_undecided(self) -> str:
+        """Why no verdict can rest on it, such as `too few photographs: 3`; empty where one can."""
+        counts = {"photographs": self.num_photographs, "origins": self.num_origins}
+        few = [f"{name}: {number}" for name, number in counts.items() if number < MIN_CLUSTERS]
+        if few:
+            return f"too few {', '.join(few)}"
+        return "no interval" if self.low is None else ""
+
+    def verdict(self, higher_is_better: bool = True) -> Verdict:
+        """What a difference says of the first method: `even` where 0 is inside; `undecided`: see `why_undecided`."""
+        if self.why_undecided or self.low is None or self.high is None:
+            return "undecided"
+        if self.low <= 0 <= self.high:
+            return "even"
+        return "better" if (self.low > 0) == higher_is_better else "worse"
+
+    @property
+    def counted(self) -> str:
+        """N and the clusters in words: `187 images, 3 photographs, 18 origins`."""
+        counts = {"image": self.num_images, "photograph": self.num_photographs, "origin": self.num_origins}
+        return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in counts.items())
 
 
-def interval(values: np.ndarray, scenes: Sequence[str], draws: int, seed: int) -> Interval | None:
+LeftOut = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""A figure without each photograph, each origin, each pair of both: [photographs], [origins], [pairs]."""
+
+
+def interval(values: np.ndarray, clusters: Clusters) -> Interval | None:
     """The mean of one metric; of a difference, give the differences image by image.
 
     Args:
         values: one for each image; NaN = not measured, and dropped.
-        scenes: the scene of each image.
-        draws: how often the scenes are resampled.
-        seed: the same for all that is compared, so that all see the same draws.
+        clusters: of all these images.
 
     Returns:
         None where nothing was measured.
     """
-    return intervals([values], scenes, draws, seed)[0]
-
-
-def intervals(columns: Sequence[np.ndarray], scenes: Sequence[str], draws: int, seed: int) -> list[Interval | None]:
-    """`interval` of many columns over the same images: those measured on equally many scenes share one drawing."""
-    _, scene_of = np.unique(np.asarray(scenes), return_inverse=True)
-    sums = [_scene_sums(np.asarray(column, np.float64), scene_of) for column in columns]
-    groups: dict[int, list[int]] = {}
-    for place, found in enumerate(sums):
-        if found is not None and len(found.counts) > 1:
-            groups.setdefault(len(found.counts), []).append(place)
-    ends: dict[int, tuple[float, float]] = {}
-    width = max(1, _MEANS // draws)
-    for places in groups.values():
-        for start in range(0, len(places), width):
-            some = places[start : start + width]
-            found_ends = _ends([found for place in some if (found := sums[place]) is not None], draws, seed)
-            ends.update(zip(some, found_ends, strict=True))
-    return [None if found is None else found.interval(ends.get(place)) for place, found in enumerate(sums)]
-
-
-def difference(first: np.ndarray, second: np.ndarray, scenes: Sequence[str], draws: int, seed: int) -> Interval | None:
-    """Mean of first minus second over the images where both were measured; arguments as `interval`."""
-    return interval(first - second, scenes, draws, seed)
-
-
-@dataclass(frozen=True)
-class _SceneSums:
-    """A column's mean over images, and its sum and its images in each scene that was measured."""
-
-    mean: float
-    sums: np.ndarray
-    counts: np.ndarray
-
-    def interval(self, ends: tuple[float, float] | None) -> Interval:
-        low, high = ends or (None, None)
-        return Interval(self.mean, low, high, int(self.counts.sum()))
-
-
-def _scene_sums(column: np.ndarray, scene_of: np.ndarray) -> _SceneSums | None:
+    column = np.asarray(values, np.float64)
     measured = ~np.isnan(column)
     if not measured.any():
         return None
-    kept, scene = column[measured], scene_of[measured]
-    counts = np.bincount(scene)
+    kept, ways = column[measured], [way[measured] for way in clusters.ways]
+    mean = float(kept.mean())
+    left_out = [_means_without(kept - mean, way) + mean for way in ways]
+    return jackknife(mean, (left_out[0], left_out[1], left_out[2]), len(kept))
+
+
+def intervals(columns: Sequence[np.ndarray], clusters: Clusters) -> list[Interval | None]:
+    """`interval` of many columns over the same images."""
+    return [interval(column, clusters) for column in columns]
+
+
+def difference(first: np.ndarray, second: np.ndarray, clusters: Clusters) -> Interval | None:
+    """Mean of first minus second over the images where both were measured; arguments as `interval`."""
+    return interval(first - second, clusters)
+
+
+def jackknife(value: float, left_out: LeftOut, num_images: int) -> Interval:
+    """The interval of any figure of a list, from what it is without each of its clusters."""
+    num_photographs, num_origins = len(left_out[0]), len(left_out[1])
+    low = high = None
+    if min(num_photographs, num_origins) > 1:
+        of_photographs, of_origins, of_pairs = (_variance(value, without) for without in left_out)
+        variance = max(of_photographs + of_origins - of_pairs, of_photographs, of_origins)
+        tail = (1 + COVERAGE_PERCENT / 100) / 2
+        reach = float(stdtrit(min(num_photographs, num_origins) - 1, tail) * np.sqrt(variance))
+        low, high = value - reach, value + reach
+    return Interval(value, low, high, num_images, num_photographs, num_origins)
+
+
+def _variance(value: float, without: np.ndarray) -> float:
+    """Of the cluster jackknife about the figure itself ("CV3")."""
+    return float((len(without) - 1) / len(without) * ((without - value) ** 2).sum())
+
+
+def _means_without(column: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """[clusters that are there]: the mean of a column that sums to 0, without each cluster; NaN where none is left."""
+    counts = np.bincount(way)
     there = counts > 0
-    return _SceneSums(float(kept.mean()), np.bincount(scene, kept)[there], counts[there].astype(np.float64))
+    left = (len(column) - counts[there]).astype(np.float64)
+    sums = np.bincount(way, column)[there]
+    return np.divide(-sums, left, out=np.full(len(left), np.nan), where=left > 0)
 
 
-def _ends(columns: Sequence[_SceneSums], draws: int, seed: int) -> list[tuple[float, float]]:
-    """Low and high end for each column; all have equally many scenes."""
-    num_scenes = len(columns[0].counts)
-    sums = np.stack([column.sums for column in columns], axis=1)
-    different: dict[bytes, int] = {}
-    place = [different.setdefault(column.counts.tobytes(), len(different)) for column in columns]
-    counts = np.stack([np.frombuffer(key) for key in different], axis=1)
-    if draws * num_scenes <= _KEPT:
-        blocks: Iterable[np.ndarray] = [_whole_block(num_scenes, draws, seed)]
-    else:
-        blocks = _blocks(num_scenes, draws, seed)
-    means = np.concatenate([(times @ sums) / (times @ counts)[:, place] for times in blocks])
-    tail = (100 - COVERAGE_PERCENT) / 2
-    low, high = np.percentile(means, [tail, 100 - tail], axis=0, overwrite_input=True)
-    return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-@lru_cache(maxsize=4)
-def _whole_block(num_scenes: int, draws: int, seed: int) -> np.ndarray:
-    # Most columns of a report are resampled in the same way, which is worth remembering.
-    return np.concatenate(list(_blocks(num_scenes, draws, seed)))
-
-
-def _blocks(num_scenes: int, draws: int, seed: int) -> Iterator[np.ndarray]:
-    """[some draws, scenes] float64: how often each scene is drawn; as many blocks as make up all draws."""
-    rng = generator(seed, "evaluation.bootstrap", num_scenes)
-    step = max(1, _DRAWN // num_scenes)
-    for start in range(0, draws, step):
-        rows = min(step, draws - start)
-        drawn = rng.integers(0, num_scenes, (rows, num_scenes)) + num_scenes * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * num_scenes).reshape(rows, num_scenes)
-        yield times.astype(np.float64)
+def _numbered(names: np.ndarray) -> np.ndarray:
+    """[images] int: which of the different names each is."""
+    return np.unique(names, return_inverse=True)[1]

@@ -16,7 +16,7 @@ from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
-from pipelines.licences.shards import read_licences
+from pipelines.licences.combined import read_licences
 from pipelines.licences.terms import why_not_commercial
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
@@ -190,11 +190,9 @@ def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
 
 
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """Rows of a scene shard's index: the columns that checks and metadata look at."""
-    columns = ["key", "layer", "num_layers", "mask_error", "mask_iou", "mask_area_px"]
-    columns += ["occluded_fraction", "occlusion_level"]
+    """Rows of a shard's index, a row a layer."""
     data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
-    return list(pq.read_table(io.BytesIO(data), columns=columns).to_pylist())
+    return list(pq.read_table(io.BytesIO(data)).to_pylist())
 
 
 def _share_of_drops(report: Report, limit: float, name: str) -> CheckResult:

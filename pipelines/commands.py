@@ -67,8 +67,7 @@ def prompts_write(
 
     Leaves with 1 when fewer came than wanted: what is there is kept.
     """
-    from pipelines.foregrounds.prompts.show import show
-    from pipelines.foregrounds.prompts.write import UnfinishedList, write_prompts
+    from pipelines.foregrounds.prompts.write import UnfinishedList, show, write_prompts
     from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)
@@ -95,7 +94,7 @@ def scenes_make(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one for each core.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make library, scenes, maps and shards without Dagster: the same bytes as the assets make."""
+    """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make."""
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
 

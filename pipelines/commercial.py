@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from decoupage.faults import BadSetup
 from pipelines.config import DataConfig
-from pipelines.licences.ledger import UNKNOWN, licence_of
-from pipelines.licences.terms import why_not_commercial
+from pipelines.licences.terms import UNKNOWN, licence_of, why_not_commercial
 
 MULAN = "mulan-dataset/v1.0"
 _BY_HUB_ID = "leave it empty, or name weights by a Hub id that pipelines/licences/ledger.csv knows"

@@ -22,6 +22,7 @@ from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.maps.stage import MapStage
+from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, make_engine
@@ -85,8 +86,8 @@ class Factory:
 
     def write_packaged_sources(self) -> None:
         """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
-        from pipelines.packaged.backgrounds import write_photographs
         from pipelines.packaged.mulan_tree import write_mulan_tree
+        from pipelines.packaged.photographs import write_photographs
 
         for source, path, write in (
             (self.config.mulan.source, MULAN_TREE, write_mulan_tree),
@@ -116,8 +117,7 @@ class Factory:
     def mulan_foregrounds(self) -> MulanForegrounds:
         """Foregrounds of the MULAN tree."""
         mulan, split = self.config.mulan, self.mulan_source.split
-        numbers = (mulan.num_shards, mulan.max_inflated_mb)
-        return MulanForegrounds(*self.mulan_folders, self.config.gates, *numbers, mulan.laion, split)
+        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split)
 
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:
@@ -153,12 +153,17 @@ class Factory:
         records = read_backgrounds(self.store, self.backgrounds.name)
         return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
-    # ---- scenes, maps, shards
+    # ---- scenes, masks, maps, shards
 
     @cached_property
     def scenes(self) -> ScenesStage:
         """Training scenes."""
-        return ScenesStage(self.store, self.photographs, self.config.scenes, self.config.masks)
+        return ScenesStage(self.store, self.photographs, self.config.scenes)
+
+    @cached_property
+    def masks(self) -> MaskStage:
+        """Imperfect masks of the scenes."""
+        return MaskStage(self.config.masks, self.store, self.scenes)
 
     @cached_property
     def maps(self) -> dict[str, MapStage]:
@@ -168,8 +173,8 @@ class Factory:
 
     @cached_property
     def shards(self) -> ShardJoin:
-        """Scenes and maps side by side."""
-        return ShardJoin(self.store, self.scenes, list(self.maps.values()))
+        """Scenes, masks and maps side by side."""
+        return ShardJoin(self.store, self.scenes, self.masks, list(self.maps.values()))
 
     # ---- the same of what is held out
 
@@ -177,7 +182,12 @@ class Factory:
     def held_out_scenes(self) -> ScenesStage:
         """Scenes for testing: as those for training, from the library's `test` split alone."""
         scenes = self.config.scenes.model_copy(update=self.config.held_out.model_dump())
-        return ScenesStage(self.store, self.photographs, scenes, self.config.masks, "test", f"{HELD_OUT}/scenes")
+        return ScenesStage(self.store, self.photographs, scenes, "test", f"{HELD_OUT}/scenes")
+
+    @cached_property
+    def held_out_masks(self) -> MaskStage:
+        """Imperfect masks of the scenes for testing."""
+        return MaskStage(self.config.masks, self.store, self.held_out_scenes, f"{HELD_OUT}/masks")
 
     @cached_property
     def held_out_maps(self) -> dict[str, MapStage]:
@@ -187,8 +197,9 @@ class Factory:
 
     @cached_property
     def held_out_shards(self) -> ShardJoin:
-        """Scenes for testing and their maps, side by side."""
-        return ShardJoin(self.store, self.held_out_scenes, list(self.held_out_maps.values()), f"{HELD_OUT}/shards")
+        """Scenes for testing, their masks and maps, side by side."""
+        maps = list(self.held_out_maps.values())
+        return ShardJoin(self.store, self.held_out_scenes, self.held_out_masks, maps, f"{HELD_OUT}/shards")
 
     # ---- all of it, in order; what is done is skipped
 
@@ -206,7 +217,7 @@ class Factory:
 
     def make_shards(self) -> list[Report]:
         """Everything up to the shards of training."""
-        stages: list[Stage] = [self.scenes, *self.maps.values(), self.shards]
+        stages: list[Stage] = [self.scenes, self.masks, *self.maps.values(), self.shards]
         return self.make_library() + [self.run(stage) for stage in stages]
 
     def make_held_out(self) -> list[Report]:
@@ -215,5 +226,5 @@ class Factory:
         Raises:
             BadSetup: the library holds nothing for testing.
         """
-        stages: list[Stage] = [self.held_out_scenes, *self.held_out_maps.values(), self.held_out_shards]
-        return self.make_library() + [self.run(stage) for stage in stages]
+        stages: list[Stage] = [self.held_out_scenes, self.held_out_masks, *self.held_out_maps.values()]
+        return self.make_library() + [self.run(stage) for stage in (*stages, self.held_out_shards)]

@@ -13,11 +13,13 @@ from pipelines.library.assets import Assets
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
+from pipelines.shards.upstream import finished
 from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Planned
 from pipelines.stages.store import Store
 
 ManifestTiles = Callable[[Store, Manifest, int], list[Tile]]
-"""`scene_tiles` or `map_tiles`."""
+"""`scene_tiles`, `mask_tiles` of a stage of scenes, or `map_tiles`."""
 COLUMNS = 8
 TILE_PX = 160
 PREVIEWED = 24
@@ -57,12 +59,25 @@ def background_tiles(assets: Assets, records: Sequence[BackgroundRecord], num: i
 
 
 def scene_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
-    """Composites of a shard's first scenes, each with the given mask of its lowest layer."""
+    """Composites of a shard's first scenes; where there are masks, each with that of its lowest layer."""
     tiles = []
     for key in islice(scene_keys(manifest), num):
         parts = SceneParts.decode(key, read_members(store, manifest, key))
-        tiles.append(Tile(parts.composite, key, parts.layers[0].imperfect_mask))
+        tiles.append(Tile(parts.composite, key, next(iter(parts.imperfect_masks), None)))
     return tiles
+
+
+def mask_tiles(scenes: Planned, store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
+    """A shard's first imperfect masks, each over the composite that it was drawn for, with its error."""
+    tiles: list[Tile] = []
+    of_scenes = finished(store, scenes, manifest.shard)
+    for key in scene_keys(manifest):
+        if len(tiles) >= num:
+            break
+        parts = SceneParts.decode(key, read_members(store, of_scenes, key) | read_members(store, manifest, key))
+        for entry, mask in zip(parts.record["layers"], parts.imperfect_masks, strict=True):
+            tiles.append(Tile(parts.composite, f"{entry['mask_error']}, IoU {entry['mask_iou']:.2f}", mask))
+    return tiles[:num]
 
 
 def map_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:

@@ -1,6 +1,6 @@
-"""Whether a profile as a whole, data and training, may make a commercial build. It stands above the packages.
+"""The check that a profile as a whole, data and training, may make a commercial build.
 
-The data's part is judged in `pipelines.commercial`, the training's in `training.licences`.
+The data's part is checked in `pipelines.commercial`, the training's in `training.licences`.
 """
 
 from pipelines.commercial import obstacles as data_obstacles
@@ -10,7 +10,7 @@ from training.licences import base_obstacles
 
 
 def obstacles(profile: Profile) -> list[str]:
-    """What forbids it and what to change, a sentence each; empty too when the build is not to be commercial."""
+    """What forbids a commercial build and what to change, a sentence each; empty when the profile is not commercial."""
     if not profile.licences.commercial:
         return []
     section = profile.training
@@ -20,7 +20,7 @@ def obstacles(profile: Profile) -> list[str]:
 def load_permitted(
     name: str | None = None, root: str | None = None, overrides: dict[str, str] | None = None
 ) -> Profile:
-    """`profiles.load_profile`, refusing a commercial profile that mixes what forbids commercial use.
+    """As `load_profile`, but a commercial profile that mixes in something that forbids commercial use is refused.
 
     Raises:
         ValueError: as `load_profile`.

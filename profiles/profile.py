@@ -1,20 +1,21 @@
 """Reads `configs/*.toml` into frozen models, with overrides from the environment.
 
-Each package owns the model of its own sections (`pipelines/config.py`); here they are put together. Secrets are
-never part of a profile: they are read from the environment where they are used.
+Each package owns the model of its own sections (`pipelines/config.py`); here they are put together, with the section
+of no package, the times of the schedules. Secrets are never part of a profile: they are read from the environment
+where they are used.
 """
 
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from evaluation.config import EvaluationConfig
-from pipelines.config import DataConfig
-from profiles.automation import AutomationConfig
+from pipelines.config import DataConfig, Section
 from training.profile import TrainingSection
 
 _HERE = Path(__file__).parent
@@ -27,16 +28,43 @@ _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_e
 _LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 
 
+def _cron(text: str) -> str:
+    # Dagster checks the rest; croniter would do here, but it is not always among Dagster's dependencies.
+    if len(text.split()) != 5:
+        raise ValueError(f"must be a cron line of five fields such as '0 2 * * *', got {text!r}")
+    return text
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"must be a time zone such as 'UTC' or 'Europe/Berlin', got {name!r}") from None
+    return name
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+
+
+class AutomationConfig(Section):
+    """Times of the schedules and of the sensor."""
+
+    nightly_cron: Cron = Field("0 2 * * *", description="when stale data is made anew: minute hour day month weekday")
+    weekly_cron: Cron = Field("0 5 * * 6", description="when the adapter is trained anew and judged")
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="time zone of both schedules")
+    watch_every_s: int = Field(60, ge=5, le=86_400, description="seconds between two looks at the inputs")
+
+
 class Profile(DataConfig):
-    """Every number of a run.
+    """A profile: every number of a run.
 
     Attributes:
-        name: what the profile was loaded by.
+        name: name that the profile was loaded by.
         description: a sentence for a person.
-        root: where its files live (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
+        root: where its files are (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
         training: which recipes, and how they are started.
         evaluation: how methods are compared.
-        automation: when schedules tick, once somebody switched them on.
+        automation: times of the schedules, once somebody has switched them on.
     """
 
     training: TrainingSection = TrainingSection()
@@ -81,7 +109,7 @@ def load_profile(name: str | None = None, root: str | None = None, overrides: di
 
 
 def _environment() -> dict[str, str]:
-    """`DECOUPAGE__SCENES__NUM_SCENES=128` -> `{"scenes.num_scenes": "128"}`."""
+    """Overrides in the environment: `DECOUPAGE__SCENES__NUM_SCENES=128` gives `{"scenes.num_scenes": "128"}`."""
     found = {key: value for key, value in os.environ.items() if key.startswith(_PREFIX)}
     return {key.removeprefix(_PREFIX).lower().replace("__", "."): value for key, value in found.items()}
 
@@ -113,7 +141,7 @@ def _sentence(fault: Any) -> str:
 
 
 def _field(model: type[BaseModel], loc: tuple[Any, ...]) -> Any:
-    """The metadata holder of the innermost field that a fault's location names."""
+    """The innermost field that a fault's location names."""
     field: Any = None
     for part in loc:
         fields = getattr(model, "model_fields", {})
@@ -125,7 +153,7 @@ def _field(model: type[BaseModel], loc: tuple[Any, ...]) -> Any:
 
 
 def _bounds(field: Any) -> str:
-    """`[0, 64]`, `(0, inf)` where an end is open, with the step where there is one."""
+    """The allowed range of a field as `[0, 64]`, `(0, inf)` where an end is open, with the step where there is one."""
     metadata = list(field.metadata) if isinstance(field, FieldInfo) else []
     for argument in getattr(getattr(field, "annotation", None), "__args__", ()):
         metadata += list(getattr(argument, "__metadata__", ()))

@@ -1,1 +1,1 @@
-"""Teaching the model: data loading, losses, recipes, schedule. The loop and its checkpoints are not written yet."""
+"""Training of the adapter, the RGBA VAE and the tiny base: data loading, losses, recipes, the loop, its checkpoints."""

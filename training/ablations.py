@@ -1,31 +1,47 @@
-"""The paper's ablations as one change each to any recipe, so that a small profile can ask the same questions.
+"""The paper's ablations: one change each to any recipe, so that a small profile can ask the same questions.
 
-Applied to `paper` they give the recipes of the same names. A rank is changed in proportion: 128 of 256 is half.
+Applied to the paper's recipe they give the recipes of the same names (`recipes.py`). A rank is changed in proportion:
+128 of 256 is half. How rows are judged, and what the paper reports for them, is in `evaluation.ablations`; a test holds
+the names of both together.
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from training.config import TrainingConfig
-from training.recipes import paper
 
 Changes = dict[str, Any]
 FULL = "paper"
 """The row without a change."""
 _KONTEXT = {"flux-fill": "flux-kontext"}
-"""Base -> the same network, trained to edit instead of to fill."""
+"""The variant of a base that was trained to edit instead of to fill, by base."""
 
 
 class DoesNotApply(ValueError):
     """A row asks for a change that this recipe or its data cannot have; the message says why."""
 
 
+@dataclass(frozen=True)
+class Ablation:
+    """One row.
+
+    Attributes:
+        title: what it is, to follow "the paper's recipe".
+        changes: the values that it changes in a run whose data hold these kinds of foregrounds, by dotted key.
+    """
+
+    title: str
+    changes: Callable[[TrainingConfig, Collection[str]], Changes]
+
+
 def ablation_changes(row: str, run: TrainingConfig, kinds: Collection[str]) -> Changes:
-    """What a row changes in a run, by dotted key.
+    """The values that a row changes in a run, by dotted key.
 
     Args:
         row: a name of `ROWS`.
-        kinds: of foregrounds that the data hold: `real`, `generated`.
+        run: the full recipe.
+        kinds: the kinds of foregrounds that the data hold: `real`, `generated`.
 
     Raises:
         DoesNotApply: the change is not possible, or would change nothing.
@@ -33,14 +49,16 @@ def ablation_changes(row: str, run: TrainingConfig, kinds: Collection[str]) -> C
     """
     if row not in ROWS:
         raise ValueError(f"there is no ablation {row!r}; known: {', '.join(ROWS)}")
-    if row == "no_generated_foregrounds":
-        return _only_real(run, kinds)
-    return ROWS[row](run)
+    return ROWS[row].changes(run, kinds)
 
 
-def _rank(rank: int) -> Callable[[TrainingConfig], Changes]:
-    def changes(run: TrainingConfig) -> Changes:
-        ours, factor = run.adapter.rank, rank / paper().adapter.rank
+def _nothing(run: TrainingConfig, kinds: Collection[str]) -> Changes:
+    return {}
+
+
+def _rank(rank: int) -> Callable[[TrainingConfig, Collection[str]], Changes]:
+    def changes(run: TrainingConfig, kinds: Collection[str]) -> Changes:
+        ours, factor = run.adapter.rank, rank / TrainingConfig().adapter.rank
         scaled = round(ours * factor)
         if scaled < 1 or scaled == ours:
             raise DoesNotApply(f"{factor:g} times the recipe's rank of {ours} is no other rank")
@@ -49,20 +67,20 @@ def _rank(rank: int) -> Callable[[TrainingConfig], Changes]:
     return changes
 
 
-def _background_context(run: TrainingConfig) -> Changes:
+def _background_context(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if run.adapter.foreground_context == "background":
         raise DoesNotApply("the recipe gives both halves the background's context already")
     return {"adapter.foreground_context": "background"}
 
 
-def _no_maps(run: TrainingConfig) -> Changes:
+def _no_maps(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if not run.adapter.maps:
         raise DoesNotApply("the recipe takes no maps")
     return {"adapter.maps": ()}
 
 
-def _without(name: str) -> Callable[[TrainingConfig], Changes]:
-    def changes(run: TrainingConfig) -> Changes:
+def _without(name: str) -> Callable[[TrainingConfig, Collection[str]], Changes]:
+    def changes(run: TrainingConfig, kinds: Collection[str]) -> Changes:
         if name not in run.adapter.maps:
             raise DoesNotApply(f"the recipe does not take the map of {name}")
         return {"adapter.maps": tuple(other for other in run.adapter.maps if other != name)}
@@ -72,28 +90,29 @@ def _without(name: str) -> Callable[[TrainingConfig], Changes]:
 
 def _only_real(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if "real" not in kinds:
-        raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to learn from")
+        raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to train on")
     if "generated" not in kinds or "generated" not in run.data.foreground_kinds:
-        raise DoesNotApply("no generated foreground is learned from anyway")
+        raise DoesNotApply("the recipe does not train on generated foregrounds anyway")
     return {"data.foreground_kinds": ("real",)}
 
 
-def _kontext(run: TrainingConfig) -> Changes:
+def _kontext(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     base = run.adapter.base
     if base not in _KONTEXT:
         raise DoesNotApply(f"of the base {base} there is no variant that was trained to edit, as FLUX.1-Kontext was")
     return {"adapter.base": _KONTEXT[base]}
 
 
-ROWS: dict[str, Callable[[TrainingConfig], Changes]] = {
-    FULL: lambda run: {},
-    "rank_128": _rank(128),
-    "rank_1024": _rank(1024),
-    "no_foreground_context": _background_context,
-    "no_fused_context": _no_maps,
-    "no_generated_foregrounds": lambda run: _only_real(run, run.data.foreground_kinds),
-    "kontext_base": _kontext,
-    "no_edges": _without("edges"),
-    "no_segmentation": _without("segmentation"),
-    "no_depth": _without("depth"),
+ROWS: dict[str, Ablation] = {
+    FULL: Ablation("in full", _nothing),
+    "rank_128": Ablation("with half the rank", _rank(128)),
+    "rank_1024": Ablation("with four times the rank", _rank(1024)),
+    "no_foreground_context": Ablation("with the background's context for both halves", _background_context),
+    "no_fused_context": Ablation("without maps, fusion module, and channels for it", _no_maps),
+    "no_generated_foregrounds": Ablation("on scenes whose layers are all cut from photographs", _only_real),
+    "kontext_base": Ablation("on FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels", _kontext),
+    "no_edges": Ablation("without the map of edges", _without("edges")),
+    "no_segmentation": Ablation("without the segmentation map", _without("segmentation")),
+    "no_depth": Ablation("without the map of inverse depth", _without("depth")),
 }
+"""The paper's ten, in its order."""

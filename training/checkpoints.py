@@ -39,7 +39,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from decoupage.faults import BadSetup
-from training.ema import load_ema
+from training.optimiser import load_ema
 
 STATE = "state.json"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
@@ -48,7 +48,7 @@ _TRAINED = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_froze
 
 @dataclass
 class Learner:
-    """One module with what moves it, as they are after `Accelerator.prepare`."""
+    """One trained module with its optimiser and learning rate schedule, as they are after `Accelerator.prepare`."""
 
     module: nn.Module
     optimiser: Optimizer
@@ -57,10 +57,10 @@ class Learner:
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        step: updates done; position: of the first sample that was not used yet.
+        step: updates done; position: position of the first sample that was not used yet.
         identity: see `training.task.Task`.
         best_loss, best_step: lowest validation loss so far, and where.
     """
@@ -79,13 +79,13 @@ class Checkpoints:
 
     Args:
         folder: `<run>/checkpoints`.
-        keep_last: how many are kept beside the best one.
-        rank, num_ranks: which process this is; the first one writes all but the others' random states.
+        keep_last: number of checkpoints that are kept beside the best one.
+        rank, world_size: rank of this process and number of ranks; rank 0 writes all but the others' random states.
     """
 
-    def __init__(self, folder: Path, keep_last: int, rank: int = 0, num_ranks: int = 1) -> None:
+    def __init__(self, folder: Path, keep_last: int, rank: int = 0, world_size: int = 1) -> None:
         self.folder, self._keep_last = folder, keep_last
-        self._rank, self._num_ranks = rank, num_ranks
+        self._rank, self._world_size = rank, world_size
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, in order."""
@@ -98,7 +98,7 @@ class Checkpoints:
         return self.folder / f"{step:07d}"
 
     def latest(self) -> Path | None:
-        """The newest one; None when there is none."""
+        """Folder of the newest checkpoint; None when there is none."""
         steps = self.steps()
         return self.path(steps[-1]) if steps else None
 
@@ -139,15 +139,15 @@ class Checkpoints:
                 shutil.rmtree(self.path(step))
 
     def _barrier(self) -> None:
-        if self._num_ranks > 1:
+        if self._world_size > 1:
             torch.distributed.barrier()
 
 
 def read_progress(path: Path) -> Progress:
-    """How far the run of a checkpoint was.
+    """The progress of the run that a checkpoint was written in.
 
     Raises:
-        BadSetup: no checkpoint lies there, or its state is damaged.
+        BadSetup: there is no checkpoint at the path, or its state is damaged.
     """
     try:
         return Progress(**json.loads((path / STATE).read_text(encoding="utf-8")))
@@ -196,10 +196,10 @@ def load_checkpoint(path: Path, learners: Mapping[str, Learner], ema: EMAModel |
 
 
 def load_weights(path: Path, name: str, module: nn.Module) -> None:
-    """A module's trained parameters from a checkpoint, alone.
+    """Load a module's trained parameters from a checkpoint, and nothing else of it.
 
     Raises:
-        BadSetup: absent, or of other names or shapes than the module's.
+        BadSetup: they are absent, or have other names or shapes than the module's.
     """
     file = path / f"{name}.safetensors"
     if not file.is_file():
@@ -239,7 +239,7 @@ def _restore_random_states(states: dict[str, Any]) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """To the disk, so that the rename never outlives the contents."""
+    """Write a folder's files through to the disk, so that the rename never outlives the contents."""
     for path in folder.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())

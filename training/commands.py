@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-_LEFT = 128
+_BY_SIGNAL = 128
 """A shell's exit status for a program that a signal ended is this plus the signal's number."""
 
 
@@ -24,16 +24,16 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     base: Annotated[str | None, typer.Option(help="Folder or hub id of the base instead of the published one.")] = None,
     rgba_vae: Annotated[str | None, typer.Option(help="Folder of a trained RGBA VAE; adapters need it.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the data, for its mask errors.")] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value")] = None,
-    device: Annotated[str, typer.Option(help="auto | cpu | cuda")] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in --out.")] = False,
-    warm_start: Annotated[Path | None, typer.Option(help="Checkpoint to take weights from, and nothing else.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value, as often as needed.")] = None,
+    device: Annotated[str, typer.Option(help="auto | cpu | cuda.")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
+    warm_start: Annotated[Path | None, typer.Option(help="Checkpoint to start from with its weights alone.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON.")] = False,
 ) -> None:
-    """Teach a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
+    """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
 
-    What comes of it lies in OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
-    saves a checkpoint and leaves.
+    The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
+    saves a checkpoint and stops.
     """
     from training.licences import mark_run
     from training.recipes import ALL
@@ -71,7 +71,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     }
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
     if outcome.status == "interrupted":
-        raise typer.Exit(_LEFT + signal.SIGINT)
+        raise typer.Exit(_BY_SIGNAL + signal.SIGINT)
 
 
 def _change(text: str) -> tuple[str, Any]:

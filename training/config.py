@@ -1,10 +1,10 @@
-"""What a training run is: frozen models whose fields say their unit, with allowed ranges.
+"""The configuration of a training run: frozen models whose fields say their unit, with allowed ranges.
 
-Only shapes and ranges live here; complete runs are functions in `recipes.py`, whose defaults are the paper's. This
-module imports no torch, so that profiles and asset definitions can read it.
+Only types and ranges are here; complete runs are functions in `recipes.py`. The defaults are the paper's. This module
+imports no torch, so that profiles and asset definitions can read it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
@@ -48,7 +48,7 @@ class AdapterSection(Section):
 
 
 class OptimiserConfig(Section):
-    """AdamW."""
+    """AdamW and the clipping of its gradients."""
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
     """`adamw8bit`: moments in 8 bits (bitsandbytes), a quarter of their memory."""
@@ -59,7 +59,7 @@ class OptimiserConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """How long, and at which share of the learning rate (`schedule.py`). A step is one update of the weights."""
+    """Length of a run and its learning rate over time (`optimiser.py`). A step is one update of the weights."""
 
     kind: Literal["constant", "cosine"] = "constant"
     warmup_steps: Steps = 100
@@ -73,18 +73,18 @@ class ScheduleConfig(Section):
 
 
 class BatchConfig(Section):
-    """Samples of a step: `micro_batch` at a time, gradients summed over `accumulation` of them, on one process."""
+    """The samples of a step: `micro_batch` at a time, gradients summed over `accumulation` of them, on one process."""
 
     micro_batch: int = Field(1, ge=1, le=4096)
     accumulation: int = Field(8, ge=1, le=4096)
 
     @property
     def size(self) -> int:
-        """Samples of a step over all processes."""
+        """Number of samples in a step, over all processes."""
         return self.micro_batch * self.accumulation
 
     def accumulation_for(self, num_processes: int) -> int:
-        """Micro-batches of a step on each process, so that the batch stays the same on any number of them.
+        """Number of micro-batches that each process takes for a step, so that the batch is the same on any number.
 
         Raises:
             ValueError: the batch does not divide evenly.
@@ -98,58 +98,58 @@ class BatchConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """What is minimised: flow matching on both halves, with equal weights, and what goes with it."""
+    """The objective: flow matching on both halves, with equal weights, and optional losses beside it."""
 
     guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
-    pure_noise_share: Share = Field(0.0, description="of samples at noise level 1, for bases that sample in one step")
-    hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="of what the background half must generate")
-    pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the decoded layers' error; 0 = off")
-    recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="of the recomposition loss; 0 = off")
+    pure_noise_share: Share = Field(0.0, description="share of samples at noise level 1, for one-step bases")
+    hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="weight of what the background half must generate")
+    pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of the decoded layers' error; 0 = off")
+    recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of recomposition; 0 = off")
     modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
     no_maps_share: Share = Field(0.1, description="of samples that get no map at all, as people use an adapter")
 
 
 class SamplesConfig(Section):
-    """Which samples are taken from the shards, and how they are varied."""
+    """The samples that are taken from the shards, and their augmentation."""
 
     size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
     flip: bool = Field(True, description="flip every second sample, left to right")
-    recolour_share: Share = Field(0.0, description="of samples shown in other colours, for few photographs")
+    recolour_share: Share = Field(0.0, description="share of samples in other colours, for few photographs")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
     """A scene with a layer of another kind is left out."""
     validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training to judge it by")
     num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation takes; 0 = none")
-    max_unreadable_share: Share = Field(0.01, description="of scenes; above it the run stops")
+    max_unreadable_share: Share = Field(0.01, description="share of unreadable scenes above which the run stops")
 
 
 class ComputeConfig(Section):
-    """Numbers and memory."""
+    """Number formats, and what saves memory or time without changing the task."""
 
     precision: Literal["bf16", "fp32"] = Field("bf16", description="on a GPU; a CPU always computes in fp32")
     base_quantisation: Literal["none", "int8", "nf4", "fp8"] = "none"
     checkpoint_every_blocks: int = Field(0, ge=0, le=1000, description="recompute every n-th block; 0 = none")
     compile: bool = Field(False, description="compile each kind of block once (regional)")
-    loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = in the training's own")
+    loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = the training process")
 
 
 class OutputConfig(Section):
-    """What is written, and how often."""
+    """How often checkpoints and sample grids are written, and how many are kept."""
 
     save_every_steps: int = Field(500, ge=1, le=10_000_000)
-    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints, beside the best one")
+    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints that are kept, beside the best one")
     sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
 
 
 class RunConfig(Section):
-    """What every run has. `batch.accumulation` is that of a single process (`BatchConfig.accumulation_for`)."""
+    """The sections of every run. `batch.accumulation` holds for a single process (`BatchConfig.accumulation_for`)."""
 
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     batch: BatchConfig = BatchConfig()
     compute: ComputeConfig = ComputeConfig()
     output: OutputConfig = OutputConfig()
-    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="of the averaged weights; 0 = none")
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0, description="decay of the averaged weights; 0 = none")
     seed: int = Field(0, ge=0, lt=2**63)
 
     @property
@@ -160,8 +160,8 @@ class RunConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        How a batch is split, what is recomputed or compiled, who reads, when a run gives up and what it writes do
-        not: it may go on under other values, on another machine.
+        Left out: how a batch is split, what is recomputed or compiled, the number of loader processes, when a run
+        gives up and what it writes. A run may go on with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
         for name in ("checkpoint_every_blocks", "compile", "loader_workers"):
@@ -169,12 +169,12 @@ class RunConfig(Section):
         return values | {"batch_size": self.batch.size}
 
     def fingerprint(self) -> str:
-        """16 hex digits of `recipe()`."""
+        """Fingerprint of `recipe()`, 16 hex digits."""
         return fingerprint(self.recipe())
 
 
 class TrainingConfig(RunConfig):
-    """A run that teaches an adapter."""
+    """A run that trains an adapter."""
 
     adapter: AdapterSection = AdapterSection()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -197,7 +197,7 @@ Run = TypeVar("Run", bound=RunConfig)
 
 
 def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
-    """A run that differs in some values.
+    """A copy of a run with some values changed.
 
     Args:
         config: the run to start from.
@@ -219,6 +219,15 @@ def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
         return type(config).model_validate(values)
     except ValidationError as error:
         raise ValueError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables as pairs of a dotted key and a value: `{"a": {"b": 1}}` gives ("a.b", 1)."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _sentence(fault: Any) -> str:

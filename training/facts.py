@@ -1,4 +1,4 @@
-"""What a run came to, as plain JSON values: for whoever started it and does not want to read its folder. No torch."""
+"""The outcome of a run as plain JSON values, for whoever started it and does not want to read its folder. No torch."""
 
 import hashlib
 import math
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from training.loop import Outcome
 
 WHOLE_BYTES = 64_000_000
-"""Files up to this size count with all they hold, larger ones with their size and their beginning."""
+"""Files up to this size are hashed whole; of larger ones the size and the beginning are."""
 _BEGINNING_BYTES = 1_000_000
 Facts = dict[str, Any]
 
@@ -22,10 +22,10 @@ def facts_of(plan: RunPlan, outcome: "Outcome | None") -> Facts:
     """The facts of what `train_current(plan)` returned.
 
     Returns:
-        `status` (`done`, `interrupted`, or `unchanged`: nothing was to do), `recipe`, `identity`, `step`, `loss` (of
-        the last step), `validation_loss` (the last) and `best_validation_loss`, absent where not measured; `folder` of
-        the run and what lies in it: `checkpoint`, `tensorboard`; and, but for an interrupted run, `export` with the
-        `version` of what it holds.
+        `status` (`done`, `interrupted`, or `unchanged`: there was nothing to do), `recipe`, `identity`, `step`, `loss`
+        (of the last step), `validation_loss` (the last one) and `best_validation_loss`, absent where not measured;
+        `folder` of the run and the paths in it: `checkpoint`, `tensorboard`; and, unless the run was interrupted,
+        `export` and its `version`, a hash of identity and contents.
     """
     out = plan.out
     identity = exported_identity(out) or {} if outcome is None else dict(outcome.progress.identity)
@@ -49,7 +49,7 @@ def facts_of(plan: RunPlan, outcome: "Outcome | None") -> Facts:
 
 
 def contents_digest(folder: Path) -> str:
-    """16 hex digits of a folder's files: paths, sizes, and what they hold (see `WHOLE_BYTES`)."""
+    """Hash of a folder, 16 hex digits: paths, sizes and contents of its files (see `WHOLE_BYTES`)."""
     sha = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         size = path.stat().st_size
@@ -63,7 +63,7 @@ def contents_digest(folder: Path) -> str:
 
 
 def _figures(folder: Path) -> Facts:
-    """Of the journal; what was not measured is left out."""
+    """Step, losses and validation losses by the run's journal; what was not measured is left out."""
     metrics = read_metrics(folder)
     if not metrics:
         return {}

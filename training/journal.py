@@ -1,12 +1,13 @@
-"""What a run tells of itself: `metrics.jsonl` (one line a step), TensorBoard, and a log line now and then.
+"""What a run reports: `metrics.jsonl` (one line a step), TensorBoard, a log line now and then, and its loss curve.
 
 Written by the main process only. A run that goes on from a checkpoint drops the lines after it, so each step has one.
 """
 
+import io
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,17 +17,20 @@ from numpy.typing import NDArray
 _log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 _LOG_EVERY_S = 10.0
+_INK, _FAINT, _STRONG, _JUDGED = "#2b2b2b", "#b9cbe0", "#3b6ea5", "#c05621"
+_SMOOTHED_SHARE = 0.05
+"""Window of the running mean, as a share of the run's steps."""
 
 Figures = Mapping[str, float | None]
 
 
 class Journal:
-    """Keeps a run's figures and pictures.
+    """Writes a run's figures and pictures.
 
     Args:
-        folder: of the run.
-        step: steps done so far; what was written of later ones is dropped.
-        num_steps: of the whole run, for the log lines.
+        folder: folder of the run.
+        step: steps done so far; lines about later ones are dropped.
+        num_steps: length of the whole run, for the log lines.
         is_writer: False on all processes but the main one, where nothing is written.
     """
 
@@ -51,7 +55,7 @@ class Journal:
             self._board.close()
 
     def note(self, step: int, figures: Figures) -> None:
-        """Figures of a step, which counts from 1; None = not measured."""
+        """Write the figures of a step, which counts from 1; None = not measured."""
         if not self._is_writer:
             return
         self._file.write(json.dumps({"step": step, **figures}) + "\n")
@@ -78,7 +82,7 @@ class Journal:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """All steps of a run's journal; a line that a kill cut off is left out."""
+    """Lines of a run's journal, one a step; a line that a kill cut off is left out."""
     path = folder / METRICS
     if not path.is_file():
         return []
@@ -96,3 +100,51 @@ def _parsed(line: str) -> dict[str, float] | None:
     except json.JSONDecodeError:
         return None
     return entry
+
+
+def loss_curve(metrics: Sequence[dict[str, float]]) -> bytes:
+    """A JPEG of about 15 kB for previews: the loss of each step, its running mean, and the validation loss.
+
+    Args:
+        metrics: lines of a journal, as `read_metrics` gives them; at least one.
+
+    Raises:
+        ValueError: there is no loss among them.
+    """
+    # matplotlib costs a second, and every worker of Dagster loads this module.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    name = next((key for line in metrics for key in line if key.endswith(".loss")), None)
+    if name is None:
+        raise ValueError("the journal holds no loss")
+    steps = [line["step"] for line in metrics if name in line]
+    losses = [line[name] for line in metrics if name in line]
+    judged = [(line["step"], line["validation_loss"]) for line in metrics if "validation_loss" in line]
+    figure = Figure(figsize=(6.0, 2.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(steps, losses, color=_FAINT, linewidth=0.8, label="each step")
+    axes.plot(steps, _running_mean(losses), color=_STRONG, linewidth=1.6, label="running mean")
+    if judged:
+        axes.plot(*zip(*judged, strict=True), "o-", color=_JUDGED, markersize=4, linewidth=1.0, label="validation")
+    if min(losses) > 0 and max(losses) > 10 * min(losses):
+        axes.set_yscale("log")
+    axes.set_title(name, loc="left", fontsize=10, fontweight="bold", color=_INK)
+    axes.set_xlabel("step")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e6e6")
+    axes.legend(frameon=False, fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpg", pil_kwargs={"quality": 80})
+    return buffer.getvalue()
+
+
+def _running_mean(values: Sequence[float]) -> list[float]:
+    """Mean of each value and those before it, over a window that grows with the run."""
+    window = max(1, round(len(values) * _SMOOTHED_SHARE))
+    means, total = [], 0.0
+    for i, value in enumerate(values):
+        total += value - (values[i - window] if i >= window else 0.0)
+        means.append(total / min(i + 1, window))
+    return means

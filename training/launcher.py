@@ -1,6 +1,6 @@
-"""How a training process is started: alone, several on this machine, or on the nodes of a Ray cluster.
+"""Starting a training process: alone, several on this machine, or on the nodes of a Ray cluster.
 
-Here: commands, their environment, the plan that they read, and the run on Ray. What a process then does is `run.py`'s;
+Here: commands, their environment, the plan that they read, and the run on Ray. A process then carries out `run.py`;
 pods are started by the asset, through Dagster's own client.
 """
 
@@ -27,7 +27,7 @@ def write_plan(plan: RunPlan, path: Path) -> Path:
 
 
 def read_plan(path: Path) -> RunPlan:
-    """What `write_plan` wrote.
+    """The plan in a file that `write_plan` wrote.
 
     Raises:
         BadSetup: no such file, or it holds no plan.
@@ -42,10 +42,11 @@ def command(module: str, arguments: Sequence[str], num_processes: int, device: s
     """The command that runs a module: plainly, or through accelerate's launcher, which starts several processes.
 
     Args:
-        module: with a `__main__` part.
-        num_processes: on this machine; accelerate's own configuration (FSDP, several machines) holds too.
+        module: name of a module that can be run with `python -m`.
+        num_processes: number of processes on this machine; accelerate's own configuration (FSDP, several machines)
+            holds too.
         device: `auto`, `cpu` or `cuda`.
-        python: interpreter; empty = this one.
+        python: path of the interpreter; empty = this one.
     """
     python = python or sys.executable
     if num_processes == 1:
@@ -58,18 +59,18 @@ def command(module: str, arguments: Sequence[str], num_processes: int, device: s
 
 
 def environment(device: str) -> dict[str, str]:
-    """What a training process's environment has besides this one's; what a person has set stays.
+    """Environment variables of a training process beside those of this one; a variable that is set stays as it is.
 
-    On a CPU one thread a process: what trains there is tiny, and more threads only wait for one another.
+    On a CPU each process has one thread: the models trained there are tiny, and more threads wait for one another.
     """
     return {"OMP_NUM_THREADS": "1"} if device == "cpu" and "OMP_NUM_THREADS" not in os.environ else {}
 
 
 def train_on_ray(plan: RunPlan, num_processes: int) -> dict[str, Any]:
-    """`train_current` on the workers of a Ray cluster, as accelerate sees them; returns the first one's facts.
+    """Run `train_current` on the workers of a Ray cluster; returns the facts of the first one.
 
-    The plan's paths must be the same on all nodes. A cancelled run stops where it is, and goes on from its last
-    checkpoint.
+    The plan's paths must be the same on all nodes. A cancelled run stops where it is, and later continues from its
+    last checkpoint.
 
     Raises:
         BadSetup: Ray is not installed.

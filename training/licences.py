@@ -1,4 +1,4 @@
-"""What a run of a commercial profile may learn from: the base's weights, the shards, and earlier runs."""
+"""What a run of a commercial profile may be trained on: the base's weights, the shards, and earlier runs."""
 
 import json
 from collections import Counter
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.commercial import Use, refuse
-from pipelines.licences.ledger import licence_of
-from pipelines.licences.shards import count_licences
-from pipelines.licences.terms import why_not_commercial
+from pipelines.licences.combined import count_licences
+from pipelines.licences.terms import licence_of, why_not_commercial
 from pipelines.shards.folder import find_shards
 from training.run import RunPlan
 
 MARK = "commercial.json"
-"""In the folder of a run that learnt from nothing that forbids commercial use."""
+"""File in the folder of a run that was trained on nothing that forbids commercial use."""
 _DEPTH = 3
-"""Folders above a checkpoint or an export in which a run's mark is looked for."""
+"""Number of folders, from a checkpoint or an export upwards, in which a run's mark is looked for."""
 
 
 def base_obstacles(base: str, source: str | None) -> list[str]:
     """Why a base, or the weights given in the place of the published ones, may not be adapted; empty when it may.
 
-    A folder tells nobody under which licence its weights are, so it is refused.
+    A folder does not say under which licence its weights are, so it is refused.
     """
     uses = [Use("the recipe's base", base, licence_of(base), "choose a recipe of a base that permits it")]
     if source:
@@ -51,10 +50,10 @@ def shard_obstacles(paths: Sequence[str]) -> list[str]:
 
 
 def mark_run(plan: RunPlan, commercial: bool) -> None:
-    """Let a commercial run start, and mark its folder; an ordinary one loses such a mark.
+    """Permit a commercial run and mark its folder, or refuse it; an ordinary run loses such a mark.
 
     Raises:
-        BadSetup: a commercial run would learn from what forbids commercial use; all of it is named.
+        BadSetup: a commercial run would be trained on something that forbids commercial use; all of it is named.
     """
     if not commercial:
         (plan.out / MARK).unlink(missing_ok=True)
@@ -68,7 +67,7 @@ def run_obstacles(plan: RunPlan) -> list[str]:
     """Why a commercial run may not start; empty when it may."""
     config = plan.config()
     base = getattr(getattr(config, "adapter", config), "base", None)
-    # Only the tiny base starts from nothing; its data are photographs, which say no licence.
+    # Only the tiny base starts from random weights; its data are photographs, which state no licence.
     found = [*base_obstacles(base, plan.base), *shard_obstacles(plan.data)] if base else []
     unlabelled = [] if base else [*plan.data]
     earlier = [Path(plan.rgba_vae)] if plan.rgba_vae else []

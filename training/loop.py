@@ -1,7 +1,7 @@
-"""The loop: one function that teaches any task, and what it is made of.
+"""The training loop: one function that trains any task, and its parts.
 
-Here: order of work. What is taught stands in the tasks, what a step learns from in their losses, how a run is kept in
-`checkpoints` and `journal`.
+Here: the order of work. Models, batches and losses are in the tasks, one update of the weights in `step`, what is kept
+of a run in `checkpoints` and `journal`.
 """
 
 import logging
@@ -17,12 +17,9 @@ from torch import nn
 from decoupage.faults import BadSetup
 from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
 from training.config import RunConfig
-from training.ema import make_ema
-from training.interruption import Interruption
 from training.journal import Journal
-from training.optimiser import make_optimiser
-from training.schedule import make_scheduler
-from training.step import Diverged, Running, take_step, trained
+from training.optimiser import make_ema, make_optimiser, make_scheduler
+from training.step import Diverged, Interruption, Running, take_step, trained
 from training.task import Place, Task
 
 _log = logging.getLogger(__name__)
@@ -30,11 +27,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
-        status: `done` = all steps; `interrupted` = asked to leave, with a checkpoint.
-        checkpoint: the last one.
+        status: `done` = all steps; `interrupted` = stopped by a signal, with a checkpoint.
+        checkpoint: folder of the last one.
     """
 
     status: Literal["done", "interrupted"]
@@ -43,10 +40,13 @@ class Outcome:
 
 
 def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
-    """Processes, device and precision, from accelerate's own environment (`accelerate launch`) or for this process.
+    """Accelerate's view of processes, device and precision: as `accelerate launch` set them, else for this process.
 
     Args:
         device: `auto` takes a GPU where there is one; `cpu`; `cuda`.
+
+    Raises:
+        BadSetup: a GPU is asked for, and torch finds none.
     """
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if device.startswith("cuda") and not on_gpu:
@@ -57,18 +57,18 @@ def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
 
 
 def place_of(accelerator: Accelerator) -> Place:
-    """Where this process stands."""
+    """Device, rank and world size of this process."""
     return Place(accelerator.device, accelerator.process_index, accelerator.num_processes)
 
 
 def fit(
     task: Task, accelerator: Accelerator, folder: Path, resume: bool = False, warm_start: Path | None = None
 ) -> Outcome:
-    """Teach a task until its last step, or until somebody asks to leave.
+    """Train a task until its last step, or until a signal asks to stop.
 
     Args:
-        folder: of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
-        resume: go on from the newest checkpoint, if there is one.
+        folder: folder of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
+        resume: continue from the newest checkpoint, if there is one.
         warm_start: a checkpoint whose weights, and nothing else, the run begins with.
 
     Raises:
@@ -76,8 +76,8 @@ def fit(
         Diverged: a loss or gradient is not finite.
     """
     run, schedule = _prepared(task, accelerator), task.config.schedule
-    rank, num_ranks = accelerator.process_index, accelerator.num_processes
-    checkpoints = Checkpoints(folder / "checkpoints", task.config.output.keep_last, rank, num_ranks)
+    rank, world_size = accelerator.process_index, accelerator.num_processes
+    checkpoints = Checkpoints(folder / "checkpoints", task.config.output.keep_last, rank, world_size)
     progress = _beginning(run, checkpoints, resume, warm_start)
     main = accelerator.is_main_process
     with Journal(folder, progress.step, schedule.num_steps, main) as journal, Interruption() as interruption:
@@ -109,9 +109,9 @@ def fit(
 
 
 def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path) -> Path:
-    """Write what a finished run is for, with averaged weights, to `<folder>/export`; returns that path.
+    """Write the result of a finished run, with averaged weights, to `<folder>/export`; returns that path.
 
-    Renamed into place when it is whole; an earlier export is replaced.
+    It is renamed into place when it is whole; an earlier export is replaced.
     """
     final, partial = folder / "export", folder / ".export.partial"
     if accelerator.is_main_process:
@@ -127,7 +127,7 @@ def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path)
 
 
 def _load_averaged(checkpoint: Path, name: str, module: nn.Module) -> None:
-    """A checkpoint's averaged weights of its first module; the plain ones where none are kept."""
+    """Load a checkpoint's averaged weights of its first module; the plain ones where no averages are kept."""
     load_weights(checkpoint, name, module)
     file = checkpoint / "averaged.pt"
     if file.is_file():
@@ -138,7 +138,7 @@ def _load_averaged(checkpoint: Path, name: str, module: nn.Module) -> None:
 
 
 def _prepared(task: Task, accelerator: Accelerator) -> Running:
-    """Modules on their devices, each with optimiser, schedule; the first one with averages."""
+    """The task with its modules on their devices, each with optimiser and schedule, the first one with averages."""
     config = task.config
     learners = {}
     for name, module in task.modules.items():
@@ -151,7 +151,7 @@ def _prepared(task: Task, accelerator: Accelerator) -> Running:
 
 
 def _beginning(run: Running, checkpoints: Checkpoints, resume: bool, warm_start: Path | None) -> Progress:
-    """Where the run starts: at the newest checkpoint, at step 0 with other weights, or at step 0."""
+    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if asked for."""
     identity = dict(run.task.identity)
     latest = checkpoints.latest()
     if latest is not None:
@@ -181,7 +181,7 @@ def _judge(run: Running, progress: Progress) -> dict[str, float]:
 
 
 def _keep(run: Running, checkpoints: Checkpoints, progress: Progress) -> str:
-    """Save the state before a step that failed, if it is sound; says what there is."""
+    """Save the state before a step that failed, if its weights are finite; returns where it is, for the message."""
     sound = all(bool(p.isfinite().all()) for module in run.modules.values() for p in trained(module))
     if sound:
         return f"the state before it is in {checkpoints.save(run.learners, run.ema, progress)}"

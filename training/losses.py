@@ -1,7 +1,7 @@
-"""What the adapter learns from: flow matching on both halves, and the layers laid over one another.
+"""The adapter's losses: flow matching on both halves, errors of the decoded layers, and recomposition.
 
-Here: noise levels, the loss of a prediction, the clean estimate behind it, and the optional recomposition loss. Not
-here: the RGBA VAE's losses (`rgba_losses`), the network's call and its guidance, which is 1.0 (the loop).
+Here: noise levels, the loss of a prediction, the clean estimate that it implies, and the optional losses of pixels. Not
+here: the RGBA VAE's losses (`rgba_vae/losses.py`), the call of the network and its guidance (`adapter/task.py`).
 """
 
 import math
@@ -22,7 +22,7 @@ UP_TO_SIGMA = 0.5
 
 @dataclass(frozen=True)
 class FlowLoss:
-    """Scalars; `total` is what is minimised: the sum of the halves, which weigh the same."""
+    """Flow matching losses of a batch, scalars; `total` is minimised: the sum of both halves, which weigh the same."""
 
     total: Tensor
     background: Tensor
@@ -126,9 +126,9 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
     Args:
         composite_B3HW: the picture, in [-1, 1].
         layers: decoded background [B, 3, H, W] and foreground [B, 4, H, W] (straight colour, then alpha, -1 =
-            invisible), not cut to [-1, 1]: cutting would take the gradient from values that lie outside.
-        weight_B: of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so that a
-            batch that happened to be noisy counts for little.
+            invisible), not clipped to [-1, 1]: clipping would take the gradient from values outside.
+        weight_B: weight of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so
+            that a batch that happened to be noisy counts for little.
     """
     background_B3HW, foreground_B4HW = layers
     laid_B3HW = over(foreground_B4HW.float(), background_B3HW.float())
@@ -138,13 +138,13 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -
 
 
 def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
-    """Error of decoded layers: absolute of background and premultiplied foreground colour, Jaccard of alpha.
+    """Error of decoded layers: mean absolute error of background and premultiplied foreground, Jaccard loss of alpha.
 
     Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
     least at the median. An object's alpha is judged by its own area, or small ones would hardly count.
 
     Args:
-        layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not cut to it; true_layers likewise.
+        layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not clipped; true_layers likewise.
         background_weight_B1HW: weight of each pixel of the background; None = all weigh the same.
     """
     (background, foreground), (true_background, true_foreground) = layers, true_layers
@@ -168,9 +168,9 @@ def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
 
 
 def without_overshoot(decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:
-    """A decoded layer whose alpha does not lie beyond a target of -1 or 1: pictures are cut to that range anyway.
+    """A decoded layer with its alpha clipped where it is beyond a target of -1 or 1, as pictures are clipped anyway.
 
-    So a network may aim past the end to be sure to reach it, and its outlines need not be soft to be right on average.
+    So a network may aim beyond the end to be sure to reach it, and outlines need not be soft to be right on average.
     """
     alpha_B1HW, target_B1HW = decoded_B4HW[:, 3:], target_B4HW[:, 3:]
     beyond_B1HW = ((target_B1HW >= 1) & (alpha_B1HW > 1)) | ((target_B1HW <= -1) & (alpha_B1HW < -1))

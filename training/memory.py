@@ -1,9 +1,9 @@
-"""How much memory a run takes at its peak, as an estimate, and what makes it fit into less.
+"""How much memory a run takes at its peak, as an estimate, and which settings make it fit into less.
 
-Weights, gradients, moments and averages are counted on torch's meta device, where nothing is allocated. What the
-forward pass keeps for the backward pass is reckoned from the number of tokens: blocks x tokens x width x `KEPT`. Not
+Weights, gradients, moments and averages are counted on torch's meta device, where nothing is allocated. The
+activations that the forward pass keeps are estimated from the number of tokens: blocks x tokens x width x `KEPT`. Not
 counted: fragmentation, other processes on the device, and buffers in which several processes exchange gradients (at
-most once more the gradients). Measuring is `benchmarks/bench_model.py`'s.
+most once more the gradients). `benchmarks/bench_model.py` measures.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,21 +29,21 @@ block, 23 in a double one; a test counts again); compiled is what remains where 
 LORA_INPUTS = 6
 """LoRA factors that a token passes in a block; each keeps `rank` numbers."""
 OUTSIDE_BLOCKS = 4.5
-"""The same multiple for what lies before and behind the blocks."""
+"""The same multiple for the layers before and after the blocks."""
 RESERVE_GB = 1.0
-"""Codecs, the CUDA context, kernels' workspaces."""
+"""Memory for both VAEs, the CUDA context, kernels' workspaces."""
 BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.516}
-"""Of a quantised weight, with its share of the scales (nf4: double quantisation)."""
+"""Bytes of a quantised weight, with its share of the scales (nf4: double quantisation)."""
 FP32, BF16 = 4, 2
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """GB (1e9 bytes) of one process.
+    """Peak memory of one process by its use, in GB (1e9 bytes).
 
     Attributes:
-        base: frozen weights; trained: fp32, with gradients, moments and averages beside them.
-        activations: what is kept for the backward pass, and what the largest block needs while it is recomputed.
+        base: frozen weights; trained: trained weights in fp32, with gradients, moments and averages beside them.
+        activations: those kept for the backward pass, and those of the largest block while it is recomputed.
     """
 
     base: float
@@ -56,7 +56,7 @@ class MemoryEstimate:
 
     @property
     def total_gb(self) -> float:
-        """At the peak."""
+        """Sum of all parts, the memory at the peak."""
         return sum(getattr(self, part.name) for part in fields(self))
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class MemoryEstimate:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """Changes by dotted key, and what the run needs with them."""
+    """Changes of a recipe by dotted key, and the memory in GB that the run needs with them."""
 
     changes: Mapping[str, Any]
     total_gb: float
@@ -78,7 +78,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Size:
-    """What of an adapted network decides memory: numbers of parameters, blocks, and their width."""
+    """The sizes of an adapted network that decide its memory: numbers of parameters and of blocks, and their width."""
 
     num_linear: int
     num_other: int
@@ -114,7 +114,7 @@ def what_fits(
 ) -> list[Suggestion]:
     """Changes that make a run fit: each by itself where one is enough, else several together; empty = none does.
 
-    First those that change no result, then cheaper numbers, then a smaller adapter.
+    First those that change no result, then smaller number formats, then a smaller adapter.
     """
 
     def needed(changes: Mapping[str, Any]) -> float:
@@ -135,7 +135,7 @@ def what_fits(
 
 @cache
 def network_size(adapter: AdapterConfig, source: str | None = None) -> Size:
-    """Counts of an adapted network and its fusion."""
+    """The `Size` of an adapted network with its fusion, counted on the meta device."""
     base = find_base(adapter.base)
     network = network_without_weights(base, source)
     projection = getattr(network, base.input_projection)
@@ -172,7 +172,7 @@ def _stored_config(base: Base, source: str | None) -> str | None:
 
 
 def _activations(config: TrainingConfig, size: Size, number: int) -> float:
-    """Bytes: whole blocks, the inputs of those that are recomputed, and one of these at a time."""
+    """Activations in bytes: whole blocks, the inputs of those that are recomputed, and one of these at a time."""
     num_tokens = config.batch.micro_batch * _sequence_tokens(config)
     every = config.compute.checkpoint_every_blocks
     num_recomputed = -(-size.num_blocks // every) if every else 0
@@ -186,7 +186,7 @@ def _activations(config: TrainingConfig, size: Size, number: int) -> float:
 
 
 def _sequence_tokens(config: TrainingConfig) -> int:
-    """Tokens that one sample brings through a block."""
+    """Number of tokens of one sample in a block."""
     base = find_base(config.adapter.base)
     rows, columns = base.grid(config.data.size_px, config.data.size_px)
     picture = rows * columns

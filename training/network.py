@@ -1,8 +1,9 @@
-"""A base as training holds it: its number formats, what is recomputed in the backward pass, what is compiled.
+"""A base as training holds it: number formats, what is recomputed in the backward pass, what is compiled, its hash.
 
-How much memory that saves is `memory.py`'s; what learns in the network is `decoupage.adapter`'s.
+How much memory that saves is estimated in `memory.py`; what is trained in the network, in `decoupage.adapter`.
 """
 
+import hashlib
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,16 +17,18 @@ from decoupage.faults import BadSetup
 from training.config import ComputeConfig
 
 LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}
-"""What each form of `compute.base_quantisation` needs."""
+"""Library that each form of `compute.base_quantisation` needs."""
+_NUM_VALUES = 256
+"""Values hashed of each tensor, spread over it: weights that agree in all of them count as the same."""
 
 
 def compute_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
-    """What is computed in: bfloat16 on a GPU unless fp32 is asked for, float32 on a CPU."""
+    """Number format of the computation: bfloat16 on a GPU unless fp32 is asked for, float32 on a CPU."""
     return torch.bfloat16 if device.type == "cuda" and compute.precision == "bf16" else torch.float32
 
 
 def load_base(base: Base, source: str | None, compute: ComputeConfig, device: torch.device) -> Components:
-    """A base for `decoupage.adapter.adapt`: network and codec on the device, text encoders left on the CPU.
+    """A base for `decoupage.adapter.adapt`: network and VAE on the device, text encoders left on the CPU.
 
     A prompt is embedded once for a whole run, so `base.embed_text` runs on the CPU and the encoders can be dropped.
     The input projection is never quantised: it is trained.
@@ -43,10 +46,10 @@ def load_base(base: Base, source: str | None, compute: ComputeConfig, device: to
 
 
 def read_base(base: Base, source: str | None, **options: Any) -> Components:
-    """`Base.load`, for a person who named the source.
+    """`Base.load`, with a fault that names the source.
 
     Raises:
-        BadSetup: no weights are there, or damaged ones.
+        BadSetup: the weights are absent or damaged.
     """
     try:
         return base.load(source, **options)
@@ -59,7 +62,7 @@ def read_base(base: Base, source: str | None, **options: Any) -> Components:
 
 
 def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> dict[str, Any]:
-    """Options of `Base.load` for a run: number format and quantisation.
+    """Options for `Base.load` in a run: number format and quantisation.
 
     Raises:
         BadSetup: a library that the quantisation needs is absent, or nf4 is asked for without a GPU.
@@ -75,10 +78,10 @@ def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> di
 
 
 def quantisation(base: Base, form: str, dtype: torch.dtype) -> Any:
-    """How diffusers quantises the network, all but the input projection.
+    """Diffusers' configuration that quantises the network, all but the input projection.
 
     Weights only, products in `dtype`: torchao's forms that quantise activations too are made for sampling, and give
-    no gradient for what stands before them.
+    no gradient to the layers before them.
 
     Raises:
         BadSetup: the library is absent.
@@ -134,8 +137,26 @@ def checkpoint_blocks(network: nn.Module, every: int) -> None:
 
 
 def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
-    """Compile each kind of repeated block once, instead of the whole network: minutes less to wait for the same speed.
+    """Compile each kind of repeated block once, instead of the whole network: the same speed after minutes less.
 
-    Sequences of all lengths share the compiled code only if they are equal; a run has one size.
+    Compiled code holds for one length of the sequence; a run has one size.
     """
     network.compile_repeated_blocks(backend=backend)
+
+
+@torch.no_grad()
+def weights_digest(*modules: Any) -> str:
+    """Hash of modules' frozen weights, 16 hex digits: names, shapes and some values of each floating-point tensor.
+
+    Not every value is hashed: a base has 24 GB. Quantised tensors are left out, they depend on the machine.
+    """
+    sha = hashlib.sha256()
+    for module in modules:
+        if not isinstance(module, nn.Module):
+            continue
+        for name, tensor in module.named_parameters():
+            if type(tensor) is nn.Parameter and not tensor.requires_grad and tensor.is_floating_point():
+                flat = tensor.detach().reshape(-1)
+                chosen = flat[:: max(1, flat.numel() // _NUM_VALUES)].to("cpu", torch.float32).contiguous()
+                sha.update(f"{name} {tuple(tensor.shape)}".encode() + chosen.numpy().tobytes())
+    return sha.hexdigest()[:16]

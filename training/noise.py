@@ -9,17 +9,18 @@ from decoupage.randomness import hash64
 
 
 def per_sample(seed: int, stream: str, positions: Sequence[int], draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-    """What `draw` gives for each sample's own generator, side by side [B, ...], on the CPU.
+    """Random tensors [B, ...] on the CPU, one from each sample's own generator.
 
-    Drawn on the CPU and copied: every device then sees the same numbers.
+    They are drawn on the CPU and copied, so that every device sees the same numbers.
 
     Args:
         stream: names the use, so that two uses for one sample differ.
-        positions: of the samples in the endless row of all samples.
+        positions: positions of the samples in the endless stream of samples.
+        draw: makes one sample's tensor from its generator.
     """
     return torch.stack([draw(generator(seed, stream, position)) for position in positions])
 
 
 def generator(seed: int, stream: str, position: int) -> torch.Generator:
-    """The generator of one sample's use."""
+    """Random generator of one sample for one use."""
     return torch.Generator().manual_seed(hash64(seed, "training", stream, position) >> 1)

@@ -1,6 +1,6 @@
-"""What a machine must have for a run, looked at before weights are loaded: a GPU, memory, room on the disk.
+"""Checks, before weights are loaded, that the machine can carry a run: a GPU, memory, space on the disk.
 
-Every fault is a `BadSetup` that says which setting asks for it and what would do instead.
+Every fault is a `BadSetup` that says which setting asks for it and what to set instead.
 """
 
 import os
@@ -15,7 +15,7 @@ from training.config import RunConfig, TrainingConfig
 GIGA = 1e9
 CPU_RECIPE = "demo"
 _SPARE_CHECKPOINTS = 2
-"""Beside the last ones: the best one, and the one that is being written."""
+"""Checkpoints beside the last ones: the best one, and the one that is being written."""
 
 
 def check_machine(
@@ -29,18 +29,19 @@ def check_machine(
     memory_gb: float | None = None,
     disk_gb: float | None = None,
 ) -> None:
-    """Stop here rather than after minutes of loading, or at the first checkpoint.
+    """Check GPU, number of processes, memory and disk, rather than fail after minutes or at the first checkpoint.
 
     Args:
-        device: of this process.
+        device: device of this process.
+        num_processes: number of processes of the run.
         folder: where checkpoints go; it need not exist yet.
         source: hub id or folder of the base, for its geometry.
-        num_trained: parameters that are trained; None counts an adapter's, and leaves the disk of another run unseen.
-        memory_gb: of the device; None asks it.
-        disk_gb: free in the folder; None asks.
+        num_trained: number of trained parameters; None counts an adapter's, and skips the disk for other runs.
+        memory_gb: memory of the device; None asks the device.
+        disk_gb: free space in the folder; None asks the file system.
 
     Raises:
-        BadSetup: the machine is not enough; the message says for what, and what would be.
+        BadSetup: the machine cannot carry the run; the message says why, and which settings it could carry.
     """
     _check_gpu(config, device)
     _check_processes(config, num_processes)
@@ -55,7 +56,7 @@ def check_machine(
 
 
 def checkpoints_gb(config: RunConfig, num_trained: int) -> float:
-    """What a run's checkpoints take at most: fp32 weights, their averages, and two moments, each so many times."""
+    """Disk space that a run's checkpoints take at most: fp32 weights, their averages, and two moments in each."""
     moments = 0.5 if config.optimiser.name == "adamw8bit" else 2.0
     copies = 1.0 + (1.0 if config.ema_decay else 0.0) + moments
     return num_trained * 4 * copies * (config.output.keep_last + _SPARE_CHECKPOINTS) / GIGA
@@ -112,7 +113,7 @@ def _check_disk(config: RunConfig, folder: Path, num_trained: int, disk_gb: floa
 
 
 def _memory_gb(device: torch.device) -> float:
-    """Free on a GPU; all that there is on a CPU, where much of what is taken can be given back."""
+    """Free memory of a GPU; on a CPU the machine's whole memory, because much of what is taken can be given back."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / GIGA
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIGA

@@ -1,6 +1,6 @@
-"""Which runs and checkpoints of the assets' training may go.
+"""Which training runs and checkpoints of the assets may be removed.
 
-Never: the export in use and the run it came from, the best and the last checkpoint of a run that stays, anything of a
+Never: the export in use and the run it came from, the best and the last checkpoint of a run that stays, anything in a
 folder in which a process trains, and champions, whose weights are their own copies.
 """
 
@@ -13,15 +13,15 @@ from pipelines.stages.leftovers import Removable, freed_bytes, newest_s
 from training.run import exported_identity
 
 LOCK = ".lock"
-"""Of a folder: who trains in it holds it."""
+"""Lock file in a folder; the process that trains there holds it."""
 DAY_S = 86_400.0
 
 
 def prunable(folder: Path, days: float) -> list[Removable]:
-    """Of one asset's folder (`runs/`, `export/`, `export.json`).
+    """What may be removed from one asset's folder (`runs/`, `export/`, `export.json`).
 
     Args:
-        days: a run that is not in use goes when nothing in it changed for so long.
+        days: a run that is not in use is old when nothing in it changed for so long.
     """
     runs = folder / "runs"
     if not runs.is_dir():
@@ -40,7 +40,7 @@ def prunable(folder: Path, days: float) -> list[Removable]:
 
 
 def _checkpoints(run: Path) -> list[Removable]:
-    """All but the best and the last; none where the last one does not say which is best."""
+    """Checkpoints other than the best and the last; none where the last one does not say which is best."""
     folder = run / "checkpoints"
     steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
     if len(steps) < 2:

@@ -1,14 +1,15 @@
 """Complete runs, as functions: the paper's, and those that differ from it.
 
-A recipe states what it changes and inherits the rest. Ranges belong to `config.py`; where data lies and where
-results go are no part of a recipe.
+A recipe states what it changes and inherits the rest. Allowed ranges are in `config.py`; where data lies and where
+results go is no part of a recipe. What an ablation changes is in `ablations.py`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from training.config import RunConfig, TrainingConfig, with_changes
-from training.rgba_vae.recipes import demo_rgba_vae, rgba_vae
+from training.ablations import FULL, ROWS, ablation_changes
+from training.config import RunConfig, TrainingConfig, dotted, with_changes
+from training.rgba_vae.config import demo_rgba_vae, rgba_vae
 from training.tiny_base.config import tiny_base
 
 
@@ -17,49 +18,15 @@ def paper() -> TrainingConfig:
     return TrainingConfig()
 
 
-def rank_128() -> TrainingConfig:
-    """Half the rank."""
-    return with_changes(paper(), {"adapter.rank": 128})
+def _ablation(row: str, title: str) -> Callable[[], TrainingConfig]:
+    """The recipe of one of the paper's ablations."""
 
+    def recipe() -> TrainingConfig:
+        run = paper()
+        return with_changes(run, ablation_changes(row, run, run.data.foreground_kinds))
 
-def rank_1024() -> TrainingConfig:
-    """Four times the rank."""
-    return with_changes(paper(), {"adapter.rank": 1024})
-
-
-def no_foreground_context() -> TrainingConfig:
-    """Both halves see the context of inpainting, as in the paper's ablation: what lies outside the mask."""
-    return with_changes(paper(), {"adapter.foreground_context": "background"})
-
-
-def no_fused_context() -> TrainingConfig:
-    """No maps, no fusion module, and no channels for it."""
-    return with_changes(paper(), {"adapter.maps": ()})
-
-
-def no_edges() -> TrainingConfig:
-    """Without the map of edges."""
-    return _without_map("edges")
-
-
-def no_segmentation() -> TrainingConfig:
-    """Without the map of regions."""
-    return _without_map("segmentation")
-
-
-def no_depth() -> TrainingConfig:
-    """Without the map of nearness."""
-    return _without_map("depth")
-
-
-def no_generated_foregrounds() -> TrainingConfig:
-    """Only scenes whose layers are all cut from photographs."""
-    return with_changes(paper(), {"data.foreground_kinds": ("real",)})
-
-
-def kontext_base() -> TrainingConfig:
-    """Weights of FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels."""
-    return with_changes(paper(), {"adapter.base": "flux-kontext"})
+    recipe.__name__, recipe.__doc__ = row, f"The paper's recipe {title}."
+    return recipe
 
 
 def small_gpu() -> TrainingConfig:
@@ -87,11 +54,11 @@ def demo() -> TrainingConfig:
         "schedule.warmup_steps": 30,
         "batch.micro_batch": 8,
         "batch.accumulation": 1,
-        "objective.pure_noise_share": 0.7,  # As the base was taught: one step from noise is its best sampler.
+        "objective.pure_noise_share": 0.7,  # As the base was trained: one step from noise is its best sampler.
         "objective.hole_weight": 6.0,
         "objective.pixels_weight": 1.0,
         "data.size_px": 64,
-        "data.recolour_share": 0.8,  # Six photographs stand behind its scenes.
+        "data.recolour_share": 0.8,  # Its scenes are made from six photographs.
         "data.validation_share": 0.1,
         "compute.precision": "fp32",
         "compute.loader_workers": 1,
@@ -105,15 +72,7 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     recipe.__name__: recipe
     for recipe in (
         paper,
-        rank_128,
-        rank_1024,
-        no_foreground_context,
-        no_fused_context,
-        no_edges,
-        no_segmentation,
-        no_depth,
-        no_generated_foregrounds,
-        kontext_base,
+        *(_ablation(row, ablation.title) for row, ablation in ROWS.items() if row != FULL),
         small_gpu,
         demo,
     )
@@ -124,11 +83,11 @@ ALL: dict[str, Callable[[], RunConfig]] = {
     **RECIPES,
     **{recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae, tiny_base)},
 }
-"""Adapters and what they need: the RGBA VAE, and the base that the product ships."""
+"""All recipes by name: adapters, the RGBA VAE that they need, and the base that the product ships."""
 
 
 def find_recipe(name: str) -> RunConfig:
-    """A recipe's run by the recipe's name.
+    """The run of the recipe with a name.
 
     Raises:
         ValueError: no such recipe; the message lists the known ones.
@@ -139,19 +98,6 @@ def find_recipe(name: str) -> RunConfig:
 
 
 def difference(ours: TrainingConfig, theirs: TrainingConfig) -> dict[str, tuple[Any, Any]]:
-    """What differs, by dotted key: (in the first, in the second)."""
-    first, second = dict(_flat(ours.model_dump())), dict(_flat(theirs.model_dump()))
+    """Values in which two runs differ, by dotted key: (in the first, in the second)."""
+    first, second = dict(dotted(ours.model_dump())), dict(dotted(theirs.model_dump()))
     return {key: (value, second[key]) for key, value in first.items() if value != second[key]}
-
-
-def _without_map(name: str) -> TrainingConfig:
-    run = paper()
-    return with_changes(run, {"adapter.maps": tuple(other for other in run.adapter.maps if other != name)})
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -1,4 +1,4 @@
-"""A run from its recipe's name to what it exports: the one way in, for the command line and for Dagster's process."""
+"""A run from the name of its recipe to its export: the one entry point, for the command line and Dagster's process."""
 
 import json
 import logging
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 IDENTITY = "export.json"
-"""Beside `export/`: what it was made from."""
+"""File beside `export/` that says what it was made from."""
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a person asks for.
+    """A run as it is asked for: recipe, data, weights, and how it starts.
 
     Attributes:
-        recipe: name of one in `training.recipes`.
+        recipe: name of a recipe in `training.recipes`.
         out: folder of the run.
         data: folder of shards; for the tiny base, folders of photographs beside the packaged ones.
         base: folder or hub id of the base's weights; None = the published ones.
         rgba_vae: folder of a trained RGBA VAE; only adapters need one.
-        masks: errors that re-drawn masks have, as the data's profile sets them.
+        masks: errors to draw new masks with, as the data's profile sets them.
         changes: values that differ from the recipe, by dotted key.
-        resume: go on from the newest checkpoint, if there is one.
-        warm_start: checkpoint to take weights from, and nothing else.
+        resume: continue from the newest checkpoint, if there is one.
+        warm_start: checkpoint to start from with its weights alone.
         device: `auto`, `cpu` or `cuda`.
     """
 
@@ -61,7 +61,7 @@ class RunPlan:
 
 
 def train(plan: RunPlan) -> "Outcome":
-    """Run a recipe to its end, or until somebody asks to leave; a finished run exports to `<out>/export`.
+    """Run a recipe to its end, or until a signal asks to stop; a finished run exports to `<out>/export`.
 
     Raises:
         BadSetup: something is missing or does not fit; nothing was started.
@@ -77,10 +77,10 @@ def train(plan: RunPlan) -> "Outcome":
 
 
 def train_current(plan: RunPlan) -> "Outcome | None":
-    """The run for the things that are there now, under `<out>/runs/<identity>`; its export becomes `<out>/export`.
+    """Train from what is there now, in `<out>/runs/<identity>`; the export becomes `<out>/export`.
 
-    An interrupted run of the same things goes on; one of other things stays where it is, and a new one begins. None:
-    what is exported already came from these very things, and nothing was done.
+    The identity names recipe, data and weights. An interrupted run of the same identity goes on; a run of another one
+    stays where it is, and a new one begins. Returns None when the present export has this identity: nothing was done.
 
     Raises:
         BadSetup, Diverged: as `train`.
@@ -101,7 +101,7 @@ def train_current(plan: RunPlan) -> "Outcome | None":
 
 
 def _ready(plan: RunPlan) -> "tuple[Accelerator, Task]":
-    """Everything that can be found wanting is looked at before the first step."""
+    """Accelerator and task; whatever can be missing or wrong is checked before the first step."""
     config = plan.config()
     _check_data(plan, config)
     from training.loop import make_accelerator, place_of
@@ -113,7 +113,7 @@ def _ready(plan: RunPlan) -> "tuple[Accelerator, Task]":
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
-    """What `<out>/export` was made from; None when nothing is there."""
+    """Identity of the run that `<out>/export` came from; None when there is no export."""
     file = out / IDENTITY
     if not file.is_file() or not (out / "export").is_dir():
         return None
@@ -122,7 +122,7 @@ def exported_identity(out: Path) -> dict[str, str] | None:
 
 
 def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
-    """Copy a run's export to its lasting place; what says where it came from goes first and comes last."""
+    """Copy a run's export to `<out>/export`; its identity is removed first and written last."""
     partial, final = out / ".export.partial", out / "export"
     (out / IDENTITY).unlink(missing_ok=True)
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Pictures of samples for a person who watches a run: a row for each sample, a named column for each view of it.
 
-Here: what is shown, in which order, at which size. Drawing itself is `decoupage.images.contact_sheet`'s.
+Here: what is shown, in which order, at which size. `decoupage.images.contact_sheet` draws.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from decoupage.images.contact_sheet import Tile, draw_sheet
 from decoupage.images.types import Array, Mask, Rgb
 
 SHOWN_PX = 192
-"""Side of a shown picture: small ones are enlarged by whole pixels up to about this, larger ones up to twice it."""
+"""Side of a shown picture: small ones are enlarged by a whole factor up to it, larger ones shown up to twice it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Column:
 
 
 def sample_grid(columns: Sequence[Column]) -> Rgb:
-    """Columns side by side, [H, W, 3].
+    """One picture [H, W, 3] of columns side by side.
 
     Small pictures are enlarged by a whole factor without smoothing, so that a person sees the pixels there are.
 
@@ -60,7 +60,7 @@ def layers_grid(
     true_background_BHWC: NDArray[np.uint8],
     true_foreground_BHWC: NDArray[np.uint8],
 ) -> Rgb:
-    """What a decomposition gave, beside the truth and laid together again, [H, W, 3].
+    """One picture [H, W, 3] of decompositions beside the truth, and recomposed.
 
     Args:
         composite_BHWC, background_BHWC, true_background_BHWC: uint8 RGB.
@@ -83,7 +83,7 @@ def layers_grid(
 
 
 def levels(pictures_BCHW: Tensor) -> NDArray[np.uint8]:
-    """uint8 [B, H, W, C] of pictures in [-1, 1], which are cut to it."""
+    """Pictures as uint8 [B, H, W, C], from [B, C, H, W] in [-1, 1]; values beyond are clipped."""
     values = ((pictures_BCHW.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return values.permute(0, 2, 3, 1).cpu().numpy()
 

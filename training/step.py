@@ -1,13 +1,17 @@
-"""One update of the weights: micro-batches, losses, gradients, and what they tell.
+"""One update of the weights: micro-batches, losses, gradients, figures; and the signals that stop a run between two.
 
-Here: a task in motion and its step. When it is judged, saved and left is the loop's.
+Here: a task while it is trained, one step of it, and the signals. When weights are judged and saved is decided in
+`loop.py`.
 """
 
+import logging
 import math
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -16,9 +20,43 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from training.checkpoints import Learner, Progress
-from training.ema import averaged
-from training.interruption import Interruption
+from training.optimiser import averaged
 from training.task import Losses, Task
+
+_log = logging.getLogger(__name__)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Context in which the first SIGINT or SIGTERM only sets `requested`: nothing is torn down within an update.
+
+    A second signal of the same kind does what it always does. Signals reach the main thread only: elsewhere this does
+    nothing.
+
+    Attributes:
+        requested: the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.requested: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        try:
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._note)
+        except ValueError:  # Not the main thread, which alone may set handlers.
+            self._before.clear()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = signal.Signals(number)
+        signal.signal(number, self._before[self.requested])
+        _log.warning("%s: saving a checkpoint, then stopping; once more to stop at once", self.requested.name)
 
 
 class Diverged(RuntimeError):
@@ -27,7 +65,7 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Running:
-    """A task in motion: what the loop hands around."""
+    """A task while it is trained: its modules as accelerate prepared them, and their averages."""
 
     task: Task
     accelerator: Accelerator
@@ -37,12 +75,12 @@ class Running:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What learns, by name, as it is to be called."""
+        """The trained modules by name, as they are to be called."""
         return {name: learner.module for name, learner in self.learners.items()}
 
     @property
     def averages(self) -> AbstractContextManager[None]:
-        """Within it the first module holds its averaged weights."""
+        """Context in which the first module holds its averaged weights."""
         if self.ema is None:
             return nullcontext()
         return averaged(self.ema, trained(next(iter(self.learners.values())).module))
@@ -51,7 +89,10 @@ class Running:
 def take_step(
     run: Running, batches: Iterator[Any], progress: Progress, interruption: Interruption
 ) -> dict[str, Any] | None:
-    """One update of the weights; None when a signal came before it was made (its samples come again)."""
+    """Update the weights once; returns the step's figures, or None when a signal came first.
+
+    The samples of an update that was not made come again.
+    """
     started_s, waited_s = time.perf_counter(), 0.0
     sums: dict[str, Tensor] = {}
     end = progress.position
@@ -108,7 +149,7 @@ def _updated(run: Running, sums: dict[str, Tensor], step: int) -> dict[str, Any]
 
 
 def _add(sums: dict[str, Tensor], name: str, losses: Losses, accumulation: int) -> None:
-    """Losses of a micro-batch to those of the step, by `<module>.<part>`; what was not measured stays out."""
+    """Add a micro-batch's losses to those of the step, by `<module>.<part>`; what was not measured is left out."""
     for part, value in {"loss": losses.total, **losses.parts}.items():
         if value is not None:
             tensor = torch.as_tensor(value, dtype=torch.float32, device=losses.total.device).detach() / accumulation

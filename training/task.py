@@ -1,7 +1,7 @@
-"""What the loop needs to know of something that is taught: which modules learn, from which batches, by which losses.
+"""What the loop knows of a task: which modules are trained, from which batches, by which losses.
 
 The adapter, the RGBA VAE and the tiny base are tasks; the loop, the checkpoints and the journal know no more of them
-than stands here.
+than what is written here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,31 +17,31 @@ from torch import Tensor, nn
 from training.config import RunConfig
 
 Modules = Mapping[str, nn.Module]
-"""What learns, by name. As the loop gives them: perhaps wrapped for several processes, so they are called, not read."""
+"""Trained modules by name. The loop may have wrapped them for several processes, so they are called, not read."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands: its device, which one it is, and of how many."""
+    """A process's device, its rank, and the number of ranks."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     rank: int = 0
-    num_ranks: int = 1
+    world_size: int = 1
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What one module's weights are moved by: `total`; and figures for the journal (None = not measured)."""
+    """A module's loss (`total`, which is minimised) and figures for the journal (None = not measured)."""
 
     total: Tensor
     parts: Mapping[str, Tensor | float | None]
 
 
 class Batch(Protocol):
-    """Samples of one process, by their place in the endless row of all samples.
+    """Samples of one process, by their position in the endless stream of samples.
 
     Attributes:
-        end: position where a run that has used this batch (on all processes) goes on.
+        end: position at which a run that has used this batch (on all processes) goes on.
     """
 
     @property
@@ -51,15 +51,15 @@ class Batch(Protocol):
 
 
 class Task(Protocol):
-    """Something to be taught.
+    """Something that can be trained.
 
     Attributes:
         name: `adapter`, `rgba_vae`, `tiny_base`; names folders and log lines.
-        config: of the run.
+        config: configuration of the run.
         identity: what decides the weights besides code: `recipe`, `data`, `base`, ...: a fingerprint or hash each.
             A checkpoint of another identity is refused.
-        modules: each has an optimiser of its own. The first one is averaged, judged and exported. Only parameters
-            that require gradients are trained and stored.
+        modules: trained modules; each has an optimiser of its own. The first one is averaged, judged and exported.
+            Only parameters that require gradients are trained and stored.
     """
 
     @property
@@ -87,21 +87,21 @@ class Task(Protocol):
         ...
 
     def losses(self, modules: Modules, batch: Any, step: int) -> Iterator[tuple[str, Losses]]:
-        """One module's losses after another; the loop goes backward through each before it asks for the next.
+        """The losses of one module after another; the loop goes backward through each before it asks for the next.
 
-        A function of weights, batch and step alone: noise is drawn by the samples' positions (`noise.py`), so that
+        They depend on weights, batch and step alone: noise is drawn by the samples' positions (`noise.py`), so that
         a resumed run, or one on several processes, draws the same.
         """
         ...
 
     def validation_loss(self, modules: Modules) -> float:
-        """Loss on samples that are not trained on, with fixed noise; the same samples each time."""
+        """Loss on validation samples, with fixed noise; the same samples each time."""
         ...
 
     def samples(self, modules: Modules) -> NDArray[np.uint8]:
-        """A picture [H, W, 3] for a person: what the weights give for a few fixed samples."""
+        """A picture [H, W, 3] of the results on a few fixed samples, for a person."""
         ...
 
     def export(self, folder: Path) -> None:
-        """Write what the run is for into a new, empty folder, as its users load it (averaged weights are in place)."""
+        """Write the trained model to a new, empty folder, as its users load it; averaged weights are in place."""
         ...

@@ -1,4 +1,4 @@
-"""What happens without a hand: inputs watched, stale assets made anew, people told of failures.
+"""Automation: inputs are watched, stale assets are made anew, failures are reported.
 
-All of it is off until somebody switches it on in the UI. Nothing here knows how an asset is made.
+Schedules and sensors are off until somebody switches them on in the UI. Nothing here knows how an asset is made.
 """

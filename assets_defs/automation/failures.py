@@ -1,7 +1,7 @@
-"""Tells people that something failed: a line in a file, and a message to a webhook where one is set.
+"""Reports failures to people: a line in a file, and a message to a webhook where one is set.
 
 The webhook's address may itself be a secret (chat services put a token into it): it is read from the environment when
-it is needed, and never logged. Telling is a favour to people; whatever goes wrong with it, the run goes on.
+it is needed, and never logged. Whatever goes wrong with a report, the run goes on.
 """
 
 import json
@@ -23,7 +23,7 @@ _BY_HAND = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed; `step` is empty where a whole run died."""
+    """A failed step, or a run that died as a whole (`step` is empty)."""
 
     run_id: str
     job: str
@@ -32,28 +32,28 @@ class Failure:
 
     @property
     def sentence(self) -> str:
-        """For a person."""
+        """The failure as one sentence for a person."""
         return f"decoupage: {self.step or 'the run'} failed in {self.job} (run {self.run_id[:8]}): {self.message}"
 
 
-@dg.failure_hook(name="tell_of_failures")
-def tell_of_failures(context: dg.HookContext) -> None:
-    """Called by every failing step; a run that somebody cancels is no failure."""
+@dg.failure_hook(name="report_failures")
+def report_failures(context: dg.HookContext) -> None:
+    """Hook that every failing step calls; a run that somebody cancels is no failure."""
     error = context.op_exception
     if isinstance(error, _BY_HAND):
         return
-    # Dagster wraps what an asset raised; what it says itself is what a person wants to read.
+    # Dagster wraps what an asset raised; a person wants to read the asset's own message.
     while error is not None and error.__cause__ is not None:
         error = error.__cause__
     message = getattr(error, "description", None) or str(error)
     if isinstance(error, DagsterAssetCheckFailedError):
         message = "; ".join(_failed_checks(context)) or message
     failure = Failure(context.run_id, context.job_name, context.op.name, message[:_MESSAGE_CHARS])
-    tell(context.instance, failure, context.log)
+    report(context.instance, failure, context.log)
 
 
 def _failed_checks(context: dg.HookContext) -> list[str]:
-    """What the step's failed checks say; the error itself only names them."""
+    """Descriptions of the step's failed checks; the error itself only names them."""
     records = context.instance.get_records_for_run(
         context.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
     ).records
@@ -62,8 +62,8 @@ def _failed_checks(context: dg.HookContext) -> list[str]:
     return [f"check {check.check_name}: {check.description}" for check in found if not check.passed and check.blocking]
 
 
-def tell(instance: dg.DagsterInstance, failure: Failure, log: logging.Logger) -> None:
-    """Append to `failures.jsonl` under DAGSTER_HOME, and post to the webhook where there is one."""
+def report(instance: dg.DagsterInstance, failure: Failure, log: logging.Logger) -> None:
+    """Append a failure to `failures.jsonl` under DAGSTER_HOME, and post it to the webhook where there is one."""
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **asdict(failure)}
     file = Path(instance.root_directory) / FILE
     try:
@@ -84,8 +84,26 @@ def _post(url: str, message: dict[str, str], log: logging.Logger) -> None:
     try:
         status = httpx2.post(url, json=message, timeout=TIMEOUT_S).status_code
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        # Its text may hold the address.
-        log.warning("the address in %s could not be told: %s", WEBHOOK, type(error).__name__)
+        # The error's own text may hold the address.
+        log.warning("the failure could not be reported to the address in %s: %s", WEBHOOK, type(error).__name__)
         return
     if status >= 400:
         log.warning("the address in %s answered with status %s", WEBHOOK, status)
+
+
+def died_runs_sensor() -> dg.SensorDefinition:
+    """The sensor `died_runs`."""
+
+    @dg.run_failure_sensor(
+        name="died_runs",
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Reports runs that ended without a failing step: their process was killed or never started. "
+        "Failing steps report themselves.",
+    )
+    def died_runs(context: dg.RunFailureSensorContext) -> None:
+        if context.get_step_failure_events():
+            return
+        run, message = context.dagster_run, context.failure_event.message or "no message"
+        report(context.instance, Failure(run.run_id, run.job_name, "", message), context.log)
+
+    return died_runs

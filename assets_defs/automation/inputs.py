@@ -1,7 +1,7 @@
-"""What people change from outside: the MULAN folder, the list of prompts, takedowns, exclusions.
+"""Inputs that people change from outside: the MULAN folder, the list of prompts, takedowns, exclusions.
 
 Each is an asset that is observed, never made: its version is a hash of its content, so Dagster itself sees that the
-assets after it are stale, and the lineage shows where they begin.
+assets downstream are stale, and the lineage shows what they are made from.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from pipelines.library import exclusions
 from pipelines.library.exclusions import read_exclusions
 from pipelines.library.takedowns import read_takedowns, takedowns_path
 
-# Plain external assets would do, had they not to be materialized for Dagster to see a new version of them.
+# Plain external assets would do, but Dagster sees a new version of them only when they are materialized.
 warnings.filterwarnings("ignore", message="Function `multi_observable_source_asset`", category=dg.BetaWarning)
 
 VERSION_TAG = "dagster/data_version"
@@ -32,13 +32,13 @@ MULAN, PROMPTS, TAKEDOWNS, EXCLUSIONS = "mulan_folder", "prompt_list", "takedown
 
 @dataclass(frozen=True)
 class Input:
-    """Something that is watched.
+    """A watched input.
 
     Attributes:
-        name: of its asset.
-        description: for the lineage page.
-        version: hash of the content; may take seconds.
-        paths: files and folders that tell by their times whether to look closer; empty = look closer each time.
+        name: name of its asset.
+        description: text for the lineage page.
+        version: returns a hash of the content; may take seconds.
+        paths: files and folders whose times are compared first; empty = the version is taken each time.
     """
 
     name: str
@@ -47,23 +47,23 @@ class Input:
     paths: tuple[Path, ...] = ()
 
     def stamp(self) -> str:
-        """Changes whenever a file of it is replaced, or one is added to or removed from a folder. Milliseconds.
+        """Hash of the paths' times and sizes, in milliseconds: changes when a file is replaced, added or removed.
 
-        A file that is overwritten deep in a folder changes no stamp; the version tells, which the nightly tick takes.
+        A file that is overwritten deep in a folder does not change it; the version does, which the nightly tick takes.
         """
         if not self.paths:
             return self.version()
         sha = hashlib.sha256()
         for path in self.paths:
-            # Of a folder, os.walk asks each entry for its kind alone: forty thousand files take no time.
+            # os.walk asks each entry of a folder only for its kind: forty thousand files take no time.
             for found in sorted(Path(folder) for folder, _, _ in os.walk(path)) or [path]:
-                told = found.stat() if found.exists() else None
-                sha.update(f"{found} {(told.st_mtime_ns, told.st_size) if told else 'absent'}\n".encode())
+                status = found.stat() if found.exists() else None
+                sha.update(f"{found} {(status.st_mtime_ns, status.st_size) if status else 'absent'}\n".encode())
         return sha.hexdigest()[:16]
 
 
 def watched_inputs(plan: Plan) -> list[Input]:
-    """All of a profile."""
+    """The inputs of a profile."""
     profile, factory = plan.profile, plan.factory
     found = [
         Input(
@@ -92,7 +92,7 @@ def watched_inputs(plan: Plan) -> list[Input]:
         found.append(
             Input(
                 MULAN,
-                f"MULAN's annotation files as they lie in `{source.annotations}`, and their photographs where nothing "
+                f"MULAN's annotation files in `{source.annotations}`, and their photographs where nothing "
                 "is fetched. Observed, not made: files that come or go make what is built on them stale.",
                 source.version,
                 (source.annotations,) if source.fetches else (source.annotations, source.images),
@@ -118,7 +118,7 @@ def _prompt_files(plan: Plan) -> tuple[Path, ...]:
 
 
 def input_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """The inputs at the left end of the lineage; schedules, the sensor and "Observe" in the UI look at them."""
+    """The inputs as observed assets; schedules, the sensor and "Observe" in the UI look at them."""
     return [_observed(watched) for watched in watched_inputs(plan)]
 
 
@@ -134,10 +134,10 @@ def _observed(watched: Input) -> dg.AssetsDefinition:
 
 
 def observe(instance: dg.DagsterInstance, inputs: Sequence[Input]) -> list[str]:
-    """Report the inputs' versions where they are new; returns their names.
+    """Report the versions of inputs to Dagster where they are new; returns the names of these.
 
     Raises:
-        BadSetup: an input is not there or cannot be read; nothing may be built on a guess.
+        BadSetup: an input is missing or cannot be read.
     """
     changed = []
     for watched in inputs:

@@ -1,6 +1,7 @@
-"""Old runs in Dagster's own records: events and logs grow without end otherwise.
+"""Removal of old runs from Dagster's own records, whose events and logs would grow without end.
 
-A run that made what the UI shows now stays, however old it is: with it would go the knowledge that its assets exist.
+A run that made what the UI shows now stays, however old it is: without its events Dagster would take its assets for
+missing.
 """
 
 import time
@@ -15,7 +16,7 @@ DAY_S = 86_400.0
 
 
 def old_runs(instance: dg.DagsterInstance, days: float) -> dict[str, Removable]:
-    """Finished runs by id that ended so many days ago and hold nothing current."""
+    """Finished runs, by id, that ended more than `days` days ago and made nothing that is current."""
     records = instance.get_run_records(dg.RunsFilter(statuses=FINISHED_STATUSES))
     before_s = time.time() - days * DAY_S
     old = {record.dagster_run.run_id for record in records if (record.end_time or 0.0) < before_s}
@@ -24,7 +25,7 @@ def old_runs(instance: dg.DagsterInstance, days: float) -> dict[str, Removable]:
 
 
 def remove_run(instance: dg.DagsterInstance, run_id: str, removable: Removable) -> None:
-    """Its events and its logs."""
+    """Remove a run's events and logs."""
     instance.delete_run(run_id)
     instance.compute_log_manager.delete_logs(prefix=[run_id])
     if removable.path.is_file():  # SQLite keeps a file for each run, and only empties it.
@@ -32,7 +33,7 @@ def remove_run(instance: dg.DagsterInstance, run_id: str, removable: Removable) 
 
 
 def _current(instance: dg.DagsterInstance) -> set[str]:
-    """Runs that made the newest materialization of an asset or of a partition."""
+    """Ids of the runs that made the newest materialization of an asset or of a partition."""
     found = set()
     for key in instance.all_asset_keys():
         event = instance.get_latest_materialization_event(key)

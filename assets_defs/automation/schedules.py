@@ -1,12 +1,15 @@
-"""The two schedules: data at night, the adapter once a week. Each is switched on in the UI.
+"""The two schedules, data at night and the adapter once a week, and the sensor that watches the inputs.
 
-A tick looks at the inputs and asks for what is stale, and only for that; where nothing is, no run starts.
+Each is switched on in the UI. A tick looks at the inputs and requests a run of what is stale; where nothing is, no run
+starts.
 """
+
+import json
 
 import dagster as dg
 
 from assets_defs.automation.inputs import observe, watched_inputs
-from assets_defs.automation.requests import request_for, running
+from assets_defs.automation.stale import request_for, running
 from assets_defs.jobs import DATA_GROUPS, DATASET, EVALUATION_GROUPS, RETRAIN, TRAINING_GROUPS
 from assets_defs.plan import Plan
 
@@ -14,7 +17,7 @@ Answer = dg.RunRequest | dg.SkipReason
 
 
 def schedules(plan: Plan) -> list[dg.ScheduleDefinition]:
-    """`nightly_data` and `weekly_retrain`."""
+    """The schedules `nightly_data` and `weekly_retrain`."""
     times = plan.profile.automation
     inputs = watched_inputs(plan)
 
@@ -40,8 +43,8 @@ def schedules(plan: Plan) -> list[dg.ScheduleDefinition]:
         cron_schedule=times.weekly_cron,
         execution_timezone=times.time_zone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Trains the adapter when its data, recipe or base changed, judges it, and lets the gate promote "
-        "or refuse it. With nothing new to learn from, the tick ends in seconds without a run.",
+        description="Trains the adapter when its data, recipe or base changed, evaluates it, and lets the gate promote "
+        "or refuse it. Where none of them changed, the tick ends in seconds without a run.",
     )
     def weekly_retrain(context: dg.ScheduleEvaluationContext) -> Answer:
         instance = context.instance
@@ -54,3 +57,41 @@ def schedules(plan: Plan) -> list[dg.ScheduleDefinition]:
         return request_for(instance, context.repository_def.asset_graph, groups, "weekly_retrain")
 
     return [nightly_data, weekly_retrain]
+
+
+def changed_inputs_sensor(plan: Plan) -> dg.SensorDefinition:
+    """The sensor `changed_inputs`."""
+    inputs = watched_inputs(plan)
+
+    @dg.sensor(
+        name="changed_inputs",
+        job=DATASET,
+        minimum_interval_seconds=plan.profile.automation.watch_every_s,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Makes anew what is built on a changed MULAN folder, prompt list, exclusion or takedown. Looks at "
+        "file times first, and reads contents only where these changed: a tick without a change costs milliseconds. "
+        "Its first tick only remembers the present state.",
+    )
+    def changed_inputs(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        """One tick: at most one run is requested. The cursor holds each input's stamp, as JSON."""
+        stamps = json.dumps({watched.name: watched.stamp() for watched in inputs}, sort_keys=True)
+        if context.cursor == stamps:
+            return dg.SensorResult(skip_reason="no input has changed")
+        busy = running(context.instance)
+        if busy:
+            return dg.SensorResult(skip_reason=busy)  # The old cursor stays: the change is not forgotten.
+        changed = observe(context.instance, inputs)
+        if context.cursor is None:
+            return dg.SensorResult(
+                skip_reason="watched from now on; nightly_data makes what was stale before", cursor=stamps
+            )
+        if not changed:
+            return dg.SensorResult(skip_reason="files were touched, and their contents are the same", cursor=stamps)
+        assert context.repository_def is not None
+        trigger = f"changed_inputs: {', '.join(changed)}"
+        answer = request_for(context.instance, context.repository_def.asset_graph, DATA_GROUPS, trigger)
+        if isinstance(answer, dg.SkipReason):
+            return dg.SensorResult(skip_reason=answer, cursor=stamps)
+        return dg.SensorResult(run_requests=[answer], cursor=stamps)
+
+    return changed_inputs

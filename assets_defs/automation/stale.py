@@ -1,10 +1,10 @@
-"""Which assets are out of date, and everything that is built on them.
+"""Which assets are out of date, with everything that is built on them, and the run that is requested for them.
 
 Dagster's `RunRequest(stale_assets_only=True)` counts every partitioned asset as fresh (it asks for no partition), and
 so would never make a shard; nor does it look past an asset with more than 100 partitions upstream. Hence this.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,7 +22,7 @@ Graph = BaseAssetGraph[Any]
 
 
 class _Loading(LoadingContext):
-    """What was read in one tick; Dagster has such a thing for its web server and for its own tests."""
+    """Loading context of one tick, which caches what was read; Dagster has its own for its web server and its tests."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
@@ -30,12 +30,12 @@ class _Loading(LoadingContext):
 
     @property
     def instance(self) -> dg.DagsterInstance:
-        """Where events are."""
+        """The instance whose records are read."""
         return self._instance
 
     @property
     def loaders(self) -> dict[type, Any]:
-        """By what they load."""
+        """The loaders by the type of what they load."""
         return self._loaders
 
 
@@ -43,7 +43,7 @@ def stale_assets(instance: dg.DagsterInstance, graph: Graph, among: Collection[d
     """Assets that are missing or out of date, and what depends on them, in the order of the graph.
 
     Args:
-        among: the others are neither looked at nor returned.
+        among: the assets to look at; no other is returned.
     """
     resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
     found: set[dg.AssetKey] = set()
@@ -83,3 +83,48 @@ def _is_overtaken(instance: dg.DagsterInstance, graph: Graph, node: BaseAssetNod
 def _last_id(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
     records = instance.fetch_materializations(key, limit=1).records
     return records[0].storage_id if records else 0
+
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+WRITERS = ("dataset", "train", "evaluate", "retrain", "everything")
+"""Names of jobs that write what a schedule looks at."""
+IN_PROGRESS = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def selected(graph: Graph, groups: Sequence[str]) -> set[dg.AssetKey]:
+    """Keys of the assets in some groups that can be materialized; observed inputs are left out."""
+    return {key for key in graph.materializable_asset_keys if graph.get(key).group_name in groups}
+
+
+def running(instance: dg.DagsterInstance) -> str | None:
+    """A sentence that names a queued or running run whose results are not there yet; None when there is none."""
+    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
+        run = record.dagster_run
+        if run.job_name in WRITERS or run.job_name.startswith("__ASSET_JOB"):
+            return f"run {run.run_id[:8]} ({run.job_name}) is {run.status.value.lower()}; the next tick looks again"
+    return None
+
+
+def request_for(
+    instance: dg.DagsterInstance, graph: Graph, groups: Sequence[str], trigger: str
+) -> dg.RunRequest | dg.SkipReason:
+    """A request for a run of everything stale in these groups, over all shards; finished shards cost nothing in it.
+
+    Args:
+        trigger: what the run is requested by, for its tag.
+    """
+    stale = stale_assets(instance, graph, selected(graph, groups))
+    if not stale:
+        return dg.SkipReason("nothing is stale: inputs, recipes and results are as they were")
+    tags = {"decoupage/trigger": trigger, "decoupage/stale": str(len(stale))}
+    partitions = next((parts for key in stale if (parts := graph.get(key).partitions_def)), None)
+    if partitions is not None:
+        keys = partitions.get_partition_keys()
+        tags |= {RANGE_START: keys[0], RANGE_END: keys[-1]}
+    return dg.RunRequest(asset_selection=stale, tags=tags)

@@ -13,5 +13,5 @@ from assets_defs.sources.openimages import openimages_assets
 
 
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Everything before the library."""
+    """All assets before the library."""
     return [*mulan_assets(plan), *generated_assets(plan), *openimages_assets(plan)]

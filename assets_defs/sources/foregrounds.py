@@ -1,4 +1,4 @@
-"""What the assets of both kinds of foregrounds have in common, and the group that all sources are in."""
+"""The parts that the assets of both kinds of foregrounds share, and the group of all sources."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def foregrounds_asset(
     description: str,
     more: Callable[[Report], Metadata] | None = None,
 ) -> dg.AssetsDefinition:
-    """A stage of foregrounds as an asset with a preview, a check of what was refused, and its source's own metadata."""
+    """A stage of foregrounds as an asset, with a preview, a check of the quarantined share, its source's metadata."""
     factory, profile = plan.factory, plan.profile
 
     @asset(
@@ -39,7 +39,7 @@ def foregrounds_asset(
         description=description,
     )
     def foregrounds() -> dg.MaterializeResult:
-        """Writes the stage's cutouts. Raises BadSetup: files, weights or a device of the source are not there."""
+        """Writes the stage's cutouts. Raises BadSetup: files, weights or a device of the source are missing."""
         report = factory.run(stage)
         records = read_foregrounds(factory.store, stage.name)
         metadata = report_metadata(report, factory.store) | (more(report) if more else {})

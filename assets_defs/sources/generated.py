@@ -1,18 +1,21 @@
-"""Generated foregrounds: the prompts, and what is drawn of them."""
+"""Assets of generated foregrounds: the prompts, and what is generated from them."""
+
+from collections import Counter
+from collections.abc import Sequence
 
 import dagster as dg
 
 from assets_defs.asset import asset
+from assets_defs.metadata import Metadata, counts_table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
-from assets_defs.sources.prompts import prompts_metadata, writing_metadata
 from decoupage.randomness import digest
-from pipelines.foregrounds.prompts import read_prompts
-from pipelines.foregrounds.prompts.write import write_prompts
+from pipelines.foregrounds.prompts import Prompt, read_prompts
+from pipelines.foregrounds.prompts.write import PromptsReport, write_prompts
 
 
 def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Prompts and foregrounds."""
+    """The assets `foreground_prompts` and `layerdiffuse_foregrounds`."""
     stand_in = "`procedural` drawn shapes" if plan.profile.generated.generator == "procedural" else ""
     foregrounds = foregrounds_asset(
         plan,
@@ -34,7 +37,7 @@ def _prompts(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=OWNERS,
         kinds={"openai"} if written else {"table"},
-        description=f"What foregrounds are generated from: objects of the paper's ten categories, {origin}.",
+        description=f"Prompts that foregrounds are generated from: objects of the paper's ten categories, {origin}.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
         """Writes what the list lacks. Raises BadSetup: no key, or a list that another run writes."""
@@ -47,3 +50,42 @@ def _prompts(plan: Plan) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(digest(*prompts).hex()[:16]))
 
     return foreground_prompts
+
+
+# --- metadata -----------------------------------------------------------------------------------------------------
+
+
+SHOWN = 12
+"""Prompts of each category in the table; the whole list is in the store."""
+
+
+def prompts_metadata(prompts: Sequence[Prompt]) -> Metadata:
+    """Metadata of the list: numbers by category, and the first prompts of each."""
+    by_category: dict[str, list[str]] = {}
+    for prompt in prompts:
+        by_category.setdefault(prompt.category, []).append(prompt.text)
+    records = [
+        dg.TableRecord({"category": name, "prompt": text})
+        for name, texts in by_category.items()
+        for text in texts[:SHOWN]
+    ]
+    return {
+        "by_category": counts_table(Counter(prompt.category for prompt in prompts), "category"),
+        "prompts": dg.MetadataValue.table(records),
+    }
+
+
+def writing_metadata(report: PromptsReport) -> Metadata:
+    """Metadata of writing the list, over all runs: requests, tokens, time; the cost where the profile names prices."""
+    metadata: Metadata = {
+        "model": dg.MetadataValue.text(report.model),
+        "new_prompts": dg.MetadataValue.int(report.num_new),
+        "requests": counts_table(report.requests, "outcome"),
+        "rejected_by_reason": counts_table(report.rejected, "reason"),
+        "tokens_in": dg.MetadataValue.int(report.tokens_in),
+        "tokens_out": dg.MetadataValue.int(report.tokens_out),
+        "seconds": dg.MetadataValue.float(report.seconds),
+    }
+    if report.cost_usd is not None:
+        metadata["cost_usd"] = dg.MetadataValue.float(report.cost_usd)
+    return metadata

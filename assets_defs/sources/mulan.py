@@ -1,4 +1,4 @@
-"""MULAN: its annotations, observed, and the foregrounds rebuilt from them."""
+"""Assets of MULAN: its annotations, which are observed, and the foregrounds rebuilt from them."""
 
 from itertools import islice
 
@@ -9,8 +9,8 @@ from assets_defs.metadata import Metadata, counts_table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, FetchReport
-from pipelines.foregrounds.mulan.report import shard_summaries
 from pipelines.foregrounds.mulan.source import INDEX
+from pipelines.foregrounds.mulan.stage import shard_summaries
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 
@@ -20,7 +20,7 @@ _COLUMNS |= {"drops_by_reason": "string", "mean_consistency_error": "float"}
 
 
 def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """Annotations and foregrounds; nothing where the profile leaves MULAN out."""
+    """The assets `mulan_annotations` and `mulan_foregrounds`; none where the profile leaves MULAN out."""
     if plan.profile.mulan.source == "none":
         return []
     packaged = plan.profile.mulan.source == "packaged"
@@ -30,8 +30,8 @@ def mulan_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "mulan_foregrounds",
         "mulan_annotations",
         plan.factory.mulan_foregrounds,
-        "Real foregrounds: MULAN's instances rebuilt from annotation and photograph, judged by the gates, colour "
-        "bled, stored as lossless WebP. Rich texture, imperfect shapes. Unusable files go to quarantine.",
+        "Real foregrounds: MULAN's instances rebuilt from annotation and photograph, filtered, colour bled, stored as "
+        "lossless WebP. Rich texture, imperfect shapes. Unusable files go to quarantine.",
         lambda report: {"shards": _shards_table(report, plan.factory.store)},
     )
     return [_annotations(plan, stand_in), foregrounds]
@@ -51,7 +51,7 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         "pictures are for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
-        """Writes the index and the split. Raises BadSetup: a folder or list is not there, or fetching cannot go on."""
+        """Writes the index and the split. Raises BadSetup: a folder or list is missing, or fetching cannot go on."""
         found = factory.observe_mulan()
         source, index = factory.mulan_source, found.index
         metadata: Metadata = {
@@ -87,7 +87,7 @@ def _fetched(fetched: FetchReport, store: Store) -> Metadata:
 
 
 def _shards_table(report: Report, store: Store) -> dg.MetadataValue:
-    """The first shards, one a row."""
+    """A table of the first shards, one a row."""
     rows = [
         dg.TableRecord(
             {

@@ -1,4 +1,4 @@
-"""OpenImages: its photographs, fetched, and the index of what may stand behind objects."""
+"""The asset of OpenImages: its photographs, fetched, and the index of those that can be backgrounds."""
 
 import dagster as dg
 
@@ -14,11 +14,7 @@ from pipelines.previews import background_tiles, preview
 
 
 def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """The index."""
-    return [_index(plan)]
-
-
-def _index(plan: Plan) -> dg.AssetsDefinition:
+    """The asset `openimages_index`."""
     factory, profile = plan.factory, plan.profile
     stand_in = " Packaged photographs stand in for OpenImages." if profile.backgrounds.source == "packaged" else ""
 
@@ -45,11 +41,11 @@ def _index(plan: Plan) -> dg.AssetsDefinition:
         share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
         return dg.MaterializeResult(metadata=metadata, check_results=[share])
 
-    return openimages_index
+    return [openimages_index]
 
 
 def _fetched(report: PhotographsReport) -> Metadata:
-    """From the lists to the folder, in numbers."""
+    """Metadata of fetching: how many photographs were listed, chosen, fetched and dropped."""
     downloads = report.downloads
     metadata: Metadata = {
         "listed": dg.MetadataValue.int(report.num_listed),

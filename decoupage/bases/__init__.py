@@ -1,16 +1,15 @@
-"""The inpainting models that can be adapted, one file each, behind one description (`spec.py`)."""
+"""The inpainting models that can be adapted, behind one interface (`spec.py`)."""
 
 from decoupage.bases.spec import Base
 
 
 def find_base(name: str) -> Base:
-    """A base by its name.
+    """The base with a name.
 
     Raises:
         ValueError: no such base; the message lists the known ones.
     """
-    from decoupage.bases.flux_fill import FluxFill
-    from decoupage.bases.flux_kontext import FluxKontext, FluxKontextNative
+    from decoupage.bases.flux import FluxFill, FluxKontext, FluxKontextNative
     from decoupage.bases.tiny import TinyFill
 
     bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), TinyFill())

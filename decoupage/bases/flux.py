@@ -1,4 +1,4 @@
-"""What FLUX.1's inpainting and editing models share: codec, packing, ids, text, schedule.
+"""FLUX.1's inpainting and editing models: their shared VAE, packing, ids, text and schedule, and one class for each.
 
 Conventions are those of diffusers' Flux pipelines; tests compare with their own functions.
 """
@@ -9,13 +9,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline, FluxFillPipeline, FluxKontextPipeline
 from torch import Tensor, nn
 
-from decoupage.bases.spec import Base, Components, Text
+from decoupage.bases.spec import Base, Components, ContextKind, Text
 
 Posterior = Literal["sample", "mode"]
 PATCH = 2
-"""Latents along a side of a token."""
+"""Number of latents along each side of a token."""
 CLIP_TOKENS = 77
 
 
@@ -24,16 +25,16 @@ class Flux(Base):
 
     input_projection = "x_embedder"
     token_dim = 64
-    codec_scale: ClassVar[int] = 8
-    """Pixels along a side of a latent."""
+    vae_scale: ClassVar[int] = 8
+    """Number of pixels along each side of a latent."""
     mask_dim = 256
     text_tokens = 512
     pixel_multiple = 16
     layers: ClassVar[Mapping[str, int]] = {"background": 0, "foreground": 1}
     posterior: ClassVar[Posterior]
-    """How the base takes latents from its codec's posterior."""
+    """How the base takes latents from its VAE's posterior."""
 
-    # A bare `proj_out` would also match the network's own output layer, so the single blocks' is anchored.
+    # A bare `proj_out` would also match the network's own output layer, so that of the single blocks is anchored.
     lora_targets = (
         r"(transformer_blocks\.\d+\.attn\.(to_q|to_k|to_v|to_out\.0|add_q_proj|add_k_proj|add_v_proj|to_add_out)"
         r"|transformer_blocks\.\d+\.ff(_context)?\.net\.(0\.proj|2)"
@@ -79,7 +80,7 @@ class Flux(Base):
     def pack_mask(self, mask_B1HW: Tensor) -> Tensor:
         """See `Base.pack_mask`: the 8 x 8 pixels under a latent become its channels, then 2 x 2 latents a token."""
         batch, _, height, width = mask_B1HW.shape
-        side = self.codec_scale
+        side = self.vae_scale
         cells = mask_B1HW[:, 0].reshape(batch, height // side, side, width // side, side)
         return self.pack(cells.permute(0, 2, 4, 1, 3).reshape(batch, side**2, height // side, width // side))
 
@@ -141,5 +142,49 @@ class Flux(Base):
 
 
 def shifted(sigma: Tensor, mu: float) -> Tensor:
-    """Noise levels in [0, 1] moved towards 1, as the schedule does for large pictures (Esser et al. 2024)."""
+    """Noise levels in [0, 1] shifted towards 1, as the schedule does for large pictures (Esser et al. 2024)."""
     return math.exp(mu) * sigma / (1 + (math.exp(mu) - 1) * sigma)
+
+
+class FluxFill(Flux):
+    """FLUX.1-Fill [dev], the paper's base: its projection already takes the masked picture and the mask.
+
+    Noisy token 64 | masked picture 64 | packed mask 256 = 384 channels.
+    """
+
+    name = "flux-fill"
+    repo_id = "black-forest-labs/FLUX.1-Fill-dev"
+    licence = "FLUX.1 [dev] Non-Commercial License"
+    context: ClassVar[ContextKind] = "channel"
+    projection_dim = 384
+    posterior: ClassVar[Posterior] = "sample"
+
+    def pipeline_class(self) -> type[DiffusionPipeline]:
+        """See `Base.pipeline_class`."""
+        return FluxFillPipeline
+
+
+class FluxKontext(Flux):
+    """FLUX.1-Kontext [dev], the paper's other base, an editing model, with its context given by channels.
+
+    FLUX.1-Fill takes it in the same way: only the weights differ, so the comparison is fair.
+    """
+
+    name = "flux-kontext"
+    repo_id = "black-forest-labs/FLUX.1-Kontext-dev"
+    licence = "FLUX.1 [dev] Non-Commercial License"
+    context: ClassVar[ContextKind] = "channel"
+    projection_dim = 64
+    posterior = "mode"
+
+    def pipeline_class(self) -> type[DiffusionPipeline]:
+        """See `Base.pipeline_class`."""
+        return FluxKontextPipeline
+
+
+class FluxKontextNative(FluxKontext):
+    """FLUX.1-Kontext with its context in sequence, as published: the picture's tokens follow, at layer 1 of the ids."""
+
+    name = "flux-kontext-native"
+    context: ClassVar[ContextKind] = "sequence"
+    layers: ClassVar[Mapping[str, int]] = {"background": 0, "picture": 1, "foreground": 2}

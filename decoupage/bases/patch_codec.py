@@ -1,7 +1,8 @@
-"""The tiny base's codec: patches of 4 x 4 pixels as their leading principal components, with a small refiner.
+"""The tiny base's VAE: patches of 4 x 4 pixels as their leading principal components, with a small refiner.
 
-It has the interface of diffusers' AutoencoderKL, as far as the package uses it. A convolutional autoencoder of this
-size, trained for minutes, is far worse than principal components, which need no training.
+Its posterior has no spread; it has the interface of diffusers' AutoencoderKL, as far as the package uses it. A
+convolutional autoencoder of this size, trained for minutes, is far worse than principal components, which need no
+training. Weights that are published or packaged name the class `PatchCodec`.
 """
 
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ class _Decoder(nn.Module):
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """Pictures [B, 3, H, W] in [-1, 1] <-> latents [B, 16, H / 4, W / 4].
+    """Encodes pictures [B, 3, H, W] in [-1, 1] to latents [B, 16, H / 4, W / 4], and decodes these.
 
     Args:
         hidden: width of the refiner.
@@ -79,7 +80,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments, deterministic=True))
 
     def decode(self, z_BCHW: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        """Pictures from latents that were not normalised."""
+        """Pictures decoded from latents that are not normalised."""
         sample = self.decoder(z_BCHW)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
@@ -105,5 +106,5 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
 
 def _patches(pictures_B3HW: Tensor) -> Tensor:
-    """[number of patches, 3 * 16], channel by channel as a convolution and a pixel shuffle order them."""
+    """Patches [num_patches, 3 * 16] of pictures, channel by channel as a convolution and a pixel shuffle order them."""
     return functional.pixel_unshuffle(pictures_B3HW, PATCH_PX).permute(0, 2, 3, 1).reshape(-1, 3 * PATCH_PX**2)

@@ -1,7 +1,7 @@
-"""What the rest of the package needs to know of an inpainting model to adapt it.
+"""The interface of an inpainting model that can be adapted.
 
-A base describes; it holds no weights. Adding one is writing one file with one class (docs/model.md says what each
-member means, and what SDXL-inpainting and FLUX.2 would fill in).
+A base describes a model; it holds no weights. Adding one takes one class (docs/model.md says what each member means,
+and what SDXL-inpainting and FLUX.2 would fill in).
 """
 
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ class Text:
     ids_LA: Tensor
 
     def repeated(self, number: int, device: torch.device) -> "Text":
-        """One prompt's embedding for so many pictures."""
+        """The embedding of one prompt, repeated for a number of pictures, on a device."""
         tokens, pooled, ids = (tensor.to(device) for tensor in (self.tokens_BLD, self.pooled_BP, self.ids_LA))
         return Text(tokens.expand(number, -1, -1), pooled.expand(number, -1), ids)
 
@@ -40,14 +40,14 @@ class Base(ABC):
     """An inpainting (or editing) model. Shapes: B batch, N tokens of one picture, H x W its pixels.
 
     Attributes:
-        name: by which profiles, adapters and commands name it.
-        repo_id: where its weights are published; licence: theirs.
-        stands_in_for: the base in whose place it is used, where it is a stand-in.
+        name: name of the base in profiles, adapters and commands.
+        repo_id: where its weights are published; licence: their licence.
+        stands_in_for: name of the model that it replaces, where it is a stand-in.
         packaged: folder of weights that come with this package; None = they must be fetched.
         context: `channel` = the masked picture's tokens are concatenated to the noisy ones along channels;
             `sequence` = they are tokens of their own, beside the noisy ones.
         network: the component that is adapted; input_projection: its first layer, by attribute name.
-        token_dim: channels of a noisy token; mask_dim: of a packed mask.
+        token_dim: channels of a noisy token; mask_dim: channels of a packed mask.
         projection_dim: channels that the published input projection takes.
         text_tokens: length of every prompt's embedding.
         pixel_multiple: height and width must be multiples of this.
@@ -74,11 +74,11 @@ class Base(ABC):
 
     @property
     def context_dim(self) -> int:
-        """Channels that a context adds to a noisy token: the packed mask, and the masked picture where it is one."""
+        """Channels that a context adds to a noisy token: the packed mask, and with `channel` the masked picture."""
         return self.mask_dim + (self.token_dim if self.context == "channel" else 0)
 
     def grid(self, height_px: int, width_px: int) -> tuple[int, int]:
-        """(rows, columns) of tokens."""
+        """Number of (rows, columns) of tokens for a picture's size."""
         return height_px // self.pixel_multiple, width_px // self.pixel_multiple
 
     # ---- weights
@@ -119,7 +119,7 @@ class Base(ABC):
 
     @abstractmethod
     def encode_mode(self, vae: nn.Module, picture_BCHW: Tensor) -> Tensor:
-        """The same without a random draw: for maps, which must take nothing from the noise's generator."""
+        """As `encode`, without a random draw: for maps, which must take nothing from the noise's generator."""
 
     @abstractmethod
     def decode(self, vae: nn.Module, latents_BCHW: Tensor) -> Tensor:
@@ -127,15 +127,15 @@ class Base(ABC):
 
     @abstractmethod
     def pack(self, latents_BCHW: Tensor) -> Tensor:
-        """Latents -> tokens [B, N, token_dim]."""
+        """Tokens [B, N, token_dim] from latents [B, C, h, w]."""
 
     @abstractmethod
     def unpack(self, tokens_BND: Tensor, height_px: int, width_px: int) -> Tensor:
-        """Tokens -> latents."""
+        """Latents [B, C, h, w] from tokens [B, N, token_dim]."""
 
     @abstractmethod
     def pack_mask(self, mask_B1HW: Tensor) -> Tensor:
-        """A mask at pixel resolution -> tokens [B, N, mask_dim], nothing lost."""
+        """Tokens [B, N, mask_dim] from a mask at pixel resolution, without loss."""
 
     @abstractmethod
     def ids(self, layer: str, rows: int, columns: int) -> Tensor:
@@ -145,7 +145,7 @@ class Base(ABC):
 
     @abstractmethod
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
-        """The prompts as the network takes them."""
+        """Embeddings of the prompts, as the network takes them."""
 
     @abstractmethod
     def shift(self, scheduler: Any, num_tokens: int) -> float:
@@ -160,7 +160,7 @@ class Base(ABC):
         return (1 - sigma) * clean + sigma * noise
 
     def target(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-        """What the network is to predict at that level."""
+        """The network's target at noise level sigma: the velocity of the straight path."""
         return noise - clean
 
     @abstractmethod

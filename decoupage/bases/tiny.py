@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
-from decoupage.bases.flux import Posterior
-from decoupage.bases.flux_fill import FluxFill
+from decoupage.bases.flux import FluxFill, Posterior
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
 from decoupage.bases.spec import Components, Text
 
@@ -18,14 +17,17 @@ NO_TEXT = dict.fromkeys(("text_encoder", "tokenizer", "text_encoder_2", "tokeniz
 
 
 class TinyFill(FluxFill):
-    """Noisy token 64 | masked picture 64 | packed mask 64 = 192 channels; 8 pixels a token."""
+    """The tiny inpainting model of FLUX.1-Fill's classes, with tokens of 8 x 8 pixels.
+
+    Noisy token 64 | masked picture 64 | packed mask 64 = 192 channels.
+    """
 
     name = "tiny-fill"
     repo_id = "tiny-fill"
     licence = "Apache-2.0"
     packaged = WEIGHTS
     stands_in_for = "FLUX.1-Fill"
-    codec_scale = PATCH_PX
+    vae_scale = PATCH_PX
     mask_dim = PATCH_PX**2 * 4
     projection_dim = 192
     text_tokens = 1
@@ -35,9 +37,9 @@ class TinyFill(FluxFill):
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
         source = source or str(WEIGHTS)
-        options = {"dtype": torch.float32} | options  # They are kept in half precision.
+        options = {"dtype": torch.float32} | options  # The files are in half precision.
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
-        # As pipelines are told: which component is quantised, and how.
+        # A pipeline's option names which component is quantised, and how.
         quantised = options.pop("quantization_config", None)
         own = {"quantization_config": quantised.quant_mapping[self.network]} if quantised else {}
         return {
@@ -55,12 +57,12 @@ class TinyFill(FluxFill):
         num_single: int = 2,
         shift: float | None = None,
     ) -> Components:
-        """Random weights, by default in a geometry that two minutes on a CPU can teach something (1.1 M parameters).
+        """Components with random weights, by default in a geometry that trains in minutes on a CPU (1.1 M parameters).
 
         Args:
-            dim_heads, num_heads: width of the network is their product.
-            num_double, num_single: blocks of both kinds.
-            shift: of the noise levels (mu), whatever a picture's size; None = as FLUX.1 depends on it.
+            dim_heads, num_heads: the width of the network is their product.
+            num_double, num_single: number of blocks of both kinds.
+            shift: shift of the noise levels (mu) at every size of picture; None = by the size, as in FLUX.1.
         """
         transformer = FluxTransformer2DModel(
             in_channels=self.projection_dim,
@@ -79,7 +81,7 @@ class TinyFill(FluxFill):
         return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler, **NO_TEXT}
 
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
-        """Zeros, whatever the prompt."""
+        """See `Base.embed_text`: zeros, whatever the prompt."""
         config, dtype = components["transformer"].config, components["transformer"].dtype
         tokens = torch.zeros(len(prompts), self.text_tokens, config.joint_attention_dim, device=device, dtype=dtype)
         pooled = torch.zeros(len(prompts), config.pooled_projection_dim, device=device, dtype=dtype)
@@ -87,7 +89,7 @@ class TinyFill(FluxFill):
 
 
 def _rope(dim_heads: int) -> tuple[int, int, int]:
-    """Channels of a head that turn with layer, row and column: about a third each, all even."""
+    """Channels of a head that rotate with layer, row and column: about a third each, all even."""
     place = dim_heads // 6 * 2
     place += (dim_heads - 3 * place) // 4 * 2
     return dim_heads - 2 * place, place, place

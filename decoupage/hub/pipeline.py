@@ -13,14 +13,14 @@ from diffusers import DiffusionPipeline
 
 
 class LayerDecomposition(DiffusionPipeline):
-    """Stands for LayerDecompositionPipeline while diffusers loads; making one makes the true pipeline instead.
+    """Stands in for LayerDecompositionPipeline while diffusers loads; an instance of it is the true pipeline instead.
 
     Args:
-        published: folder or Hub repository of the adapter; None = where this file was taken from.
+        published: folder or Hub repository of the adapter; None = the one that this file came from.
     """
 
     def __new__(cls, published: str | None = None, **components: Any) -> Any:
-        """The true pipeline, of the base's components and what is published."""
+        """The true pipeline, from the base's components and the published adapter."""
         from decoupage.pipeline import LayerDecompositionPipeline, auto_maps
         from decoupage.publishing import attach_adapter
 
@@ -49,9 +49,9 @@ class LayerDecomposition(DiffusionPipeline):
 
 
 def _source() -> tuple[str, str | None]:
-    """(folder or repository, revision) that `from_pretrained` was called with.
+    """The (folder or repository, revision) that `from_pretrained` was called with.
 
-    Diffusers copies this file into a cache and tells it nothing of where it came from, so the call itself is asked.
+    Diffusers copies this file into a cache and does not pass on where it came from, so the call's frame is read.
     """
     frame = inspect.currentframe()
     while frame is not None:

@@ -1,6 +1,6 @@
-"""The model card: what the adapter is, how to use it, what it was trained on, how good it is, under which licences.
+"""The model card: what the adapter is, how to use it, its training data, its figures, its licences.
 
-The words are in the templates beside this module; here is only what is put into them.
+The text is in the templates beside this module; here are the values that fill them.
 """
 
 import json
@@ -19,14 +19,14 @@ _TEMPLATES = {"adapter": "adapter.md.jinja", "remove-only": "remove_only.md.jinj
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the weights themselves do not tell; all of it may be unknown.
+    """Facts on a card that cannot be read from the weights; any of them may be unknown.
 
     Attributes:
-        repo_id: where the folder will be published (owner/name); it stands in the code on the card.
-        data_fingerprint: of the data set's recipe; data_licences: under which its pictures are.
+        repo_id: where the folder will be published (owner/name), for the code on the card.
+        data_fingerprint: fingerprint of the data set's recipe; data_licences: licences of its pictures.
         training: steps, batch size and the like, by name.
-        figures: measured, by the metric's name with its region; None = not measured.
-        limits: to be added to those that every adapter has.
+        figures: measured values, by the metric's name with its region; None = not measured.
+        limits: limits of this adapter beside those that every adapter has.
     """
 
     repo_id: str | None = None
@@ -69,7 +69,7 @@ def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFact
 
 
 def _slug(licence: str) -> str:
-    """As the Hub writes names of licences: lower case, with hyphens."""
+    """The name of a licence as the Hub writes it: lower case, with hyphens."""
     return re.sub(r"[^a-z0-9.]+", "-", licence.lower()).strip("-")
 
 

@@ -16,7 +16,7 @@ from decoupage.bases.spec import Base
 MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
-"""Name of the LoRA file, by which diffusers finds it."""
+"""Name of the LoRA file that diffusers looks for."""
 FORMAT = 2
 """Version of the folder's layout, and of how pictures are prepared for it (`decoupage.preparation`)."""
 Kind = Literal["adapter", "remove-only"]
@@ -38,7 +38,7 @@ class Manifest(BaseModel):
 
     Attributes:
         adapter: `AdapterConfig.to_dict()`.
-        files: sha256 by path, of everything that decides a result. The card is left out: people edit cards.
+        files: sha256 by path of every file that decides a result. The card is left out: people edit cards.
         figures: measured figures by name; None = not measured.
     """
 
@@ -56,12 +56,12 @@ class Manifest(BaseModel):
 
 
 def base_facts(base: Base) -> BaseFacts:
-    """What is kept of a base."""
+    """The facts of a base that `adapter.json` keeps."""
     return BaseFacts(name=base.name, repo_id=base.repo_id, licence=base.licence)
 
 
 def version() -> str:
-    """Of the installed package."""
+    """Version of the installed package."""
     return importlib.metadata.version("decoupage-layers")
 
 
@@ -70,10 +70,10 @@ def version() -> str:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """A new folder to write into; it takes the place of `folder` when the block ends without a fault.
+    """Context with a new folder to write to; it replaces `folder` when the block ends without a fault.
 
     Raises:
-        ValueError: at the start, when something stands there that is not a published folder, or holds more than one.
+        ValueError: at the start, when `folder` is not a published folder, or holds other files too.
     """
     folder = folder.resolve()
     _check_replaceable(folder)
@@ -93,7 +93,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:
-    """Write `adapter.json` for the files that stand in the folder; call it last."""
+    """Write `adapter.json` for the files in the folder; to be called last."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     files = {name: _sha256(folder / name) for name in names if name not in (CARD, MANIFEST)}
     manifest = Manifest(format=FORMAT, decoupage_version=version(), files=files, **facts)
@@ -113,8 +113,8 @@ def _check_replaceable(folder: Path) -> None:
     read_manifest(folder, check_sums=False)
     if names - OURS:
         raise ValueError(
-            f"{folder} holds more than a published adapter ({', '.join(sorted(names - OURS))}), which replacing it "
-            "would delete; move that away or write elsewhere"
+            f"{folder} holds more than a published adapter ({', '.join(sorted(names - OURS))}), which would be deleted "
+            "with it; move that away or write elsewhere"
         )
 
 
@@ -128,7 +128,7 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
         check_sums: also compare the sha256 of every file, which reads them once (seconds for gigabytes).
 
     Raises:
-        ValueError: it is missing, damaged or of another layout; a file is missing or not the one that was written.
+        ValueError: it is missing, damaged or of another layout; a listed file is missing, or its sha256 differs.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -152,14 +152,14 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
 
 
 def require(folder: Path, manifest: Manifest, *names: str) -> None:
-    """Raise ValueError naming the first of these files that the manifest does not list."""
+    """Raise ValueError, naming the file, where the manifest does not list one of these files."""
     for name in names:
         if name not in manifest.files:
             raise ValueError(f"{folder}: {name} is missing, and {MANIFEST} does not list it")
 
 
 def find_folder(source: str | Path, revision: str | None = None, **hub: Any) -> Path:
-    """The folder itself, or the Hub's repository of that name, downloaded into the local cache.
+    """The folder itself, or the Hub repository of that name, downloaded to the local cache.
 
     Args:
         revision: branch, tag or commit of the repository.

@@ -19,11 +19,13 @@ _HUB_OPTIONS = ("token", "cache_dir", "local_files_only")
 
 @dataclass(frozen=True)
 class LoadedAdapter:
-    """Everything that LayerDecompositionPipeline is made of.
+    """The parts of a LayerDecompositionPipeline.
 
     Attributes:
-        components: the base's, the adapter on its network.
+        components: components of the base, with the adapter on its network.
+        vae_rgba: the RGBA VAE of the foreground.
         fusion: None where the adapter takes no maps.
+        config: configuration of the adapter.
     """
 
     components: Components
@@ -45,9 +47,9 @@ def load_adapter(
     Args:
         folder: folder or Hub repository of the adapter.
         base_source: folder or Hub repository of the base; None = the one that the adapter was trained on.
-        revision: of the adapter's repository.
+        revision: branch, tag or commit of the adapter's repository.
         check_sums: compare the sha256 of every file of the adapter with the published one.
-        options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
+        options: options of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
     Raises:
         ValueError: a file is missing or damaged (named), a remove-only export, or a base of another geometry.
@@ -62,10 +64,12 @@ def load_adapter(
 def attach_adapter(
     folder: str | Path, components: Mapping[str, Any], *, revision: str | None = None, check_sums: bool = True
 ) -> LoadedAdapter:
-    """The same for a base that is loaded already; its network is changed in place.
+    """Load a published adapter on a base that is loaded already; its network is changed in place.
 
     Args:
-        components: the base's, by the names diffusers gives them.
+        folder: folder or Hub repository of the adapter.
+        components: components of the base, by the names diffusers gives them.
+        revision, check_sums: as for `load_adapter`.
 
     Raises:
         ValueError: as `load_adapter`.
@@ -89,7 +93,7 @@ def _attach(place: Path, base: Base, config: AdapterConfig, components: Componen
     network, vae = components[base.network], components["vae"]
     check_fits(place / WEIGHTS, network, base, config)
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
-    # the codec's config, and a base may have another codec than the pipeline's own, so it gets none.
+    # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
     pipeline = base.pipeline_class()(**{**components, "vae": None})
     pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
@@ -99,7 +103,7 @@ def _attach(place: Path, base: Base, config: AdapterConfig, components: Componen
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
-    """A model from its folder, in the type and at the place of another.
+    """A model from its folder, in the type and on the device of another model.
 
     Raises:
         ValueError: the folder's weights are not those of this class; loaded anyway, parts of it would be empty.

@@ -1,11 +1,11 @@
-"""LoRA and projection as one file in diffusers' LoRA format, and whether such a file fits a network.
+"""LoRA and projection as one file in diffusers' LoRA format, and the check that such a file fits a network.
 
-The trained projection is written as a LoRA of full rank: the first factor is the identity, the second is what training
-changed, with the new columns beside the known ones (from zero). Diffusers widens a projection by itself when a LoRA
+The trained projection is written as a LoRA of full rank: the first factor is the identity, the second one the change by
+training, with the new columns beside the known ones (from zero). Diffusers widens a projection by itself when a LoRA
 takes more channels than it, so this form needs none of our code.
 
-What the file must not hold: full weights or biases of the projection. Diffusers refuses the former, and the latter
-makes it expect a bias in every other module (diffusers 0.42.1, `loaders/lora_pipeline.py`, `utils/peft_utils.py`).
+The file must not hold full weights or biases of the projection: diffusers refuses the former, and the latter make it
+expect a bias in every other module (diffusers 0.42.1, `loaders/lora_pipeline.py`, `utils/peft_utils.py`).
 """
 
 import json
@@ -26,14 +26,15 @@ from decoupage.publishing.folder import WEIGHTS
 
 
 def lora_tensors(network: nn.Module, base: Base, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """All that training changed, by module: `<module>.lora_A.weight` [rank, in] and `<module>.lora_B.weight`.
+    """Tensors that training changed, by module: `<module>.lora_A.weight` [rank, in] and `<module>.lora_B.weight`.
 
     Args:
         network: adapted for training (`adapter.adapt`), or loaded from a published folder.
-        dtype: of the result; None = as it is.
+        base: the base that the network belongs to.
+        dtype: number format of the result; None = as it is.
 
     Raises:
-        ValueError: the network carries no adapter of ours.
+        ValueError: the network carries no adapter of decoupage.
     """
     if ADAPTER not in getattr(network, "peft_config", {}):
         raise ValueError(f"the network carries no LoRA named {ADAPTER!r}; adapt it or load a published adapter first")
@@ -73,7 +74,7 @@ def lora_metadata(base: Base, config: AdapterConfig, input_dim: int) -> dict[str
 
 
 def write_lora(folder: Path, base: Base, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write the file by the base's own pipeline class."""
+    """Write the file, by the base's own pipeline class; the same tensors give the same bytes."""
     layers = {f"{base.network}_lora_layers": tensors, f"{base.network}_lora_adapter_metadata": metadata}
     base.pipeline_class().save_lora_weights(folder, **layers)
     _order_header(folder / WEIGHTS)
@@ -96,7 +97,7 @@ def _order_header(path: Path) -> None:
 
 
 def read_shapes(path: Path, base: Base) -> dict[str, tuple[int, int]]:
-    """(in, out) channels of each module in a file, from its header only."""
+    """Numbers of (in, out) channels of each module in a file, from its header only."""
     prefix, first, second = f"{base.network}.", ".lora_A.weight", ".lora_B.weight"
     with safe_open(path, framework="pt") as file:
         names = [name.removesuffix(first) for name in file.keys() if name.endswith(first)]  # noqa: SIM118 - no mapping
@@ -105,7 +106,7 @@ def read_shapes(path: Path, base: Base) -> dict[str, tuple[int, int]]:
 
 
 def check_fits(path: Path, network: nn.Module, base: Base, config: AdapterConfig) -> None:
-    """Refuse a network of another geometry; diffusers would leave out what it cannot place.
+    """Refuse a network of another geometry; diffusers would silently leave out what does not fit.
 
     Raises:
         ValueError: the network is adapted already, or modules or channels differ; the message names the first.

@@ -1,4 +1,9 @@
-"""Writing a published folder from a trained network and what belongs to it."""
+"""Writing published folders: a trained adapter with all that belongs to it, and the remove-only export of one.
+
+The remove-only export is a LoRA that plain FluxFillPipeline takes, without any of our code. It keeps what makes the
+background: LoRA and the published channels of the projection, at rank 384 instead of 448. It drops the fused context,
+the second half of the sequence, the foreground and its VAE.
+"""
 
 import json
 import shutil
@@ -7,13 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from decoupage.adapter import AdapterConfig
+from decoupage.bases import find_base
 from decoupage.bases.spec import Base
 from decoupage.publishing.card import CardFacts, write_card
-from decoupage.publishing.folder import base_facts, replacing, write_manifest
-from decoupage.publishing.lora import lora_metadata, lora_tensors, write_lora
+from decoupage.publishing.folder import (
+    WEIGHTS,
+    Manifest,
+    base_facts,
+    find_folder,
+    read_manifest,
+    replacing,
+    write_manifest,
+)
+from decoupage.publishing.lora import lora_metadata, lora_tensors, projection_names, projection_tensors, write_lora
 
 
 def save_adapter(
@@ -31,11 +46,14 @@ def save_adapter(
     The same adapter gives the same bytes.
 
     Args:
-        folder: to write; a published folder that stands there is replaced, anything else is left alone.
-        network: trained (`adapter.adapt`) or loaded from a published folder.
-        fusion: None where the adapter takes no maps.
-        card: what is known of training and measurement; None = nothing.
-        dtype: of LoRA and projection; None = as they are. bfloat16 halves the file.
+        folder: where to write; a published folder there is replaced, anything else is left alone.
+        base: the base that the network belongs to.
+        network: network that is adapted (`adapter.adapt`), or loaded from a published folder.
+        config: configuration of the adapter.
+        fusion: trained fusion; None where the adapter takes no maps.
+        vae_rgba: trained RGBA VAE.
+        card: facts for the model card; None = none are known.
+        dtype: number format of LoRA and projection; None = as they are. bfloat16 halves the file.
 
     Raises:
         ValueError: the folder may not be replaced, the network carries no adapter, fusion and maps disagree.
@@ -65,9 +83,63 @@ def save_adapter(
 
 
 def _save_model(model: Any, folder: Path) -> None:
-    """`save_pretrained`, without the note of where the model had been loaded from: that is nobody's business."""
+    """`save_pretrained`, without the path that the model was loaded from, which diffusers writes into its config."""
     model.save_pretrained(folder)
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def export_remove_only(
+    adapter: str | Path, folder: str | Path, card: CardFacts | None = None, revision: str | None = None
+) -> None:
+    """Write the remove-only export of a published adapter; the base's weights are not needed.
+
+    Args:
+        adapter: folder or Hub repository of the adapter.
+        folder: where to write, by the rules of `save_adapter`.
+        card: facts for the card, with figures *of the export*, which are not those of the adapter; None = fingerprint
+            and licences of the adapter's data, and no figures.
+        revision: branch, tag or commit of the adapter's repository.
+
+    Raises:
+        ValueError: a base whose own pipeline does not give masked picture and mask by channels; a damaged adapter.
+    """
+    place = find_folder(adapter, revision)
+    manifest = read_manifest(place)
+    if manifest.kind != "adapter":
+        raise ValueError(f"{place} is a {manifest.kind} export already")
+    config = AdapterConfig.from_dict(manifest.adapter)
+    base = find_base(config.base)
+    check_exportable(base)
+    card = card or _inherited(manifest)
+    tensors = {name.removeprefix(f"{base.network}."): t for name, t in load_file(place / WEIGHTS).items()}
+    first, second = projection_names(base)
+    change = tensors[second] @ tensors[first]
+    tensors |= projection_tensors(base, change[:, : base.projection_dim].contiguous())
+    with replacing(Path(folder)) as new:
+        write_lora(new, base, tensors, lora_metadata(base, config, base.projection_dim))
+        write_card(new, "remove-only", base, config, card)
+        write_manifest(
+            new,
+            kind="remove-only",
+            base=base_facts(base),
+            adapter=config.to_dict(),
+            data_fingerprint=card.data_fingerprint,
+            data_licences=tuple(card.data_licences),
+            figures=dict(card.figures),
+        )
+
+
+def check_exportable(base: Base) -> None:
+    """Raise ValueError unless the base's own pipeline gives its network the whole background context."""
+    if base.context != "channel" or base.projection_dim != base.token_dim + base.context_dim:
+        raise ValueError(
+            f"{base.name} has no remove-only export: its own pipeline does not give masked picture and mask as "
+            "channels; use LayerDecompositionPipeline"
+        )
+
+
+def _inherited(manifest: Manifest) -> CardFacts:
+    return CardFacts(data_fingerprint=manifest.data_fingerprint, data_licences=manifest.data_licences)

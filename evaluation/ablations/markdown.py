@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from evaluation.ablations.rows import PAPER_COLUMNS
-from evaluation.metrics.catalogue import Part, find_metric
+from evaluation.ablation_rows import PAPER_COLUMNS
+from evaluation.metrics.catalogue import Metric, Part, find_metric
+from evaluation.page.figures import COUNTS, counts
+from evaluation.statistics import Interval
 
 _STATUS = {"not_trained": "not trained", "does_not_apply": "does not apply", "outdated": "outdated"}
 
@@ -31,7 +33,10 @@ def table_markdown(table: Mapping[str, Any]) -> str:
 def _about(table: Mapping[str, Any]) -> str:
     if table["list_sha256"] is None:
         return "The full recipe is not trained, so nothing is compared."
-    return f"Means with 95 % intervals over {table['num_images']} images; list `{table['list_sha256'][:16]}`."
+    return (
+        f"Means with 95 % intervals; {COUNTS}: {counts(table)}, where a figure does not say otherwise; "
+        f"list `{table['list_sha256'][:16]}`."
+    )
 
 
 def _changed(row: Mapping[str, Any]) -> str:
@@ -41,22 +46,32 @@ def _changed(row: Mapping[str, Any]) -> str:
 def _figures(row: Mapping[str, Any], table: Mapping[str, Any]) -> list[str]:
     if row["status"] != "judged":
         return [_STATUS[row["status"]], *("" for _ in table["columns"][1:])]
-    return [_told(name, row["figures"][name], "") for name in table["columns"]]
+    return [_told(name, row["figures"][name], "", table) for name in table["columns"]]
 
 
 def _differences(row: Mapping[str, Any], table: Mapping[str, Any]) -> list[str]:
-    return [_told(name, row["differences"][name], "+") for name in table["columns"]]
+    return [_difference(name, row["differences"][name], table) for name in table["columns"]]
 
 
-def _told(name: str, figure: Mapping[str, Any] | None, sign: str) -> str:
-    if figure is None:
-        return "-" if sign else "not measured"
-    part, metric = name.split(".")
-    digits = find_metric(cast(Part, part), metric).digits
-    mean = f"{figure['mean']:{sign}.{digits}f}"
-    if figure.get("low") is None:
-        return mean
-    return f"{mean} [{figure['low']:{sign}.{digits}f}, {figure['high']:{sign}.{digits}f}]"
+def _difference(name: str, cell: Mapping[str, Any] | None, table: Mapping[str, Any]) -> str:
+    """A difference with its interval, and what that says of the row."""
+    if cell is None:
+        return "-"
+    found = Interval.from_dict(cell)
+    verdict = found.verdict(_metric(name).higher_is_better)
+    said = {"even": "", "undecided": f", undecided ({found.why_undecided})"}.get(verdict, f", {verdict}")
+    return _told(name, cell, "+", table) + said
+
+
+def _told(name: str, cell: Mapping[str, Any] | None, sign: str, table: Mapping[str, Any]) -> str:
+    if cell is None:
+        return "not measured"
+    digits = _metric(name).digits
+    shown = f"{cell['mean']:{sign}.{digits}f}"
+    if cell["low"] is not None:
+        shown += f" [{cell['low']:{sign}.{digits}f}, {cell['high']:{sign}.{digits}f}]"
+    counted = table["list_sha256"] is not None and counts(cell) == counts(table)
+    return shown if counted else f"{shown} ({counts(cell)})"
 
 
 def _paper(row: Mapping[str, Any]) -> list[str]:
@@ -64,9 +79,13 @@ def _paper(row: Mapping[str, Any]) -> list[str]:
 
 
 def _head(name: str) -> str:
+    metric = _metric(name)
+    return f"{metric.part} `{metric.name}`" + (f", {metric.unit}" if metric.unit else "")
+
+
+def _metric(name: str) -> Metric:
     part, metric = name.split(".")
-    unit = find_metric(cast(Part, part), metric).unit
-    return f"{part} `{metric}`" + (f", {unit}" if unit else "")
+    return find_metric(cast(Part, part), metric)
 
 
 def _header(cells: list[str]) -> list[str]:

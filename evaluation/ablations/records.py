@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from decoupage.faults import BadSetup
-from evaluation.ablations.rows import find_row
+from evaluation.ablation_rows import find_row
 from pipelines.stages.store import Store
 
 FOLDER = "ablations"

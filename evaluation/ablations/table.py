@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, Row
 from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
-from evaluation.ablations.rows import FULL, NOT_COMPARABLE, ROWS, Row
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.catalogue import Part, find_metric
 from evaluation.saved_scores import SavedScores, read_scores
@@ -31,8 +31,8 @@ COLUMNS = (
 SAME = ("data", "masks", "rgba_vae")
 """Of a row's identity: what must be the full row's for a difference to be the change's."""
 CAVEAT = (
-    "Intervals are over the choice of images: one run was trained a row, so what another seed of training would give "
-    "is not in them. Each holds by itself; with many differences, some exclude 0 by chance."
+    "Intervals are over the choice of photographs and origins: one run was trained a row, so what another seed of "
+    "training would give is not in them. Each holds by itself; with many differences, some exclude 0 by chance."
 )
 
 
@@ -50,6 +50,7 @@ def make_table(store: Store, config: EvaluationConfig, recipes: Mapping[str, str
     return {
         "list_sha256": None if full is None else full.list_sha256,
         "num_images": None if full is None else len(full.images),
+        **(dict.fromkeys(("num_photographs", "num_origins")) if full is None else full.clusters.counts),
         "columns": list(COLUMNS),
         "rows": [_row(store, row, records, full, config, recipes) for row in ROWS],
         "paper": {"comparable": False, "why": NOT_COMPARABLE},
@@ -95,7 +96,7 @@ def _row(
     told |= {"num_steps": record.num_steps, "failures": len(scores.failed), "figures": _figures(store, row.name)}
     note = "" if row.name == FULL else _obstacle(record, records[FULL], scores, full)
     if full is not None and row.name != FULL and not note:
-        told["differences"] = _differences(scores, full, config)
+        told["differences"] = _differences(scores, full)
     return told | {"note": note}
 
 
@@ -115,7 +116,7 @@ def _figures(store: Store, row: str) -> dict[str, Any]:
     return {name: found[name.split(".")[0]].get(name.split(".")[1]) for name in COLUMNS}
 
 
-def _differences(scores: SavedScores, full: SavedScores, config: EvaluationConfig) -> dict[str, Any]:
+def _differences(scores: SavedScores, full: SavedScores) -> dict[str, Any]:
     """Column -> row less full row; None = not measured, or one figure for the whole list."""
     found: dict[str, Any] = {}
     for name in COLUMNS:
@@ -123,7 +124,6 @@ def _differences(scores: SavedScores, full: SavedScores, config: EvaluationConfi
         if find_metric(cast(Part, part), metric).of_list:
             found[name] = None
             continue
-        draws, seed = config.bootstrap_draws, config.seed
-        result = difference(scores.column(name), full.column(name), scores.scenes, draws, seed)
+        result = difference(scores.column(name), full.column(name), scores.clusters)
         found[name] = None if result is None else result.to_dict()
     return found

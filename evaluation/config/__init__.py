@@ -1,25 +1,193 @@
-"""The evaluation section of a profile: numbers and ranges only, a file for each of its parts."""
+"""The evaluation section of a profile: numbers and ranges only.
 
-from pydantic import Field
+Here: the section and its small parts. The baselines and the test sets have files of their own.
+"""
 
-from evaluation.config.ablations import AblationsConfig
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from decoupage.settings import Share
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.config.baselines import BaselinesConfig
-from evaluation.config.gate import GateConfig
-from evaluation.config.inspection import InspectionConfig
-from evaluation.config.metrics import MetricsConfig
-from evaluation.config.study import StudyConfig
 from evaluation.config.test_sets import TestSetsConfig
 from pipelines.config import Section
 
+# --- ablations ----------------------------------------------------------------------------------------------------
+
+
+def _known_row(name: str) -> str:
+    if name not in ROW_NAMES:
+        raise ValueError(f"there is no ablation {name!r}; known: {', '.join(ROW_NAMES)}")
+    return name
+
+
+RowName = Annotated[str, AfterValidator(_known_row)]
+
+
+class AblationsConfig(Section):
+    """The ablations: rows that are the profile's own recipe with one change each."""
+
+    rows: tuple[RowName, ...] = Field(ROW_NAMES, min_length=1, description="rows that `decoupage ablations` trains")
+    changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in every row alike")
+    """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
+    kontext_base: str = Field("", description="folder or hub id of Kontext's weights; empty = the published ones")
+
+    @field_validator("changes", mode="before")
+    @classmethod
+    def _flattened(cls, values: Any) -> Any:
+        return dict(_flat(values)) if isinstance(values, Mapping) else values
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Tables in tables as dotted keys, as `training.changes` takes them."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+# --- gate ---------------------------------------------------------------------------------------------------------
+
+
+MetricName = Annotated[str, Field(pattern=r"^(background|foreground|recomposition)\.[a-z0-9_]+$")]
+"""`<part>.<metric>`, as the columns of `scores.csv` are named."""
+Margin = Annotated[float, Field(ge=0.0, le=1e6)]
+MARGINS: dict[str, float] = {
+    "background.psnr_mask": 0.1,
+    "background.psnr_whole_pasted": 0.2,  # Whole pictures as users get them: outside the mask nothing is generated.
+    "background.ssim_whole_pasted": 0.01,
+    "foreground.soft_iou": 0.01,
+    "foreground.soft_iou_hidden": 0.02,
+    "foreground.alpha_mse": 0.005,
+    "recomposition.psnr_whole": 0.3,
+}
+
+
+class GateConfig(Section):
+    """When a new adapter replaces the champion: better on one metric, and not worse on the others by a margin.
+
+    Intervals are those of the report. What too few photographs or origins leave undecided keeps the champion in place;
+    where there is none yet, the mean decides.
+    """
+
+    better: MetricName = Field("background.psnr_mask", description="metric whose interval of the gain must lie above 0")
+    margins: dict[MetricName, Margin] = Field(
+        MARGINS, description="loss, in the metric's unit, that the interval of the gain must exclude, by metric"
+    )
+
+    @field_validator("margins", mode="before")
+    @classmethod
+    def _flattened(cls, values: Any) -> Any:
+        """`background.psnr_whole = 0.2` and `"background.psnr_whole" = 0.2` mean the same in TOML."""
+        if not isinstance(values, Mapping):
+            return values
+        flat: dict[str, Any] = {}
+        for key, value in values.items():
+            tables = value.items() if isinstance(value, Mapping) else ()
+            flat |= {f"{key}.{name}": inner for name, inner in tables} if tables else {key: value}
+        return flat
+
+
+# --- inspection ---------------------------------------------------------------------------------------------------
+
+
+class InspectionConfig(Section):
+    """The FiftyOne dataset and its App: what enters, and where it is served."""
+
+    folder: str = Field("", description="local folder of pictures and database; empty = fiftyone/ in the root")
+    address: str = Field("127.0.0.1", min_length=1, description="where the App listens; loopback keeps others out")
+    port: int = Field(5151, ge=1024, le=65535, description="port of the App")
+    batch_scenes: int = Field(64, ge=1, le=10_000, description="scenes that enter the database at once")
+    max_scenes: int | None = Field(None, ge=1, description="show only the first so many of each split; absent = all")
+    near_duplicate_distance: Share = Field(
+        0.02, description="cosine distance of composites' small copies below which one repeats the other"
+    )
+
+
+# --- metrics ------------------------------------------------------------------------------------------------------
+
+
+class WeightsConfig(Section):
+    """One file of published weights, and its hash."""
+
+    path: str = Field(min_length=1, description="file with a PyTorch state dict; it is read without unpickling")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="hash of the file; another one stops the work")
+
+
+class LpipsConfig(Section):
+    """The weights of LPIPS: a trunk that makes features, and a head that weights them."""
+
+    trunk: WeightsConfig = Field(description="torchvision's AlexNet, trained on ImageNet")
+    head: WeightsConfig = Field(description="`weights/v0.1/alex.pth` of the package lpips")
+
+
+class MetricsConfig(Section):
+    """The weights of learned metrics. A metric whose weights are absent is not measured, and the report says so."""
+
+    lpips: LpipsConfig | None = Field(None, description="for LPIPS; absent = not measured")
+    inception: WeightsConfig | None = Field(None, description="for FID and KID; absent = not measured")
+
+
+# --- study --------------------------------------------------------------------------------------------------------
+
+
+Aspect = Literal["background", "foreground"]
+
+
+class StudyConfig(Section):
+    """The preference study: what raters are asked, how often, and whose answers count."""
+
+    aspects: tuple[Aspect, ...] = Field(("background", "foreground"), min_length=1, description="what is compared")
+    num_panes: int = Field(2, ge=2, le=3, description="methods side by side: A/B or A/B/C")
+    num_images: int = Field(40, ge=1, le=10_000, description="images, chosen by the seed; all where there are fewer")
+    num_raters: int = Field(12, ge=1, le=1000, description="raters planned beforehand; the report says how many came")
+    max_questions: int | None = Field(
+        None, ge=1, le=10_000, description="comparisons for one rater, chosen by the seed; absent = all"
+    )
+    attention_share: Share = Field(0.08, description="attention questions, as a share of the comparisons, rounded up")
+    repeat_share: Share = Field(0.1, description="share of the comparisons asked twice, rounded up")
+    max_missed_share: Share = Field(0.2, description="raters who miss more of the attention questions do not count")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of the choice of images, of the order and of the sides")
+    background_question: str = Field(
+        "The outlined object was to be removed. Which picture looks most as if it had never been there?",
+        min_length=1,
+        max_length=300,
+        description="asked of backgrounds",
+    )
+    foreground_question: str = Field(
+        "The outlined object was to be cut out, whole, also where something hides it. "
+        "Which picture shows it best? (The checkerboard is empty.)",
+        min_length=1,
+        max_length=300,
+        description="asked of foregrounds",
+    )
+
+    @field_validator("aspects")
+    @classmethod
+    def _once(cls, aspects: tuple[Aspect, ...]) -> tuple[Aspect, ...]:
+        if len(set(aspects)) != len(aspects):
+            raise ValueError(f"each aspect stands once, got {', '.join(aspects)}")
+        return aspects
+
+    def question(self, aspect: Aspect) -> str:
+        """The question that raters are asked about an aspect."""
+        return self.background_question if aspect == "background" else self.foreground_question
+
+
+# --- the section --------------------------------------------------------------------------------------------------
+
 
 class EvaluationConfig(Section):
-    """How methods are compared. What is compared, and where files lie, is not part of it."""
+    """How methods are compared. Which methods, and where files are, is not part of it."""
 
     num_steps: int | None = Field(
         None, ge=1, le=1000, description="sampling steps of base and adapter; absent = the adapter's own"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise and of the bootstrap")
-    bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval")
+    seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise, and of what is drawn at random in a study")
+    bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval of a study")
     max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")
     test_sets: TestSetsConfig = TestSetsConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -1,7 +1,7 @@
 """The part `evaluation.baselines` of a profile: other people's methods, and how each is run.
 
-Numbers, names and where weights lie. What a method does with them is in `evaluation.methods`; docs/baselines.md has a
-page for each. Prompts and sizes are ours where the model's publisher gives none.
+Numbers, names and paths of weights. What a method does with them is in `evaluation.methods`; docs/baselines.md has a
+section for each. Prompts and sizes are ours where the model's publisher gives none.
 """
 
 from collections import Counter
@@ -26,9 +26,9 @@ class ModelBaseline(Section):
     """A published model that diffusers carries."""
 
     weights: HubId
-    """The published model; its licence goes by it, wherever the files lie."""
+    """The published model; it decides the licence, wherever the files are."""
     revision: str = Field("main", pattern=r"^[\w./-]+$", description="branch, tag or commit in the Hub's cache")
-    folder: str = Field("", description="in diffusers' layout; empty = the Hub's cache. Nothing is downloaded")
+    folder: str = Field("", description="folder in diffusers' layout; empty = the Hub's cache. Nothing is downloaded")
     num_steps: int = Field(50, ge=1, le=1000, description="sampling steps")
     guidance: float = Field(4.0, ge=0.0, le=100.0, description="guidance scale, as the pipeline means it")
     prompt: Prompt = ""
@@ -38,7 +38,7 @@ class ModelBaseline(Section):
 
 
 class SdxlInpainting(ModelBaseline):
-    """Steps, guidance and strength are those of its model card."""
+    """SDXL inpainting, with steps, guidance and strength of its model card."""
 
     weights: HubId = "diffusers/stable-diffusion-xl-1.0-inpainting-0.1"
     num_steps: int = Field(20, ge=2, le=1000, description="sampling steps")
@@ -50,7 +50,7 @@ class SdxlInpainting(ModelBaseline):
 
 
 class FluxFill(ModelBaseline):
-    """Steps and guidance are those of its model card. Distilled guidance: it takes no negative prompt."""
+    """FLUX.1-Fill, with steps and guidance of its model card. Its guidance is distilled: no negative prompt."""
 
     weights: HubId = "black-forest-labs/FLUX.1-Fill-dev"
     guidance: float = Field(30.0, ge=0.0, le=100.0, description="embedded guidance")
@@ -59,7 +59,7 @@ class FluxFill(ModelBaseline):
 
 
 class QwenImageEdit(ModelBaseline):
-    """The editing model with a mask; its pipeline always works on about one megapixel."""
+    """Qwen-Image-Edit with a mask; its pipeline always works on about one megapixel."""
 
     weights: HubId = "Qwen/Qwen-Image-Edit"
     prompt: Prompt = "Remove the object in the masked area and show the background behind it."
@@ -68,24 +68,24 @@ class QwenImageEdit(ModelBaseline):
 
 
 class QwenImageLayered(ModelBaseline):
-    """Takes a picture apart without a mask; the layer that fits the mask best is its answer."""
+    """Qwen-Image-Layered, which takes a picture apart without a mask; the layer closest to the mask is its output."""
 
     weights: HubId = "Qwen/Qwen-Image-Layered"
     prompt: Prompt = Field("", description="empty = the model writes a caption itself")
     negative_prompt: Prompt = " "
-    num_layers: int = Field(4, ge=2, le=16, description="layers to take the picture apart into")
+    num_layers: int = Field(4, ge=2, le=16, description="number of layers that it makes")
     size_px: Literal[640, 1024] = 640
     """Side of a square with as many pixels as the model works on: one of its two buckets."""
 
 
 class ExternalBaseline(Section):
-    """A method that lives in its own repository: a command that reads one folder and writes another."""
+    """A method in its own repository: a command that reads one folder and writes another."""
 
     name: Name
     command: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell")
     gives: tuple[Part, ...] = Field(min_length=1, description="background, foreground, or both")
-    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="for the whole list; then it is killed")
-    licence: str = Field("", max_length=200, description="of its code and weights, for the report")
+    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="limit for the whole list; then it is killed")
+    licence: str = Field("", max_length=200, description="licence of its code and weights, for the report")
 
     @field_validator("command")
     @classmethod
@@ -108,10 +108,10 @@ MODELS = ("sdxl_inpainting", "flux_fill", "qwen_image_edit", "qwen_image_layered
 
 
 class BaselinesConfig(Section):
-    """Other people's methods under the same protocol."""
+    """The baselines: other people's methods under the same protocol."""
 
     enabled: tuple[str, ...] = ()
-    """Which ones run: names of the sections below and of external entries."""
+    """Names of the baselines that run, from the sections below and the external entries."""
     sdxl_inpainting: SdxlInpainting = SdxlInpainting()
     flux_fill: FluxFill = FluxFill()
     qwen_image_edit: QwenImageEdit = QwenImageEdit()
@@ -134,10 +134,10 @@ class BaselinesConfig(Section):
 
     @property
     def models(self) -> dict[str, ModelBaseline]:
-        """The enabled ones that are part of the product."""
+        """The enabled baselines that are part of the product, by name."""
         return {name: getattr(self, name) for name in self.enabled if name in MODELS}
 
     @property
     def commands(self) -> dict[str, ExternalBaseline]:
-        """The enabled external ones."""
+        """The enabled external baselines, by name."""
         return {entry.name: entry for entry in self.external if entry.name in self.enabled}

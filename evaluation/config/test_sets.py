@@ -1,4 +1,4 @@
-"""The part `evaluation.test_sets` of a profile: lists beside our own held-out scenes."""
+"""The part `evaluation.test_sets` of a profile: test sets beside the product's own held-out scenes."""
 
 import re
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pipelines.config import Section
 
 SetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-"""In reports, and as a folder's name."""
+"""Name of a test set, in reports and as a folder's name."""
 
 
 def _checked_pattern(pattern: str) -> str:
@@ -19,16 +19,16 @@ def _checked_pattern(pattern: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_checked_pattern)]
-"""Such as `img/*` (every format of pictures) or `*/composite.png`."""
+"""A pattern of paths, such as `img/*` (every format of pictures) or `*/composite.png`."""
 
 
 class LayoutConfig(Section):
-    """Where the pictures of one case lie below a folder; the `*` of all patterns is the same name."""
+    """Paths of one case's pictures below a folder; the `*` of all patterns is the same name."""
 
-    image: Pattern = Field(description="with the object")
-    mask: Pattern = Field(description="what every method is given")
+    image: Pattern = Field(description="the picture with the object")
+    mask: Pattern = Field(description="the mask that every method is given")
     background: Pattern = Field(description="the same scene without the object")
-    visible: Pattern | None = Field(None, description="where the object shows; absent = the mask says it")
+    visible: Pattern | None = Field(None, description="mask of the visible object; absent = the given mask")
     foreground: Pattern | None = Field(None, description="RGBA of the whole object; absent, or no file = unknown")
     mask_is: Literal["white", "black"] = "white"
     """The colour of the object in masks."""
@@ -46,24 +46,24 @@ class LayoutConfig(Section):
 
 
 class FolderConfig(Section):
-    """One folder of pictures to be judged on."""
+    """One folder of pictures that is a test set."""
 
-    folder: str = Field(min_length=1, description="what the layout's patterns are below of")
+    folder: str = Field(min_length=1, description="folder that the layout's patterns are relative to")
     layout: SetName = Field("plain", description="a named layout, or one of evaluation.test_sets.layouts")
 
 
 class TestSetsConfig(Section):
-    """Lists beside our own held-out scenes."""
+    """Test sets beside the product's own held-out scenes."""
 
     __test__ = False  # pytest takes what begins with Test for its own.
 
     dilate_px: int = Field(0, ge=0, le=256, description="given masks are grown by so much, for all methods alike")
     """In pixels of the picture. Held-out scenes keep their imperfect masks as they are."""
     folders: dict[SetName, FolderConfig] = Field({}, description="folders of pictures, by the set's name")
-    layouts: dict[SetName, LayoutConfig] = Field({}, description="beside the named ones")
-    mulan_ids: str = Field("", description="file of MULAN ids, one a line; empty = all that MULAN's split tests on")
-    expected_lists: dict[SetName, str] = Field({}, description="set's name -> an earlier list.json, or its hash")
-    """Another list than that stops before work starts."""
+    layouts: dict[SetName, LayoutConfig] = Field({}, description="further layouts, by name")
+    mulan_ids: str = Field("", description="file of MULAN ids, one a line; empty = the test part of MULAN's split")
+    expected_lists: dict[SetName, str] = Field({}, description="an earlier list.json, or its hash, by the set's name")
+    """A set with another list stops before work starts."""
 
     @model_validator(mode="after")
     def _names_apart(self) -> "TestSetsConfig":

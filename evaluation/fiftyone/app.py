@@ -1,8 +1,12 @@
-"""The App: its server started, waited for, stopped. The database must run as long as it does.
+"""The FiftyOne App: its server as a process of its own, started, waited for and stopped.
 
-The server alone is started, not FiftyOne's session, which brings a second import of everything and gives up after 60 s.
+The database must run as long as it does. The server alone is started, not FiftyOne's session, which brings a second
+import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D` is
+that process; it ends when its standard input does, so that it never outlives the process that started it, even if that
+is killed.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -20,42 +24,42 @@ from decoupage.faults import BadSetup
 from evaluation.fiftyone.library import SETTINGS
 
 _START_S = 180.0
-"""Ten seconds on an idle machine; a loaded one may take minutes."""
+"""Time that the server gets to start: ten seconds on an idle machine, minutes on a busy one."""
 
 
 def app_url(address: str, port: int, name: str) -> str:
-    """Where a dataset is shown."""
+    """Address of the App that shows a dataset."""
     return f"http://{address}:{port}/datasets/{name}"
 
 
 @dataclass
 class App:
-    """A server that has been started; it may not answer yet."""
+    """The App's server, started; it may not answer yet."""
 
     address: str
     port: int
     process: "subprocess.Popen[bytes]"
 
     def await_answer(self) -> None:
-        """Wait until it answers. Raises BadSetup: it ended, or takes too long."""
+        """Wait until the server answers. Raises BadSetup: it ended, or takes too long."""
         until_s = time.monotonic() + _START_S
         while not _answers(self.address, self.port):
             if self.process.poll() is not None:
-                raise BadSetup(f"the App's server ended with status {self.process.returncode}; see what it says above")
+                raise BadSetup(f"the App's server ended with status {self.process.returncode}; see its output above")
             if time.monotonic() > until_s:
                 raise BadSetup(f"the App does not answer on {self.address}:{self.port} after {_START_S:.0f} s")
             time.sleep(0.1)
 
     def await_end(self) -> None:
-        """Wait until this process is told to end (Ctrl-C, SIGTERM), or the server ends by itself."""
-        told = threading.Event()
+        """Wait until this process is asked to end (Ctrl-C, SIGTERM), or the server ends by itself."""
+        asked = threading.Event()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            told.set()
+            asked.set()
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            while not told.wait(0.5) and self.process.poll() is None:
+            while not asked.wait(0.5) and self.process.poll() is None:
                 pass
         finally:
             for number, handler in before.items():
@@ -64,20 +68,21 @@ class App:
 
 @contextmanager
 def serving(address: str, port: int, name: str) -> Iterator[App]:
-    """Start the App's server over the database that runs, and stop it at the end.
+    """Context with the App's server on the running database; it is stopped at the end.
 
     Args:
-        address: to listen on; loopback keeps others out.
-        name: of the dataset that is shown first.
+        address: address to listen on; loopback keeps others out.
+        port: port to listen on.
+        name: name of the dataset that is shown first.
 
     Raises:
         BadSetup: the port is taken.
     """
     if _answers(address, port):
         raise BadSetup(f"something answers on {address}:{port} already; choose another port with --port")
-    command = [sys.executable, "-m", "evaluation.fiftyone.server", "--address", address, "--port", str(port)]
+    command = [sys.executable, "-m", "evaluation.fiftyone.app", "--address", address, "--port", str(port)]
     command += ["--dataset", name]
-    # In a session of its own: Ctrl-C is for this process, which then stops it.
+    # In a session of its own: Ctrl-C reaches only this process, which then stops the server.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=SETTINGS | os.environ, start_new_session=True
     )
@@ -93,7 +98,7 @@ def serving(address: str, port: int, name: str) -> Iterator[App]:
 
 
 def _answers(address: str, port: int) -> bool:
-    # Past any proxy: this is our own machine.
+    # Without any proxy: this is our own machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{address}:{port}/", timeout=5):
@@ -102,3 +107,32 @@ def _answers(address: str, port: int) -> bool:
         return True
     except OSError:
         return False
+
+
+# --- the process --------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Serve until standard input ends; the first page leads to the dataset that is named."""
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--address", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--dataset", required=True)
+    options = parser.parse_args()
+    from fiftyone.server.main import app, start_server
+    from starlette.responses import RedirectResponse
+    from starlette.routing import Route
+
+    # FiftyOne's own first page shows no dataset, and asks for one to be chosen by code.
+    app.router.routes.insert(0, Route("/", lambda request: RedirectResponse(f"/datasets/{options.dataset}")))
+    start_server(port=options.port, address=options.address)
+
+
+def _leave_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

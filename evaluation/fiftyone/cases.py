@@ -1,4 +1,4 @@
-"""A held-out case as a group: what methods were given, the truth, and what each method made of it."""
+"""A held-out case as a group: the methods' inputs, the truth, and each method's output."""
 
 import hashlib
 import re
@@ -35,15 +35,15 @@ from evaluation.methods.spec import FOREGROUND
 from evaluation.records.method import MethodRecord
 
 Scores = Mapping[str, Mapping[str, float | bool | None]]
-"""Method -> figure -> value of one case; None = not measured."""
+"""Values of one case by method and metric; None = not measured."""
 
 _NO_WORD = re.compile(r"\W")
-"""Fields of a dataset are words."""
+"""Characters that names of a dataset's fields cannot have."""
 
 
 @dataclass(frozen=True)
 class CaseReader:
-    """Writes a case's pictures once and tells what there is to know of it.
+    """Makes the groups of cases: writes their pictures once, and collects their fields.
 
     Attributes:
         media: folder of all groups' files.
@@ -61,14 +61,14 @@ class CaseReader:
         """The group of a case. Raises BadItem: a picture is damaged."""
         made = self._predictions(case)
         scores = self.scores.get(case.name, {})
-        told = canonical_json({"scores": scores, "facts": self.facts.get(case.name, {})})
+        fields_json = canonical_json({"scores": scores, "facts": self.facts.get(case.name, {})})
         hashes = [f"{name}={hashlib.sha256(data).hexdigest()}" for name, data in made.items()]
-        version = version_of([case.sha256, hashlib.sha256(told).hexdigest(), *hashes])
+        version = version_of([case.sha256, hashlib.sha256(fields_json).hexdigest(), *hashes])
         item = f"{HELD_OUT}/{case.name}"
         folder = folder_of(item, version)
         files = _truth(case) | {_file(*made_by): _shown(made_by[1], data) for made_by, data in made.items()}
         write_once(self.media / folder, files)
-        # A stratum `source` says real or generated, which is called kind everywhere else.
+        # The stratum `source` is real or generated, which is called kind everywhere else.
         strata = {"kind" if name == "source" else name: stratum for name, stratum in case.strata.items()}
         shared = {"split": HELD_OUT, "key": case.key, "case": case.name, **strata}
         # The truth first: an open group shows its slices in this order.
@@ -96,27 +96,27 @@ def _composite(case: Case, fields: Mapping[str, Any], scores: Scores) -> Picture
     failed = [method for method, found in scores.items() if found["failed"]]
     flat = {method: _flat(found) for method, found in scores.items()}
     figures = {_NO_WORD.sub("_", f"{method}_{name}"): v for method, found in flat.items() for name, v in found.items()}
-    told = {**fields, **figures, "failed_methods": failed, "num_failures": len(failed)}
-    told["assets"] = [fields["asset"]] if fields.get("asset") else []
+    shown = {**fields, **figures, "failed_methods": failed, "num_failures": len(failed)}
+    shown["assets"] = [fields["asset"]] if fields.get("asset") else []
     masks = {"visible": "visible.png", "imperfect": "imperfect.png"}
     heatmaps = {}
     if case.maps is not None:
         masks |= {"edges": "edges.png", "regions": "regions.png"}
         heatmaps["depth"] = "depth.png"
     boxes = {} if case.alpha is None or not case.alpha.any() else {"layers": _box(case, fields)}
-    return Picture(COMPOSITE, "composite.png", told, masks, heatmaps, boxes)
+    return Picture(COMPOSITE, "composite.png", shown, masks, heatmaps, boxes)
 
 
 def _box(case: Case, fields: Mapping[str, Any]) -> tuple[Box, ...]:
     assert case.foreground is not None
     (left, top, right, bottom), (height, width) = alpha_box(case.foreground[..., 3]), case.size
     share = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-    told = ("asset", "occluded_fraction", "source", "licence", "prompt", "occlusion", "mask_error")
-    return (Box(str(fields.get("category") or "target"), share, {name: fields.get(name) for name in told}),)
+    names = ("asset", "occluded_fraction", "source", "licence", "prompt", "occlusion", "mask_error")
+    return (Box(str(fields.get("category") or "target"), share, {name: fields.get(name) for name in names}),)
 
 
 def _truth(case: Case) -> dict[str, bytes]:
-    # As PNG, for evaluation is about small differences.
+    # As PNG, because evaluation is about small differences.
     files = {"composite.png": encode_png(case.composite)}
     for name, mask in (("visible", case.visible), ("imperfect", case.mask)):
         files[f"{name}.png"] = labels_png(mask.astype(np.uint8))
@@ -141,5 +141,5 @@ def _file(method: str, part: str) -> str:
 
 
 def _flat(scores: Mapping[str, float | bool | None]) -> dict[str, float]:
-    """What was measured."""
+    """The scores that were measured, by name."""
     return {name: value for name, value in scores.items() if name != "failed" and value is not None}

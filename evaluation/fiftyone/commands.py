@@ -1,6 +1,6 @@
-"""`decoupage inspect`: the FiftyOne App over a profile's data, and the way back of what was tagged there.
+"""`decoupage inspect`: the FiftyOne App on a profile's data, and applying the tags that were set there.
 
-Thin: reads its options, calls one function, prints what came of it.
+Thin: reads its options, calls one function, prints the result.
 """
 
 import json
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from evaluation.fiftyone.apply import Applied
     from evaluation.fiftyone.inspect import Inspected
+    from evaluation.fiftyone.tags import Applied
 
 
 def inspect(
     context: typer.Context,
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
-    port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Of the App; else the profile's.")] = None,
+    port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Port of the App; else the profile's.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Exclude what is tagged reject or relabel; no App.")] = False,
-    app: Annotated[bool, typer.Option(help="Serve the App, until Ctrl-C; --no-app only fills the dataset.")] = True,
+    app: Annotated[bool, typer.Option(help="Serve the App until Ctrl-C; --no-app only fills the dataset.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Look at composites, layers, masks, maps and predictions in FiftyOne; take tags back into the library.
@@ -41,13 +41,13 @@ def inspect(
     factory, config = Factory(loaded, store), loaded.evaluation
     with database(folder_for(config, store)):
         if apply:
-            from evaluation.fiftyone.apply import apply_tags
+            from evaluation.fiftyone.tags import apply_tags
 
             applied = apply_tags(factory, loaded.name)
             print(json.dumps(applied.to_dict()) if as_json else _applied(applied))
             return
         settings = config.inspection
-        # Its server needs as long to start as a small dataset to be filled: both at once.
+        # The server takes as long to start as a small dataset takes to fill: both at once.
         shown = (settings.address, port or settings.port, dataset_name(loaded.name))
         with serving(*shown) if app else nullcontext() as server:
             found = build_dataset(factory, config, loaded.name)
@@ -68,20 +68,20 @@ def _inspected(found: "Inspected") -> str:
     if found.near_duplicates is not None:
         lines.append(f"  repeats  {found.near_duplicates} composites repeat another")
     if found.tags:
-        told = ", ".join(f"{tag} {number}" for tag, number in sorted(found.tags.items()))
-        lines.append(f"  tags     {told}; decoupage inspect --apply takes them back")
+        counts = ", ".join(f"{tag} {number}" for tag, number in sorted(found.tags.items()))
+        lines.append(f"  tags     {counts}; decoupage inspect --apply takes them back")
     return "\n".join(lines)
 
 
 def _applied(applied: "Applied") -> str:
     lines = [f"{exclusion.id}: {exclusion.reason}, seen in {exclusion.seen_in}" for exclusion in applied.new]
-    lines += [f"note: {place} is tagged, and says nothing about an asset" for place in applied.without_asset]
+    lines += [f"note: {place} is tagged, and belongs to no asset" for place in applied.without_asset]
     lines += [f"note: no source holds {name}" for name in applied.effect.unmatched]
     for shard in applied.effect.shards:
         what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
         then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
         lines.append(f"{shard.folder}/{shard.shard} {what}; {then}")
     copies = len(applied.effect.excluded) - applied.num_listed + len(applied.effect.unmatched)
-    told = f"{len(applied.new)} assets newly excluded, {applied.num_listed} in the list"
-    told += f", {copies} copies go with them" if copies else ""
-    return "\n".join([*lines, f"{told}; {len(applied.effect.shards)} shards to be made again"])
+    counts = f"{len(applied.new)} assets newly excluded, {applied.num_listed} in the list"
+    counts += f", {copies} copies go with them" if copies else ""
+    return "\n".join([*lines, f"{counts}; {len(applied.effect.shards)} shards to be made again"])

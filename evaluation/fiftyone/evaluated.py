@@ -1,4 +1,4 @@
-"""What an evaluation left behind, by case: the methods' pictures, their scores, the shards' facts on the target."""
+"""The results of an evaluation by case: the methods' pictures, their scores, the shards' facts on the target."""
 
 import io
 from typing import Any
@@ -60,7 +60,7 @@ def case_scores(store: Store) -> dict[str, Scores]:
 
 
 def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
-    """Case -> what the index of its shard says of its target."""
+    """Facts on each case's target, from the index of its shard, by case."""
     found: dict[str, dict[str, Any]] = {}
     for name in store.names(folder, ".parquet"):
         table = pq.read_table(io.BytesIO(store.read(f"{folder}/{name}")), columns=["key", "layer", *_FACTS])

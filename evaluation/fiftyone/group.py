@@ -1,4 +1,4 @@
-"""What FiftyOne is given, in plain values: a group of pictures that belong together, and where their files go.
+"""Groups of pictures that belong together, in plain values, with the paths of their files.
 
 Made in worker processes, which need no FiftyOne; `samples.py` turns groups into samples.
 """
@@ -21,19 +21,20 @@ from decoupage.images.types import Rgb
 COMPOSITE, BACKGROUND = "composite", "background"
 TRAIN, HELD_OUT = "train", "held_out"
 FORMAT = 1
-"""Raised when groups of the same data look otherwise."""
+"""Version of the groups, to be raised when the same data gives other groups."""
 COPY_PX = 16
 JPEG_QUALITY = 92
-"""Of what is shown and not stored as a picture: the truth stays in the shards."""
+"""Quality of pictures that are only shown: the truth stays in the shards."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """One object of a picture.
+    """The box of one object in a picture.
 
     Attributes:
+        label: name of the object.
         box: left, top, width, height as shares of the picture.
-        attributes: shown with it, and sortable.
+        attributes: values that are shown with it, and can be sorted by.
     """
 
     label: str
@@ -46,9 +47,9 @@ class Picture:
     """One slice of a group.
 
     Attributes:
-        slice: its name, e.g. `composite`, `layer0`.
-        file: the picture's name in the group's folder.
-        fields: sortable values by name.
+        slice: name of the slice, e.g. `composite`, `layer0`.
+        file: name of the picture in the group's folder.
+        fields: values by name, which can be sorted by.
         masks, heatmaps: files of overlays by field, of any size.
         boxes: objects by field.
     """
@@ -68,9 +69,9 @@ class Group:
     Attributes:
         item: `train/<key>` or `held_out/<case>`, unique.
         version: hash of all that it is made from; another version is another group.
-        folder: of its files, below the media folder.
-        pictures: the composite last, so that a group with a composite is whole.
-        copy: small composite, centred, for likeness; float32 as a list.
+        folder: folder of its files, below the media folder.
+        pictures: its pictures, the composite last, so that a group with a composite is whole.
+        copy: small copy of the composite, centred, to compare pictures by; float32 as a list.
     """
 
     item: str
@@ -81,13 +82,13 @@ class Group:
 
 
 def folder_of(item: str, version: str) -> str:
-    """Where a group's files lie; a name of its own for each version, so that no old picture is shown for a new one."""
-    # A folder of folders: a hundred thousand in one are slow to list.
+    """Folder of a group's files; each version has its own, so that no old picture is shown for a new one."""
+    # Two levels: a hundred thousand entries in one folder are slow to list.
     return f"{item[:-2]}__/{item.rpartition('/')[2]}-{version}"
 
 
 def version_of(parts: Iterable[str]) -> str:
-    """A short hash of hashes, and of how groups are made."""
+    """Version of a group: a short hash of the hashes of its parts and of `FORMAT`."""
     return hashlib.sha256("\n".join([f"format {FORMAT}", *parts]).encode()).hexdigest()[:12]
 
 
@@ -104,16 +105,16 @@ def write_once(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def small_copy(rgb: Rgb) -> list[float]:
-    """A picture as numbers that likeness is told by: 16 by 16 px, less its mean colour."""
+    """A picture as the numbers that it is compared by: 16 by 16 px, less its mean colour."""
     small = cv2.resize(rgb, (COPY_PX, COPY_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return (small - small.mean(axis=(0, 1))).round(3).ravel().tolist()
 
 
 def labels_png(labels: NDArray[np.uint8]) -> bytes:
-    """[H, W] numbers as a file that FiftyOne reads as a segmentation; 0 is shown as nothing."""
+    """Numbers [H, W] as a file that FiftyOne reads as a segmentation; 0 is not drawn."""
     return encode_gray(labels)
 
 
 def depth_png(depth: NDArray[np.float32]) -> bytes:
-    """[H, W] nearness, 0..1, as a file that FiftyOne reads as a heatmap, which has 8 bits."""
+    """Inverse depth [H, W], 0..1, as a file that FiftyOne reads as a heatmap, which has 8 bits."""
     return encode_gray((depth * 255 + 0.5).astype(np.uint8))

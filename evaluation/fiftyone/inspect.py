@@ -1,7 +1,7 @@
-"""Makes the FiftyOne dataset of a profile: training scenes from the shards, held-out cases with what methods made.
+"""Makes the FiftyOne dataset of a profile: training scenes from the shards, held-out cases with the methods' outputs.
 
-What enters is decided by hashes that manifests tell, so a run over unchanged data reads no shard. The database must
-run (`database.py`).
+What is added is decided by hashes in the manifests, so a run over unchanged data reads no shard. The database must run
+(`database.py`).
 """
 
 import io
@@ -36,21 +36,21 @@ _QUALITY = {
     "foregrounds": ("alpha_mean", "soft_share", "consistency_error"),
     "backgrounds": ("sharpness",),
 }
-"""Figures of the catalogues that are shown with an asset."""
+"""Columns of the catalogues that are shown with an asset."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What came of a run.
+    """The dataset after a run.
 
     Attributes:
-        name: of the dataset.
-        num_scenes, num_cases: groups of training and of evaluation.
-        num_samples: pictures in all.
-        changes: of this run.
+        name: name of the dataset.
+        num_scenes, num_cases: numbers of groups of training and of evaluation.
+        num_samples: number of pictures in all.
+        changes: changes by this run.
         views: names of the saved views.
-        tags: tag -> pictures that bear it.
-        near_duplicates: composites that repeat another; None = nothing changed, so nobody looked.
+        tags: number of pictures with each tag.
+        near_duplicates: number of composites that repeat another; None = nothing changed, so they were not compared.
     """
 
     name: str
@@ -64,10 +64,10 @@ class Inspected:
 
 
 def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> Inspected:
-    """Bring the profile's dataset in line with its shards and its evaluation, and set the App up for it.
+    """Update the profile's dataset to its shards and its evaluation, and set the App up for it.
 
     Raises:
-        BadSetup: FiftyOne is not installed, there are no shards, or another process is at it.
+        BadSetup: FiftyOne is not installed, there are no shards, or another process fills the dataset.
         BadItem: a picture is damaged.
     """
     folder = folder_for(config, factory.store)
@@ -157,7 +157,7 @@ def _of(split: str, there: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str
 
 
 def _quality(store: Store) -> dict[str, dict[str, Any]]:
-    """Asset id -> its figures; nothing of assets that the library has no more."""
+    """Quality figures by asset id; none of assets that are no longer in the library."""
     found: dict[str, dict[str, Any]] = {}
     for name, columns in _QUALITY.items():
         path = f"library/{name}.parquet"

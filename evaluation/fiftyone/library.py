@@ -1,4 +1,4 @@
-"""Brings fiftyone in: quiet, without telemetry, and with a word on how to get it where it is absent."""
+"""Imports fiftyone: quiet, without telemetry, and with an error that says how to get it where it is absent."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from evaluation.fiftyone.database import URI
 
 SETTINGS = {
     "FIFTYONE_DO_NOT_TRACK": "true",
-    # Else every start tells that the oldest supported MongoDB is the oldest supported one.
+    # Else every start warns that this MongoDB is the oldest that is supported.
     "FIFTYONE_DATABASE_VALIDATION": "false",
     "FIFTYONE_SHOW_PROGRESS_BARS": "false",
     "FIFTYONE_LOGGING_LEVEL": "WARNING",
@@ -16,7 +16,7 @@ SETTINGS = {
 
 
 def fiftyone() -> Any:
-    """The module. To be called inside `database.database`, for it connects as soon as it is imported.
+    """The module fiftyone. To be called inside `database.database`, because it connects as soon as it is imported.
 
     Raises:
         BadSetup: it is not installed.

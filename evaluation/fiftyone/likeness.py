@@ -1,4 +1,4 @@
-"""How unlike a composite is all others, and which repeat one: by small copies, so no model is needed."""
+"""Uniqueness of composites, and near duplicates among them: by small copies, so no model is needed."""
 
 import logging
 from typing import Any
@@ -8,13 +8,14 @@ from evaluation.fiftyone.samples import COPY, ITEM
 
 log = logging.getLogger(__name__)
 _FEWEST = 4
-"""Uniqueness looks at the three nearest others."""
+"""Least number of composites: uniqueness needs the three nearest others."""
 
 
 def rate_likeness(dataset: Any, near_distance: float) -> int:
     """Write `uniqueness` (0..1) and `near_duplicate_of` of every composite; returns the number of near duplicates.
 
     Args:
+        dataset: the FiftyOne dataset.
         near_distance: cosine distance of two small copies below which one repeats the other.
     """
     import fiftyone.brain as fob

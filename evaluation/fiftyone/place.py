@@ -1,4 +1,4 @@
-"""Where a profile's dataset is: its name in the database, and the local folder of pictures and database."""
+"""The name of a profile's dataset in the database, and the local folder of pictures and database."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pipelines.stages.store import Store
 
 
 def dataset_name(profile: str) -> str:
-    """Of a profile's dataset."""
+    """Name of a profile's dataset."""
     return f"decoupage-{profile}"
 
 

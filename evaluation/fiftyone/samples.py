@@ -1,4 +1,4 @@
-"""Groups in plain values -> FiftyOne's samples, and the fields that a dataset declares for them."""
+"""FiftyOne's samples from groups in plain values, and the fields that a dataset declares for them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,12 +60,12 @@ def declare_fields(dataset: Any) -> None:
     for name, kind in kinds + [(name, fo.StringField) for name in _BOX_WORDS]:
         dataset.add_sample_field(f"{BOXES}.detections.{name}", kind)
     dataset.add_sample_field(COPY, fo.VectorField)
-    # Every run looks both up for all groups.
+    # Every run looks all groups up by it.
     dataset.create_index(ITEM)
 
 
 def declare_further(dataset: Any, groups: Sequence[Group]) -> None:
-    """Slices, and fields that depend on what was evaluated: figures of each method, words of stratifications."""
+    """Declare slices, and fields that depend on the evaluation: scores of each method, strata."""
     fo = fiftyone()
     for name in dict.fromkeys(picture.slice for group in groups for picture in group.pictures):
         if name not in dataset.group_media_types:
@@ -80,7 +80,7 @@ def declare_further(dataset: Any, groups: Sequence[Group]) -> None:
 
 
 def to_samples(group: Group, media: Path) -> list[Any]:
-    """The samples of a group, in its order: the composite, which says that a group is whole, comes last."""
+    """The samples of a group, in its order: the composite, which marks a whole group, comes last."""
     import numpy as np
 
     fo = fiftyone()

@@ -1,6 +1,6 @@
-"""A scene of training as a group: composite, clean plate, and each layer over a checkerboard.
+"""A training scene as a group: composite, clean plate, and each layer over a checkerboard.
 
-Read straight from its shard. Which scenes are wanted, and what FiftyOne makes of them, is not known here.
+It is read from its shard. Which scenes are wanted, and how FiftyOne shows them, is not known here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ _MAPS = ("edges", "segmentation", "depth")
 
 @dataclass(frozen=True)
 class SceneItem:
-    """Where a wanted scene lies."""
+    """A wanted scene: its shard, its place in it, and the version of its group."""
 
     shard: str
     span: Span
@@ -56,7 +56,7 @@ class SceneItem:
 
 
 def scene_items(store: Store, folder: str, shard: str) -> Iterator[SceneItem]:
-    """The scenes of a finished shard; their versions are told by the manifest alone."""
+    """The scenes of a finished shard; their versions come from the manifest alone."""
     manifest = read_manifest(store, folder, shard)
     for span in [] if manifest is None else spans(manifest):
         yield SceneItem(shard, span, version_of(member.sha256 for member in span.members))
@@ -64,12 +64,12 @@ def scene_items(store: Store, folder: str, shard: str) -> Iterator[SceneItem]:
 
 @dataclass(frozen=True)
 class SceneReader:
-    """Writes a scene's pictures once and tells what there is to know of it. Sent to workers.
+    """Makes the groups of scenes: writes their pictures once, and collects their fields. It is sent to workers.
 
     Attributes:
-        store: that the shard lies in.
+        store: store of the shards.
         media: folder of all groups' files.
-        quality: id of an asset -> its figures from the library.
+        quality: figures of each asset from the library, by id.
     """
 
     store: Store
@@ -128,28 +128,27 @@ class SceneReader:
 
 
 def _named(parts: SceneParts) -> list[dict[str, Any]]:
-    """Everything of a scene that has a licence."""
+    """The records of a scene's background and foregrounds, each of which has a licence."""
     return [parts.record["background"], *(entry["foreground"] for entry in parts.record["layers"])]
 
 
 def box_of(parts: SceneParts, i: int, fields: Mapping[str, Any]) -> Box:
-    """The box of layer i's whole shape, also where it is hidden, with what is known of the layer."""
+    """The box of layer i's whole shape, also where it is hidden, with the layer's fields."""
     height, width = parts.size
     left, top, right, bottom = parts.layers[i].box
     share = (left / width, top / height, (right - left) / width, (bottom - top) / height)
     source = parts.record["layers"][i]["foreground"]
-    told = ("layer", "asset", "occluded_fraction", "occlusion_level", "mask_iou", "mask_error", "difficulty")
-    attributes = {name: fields[name] for name in told + _SOURCE}
+    names = ("layer", "asset", "occluded_fraction", "occlusion_level", "mask_iou", "mask_error", "difficulty")
+    attributes = {name: fields[name] for name in names + _SOURCE}
     return Box(source["category"] or "foreground", share, attributes)
 
 
 def _files(parts: SceneParts, members: Mapping[str, bytes]) -> dict[str, bytes]:
     files = {"composite.jpg": encode_jpeg(parts.composite, JPEG_QUALITY), "background.jpg": members["background.jpg"]}
     visible = [parts.visible_mask(i) for i in range(len(parts.layers))]
-    given = [layer.imperfect_mask for layer in parts.layers]
-    for name, masks in (("visible", visible), ("imperfect", given)):
+    for name, masks in (("visible", visible), ("imperfect", parts.imperfect_masks)):
         labels: NDArray[np.uint8] = np.zeros(parts.size, np.uint8)
-        for i, mask in enumerate(masks):  # Where two say the same pixel, the upper one has it.
+        for i, mask in enumerate(masks):  # Where two masks overlap, the upper layer's counts.
             labels[mask] = i + 1
             files[f"{name}{i}.png"] = labels_png(mask.astype(np.uint8))
         files[f"{name}.png"] = labels_png(labels)

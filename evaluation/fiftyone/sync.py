@@ -1,7 +1,7 @@
-"""Brings a dataset in line with the groups that are wanted: what is new enters, what is gone or changed goes.
+"""Updates a dataset to the groups that are wanted: new ones are added, those that are gone or changed are removed.
 
-What did not change is not touched, so tags that a person set stay. Killed at any time, the next run puts it right: a
-group counts once its composite, which enters last, is there.
+Unchanged groups are not touched, so the tags that a person set stay. After a kill at any time the next run repairs it:
+a group counts once its composite, which is added last, is there.
 """
 
 import logging
@@ -25,7 +25,7 @@ ROOT, SYNCING = "root", "syncing"
 
 @dataclass
 class Changes:
-    """What a run did to a dataset, in groups."""
+    """Numbers of groups that a run added, removed and kept."""
 
     added: int = 0
     removed: int = 0
@@ -33,7 +33,7 @@ class Changes:
 
     @property
     def any(self) -> bool:
-        """True when the dataset is not what it was."""
+        """Whether the dataset changed."""
         return bool(self.added or self.removed)
 
 
@@ -41,7 +41,7 @@ def open_dataset(name: str, root: str) -> Any:
     """The persistent dataset of a root, made where it is absent.
 
     Raises:
-        BadSetup: a dataset of that name in the database is not of this root.
+        BadSetup: the database has a dataset of that name from another root.
     """
     fo = fiftyone()
     if fo.dataset_exists(name):
@@ -54,7 +54,7 @@ def open_dataset(name: str, root: str) -> Any:
                 f"the database has a dataset {name} made from {theirs or 'something else'}, not from {root}; "
                 f"delete it there, or use a database of your own for each root"
             )
-        fo.delete_dataset(name)  # Its making was interrupted before it had fields.
+        fo.delete_dataset(name)  # It was interrupted before it had fields.
     dataset = fo.Dataset(name, persistent=True)
     dataset.info = {ROOT: root}
     dataset.save()
@@ -63,7 +63,7 @@ def open_dataset(name: str, root: str) -> Any:
 
 
 def present(dataset: Any) -> dict[str, tuple[str, str]]:
-    """Item -> (version, id of its group), of every whole group."""
+    """The (version, id) of every whole group, by item."""
     if len(dataset) == 0:
         return {}
     found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
@@ -71,7 +71,7 @@ def present(dataset: Any) -> dict[str, tuple[str, str]]:
 
 
 def begin(dataset: Any) -> None:
-    """Mark that a run is under way; after one that was killed, remove groups that are not whole."""
+    """Mark that a run has begun; after one that was killed, remove groups that are not whole."""
     if dataset.info.get(SYNCING) and len(dataset):
         whole = {group for _, group in present(dataset).values()}
         every = set(dataset.select_group_slices(_allow_mixed=True).values(f"{GROUP}.id"))
@@ -82,14 +82,14 @@ def begin(dataset: Any) -> None:
 
 
 def end(dataset: Any, media: Path) -> None:
-    """Remove pictures of groups that are gone, then take the mark away."""
+    """Remove pictures of groups that are gone, then clear the mark of `begin`."""
     sweep(media, {folder_of(item, version) for item, (version, _) in present(dataset).items()})
     dataset.info[SYNCING] = False
     dataset.save()
 
 
 def remove(dataset: Any, there: Mapping[str, tuple[str, str]], wanted: Mapping[str, str]) -> int:
-    """Take out groups (item -> version wanted) that are gone or of another version; returns how many."""
+    """Remove the groups whose item is not wanted, or in another version; returns their number."""
     old = [group for item, (version, group) in there.items() if wanted.get(item) != version]
     if old:
         dataset.delete_groups(old)
@@ -97,7 +97,7 @@ def remove(dataset: Any, there: Mapping[str, tuple[str, str]], wanted: Mapping[s
 
 
 def add(dataset: Any, groups: Iterable[Group], media: Path, batch_size: int, total: int | None) -> int:
-    """Enter groups batch by batch; returns how many."""
+    """Add groups batch by batch; returns their number."""
     count = 0
     with Progress("FiftyOne", "groups", total) as progress:
         for batch in batches(progress.counting(groups), batch_size):
@@ -109,14 +109,14 @@ def add(dataset: Any, groups: Iterable[Group], media: Path, batch_size: int, tot
 
 
 def batches(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
-    """In lists of at most `size`."""
+    """The groups in lists of at most `size`."""
     iterator = iter(groups)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
 def sweep(media: Path, folders: Collection[str]) -> None:
-    """Remove every folder of pictures that is not among `folders`, and what a killed run left half-written."""
+    """Remove every folder of pictures that is not among `folders`, and those that a killed run left unfinished."""
     for folder in media.glob("*/*/*"):
         if str(folder.relative_to(media)) not in folders:
             shutil.rmtree(folder)

@@ -1,26 +1,31 @@
-"""What people tagged in the App, as exclusions of the library.
+"""Tags that people set in the App, taken back: they become exclusions of the library, with what the next run remakes.
 
 A tag on a layer, a truth or a clean plate means that picture's asset; on a box, that layer's; on a composite, all its
-foregrounds, for nobody said which (its clean plate stays, and has a slice of its own to tag). Predictions say nothing
-about an asset.
+foregrounds, because nobody said which (its clean plate stays, and has a slice of its own to tag). Tags on predictions
+mean no asset.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.group import COMPOSITE
+from evaluation.fiftyone.library import fiftyone
+from evaluation.fiftyone.place import dataset_name
 from evaluation.fiftyone.samples import BOXES, GROUP, ITEM
-from pipelines.library.exclusions import REASONS, Exclusion
+from pipelines.exclusions import ExclusionReport, find_excluded
+from pipelines.factory import Factory
+from pipelines.library.exclusions import REASONS, Exclusion, read_exclusions, write_exclusions
 
 
 @dataclass(frozen=True)
 class Tagged:
-    """What the tags come to.
+    """The meaning of a dataset's tags.
 
     Attributes:
         exclusions: one for each tagged asset; `reject` wins over `relabel`.
-        without_asset: tagged pictures that say nothing about an asset.
+        without_asset: tagged pictures that belong to no asset.
     """
 
     exclusions: tuple[Exclusion, ...]
@@ -28,7 +33,7 @@ class Tagged:
 
 
 def read_tags(dataset: Any) -> Tagged:
-    """All tags of a dataset that mean something here."""
+    """The tags `reject` and `relabel` of a dataset, as exclusions."""
     if not len(dataset):
         return Tagged((), ())
     found: dict[str, Exclusion] = {}
@@ -42,7 +47,7 @@ def read_tags(dataset: Any) -> Tagged:
 
 
 def _tags(dataset: Any) -> Iterator[tuple[str, str, Sequence[str]]]:
-    """(place, reason, assets) of every tag on a sample or a box."""
+    """The (place, reason, assets) of every tag on a sample or a box."""
     every = dataset.select_group_slices(_allow_mixed=True)
     columns = [ITEM, f"{GROUP}.name", "tags", "asset", "assets"]
     for item, slice_, tags, asset, assets in zip(*every.match_tags(list(REASONS)).values(columns), strict=True):
@@ -56,3 +61,50 @@ def _tags(dataset: Any) -> Iterator[tuple[str, str, Sequence[str]]]:
         for tags, asset, layer in zip(all_tags, ids, layers, strict=True):
             for reason in set(tags or []) & set(REASONS):
                 yield f"{item} box {layer if layer is not None else 'target'}", reason, [asset] if asset else []
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The result of applying the tags.
+
+    Attributes:
+        new: exclusions that the tags added to the list.
+        num_listed: number of lines in the list now.
+        without_asset: tagged pictures that belong to no asset.
+        effect: effect of the whole list on the store.
+    """
+
+    new: tuple[Exclusion, ...]
+    num_listed: int
+    without_asset: tuple[str, ...]
+    effect: ExclusionReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        return {
+            "new": [vars(exclusion) for exclusion in self.new],
+            "num_listed": self.num_listed,
+            "without_asset": list(self.without_asset),
+            **self.effect.to_dict(),
+        }
+
+
+def apply_tags(factory: Factory, profile: str) -> Applied:
+    """Add the assets of all tagged pictures to the root's list of exclusions; a second time changes nothing more.
+
+    Raises:
+        BadSetup: there is no dataset of this profile, or the list is damaged.
+    """
+    fo, name = fiftyone(), dataset_name(profile)
+    if not fo.dataset_exists(name):
+        raise BadSetup(f"there is no dataset {name} to take tags from; make it with: decoupage inspect")
+    dataset = fo.load_dataset(name)
+    if dataset.info.get("root") != factory.store.root:
+        raise BadSetup(f"{name} was made from {dataset.info.get('root')}, not from {factory.store.root}")
+    tagged = read_tags(dataset)
+    before = read_exclusions(factory.store)
+    listed = {exclusion.id for exclusion in before}
+    new = tuple(exclusion for exclusion in tagged.exclusions if exclusion.id not in listed)
+    if new:
+        write_exclusions(factory.store, [*before, *new])
+    return Applied(new, len(before) + len(new), tagged.without_asset, find_excluded(factory))

@@ -1,4 +1,4 @@
-"""How the App shows a dataset: which overlays are on, their colours, and the views that are saved for everybody."""
+"""How the App shows a dataset: which overlays are on, their colours, and the saved views."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from evaluation.fiftyone.samples import BOXES, COPY, HEATMAPS, MASKS
 from pipelines.library.exclusions import REASONS
 
 _SHOWN = ("visible", "imperfect", BOXES)
-"""Overlays that are on from the start. Those of maps would hide the picture; a click shows them."""
+"""Overlays that are on at first. Those of maps would hide the picture; a click shows them."""
 _COLOURS = {"visible": "#00c8ff", "imperfect": "#ff2878", "edges": "#ffffff", "regions": "#ffb000", BOXES: "#7cff4f"}
 _LAYER_COLOURS = {"visible": ("#00c8ff", "#0072ff", "#6a4dff"), "imperfect": ("#ff2878", "#ff7a28", "#ffd028")}
 _SORTED = {
@@ -41,7 +41,7 @@ def show(dataset: Any) -> list[str]:
 
 
 def _sidebar(fo: Any, dataset: Any) -> list[Any]:
-    """Fields in groups: what is looked at first, then what is sorted by, then the rest, folded up."""
+    """Fields of the sidebar in groups: overlays first, then fields to sort by, then the rest, folded up."""
     top = [*MASKS, BOXES, *HEATMAPS]
     named = {"tags": [], "masks, boxes and maps": top, **_SORTED}
     taken = {name for names in named.values() for name in names}
@@ -65,17 +65,17 @@ def _save_views(dataset: Any) -> list[str]:
     every = dataset.select_group_slices(_allow_mixed=True) if len(dataset) else dataset
     training, cases = dataset.match(F("split") == TRAIN), dataset.match(F("split") == HELD_OUT)
     views = {
-        "training": (training, "Scenes that training sees."),
-        "held out": (cases, "Cases that methods are judged on, with what each made of them."),
+        "training": (training, "Scenes that models are trained on."),
+        "held out": (cases, "Cases that methods are judged on, with each method's output."),
         "most occluded": (training.sort_by("occluded_fraction", reverse=True), "By the scene's most hidden layer."),
-        "worst masks": (training.sort_by("mask_iou"), "By the imperfect mask farthest from where its layer shows."),
+        "worst masks": (training.sort_by("mask_iou"), "By the lowest IoU of an imperfect mask with its visible mask."),
         "semi-transparent": (dataset.match(F("semi_transparent") == True), "Glass and veils."),  # noqa: E712
         "evaluation failures": (
             cases.match(F("num_failures") > 0).sort_by("num_failures", reverse=True),
             "Cases for which a method had no output.",
         ),
         "near duplicates": (dataset.match(F("near_duplicate_of") != None), "Composites that repeat another."),  # noqa: E711
-        "tagged": (every.match_tags(list(REASONS)), "What `decoupage inspect --apply` will take out."),
+        "tagged": (every.match_tags(list(REASONS)), "Pictures whose assets `decoupage inspect --apply` excludes."),
     }
     if dataset.has_sample_field(_MAIN_FIGURE):
         views["worst of the adapter"] = (cases.exists(_MAIN_FIGURE).sort_by(_MAIN_FIGURE), "By PSNR in the mask.")

@@ -110,13 +110,12 @@ def _question(
     candidate: Candidate, scores: SavedScores, current: str | None, config: EvaluationConfig, leaks: CheckResult
 ) -> str:
     """Hash of everything that an answer depends on."""
-    draws = {"draws": config.bootstrap_draws, "seed": config.seed}
     return fingerprint(
         {
             "weights": candidate.weights_sha256,
             "champion": current,
             "terms": scores.terms,
-            "gate": config.gate.model_dump(mode="json") | draws,
+            "gate": config.gate.model_dump(mode="json"),
             "leaks": [leaks.passed, leaks.sentence],
             "scores": scores.digest,
         }

@@ -11,8 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from decoupage.faults import BadSetup
-from evaluation.config import EvaluationConfig
-from evaluation.config.gate import GateConfig
+from evaluation.config import EvaluationConfig, GateConfig
 from evaluation.metrics.catalogue import Metric, Part, find_metric
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Interval, difference
@@ -32,6 +31,7 @@ class Line:
         margin: loss that is allowed; 0 where it must be better.
         against: the opponent's name.
         gain: mean and interval of the gain; None = not measured.
+        decided: False where there are too few photographs or origins for a verdict.
         sentence: what was found, for a person.
     """
 
@@ -42,6 +42,7 @@ class Line:
     gain: Interval | None
     passed: bool
     sentence: str
+    decided: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """For the record."""
@@ -75,7 +76,9 @@ def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: Evaluat
 
     Args:
         opponents: a metric is compared with the first of them that gives it; all of the candidate's list.
-        lenient: a metric that no opponent gives is left out, instead of failing: a base has no foreground.
+        lenient: for a first champion, whose place is empty: a metric that no opponent gives is left out, instead of
+            failing, because a base has no foreground; and where too few photographs or origins leave a demand
+            undecided, the mean alone has to meet it, instead of the whole interval.
 
     Raises:
         ValueError: an opponent's scores are of another list or protocol.
@@ -85,7 +88,7 @@ def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: Evaluat
             raise ValueError(f"{opponent.name}'s scores are of another list or protocol: they do not compare")
     demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
     demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
-    return [_line(candidate, opponents, config, *demand, lenient) for demand in demands]
+    return [_line(candidate, opponents, *demand, lenient) for demand in demands]
 
 
 def missing_outputs(candidate: SavedScores) -> str | None:
@@ -99,7 +102,6 @@ def missing_outputs(candidate: SavedScores) -> str | None:
 def _line(
     candidate: SavedScores,
     opponents: Sequence[Opponent],
-    config: EvaluationConfig,
     name: str,
     demand: Demand,
     margin: float,
@@ -114,11 +116,13 @@ def _line(
     rival = rivals[0]
     sign = 1.0 if metric.higher_is_better else -1.0
     theirs = rival.scores.column(name)
-    gain = difference(sign * ours, sign * theirs, candidate.scenes, config.bootstrap_draws, config.seed)
-    if gain is None or gain.low is None:
-        sentence = f"{name}: too few scenes for an interval of the gain"
-        return Line(name, demand, margin, rival.name, gain, False, sentence)
-    passed = gain.low > 0 if demand == "better" else gain.low > -margin
+    gain = difference(sign * ours, sign * theirs, candidate.clusters)
+    assert gain is not None, "it was measured on the same images, of which there are some"
+    bound = 0.0 if demand == "better" else -margin
+    if gain.low is None or gain.why_undecided:
+        passed = lenient and gain.mean > bound
+        return Line(name, demand, margin, rival.name, gain, passed, _undecided(metric, name, gain), decided=False)
+    passed = gain.low > bound
     return Line(name, demand, margin, rival.name, gain, passed, _sentence(metric, name, demand, margin, gain, passed))
 
 
@@ -140,11 +144,22 @@ def _unmeasured(
 
 
 def _sentence(metric: Metric, name: str, demand: Demand, margin: float, gain: Interval, passed: bool) -> str:
-    unit, digits = f" {metric.unit}" if metric.unit else "", metric.digits
-    found = f"{name} gains {gain.mean:+.{digits}f}{unit}, 95% in [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
+    unit, found = f" {metric.unit}" if metric.unit else "", _gain(metric, name, gain)
     if demand == "better":
         return f"better: {found}" if passed else f"not better: {found}, which must lie above 0"
     return f"not worse: {found}" if passed else f"worse: {found}, which must lie above {0.0 - margin:+g}{unit}"
+
+
+def _undecided(metric: Metric, name: str, gain: Interval) -> str:
+    return f"undecided ({gain.why_undecided}): {_gain(metric, name, gain)}"
+
+
+def _gain(metric: Metric, name: str, gain: Interval) -> str:
+    digits = metric.digits
+    found = f"{name} gains {gain.mean:+.{digits}f}{f' {metric.unit}' if metric.unit else ''}"
+    if gain.low is not None:
+        found += f", 95% in [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
+    return f"{found} ({gain.counted})"
 
 
 def _metric(name: str) -> Metric:

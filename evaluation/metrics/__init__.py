@@ -1,1 +1,1 @@
-"""How near an answer is to the truth: pictures, alphas, and which of it is reported under which name."""
+"""Metrics: how close an output is to the truth, for pictures and alphas, and the names they are reported under."""

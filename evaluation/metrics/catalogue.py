@@ -1,4 +1,4 @@
-"""Every reported metric: its name, what it judges, which way is better, and what a missing output gets.
+"""All reported metrics: their names, what they measure, which direction is better, and what a missing output gets.
 
 Names end in their region (`_pasted`: after the composite's own pixels were put back outside the given mask); they are
 the names in `report.json`.
@@ -7,7 +7,7 @@ the names in `report.json`.
 from dataclasses import dataclass
 from typing import Literal
 
-from evaluation.metrics.matting import max_gradient_error_per_px
+from evaluation.metrics.cutouts import max_gradient_error_per_px
 from evaluation.regions import BACKGROUND_REGIONS
 
 Part = Literal["background", "foreground", "recomposition"]
@@ -17,16 +17,18 @@ Net = Literal["lpips", "inception"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure.
+    """One metric.
 
     Attributes:
+        part: the part of a method's output that it measures.
+        name: its name in `report.json`; title: its name for people.
         unit: `dB`, or `` for plain numbers.
         higher_is_better: the direction.
-        worst: what an image without an output counts as.
-        worst_per_px: the same for sums over a picture, for each of its pixels; it takes the place of `worst`.
-        digits: decimals that are worth printing.
+        worst: value of an image without an output.
+        worst_per_px: for sums over a picture, that value for each of its pixels; it replaces `worst`.
+        digits: number of decimals to print.
         net: the network that it needs; None = none.
-        of_list: one figure for a whole list, not one for each of its images. An image without an output enters as a
+        of_list: one value for a whole list, not one for each of its images. An image without an output enters as a
             gray picture.
         note: what a reader must know to compare it.
     """
@@ -91,21 +93,12 @@ METRICS: tuple[Metric, ...] = (
     *(_up("recomposition", f"psnr_{place}", f"PSNR, {words}", "dB", 2) for place, words in _WHOLE),
     *(_down("recomposition", f"l1_{place}", f"L1, {words}") for place, words in _WHOLE),
 )
-"""In the order of the report."""
+"""All metrics, in the order of the report."""
 
 IMAGE_METRICS = tuple(metric for metric in METRICS if not metric.of_list)
 LIST_METRICS = tuple(metric for metric in METRICS if metric.of_list)
-HEADLINE: tuple[tuple[Part, str], ...] = (
-    ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
-    ("foreground", "soft_iou"),
-    ("foreground", "soft_iou_hidden"),
-    ("foreground", "soft_iou_unseen"),
-    ("recomposition", "psnr_whole"),
-)
-"""Metrics that are reported by stratum and at the model's size, too."""
 
 
 def find_metric(part: Part, name: str) -> Metric:
-    """A metric by part and name. Raises KeyError."""
+    """The metric with a part and a name. Raises KeyError where there is none."""
     return {(metric.part, metric.name): metric for metric in METRICS}[part, name]

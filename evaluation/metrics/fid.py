@@ -10,25 +10,25 @@ from functools import cached_property
 import numpy as np
 
 _ROWS = 1024
-"""Rows that are read at once."""
+"""Number of rows that are read at once."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """mean [D] and covariance [D, D] of rows, float64; divided by their number less one, as everywhere for FID."""
+    """Mean [D] and covariance [D, D] of rows, float64; the covariance with N - 1, as is usual for FID."""
 
     mean: np.ndarray
     covariance: np.ndarray
 
     @cached_property
     def root(self) -> np.ndarray:
-        """[D, D]: the covariance's symmetric root; seconds for 2048 features, so it is kept."""
+        """The covariance's symmetric root [D, D]; it takes seconds for 2048 features, so it is kept."""
         values, vectors = np.linalg.eigh(self.covariance)
         return np.asarray((vectors * np.sqrt(values.clip(0))) @ vectors.T)
 
 
 def moments(features: np.ndarray) -> Moments:
-    """Of [N, D] features, N >= 2, in two passes: what is summed up is small, so nothing is lost in rounding."""
+    """Moments of [N, D] features, N >= 2, in two passes: the summed values are small, so little is lost in rounding."""
     mean = sum(block.sum(axis=0) for block in _blocks(features)) / len(features)
     scatter = np.zeros((features.shape[1], features.shape[1]))
     for block in _blocks(features):
@@ -38,7 +38,7 @@ def moments(features: np.ndarray) -> Moments:
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal moments.
+    """FID: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)); 0 for equal moments.
 
     The root's trace is the sum of the roots of the eigenvalues of A C2 A with A = C1^(1/2), which is symmetric: that
     holds also where a covariance has no full rank, as with fewer pictures than features.

@@ -18,7 +18,7 @@ from evaluation.metrics.weights import check_shapes
 NUM_FEATURES = 2048
 SIDE_PX = 299
 Step = tuple[str, int, tuple[int, int], int]
-"""(name, channels out, (height, width) of the kernel, stride)."""
+"""A unit: (name, channels out, (height, width) of the kernel, stride)."""
 
 
 class Unit(nn.Module):
@@ -30,17 +30,18 @@ class Unit(nn.Module):
         self.bn = nn.BatchNorm2d(outs, eps=1e-3)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """[B, C, H, W] in and out."""
+        """Features [B, C, H, W] of an input [B, C, H, W]."""
         return F.relu(self.bn(self.conv(x_BCHW)))
 
 
 class Block(nn.Module):
-    """Chains of units side by side, and a pooled branch; all their channels together are the output.
+    """Chains of units in parallel, and a pooled branch; all their channels together are the output.
 
     Args:
-        chains: of steps; where a step is a pair, the two read the same input and stand side by side.
-        pooled: channels of the unit behind the pool; 0 = none: such a block halves the picture.
-        by_maximum: the pool of a block that keeps the size; one that halves it always takes the maximum.
+        ins: channels in.
+        chains: chains of steps; where a step is a pair, both units read the same input.
+        pooled: channels of the unit after the pool; 0 = none: such a block halves the picture.
+        by_maximum: pool by maximum in a block that keeps the size; one that halves it always does.
     """
 
     def __init__(self, ins: int, chains: Sequence[Sequence[Step | tuple[Step, Step]]], pooled: int, by_maximum: bool):
@@ -60,7 +61,7 @@ class Block(nn.Module):
             self.branch_pool = Unit(ins, pooled, (1, 1), 1, (0, 0))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """[B, C, H, W] in, [B, outs, H or (H - 1) / 2, ...] out."""
+        """Features [B, outs, H or (H - 1) / 2, ...] of an input [B, C, H, W]."""
         branches = []
         for chain in self._chains:
             y_BCHW = x_BCHW
@@ -78,7 +79,7 @@ class Block(nn.Module):
 
 
 class InceptionNet(nn.Module):
-    """[B, 3, 299, 299] in -1..1 -> [B, 2048]. Names are those of the published state dict, without its classifier."""
+    """The network, from [B, 3, 299, 299] in -1..1 to [B, 2048]; named as the published weights, without classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class InceptionNet(nn.Module):
             channels = made.outs
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Features: the mean over the last block's 8 x 8 places."""
+        """Features [B, 2048]: the mean over the last block's 8 x 8 positions."""
         for name, module in self.named_children():
             x_BCHW = module(x_BCHW)
             if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
@@ -117,16 +118,17 @@ class Inception:
     """The network with its weights, on a device.
 
     Args:
-        state: of torch-fidelity's or pytorch-fid's published file.
+        state: state dict in torch-fidelity's or pytorch-fid's published file.
+        device: where it runs.
 
     Raises:
-        BadSetup: the weights are of something else.
+        BadSetup: these are the weights of another network.
     """
 
     def __init__(self, state: Mapping[str, Tensor], device: str = "cpu") -> None:
         with torch.device("meta"):
             net = InceptionNet()
-        # How many batches were seen in training is in no published file, and decides nothing.
+        # The number of batches seen in training is in no published file, and changes no result.
         wanted = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
         shapes = {name: tuple(value.shape) for name, value in wanted.items()}
         check_shapes(state, shapes, "evaluation.metrics.inception", "the Inception network of FID")
@@ -139,13 +141,13 @@ class Inception:
 
     @torch.inference_mode()
     def features(self, pictures: Sequence[Rgb]) -> np.ndarray:
-        """[B, 2048] float32 of [H, W, 3] uint8 pictures of one size."""
+        """Features [B, 2048], float32, of [H, W, 3] uint8 pictures of one size."""
         levels = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float()
         return np.asarray(self._net((resize(levels, SIDE_PX) - 128) / 128).cpu().numpy())
 
 
 def resize(x_BCHW: Tensor, side_px: int) -> Tensor:
-    """To [B, C, side_px, side_px] as TensorFlow 1's `resize_bilinear`: pixel i reads at i * H / side_px, two taps."""
+    """Resize to [B, C, side_px, side_px] as TensorFlow 1's `resize_bilinear`: pixel i reads at i * H / side_px."""
     for axis in (2, 3):
         size = x_BCHW.shape[axis]
         place = torch.arange(side_px, dtype=torch.float32, device=x_BCHW.device) * (size / side_px)
@@ -164,7 +166,7 @@ Chains = tuple[tuple[Step | tuple[Step, Step], ...], ...]
 
 
 def _small(pooled: int) -> tuple[Chains, int]:
-    """At 35 x 35."""
+    """A block at 35 x 35."""
     chains: Chains = (
         (("branch1x1", 64, (1, 1), 1),),
         (("branch5x5_1", 48, (1, 1), 1), ("branch5x5_2", 64, (5, 5), 1)),
@@ -178,7 +180,7 @@ def _small(pooled: int) -> tuple[Chains, int]:
 
 
 def _long(width: int) -> tuple[Chains, int]:
-    """At 17 x 17: 7 x 7 as rows and columns."""
+    """A block at 17 x 17, with kernels of 7 x 7 as rows and columns."""
     chains: Chains = (
         (("branch1x1", 192, (1, 1), 1),),
         (

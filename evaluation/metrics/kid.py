@@ -10,114 +10,106 @@ from dataclasses import dataclass
 import numpy as np
 
 from decoupage.randomness import generator
+from evaluation.statistics import Clusters, LeftOut
 
 SUBSET = 1000
 """Pictures in a subset, at most; lists that are no longer are one subset."""
-_DRAWN = 1_000_000
-"""Numbers drawn at once."""
+_MIN_ROWS = 2
+"""The estimator takes so many rows."""
 
 
 @dataclass(frozen=True)
 class Kid:
-    """A distance between two sets, and its resampled values.
+    """A distance between two sets.
 
     Attributes:
-        draws: [draws] float64, of sets in which scenes were drawn anew; NaN where one draw holds a single scene over.
-            None with fewer than two scenes in a subset, from which no spread can be told.
+        left_out: what it is without each cluster. None where a subset is left with too few pictures, from which no
+            spread can be known.
     """
 
     value: float
-    draws: np.ndarray | None
+    left_out: LeftOut | None
 
 
-def kid(made: np.ndarray, truth: np.ndarray, scenes: Sequence[str], draws: int, seed: int) -> Kid:
+def kid(made: np.ndarray, truth: np.ndarray, scenes: Sequence[str], clusters: Clusters, seed: int) -> Kid:
     """The distance between [N, D] features of answers and of their truths, row by row of the same image; N >= 2.
 
-    Scenes are resampled whole, each with all its images, and both sets alike. In a resampled set only pairs of
-    different scenes count as pairs; what pairs lie within a scene are counted as often as the scene was drawn. So the
-    resampled values lie about the value itself, and not below it as they would with repeated pictures.
-
     Args:
-        scenes: of each row.
-        seed: the same for all that is compared, so that all see the same subsets and draws.
+        scenes: of each row; none is cut in two by subsets.
+        clusters: of the rows.
+        seed: the same for all that is compared, so that all see the same subsets.
     """
-    subsets = [_Subset.of(made[rows], truth[rows], scene) for rows, scene in _subsets(scenes, seed)]
-    value = float(np.mean([subset.value for subset in subsets]))
-    if min(len(subset.counts) for subset in subsets) < 2:
-        return Kid(value, None)
-    return Kid(value, np.mean([_resampled(subset, draws, seed, n) for n, subset in enumerate(subsets)], axis=0))
+    rows_of = list(_subsets(scenes, seed))
+    subsets = [_Pairs.of(made[rows], truth[rows]) for rows in rows_of]
+    values = [subset.value for subset in subsets]
+    photographs, origins, pairs = (_without(subsets, values, rows_of, way) for way in clusters.ways)
+    whole = not any(np.isnan(without).any() for without in (photographs, origins, pairs))
+    return Kid(float(np.mean(values)), (photographs, origins, pairs) if whole else None)
 
 
-def _subsets(scenes: Sequence[str], seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows and their scenes' numbers; whole scenes are dealt out, in an order that depends on the seed alone."""
+def _subsets(scenes: Sequence[str], seed: int) -> Iterator[np.ndarray]:
+    """Rows; whole scenes are dealt out, in an order that depends on the seed alone."""
     names, scene_of = np.unique(np.asarray(scenes), return_inverse=True)
     number = -(-len(scenes) // SUBSET)
     order = generator(seed, "evaluation.kid.subsets", len(names)).permutation(len(names))
     for n in range(number):
-        rows = np.flatnonzero(np.isin(scene_of, order[n::number]))
-        yield rows, np.unique(scene_of[rows], return_inverse=True)[1]
+        yield np.flatnonzero(np.isin(scene_of, order[n::number]))
+
+
+def _without(
+    subsets: Sequence["_Pairs"], values: Sequence[float], rows_of: Sequence[np.ndarray], way: np.ndarray
+) -> np.ndarray:
+    """[clusters]: the mean over subsets without each cluster; NaN where a subset is left with too few rows."""
+    found = np.zeros(way.max() + 1)
+    for subset, value, rows in zip(subsets, values, rows_of, strict=True):
+        there, cluster = np.unique(way[rows], return_inverse=True)
+        of_subset = np.full(len(found), value)
+        of_subset[there] = subset.without(cluster)
+        found += of_subset / len(subsets)
+    return found
 
 
 @dataclass(frozen=True)
-class _Subset:
-    """Sums of the estimator's terms, by scene; the estimator is linear in them.
+class _Pairs:
+    """The kernel of every two rows of a subset.
 
     Attributes:
-        between: [S, S]: over pairs of rows of two scenes; 0 on the diagonal.
-        within: [S]: over pairs of different rows of one scene.
-        own: [S]: kernel between each row's answer and its own truth.
-        counts: [S]: rows of each scene.
+        within: [N, N]: within answers plus within truths; 0 on the diagonal, for no row is its own pair.
+        across: [N, N]: between answers and truths, both ways summed.
     """
 
-    between: np.ndarray
     within: np.ndarray
-    own: np.ndarray
-    counts: np.ndarray
+    across: np.ndarray
 
     @classmethod
-    def of(cls, made: np.ndarray, truth: np.ndarray, scene: np.ndarray) -> "_Subset":
-        """The sums for [N, D] features of answers and truths, N >= 2, and [N] scene numbers 0..S-1, none left out."""
+    def of(cls, made: np.ndarray, truth: np.ndarray) -> "_Pairs":
+        """Of [N, D] features of answers and truths."""
         x, y = made.astype(np.float64), truth.astype(np.float64)
-        num_rows = len(x)
-        across = _kernel(x, y)
-        # Within a set a pair's mean is over n (n - 1) pairs, across the sets over n n.
-        pairs = _kernel(x, x) + _kernel(y, y) - (across + across.T) * (1 - 1 / num_rows)
-        np.fill_diagonal(pairs, 0)
-        member = np.eye(scene.max() + 1)[scene]
-        by_scene = member.T @ pairs @ member
-        within = by_scene.diagonal().copy()
-        np.fill_diagonal(by_scene, 0)
-        return cls(by_scene, within, member.T @ across.diagonal(), member.sum(axis=0))
+        within, across = _kernel(x, x) + _kernel(y, y), _kernel(x, y)
+        np.fill_diagonal(within, 0)
+        return cls(within, across + across.T)
 
     @property
     def value(self) -> float:
-        n = self.counts.sum()
-        return float((self.between.sum() + self.within.sum()) / (n * (n - 1)) - 2 / n * self.own.sum() / n)
+        n = len(self.within)
+        return float(self.within.sum() / (n * (n - 1)) - self.across.sum() / n**2)
+
+    def without(self, cluster: np.ndarray) -> np.ndarray:
+        """[clusters]: the value without the rows of each; NaN where fewer than two rows are left.
+
+        Args:
+            cluster: [N] number of each row's cluster, 0.., none left out.
+        """
+        n = (len(cluster) - np.bincount(cluster)).astype(np.float64)
+        n[n < _MIN_ROWS] = np.nan
+        same = cluster[:, None] == cluster
+        within, across = (
+            # What a cluster's rows have with all rows, twice, holds what they have among themselves twice.
+            found.sum() - np.bincount(cluster, 2 * found.sum(axis=1) - (found * same).sum(axis=1))
+            for found in (self.within, self.across)
+        )
+        return np.asarray(within / (n * (n - 1)) - across / n**2)
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
-
-
-def _resampled(subset: _Subset, draws: int, seed: int, number: int) -> np.ndarray:
-    """[draws]: the estimator with scenes drawn anew; the shares of pairs between and within scenes stay."""
-    num_scenes, counts = len(subset.counts), subset.counts
-    n = counts.sum()
-    num_within = (counts**2 - counts).sum()
-    share = num_within / (n * (n - 1))
-    rng = generator(seed, "evaluation.kid.bootstrap", f"{num_scenes} {number}")
-    step = max(1, _DRAWN // num_scenes)
-    found = []
-    for start in range(0, draws, step):
-        rows = min(step, draws - start)
-        drawn = rng.integers(0, num_scenes, (rows, num_scenes)) + num_scenes * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * num_scenes).reshape(rows, num_scenes).astype(np.float64)
-        weights = times * counts
-        num_between = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
-        with np.errstate(invalid="ignore"):
-            value = (1 - share) * np.einsum("ds,ds->d", times @ subset.between, times) / num_between
-        if num_within:
-            with np.errstate(invalid="ignore"):
-                value += share * (times @ subset.within) / (times @ (counts**2 - counts))
-        found.append(value - 2 / n * (times @ subset.own) / weights.sum(axis=1))
-    return np.concatenate(found)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from decoupage.requirements import Requirement
 from decoupage.weights.files import PinnedFile
-from evaluation.config.metrics import MetricsConfig, WeightsConfig
+from evaluation.config import MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS, Net, Part
 from evaluation.metrics.weights import read_state
 

@@ -16,7 +16,7 @@ from decoupage.images.types import Rgb
 from evaluation.metrics.weights import check_shapes
 
 MIN_SIDE_PX = 31
-"""Below that nothing is left after the second pooling."""
+"""Least side of a picture: below it nothing is left after the second pooling."""
 _LAYERS = (
     # (name in torchvision's AlexNet, channels in, channels out, side of the kernel, stride, padding)
     ("features.0", 3, 64, 11, 4, 2),
@@ -33,11 +33,11 @@ _TINY = 1e-10
 
 @dataclass(frozen=True)
 class Distance:
-    """How different two pictures look; 0 = the same.
+    """LPIPS of two pictures; 0 = they are equal.
 
     Attributes:
-        mean: LPIPS as published: each layer's mean over its own grid, summed.
-        map: [H, W] float32: the layers' differences brought to the picture's size, bilinearly, and summed.
+        mean: LPIPS as published: the sum of each layer's mean over its own grid.
+        map: [H, W] float32, the layers' differences resized to the picture's size, bilinearly, and summed.
     """
 
     mean: float
@@ -50,9 +50,10 @@ class Lpips:
     Args:
         trunk: state dict of torchvision's AlexNet; its classifier is not used.
         head: state dict of lpips' linear layers.
+        device: where it runs.
 
     Raises:
-        BadSetup: the weights are of something else.
+        BadSetup: these are the weights of other networks.
     """
 
     def __init__(self, trunk: Mapping[str, Tensor], head: Mapping[str, Tensor], device: str = "cpu") -> None:
@@ -71,12 +72,12 @@ class Lpips:
 
     @property
     def worst(self) -> float:
-        """A bound: of features that are not negative and have unit length, none are further apart."""
+        """Upper bound of the distance: features that are not negative and have unit length differ by no more."""
         return 2 * sum(float(weights.clamp_min(0).max()) for weights in self._heads)
 
     @torch.inference_mode()
     def distances(self, pictures: Sequence[Rgb], truth: Rgb) -> list[Distance] | None:
-        """How far each picture is from the truth; [H, W, 3] uint8 all. None where they are below `MIN_SIDE_PX`."""
+        """Distance of each picture to the truth, all [H, W, 3] uint8. None where they are below `MIN_SIDE_PX`."""
         height, width = truth.shape[:2]
         if min(height, width) < MIN_SIDE_PX:
             return None
@@ -91,7 +92,7 @@ class Lpips:
         return [Distance(mean, here) for mean, here in found]
 
     def _features(self, pictures: Sequence[Rgb]) -> list[Tensor]:
-        """[B, C, h, w] for each of the five layers, after their ReLU."""
+        """Features [B, C, h, w] of each of the five layers, after their ReLU."""
         levels = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float()
         shift, scale = (torch.tensor(values, device=self._device).view(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
         x_BCHW = (levels / 127.5 - 1 - shift) / scale

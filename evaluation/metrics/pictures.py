@@ -8,12 +8,12 @@ import numpy as np
 from decoupage.images.types import Mask, Rgb
 
 MAX_PSNR_DB = 100.0
-"""Equal pictures have an infinite PSNR, of which no mean can be taken; so it is cut here."""
+"""Equal pictures have an infinite PSNR, of which no mean can be taken, so it is limited to this."""
 SSIM_WINDOW_PX = 7
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 """Stabilisers of Wang et al., Image quality assessment, 2004."""
 _ROWS = 32
-"""Worked on at once: so few stay in the processor's cache, which halves the time."""
+"""Rows that are processed at once: so few stay in the processor's cache, which halves the time."""
 
 
 def psnr_db(picture: Rgb, truth: Rgb, region: Mask | None = None) -> float:
@@ -21,7 +21,7 @@ def psnr_db(picture: Rgb, truth: Rgb, region: Mask | None = None) -> float:
 
     Args:
         picture, truth: [H, W, 3] uint8.
-        region: [H, W]; None = everywhere.
+        region: [H, W], the pixels that count; None = all.
 
     Returns:
         NaN where the region is empty.
@@ -30,13 +30,13 @@ def psnr_db(picture: Rgb, truth: Rgb, region: Mask | None = None) -> float:
 
 
 def squared_error(picture: Rgb, truth: Rgb) -> np.ndarray:
-    """[H, W] int32: squared differences of levels, summed over the channels."""
+    """Squared differences of levels, summed over the channels: [H, W] int32."""
     difference = picture.astype(np.int32) - truth
     return np.einsum("hwc,hwc->hw", difference, difference)
 
 
 def psnr_of(squared: np.ndarray, region: Mask | None = None) -> float:
-    """`psnr_db` from what `squared_error` gives, so that many regions share it."""
+    """`psnr_db` from the result of `squared_error`, which many regions share."""
     inside = squared if region is None else squared[region]
     if inside.size == 0:
         return math.nan
@@ -50,17 +50,17 @@ def l1(picture: Rgb, truth: Rgb) -> float:
 
 
 def ssim(picture: Rgb, truth: Rgb) -> float:
-    """Structural similarity of the whole picture: the mean of its map; NaN where a picture is smaller than a window."""
+    """SSIM of a whole picture: the mean of its map; NaN where the picture is smaller than a window."""
     return ssim_of(ssim_map(picture, truth))
 
 
 def ssim_map(picture: Rgb, truth: Rgb) -> np.ndarray:
-    """Structural similarity pixel by pixel, mean over the channels, as scikit-image computes it, but 10 times faster.
+    """SSIM of each pixel, mean over the channels, as scikit-image computes it, but 10 times faster.
 
     Uniform windows of 7 x 7, sample covariances (its defaults, with `data_range=255`).
 
     Returns:
-        [H, W] float64; NaN where a window would reach over the edge.
+        [H, W] float64; NaN where a window would reach beyond the edge.
     """
     height, width = truth.shape[:2]
     edge = SSIM_WINDOW_PX // 2
@@ -78,7 +78,7 @@ def ssim_map(picture: Rgb, truth: Rgb) -> np.ndarray:
 
 
 def ssim_of(similarity: np.ndarray, region: Mask | None = None) -> float:
-    """Mean of an SSIM map over a region; NaN where no window lies about its pixels."""
+    """Mean of an SSIM map over a region; NaN where none of its pixels has a window."""
     inside = similarity if region is None else similarity[region]
     known = inside[~np.isnan(inside)]
     return float(known.mean()) if known.size else math.nan

@@ -1,4 +1,4 @@
-"""All metrics of one image: an answer against the truth, or a missing answer at its worst.
+"""All metrics of one image: an output against the truth, or the worst scores for a missing output.
 
 Metrics of a whole list are in `lists.py`.
 """
@@ -13,8 +13,15 @@ from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
 from evaluation.methods.spec import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Metric, Part
-from evaluation.metrics.layers import alpha_mse, alpha_sad, colour_l1, premultiplied_l1, soft_iou
-from evaluation.metrics.matting import connectivity_error, gradient_error
+from evaluation.metrics.cutouts import (
+    alpha_mse,
+    alpha_sad,
+    colour_l1,
+    connectivity_error,
+    gradient_error,
+    premultiplied_l1,
+    soft_iou,
+)
 from evaluation.metrics.pictures import l1, psnr_db, psnr_of, squared_error, ssim_map, ssim_of
 from evaluation.regions import background_regions, hidden_region
 
@@ -22,14 +29,16 @@ if TYPE_CHECKING:
     from evaluation.metrics.perceptual import Lpips
 
 Scores = dict[tuple[Part, str], float]
-"""(part, metric) -> value of one image; NaN = not measurable on it; absent = the method gives no such part."""
+"""Values of one image by (part, metric); NaN = not measurable on it; absent = the method gives no such part."""
 
 
 def score(case: Case, layers: Layers, lpips: "Lpips | None" = None) -> Scores:
-    """Every metric of the parts that are there.
+    """All metrics of the parts that an output has.
 
     Args:
-        lpips: None = LPIPS is not measured.
+        case: the case with its truth.
+        layers: the output.
+        lpips: the network of LPIPS; None = it is not measured.
     """
     found: Scores = {}
     background = layers.background
@@ -46,7 +55,7 @@ def score(case: Case, layers: Layers, lpips: "Lpips | None" = None) -> Scores:
 
 
 def worst_scores(case: Case, gives: frozenset[str], lpips: "Lpips | None" = None) -> Scores:
-    """What an image counts as whose output is missing: the worst of every metric that it can be measured by."""
+    """Scores of an image without an output: the worst value of each metric that can be measured on it."""
     nothing = Layers(
         case.composite if "background" in gives else None,
         np.zeros((*case.size, 4), np.uint8) if "foreground" in gives else None,
@@ -57,7 +66,7 @@ def worst_scores(case: Case, gives: frozenset[str], lpips: "Lpips | None" = None
 
 
 def paste_back(case: Case, background: Rgb) -> Rgb:
-    """The composite's own pixels outside the mask that every method was given, with a hard seam."""
+    """The background with the composite's own pixels outside the given mask, with a hard seam."""
     return np.where(case.mask[..., None], background, case.composite)
 
 
@@ -91,7 +100,7 @@ def _foreground(case: Case, foreground: Rgba, truth: Rgba) -> Scores:
     values = {
         "soft_iou": soft_iou(alpha, true_alpha),
         "soft_iou_hidden": math.nan if hidden is None else soft_iou(alpha, true_alpha, hidden),
-        # The hidden part again, but here an answer also pays for claiming what is not the target.
+        # The hidden part again, but here an output also loses for pixels that are not the target's.
         "soft_iou_unseen": math.nan if hidden is None else soft_iou(alpha, true_alpha, ~case.visible),
         "alpha_mse": alpha_mse(alpha, true_alpha),
         "alpha_sad": alpha_sad(alpha, true_alpha),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
 from decoupage.weights.files import PinnedFile
-from evaluation.config.metrics import WeightsConfig
+from evaluation.config import WeightsConfig
 
 if TYPE_CHECKING:
     import torch

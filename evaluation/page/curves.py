@@ -5,7 +5,7 @@ Lines are told apart by colour and by dashes, so that they can be on paper; colo
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -13,7 +13,7 @@ from evaluation.curves import CURVES, SPREADS
 from evaluation.difficulty import DIFFICULTIES
 from evaluation.gallery import NOT_SHOWN
 from evaluation.metrics.catalogue import Metric, find_metric
-from evaluation.page.figures import MINUS
+from evaluation.page.figures import MINUS, counts
 
 WIDTH, HEIGHT = 380, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 6, 12, 40
@@ -44,11 +44,13 @@ class Chart:
         title: what is drawn.
         svg: the drawing.
         methods: name -> number of its line's style.
+        counts: of each group of images, from left to right; empty where there are no groups.
     """
 
     title: str
     svg: str
     methods: Mapping[str, int]
+    counts: Sequence[str] = ()
 
 
 def charts(values: Mapping[str, Any]) -> list[Chart]:
@@ -60,7 +62,8 @@ def charts(values: Mapping[str, Any]) -> list[Chart]:
         for name, words in DIFFICULTIES.items():
             bins = values["curves"].get(name, [])
             lines = {method: _over_bins(bins, method, part, metric_name) for method in styles}
-            found.append(_chart(f"{_named(metric)}, over the {words}", words, metric, lines, styles))
+            chart = _chart(f"{_named(metric)}, over the {words}", words, metric, lines, styles)
+            found.append(None if chart is None else replace(chart, counts=[counts(group) for group in bins]))
     spreads = values["spreads"]
     for part, metric_name in SPREADS:
         metric = find_metric(part, metric_name)

@@ -1,12 +1,15 @@
 """Numbers as people read them, and what an interval says."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from evaluation.metrics.catalogue import Metric
 
 Cell = dict[str, Any] | None
 """An interval as `report.json` holds it; None = not measured."""
+COUNTS = "images / photographs / origins"
+"""What `counts` counts."""
 MAX_DIGITS = 9
 MINUS, DASH, ELLIPSIS, UP, DOWN = "\u2212", "\u2013", "\u2026", "\u2191", "\u2193"
 
@@ -31,11 +34,9 @@ def span(cell: Cell, metric: Metric, signed: bool = False) -> str:
     return f"{figure(cell['low'], metric, signed)} {ELLIPSIS} {figure(cell['high'], metric, signed)}"
 
 
-def verdict(metric: Metric, cell: dict[str, Any]) -> str:
-    """What the interval of a difference says of the first method: `better`, `worse`, or `even` where 0 is inside."""
-    if cell["low"] <= 0 <= cell["high"]:
-        return "even"
-    return "better" if (cell["low"] > 0) == metric.higher_is_better else "worse"
+def counts(found: Mapping[str, Any]) -> str:
+    """N of an interval, or of a part of the list: its images, photographs and origins, as `187 / 3 / 18`."""
+    return f"{found['num_images']} / {found['num_photographs']} / {found['num_origins']}"
 
 
 def head(metric: Metric) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from evaluation.metrics.catalogue import Metric
-from evaluation.page.figures import DASH, MINUS, Cell, figure, head, span
+from evaluation.page.figures import COUNTS, DASH, MINUS, Cell, counts, figure, head, span
 from evaluation.page.tables import (
     Difference,
     StratumTable,
@@ -17,10 +17,10 @@ from evaluation.page.tables import (
     stratum_tables,
     summary_table,
 )
+from evaluation.statistics import MIN_CLUSTERS, Interval
 
 MAX_FAILURES = 20
 """Failures of a method that are named; `report.json` has all of them."""
-_VERDICTS = {"better": "is better than", "worse": "is worse than", "even": "cannot be told from"}
 
 
 def render_markdown(values: Values) -> str:
@@ -36,7 +36,7 @@ def render_markdown(values: Values) -> str:
         *_stand_ins(values),
         steps_note(values),
         "## Main figures",
-        _reading(values),
+        _reading(),
         _table(summary_table(values)),
         "## Figures by region",
         *(block for table in part_tables(values) for block in (f"### {table.title}", _table(table))),
@@ -72,24 +72,25 @@ def _of(values: Values) -> str:
 def _list(values: Values) -> str:
     return (
         f"{values['num_images']} images from {values['num_scenes']} scenes of the test set "
-        f"`{values['test_set']['test_set']}`, list `{values['list_sha256']}`. "
+        f"`{values['test_set']['test_set']}`, with {values['num_photographs']} photographs behind them and targets of "
+        f"{values['num_origins']} origins, list `{values['list_sha256']}`. "
         "Every method was given the same pictures and the same imperfect masks."
     )
 
 
-def _reading(values: Values) -> str:
+def _reading() -> str:
     return (
-        "Means over images, with the range that 95 % of the means of resampled scenes lie in "
-        f"({values['settings']['bootstrap_draws']:,} draws). Best mean in bold."
+        "Means over images with 95 % intervals, clustered by photograph of the background and by origin of the target. "
+        f"With fewer than {MIN_CLUSTERS} of either nothing is called better or worse. Best mean in bold."
     )
 
 
 def _verdict(found: Difference) -> str:
     unit = f" {found.metric.unit}" if found.metric.unit else ""
     return (
-        f"**`{found.first}` {_VERDICTS[found.verdict]} `{found.second}`**: "
+        f"**`{found.first}` {found.words[0]} `{found.second}`{found.words[1]}**: "
         f"{figure(found.cell['mean'], found.metric, True)}{unit} ({span(found.cell, found.metric, True)}), "
-        f"{_metric(found.metric)}"
+        f"{_metric(found.metric)}; {Interval.from_dict(found.cell).counted}"
     )
 
 
@@ -103,20 +104,29 @@ def _table(table: Table) -> str:
     if not table.rows:
         return "No method gave this."
     rows = [
-        [f"`{name}`", *(_cell(*found, name) for found in zip(cells, table.heads, table.best, strict=True))]
+        [
+            f"`{name}`",
+            *(
+                _cell(cell, metric, counted, best == name)
+                for cell, metric, counted, best in zip(cells, table.heads, table.counts, table.best, strict=True)
+            ),
+        ]
         for name, cells in table.rows.items()
     ]
+    rows.append([COUNTS, *table.counts])
     parts = len(table.parts) > 1
     heads = [f"{metric.part}: {head(metric)}" if parts else head(metric) for metric in table.heads]
     return _grid(["method", *heads], rows)
 
 
-def _cell(cell: Cell, metric: Metric, best: str | None, name: str) -> str:
+def _cell(cell: Cell, metric: Metric, counted: str, is_best: bool = False) -> str:
+    """A mean with its interval; and what it counts, where that is not what the table says already."""
     if cell is None:
         return DASH
     mean = figure(cell["mean"], metric)
-    shown = f"**{mean}**" if best == name else mean
-    return f"{shown} (N = {cell['num_images']})" if cell["low"] is None else f"{shown} ({span(cell, metric)})"
+    shown = f"**{mean}**" if is_best else mean
+    shown += f" (N = {cell['num_images']})" if cell["low"] is None else f" ({span(cell, metric)})"
+    return shown if counts(cell) == counted else f"{shown}, {counts(cell)}"
 
 
 def _differences(values: Values) -> Iterator[str]:
@@ -126,21 +136,27 @@ def _differences(values: Values) -> Iterator[str]:
                 _metric(row.metric),
                 figure(row.cell["mean"], row.metric, True),
                 span(row.cell, row.metric, True),
-                row.verdict if row.verdict != "even" else "",
-                str(row.cell["num_images"]),
+                _first_is(row),
+                counts(row.cell),
             ]
             for row in difference_rows(values, name)
         ]
         yield f"### `{name.replace('-', f'` {MINUS} `', 1)}`"
-        yield _grid(["metric", "mean", "95 % interval", "first is", "images"], rows) if rows else "Nothing in common."
+        yield _grid(["metric", "mean", "95 % interval", "first is", COUNTS], rows) if rows else "Nothing in common."
+
+
+def _first_is(row: Difference) -> str:
+    if row.verdict == "undecided":
+        return f"undecided ({row.why_undecided})"
+    return row.verdict if row.verdict != "even" else ""
 
 
 def _stratum(name: str, table: StratumTable) -> str:
     rows = [
-        [stratum, str(table.counts[stratum]), *(_cell(cell, table.metric, None, stratum) for cell in cells)]
+        [stratum, table.counts[stratum], *(_cell(cell, table.metric, table.counts[stratum]) for cell in cells)]
         for stratum, cells in table.rows.items()
     ]
-    return _grid([name.replace("_", " "), "images", *(f"`{method}`" for method in table.methods)], rows)
+    return _grid([name.replace("_", " "), COUNTS, *(f"`{method}`" for method in table.methods)], rows)
 
 
 def _failures(values: Values) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluation.page.cases import galleries
 from evaluation.page.curves import charts
-from evaluation.page.figures import figure, head, span
+from evaluation.page.figures import COUNTS, counts, figure, head, span
 from evaluation.page.tables import (
     Values,
     asked_lines,
@@ -21,6 +21,7 @@ from evaluation.page.tables import (
     stratum_tables,
     summary_table,
 )
+from evaluation.statistics import MIN_CLUSTERS
 
 MAX_FAILURES = 20
 """Failures of a method that are named on the page; `report.json` has all of them."""
@@ -42,7 +43,7 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(figure=figure, span=span, head=head)
+    environment.filters.update(figure=figure, span=span, head=head, counts=counts)
     folder = files("evaluation.page")
     return environment.get_template("page.html.jinja").render(
         report=values,
@@ -60,6 +61,8 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         galleries=galleries(gallery),
         ranked_by=gallery["ranked_by"],
         bar=bar,
+        counted=COUNTS,
+        min_clusters=MIN_CLUSTERS,
         max_failures=MAX_FAILURES,
     )
 

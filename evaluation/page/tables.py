@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.metrics.catalogue import HEADLINE, METRICS, Metric, Part, find_metric
-from evaluation.page.figures import Cell, verdict
+from evaluation.checks import HEADLINE
+from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
+from evaluation.page.figures import Cell, counts
+from evaluation.statistics import Interval, Verdict
 
 Values = Mapping[str, Any]
 """Content of `report.json`."""
@@ -41,12 +43,14 @@ class Table:
         heads: metric of each column.
         rows: method -> a cell for each column.
         best: for each column the method with the best mean; None where there is nothing to choose from.
+        counts: for each column what its cells count; empty where they do not count the same, so each says it.
     """
 
     title: str
     heads: Sequence[Metric]
     rows: Mapping[str, Sequence[Cell]]
     best: Sequence[str | None]
+    counts: Sequence[str]
 
     @property
     def parts(self) -> dict[str, int]:
@@ -60,13 +64,13 @@ class StratumTable:
 
     Attributes:
         rows: stratum -> a cell for each method.
-        counts: stratum -> images in it.
+        counts: stratum -> what is in it; cells of another count say so.
     """
 
     metric: Metric
     methods: Sequence[str]
     rows: Mapping[str, Sequence[Cell]]
-    counts: Mapping[str, int]
+    counts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,22 @@ class Difference:
     cell: dict[str, Any]
 
     @property
-    def verdict(self) -> str:
-        """See `figures.verdict`."""
-        return verdict(self.metric, self.cell)
+    def verdict(self) -> Verdict:
+        """See `Interval.verdict`."""
+        return Interval.from_dict(self.cell).verdict(self.metric.higher_is_better)
+
+    @property
+    def why_undecided(self) -> str:
+        """See `Interval.why_undecided`."""
+        return Interval.from_dict(self.cell).why_undecided
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What is said between the names of the two methods, and after them."""
+        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be told from"}
+        if self.verdict == "undecided":
+            return "against", f": undecided ({self.why_undecided})"
+        return between[self.verdict], ""
 
 
 def summary_table(values: Values) -> Table:
@@ -134,7 +151,7 @@ def difference_rows(values: Values, name: str) -> list[Difference]:
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
     """A table for each main metric that somebody has."""
     strata = values["strata"][stratification]
-    counts = {name: found["num_images"] for name, found in strata.items()}
+    inside = {name: counts(found) for name, found in strata.items()}
     tables = []
     for part, metric in HEADLINE:
         cells = {
@@ -145,7 +162,7 @@ def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
         methods = [list(values["methods"])[place] for place in kept]
         rows = {name: [row[place] for place in kept] for name, row in cells.items()}
         if methods:
-            tables.append(StratumTable(find_metric(part, metric), methods, rows, counts))
+            tables.append(StratumTable(find_metric(part, metric), methods, rows, inside))
     return tables
 
 
@@ -163,7 +180,8 @@ def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) ->
     rows = {name: [found[m.part].get(m.name) for m in heads] for name, found in methods.items()}
     rows = {name: cells for name, cells in rows.items() if any(cells)}
     best = [_best(metric, {name: cells[place] for name, cells in rows.items()}) for place, metric in enumerate(heads)]
-    return Table(title, heads, rows, best)
+    counted = [{counts(cell) for cells in rows.values() if (cell := cells[place])} for place, _ in enumerate(heads)]
+    return Table(title, heads, rows, best, [found.pop() if len(found) == 1 else "" for found in counted])
 
 
 def _best(metric: Metric, cells: Mapping[str, Cell]) -> str | None:

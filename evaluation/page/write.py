@@ -22,7 +22,7 @@ def write_pages(folder: Store | str) -> dict[str, Any]:
         BadSetup: there is no report, or its files are damaged or not of one evaluation.
     """
     store = folder if isinstance(folder, Store) else Store(folder)
-    values = read_result(store, REPORT, "list_sha256")
+    values = read_result(store, REPORT, "list_sha256", "num_photographs", "num_origins")
     gallery = read_gallery(store, values["list_sha256"])
     store.write(MARKDOWN, render_markdown(values).encode())
     store.write(PAGE, render_page(values, gallery).encode())

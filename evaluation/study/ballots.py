@@ -1,15 +1,14 @@
-"""Votes joined with the plan: who picked which method, which raters count, and why others do not."""
+"""Votes joined with the plan: which method each rater picked, and which raters count."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from evaluation.config.study import Aspect
-from evaluation.study.answers import NOT_SURE, TIE
+from evaluation.config import Aspect
 from evaluation.study.folder import Study
 from evaluation.study.plan import SOUND, Kind, Question
-from evaluation.study.votes import Vote
+from evaluation.study.votes import NOT_SURE, TIE, Vote
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class Ballot:
     """One answer with its meaning.
 
     Attributes:
-        rater: public name.
-        place: of the question among the rater's, from 1.
-        panes: what lay there from left to right: methods, or `sound` and `broken`.
+        rater: public name of the rater.
+        place: number of the question in the rater's order, from 1.
+        panes: what was shown from left to right: methods, or `sound` and `broken`.
         picked: one of the panes, `tie` or `not_sure`.
         counted: whether it is part of the results: first answers of raters who count.
     """
@@ -39,19 +38,19 @@ class Ballot:
 
     @property
     def asked(self) -> tuple[str, str, tuple[str, ...]]:
-        """What was compared, whatever lay on which side."""
+        """What was compared, whichever picture was on which side."""
         return self.aspect, self.case, tuple(sorted(self.panes))
 
 
 @dataclass(frozen=True)
 class Rater:
-    """What one rater did.
+    """One rater: their numbers of questions and answers, and whether they count.
 
     Attributes:
-        num_asked: questions in their plan.
+        num_asked: number of questions in their plan.
         num_missed: attention questions not answered with the sound picture; a tie is a miss too.
         num_same: repeated questions answered as the first time.
-        median_time_s: None without answers.
+        median_time_s: median time for a question; None without answers.
     """
 
     rater: str
@@ -71,8 +70,9 @@ def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> 
     A rater counts who misses at most `max_missed_share` of the attention questions that they answered.
 
     Args:
-        raters: tokens.
-        votes: of these raters, to questions of this study.
+        study: the study.
+        raters: tokens of the raters.
+        votes: the votes of these raters on questions of this study.
     """
     given: dict[str, dict[str, Vote]] = {token: {} for token in raters}
     for vote in votes:
@@ -89,7 +89,7 @@ def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> 
 
 
 def to_frame(ballots: Sequence[Ballot]) -> pd.DataFrame:
-    """One row a vote, as it is exported; panes side by side with `|` between them."""
+    """The export's table, one row a vote; panes side by side with `|` between them."""
     columns = list(Ballot.__dataclass_fields__)
     frame = pd.DataFrame([[getattr(ballot, name) for name in columns] for ballot in ballots], columns=columns)
     frame["panes"] = ["|".join(ballot.panes) for ballot in ballots]

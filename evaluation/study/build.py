@@ -7,12 +7,11 @@ from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import canonical_json
-from evaluation.config.study import Aspect, StudyConfig
+from evaluation.config import Aspect, StudyConfig
 from evaluation.records.room import Records
-from evaluation.study.folder import KEY, PICTURES, PLAN, VOTES, Study
+from evaluation.study.folder import KEY, KEY_BYTES, PICTURES, PLAN, VOTES, Study, new_key
 from evaluation.study.pictures import broken, encoded, reference, shown
 from evaluation.study.plan import attention_pool, choose_cases, comparisons
-from evaluation.study.secrecy import KEY_BYTES, new_key
 from evaluation.study.votes import num_votes
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store

@@ -1,27 +1,25 @@
-"""The study without a server: one HTML file a rater, and the one JSON file that comes back from each."""
+"""The study without a server: one HTML file for each rater, and one JSON file of answers from each."""
 
 import json
 import re
 from pathlib import Path
 
 from decoupage.faults import BadSetup
-from evaluation.study.answers import checked_answer, clean_name
-from evaluation.study.folder import Study
+from evaluation.study.folder import ID_PATTERN, Study, opaque
 from evaluation.study.page import offline_page
-from evaluation.study.secrecy import ID_PATTERN, opaque
-from evaluation.study.votes import Vote, Votes
+from evaluation.study.votes import Vote, Votes, checked_answer, clean_name
 from pipelines.stages.store import Store
 
 BUNDLES = "bundles"
-"""Of the study's folder."""
+"""Folder of the HTML files, in the study's folder."""
 MAX_ANSWERS_BYTES = 16_000_000
 MAX_BUNDLES = 1000
 
 
 def write_bundles(study: Study, number: int) -> list[Path]:
-    """Write `bundles/rater-01.html` and so on, each for one rater and with an order of its own.
+    """Write `bundles/rater-01.html` and so on, each for one rater, with an order of its own.
 
-    The same numbers give the same files, so more can be made later.
+    The same numbers give the same files, so more can be written later.
 
     Raises:
         ValueError: the number is out of range.
@@ -38,17 +36,17 @@ def write_bundles(study: Study, number: int) -> list[Path]:
 
 
 def bundle_token(study: Study, number: int) -> str:
-    """The token of a bundle's rater: derived, so that a file coming back is known for one of ours."""
+    """The token of a bundle's rater, derived from the study's key: so a returned file is known as one of this study."""
     return opaque(study.key, "bundle", study.study_id, number)
 
 
 def import_answers(study: Study, path: Path | str) -> int:
-    """Take the answers of one file that came back into the study's database; returns how many it holds.
+    """Import the answers in one returned file into the study's database; returns their number.
 
-    Taken in twice, they count once. All of a file is taken, or nothing.
+    Imported twice, they count once. All of a file is imported, or nothing.
 
     Raises:
-        BadSetup: the file is not of this study, or is damaged.
+        BadSetup: the file does not belong to this study, or is damaged.
     """
     path = Path(path)
     if not path.is_file():

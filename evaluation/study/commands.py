@@ -1,7 +1,7 @@
 """`decoupage study build | serve | bundle | import | report`: people compare methods.
 
-Thin: each reads its options, calls one function, and prints what came of it. `commands.main` mounts them and gives them
-the profile loader as the context's object, for profiles stand above this package.
+Thin: each reads its options, calls one function, and prints the result. `commands.main` mounts them and gives them the
+profile loader as the context's object, because profiles are above this package.
 """
 
 import json
@@ -16,12 +16,12 @@ from pipelines.stages.store import Store
 if TYPE_CHECKING:
     from evaluation.records.room import Records
 
-study = typer.Typer(no_args_is_help=True, help="People say which of two pictures is better, without knowing whose.")
+study = typer.Typer(no_args_is_help=True, help="A preference study: raters compare methods' pictures blindly.")
 
 STUDY = "study"
 """Of the root: where the study goes."""
 REPORT = "report"
-"""Of the study's folder."""
+"""Folder of the report, in the study's folder."""
 
 Profile = Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")]
 Root = Annotated[str | None, typer.Option(help="Where the files are.")]
@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 @study.callback()
 def _group() -> None:
-    """People compare methods."""
+    """Commands of the preference study."""
 
 
 @study.command()
@@ -39,7 +39,7 @@ def build(
     context: typer.Context,
     profile: Profile = None,
     root: Root = None,
-    methods: Annotated[str, typer.Option(help="Names, with commas between.")] = "adapter,base,telea,given_mask",
+    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adapter,base,telea,given_mask",
     outputs: Annotated[
         str | None,
         typer.Option(help="Folder of methods' pictures; else those of the held-out list, in records/ in the root."),
@@ -49,9 +49,9 @@ def build(
     out: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Make a study's folder: what is compared, in what order, and the pictures under names that say nothing.
+    """Make a study's folder: what is compared, in what order, and the pictures under opaque names.
 
-    Leaves with 1 when a method had no output for an image; it loses there, unseen.
+    Exits with 1 when a method had no output for an image; it loses there without being shown.
     """
     from evaluation.records.room import read_records
     from evaluation.study.build import build_study
@@ -74,12 +74,12 @@ def build(
 @study.command()
 def bundle(
     context: typer.Context,
-    number: Annotated[int, typer.Argument(help="Of raters: one file each.")],
+    number: Annotated[int, typer.Argument(help="Number of raters, one file each.")],
     profile: Profile = None,
     root: Root = None,
     folder: Folder = None,
 ) -> None:
-    """Write a study as files that need no server: one page a rater, and one file comes back from each."""
+    """Write a study as files that need no server: one page for each rater, who sends back one file of answers."""
     from evaluation.study.bundle import write_bundles
     from evaluation.study.folder import load_study
 
@@ -93,12 +93,12 @@ def serve(
     profile: Profile = None,
     root: Root = None,
     folder: Folder = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback are open to the network.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback is open to the network.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
 ) -> None:
-    """Put a study before raters; each answer is on disk before the next question comes."""
+    """Serve a study to raters; each answer is on disk before the next question is shown."""
     from evaluation.study.folder import load_study
     from evaluation.study.server import serve_study
 
@@ -113,7 +113,7 @@ def import_(
     root: Root = None,
     folder: Folder = None,
 ) -> None:
-    """Take in the answers of raters who worked without the server; taken in twice, they count once."""
+    """Import the answers of raters who worked without the server; imported twice, they count once."""
     from evaluation.study.bundle import import_answers
     from evaluation.study.folder import load_study
 
@@ -131,7 +131,7 @@ def report(
     out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the study's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of Markdown.")] = False,
 ) -> None:
-    """Say what came of a study: win rates, strengths, agreement, every raw vote."""
+    """Write the report of a study: win rates, strengths, agreement, every raw vote."""
     from evaluation.study.folder import load_study
     from evaluation.study.report import write_report
     from evaluation.study.report_page import render_markdown

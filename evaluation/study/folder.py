@@ -1,10 +1,13 @@
-"""A study on disk. How it is made is `build`'s business.
+"""A study on disk, and the opaque names under which raters see it. `build` makes the folder.
 
-`study.json` (the plan, with every method's name), `key` and `votes.sqlite` are for its keeper only,
-`pictures/<opaque id>.png` for raters.
+`study.json` (the plan, with every method's name), `key` and `votes.sqlite` are for the study's owner only,
+`pictures/<opaque id>.png` for raters. An opaque name is a keyed hash; the key stays in the folder.
 """
 
+import hashlib
+import hmac
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,11 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
-from evaluation.config.study import Aspect, StudyConfig
+from evaluation.config import Aspect, StudyConfig
 from evaluation.study.plan import BROKEN, SOUND, Comparison, Question, questions_for
-from evaluation.study.secrecy import KEY_BYTES, opaque
 
 PLAN, KEY, VOTES, PICTURES = "study.json", "key", "votes.sqlite", "pictures"
+KEY_BYTES = 32
+ID_PATTERN = "[0-9a-f]{32}"
+"""Regular expression of opaque names and tokens."""
+
+
+def new_key() -> bytes:
+    """A new random key; not from the study's seed, or whoever knows the recipe could compute every name."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def new_token() -> str:
+    """A new rater's secret, part of their address: whoever knows it can answer for that rater."""
+    return secrets.token_hex(16)
+
+
+def opaque(key: bytes, *parts: object) -> str:
+    """An opaque name: 32 hex digits of the HMAC-SHA-256 (RFC 2104) of the parts, each with its length."""
+    texts = [str(part).encode() for part in parts]
+    message = b"".join(len(text).to_bytes(8, "big") + text for text in texts)
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -24,7 +46,7 @@ class Screen:
     """A question as its rater sees it: everything by opaque ids.
 
     Attributes:
-        id: of the question, known to this rater only.
+        id: id of the question, known to this rater only.
         panes: picture ids from left to right.
         reference: id of the given picture with the object outlined.
     """
@@ -37,14 +59,17 @@ class Screen:
 
 @dataclass(frozen=True)
 class Study:
-    """A plan with its key, and where its files lie.
+    """A study: its plan, its key and its folder.
 
     Attributes:
+        root: the study's folder.
         study_id: hash of plan and pictures; votes carry it.
-        list_sha256: of the list that the pictures belong to.
-        methods: in the study's order.
-        scenes: case -> scene.
-        missing: methods' missing outputs: aspect -> method -> cases.
+        list_sha256: hash of the list that the pictures belong to.
+        methods: names of the methods, in the study's order.
+        scenes: the scene of each case.
+        comparisons: all comparisons, also those with missing outputs.
+        attention: comparisons that attention questions are made from.
+        missing: cases without an output, by aspect and method.
     """
 
     root: Path
@@ -60,7 +85,7 @@ class Study:
 
     @property
     def votes(self) -> Path:
-        """The database of answers."""
+        """Path of the database of answers."""
         return self.root / VOTES
 
     def picture_id(self, aspect: str, case: str, what: str) -> str:
@@ -68,18 +93,18 @@ class Study:
         return opaque(self.key, "picture", aspect, case, what)
 
     def picture(self, picture_id: str) -> bytes:
-        """PNG of a public name that this study has handed out. Raises KeyError."""
+        """The PNG with a public name. Raises KeyError where this study has no such name."""
         if picture_id not in self.picture_ids:
             raise KeyError(picture_id)
         return (self.root / PICTURES / f"{picture_id}.png").read_bytes()
 
     @cached_property
     def picture_ids(self) -> frozenset[str]:
-        """Every picture that a rater may see."""
+        """Public names of all pictures that a rater may see."""
         return frozenset(self.picture_id(*name) for name in self.picture_names())
 
     def picture_names(self) -> list[tuple[Aspect, str, str]]:
-        """(aspect, case, what) of every picture, each once, in order."""
+        """The (aspect, case, what) of every picture, each once, in order."""
         found: dict[tuple[Aspect, str, str], None] = {}
         for comparison in (*self.comparisons, *self.attention):
             if comparison.can_be_asked or comparison in self.attention:
@@ -91,12 +116,12 @@ class Study:
         return list(found)
 
     def questions(self, rater: str) -> dict[str, Question]:
-        """Question id -> question, in this rater's order."""
+        """A rater's questions by id, in their order."""
         questions = questions_for(self.config, self.comparisons, self.attention, rater)
         return {opaque(self.key, "question", rater, place): question for place, question in enumerate(questions)}
 
     def screens(self, rater: str) -> list[Screen]:
-        """What a rater's page is made from."""
+        """A rater's questions as their page shows them."""
         return [self._screen(question_id, question) for question_id, question in self.questions(rater).items()]
 
     def _screen(self, question_id: str, question: Question) -> Screen:
@@ -112,7 +137,7 @@ class Study:
         return Screen(question_id, comparison.aspect, shown, tuple(panes))
 
     def public_rater(self, token: str) -> str:
-        """A rater's name in exports: their token would let others answer for them."""
+        """A rater's name in exports; with their token others could answer for them."""
         return opaque(self.key, "rater", token)[:8]
 
     def plan(self) -> dict[str, Any]:
@@ -130,7 +155,7 @@ class Study:
 
 
 def broken_name(comparison: Comparison, number: int) -> str:
-    """Of the destroyed copies that stand in an attention question."""
+    """Name of one of the destroyed copies in an attention question."""
     return f"broken/{comparison.shown[0]}/{number}"
 
 
@@ -138,7 +163,7 @@ def load_study(folder: Path | str) -> Study:
     """Read a study's folder.
 
     Raises:
-        BadSetup: it is not one, or is not finished.
+        BadSetup: the folder holds no study, or an unfinished or damaged one.
     """
     root = Path(folder)
     if not (root / PLAN).is_file():

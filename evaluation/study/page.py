@@ -1,6 +1,6 @@
 """The pages that raters see, each one file: the first page, and the rater's page for the server and for offline use.
 
-Only how a question is put; which questions, and what becomes of answers, is not decided here. The words are in
+Only how a question is shown; which questions, and what happens to answers, is not decided here. The text is in
 `start.html.jinja` and `rater.html.jinja`, the behaviour in `rater.js` and `zoom.js`.
 """
 
@@ -14,23 +14,26 @@ from evaluation.study.folder import Screen, Study
 
 
 def start_page(study: Study) -> str:
-    """Asks for a name, and says what is to come."""
+    """The first page: it asks for a name, and explains the study."""
     return _render("start.html.jinja", study=study)
 
 
 def rater_page(study: Study, token: str, screens: Sequence[Screen], answered: Mapping[str, str]) -> str:
-    """The page of a rater of the server: pictures by address, answers sent one by one.
+    """A rater's page on the server: pictures by address, answers sent one by one.
 
     Args:
-        answered: question id -> choice, what is already kept.
+        study: the study.
+        token: the rater's secret.
+        screens: the rater's questions.
+        answered: choices that are already kept, by question id.
     """
     pictures = {name: f"/pictures/{name}" for name in _names(screens)}
     return _rater(study, screens, answered, pictures, {"answers": f"/r/{token}/answers"})
 
 
 def offline_page(study: Study, token: str, screens: Sequence[Screen]) -> str:
-    """The same as one file that needs no server: pictures inside, answers kept by the browser and saved as a file."""
-    # Sorted, or the order in which pictures lie in the file would be the order of their making.
+    """A rater's page as one file without a server: pictures inside, answers kept by the browser and saved as a file."""
+    # Sorted, so that the order of pictures in the file says nothing of the order in which they were made.
     pictures = {
         name: "data:image/png;base64," + base64.b64encode(study.picture(name)).decode() for name in _names(screens)
     }
@@ -62,7 +65,7 @@ def _names(screens: Sequence[Screen]) -> list[str]:
 
 
 def _in_script(content: Any) -> str:
-    """JSON that cannot end the script element that it stands in."""
+    """JSON that cannot end the script element that it is in."""
     return json.dumps(content).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

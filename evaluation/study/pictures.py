@@ -7,7 +7,7 @@ from decoupage.images.codecs import encode_png
 from decoupage.images.contact_sheet import outlined, over_checkerboard
 from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import generator
-from evaluation.config.study import Aspect
+from evaluation.config import Aspect
 from evaluation.records.method import MethodRecord
 
 REFERENCE_PX = 512

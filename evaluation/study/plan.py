@@ -1,4 +1,4 @@
-"""What is asked: all comparisons of a study, and for each rater which ones, in what order, and what lies where.
+"""The plan: all comparisons of a study, and for each rater which ones, in what order, and on which sides.
 
 Pure functions of the study's seed and the rater's token. Pictures, storage and answers are not known here.
 """
@@ -12,22 +12,22 @@ from typing import Literal
 import numpy as np
 
 from decoupage.randomness import generator, hash64
-from evaluation.config.study import Aspect, StudyConfig
+from evaluation.config import Aspect, StudyConfig
 
 Kind = Literal["plain", "attention", "repeat"]
 SOUND, BROKEN = "sound", "broken"
-"""In the panes of an attention question: a method's picture, and the same destroyed beyond doubt."""
+"""Panes of an attention question: a method's picture, and a copy of it that is plainly destroyed."""
 REPEAT_GAP = 4
-"""A repeated question comes after at least so many others, where there are so many left."""
+"""Least number of other questions before a repeated one, where so many are left."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods to be told apart on one case.
+    """Methods to be compared on one case.
 
     Attributes:
-        shown: methods whose pictures are there, in the study's order.
-        missing: methods whose picture is not there; each loses to each shown one by rule.
+        shown: methods that have a picture, in the study's order.
+        missing: methods without one; each loses to each shown one by rule.
     """
 
     aspect: Aspect
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def can_be_asked(self) -> bool:
-        """At least two pictures to look at."""
+        """Whether there are at least two pictures to compare."""
         return len(self.shown) > 1
 
 
@@ -47,8 +47,8 @@ class Question:
 
     Attributes:
         kind: `repeat` = asked before; `attention` = has a right answer.
-        panes: from left to right: a method, or `sound`, `broken`, `broken` on an attention question.
-        comparison: what it belongs to; for an attention question `shown[0]` is the method behind it.
+        panes: what is shown from left to right: methods, or `sound`, `broken`, `broken` on an attention question.
+        comparison: the comparison that it belongs to; for an attention question `shown[0]` is its method.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ class Question:
 
 
 def choose_cases(names: Sequence[str], config: StudyConfig) -> list[str]:
-    """As many of the list as the study takes, in the list's order; the choice depends on seed and names only."""
+    """The cases that the study takes from a list, in the list's order; the choice depends on seed and names only."""
     chosen = set(sorted(names, key=lambda name: (hash64(config.seed, "study.cases", name), name))[: config.num_images])
     return [name for name in names if name in chosen]
 
@@ -67,10 +67,13 @@ def comparisons(
 ) -> list[Comparison]:
     """Every set of `num_panes` methods on every case, for every aspect.
 
-    Where an aspect has fewer methods than panes, all that there are stand side by side.
+    Where an aspect has fewer methods than panes, all of them are shown side by side.
 
     Args:
-        state: (aspect, method, case) -> whether the picture is there; None = the method does not promise the aspect.
+        config: the study's settings.
+        methods: names of the methods.
+        cases: names of the cases.
+        state: says for (aspect, method, case) whether there is a picture; None = the method does not promise one.
     """
     found = []
     for aspect in config.aspects:
@@ -87,7 +90,7 @@ def comparisons(
 
 
 def attention_pool(asked: Sequence[Comparison], config: StudyConfig) -> list[Comparison]:
-    """Pictures from which attention questions are made: one method on one case, enough for any rater."""
+    """Comparisons that attention questions are made from: one method on one case each, enough for any rater."""
     number = _share(config.attention_share, min(len(asked), config.max_questions or len(asked)))
     rng = generator(config.seed, "study.attention", len(asked))
     chosen = [asked[i] for i in sorted(rng.permutation(len(asked))[:number])]
@@ -97,12 +100,12 @@ def attention_pool(asked: Sequence[Comparison], config: StudyConfig) -> list[Com
 def questions_for(
     config: StudyConfig, every: Iterable[Comparison], attention: Sequence[Comparison], rater: str
 ) -> list[Question]:
-    """All screens of a rater, in order."""
+    """All questions of a rater, in order."""
     rng = generator(config.seed, "study.rater", rater)
     asked = [comparison for comparison in every if comparison.can_be_asked]
     chosen = [asked[i] for i in rng.permutation(len(asked))[: config.max_questions]]
     number = len(chosen)
-    # Each question with its place; places between whole numbers let others stand between the plain ones.
+    # Each question with its place in the order; fractions put others between the plain ones.
     placed = [(float(i), Question("plain", chosen[i], _shuffled(chosen[i].shown, rng))) for i in range(number)]
     for i in rng.permutation(number)[: _share(config.repeat_share, number)]:
         place = rng.uniform(min(i + REPEAT_GAP, number - 1), number)

@@ -1,6 +1,6 @@
-"""What came of a study: `report.json`, the same as a page and as Markdown, and every raw vote.
+"""The report of a study: `report.json`, the same as a page and as Markdown, and every raw vote.
 
-Figures come from `contests`, `strengths` and `agreement`; how they are shown is `report_page`'s business.
+The figures come from `figures.py`; `report_page.py` shows them.
 """
 
 import json
@@ -12,15 +12,24 @@ from typing import Any
 import numpy as np
 
 from decoupage.faults import BadSetup
-from evaluation.config.study import Aspect
-from evaluation.study.agreement import krippendorff_alpha, same_share
-from evaluation.study.answers import NOT_SURE, TIE
+from evaluation.config import Aspect
 from evaluation.study.ballots import Ballot, Rater, read_ballots, to_frame
-from evaluation.study.contests import Contests, contests, pairs, resampled, spread, win_rates
+from evaluation.study.figures import (
+    PRIOR_WINS,
+    Contests,
+    contests,
+    krippendorff_alpha,
+    pairs,
+    resampled,
+    resampled_strengths,
+    same_share,
+    spread,
+    strengths,
+    win_rates,
+)
 from evaluation.study.folder import Study
 from evaluation.study.report_page import render_markdown, render_page
-from evaluation.study.strengths import PRIOR_WINS, resampled_strengths, strengths
-from evaluation.study.votes import Votes
+from evaluation.study.votes import NOT_SURE, TIE, Votes
 from pipelines.stages.store import Store
 
 REPORT, PAGE, MARKDOWN, CSV, JSON = "report.json", "report.html", "report.md", "votes.csv", "votes.json"
@@ -30,10 +39,12 @@ def write_report(study: Study, draws: int, out: Store | str) -> dict[str, Any]:
     """Write `votes.csv`, `votes.json`, `report.html`, `report.md` and last `report.json`; returns its values.
 
     Args:
-        draws: resamples behind each interval.
+        study: the study.
+        draws: number of resamples behind each interval.
+        out: where to write.
 
     Raises:
-        BadSetup: nobody has answered.
+        BadSetup: nobody has answered yet.
     """
     votes = Votes(study.votes, study.study_id)
     ballots, raters = read_ballots(study, list(votes.raters()), votes.all())
@@ -84,8 +95,8 @@ def _rules(study: Study) -> dict[str, str]:
         "with any of their answers. Attention questions are part of no result.",
         "repeats": "Of a question asked twice the first answer counts; the second one shows how constant a rater is.",
         "missing": "A missing output is never shown. It loses to every output that is there, for each rater as often "
-        "as that rater answered other comparisons. Rates without these losses stand beside.",
-        "several": "Where three stand side by side, the one picked beats both others; they are not told apart.",
+        "as that rater answered other comparisons. Rates without these losses are shown beside.",
+        "several": "Where three are shown side by side, the one picked beats both others; these are not compared.",
         "intervals": "95 % of the values found when raters and scenes are both drawn again.",
         "bradley_terry": f"Log strengths with mean 0, with {PRIOR_WINS:g} wins added to each side of every pair.",
     }
@@ -155,7 +166,7 @@ def _strengths(table: Contests, draws: int, seed: int) -> dict[str, dict[str, fl
 
 
 def _interval(mean: float, drawn: np.ndarray | None) -> dict[str, float | None] | None:
-    """None where nothing was measured; without ends where no spread can be told."""
+    """Mean and ends for the report; None where nothing was measured, no ends where there is no spread."""
     if np.isnan(mean):
         return None
     low, high = (None if drawn is None else spread(drawn)) or (None, None)

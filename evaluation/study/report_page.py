@@ -1,4 +1,4 @@
-"""The study's report for people: one page that opens from disk, and Markdown. Only how figures are shown."""
+"""The study's report for people, as one page that opens from disk and as Markdown. Only how figures are shown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,17 @@ _NONE = "\u2013"
 
 
 def render_page(values: Values) -> str:
-    """`report.html`."""
+    """The content of `report.html`."""
     return _render("report.html.jinja", values, autoescape=True)
 
 
 def render_markdown(values: Values) -> str:
-    """`report.md`."""
+    """The content of `report.md`."""
     return _render("report.md.jinja", values, autoescape=False)
 
 
 def percent(interval: Values | None) -> str:
-    """`62 % [51, 73]`."""
+    """A share with its interval, as `62 % [51, 73]`."""
     if interval is None:
         return _NONE
     mean = f"{100 * interval['mean']:.0f} %"
@@ -27,7 +27,7 @@ def percent(interval: Values | None) -> str:
 
 
 def signed(interval: Values | None) -> str:
-    """`+0.42 [+0.10, +0.71]`."""
+    """A difference with its interval, as `+0.42 [+0.10, +0.71]`."""
     if interval is None:
         return _NONE
     ends = [interval["mean"]] if interval["low"] is None else [interval[name] for name in ("mean", "low", "high")]
@@ -36,12 +36,12 @@ def signed(interval: Values | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number, or a dash where there is none."""
+    """A number as text, or a dash where there is none."""
     return _NONE if value is None else f"{value:.{digits}f}".replace("-", _MINUS)
 
 
 def verdict(interval: Values | None) -> str:
-    """`better`, `worse` or `even` for a win rate: the whole interval on one side of a half, or not."""
+    """The verdict on a win rate: `better` or `worse` where the whole interval is on one side of a half, else `even`."""
     if interval is None or interval["low"] is None:
         return "even"
     return "better" if interval["low"] > 0.5 else "worse" if interval["high"] < 0.5 else "even"

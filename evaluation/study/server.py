@@ -1,7 +1,7 @@
-"""The study on a local port: a first page, one page a rater, pictures by opaque names, answers kept at once.
+"""The study's web server: a first page, one page for each rater, pictures by opaque names, answers kept at once.
 
-What is asked comes from the plan, what is kept goes to `votes`. Nothing in an address, a header or a page says which
-method made a picture.
+Questions come from the plan, answers go to `votes`. Nothing in an address, a header or a page says which method made a
+picture.
 """
 
 import json
@@ -11,11 +11,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from decoupage.faults import BadSetup
-from evaluation.study.answers import checked_answer, clean_name
-from evaluation.study.folder import Screen, Study
+from evaluation.study.folder import ID_PATTERN, Screen, Study, new_token
 from evaluation.study.page import rater_page, start_page
-from evaluation.study.secrecy import ID_PATTERN, new_token
-from evaluation.study.votes import Votes
+from evaluation.study.votes import Votes, checked_answer, clean_name
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -34,7 +32,7 @@ _HEADERS = {
 
 
 class _Refused(Exception):
-    """A request that is not answered; `status` says why."""
+    """A request that is refused, with its HTTP status."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -45,8 +43,9 @@ def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", 
     """The web application of a study.
 
     Args:
-        hosts: names that the server may be called by; others are refused, so that no page elsewhere can reach a
-            server on loopback under a name of its own. `("*",)` = any.
+        study: the study.
+        hosts: names that the server may be called by; others are refused, so that no other page can reach a server on
+            loopback under a name of its own. `("*",)` = any.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -99,7 +98,7 @@ def is_loopback(host: str) -> bool:
 
 
 class _Desk:
-    """Answers requests. Handlers are plain functions where they wait for the disk: the server runs them in threads."""
+    """The request handlers of a study. Those that wait for the disk are plain functions, which run in threads."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
@@ -107,11 +106,11 @@ class _Desk:
         self._screens = lru_cache(_RATERS_REMEMBERED)(self._fresh_screens)
 
     def first_page(self, request: "Request") -> "Response":
-        """Asks for a name."""
+        """Serve the first page, which asks for a name."""
         return _html(start_page(self.study))
 
     async def start(self, request: "Request") -> "Response":
-        """Makes a rater and leads to their page."""
+        """Add a rater and redirect to their page."""
         from urllib.parse import parse_qs
 
         from starlette.concurrency import run_in_threadpool
@@ -126,13 +125,13 @@ class _Desk:
         return RedirectResponse(f"/r/{token}", status_code=303, headers=_HEADERS)
 
     def rater(self, request: "Request") -> "Response":
-        """A rater's page, with what they have answered so far."""
+        """Serve a rater's page, with their answers so far."""
         token = self._known(request)
         answered = {vote.question: vote.choice for vote in self.votes.all(token)}
         return _html(rater_page(self.study, token, list(self._screens(token).values()), answered))
 
     async def answer(self, request: "Request") -> "Response":
-        """Keeps one answer; says so only once it is on disk."""
+        """Keep one answer; it is confirmed only once it is on disk."""
         from starlette.concurrency import run_in_threadpool
         from starlette.responses import JSONResponse
 
@@ -144,7 +143,7 @@ class _Desk:
         return JSONResponse({"saved": True}, headers=_HEADERS)
 
     def picture(self, request: "Request") -> "Response":
-        """A picture by its public name, without dates or tags that would tell it from another."""
+        """Serve a picture by its public name, without dates or tags that could distinguish it."""
         from starlette.responses import Response
 
         name = request.path_params["picture"]

@@ -1,19 +1,21 @@
-"""Answers of raters in SQLite: each is on disk before the page goes on, and a rater can close it and come back.
+"""Raters' answers: checked when they arrive, and kept in SQLite.
 
-What an answer means (which method was on which side) is not in here; `ballots` joins it with the plan.
+Each answer is on disk before the page goes on, and a rater can close the page and come back. What an answer means
+(which method was on which side) is not known here; `ballots` joins it with the plan.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+from evaluation.study.folder import Screen
 
 MAX_RATERS = 10_000
-"""Who is beyond that is turned away: the first page would else fill the disk for anybody."""
+"""Largest number of raters; without a limit anybody could fill the disk through the first page."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS raters (
     token TEXT PRIMARY KEY, study TEXT NOT NULL, name TEXT NOT NULL, started_at TEXT NOT NULL
@@ -30,10 +32,11 @@ class Vote:
     """One answer.
 
     Attributes:
-        rater: token.
-        question: id, as `Study.questions` gives it.
+        rater: token of the rater.
+        question: id of the question, as `Study.questions` gives it.
         choice: `1`, `2`, `3` from left to right, `tie` or `not_sure`.
         time_s: how long the question was on the screen.
+        answered_at: date and time in UTC, ISO 8601 with milliseconds.
     """
 
     rater: str
@@ -44,7 +47,7 @@ class Vote:
 
 
 class Votes:
-    """The answers to one study. Safe from several threads and processes: each call has its own connection."""
+    """The answers to one study. Safe for several threads and processes: each call has its own connection."""
 
     def __init__(self, path: Path, study_id: str) -> None:
         self.path, self.study_id = path, study_id
@@ -52,10 +55,10 @@ class Votes:
             connection.executescript(_SCHEMA)
 
     def add_rater(self, token: str, name: str) -> None:
-        """Enter a rater; nothing happens when they are there.
+        """Add a rater, unless they are there already.
 
         Raises:
-            BadSetup: there are too many.
+            BadSetup: there are `MAX_RATERS` already.
         """
         with self._connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM raters").fetchone()
@@ -65,19 +68,19 @@ class Votes:
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 
     def has_rater(self, token: str) -> bool:
-        """True when the rater has begun."""
+        """Whether the rater has begun."""
         with self._connection() as connection:
             query = "SELECT 1 FROM raters WHERE token = ? AND study = ?"
             return connection.execute(query, (token, self.study_id)).fetchone() is not None
 
     def raters(self) -> dict[str, str]:
-        """Token -> name, in the order in which they came."""
+        """Raters' names by token, in the order in which they began."""
         with self._connection() as connection:
             query = "SELECT token, name FROM raters WHERE study = ? ORDER BY started_at, token"
             return dict(connection.execute(query, (self.study_id,)).fetchall())
 
     def add(self, rater: str, question: str, choice: str, time_s: float) -> None:
-        """Keep an answer; sent again it changes nothing, and another answer to the same question replaces it.
+        """Keep an answer; the same one again changes nothing, another one to the same question replaces it.
 
         Raises:
             sqlite3.IntegrityError: there is no such rater.
@@ -85,7 +88,7 @@ class Votes:
         self.add_all([Vote(rater, question, choice, time_s, _now())])
 
     def add_all(self, votes: Iterable[Vote]) -> None:
-        """Keep answers, all or none; otherwise as `add`."""
+        """Keep several answers, all or none; otherwise as `add`."""
         with self._connection() as connection:
             connection.executemany(
                 "INSERT INTO votes VALUES (?, ?, ?, ?, ?) ON CONFLICT (rater, question) DO UPDATE SET "
@@ -111,7 +114,7 @@ class Votes:
 
 
 def num_votes(path: Path, other_than: str) -> int:
-    """How many votes of other studies a database holds. Raises BadSetup when it is none."""
+    """Number of votes for other studies in a database. Raises BadSetup when the file is no database."""
     Votes(path, other_than)
     with _opened(path) as connection:
         query = "SELECT count(*) FROM votes v JOIN raters r ON r.token = v.rater WHERE r.study <> ?"
@@ -123,7 +126,7 @@ def num_votes(path: Path, other_than: str) -> int:
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(path, timeout=30)) as connection:
-            # FULL: what the page was told is saved is on disk, also when the power fails.
+            # FULL: an answer that was confirmed to the page is on disk, also when the power fails.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -136,3 +139,36 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+# --- what raters send ---------------------------------------------------------------------------------------------
+
+
+TIE, NOT_SURE = "tie", "not_sure"
+MAX_TIME_S = 86_400.0
+MAX_NAME_CHARACTERS = 80
+
+
+def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, str, float]:
+    """The (question, choice, time_s) of an answer that a page sent, checked.
+
+    Raises:
+        ValueError: it is no answer to a question of this rater.
+    """
+    if not isinstance(answer, dict):
+        raise ValueError("an answer is an object with question, choice and time_s")
+    question, choice, time_s = (answer.get(name) for name in ("question", "choice", "time_s"))
+    screen = screens.get(question) if isinstance(question, str) else None
+    if screen is None:
+        raise ValueError("there is no such question for this rater")
+    choices = [*(str(i + 1) for i in range(len(screen.panes))), TIE, NOT_SURE]
+    if choice not in choices:
+        raise ValueError(f"choice must be one of {', '.join(choices)}, got {choice!r}")
+    if not isinstance(time_s, int | float) or isinstance(time_s, bool) or not 0 <= time_s <= MAX_TIME_S:
+        raise ValueError(f"time_s must be in [0, {MAX_TIME_S:g}], got {time_s!r}")
+    return screen.id, str(choice), float(time_s)
+
+
+def clean_name(name: str) -> str:
+    """A rater's name as one line without control characters, at most `MAX_NAME_CHARACTERS` long."""
+    return " ".join("".join(c for c in name if c.isprintable()).split())[:MAX_NAME_CHARACTERS]

@@ -50,7 +50,7 @@ def _mulan(config: EvaluationConfig, data: DataConfig, store: Store) -> Original
         raise BadSetup("the profile has no MULAN (mulan.source = 'none'), so there is no test set mulan")
     factory = Factory(data, store)
     keys = listed_keys(factory.mulan_source.split, config.test_sets.mulan_ids)
-    return MulanPictures(*factory.mulan_folders, keys, data.mulan.max_inflated_mb)
+    return MulanPictures(*factory.mulan_folders, keys)
 
 
 def _folder(name: str, config: EvaluationConfig) -> Originals:

@@ -83,6 +83,7 @@ class FolderPictures:
         return Original(
             name=name,
             key=match[1] if match and match[1] else name,
+            origin=name,
             source=self.source,
             composite=image,
             mask=mask,

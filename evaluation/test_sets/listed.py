@@ -124,6 +124,8 @@ class ListedSet:
         return Case(
             name=original.name,
             key=original.key,
+            photograph=original.key,
+            origin=original.origin,
             composite=original.composite,
             mask=dilated(original.mask, self.dilate_px),
             visible=original.visible,

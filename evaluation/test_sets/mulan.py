@@ -31,13 +31,11 @@ class MulanPictures:
         annotations: folder with `*.p.zl`, searched recursively.
         images: folder with train2017/ and val2017/, and laion/ where that part is used.
         keys: of the pictures on the list.
-        max_inflated_mb: bound of one annotation after decompression.
     """
 
     annotations: Path
     images: Path
     keys: frozenset[str]
-    max_inflated_mb: int = 256
     name: str = "mulan"
 
     @property
@@ -72,7 +70,7 @@ class MulanPictures:
             yield Excluded(key, "missing_annotation", f"{self.annotations.name} holds no annotation of {key}")
             return
         try:
-            found = read_decomposition(file, self.images, self.max_inflated_mb)
+            found = read_decomposition(file, self.images)
             composite = decode_rgb(found.photograph.path.read_bytes())
         except BadItem as fault:
             yield Excluded(key, fault.reason, fault.detail)
@@ -89,6 +87,7 @@ class MulanPictures:
             yield Original(
                 name=f"{key}-{k}",
                 key=key,
+                origin=key,
                 source=file.part,
                 composite=composite,
                 mask=visible,
@@ -101,8 +100,7 @@ class MulanPictures:
 
 def _layer(rgba: Rgba) -> Layer:
     left, top, right, bottom = box = alpha_box(rgba[..., 3])
-    nothing = np.zeros(rgba.shape[:2], bool)
-    return Layer(rgba[top:bottom, left:right], box, nothing)
+    return Layer(rgba[top:bottom, left:right], box)
 
 
 def _reason_against(alpha: Gray, visible: Mask) -> str:

@@ -16,7 +16,8 @@ class Original:
 
     Attributes:
         name: once in its set; usable as a file's name.
-        key: of the scene; images of one scene are no independent evidence.
+        key: of the scene, all of whose images have one background.
+        origin: what the target was taken from; the image's name where the set does not say.
         source: the set it comes from, or the part of it.
         composite: [H, W, 3].
         mask: [H, W], what methods are given.
@@ -28,6 +29,7 @@ class Original:
 
     name: str
     key: str
+    origin: str
     source: str
     composite: Rgb
     mask: Mask

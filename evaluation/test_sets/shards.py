@@ -1,10 +1,11 @@
 """Our own held-out scenes: one case for each layer of each scene, from shards of the test split."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from decoupage.faults import BadSetup
 from decoupage.maps.table import StoredMaps, decode_maps
 from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of
@@ -64,8 +65,10 @@ def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:
     return Case(
         name=f"{parts.key}-{layer}",
         key=parts.key,
+        photograph=_origin(parts.record["background"], parts.key),
+        origin=_origin(entry["foreground"], parts.key),
         composite=parts.composite,
-        mask=parts.layers[layer].imperfect_mask,
+        mask=parts.imperfect_masks[layer],
         visible=parts.visible_mask(layer),
         background=parts.flatten(without=layer),
         foreground=parts.foreground(layer),
@@ -79,3 +82,12 @@ def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:
             "source": entry["foreground"]["kind"],
         },
     )
+
+
+def _origin(source: Mapping[str, Any], key: str) -> str:
+    """What a background or a foreground was taken from. Raises BadSetup: the scene's record is of an older version."""
+    if "origin" not in source:
+        raise BadSetup(
+            f"scene {key} does not say what {source['id']} was taken from: make the scenes anew in a new root"
+        )
+    return str(source["origin"])

@@ -1,1 +1,1 @@
-"""Photographs to put objects in front of."""
+"""Backgrounds: photographs that objects are placed on."""

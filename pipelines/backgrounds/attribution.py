@@ -1,4 +1,4 @@
-"""`attribution.csv` beside a folder's pictures: where each comes from, its licence, and how it must be turned."""
+"""`attribution.csv` in a folder of pictures: the origin, licence and rotation of each."""
 
 import csv
 import io
@@ -14,10 +14,12 @@ COLUMNS = ("file", "origin", "licence", "attribution", "caption", "rotation_deg_
 
 @dataclass(frozen=True)
 class Attribution:
-    """One line of the file.
+    """One line of `attribution.csv`.
 
     Attributes:
         origin: the photograph's name; crops of one photograph share it.
+        licence: identifier of the licence, e.g. `cc-by-2.0`.
+        attribution: the text that names the author.
         rotation_deg_ccw: 0, 90, 180 or 270 counter-clockwise, as OpenImages gives it; -1 = unknown.
     """
 
@@ -29,10 +31,10 @@ class Attribution:
 
 
 def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]:
-    """Path in the folder -> attribution, in the order of the file; empty when the folder has no such file.
+    """Read `attribution.csv`: path in the folder -> attribution, in the order of the file; empty when it is absent.
 
     Raises:
-        BadSetup: a column is missing or a rotation is not a quarter turn.
+        BadSetup: a column is missing or a rotation is not a multiple of 90 degrees.
     """
     if not folder.exists(name):
         return {}
@@ -43,7 +45,7 @@ def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]
     found = {}
     for row in reader:
         turn = row["rotation_deg_ccw"].strip().lower()
-        # OpenImages writes nan where the photograph is gone from its source: unknown, which is not 0.
+        # OpenImages writes nan for photographs deleted at their source: unknown, which is not 0.
         degrees = -1.0 if turn in ("", "nan") else float(turn)
         if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
             place = f"{folder.url(name)}: rotation_deg_ccw of {row['file']}"
@@ -55,11 +57,11 @@ def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]
 
 
 def attributions_csv(attributions: Mapping[str, Attribution]) -> bytes:
-    """The file's bytes; an unknown rotation is written as `nan`."""
+    """The bytes of `attribution.csv`; an unknown rotation is written as `nan`."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for file, said in attributions.items():
-        turn = said.rotation_deg_ccw if said.rotation_deg_ccw >= 0 else "nan"
-        writer.writerow((file, said.origin, said.licence, said.attribution, said.caption, turn))
+    for file, line in attributions.items():
+        turn = line.rotation_deg_ccw if line.rotation_deg_ccw >= 0 else "nan"
+        writer.writerow((file, line.origin, line.licence, line.attribution, line.caption, turn))
     return text.getvalue().encode()

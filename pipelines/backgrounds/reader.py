@@ -1,4 +1,4 @@
-"""Judges one photograph and makes its record. What nets see in it is judged in `things.py`."""
+"""Checks one photograph and makes its record. `things.py` checks what a network sees in it."""
 
 import hashlib
 from dataclasses import asdict, dataclass
@@ -19,26 +19,26 @@ from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
 Item = tuple[str, Attribution | None]
-"""Path of a photograph in its folder, and what is known of it."""
+"""Path of a photograph in its folder, and its attribution where there is one."""
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNS_CCW = {1: 0, 3: 180, 6: 270, 8: 90}
-"""Orientation tag -> counter-clockwise turn that puts the picture upright; mirrored tags are not photographs."""
+"""Orientation tag -> counter-clockwise rotation that makes the picture upright; photographs have no mirrored tags."""
 
 
 @dataclass(frozen=True)
 class PhotographReader:
-    """Judges one photograph. Picklable."""
+    """The task: one photograph -> its record, or a reason against it. Picklable."""
 
     folder: Store
     config: BackgroundConfig
     source: str
 
     def __call__(self, item: Item) -> Outcome:
-        """One row, no members: the file itself is what scenes read. Raises as `read`."""
+        """One row and no members, because scenes read the file itself. Raises as `read`."""
         return Outcome(rows=[asdict(self.read(item)[0])])
 
     def read(self, item: Item) -> tuple[BackgroundRecord, Rgb]:
-        """The record and the pixels as they are stored, not yet turned.
+        """The record and the pixels as they are stored, not yet rotated.
 
         Raises:
             BadItem: `missing_image`, `bad_image`, `truncated`, `too_large`, `too_small`, `blurred`,
@@ -52,14 +52,14 @@ class PhotographReader:
         image = open_image(data)
         turn = given.rotation_deg_ccw if given else self._exif_turn(image)
         if turn < 0:
-            raise BadItem("unknown_rotation", f"{file}: nobody knows which way is up")
+            raise BadItem("unknown_rotation", f"{file}: its rotation is not known")
         if min(image.size) < self.config.min_side_px:
             raise BadItem("too_small", f"{file}: {image.width}x{image.height} px, needs {self.config.min_side_px}")
         rgb = np.asarray(image.convert("RGB"))
         sharpness = _sharpness(rgb)
         if sharpness < self.config.min_sharpness:
             raise BadItem("blurred", f"{file}: sharpness {sharpness:.1f} is below {self.config.min_sharpness}")
-        # Folders are part of the name: two of them may hold files of one name.
+        # Folders are part of the name, because two of them may hold files of the same name.
         name = "-".join(PurePosixPath(file).with_suffix("").parts)
         record = BackgroundRecord(
             id=f"{self.source}-{name}",

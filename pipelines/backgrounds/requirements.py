@@ -1,4 +1,4 @@
-"""What a profile's photographs need of a machine: folders or lists, and room for what will be fetched."""
+"""The requirements of a profile's photographs on this machine: folders or lists, and disk space for downloads."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from pipelines.config import BackgroundConfig
 from pipelines.stages.store import Store
 
 _LISTS_GB = {"classes": 0.001, "images": 0.7, "labels": 2.8, "boxes": 2.3}
-"""Upper bounds of the lists of train; those of validation and test are a twentieth of that."""
+"""Upper bounds of the sizes of train's lists; those of validation and test are a twentieth of that."""
 
 
 def requirements(config: BackgroundConfig, root: str) -> list[Requirement]:
-    """Nothing for packaged photographs.
+    """The folder, or the lists and disk space, that the profile's source requires; nothing for packaged photographs.
 
     Args:
-        root: where fetched photographs go.
+        root: where fetched photographs are stored.
     """
     if config.source == "folder":
         there = Path(config.folder).is_dir() or Store(config.folder).names("") != []
@@ -31,9 +31,9 @@ def _lists(config: BackgroundConfig) -> list[Requirement]:
     for name, place in wanted(config.openimages).items():
         file = None if is_address(place) else find(place)
         present = is_address(place) or file is not None
-        told = f"{place}, fetched when it is needed" if is_address(place) else str(file or place)
+        where = f"{place}, fetched when it is needed" if is_address(place) else str(file or place)
         fix = f"fetch it, or name another in backgrounds.openimages.paths ({name!r})"
-        found.append(Requirement(f"openimages.{name}", present, told, fix))
+        found.append(Requirement(f"openimages.{name}", present, where, fix))
     return found
 
 

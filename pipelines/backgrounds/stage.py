@@ -1,4 +1,4 @@
-"""Indexes a folder of photographs: each is opened once, judged, and becomes a record. Files stay where they are."""
+"""The stage that indexes a folder of photographs: each is opened once, checked and recorded. Files stay in place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from pipelines.stages.store import Store
 VERSION = 1
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _NO_RULES = {"folder", "openimages", "num_shards", "max_thing_share"}
-"""Fields that do not decide a record: which files there are is an input, the last is part of `things`."""
+"""Fields that do not decide a record: the list of files is an input, `max_thing_share` is part of `things`."""
 
 
 @dataclass
 class BackgroundsStage:
-    """The index over one folder of photographs.
+    """The index of one folder of photographs.
 
-    A folder of OpenImages holds what its `attribution.csv` names; any other holds the pictures in it and below.
+    A folder of OpenImages holds the files that its `attribution.csv` names; any other, all pictures in it and below.
 
     Attributes:
-        labeller: tells things from their surroundings; None where the profile does not ask.
+        labeller: labels the pixels that show things; None where the profile does not filter by them.
     """
 
     folder: Store
@@ -40,7 +40,7 @@ class BackgroundsStage:
 
     @property
     def recipe(self) -> Recipe:
-        """What decides a record."""
+        """Everything that decides a record."""
         rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
         recipe: Recipe = {"version": VERSION, "source": self.source, "backgrounds": rules}
         if self.labeller:
@@ -49,12 +49,12 @@ class BackgroundsStage:
 
     @property
     def layout(self) -> Recipe:
-        """Files are spread over shards by the hash of their names."""
+        """Number of shards; files are assigned to them by the hash of their names."""
         return {"num_shards": self.config.num_shards}
 
     @cached_property
     def task(self) -> PhotographReader | ThingFilter:
-        """See PhotographReader; with a labeller, ThingFilter behind it."""
+        """The reader of photographs, followed by the filter on things where there is a labeller."""
         reader = PhotographReader(self.folder, self.config, self.source)
         return ThingFilter(reader, self.labeller, self.config.max_thing_share) if self.labeller else reader
 
@@ -77,25 +77,25 @@ class BackgroundsStage:
         return [f"{i:05d}" for i in range(self.config.num_shards)]
 
     def items(self, shard: str) -> Sequence[tuple[str, Item]]:
-        """File names with what is known of them."""
+        """Names of the shard's files, with their attributions."""
         return [(file, (file, self._attributions.get(file))) for file in self._files[shard]]
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """Names, sizes and attributions of the shard's files: a photograph is not opened to see whether it changed."""
+        """Hash of names, sizes and attributions of the shard's files; photographs are not opened for it."""
         lines = [(file, self._size(file), self._attributions.get(file)) for file in self._files[shard]]
         inputs = {"files": digest(*lines).hex()}
         if self.labeller:
             inputs |= self.labeller.inputs()
-            is_thing(self.labeller.id2label)  # Before work starts, not at its first picture.
+            is_thing(self.labeller.id2label)  # Wrong classes are reported before work starts.
         return inputs
 
     def _size(self, file: str) -> int:
-        """-1 for a file that is attributed and absent: the reader drops it."""
+        """Size in bytes; -1 for a file that is attributed and absent, which the reader drops."""
         try:
             return self.folder.size(file)
         except FileNotFoundError:
             return -1
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when no file was added, removed, resized or attributed anew."""
+        """True when no file was added or removed, and no size or attribution changed."""
         return manifest.inputs == inputs

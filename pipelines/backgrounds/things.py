@@ -1,4 +1,4 @@
-"""Drops photographs in which a net sees too much of things: what nobody labelled may still stand in the way.
+"""Drops photographs in which a network sees too many things: objects that nobody labelled may still be in the way.
 
 `ade20k.csv` divides the 150 classes of the scene parsing benchmark as its panoptic task does: 100 kinds of things, 50
 of stuff (sky, wall, water, ...). Names are those of the published SegFormer configurations; the division is that of
@@ -26,25 +26,25 @@ from pipelines.stages.run import Outcome
 
 
 class ThingLabeller(Protocol):
-    """Names the class of each pixel; `decoupage.maps.segformer.Segformer` is one."""
+    """A network that labels each pixel with a class, such as `decoupage.maps.segformer.Segformer`."""
 
     @property
     def recipe(self) -> Recipe:
-        """What decides its labels."""
+        """Everything that decides its labels."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Pictures at once."""
+        """Number of pictures that it takes at once."""
         ...
 
     @property
     def id2label(self) -> Mapping[int, str]:
-        """Label -> name of its class."""
+        """Label -> name of the class."""
         ...
 
     def inputs(self) -> dict[str, str]:
-        """Hashes of its files. Raises BadSetup when they are absent."""
+        """Hashes of its weight files. Raises BadSetup when they are absent."""
         ...
 
     def labels(self, pictures_HWC: Sequence[Rgb]) -> Sequence[Gray]:
@@ -53,10 +53,10 @@ class ThingLabeller(Protocol):
 
 
 def make_labeller(max_share: float, config: SegmentationConfig) -> ThingLabeller | None:
-    """The net that the profile's maps use; None where a picture may be all things.
+    """The segmentation network of the profile's maps; None where a picture may show things only.
 
     Raises:
-        BadSetup: the maps use none that knows classes.
+        BadSetup: the profile's segmentation has no classes.
     """
     if max_share >= 1:
         return None
@@ -76,28 +76,30 @@ def kinds() -> dict[str, str]:
 
 
 def is_thing(id2label: Mapping[int, str]) -> NDArray[np.bool_]:
-    """[256] whether a label stands for a thing.
+    """[256] booleans: True where a label stands for a thing.
 
     Raises:
-        BadSetup: a class is none of ADE20K's.
+        BadSetup: a class is not one of ADE20K's.
     """
     table = np.zeros(256, np.bool_)
     for label, name in id2label.items():
         kind = kinds().get(name.strip().lower())
         if kind is None:
-            raise BadSetup(f"backgrounds.max_thing_share needs a net with ADE20K's classes; it knows no {name!r}")
+            raise BadSetup(
+                f"backgrounds.max_thing_share needs a network with ADE20K's classes, which do not include {name!r}"
+            )
         table[label] = kind == "thing"
     return table
 
 
 def thing_share(labels_HW: Gray, things: NDArray[np.bool_]) -> float:
-    """Share of a picture whose labels stand for things, in [0, 1]."""
+    """Share of a picture's pixels that are labelled as things, in [0, 1]."""
     return float(things[labels_HW].mean())
 
 
 @dataclass(frozen=True)
 class ThingFilter:
-    """A `BatchTask` behind the reader of photographs. The net sees them upright."""
+    """A `BatchTask` that reads photographs and drops those with too many things. The network sees them upright."""
 
     reader: PhotographReader
     labeller: ThingLabeller
@@ -106,7 +108,7 @@ class ThingFilter:
 
     @property
     def batch_size(self) -> int:
-        """Of the labeller."""
+        """The labeller's batch size."""
         return self.labeller.batch_size
 
     @cached_property
@@ -114,7 +116,7 @@ class ThingFilter:
         return is_thing(self.labeller.id2label)
 
     def many(self, items: Sequence[Item]) -> list[Outcome | BadItem]:
-        """See `BatchTask`; a photograph with too many things is a BadItem `things`."""
+        """One result for each item; a photograph with too many things is a BadItem `things`."""
         read = [self._read(item) for item in items]
         good = [found for found in read if not isinstance(found, BadItem)]
         upright = [np.ascontiguousarray(np.rot90(rgb, record.rotation_deg_ccw // 90)) for record, rgb in good]

@@ -1,6 +1,6 @@
-"""The data sections of a profile, one file each.
+"""The data sections of a profile: their fields, units and allowed ranges.
 
-Only shapes and ranges live here; the numbers are in `configs/*.toml`, and `profiles/profile.py` reads them.
+The numbers are in `configs/*.toml`, and `profiles/profile.py` reads them.
 """
 
 from pydantic import model_validator
@@ -8,13 +8,9 @@ from pydantic import model_validator
 from decoupage.maps.config import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
 from decoupage.settings import Pixels, Section, Share, Weight
 from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
-from pipelines.config.generated import GeneratedConfig
-from pipelines.config.library import GateConfig, LibraryConfig
-from pipelines.config.licences import LicencesConfig
+from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
+from pipelines.config.foregrounds import GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
-from pipelines.config.mulan import MulanConfig
-from pipelines.config.prompts import PromptsConfig
-from pipelines.config.running import ChecksConfig, EngineConfig
 from pipelines.config.scenes import BorderConfig, HeldOutConfig, OcclusionConfig, ScenesConfig, SizeConfig
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Photographs to put objects in front of."""
+"""The source of backgrounds and the filters on them."""
 
 from typing import Literal
 
@@ -10,26 +10,26 @@ Subset = Literal["train", "validation", "test"]
 
 
 class OpenImagesConfig(Section):
-    """Which images of OpenImages are taken, and how they are fetched."""
+    """Which images of OpenImages are chosen, and how they are fetched."""
 
     lists: str = Field(
         "https://storage.googleapis.com/openimages",
         min_length=1,
-        description="address or folder under which the lists lie as they are published; in a folder also side by side",
+        description="address or folder with the lists in their published layout, or all in one folder",
     )
     paths: dict[str, str] = Field(
-        {}, description="lists that lie elsewhere: `classes`, `train.images`, `train.labels`, `train.boxes`, ..."
+        {}, description="lists at other places: `classes`, `train.images`, `train.labels`, `train.boxes`, ..."
     )
     images: str = Field(
         "https://open-images-dataset.s3.amazonaws.com/{subset}/{id}.jpg",
         description="{subset} becomes train, validation or test, {id} the 16 digits",
     )
     subsets: tuple[Subset, ...] = Field(("train",), min_length=1)
-    num_images: int = Field(20_000, ge=1, le=10_000_000, description="at most; raising it appends")
-    seed: int = Field(0, ge=0, description="of the order in which images are taken")
-    min_original_kb: float = Field(0.0, ge=0.0, le=100_000.0, description="of the file that the author gave")
-    max_box_share: Share = Field(0.1, description="of the picture, for all boxes together")
-    max_gb: float = Field(10.0, gt=0.0, le=100_000.0, description="of all pictures together; then fetching stops")
+    num_images: int = Field(20_000, ge=1, le=10_000_000, description="largest number of images; raising it appends")
+    seed: int = Field(0, ge=0, description="seed of the random order of the images")
+    min_original_kb: float = Field(0.0, ge=0.0, le=100_000.0, description="smallest size of the author's original file")
+    max_box_share: Share = Field(0.1, description="largest share of the picture that all boxes together may cover")
+    max_gb: float = Field(10.0, gt=0.0, le=100_000.0, description="budget for all pictures together")
     workers: int = Field(16, ge=1, le=64, description="connections at a time")
     timeout_s: float = Field(30.0, gt=0.0, le=3600.0)
     max_attempts: int = Field(6, ge=1, le=100)
@@ -51,16 +51,16 @@ class OpenImagesConfig(Section):
 
 
 class BackgroundConfig(Section):
-    """Photographs to put objects in front of."""
+    """The source of backgrounds and the filters on them."""
 
     source: Literal["packaged", "folder", "openimages"] = "folder"
     folder: str = Field("", description="folder of pictures, searched recursively; attribution.csv is read if there")
     openimages: OpenImagesConfig = OpenImagesConfig()
     min_side_px: int = Field(256, ge=16, le=8192)
     min_sharpness: float = Field(0.0, ge=0.0, description="variance of the Laplacian of the gray picture at 512 px")
-    max_thing_share: Share = Field(1.0, description="of the picture that SegFormer takes for things; 1 = not asked")
-    licence: str = Field("unknown", description="licence of pictures for which attribution.csv says none")
-    num_shards: int = Field(1, ge=1, le=2000, description="of the index")
+    max_thing_share: Share = Field(1.0, description="largest share that SegFormer labels as things; 1 = no filter")
+    licence: str = Field("unknown", description="licence of pictures for which attribution.csv names none")
+    num_shards: int = Field(1, ge=1, le=2000, description="number of shards of the index")
 
     @model_validator(mode="after")
     def _folder_named(self) -> "BackgroundConfig":

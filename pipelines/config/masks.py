@@ -1,4 +1,4 @@
-"""Imperfect masks."""
+"""The errors of imperfect masks."""
 
 from pydantic import Field, model_validator
 
@@ -6,7 +6,7 @@ from decoupage.settings import Pixels, Section, Share, Weight, check_range
 
 
 class MaskErrorConfig(Section):
-    """One kind of mask error: how often, and how far it goes (pixels of the scene's size)."""
+    """One kind of mask error: its weight and its reach in pixels at the scene's size."""
 
     weight: Weight = 1.0
     reach_px: tuple[Pixels, Pixels] = (1, 8)
@@ -35,8 +35,8 @@ class MasksConfig(Section):
     missing_part: MaskErrorConfig = MaskErrorConfig(reach_px=(8, 48))
     blob: MaskErrorConfig = MaskErrorConfig()
     shift: MaskErrorConfig = MaskErrorConfig()
-    min_iou: Share = Field(0.4, description="a mask further from the truth is drawn again")
-    max_attempts: int = Field(16, ge=1, le=100, description="draws before the error is left out")
+    min_iou: Share = Field(0.4, description="a mask with a lower IoU with the true one is drawn again")
+    max_attempts: int = Field(16, ge=1, le=100, description="draws after which the mask is left without error")
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> "MasksConfig":

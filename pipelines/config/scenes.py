@@ -1,4 +1,4 @@
-"""Scenes: how many, how large, and what is drawn."""
+"""The scenes: their number, size, layers and placement."""
 
 from pydantic import Field, model_validator
 
@@ -6,14 +6,16 @@ from decoupage.settings import Section, Share, Weight, check_range
 
 
 class SizeConfig(Section):
-    """How large a layer is: classes of its area as a share of the canvas, with weights."""
+    """The size of layers: classes of area as a share of the canvas, with weights."""
 
     small: tuple[Share, Share] = (0.02, 0.08)
     medium: tuple[Share, Share] = (0.08, 0.20)
     large: tuple[Share, Share] = (0.20, 0.42)
     weights: tuple[Weight, Weight, Weight] = (1.0, 1.5, 1.0)
-    max_total_share: float = Field(0.4, gt=0.0, le=1.0, description="of the canvas, for the lower bounds together")
-    max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="a cutout is never scaled up by more")
+    max_total_share: float = Field(
+        0.4, gt=0.0, le=1.0, description="share of the canvas that lower bounds may add up to"
+    )
+    max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="largest factor by which a cutout is scaled up")
 
     @model_validator(mode="after")
     def _possible(self) -> "SizeConfig":
@@ -26,7 +28,7 @@ class SizeConfig(Section):
 
 
 class OcclusionConfig(Section):
-    """Who hides whom: a scene either has an occluded layer, at a drawn level, or has none."""
+    """Occlusion between layers: a scene has an occluded layer, at a drawn level, or none."""
 
     scene_share: Share = Field(0.6, description="share of scenes of two or more layers with an occluded one")
     none: tuple[Share, Share] = (0.0, 0.01)
@@ -34,7 +36,7 @@ class OcclusionConfig(Section):
     medium: tuple[Share, Share] = (0.20, 0.45)
     heavy: tuple[Share, Share] = (0.45, 0.75)
     weights: tuple[Weight, Weight, Weight, Weight] = (0.5, 1.0, 1.0, 0.6)
-    """Of none, light, medium and heavy, for each layer that has one above it; at least one is not none."""
+    """Weights of none, light, medium and heavy, for each layer that has one above it; at least one is not none."""
 
     @model_validator(mode="after")
     def _possible(self) -> "OcclusionConfig":
@@ -46,7 +48,7 @@ class OcclusionConfig(Section):
 
 
 class BorderConfig(Section):
-    """Layers that the picture's border cuts."""
+    """Layers that reach over the picture's border."""
 
     contact_share: Share = Field(0.2, description="share of layers that reach over the border")
     inside: tuple[Share, Share] = (0.6, 0.97)
@@ -54,7 +56,7 @@ class BorderConfig(Section):
 
 
 class ScenesConfig(Section):
-    """Scenes: how many, how large, and what is drawn."""
+    """The scenes: their number, size, layers and placement."""
 
     num_scenes: int = Field(ge=1, le=100_000_000)
     scenes_per_shard: int = Field(ge=1, le=100_000)
@@ -64,23 +66,25 @@ class ScenesConfig(Section):
     generated_share: Share = Field(0.5, description="share of layers drawn from generated foregrounds")
     flip_share: Share = 0.5
     max_rotation_deg: float = Field(10.0, ge=0.0, le=45.0)
-    max_background_crop: Share = Field(0.4, description="the crop's side is at least 1 - this of the short side")
+    max_background_crop: Share = Field(0.4, description="the crop's side is at least (1 - this) of the short side")
     jpeg_quality: int = Field(98, ge=95, le=100)
-    harmonisation: Share = Field(0.0, description="pull of a layer's colour statistics towards its background's")
+    harmonisation: Share = Field(0.0, description="0 = a layer's own colours, 1 = its background's statistics")
     max_attempts: int = Field(96, ge=1, le=1000, description="draws of a scene before it is dropped")
-    virtual_nodes: int = Field(64, ge=1, le=4096, description="points of an asset on the ring it is drawn from")
+    virtual_nodes: int = Field(
+        64, ge=1, le=4096, description="points of an asset on the ring that assets are drawn from"
+    )
     size: SizeConfig = SizeConfig()
     occlusion: OcclusionConfig = OcclusionConfig()
     border: BorderConfig = BorderConfig()
 
     @property
     def num_shards(self) -> int:
-        """Shards that `num_scenes` fill; the last one may be short."""
+        """Number of shards; the last one may hold fewer scenes."""
         return -(-self.num_scenes // self.scenes_per_shard)
 
 
 class HeldOutConfig(Section):
-    """Scenes for testing: made as `scenes` says, from what the library holds out."""
+    """The scenes for testing: made as `scenes` says, from held-out assets."""
 
     num_scenes: int = Field(256, ge=1, le=1_000_000)
     seed: int = Field(1, ge=0)

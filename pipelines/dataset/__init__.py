@@ -1,4 +1,4 @@
-"""The finished dataset, as a reader meets it: index, statistics, figures, sample sheets, data card, Croissant.
+"""The finished dataset for its readers: index, statistics, figures, contact sheets, data card, Croissant.
 
-Everything here is derived from finished shards; nothing here makes or changes a sample.
+Everything here is derived from finished shards; no sample is made or changed.
 """

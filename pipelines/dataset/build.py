@@ -1,4 +1,4 @@
-"""Writes `dataset/`: what a reader of the finished shards needs, as a function of the shards and the profile."""
+"""Writes `dataset/`: the files that readers of the finished shards need, derived from the shards and the profile."""
 
 import hashlib
 import json
@@ -10,34 +10,40 @@ import pandas as pd
 from decoupage.fingerprint import fingerprint
 from pipelines.config import DataConfig
 from pipelines.dataset import samples
-from pipelines.dataset.attributions import attributions_csv, count_assets
 from pipelines.dataset.card import Release, card_markdown, compared_lists, recipe
 from pipelines.dataset.croissant import croissant_json
-from pipelines.dataset.index import INDEX, FileFacts, data_version, read_shards, write_index
-from pipelines.dataset.statistics import Statistics, measure, read_layers
-from pipelines.dataset.tallies import read_tallies
+from pipelines.dataset.index import (
+    INDEX,
+    FileFacts,
+    attributions_csv,
+    count_assets,
+    data_version,
+    read_shards,
+    write_index,
+)
+from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
 from pipelines.library.leaks import LeakReport
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.store import Store
 
 FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
-"""Written last: present = the folder is whole."""
+"""Written last: its presence means that the folder is complete."""
 PREVIEW = f"{FOLDER}/sheets/preview.jpg"
 VERSION = 2
-"""Raised when the code changes what is written."""
+"""Raised when a change of the code changes the files."""
 
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What the dataset holds.
+    """The contents of a written dataset.
 
     Attributes:
         data_version: hash of the contents of all shards; Dagster's data version.
-        fingerprint: of the shards' recipe.
-        files: path in the store -> SHA-256, all but the summary itself.
+        fingerprint: fingerprint of the shards' recipe.
+        files: path in the store -> SHA-256, without the summary itself.
         preview: JPEG of at most 25 kB.
-        made: False when everything was there already.
+        made: False when everything was up to date already.
     """
 
     data_version: str
@@ -51,10 +57,10 @@ class DatasetReport:
 def write_dataset(
     store: Store, profile_name: str, config: DataConfig, leaks: LeakReport | None = None
 ) -> DatasetReport:
-    """Write index, card, Croissant file, attributions, figures and sheets; or nothing when they are up to date.
+    """Write index, card, Croissant file, attributions, figures and sheets; nothing when they are up to date.
 
     Args:
-        leaks: what the comparison with evaluation found, for the card; None = it was not made.
+        leaks: the report on assets shared with evaluation, for the card; None = no comparison was made.
 
     Raises:
         BadSetup: shards are missing, mixed or damaged.
@@ -94,7 +100,7 @@ def write_dataset(
 
 def _files(release: Release, index: FileFacts, layers: pd.DataFrame, sheets: Mapping[str, bytes]) -> dict[str, bytes]:
     """All files but the index, by path in the store."""
-    # matplotlib is slow to import, and most callers find everything made.
+    # matplotlib is slow to import, and mostly everything is up to date.
     from pipelines.dataset.figures import draw_figures
 
     facts = (release.name, release.description, release.data_version, release.statistics)
@@ -108,7 +114,7 @@ def _files(release: Release, index: FileFacts, layers: pd.DataFrame, sheets: Map
 
 
 def _replace(store: Store, files: Mapping[str, bytes]) -> None:
-    """Write the files and remove pictures of an earlier build that this one does not have."""
+    """Write the files, and remove pictures of an earlier build that this one lacks."""
     for path, data in files.items():
         store.write(path, data)
     for folder in (f"{FOLDER}/sheets", f"{FOLDER}/figures"):
@@ -119,7 +125,7 @@ def _replace(store: Store, files: Mapping[str, bytes]) -> None:
 
 
 def _draw_sheets(store: Store, manifests: Mapping[str, Manifest], layers: pd.DataFrame, seed: int) -> dict[str, bytes]:
-    """The sheets that have something to show, and the preview of the first of them."""
+    """The contact sheets that are not empty, by name, and the preview of the random one."""
     picks = {name: found for name, found in samples.choose(layers, seed).items() if found}
     sheets = {name: samples.sheet(store, manifests, found) for name, found in picks.items()}
     return sheets | {"preview": samples.preview(store, manifests, picks["random"])}
@@ -137,7 +143,7 @@ def _write_summary(store: Store, asked: str, report: DatasetReport) -> None:
 
 
 def _read_current(store: Store, asked: str) -> DatasetReport | None:
-    """The report of a finished folder that is what would be written now."""
+    """The report of an existing folder, if it is complete and up to date; else None."""
     if not store.exists(SUMMARY):
         return None
     summary = json.loads(store.read(SUMMARY))

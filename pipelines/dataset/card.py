@@ -1,6 +1,6 @@
 """`dataset/README.md`: the data card, with the front matter that the Hugging Face Hub reads.
 
-The words are in `card.md.jinja` beside this module; here is only what is put into them.
+The text is in `card.md.jinja` beside this module, which computes the values in it.
 Source of the front matter: https://huggingface.co/docs/hub/datasets-cards.
 """
 
@@ -13,35 +13,35 @@ from typing import Any
 
 from pipelines.commercial import uses
 from pipelines.config import DataConfig
-from pipelines.dataset.attributions import Asset
+from pipelines.dataset.index import Asset
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
+from pipelines.foregrounds.gates import gates_recipe
 from pipelines.library.leaks import LeakReport
 from pipelines.licences.combined import combined_licence
-from pipelines.licences.names import hub_licences
-from pipelines.licences.terms import binds_outputs, find_terms, why_not_commercial
+from pipelines.licences.terms import binds_outputs, find_terms, hub_licences, why_not_commercial
 
 _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
     *((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")),
 )
 RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps", "licences")
-"""Sections of the profile that decide the data; how it is computed and checked is not part of the recipe."""
+"""Sections of the profile that decide the data; the engine and the limits of checks do not."""
 _PRIVATE = {"mulan": {"annotations", "images"}, "backgrounds": {"folder"}, "library": {"takedowns", "evaluation_lists"}}
-"""Fields that name places on the machine that made the data."""
+"""Fields that hold paths on the machine that made the data."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a card is about.
+    """One version of a dataset, which a card describes.
 
     Attributes:
         profile: name of the profile that made it.
-        data_version, fingerprint: of the data (contents), and of the shards' recipe.
-        shards: numbers, in order.
-        assets: of `attributions.count_assets`.
+        data_version, fingerprint: hash of the data's contents, and fingerprint of the shards' recipe.
+        shards: shard numbers, in order.
+        assets: asset -> number of scenes, as `index.count_assets` gives it.
         sheets: names of the contact sheets that exist.
-        compared: of `compared_lists`; None = training was not compared with evaluation.
+        compared: result of `compared_lists`; None = training was not compared with evaluation.
     """
 
     profile: str
@@ -56,12 +56,12 @@ class Release:
 
     @property
     def name(self) -> str:
-        """For titles and catalogues."""
+        """Name of the dataset in titles and catalogues."""
         return f"decoupage {self.profile}"
 
     @property
     def description(self) -> str:
-        """Two sentences."""
+        """A description of the dataset in two sentences."""
         s = self.statistics
         return (
             f"{s.num_scenes:,} composed scenes of one to three RGBA layers ({s.num_layers:,} layers) with imperfect "
@@ -71,15 +71,16 @@ class Release:
 
 
 def recipe(config: DataConfig) -> dict[str, Any]:
-    """The profile's values that decide the data, without this machine's folders."""
-    return {
+    """The profile's values that decide the data, without paths on this machine."""
+    sections = {
         section: getattr(config, section).model_dump(mode="json", exclude=_PRIVATE.get(section, set()))
         for section in RECIPE_SECTIONS
     }
+    return sections | {"gates": gates_recipe(config.gates)}
 
 
 def compared_lists(leaks: LeakReport | None) -> list[dict[str, Any]] | None:
-    """What training was compared with: name without folders, entries, and training assets found in it."""
+    """The lists that training was compared with: name without folders, entries, and training assets found in it."""
     if leaks is None:
         return None
     return [
@@ -123,7 +124,7 @@ def card_markdown(release: Release) -> bytes:
 
 
 def _taken_down(drops: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Kind of asset -> number that the takedown list keeps out. Whoever asked for it is not named."""
+    """Kind of asset -> number excluded by the takedown list. Who requested a takedown is not named."""
     kinds = ("foregrounds", "backgrounds")
     return {kind: number for kind in kinds if (number := drops.get(f"library-{kind}", {}).get("takedown", 0))}
 
@@ -140,10 +141,10 @@ def _sources(assets: Mapping[Asset, int]) -> list[tuple[str, str, str, int]]:
 
 
 def _shard_range(shards: tuple[str, ...]) -> str:
-    """Brace form that webdataset expands."""
+    """The range of shard numbers in the brace form that webdataset expands."""
     return shards[0] if len(shards) == 1 else f"{{{shards[0]}..{shards[-1]}}}"
 
 
 def _cell(value: object) -> str:
-    """Text that cannot break a Markdown table."""
+    """A value as text that does not break a Markdown table."""
     return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,6 +1,6 @@
 """`dataset/croissant.json`: the dataset in the Croissant format, so that catalogues and loaders can read it.
 
-Paths are those of the published layout: what lies under `dataset/` at the top, the folder `shards/` beside it.
+Paths are those of the published layout: the contents of `dataset/` at the top, and the folder `shards/` beside them.
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html (version 1.0).
 """
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipelines.dataset.index import FileFacts
 from pipelines.dataset.statistics import Statistics
-from pipelines.licences.names import licence_url
+from pipelines.licences.terms import licence_url
 from pipelines.scenes.record import SCHEMA
 
 _COLUMNS = {
@@ -46,13 +46,16 @@ def croissant_json(
     url: str | None = None,
     published: dt.date | None = None,
 ) -> bytes:
-    """The Croissant file.
+    """The bytes of the Croissant file.
 
     Args:
+        name: name of the dataset.
+        description: its description, in one or two sentences.
         version: the data version (16 hex digits).
+        statistics: the dataset's statistics, for its licences.
         index: size and hash of `index.parquet`.
         url: where the dataset is published, when it is.
-        published: day of publication; None leaves it out (a clock would make equal data give other bytes).
+        published: day of publication; None leaves it out, so that equal data give equal bytes.
     """
     import mlcroissant as mlc
 

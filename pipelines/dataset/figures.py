@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pipelines.config import OcclusionConfig
-from pipelines.dataset.statistics import Statistics
-from pipelines.dataset.tallies import Counts
+from pipelines.dataset.statistics import Counts, Statistics
 
 BLUE = "#3b6ea5"
 LEVEL_COLOURS = {"none": "#9aa5b1", "light": "#7fb2d6", "medium": "#3b7cb3", "heavy": "#16416b"}
@@ -42,10 +41,11 @@ STYLE: Any = {
 
 
 def draw_figures(statistics: Statistics, layers: pd.DataFrame, occlusion: OcclusionConfig) -> dict[str, bytes]:
-    """All figures, file name -> PNG.
+    """All figures: file name -> PNG.
 
     Args:
-        layers: of `statistics.read_layers`: the values that the quantiles summarise.
+        statistics: the numbers to draw.
+        layers: the table of `statistics.read_layers`, whose values the quantiles summarise.
         occlusion: the target ranges of the drawn levels.
     """
     return {
@@ -56,7 +56,7 @@ def draw_figures(statistics: Statistics, layers: pd.DataFrame, occlusion: Occlus
 
 
 def overview(statistics: Statistics) -> bytes:
-    """Twelve small bar charts: scenes, layers, masks, and what was refused or dropped; all bars equally thick."""
+    """Twelve small bar charts of scenes, layers, masks, rejected draws and drops; all bars have the same thickness."""
     s = statistics
     traits = {"touches the border": s.border_contact_share, "semi-transparent": s.semi_transparent_share}
     traits |= {
@@ -97,7 +97,7 @@ def overview(statistics: Statistics) -> bytes:
 
 
 def mask_iou(layers: pd.DataFrame) -> bytes:
-    """Boxes of the IoU between imperfect and true visible mask, one a kind of error, the worst median at the top."""
+    """Box plots of the IoU of imperfect and true visible mask, one a kind of error, the worst median at the top."""
     groups = {
         str(name): values.to_numpy(np.float64)
         for name, values in layers.groupby("mask_error", observed=True)["mask_iou"]
@@ -153,7 +153,7 @@ def occluded_fraction(layers: pd.DataFrame, occlusion: OcclusionConfig) -> bytes
             linewidth=0.4,
             label=labels,
         )
-        # Most layers are not hidden at all; a linear axis would show nothing else.
+        # Most layers are not hidden at all; on a linear axis the others would not be visible.
         axes.set_yscale("symlog", linthresh=10)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(bottom=0)
@@ -167,7 +167,7 @@ def occluded_fraction(layers: pd.DataFrame, occlusion: OcclusionConfig) -> bytes
 
 @dataclass(frozen=True)
 class _Panel:
-    """One bar chart: numbers of `unit`, or shares of them."""
+    """One bar chart: counts of `unit`, or shares of it."""
 
     title: str
     unit: str
@@ -176,7 +176,7 @@ class _Panel:
 
     @property
     def shown(self) -> dict[str, float]:
-        """The bars; what does not fit is summed as `other`."""
+        """The bars; those that do not fit are summed as `<n> others`."""
         if len(self.values) <= MAX_BARS:
             return dict(self.values)
         names = list(self.values)
@@ -210,20 +210,20 @@ def _short(name: str, max_chars: int = 34) -> str:
 
 
 def _flat(drops: Mapping[str, Counts]) -> Counts:
-    """Turn stage -> reason -> number into `stage: reason` -> number, most frequent first."""
+    """Flatten stage -> reason -> number to `stage: reason` -> number, most frequent first."""
     flat = {f"{stage}: {reason}": number for stage, counts in drops.items() for reason, number in counts.items()}
     return dict(sorted(flat.items(), key=lambda item: (-item[1], item[0])))
 
 
 @contextmanager
 def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, list[bytes]]]:
-    """A figure in our style; when the block ends, the list holds its PNG."""
+    """A figure in the common style; when the block ends, the list holds its PNG."""
     png: list[bytes] = []
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width_in, height_in), dpi=110, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, png
         buffer = io.BytesIO()
-        # Without matplotlib's version in it, the file is the same after an upgrade that draws the same.
+        # Without matplotlib's version in the file, an upgrade that draws the same gives the same bytes.
         figure.savefig(buffer, format="png", metadata={"Software": None})
         png.append(buffer.getvalue())

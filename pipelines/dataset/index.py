@@ -1,9 +1,12 @@
-"""One table over all shards, and the hash that names what they hold together."""
+"""The tables over all shards: the index, the attributions of all assets, and the hash that identifies the data."""
 
+import csv
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +20,8 @@ STAGE = "shards"
 """Folder of the finished shards."""
 INDEX = "dataset/index.parquet"
 _CHUNK = 1 << 23
+ATTRIBUTION_COLUMNS = ("id", "role", "source", "licence", "attribution", "sha256", "num_scenes")
+_ROLES = {"foreground": "foreground_", "background": "background_"}
 
 
 def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
@@ -44,7 +49,7 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
 
 
 def data_version(manifests: Mapping[str, Manifest]) -> str:
-    """16 hex digits over the shards' tars and indexes: equal data, equal version."""
+    """Hash of the shards' tars and indexes, 16 hex digits: equal data have equal versions."""
     content = {shard: [manifest.tar_sha256, manifest.parquet_sha256] for shard, manifest in manifests.items()}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
@@ -70,7 +75,7 @@ def shard_tables(
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Size and SHA-256 of a file."""
+    """Size in bytes and SHA-256 of a file."""
 
     num_bytes: int
     sha256: str
@@ -97,3 +102,40 @@ def _facts(store: Store, path: str) -> FileFacts:
     for offset in range(0, num_bytes, _CHUNK):
         sha.update(store.read_range(path, offset, min(_CHUNK, num_bytes - offset)))
     return FileFacts(num_bytes, sha.hexdigest())
+
+
+@dataclass(frozen=True, order=True)
+class Asset:
+    """One foreground or background that the dataset shows; `role` says which of both."""
+
+    role: str
+    source: str
+    id: str
+    licence: str
+    attribution: str
+    sha256: str
+
+
+def count_assets(store: Store, manifests: Mapping[str, Manifest]) -> dict[Asset, int]:
+    """Asset -> number of scenes that show it, in order of role, source and id."""
+    total: Counter[Asset] = Counter()
+    parts = ("source", "id", "licence", "attribution", "sha256")
+    columns = ["key", *(prefix + part for prefix in _ROLES.values() for part in parts)]
+    for table in shard_tables(store, manifests, columns):
+        seen: set[tuple[Any, Asset]] = set()
+        for row in table.to_pylist():
+            seen |= {
+                (row["key"], Asset(role, *(row[prefix + part] for part in parts))) for role, prefix in _ROLES.items()
+            }
+        total.update(asset for _, asset in seen)
+    return dict(sorted(total.items()))
+
+
+def attributions_csv(assets: Mapping[Asset, int]) -> bytes:
+    """`dataset/attributions.csv`: licence and attribution of every asset, and how often it is shown (UTF-8)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(ATTRIBUTION_COLUMNS)
+    for asset, num in assets.items():
+        writer.writerow([getattr(asset, column) for column in ATTRIBUTION_COLUMNS[:-1]] + [num])
+    return text.getvalue().encode()

@@ -1,4 +1,4 @@
-"""Which scenes the contact sheets show, and what each row shows of a scene."""
+"""The contact sheets: the choice of scenes, and the pictures in each row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ PREVIEW_KB = 25
 PREVIEW_ROWS = 2
 PREVIEW_COLUMNS = ("scene", "given mask", "foreground", "background")
 PREVIEW_TILE_PX = 160
-"""Without the maps and with few rows, so that something can be seen within the bound."""
+"""The preview has few rows and no maps, so that its tiles are large enough within the bound."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ def choose(layers: pd.DataFrame, seed: int, num: int = NUM_ROWS) -> dict[str, li
     """The rows of each sheet, at most one a scene.
 
     Args:
-        layers: of `statistics.read_layers`.
-        seed: of the recipe; the random sheet is the same for the same data.
+        layers: the table of `statistics.read_layers`.
+        seed: seed of the scenes' recipe; the random sheet is the same for the same data.
+        num: number of rows of each sheet.
 
     Returns:
         `random`, `most_occluded` and `worst_masks`; a dataset without hidden layers has an empty second list.
@@ -64,13 +65,13 @@ def sheet(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]
 def preview(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]) -> bytes:
     """A small sheet of the first picks that fits Dagster's metadata: at most 25 kB of JPEG. Raises as `sheet`."""
     rows = [row(store, manifests[pick.shard], pick) for pick in picks[:PREVIEW_ROWS]]
-    # Small tiles have no room for sentences.
+    # Small tiles have no room for long captions.
     tiles = [replace(tile, caption=name) for row_ in rows for tile, name in zip(row_, PREVIEW_COLUMNS, strict=False)]
     return contact_sheet(tiles, len(PREVIEW_COLUMNS), PREVIEW_TILE_PX, PREVIEW_KB)
 
 
 def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
-    """What a sheet shows of one target: scene, given mask, foreground, background, and the three maps."""
+    """The row of one target: scene, given mask, foreground, background, and the three maps."""
     members = read_members(store, manifest, pick.key)
     parts = SceneParts.decode(pick.key, members)
     record = parts.record["layers"][pick.layer]
@@ -80,7 +81,7 @@ def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
         Tile(
             parts.composite,
             f"layer {pick.layer}: mask {record['mask_error']}, IoU {record['mask_iou']:.2f}",
-            parts.layers[pick.layer].imperfect_mask,
+            parts.imperfect_masks[pick.layer],
         ),
         Tile(parts.foreground(pick.layer), f"{category}, {record['occluded_fraction']:.0%} hidden"),
         Tile(parts.flatten(without=pick.layer), "background without it"),

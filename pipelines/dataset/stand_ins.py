@@ -1,4 +1,4 @@
-"""Which parts of a profile stand in for another: named wherever a result of the profile is shown."""
+"""The stand-ins that a profile uses, which every result of it must name."""
 
 from decoupage.maps.choose import make_makers
 from pipelines.config import DataConfig
@@ -7,7 +7,7 @@ _DESCRIPTIONS = {"felzenszwalb": "graph regions without classes", "dark_channel"
 
 
 def stand_ins(config: DataConfig) -> dict[str, str]:
-    """What is used -> what it stands in for; empty when the profile uses the real ones."""
+    """Stand-in -> what it replaces; empty when the profile uses none."""
     found = {}
     if config.mulan.source == "packaged":
         found["a small MULAN tree cut from packaged photographs (OpenCV GrabCut)"] = "the MULAN data set"

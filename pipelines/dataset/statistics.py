@@ -1,10 +1,11 @@
-"""What the dataset holds, in numbers: distributions over scenes and layers, rejections, drops, licences.
+"""The dataset in numbers: distributions over scenes and layers, rejected draws, drops, licences.
 
-Only counting; pictures of the numbers are made in `figures.py`, text in `card.py`.
+`figures.py` draws the numbers, `card.py` puts them in words.
 """
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,24 +14,59 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.dataset.index import shard_tables
-from pipelines.dataset.tallies import Counts, Tallies
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
+REJECTED = "rejected."
+"""Prefix of the scenes stage's counts of rejected draws."""
+Counts = dict[str, int]
 COLUMNS = (
     *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),
     *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
     *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
     *("background_source", "background_licence", "attempt"),
 )
-"""What the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
+"""Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
 REPEATED = {"shard", *COLUMNS} - {"key"}
-"""Texts with few values; the key has one value a scene."""
+"""Text columns with few different values; the key has one a scene."""
+
+
+@dataclass(frozen=True)
+class Tallies:
+    """Counts of what the shards do not show, most frequent first.
+
+    Attributes:
+        rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
+        drops: stage -> reason -> number of items that were left out.
+    """
+
+    rejected_draws: Counts
+    drops: dict[str, Counts]
+
+
+def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
+    """Sum the counts in the scenes' manifests, and count the lines of the quarantine files."""
+    rejected: Counter[str] = Counter()
+    for shard in shards:
+        scenes = read_manifest(store, "scenes", shard)
+        counts = scenes.counts if scenes else {}
+        rejected.update({name.removeprefix(REJECTED): n for name, n in counts.items() if name.startswith(REJECTED)})
+    drops = {}
+    for name in store.names("quarantine", ".jsonl"):
+        lines = store.read(f"quarantine/{name}").splitlines()
+        reasons = Counter(str(json.loads(line)["reason"]) for line in lines if line)
+        if reasons:
+            drops[name.removesuffix(".jsonl")] = _ranked(reasons)
+    return Tallies(_ranked(rejected), drops)
+
+
+def _ranked(counts: Counter[str]) -> Counts:
+    return dict(sorted(((name, n) for name, n in counts.items() if n), key=lambda item: (-item[1], item[0])))
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A measure's quantiles over one group of layers."""
+    """Mean and quantiles of a measure over one group of layers."""
 
     num_layers: int
     mean: float
@@ -47,13 +83,13 @@ class Statistics:
 
     Attributes:
         scenes_by_num_layers, scenes_by_difficulty, scenes_by_background_source: number of scenes.
-        occlusion: the measured occluded fraction, by the level that was drawn.
-        mask_iou: IoU of the imperfect with the true visible mask, by kind of error.
-        border_contact_share, semi_transparent_share: of layers, 0..1.
-        rejected_draws: reason -> draws of scenes that were refused and drawn again.
-        drops: stage -> reason -> items that were left out.
-        licences: licence -> {"foregrounds", "backgrounds"}: layers and scenes under it.
-        num_bytes: of the tars.
+        occlusion: measured occluded fraction, by drawn level.
+        mask_iou: IoU of the imperfect and the true visible mask, by kind of error.
+        border_contact_share, semi_transparent_share: shares of layers, 0..1.
+        rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
+        drops: stage -> reason -> number of items that were left out.
+        licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it.
+        num_bytes: size of the tars.
     """
 
     num_scenes: int
@@ -92,12 +128,12 @@ class Statistics:
 
 
 def num_layers(spreads: Mapping[str, Spread]) -> Counts:
-    """Group -> number of its layers."""
+    """Group -> number of layers in it."""
     return {group: spread.num_layers for group, spread in spreads.items()}
 
 
 def read_layers(store: Store, manifests: Mapping[str, Manifest]) -> pd.DataFrame:
-    """One row a layer with the narrow columns, repeated texts as categories; about 60 bytes a row in memory."""
+    """A table with one row a layer and the columns `COLUMNS`, repeated texts as categories; about 60 bytes a row."""
     tables = [_with_categories(table) for table in shard_tables(store, manifests, COLUMNS)]
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
@@ -111,12 +147,12 @@ def _with_categories(table: pa.Table) -> pa.Table:
 
 
 def measure(manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Tallies) -> Statistics:
-    """Count everything.
+    """Compute the statistics of a dataset.
 
     Args:
-        manifests: of the finished shards.
-        layers: of `read_layers`.
-        tallies: of `read_tallies`.
+        manifests: manifests of the finished shards.
+        layers: the table of `read_layers`.
+        tallies: the counts of `read_tallies`.
     """
     scenes = layers[layers["layer"] == 0]
     return Statistics(
@@ -144,7 +180,7 @@ def measure(manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Ta
 
 
 def _counts(column: "pd.Series[Any]", order: Sequence[str] = ()) -> Counts:
-    """Value -> number, in the given order when there is one, else the most frequent first."""
+    """Value -> number of rows, in the given order where there is one, then the most frequent first."""
     found = Counter({str(value) or "(none)": int(number) for value, number in column.value_counts().items() if number})
     ranked = sorted(found, key=lambda value: (-found[value], value))
     named = [value for value in order if value in found]

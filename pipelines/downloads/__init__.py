@@ -1,4 +1,4 @@
-"""Files from the network into a local folder: in parallel, resumed, checked, and never taken for whole while cut off.
+"""Downloads files into a local folder: in parallel, resumed and checked, so that a truncated file never looks whole.
 
-What is to be fetched, and what it is good for, is known by the sources.
+The sources decide which files to fetch.
 """

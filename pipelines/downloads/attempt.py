@@ -1,7 +1,7 @@
-"""One request for one file: its headers judged, its bytes appended to the partial file.
+"""One request for one file: checks the headers and appends the bytes to the partial file.
 
-When to try again is decided in `worker.py`. Codings are refused (`identity`): ranges and lengths then count the bytes
-of the file itself.
+`worker.py` decides when to retry. Content encodings are refused (`identity`), so that ranges and lengths count the
+bytes of the file itself.
 """
 
 import logging
@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from decoupage.faults import BadItem
-from pipelines.downloads.item import Download, shown
+from pipelines.downloads.item import Download, Stopped, TransientError, shown
 from pipelines.downloads.partial import PartialFile, Version
-from pipelines.downloads.patience import LONGEST_WAIT_S, Again, Stopped
 from pipelines.retry_after import retry_after_s
 
 if TYPE_CHECKING:
@@ -23,23 +22,25 @@ if TYPE_CHECKING:
 
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
+MAX_WAIT_S = 120.0
+"""Upper bound of the wait before a retry, also of one that the server asks for."""
 _SLOWEST_BYTES_PER_S = 256
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one request may take."""
+    """Limits of one request: bytes of the file, and seconds without enough data."""
 
     max_file_bytes: int
     timeout_s: float
 
 
 def make_client(workers: int, timeout_s: float) -> "httpx2.Client":
-    """A client for so many threads. Follows at most five redirects."""
+    """An HTTP client for `workers` threads, which follows at most five redirects."""
     import httpx2
 
-    # They log every address with its query, where secrets may stand; and a line for each of a million pictures.
+    # At INFO they log every address with its query, which may hold secrets: a line for each of a million pictures.
     for name in ("httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return httpx2.Client(
@@ -54,13 +55,13 @@ def make_client(workers: int, timeout_s: float) -> "httpx2.Client":
 def request(
     client: "httpx2.Client", part: PartialFile, bounds: Bounds, wrote: Callable[[int], None], stop: threading.Event
 ) -> None:
-    """Ask for a file, or for the rest of it; when this returns, all its bytes have come.
+    """Request a file, or the rest of it; when this returns, all its bytes have arrived.
 
     Args:
-        wrote: is told the number of bytes of each piece.
+        wrote: called with the number of bytes of each piece.
 
     Raises:
-        Again: another attempt may succeed.
+        TransientError: another attempt may succeed.
         BadItem: `gone`, `refused`, `bad_redirect`, `bad_url`, `encoded`, `unknown_length`, `too_large`.
         Stopped: the run ends.
     """
@@ -75,7 +76,7 @@ def request(
         with client.stream("GET", download.url, headers=headers) as response:
             if response.status_code == 416:
                 part.remove()
-                raise Again("the server knows of no such range")
+                raise TransientError("the server knows of no such range")
             _check_status(response, download)
             if response.status_code == 206:
                 _check_range(response, part, start)
@@ -87,16 +88,16 @@ def request(
     except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
         raise BadItem("bad_redirect", f"{shown(download.url)}: {error}") from error
     except httpx2.InvalidURL as error:
-        raise BadItem("bad_url", f"{shown(download.url)} cannot be asked for") from error
+        raise BadItem("bad_url", f"{shown(download.url)} is no valid address") from error
     except httpx2.RequestError as error:
-        raise Again(f"{type(error).__name__}: {error}") from error
+        raise TransientError(f"{type(error).__name__}: {error}") from error
 
 
 def _check_status(response: "httpx2.Response", download: Download) -> None:
     status, address = response.status_code, shown(download.url)
     if status in _AGAIN:
         asked_s = retry_after_s(response.headers)
-        raise Again(f"status {status}", None if asked_s is None else min(asked_s, LONGEST_WAIT_S))
+        raise TransientError(f"status {status}", None if asked_s is None else min(asked_s, MAX_WAIT_S))
     if status in _GONE:
         raise BadItem("gone", f"{address}: status {status}")
     if status not in (200, 206):
@@ -105,21 +106,21 @@ def _check_status(response: "httpx2.Response", download: Download) -> None:
         raise BadItem("bad_redirect", f"{address} leads from https to {response.url.scheme}")
     coding = response.headers.get("Content-Encoding", "identity")
     if coding != "identity":
-        raise BadItem("encoded", f"{address}: sent as {coding}, though asked for as it is")
+        raise BadItem("encoded", f"{address}: sent with the encoding {coding}, though none was accepted")
 
 
 def _check_range(response: "httpx2.Response", part: PartialFile, start: int) -> None:
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     version = part.version()
     known = ("*", str(version.total)) if version and version.total is not None else None
-    # Without a start no range was asked for.
+    # Without a start, no range was requested.
     if not start or match is None or int(match[1]) != start or (known and match[2] not in known):
         part.remove()
-        raise Again(f"the server answered a range from byte {start} with another one")
+        raise TransientError(f"the server answered a range from byte {start} with another one")
 
 
 def _check_length(response: "httpx2.Response", download: Download, start: int, bounds: Bounds) -> None:
-    """Refuse what is too long before it comes, and what could be cut off without anybody seeing it."""
+    """Refuse a file that is too long before it arrives, and one whose truncation could not be noticed."""
     length = _length(response)
     if length is not None and start + length > bounds.max_file_bytes:
         raise BadItem("too_large", f"{shown(download.url)}: {start + length} bytes, at most {bounds.max_file_bytes}")
@@ -134,7 +135,7 @@ def _length(response: "httpx2.Response") -> int | None:
 
 
 def _validator(response: "httpx2.Response") -> str:
-    # A weak tag may not stand in If-Range (RFC 9110, 13.1.5).
+    # A weak entity tag is not allowed in If-Range (RFC 9110, 13.1.5).
     tag = response.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
@@ -157,8 +158,8 @@ def _receive(
                 raise BadItem("too_large", f"{shown(part.download.url)}: more than {bounds.max_file_bytes} bytes")
             file.write(piece)
             wrote(len(piece))
-            # A server that drips keeps every read within its time; what counts is what came in all of that time.
+            # A very slow server stays within the time-out of each read, so the rate over the whole time is checked.
             if time.monotonic() - window_s > bounds.timeout_s:
                 if size - window_size < _SLOWEST_BYTES_PER_S * bounds.timeout_s:
-                    raise Again(f"{size - window_size} bytes in {bounds.timeout_s:g} s")
+                    raise TransientError(f"{size - window_size} bytes in {bounds.timeout_s:g} s")
                 window_size, window_s = size, time.monotonic()

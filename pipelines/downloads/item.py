@@ -1,4 +1,4 @@
-"""What is to be fetched, and what came of it. Nothing here opens a connection."""
+"""What to download, the report on it, and how an attempt can end early. Nothing here opens a connection."""
 
 import re
 from collections import Counter
@@ -15,10 +15,10 @@ class Download:
     """One file to fetch.
 
     Attributes:
-        url: http or https.
-        path: where it goes, relative to the folder of the run; no part of it may begin with a dot.
-        sha256, md5: what it must hash to, in lower-case hex; None = not known.
-        num_bytes: how long it must be; None = not known.
+        url: its http or https address.
+        path: its path below the folder of the run; no part of it may begin with a dot.
+        sha256, md5: expected hashes in lower-case hex; None = not known.
+        num_bytes: expected size; None = not known.
 
     Raises:
         ValueError: the address is no http(s) address, or the path could leave the folder.
@@ -44,26 +44,27 @@ class Download:
 
     @property
     def has_checksum(self) -> bool:
-        """True when it is known what the file must hash to."""
+        """True when an expected hash is known."""
         return bool(self.sha256 or self.md5)
 
 
 def shown(url: str) -> str:
-    """An address for people: without user, password, query and fragment, where secrets may stand."""
+    """An address for messages: without user, password, query and fragment, which may hold secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What a run fetched.
+    """Summary of what a run fetched.
 
     Attributes:
-        paths: of the files that are there and whole, in the order of the list.
-        num_bytes: of all of them.
-        num_fetched: how many of them this run brought; the others were there.
-        drops: files that cannot be had, with reasons; those that may come another time have the reason `unreachable`.
-        num_left: how many files the byte budget left out: the list from some file on.
+        paths: paths of the files that are complete, in the order of the list.
+        num_bytes: total size of these files.
+        num_fetched: number of these files that this run fetched; the others existed before.
+        drops: files that could not be fetched, with reasons; `unreachable` ones may be fetched by a later run.
+        num_left: number of files that the byte budget left out, at the end of the list.
+        seconds: duration of the run.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -82,3 +83,16 @@ class DownloadReport:
     def drops_by_reason(self) -> dict[str, int]:
         """Reason -> number."""
         return dict(Counter(drop["reason"] for drop in self.drops).most_common())
+
+
+class TransientError(Exception):
+    """An attempt failed, and a retry may succeed. `retry_after_s` is the wait that the server asks for, if any."""
+
+    def __init__(self, detail: str, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class Stopped(Exception):
+    """The run ends early; partial files are kept for the next run."""

@@ -1,7 +1,7 @@
-"""A file on its way: what has come of it, and what is needed to ask for the rest of the same version.
+"""A partially downloaded file: its bytes so far, and what is needed to request the rest of the same version.
 
-`<folder>/.partial/<hash of the path>.part` holds the bytes, `.json` beside it the facts. The file appears under its
-own name only when it is whole and checked.
+`<folder>/.partial/<hash of the path>.part` holds the bytes, the `.json` beside it the version. The file appears under
+its own name only when it is complete and checked.
 """
 
 import hashlib
@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.downloads.item import Download, shown
-from pipelines.downloads.patience import Again
+from pipelines.downloads.item import Download, TransientError, shown
 
 FOLDER = ".partial"
 _BLOCK = 1 << 20
@@ -20,12 +19,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Version:
-    """Which version of a file the bytes belong to.
+    """The version of a file that the bytes belong to.
 
     Attributes:
         url: its address, without secrets.
-        validator: strong entity tag or date of change, for `If-Range`; empty = the server gave none, no resuming.
-        total: bytes of the whole file; None = not said.
+        validator: strong entity tag or modification date, for `If-Range`; empty = the server gave none, no resuming.
+        total: size of the whole file in bytes; None = not given.
     """
 
     url: str
@@ -34,63 +33,63 @@ class Version:
 
 
 class PartialFile:
-    """The bytes of one download before it is whole. One thread writes it."""
+    """The bytes of one download before it is complete. Written by one thread."""
 
     def __init__(self, folder: Path, download: Download) -> None:
         self.download = download
         self.target = folder / download.path
         stem = hashlib.sha256(download.path.encode()).hexdigest()[:32]
         self.data = folder / FOLDER / f"{stem}.part"
-        self.facts = folder / FOLDER / f"{stem}.json"
+        self.version_file = folder / FOLDER / f"{stem}.json"
 
     @property
     def num_bytes(self) -> int:
-        """Bytes that have come."""
+        """Number of bytes that have arrived."""
         return self.data.stat().st_size if self.data.exists() else 0
 
     def version(self) -> Version | None:
-        """The version that was begun, if it is of the same address and can be continued."""
+        """The version that was begun; None when its address differs or it cannot be resumed."""
         try:
-            version = Version(**json.loads(self.facts.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):  # Absent, or cut off by a kill: begin anew.
+            version = Version(**json.loads(self.version_file.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):  # Absent, or truncated by a kill: start again.
             return None
         return version if version.validator and version.url == shown(self.download.url) else None
 
     def begin(self, version: Version) -> None:
-        """Forget what has come, and note which version comes now."""
-        # In this order: bytes without facts are never continued.
-        self.facts.unlink(missing_ok=True)
+        """Discard the bytes so far, and record the version that arrives now."""
+        # In this order: bytes without a recorded version are never continued.
+        self.version_file.unlink(missing_ok=True)
         self.data.write_bytes(b"")
-        temp = self.facts.with_suffix(".tmp")
+        temp = self.version_file.with_suffix(".tmp")
         temp.write_text(json.dumps(asdict(version)))
-        temp.replace(self.facts)
+        temp.replace(self.version_file)
 
     def remove(self) -> None:
-        """Forget it altogether."""
-        self.facts.unlink(missing_ok=True)
+        """Discard the bytes and the version."""
+        self.version_file.unlink(missing_ok=True)
         self.data.unlink(missing_ok=True)
 
     def finish(self) -> int:
-        """Check the bytes and put the file in its place; returns its bytes.
+        """Check the bytes and move the file to its place; returns its size in bytes.
 
         Raises:
-            Again: length or hash are wrong; what has come is forgotten.
+            TransientError: length or hash are wrong; the bytes are discarded.
         """
         fault = find_fault(self.data, self.download)
         if fault:
             self.remove()
-            raise Again(fault)
+            raise TransientError(fault)
         with self.data.open("rb") as file:
             os.fsync(file.fileno())
         self.target.parent.mkdir(parents=True, exist_ok=True)
         size = self.num_bytes
         self.data.replace(self.target)
-        self.facts.unlink(missing_ok=True)
+        self.version_file.unlink(missing_ok=True)
         return size
 
 
 def find_fault(path: Path, download: Download) -> str:
-    """What is wrong with a file that should be the download; empty when nothing is known to be."""
+    """How a file differs from the expected size and hash of a download; empty when it does not."""
     size = path.stat().st_size
     if download.num_bytes is not None and size != download.num_bytes:
         return f"{size} bytes, expected {download.num_bytes}"
@@ -106,12 +105,11 @@ def find_fault(path: Path, download: Download) -> str:
     return ""
 
 
-def remove_strangers(folder: Path, downloads: Iterable[Download]) -> int:
-    """Remove what earlier runs left of files that are no longer asked for; returns how many files."""
-    ours = {
-        path for download in downloads for part in [PartialFile(folder, download)] for path in (part.data, part.facts)
-    }
-    strangers = [path for path in (folder / FOLDER).iterdir() if path not in ours and path.name != "lock"]
-    for path in strangers:
+def remove_unwanted(folder: Path, downloads: Iterable[Download]) -> int:
+    """Remove partial files of earlier runs that are no longer on the list; returns their number."""
+    parts = [PartialFile(folder, download) for download in downloads]
+    wanted = {path for part in parts for path in (part.data, part.version_file)}
+    unwanted = [path for path in (folder / FOLDER).iterdir() if path not in wanted and path.name != "lock"]
+    for path in unwanted:
         path.unlink()
-    return len(strangers)
+    return len(unwanted)

@@ -12,18 +12,17 @@ from pathlib import Path
 from decoupage.faults import BadItem, BadSetup
 from pipelines.downloads.attempt import Bounds, make_client
 from pipelines.downloads.item import Download, DownloadReport
-from pipelines.downloads.partial import FOLDER, remove_strangers
-from pipelines.downloads.patience import Pace
-from pipelines.downloads.worker import Fetched, Worker
+from pipelines.downloads.partial import FOLDER, remove_unwanted
+from pipelines.downloads.worker import Fetched, Pace, Worker
 from pipelines.stages.locks import alone
 from pipelines.stages.manifest import Drop
 from pipelines.stages.progress import Progress
 
 log = logging.getLogger(__name__)
 _FEW_FILES = 50
-"""So few are long files: their progress is told in bytes."""
-_HOPELESS = 8
-"""So many files in a row that could not be reached, for each worker's sake at least so many: the network is down."""
+"""Lists of at most so many files hold long files, whose progress is shown in bytes."""
+_MAX_UNREACHABLE = 8
+"""So many unreachable files in a row (or two for each worker) mean that the network is down."""
 
 
 def download_all(
@@ -38,23 +37,26 @@ def download_all(
     first_wait_s: float = 1.0,
     title: str = "downloads",
 ) -> DownloadReport:
-    """Fetch what is not there; a file appears in the folder only when it is whole and its hash is right.
+    """Fetch the missing files of a list; a file appears in the folder only when it is complete and its hash is right.
 
-    A file that is there is not asked for again: it is hashed when its hash is known, else its name is enough. What a
-    killed run has of a file is continued by the next one, if the server still has the same version. A file that cannot
-    be had is dropped with a reason, and the others go on.
+    An existing file is not requested again: it is hashed when its hash is known, else its name is enough. A partial
+    file of a killed run is continued if the server still has the same version. A file that cannot be fetched is dropped
+    with a reason, and the others go on.
 
     Args:
-        max_bytes: for all files of the list together, those already there included: the files up to the first one that
-            goes beyond it, in the order of the list. A few files more may have come by then; they stay for another run.
-        timeout_s: for connecting and for each piece; a server slower than 256 bytes a second over it is given up.
-        max_attempts: failures in a row before a file is given up; one that brought a new MiB counts for none.
-        first_wait_s: after the first failure; doubled after each. `Retry-After` is obeyed up to two minutes.
+        workers: number of connections at a time.
+        max_bytes: budget for all files of the list together, existing ones included: the report holds the files up to
+            the first one that exceeds it, in the order of the list. A few more may be on disk, for another run.
+        max_file_bytes: limit for one file.
+        timeout_s: limit for connecting and for each piece; a server slower than 256 bytes a second over it is retried.
+        max_attempts: failures in a row before a file is given up; an attempt that fetched a new MiB is no failure.
+        first_wait_s: wait after the first failure; doubled after each. `Retry-After` is obeyed up to two minutes.
+        title: name of the list in progress and log messages.
 
     Raises:
         ValueError: two files have the same path.
-        BadSetup: the folder cannot be written to, another run fetches into it, the disk is full, or one file after
-            another cannot be reached.
+        BadSetup: the folder cannot be written to, another run fetches into it, the disk is full, or many files in a
+            row cannot be reached.
     """
     started = time.monotonic()
     if len({download.path for download in downloads}) < len(downloads):
@@ -62,7 +64,7 @@ def download_all(
     stop, written = threading.Event(), _Written()
     with _claimed(folder), make_client(workers, timeout_s) as client:
         _stay_inside(folder, downloads)
-        remove_strangers(folder, downloads)
+        remove_unwanted(folder, downloads)
         bounds = Bounds(max_file_bytes, timeout_s)
         worker = Worker(client, folder, bounds, max_attempts, first_wait_s, Pace(stop), written, stop)
         results: dict[int, Fetched | BadItem] = {}
@@ -84,7 +86,7 @@ def download_all(
 
 
 class _Written:
-    """Bytes that all threads have written."""
+    """Counter of the bytes that all threads have written."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,7 +100,7 @@ class _Written:
 def _map(
     worker: Worker, downloads: Sequence[Download], workers: int, max_bytes: int | None, stop: threading.Event
 ) -> Iterator[dict[int, Fetched | BadItem]]:
-    """Results so far by place in the list, every second at least; files are begun in the order of the list."""
+    """Results so far by position in the list, at least every second; files are started in the order of the list."""
     results: dict[int, Fetched | BadItem] = {}
     running: dict[Future[Fetched], int] = {}
     todo = iter(enumerate(downloads))
@@ -106,7 +108,7 @@ def _map(
     with ThreadPoolExecutor(workers, thread_name_prefix="download") as pool:
         try:
             while True:
-                # Whatever was begun is finished, so where the budget ends does not hang on who was faster.
+                # Files that were started are finished, so the end of the budget does not depend on their speed.
                 while len(running) < workers and (max_bytes is None or num_bytes <= max_bytes):
                     i, item = next(todo, (len(downloads), None))
                     if item is None:
@@ -127,11 +129,11 @@ def _map(
                     num_bytes += result.num_bytes if isinstance(result, Fetched) else 0
                     failed = isinstance(result, BadItem) and result.reason == "unreachable"
                     unreachable = unreachable + 1 if failed else 0
-                    if isinstance(result, BadItem) and unreachable >= max(_HOPELESS, 2 * workers):
+                    if isinstance(result, BadItem) and unreachable >= max(_MAX_UNREACHABLE, 2 * workers):
                         raise BadSetup(f"{unreachable} files in a row could not be reached, the last: {result.detail}")
                 yield results
         finally:
-            # Ends the threads where this ends early; after the last file there is nothing left to stop.
+            # Stops the threads when this ends early; after the last file none is running.
             stop.set()
 
 
@@ -142,7 +144,7 @@ def _result(future: "Future[Fetched]") -> Fetched | BadItem:
         return fault
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise BadSetup(f"{error.strerror} while downloading; free space or mend its permissions") from error
+            raise BadSetup(f"{error.strerror} while downloading; free space or correct its permissions") from error
         raise
 
 
@@ -167,7 +169,7 @@ def _report(
 
 
 def _stay_inside(folder: Path, downloads: Sequence[Download]) -> None:
-    """Refuse paths that lead out of the folder through links in it."""
+    """Refuse paths that leave the folder through symbolic links in it."""
     root = folder.resolve()
     for parent in {(folder / download.path).parent for download in downloads}:
         if not parent.resolve().is_relative_to(root):
@@ -176,13 +178,13 @@ def _stay_inside(folder: Path, downloads: Sequence[Download]) -> None:
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
-    """Holds the folder for this run; a killed run lets go of it by itself."""
+    """Locks the folder for this run; the lock of a killed run is released by the operating system."""
     path = folder / FOLDER / "lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     except OSError as error:
-        raise BadSetup(f"{folder} cannot be written to ({error.strerror}); mend its permissions") from error
+        raise BadSetup(f"{folder} cannot be written to ({error.strerror}); correct its permissions") from error
     with alone(path) as free:
         if not free:
             raise BadSetup(f"another run downloads into {folder}; wait for it")

@@ -1,6 +1,6 @@
-"""From an RGBA picture to a library foreground: gates, bled colour, lossless WebP, perceptual hash, record.
+"""From an RGBA picture to a library foreground: filters, bled colour, lossless WebP, perceptual hash, record.
 
-Every source ends here, so that a foreground's bytes and measures mean the same whatever it comes from.
+Foregrounds of every source are made here, so that their bytes and measures mean the same.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
 
     Args:
         rgba: [H, W, 4] of the source picture's size, straight alpha.
-        gates: what it must meet.
+        gates: the limits that it must meet.
         id: becomes the member `<id>.webp`; the other names are columns of `ForegroundRecord`.
 
     Returns:
@@ -45,7 +45,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
         num_bytes are left to the library).
 
     Raises:
-        BadItem: a gate refused it (reasons: `pipelines.foregrounds.gates.apply_gates`).
+        BadItem: a filter refused it (reasons: `pipelines.foregrounds.gates.apply_gates`).
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"a foreground's id must be letters, digits, - and _, got {id!r}")

@@ -1,6 +1,6 @@
-"""Whether a cutout is usable: cleans haze and dust, measures, and refuses with a reason.
+"""The filters on cutouts: clean haze and dust, measure, and refuse unusable cutouts with a reason.
 
-Works on alpha only. The numbers are in `GateConfig`; what is fixed here is how each measure is taken.
+They look at alpha only. The limits are in `GateConfig`; how each measure is taken is fixed here.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,15 @@ import cv2
 import numpy as np
 
 from decoupage.faults import BadItem
+from decoupage.fingerprint import Recipe
 from decoupage.images.alpha import alpha_box
 from decoupage.images.types import Gray, Mask, Rgba
 from pipelines.config import GateConfig
 
+ALPHA_FLOOR = 8
+"""Alpha at or below this is set to 0."""
+ALPHA_CEILING = 247
+"""Alpha at or above this is set to 255."""
 HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""
 SOLID_ALPHA = 200
@@ -30,10 +35,10 @@ SIDES = "ltrb"
 
 @dataclass(frozen=True)
 class Gated:
-    """A cutout that passed.
+    """A cutout that passed the filters, with its measures.
 
     Attributes:
-        rgba: [h, w, 4], cleaned and cropped to its alpha box; colours as they came.
+        rgba: [h, w, 4], cleaned and cropped to its alpha box; colours unchanged.
         box: (left, top, right, bottom) in the source picture, right and bottom exclusive.
         area_px: summed alpha / 255.
         alpha_mean: mean alpha / 255 over the box.
@@ -51,19 +56,24 @@ class Gated:
     cut_sides: str
 
 
+def gates_recipe(gates: GateConfig) -> Recipe:
+    """The part of a source's recipe that decides which cutouts pass, and with which alpha."""
+    return gates.model_dump(mode="json") | {"alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+
+
 def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     """Clean a cutout that lies in its whole source picture, and crop it to its alpha box.
 
     Args:
         rgba_HWC: [H, W, 4] of the source picture's size: border contact is measured against H and W.
-        gates: limits.
+        gates: the limits that it must meet.
 
     Raises:
         BadItem: `empty_alpha`, `haze`, `islands`, `too_small`, `low_coverage`, `high_coverage` or `cut_off`.
     """
     if rgba_HWC.ndim != 3 or rgba_HWC.shape[2] != 4 or rgba_HWC.dtype != np.uint8:
         raise ValueError(f"a cutout must be [H, W, 4] uint8, got {rgba_HWC.shape} {rgba_HWC.dtype}")
-    alpha = clamp_alpha(rgba_HWC[..., 3], gates)
+    alpha = clamp_alpha(rgba_HWC[..., 3])
     _check_haze(alpha, gates)
     alpha = remove_islands(alpha, gates)
     box = alpha_box(alpha)
@@ -83,13 +93,13 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     )
 
 
-def clamp_alpha(alpha: Gray, gates: GateConfig) -> Gray:
+def clamp_alpha(alpha: Gray) -> Gray:
     """Set haze to 0 and nearly solid pixels to 255. Raises BadItem `empty_alpha` when nothing is left."""
     if not alpha.any():
         raise BadItem("empty_alpha", "no pixel has alpha above 0")
-    clamped = np.where(alpha <= gates.alpha_floor, 0, np.where(alpha >= gates.alpha_ceiling, 255, alpha))
+    clamped = np.where(alpha <= ALPHA_FLOOR, 0, np.where(alpha >= ALPHA_CEILING, 255, alpha))
     if not clamped.any():
-        raise BadItem("empty_alpha", f"no pixel has alpha above the floor of {gates.alpha_floor}")
+        raise BadItem("empty_alpha", f"no pixel has alpha above the floor of {ALPHA_FLOOR}")
     return clamped.astype(np.uint8)
 
 

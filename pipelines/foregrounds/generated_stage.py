@@ -1,4 +1,4 @@
-"""The stage that generates foregrounds from prompts. How they are drawn is the generator's business."""
+"""The stage that generates foregrounds from prompts, with whichever generator the profile names."""
 
 import hashlib
 import re
@@ -10,10 +10,10 @@ from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.foregrounds.choose import make_generator
-from pipelines.foregrounds.generate import Generate, GenerateBatches
+from pipelines.foregrounds.gates import gates_recipe
+from pipelines.foregrounds.generate import Generate, GenerateBatches, RawPictures
 from pipelines.foregrounds.generator import BatchGenerator, Request
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
-from pipelines.foregrounds.raw_pictures import RawPictures
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
@@ -21,18 +21,17 @@ from pipelines.stages.store import Store
 
 @dataclass
 class GeneratedForegrounds:
-    """Foregrounds with complete shapes, as a `pipelines.stages.run.Stage`.
+    """Generated foregrounds, whose shapes are complete; a `pipelines.stages.run.Stage`.
 
-    A picture's bytes depend on its prompt, its index, the seed, the generator and the gates only; which shard it
-    lies in, on its id and the number of shards. More prompts or pictures make stale exactly the shards they
-    fall into, and there they leave the other pictures as they were.
+    A picture's bytes depend only on its prompt, its index, the seed, the generator and the filters; its shard depends
+    on its id and the number of shards. More prompts or pictures make exactly the shards stale that they fall into, and
+    leave the other pictures there unchanged.
 
-    The prompts are read when the first shard is planned: a stage can be built, and its recipe told, before they
-    are written.
+    The prompts are read when the first shard is planned, so the stage and its recipe exist before they are written.
 
     Attributes:
-        read: gives the prompts, and raises when there are none yet; None = the built-in list.
-        store: where a dear generator's pictures are kept; one that draws quickly needs none.
+        read: returns the prompts, and raises when there are none yet; None = the built-in list.
+        store: where the pictures of an expensive generator are stored; a fast generator needs none.
     """
 
     config: GeneratedConfig
@@ -47,12 +46,12 @@ class GeneratedForegrounds:
         self.task = Generate(generator, self.gates)
         if isinstance(generator, BatchGenerator):
             if self.store is None:
-                raise ValueError(f"GeneratedForegrounds needs a store to keep the pictures of {generator.name}")
+                raise ValueError(f"GeneratedForegrounds needs a store for the pictures of {generator.name}")
             self.task = GenerateBatches(generator, self.gates, RawPictures(self.store, generator))
         self.schema = schema_of(ForegroundRecord)
         self.recipe: Recipe = {
             "generator": generator.recipe,
-            "gates": self.gates.model_dump(mode="json"),
+            "gates": gates_recipe(self.gates),
             "seed": self.config.seed,
         }
         self.layout: Recipe = {"num_shards": self.config.num_shards}
@@ -69,7 +68,7 @@ class GeneratedForegrounds:
         """Hash of the shard's list of prompts.
 
         Raises:
-            BadSetup: pictures of the shard must be painted, and the generator lacks something.
+            BadSetup: pictures of the shard must be generated, and a requirement of the generator is missing.
         """
         wanted = [[request.id, request.prompt.category, request.prompt.text] for request in self._requests[shard]]
         inputs = {"prompts": hashlib.sha256(canonical_json(wanted)).hexdigest()}
@@ -82,7 +81,7 @@ class GeneratedForegrounds:
         return manifest.inputs == inputs
 
     def _check(self, task: GenerateBatches, shard: str, inputs: dict[str, str]) -> None:
-        """Weights and a GPU are wanted only where something is left to paint."""
+        """Check the generator's requirements, but only where pictures are left to generate."""
         manifest = read_manifest(task.pictures.store, self.name, shard)
         made = manifest is not None and self.is_current(manifest, inputs)
         if not made and task.pictures.lacks(self._requests[shard]):
@@ -90,7 +89,7 @@ class GeneratedForegrounds:
 
     @cached_property
     def _requests(self) -> dict[str, list[Request]]:
-        """By shard. Raises ValueError when two prompts give the same id, and what reading the prompts raises."""
+        """Shard -> its requests. Raises ValueError when two prompts give the same id, and what `read` raises."""
         prompts = self.read() if self.read else builtin_prompts(self.config.prompts_per_category)
         requests: dict[str, list[Request]] = {shard: [] for shard in self.shards()}
         seen: set[str] = set()
@@ -107,6 +106,6 @@ class GeneratedForegrounds:
     def _request(self, prompt: Prompt, index: int) -> Request:
         words = f"{prompt.category}-{prompt.text}"
         slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-        # The seed belongs to the words, not to a place in the list: other prompts cannot change it.
+        # The seed depends on the prompt, not on its position in the list: other prompts cannot change it.
         seed = hash64(self.config.seed, "foregrounds/generated", prompt.category, prompt.text, index)
         return Request(f"{self.task.generator.name}-{slug}-{index}", prompt, index, seed)

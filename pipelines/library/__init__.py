@@ -1,1 +1,1 @@
-"""The catalogue of usable foregrounds and backgrounds, and how a scene draws from it."""
+"""The library: the catalogue of usable foregrounds and backgrounds, and the ring that scenes draw from."""

@@ -1,4 +1,4 @@
-"""Reads drawn assets: cutouts from the sources' tars, photographs from their folder. Keeps the recent ones decoded."""
+"""Reads assets of the library: cutouts from the sources' tars, photographs from their folder. Caches decoded ones."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,11 +14,11 @@ from pipelines.stages.store import Store
 
 @dataclass(frozen=True)
 class Assets:
-    """Decoded assets of one worker.
+    """Reads and caches the assets of one worker.
 
     Attributes:
-        store: holds the sources' tars.
-        photographs: holds the background files.
+        store: the store that holds the sources' tars.
+        photographs: the store that holds the background files.
     """
 
     store: Store
@@ -26,19 +26,19 @@ class Assets:
     _caches: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Caches stay where they were filled.
+        # Caches are not sent to other processes.
         return {"store": self.store, "photographs": self.photographs, "_caches": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
     def cutout(self, record: ForegroundRecord) -> Rgba:
-        """[h, w, 4] straight alpha, as the library holds it. The array is shared: do not write to it."""
+        """The stored cutout, [h, w, 4], straight alpha. The array is shared: do not write to it."""
         read = self._caches.setdefault("cutout", lru_cache(128)(self._read_cutout))
         return read(record.tar, record.offset, record.num_bytes)
 
     def photograph(self, record: BackgroundRecord) -> Rgb:
-        """[H, W, 3], upright. The array is shared: do not write to it."""
+        """The upright photograph, [H, W, 3]. The array is shared: do not write to it."""
         read = self._caches.setdefault("photograph", lru_cache(16)(self._read_photograph))
         return read(record.path, record.rotation_deg_ccw)
 

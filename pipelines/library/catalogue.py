@@ -1,6 +1,6 @@
-"""The catalogue: gathers the source stages' indexes, drops what must not be used, decides the split, writes one table.
+"""The catalogue: collects the source stages' indexes, drops unusable assets, decides the split, writes one table.
 
-`library/foregrounds.parquet` and `library/backgrounds.parquet` are all that scenes know of the sources.
+Scenes know the sources only by `library/foregrounds.parquet` and `library/backgrounds.parquet`.
 """
 
 import dataclasses
@@ -32,10 +32,13 @@ _NAMES = {ForegroundRecord: "foregrounds", BackgroundRecord: "backgrounds"}
 
 @dataclass(frozen=True)
 class CatalogueReport(Generic[Record]):
-    """What a catalogue holds and what was left out of it.
+    """The contents of a catalogue, and the assets that were left out of it.
 
     Attributes:
-        sha256: of the parquet file: the data version of everything drawn from it.
+        name: `foregrounds` or `backgrounds`.
+        records: the usable assets, by id.
+        drops: the assets that were left out, with reasons.
+        sha256: hash of the parquet file: the data version of everything drawn from it.
     """
 
     name: str
@@ -60,14 +63,15 @@ def build_catalogue(
     licences: LicencesConfig | None = None,
     photographs: Store | None = None,
 ) -> CatalogueReport[Record]:
-    """Write the catalogue of one kind from all records that its sources hold.
+    """Write the catalogue of one kind of asset.
 
     Args:
-        licences: what the build is for; None = not for commercial use.
-        photographs: where backgrounds lie; None = training is not compared with evaluation.
+        found: all records of the sources.
+        licences: whether the build is for commercial use; None = it is not.
+        photographs: the folder of backgrounds; None = training is not compared with evaluation.
 
     Raises:
-        BadSetup: the sources gave nothing usable.
+        BadSetup: the sources hold nothing usable.
     """
     if not found:
         raise BadSetup("the sources hold nothing usable; quarantine/ says why")
@@ -75,7 +79,7 @@ def build_catalogue(
         store.remove_leftovers(folder)
     kind = type(found[0])
     split = [dataclasses.replace(record, split=_split(record, config)) for record in found]
-    # Held-out pictures come first: of two near duplicates across the split the training one must go.
+    # Held-out pictures come first: of two near duplicates across the split, the one for training is dropped.
     split.sort(key=lambda record: (record.split != "test", record.id))
     removed = taken_down(split, read_takedowns(config), config)
     drops: list[Drop] = [{"id": id_, "reason": "takedown", "detail": why} for id_, why in removed.items()]
@@ -110,7 +114,7 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     """The records of a catalogue, by id, and its hash.
 
     Raises:
-        BadSetup: it has not been made.
+        BadSetup: the catalogue has not been made.
     """
     path = f"library/{_NAMES[kind]}.parquet"
     if not store.exists(path):
@@ -120,7 +124,7 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
 
 
 def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:
-    """All cutouts that a source stage's finished shards hold, with the place of each one's bytes filled in."""
+    """All cutouts in a source stage's finished shards, with the position of each one's bytes filled in."""
     records = []
     for manifest, rows in _read_shards(store, stage, ForegroundRecord):
         places = {member.name: member for member in manifest.members}
@@ -132,7 +136,7 @@ def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:
 
 
 def read_backgrounds(store: Store, stage: str) -> list[BackgroundRecord]:
-    """All photographs that a source stage's finished shards index."""
+    """All photographs in the index of a source stage's finished shards."""
     return [row for _, rows in _read_shards(store, stage, BackgroundRecord) for row in rows]
 
 
@@ -144,7 +148,7 @@ def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple
 
 
 def _leaks(store: Store, photographs: Store, used: Sequence[Record], config: LibraryConfig) -> dict[str, Leak]:
-    """What must not be trained on because evaluation shows it: id -> the first leak found."""
+    """The assets that must not be trained on because evaluation shows them: id -> the first leak found."""
     training = [record for record in used if record.split == "train"]
     lists = read_lists(store, photographs, config, [record for record in used if record.split == "test"])
     leaks = compare(training, lists, config.duplicate_distance_bits)

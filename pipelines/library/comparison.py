@@ -1,6 +1,6 @@
 """Compares training assets with evaluation pictures: by id and origin, by bytes, and by perceptual hash.
 
-The library leaves out what is found here (`catalogue.py`); the dataset's check looks again (`leaks.py`).
+The library leaves out the assets found here (`catalogue.py`); the dataset's check compares again (`leaks.py`).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +12,7 @@ from PIL import Image
 from decoupage.faults import BadItem
 from pipelines.config import LibraryConfig
 from pipelines.library.assets import Assets
+from pipelines.library.duplicates import hash_array, near_pairs
 from pipelines.library.evaluation_lists import (
     HASH_LISTS,
     PUBLISHED_ID,
@@ -19,7 +20,6 @@ from pipelines.library.evaluation_lists import (
     read_evaluation_list,
     read_hash_list,
 )
-from pipelines.library.near import hash_array, near_pairs
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.store import Store
@@ -32,8 +32,11 @@ class Leak:
     """A training asset that evaluation shows too.
 
     Attributes:
+        training: id of the training asset.
         evaluation: id or name in the list.
-        by: `name` (id or origin), `bytes` (the same file), `picture` (near hashes); bits: that differ, else 0.
+        list: name of the list.
+        by: `name` (id or origin), `bytes` (the same file) or `picture` (near hashes).
+        bits: number of differing bits of near hashes, else 0.
     """
 
     training: str
@@ -49,7 +52,7 @@ class Leak:
 def read_lists(
     store: Store, photographs: Store, config: LibraryConfig, held_out: Sequence[AnyRecord]
 ) -> list[EvaluationList]:
-    """All that training must be apart from: what is held out, by kind, and lists, the profile's and the root's.
+    """All lists that training must not share a picture with: held-out assets by kind, the profile's lists, the root's.
 
     Raises:
         BadSetup: a list is missing, damaged or empty.
@@ -68,10 +71,10 @@ def read_lists(
 
 
 def compare(training: Sequence[AnyRecord], lists: Iterable[EvaluationList], distance_bits: int) -> list[Leak]:
-    """Every leak, sorted.
+    """All leaks of training assets into the lists, sorted.
 
     Args:
-        distance_bits: two perceptual hashes of 64 bits that differ in at most so many are one picture.
+        distance_bits: two pictures whose 64-bit perceptual hashes differ in at most so many bits count as one.
     """
     return sorted({leak for against in lists for leak in _leaks(training, against, distance_bits)})
 
@@ -101,7 +104,7 @@ def _leaks(training: Sequence[AnyRecord], against: EvaluationList, distance_bits
     for record in training:
         for name in _names(record) & against.names:
             yield Leak(record.id, name, against.name, "name")
-    # A cutout and a photograph are never one picture; what lies in a folder may be either.
+    # A cutout and a photograph are never the same picture; files in a folder may be either.
     alike = [record for record in training if against.kind is None or isinstance(record, against.kind)]
     by_bytes = {found.sha256: name for name, found in against.pictures.items()}
     for record in alike:

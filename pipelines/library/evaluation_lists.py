@@ -1,6 +1,6 @@
-"""Lists of evaluation pictures that no training may see: files of ids or of hashes, and folders of pictures.
+"""Lists of evaluation pictures that are excluded from training: files of ids or of hashes, and folders of pictures.
 
-Reading only; `leaks.py` compares them with the library.
+They are only read here; `comparison.py` compares them with the library.
 """
 
 import csv
@@ -25,26 +25,26 @@ from pipelines.stages.progress import Progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_name", "filename", "path")
-"""Columns of a table that name pictures; all that are there are read."""
+"""Columns of a table that name pictures; all that exist are read."""
 _MAX_BYTES = 1 << 30
 OPAQUE = 255
 HASH_LISTS = "library/evaluation_lists"
-"""Of a root: hash lists, one a test set. The library reads all of them, without being told."""
+"""Folder in a root with hash lists, one a test set. The library reads all of them."""
 PUBLISHED_ID = re.compile(r"(?:^|[-_/:])(\d{9}|\d{12}|[0-9a-f]{16})$")
-"""LAION's, COCO's and OpenImages' ids, alone or at the end of ours."""
+"""An id of LAION, COCO or OpenImages, alone or at the end of an asset's id."""
 _HASH, _SHA256 = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class EvaluationList:
-    """What must not be in training.
+    """A list of pictures that must not be in training.
 
     Attributes:
-        name: for reports.
+        name: its name in reports.
         names: ids, origins or file names, as `names_of` gives them.
-        pictures: name -> hashes, where there are pictures to be hashed.
-        unreadable: pictures that could not be hashed, so that nobody can vouch for them.
-        kind: of all its pictures, where that is known.
+        pictures: name -> hashes, where the list has pictures.
+        unreadable: pictures that could not be hashed and are therefore not compared.
+        kind: record type of all its pictures, where that is known.
     """
 
     name: str
@@ -55,28 +55,29 @@ class EvaluationList:
 
     @property
     def num_entries(self) -> int:
-        """Entries of the list: pictures where it has some, else names."""
+        """Number of entries: pictures where the list has some, else names."""
         return len(self.pictures) + len(self.unreadable) if self.pictures or self.unreadable else len(self.names)
 
 
 def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
-    """Read a list.
+    """Read a list of evaluation pictures.
 
     Args:
-        path: of a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
+        path: a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
             `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id a line, where `#` starts a
             comment.
+        cache: hashes of pictures that were hashed before.
 
     Raises:
-        BadSetup: it is not there, damaged, or holds nothing.
+        BadSetup: the list is missing, damaged or empty.
     """
     place = Path(path)
     if place.is_dir():
         return _read_folder(place, cache)
     if not place.is_file():
-        raise BadSetup(f"library.evaluation_lists names {path}, which is not there")
+        raise BadSetup(f"library.evaluation_lists names {path}, which does not exist")
     if place.stat().st_size > _MAX_BYTES:
-        raise BadSetup(f"{path} has more than {_MAX_BYTES >> 30} GiB; library.evaluation_lists wants lists of ids")
+        raise BadSetup(f"{path} has more than {_MAX_BYTES >> 30} GiB; library.evaluation_lists takes lists of ids")
     if place.suffix.lower() == ".json":
         return read_hash_list(path, place.read_bytes())
     try:
@@ -85,15 +86,15 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
         raise BadSetup(f"{path} of library.evaluation_lists is damaged: {error}") from error
     names = frozenset(name for entry in entries for name in names_of(entry))
     if not names:
-        raise BadSetup(f"{path} of library.evaluation_lists holds no id; name it no longer, or fill it")
+        raise BadSetup(f"{path} of library.evaluation_lists holds no id; fill it, or remove it from the profile")
     return EvaluationList(path, names, {})
 
 
 def hash_list(names: Sequence[str], pictures: Mapping[str, PictureHashes]) -> bytes:
-    """A list that needs no pictures where it is read.
+    """The bytes of a hash list, which can be compared without its pictures.
 
     Args:
-        names: what the images are called; published ids among them count, others mean nothing outside their set.
+        names: names of the images; only published ids among them are used, because others are local to their set.
         pictures: name -> hashes.
     """
     hashes = {name: [found.sha256, *found.hashes] for name, found in pictures.items()}
@@ -101,10 +102,10 @@ def hash_list(names: Sequence[str], pictures: Mapping[str, PictureHashes]) -> by
 
 
 def read_hash_list(name: str, data: bytes) -> EvaluationList:
-    """Read what `hash_list` wrote.
+    """Read a list that `hash_list` wrote.
 
     Raises:
-        BadSetup: it is damaged, or holds no picture.
+        BadSetup: the list is damaged, or holds no picture.
     """
     try:
         values = json.loads(data)
@@ -115,14 +116,14 @@ def read_hash_list(name: str, data: bytes) -> EvaluationList:
             for found in pictures.values()
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadSetup(f"{name} is no list of hashes: {error!r}; write it anew with `decoupage evaluate`") from error
+        raise BadSetup(f"{name} is no list of hashes: {error!r}; write it again with `decoupage evaluate`") from error
     if not pictures or not well_formed:
-        raise BadSetup(f"{name} holds no picture, or hashes that are not hex digits; write it anew")
+        raise BadSetup(f"{name} holds no picture, or hashes that are not hex digits; write it again")
     return EvaluationList(name, names, pictures)
 
 
 def names_of(entry: str) -> set[str]:
-    """What an entry may be called: itself, a path's last name without suffix, and a number as COCO and LAION pad it."""
+    """All names of an entry: itself, the last part of a path without suffix, a number padded as COCO and LAION do."""
     entry = entry.strip()
     path = PurePosixPath(entry.replace("\\", "/"))
     names = {entry, path.stem if path.suffix.lower() in SUFFIXES else path.name}
@@ -164,13 +165,13 @@ def _read_folder(folder: Path, cache: HashCache) -> EvaluationList:
                 pictures[name] = cache.get(_key(path), lambda path=path: _hash_file(path))  # type: ignore[misc]
             except BadItem as fault:
                 unreadable.append(f"{name} ({fault.reason})")
-    # Names such as `01` mean nothing outside their folder; published ids do.
+    # Names such as `01` have no meaning outside their folder; published ids have.
     names = frozenset(path.stem for path in files if PUBLISHED_ID.fullmatch(path.stem))
     return EvaluationList(str(folder), names, pictures, tuple(unreadable))
 
 
 def _key(path: Path) -> str:
-    """Changes when the file is replaced; its contents are not read to see that."""
+    """A cache key that changes when the file is replaced, without reading its contents."""
     status = path.stat()
     return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
 

@@ -1,6 +1,6 @@
-"""Exclusions: assets that somebody looked at and did not want, for their quality; `takedowns.py` is for rights.
+"""Exclusions: assets that a person rejected for their quality; `takedowns.py` is for rights.
 
-The list lies in the data root, `exclusions.jsonl`, one JSON object a line; taking a line away takes the asset back.
+The list is `exclusions.jsonl` in the data root, one JSON object a line; removing a line admits the asset again.
 The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
 """
 
@@ -14,9 +14,9 @@ from pipelines.library.takedowns import AnyRecord, with_copies
 from pipelines.stages.store import Store
 
 EXCLUSIONS = "exclusions.jsonl"
-"""Of the root."""
+"""Path of the list in the root."""
 REASONS = ("reject", "relabel")
-"""`reject`: not good enough. `relabel`: what is said of it is wrong; out until its source says better."""
+"""`reject`: not good enough. `relabel`: its category or caption is wrong; excluded until its source corrects it."""
 _ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
@@ -25,9 +25,9 @@ class Exclusion:
     """One line of the list.
 
     Attributes:
-        id: of a foreground or background; no origins, for one bad cutout does not condemn its photograph.
+        id: id of a foreground or background; not an origin, because one bad cutout does not exclude its photograph.
         reason: one of REASONS.
-        seen_in: where it was seen, for people, e.g. `train/00000012 layer1`.
+        seen_in: where it was seen, e.g. `train/00000012 layer1`.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Exclusion:
 
 
 def read_exclusions(store: Store) -> tuple[Exclusion, ...]:
-    """The list by id; empty where nobody has excluded anything.
+    """The exclusions in order of id; empty when there is no list.
 
     Raises:
         BadSetup: a line is not what `write_exclusions` writes.
@@ -48,17 +48,18 @@ def read_exclusions(store: Store) -> tuple[Exclusion, ...]:
 
 
 def write_exclusions(store: Store, exclusions: Iterable[Exclusion]) -> None:
-    """Replace the list, whole or not at all; ordered by id, so that the same exclusions are the same bytes."""
+    """Replace the list, whole or not at all; ordered by id, so that equal exclusions give equal bytes."""
     lines = (json.dumps(asdict(exclusion), ensure_ascii=False) + "\n" for exclusion in _by_id(exclusions))
     store.write(EXCLUSIONS, "".join(lines).encode())
 
 
 def excluded(records: Sequence[AnyRecord], exclusions: Iterable[Exclusion], distance_bits: int) -> dict[str, str]:
-    """Which records a list excludes: id -> why. A copy goes with what it repeats, or it would take its place.
+    """The records that a list excludes: id -> reason. Copies are excluded too, or they would replace the original.
 
     Args:
-        records: foregrounds or backgrounds, not both: a cutout is no copy of a photograph.
-        distance_bits: pictures as near as this in their hashes are copies.
+        records: foregrounds or backgrounds, not both, because a cutout is no copy of a photograph.
+        exclusions: the list.
+        distance_bits: pictures whose hashes differ in at most so many bits are copies.
     """
     named = {exclusion.id: f"{exclusion.reason}, in {EXCLUSIONS}" for exclusion in exclusions}
     found = {record.id: named[record.id] for record in records if record.id in named}
@@ -66,7 +67,7 @@ def excluded(records: Sequence[AnyRecord], exclusions: Iterable[Exclusion], dist
 
 
 def _by_id(exclusions: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
-    # Of two lines on one asset the first stays.
+    # Of two lines about one asset, the first counts.
     unique: dict[str, Exclusion] = {}
     for exclusion in exclusions:
         unique.setdefault(exclusion.id, exclusion)
@@ -89,4 +90,4 @@ def _parsed(store: Store, number: int, line: bytes) -> Exclusion:
 
 
 def _bad(store: Store, number: int, wanted: str) -> BadSetup:
-    return BadSetup(f"{store.url(EXCLUSIONS)}, line {number}: expected {wanted}; mend or remove the line")
+    return BadSetup(f"{store.url(EXCLUSIONS)}, line {number}: expected {wanted}; correct or remove the line")

@@ -1,7 +1,7 @@
-"""The leak check's report: whether finished shards and the library share a picture with evaluation.
+"""The leak check: whether finished shards and the library share a picture with evaluation.
 
-The library keeps them apart when it is built; this looks once more, at what the shards show and at the lists as they
-are now.
+The library separates them when it is built; this compares again, with the assets that the shards show and with the
+current lists.
 """
 
 import csv
@@ -18,18 +18,19 @@ from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 LEAKS = "library/leaks.csv"
-"""Every leak that was found, for a person to look at."""
+"""The table of all leaks, for inspection."""
 COLUMNS = ("training", "evaluation", "list", "by", "bits")
 
 
 @dataclass(frozen=True)
 class LeakReport:
-    """What was compared and what was found.
+    """The lists that were compared, and the leaks that were found.
 
     Attributes:
-        num_training: assets that training may draw or shows.
+        num_training: number of assets that training may draw or shows.
         lists: name of each list -> number of its entries.
-        unknown: assets of finished shards that no library holds, so that nobody knows what they are.
+        leaks: the leaks that were found.
+        unknown: assets of finished shards that no library holds, which therefore cannot be compared.
         unreadable: evaluation pictures that could not be hashed.
     """
 
@@ -49,7 +50,7 @@ class LeakReport:
 def find_leaks(
     store: Store, photographs: Store, config: LibraryConfig, trained_on: Iterable[str], tested_on: Iterable[str]
 ) -> LeakReport:
-    """Compare everything that training may see with everything that evaluation shows, and write `leaks.csv`.
+    """Compare all assets that training may see with all pictures that evaluation shows, and write `leaks.csv`.
 
     Args:
         trained_on, tested_on: ids of the assets that finished shards of training and of testing show.
@@ -77,14 +78,14 @@ def find_leaks(
 
 
 def shown_assets(store: Store, folder: str) -> set[str]:
-    """Ids of all assets that the finished shards of a folder show, also of shards that no profile plans any more."""
+    """Ids of all assets that the finished shards of a folder show, also of shards that the profile no longer plans."""
     shards = (name.removesuffix(".parquet") for name in store.names(folder, ".parquet"))
     manifests = (read_manifest(store, folder, shard) for shard in shards)
     return {asset for manifest in manifests if manifest for asset in manifest.assets}
 
 
 def leaks_csv(leaks: Iterable[Leak]) -> bytes:
-    """One line a leak."""
+    """`leaks.csv`: one line a leak."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

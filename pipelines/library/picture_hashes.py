@@ -1,7 +1,7 @@
-"""Perceptual hashes of a picture in every way that it can be turned or mirrored, kept so that none is hashed twice.
+"""Perceptual hashes of a picture in all its rotated and mirrored forms, with a cache.
 
-A perceptual hash finds a picture again after recompression and resizing, but not after mirroring. Records hold the
-hash of the picture as it is; what they are compared with is therefore hashed in all ways.
+A perceptual hash recognises a picture after recompression and resizing, but not after mirroring or rotation. Records
+hold the hash of the unchanged picture; the pictures that they are compared with are therefore hashed in all forms.
 """
 
 import json
@@ -19,38 +19,38 @@ from pipelines.stages.store import Store
 
 CACHE = "library/picture_hashes.json"
 _SIDE_PX = 32
-"""`imagehash.phash` reduces pictures to this; turned after that, they have the hashes of turned ones, within 2 bits."""
+"""`imagehash.phash` reduces pictures to this size; rotating the reduced picture changes a hash by at most 2 bits."""
 
 
 @dataclass(frozen=True)
 class PictureHashes:
-    """SHA-256 of the file, and the hashes (16 hex digits) of the picture as it is, mirrored and turned."""
+    """SHA-256 of the file, and the hashes (16 hex digits) of the picture unchanged, mirrored and rotated."""
 
     sha256: str
     hashes: tuple[str, ...]
 
 
 def hash_picture(sha256: str, image: Image.Image) -> PictureHashes:
-    """Hash a photograph in all eight ways: nobody knows which way up somebody else stored it."""
+    """Hash a photograph in all eight orientations, because the orientation of other copies is unknown."""
     return _hash(sha256, image, tuple(Transpose))
 
 
 def hash_cutout(sha256: str, rgba: Rgba) -> PictureHashes:
-    """Hash a cutout, as it is and mirrored.
+    """Hash a cutout, unchanged and mirrored.
 
-    Quarter turns are left out: over gray, a hash sees little more than the outline, and turned outlines of different
-    objects are alike.
+    Rotations by 90 degrees are left out: over gray, a hash depends on little more than the outline, and rotated
+    outlines of different objects are similar.
     """
     return _hash(sha256, Image.fromarray(_over_gray(rgba)), (Transpose.FLIP_LEFT_RIGHT,))
 
 
 def perceptual_hash(rgba: Rgba) -> str:
-    """64-bit DCT hash of a cutout laid over mid-gray, as 16 hex digits: the one that its record holds."""
+    """The 64-bit DCT hash of a cutout over mid-gray, as 16 hex digits, which its record holds."""
     return str(imagehash.phash(Image.fromarray(_over_gray(rgba))))
 
 
 def _over_gray(rgba: Rgba) -> Rgb:
-    """[H, W, 3]: a cutout laid over mid-gray, as its perceptual hash sees it."""
+    """A cutout over mid-gray, [H, W, 3], as it is hashed."""
     return blend(np.full((*rgba.shape[:2], 3), 128, np.uint8), rgba)
 
 
@@ -62,7 +62,7 @@ def _hash(sha256: str, image: Image.Image, ways: Sequence[Transpose]) -> Picture
 
 @dataclass
 class HashCache:
-    """Hashes by a key that changes with the picture."""
+    """A stored cache of hashes; a key changes when its picture does."""
 
     store: Store
     _known: dict[str, PictureHashes] = field(init=False)
@@ -75,14 +75,14 @@ class HashCache:
             self._known = {key: PictureHashes(sha256, tuple(hashes)) for key, (sha256, *hashes) in entries.items()}
 
     def get(self, key: str, make: Callable[[], PictureHashes]) -> PictureHashes:
-        """The hashes under a key, made where they are not known. Raises what `make` raises."""
+        """The hashes under a key, computed by `make` where they are not cached. Raises what `make` raises."""
         if key not in self._known:
             self._known[key] = make()
             self._changed = True
         return self._known[key]
 
     def save(self) -> None:
-        """Write what is known, where something came to it."""
+        """Write the cache if it has changed."""
         if self._changed:
             entries = {key: [found.sha256, *found.hashes] for key, found in sorted(self._known.items())}
             self.store.write(CACHE, json.dumps(entries).encode())

@@ -1,6 +1,6 @@
-"""Columns of the catalogue: one record a foreground, one a background, with provenance to the last licence.
+"""Columns of the catalogue: one record for each foreground and background, with its provenance and licence.
 
-Source stages write these as the parquet index beside their tars; the library adds `split` and drops duplicates.
+Source stages write records as the parquet index beside their tars; the library adds `split` and drops duplicates.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -23,9 +23,9 @@ class ForegroundRecord:
         kind: `real` (rich texture, imperfect shape) or `generated` (complete shape).
         origin: the photograph or (prompt, seed) it comes from; one origin is never in two splits.
         member: its name in the tar of its shard; tar, offset, num_bytes are filled in by the library.
-        sha256: of the WebP bytes.
+        sha256: hash of the WebP bytes.
         alpha_mean: mean alpha / 255 over the box; soft_share: share of visible pixels with alpha in (0, 255).
-        semi_transparent: most of its inside lets light through (glass, veils), not only its edge.
+        semi_transparent: most of its interior lets light through (glass, veils), not only its edge.
         completeness: `complete`; `cut` by the photograph's border; `unknown` (may have been hidden in part).
         cut_sides: sides that the photograph's border cuts, letters of `ltrb` (left, top, right, bottom).
         consistency_error: mean absolute error, 0..255, of the source's layers against its photograph; -1 = none.
@@ -61,13 +61,13 @@ class ForegroundRecord:
 
 @dataclass(frozen=True)
 class BackgroundRecord:
-    """One photograph, as the file that its source gave.
+    """One photograph, stored as the file of its source.
 
     Attributes:
-        origin: as for foregrounds; a photograph that also gave foregrounds has the same origin.
-        path: where the file lies, relative to the store.
-        width_px, height_px: of the stored pixel matrix, before rotation.
-        rotation_deg_ccw: 0, 90, 180 or 270: the turn that puts it upright.
+        origin: as for foregrounds; a photograph that foregrounds were cut out of has the same origin as these.
+        path: path of the file in its folder.
+        width_px, height_px: size of the stored pixels, before rotation.
+        rotation_deg_ccw: 0, 90, 180 or 270: the counter-clockwise rotation that makes it upright.
     """
 
     id: str

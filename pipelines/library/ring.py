@@ -1,7 +1,7 @@
-"""Consistent hashing: which asset a point draws, such that adding or removing one asset moves few draws.
+"""Consistent hashing: draws assets in such a way that adding or removing one asset changes few draws.
 
 Every asset owns `virtual_nodes` points on a ring of 2**64; a draw takes the first point clockwise of its own.
-Removing an asset changes only the draws that fell to it; adding one takes over only the arcs before its points.
+Removing an asset changes only the draws that took it; adding one takes over only the arcs before its points.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,7 +15,7 @@ from decoupage.randomness import hash64
 
 @dataclass(frozen=True)
 class Ring:
-    """Points in ascending order and the index of the asset that owns each."""
+    """A ring: its points in ascending order, and the index of the asset that owns each."""
 
     ids: tuple[str, ...]
     points: NDArray[np.uint64]

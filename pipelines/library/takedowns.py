@@ -1,4 +1,4 @@
-"""Takedowns: pictures that must not be used any more, and where they still are.
+"""Takedowns: pictures that must no longer be used, and the finished shards that still hold them.
 
 The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
 """
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from pipelines.config import LibraryConfig
-from pipelines.library.near import hash_array, near_pairs
+from pipelines.library.duplicates import hash_array, near_pairs
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
@@ -25,12 +25,12 @@ FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards")
 
 @dataclass(frozen=True)
 class AffectedShard:
-    """A finished shard that a takedown reaches.
+    """A finished shard that a takedown affects.
 
     Attributes:
-        folder, shard: where it lies in the store.
-        shown: ids of listed assets that its pictures show; empty where one was drawn and refused.
-        planned: False for a shard that the profile does not make any more, so that no run remakes it.
+        folder, shard: its folder in the store, and its number.
+        shown: ids of listed assets that its pictures show; empty where one was only drawn and rejected.
+        planned: False for a shard that the profile no longer makes, so that no run remakes it.
     """
 
     folder: str
@@ -44,7 +44,7 @@ class AffectedShard:
 
 
 def takedowns_path(config: LibraryConfig) -> Path:
-    """The takedown file; a relative path is one in the checkout."""
+    """Path of the takedown file; a relative path starts at the checkout."""
     path = Path(config.takedowns)
     return path if path.is_absolute() else Path(__file__).parents[2] / path
 
@@ -53,20 +53,20 @@ def read_takedowns(config: LibraryConfig) -> frozenset[str]:
     """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment.
 
     Raises:
-        BadSetup: the file is not there.
+        BadSetup: the file does not exist.
     """
     path = takedowns_path(config)
     if not path.is_file():
-        raise BadSetup(f"library.takedowns names {path}, which is not there; an empty file is enough")
+        raise BadSetup(f"library.takedowns names {path}, which does not exist; an empty file is enough")
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     return frozenset(line for line in lines if line)
 
 
 def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: LibraryConfig) -> dict[str, str]:
-    """Which records a list takes down: id -> why.
+    """The records that a list takes down: id -> reason.
 
-    A copy of a listed picture (same bytes, or as near as a duplicate) goes with it: the library would else put the
-    copy in its place.
+    Copies of a listed picture (same bytes, or hashes as near as a duplicate's) are taken down too, because the library
+    would otherwise use a copy instead.
     """
     listed = f"listed in {config.takedowns}"
     found = {record.id: listed for record in records if record.id in names or record.origin in names}
@@ -74,7 +74,7 @@ def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: Lib
 
 
 def with_copies(records: Sequence[AnyRecord], found: Mapping[str, str], distance_bits: int) -> dict[str, str]:
-    """Records that must go (id -> why), with the copies of each: same bytes, or hashes as near as `distance_bits`."""
+    """Add the copies of the found records (id -> reason): same bytes, or hashes that differ in few bits."""
     gone = dict(found)
     listed = [record for record in records if record.id in found]
     others = [record for record in records if record.id not in found]
@@ -93,7 +93,7 @@ def affected_shards(store: Store, ids: Collection[str], planned: Collection[tupl
     """Finished shards that show, or have drawn, one of these assets.
 
     Args:
-        ids: of assets.
+        ids: ids of the assets.
         planned: (folder, shard) of all shards that the profile makes.
     """
     found = []
@@ -110,6 +110,6 @@ def affected_shards(store: Store, ids: Collection[str], planned: Collection[tupl
 
 
 def _drawn(store: Store, manifest: Manifest) -> set[str]:
-    """Ids of all assets that a shard's scenes drew, those of refused draws too."""
+    """Ids of all assets that a shard's scenes drew, rejected draws included."""
     table = pq.read_table(io.BytesIO(store.read(f"{manifest.stage}/{manifest.shard}.parquet")), columns=["draws"])
     return {token.rpartition("@")[0] for draws in table["draws"].to_pylist() for token in draws}

@@ -1,5 +1,5 @@
-"""What sources, models and pictures are licensed under, and what that permits a build to do.
+"""The licences of sources, models and pictures, and what they permit.
 
-Facts lie in two tables beside the code (`terms.csv`: what a licence permits; `ledger.csv`: which licence a source, a
-model or its weights come under); what an asset itself records stays the truth about that asset. No legal advice.
+Two tables hold the facts (`terms.csv`: what a licence permits; `ledger.csv`: the licence of a source, a model or its
+weights); for a single asset, the licence that it records itself takes precedence. No legal advice.
 """

@@ -1,23 +1,30 @@
-"""Under which licence a set may be passed on that holds works under several."""
+"""The licences in finished shards, and the one under which a set of works may be passed on as a whole."""
 
-from collections.abc import Iterable
+import io
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pyarrow.parquet as pq
+
 from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
 
 NONE = "none"
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
+_COLUMNS = ("foreground_licence", "background_licence")
 
 
 @dataclass(frozen=True)
 class Combined:
-    """What holds for the whole.
+    """The licence of a set of works.
 
     Attributes:
         licence: an SPDX-like expression, or `none`.
-        commercial: whether all parts permit commercial use.
-        attribution, share_alike: whether a part asks for it.
-        unknown: licences whose terms nobody here knows.
+        commercial: True when all parts permit commercial use.
+        attribution, share_alike: True when a part requires it.
+        unknown: licences whose terms are not in `terms.csv`.
         obstacles: a sentence for each reason why no licence can be given.
     """
 
@@ -32,12 +39,12 @@ class Combined:
 def combined_licence(licences: Iterable[str]) -> Combined:
     """The licence of a set of works, at most as free as its least free part.
 
-    What a share-alike licence covers makes the whole fall under it, as far as the others allow that: works that ask
-    for attribution only may be passed on under it, works under another share-alike licence, or with restrictions that
-    it does not have, may not.
+    A part under a share-alike licence puts the whole under that licence, as far as the others allow it: works that
+    require only attribution may be passed on under it; works under another share-alike licence, or with restrictions
+    that it does not have, may not.
 
     Args:
-        licences: of the parts, in any spelling; an expression with `AND` counts as several.
+        licences: the parts' licences, in any spelling; an expression with `AND` counts as several.
     """
     names = sorted({part for licence in licences for part in parts_of(licence)})
     known = [terms for name in names if (terms := find_terms(name)) is not None]
@@ -61,7 +68,7 @@ def combined_licence(licences: Iterable[str]) -> Combined:
 
 
 def _newest(sharing: list[Terms]) -> list[Terms]:
-    """Of each share-alike licence the newest version: Creative Commons' may be passed on under a later one."""
+    """The newest version of each share-alike licence, because Creative Commons' allow passing on under a later one."""
     by_kind: dict[str, Terms] = {}
     for terms in sorted(sharing, key=lambda terms: terms.licence):
         by_kind[terms.licence.rpartition("-")[0]] = terms
@@ -69,18 +76,46 @@ def _newest(sharing: list[Terms]) -> list[Terms]:
 
 
 def _expression(known: list[Terms], sharing: list[Terms]) -> str:
-    """What a reader must keep to: the share-alike licence in the place of those that it may take in."""
+    """The expression of the licences to comply with: the share-alike licence replaces those that it may absorb."""
 
-    def taken_in(terms: Terms) -> bool:
+    def absorbed(terms: Terms) -> bool:
         if terms.share_alike:
             return terms not in sharing
         covered = not terms.attribution or (bool(sharing) and _is_plain(terms))
         return covered and len(known) > 1
 
-    kept = [terms.licence for terms in known if not taken_in(terms)]
+    kept = [terms.licence for terms in known if not absorbed(terms)]
     return " AND ".join(kept) or (known[0].licence if known else NONE)
 
 
 def _is_plain(terms: Terms) -> bool:
-    """True for licences that ask for attribution at most, or for what Creative Commons NC-SA asks for too."""
+    """True for licences that require attribution at most, or nothing beyond what Creative Commons NC-SA requires."""
     return "openrail" not in terms.licence and (terms.commercial or terms.licence.startswith("cc-by-nc-"))
+
+
+@dataclass(frozen=True)
+class ShardLicences:
+    """The licences in one shard.
+
+    Attributes:
+        recipe: fingerprint of the recipe that made it; empty where it has no manifest.
+        layers: licence -> number of layers whose foreground or background is under it.
+    """
+
+    recipe: str
+    layers: Mapping[str, int]
+
+
+def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicences]]:
+    """(shard, licences) of every shard in a folder of a root, also of shards that the profile no longer plans."""
+    for name in store.names(folder, ".parquet"):
+        shard = name.removesuffix(".parquet")
+        manifest = read_manifest(store, folder, shard)
+        layers = count_licences(store.read(f"{folder}/{name}"))
+        yield shard, ShardLicences(manifest.fingerprint if manifest else "", layers)
+
+
+def count_licences(index_parquet: bytes) -> dict[str, int]:
+    """Count the licences in a shard's parquet index: licence -> number of layers under it."""
+    rows = pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)).to_pylist()
+    return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in _COLUMNS}))

@@ -1,4 +1,4 @@
-"""What a licence permits: `terms.csv`, looked up by any spelling of the licence's name."""
+"""Names and terms of licences (`terms.csv`), and the licences of known sources, models and weights (`ledger.csv`)."""
 
 import csv
 import re
@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from pipelines.licences.names import normalised
-
+HUB_LICENCES = frozenset(
+    {
+        *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "unlicense", "pddl", "wtfpl"),
+        *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+        *("cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0"),
+        *("cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "odc-by", "odbl", "openrail", "openrail++"),
+    }
+)
+"""Identifiers that the Hugging Face Hub knows, as far as pictures are licensed under them.
+Source: https://huggingface.co/docs/hub/repositories-licenses."""
 _CREATIVE_COMMONS = re.compile(
     r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)/?.*"
 )
@@ -23,16 +31,41 @@ _ALIASES = {
     "flux-1-dev-non-commercial-license": "flux-1-dev-non-commercial",
 }
 """Spellings that sources use -> names of `terms.csv`."""
+UNKNOWN = "unknown"
+
+
+def normalised(licence: str) -> str:
+    """A licence's name in lower case with hyphens: `CC BY-NC-SA 4.0` -> `cc-by-nc-sa-4.0`."""
+    return "-".join(licence.strip().lower().replace("_", "-").split())
+
+
+def hub_licences(licences: list[str]) -> list[str]:
+    """Sorted identifiers for a dataset card; licences that the Hub does not know become `other`."""
+    names = {normalised(licence) for licence in licences}
+    return sorted({name if name in HUB_LICENCES else "other" for name in names})
+
+
+def licence_url(licence: str) -> str:
+    """Address of a licence's text where its identifier gives one, else its name unchanged."""
+    name = normalised(licence)
+    if name == "cc0-1.0":
+        return "https://creativecommons.org/publicdomain/zero/1.0/"
+    if name.startswith("cc-by"):
+        kind, _, version = name.removeprefix("cc-").rpartition("-")
+        return f"https://creativecommons.org/licenses/{kind}/{version}/"
+    if name in HUB_LICENCES:
+        return f"https://spdx.org/licenses/{licence.strip()}.html"
+    return licence
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What one licence permits and asks for.
+    """The terms of one licence.
 
     Attributes:
-        commercial, derivatives: whether it permits commercial use, and works made from it (every composite is one).
-        attribution, share_alike: whether the maker must be named, and what is made from it licensed alike.
-        source: where that is written.
+        commercial, derivatives: whether it permits commercial use, and derivative works (every composite is one).
+        attribution, share_alike: whether the author must be named, and derivative works licensed alike.
+        source: where these terms are written.
     """
 
     licence: str
@@ -56,14 +89,14 @@ def parts_of(licence: str) -> list[str]:
 
 
 def find_terms(licence: str) -> Terms | None:
-    """The terms of a single licence; None when nobody here knows it."""
+    """The terms of a single licence; None when `terms.csv` lacks it."""
     return _table().get(canonical(licence))
 
 
 def why_not_commercial(licence: str) -> str:
-    """What forbids a commercial build to use something under this licence; empty when nothing does.
+    """The reason why a commercial build cannot use a work under this licence; empty when it can.
 
-    A licence that nobody knows permits nothing.
+    An unknown licence permits nothing.
     """
     for part in parts_of(licence):
         terms = _table().get(part)
@@ -77,10 +110,10 @@ def why_not_commercial(licence: str) -> str:
 
 
 def binds_outputs(licence: str) -> bool:
-    """Whether a licence of weights or code reaches what is made with them.
+    """Whether a licence of weights or code also binds what is made with them.
 
-    Use restrictions (OpenRAIL) and bans of commercial use do, and of unknown ones it must be feared. Licences that ask
-    for attribution speak of copies of the code.
+    Use restrictions (OpenRAIL) and bans of commercial use do, and unknown licences are assumed to. Attribution clauses
+    concern copies of the code only.
     """
     terms = [_table().get(part) for part in parts_of(licence)]
     return any(found is None or not found.commercial or "openrail" in found.licence for found in terms)
@@ -101,3 +134,33 @@ def _table() -> dict[str, Terms]:
         )
         for row in rows
     }
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of `ledger.csv`.
+
+    Attributes:
+        name: name of a data set, generator, model or base, or the Hub id of weights.
+        kind: `data`, `generator`, `model`, `base` or `weights`.
+        source: where the licence is stated.
+    """
+
+    name: str
+    kind: str
+    licence: str
+    source: str
+    note: str
+
+
+@lru_cache(1)
+def ledger() -> dict[str, Entry]:
+    """All entries of `ledger.csv` by name."""
+    text = files("pipelines.licences").joinpath("ledger.csv").read_text(encoding="utf-8")
+    return {row["name"]: Entry(**row) for row in csv.DictReader(text.splitlines())}
+
+
+def licence_of(name: str) -> str:
+    """The licence of a data set, model or weights by name or Hub id; `unknown` when `ledger.csv` lacks it."""
+    entry = ledger().get(name)
+    return entry.licence if entry else UNKNOWN

@@ -9,7 +9,7 @@ from decoupage.maps.net import NetFiles, chosen_device, is_here
 from decoupage.maps.published import PublishedNet
 from decoupage.requirements import Requirement
 from pipelines.config import MapsConfig
-from pipelines.licences.ledger import licence_of
+from pipelines.licences.terms import licence_of
 
 
 def requirements(config: MapsConfig) -> list[Requirement]:

@@ -5,7 +5,7 @@ beside this one.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,7 @@ from decoupage.images.types import Rgb
 from decoupage.maps.maker import MapMaker
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span
-from pipelines.shards.upstream import counted_spans, finished
-from pipelines.stages.manifest import Manifest
+from pipelines.shards.upstream import SceneFollower
 from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
@@ -27,7 +26,7 @@ SCHEMA = pa.schema([("key", pa.string()), ("height_px", pa.int64()), ("width_px"
 """One row a map; the size is the map's own."""
 
 
-class MapStage:
+class MapStage(SceneFollower):
     """A `Stage` for one kind of map.
 
     Args:
@@ -40,6 +39,7 @@ class MapStage:
     schema = SCHEMA
 
     def __init__(self, maker: MapMaker, store: Store, scenes: Planned, name: str | None = None) -> None:
+        super().__init__(store, scenes)
         self.name = name or maker.name
         self.recipe: Recipe = {
             "stage": maker.name,
@@ -47,44 +47,12 @@ class MapStage:
             "maker": maker.recipe,
             "scenes": fingerprint(scenes.recipe),
         }
-        self.layout = scenes.layout
         self.task = MapTask(maker, store)
         self._maker = maker
-        self._store = store
-        self._scenes = scenes
-
-    def shards(self) -> Sequence[str]:
-        """Those of the scenes."""
-        return self._scenes.shards()
-
-    def items(self, shard: str) -> "SceneItems":
-        """One span of members a scene."""
-        return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Hashes of the scene shard and of the maker's files. Raises BadSetup when they are absent or do not fit."""
-        return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256} | self._maker.inputs()
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True while the scene shard and the maker's files are those that the maps were made from."""
-        return manifest.inputs == inputs
-
-
-@dataclass(frozen=True)
-class SceneItems:
-    """(key, span) pairs of one finished shard, read when iterated; only their number is held in memory."""
-
-    store: Store
-    scenes: Planned
-    shard: str
-    num_items: int
-
-    def __len__(self) -> int:
-        return self.num_items
-
-    def __iter__(self) -> Iterator[tuple[str, Span]]:
-        for span in counted_spans(finished(self.store, self.scenes, self.shard)):
-            yield span.key, span
+        return super().inputs(shard) | self._maker.inputs()
 
 
 @dataclass(frozen=True)

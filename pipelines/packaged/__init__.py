@@ -1,5 +1,5 @@
-"""Photographs that installed libraries carry in their wheels, in the form of the real sources: the demo's data.
+"""The demo's data: photographs that installed libraries contain, written in the form of the real sources.
 
-`photographs` says which and under what licence; `mulan_tree` writes a small tree in MuLAn's byte format from
-them, `backgrounds` a folder of pictures with attribution. Nothing downstream knows that they are stand-ins.
+`photographs` lists them with their licences and writes a folder of backgrounds with attributions; `mulan_tree` writes
+a small tree in MuLAn's byte format. Later stages read both like the real sources.
 """

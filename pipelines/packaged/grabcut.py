@@ -1,7 +1,7 @@
 """Cuts one object out of a photograph from a rectangle and a few strokes, with OpenCV's GrabCut.
 
-The result is what people get from such tools: real texture, edges that are nearly right. The same input gives
-the same alpha: GrabCut's only randomness is OpenCV's generator, which is seeded here.
+The result is typical of such tools: real texture, and nearly correct edges. The same input gives the same alpha,
+because GrabCut's only randomness is OpenCV's generator, which is seeded here.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _EDGE_SIGMA_PX = 1.2
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line through `points` (x, y), as thick as `width_px`; filled when `width_px` is 0."""
+    """A line through `points` (x, y) of thickness `width_px`; a filled polygon when `width_px` is 0."""
 
     points: tuple[Point, ...]
     width_px: int = 0
@@ -27,12 +27,12 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Hints:
-    """Where the object is.
+    """Where the object of a photograph is.
 
     Attributes:
-        box: (left, top, right, bottom) that it lies in.
-        inside, outside: what surely belongs to it, and what surely does not.
-        smooth_px: radius of the opening that takes thin leftovers away; 0 = none.
+        box: (left, top, right, bottom) around it, in pixels.
+        inside, outside: strokes on pixels that certainly belong to it, and on pixels that certainly do not.
+        smooth_px: radius of the morphological opening that removes thin leftovers; 0 = none.
     """
 
     box: tuple[int, int, int, int]
@@ -42,7 +42,7 @@ class Hints:
 
 
 def cut_out(photograph: Rgb, hints: Hints) -> Gray:
-    """[H, W] alpha of the object, with an edge of one to two soft pixels that lies just inside it."""
+    """The object's alpha, [H, W], with a soft edge of one to two pixels just inside its outline."""
     labels = np.full(photograph.shape[:2], cv2.GC_BGD, np.uint8)
     left, top, right, bottom = hints.box
     labels[top:bottom, left:right] = cv2.GC_PR_FGD
@@ -52,14 +52,14 @@ def cut_out(photograph: Rgb, hints: Hints) -> Gray:
         _draw(labels, stroke, cv2.GC_BGD)
     cv2.setRNGSeed(_SEED)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    # The rectangle is not looked at in this mode: the labels say it all.
+    # GrabCut ignores the rectangle in this mode and uses the labels only.
     cv2.grabCut(photograph, labels, (0, 0, 1, 1), *models, _ITERATIONS, cv2.GC_INIT_WITH_MASK)
     shape = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     return soften(_tidy(shape, hints.smooth_px))
 
 
 def soften(shape: Mask) -> Gray:
-    """[H, W] alpha of a shape: its edge pulled in by about half a pixel, against colour from outside."""
+    """The alpha of a shape, [H, W], with its edge moved inwards by about half a pixel, against colour from outside."""
     blurred = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), _EDGE_SIGMA_PX, borderType=cv2.BORDER_REPLICATE)
     return np.rint(np.clip((blurred - 0.45) / 0.45, 0.0, 1.0) * 255.0).astype(np.uint8)
 
@@ -73,8 +73,8 @@ def _draw(labels: Gray, stroke: Stroke, label: int) -> None:
 
 
 def _tidy(shape: Mask, smooth_px: int) -> Mask:
-    """Without thin leftovers and small holes, and only the largest part."""
-    # Beyond the picture's border the object goes on: without this, opening would round it off there.
+    """The largest part of a shape, without thin leftovers and small holes."""
+    # The object continues beyond the picture's border: without padding, the opening would round it off there.
     pad = 2 * smooth_px + 2
     wide = np.pad(shape, pad, mode="edge").astype(np.uint8)
     if smooth_px:

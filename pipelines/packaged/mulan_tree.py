@@ -1,7 +1,7 @@
 """Writes a small tree in MuLAn's byte format from the packaged photographs: the demo's real foregrounds.
 
-The files are what MuLAn's own decomposition script reads, and they use every variant of type that the reader
-must know. Instances are cut out with GrabCut; what lies behind them is filled in by OpenCV's inpainting.
+MuLAn's own decomposition script can read the files, and they use every variant of types that the reader must
+support. Instances are cut out with GrabCut; the background behind them is filled by OpenCV's inpainting.
 """
 
 import json
@@ -23,7 +23,7 @@ from pipelines.packaged.photographs import PackagedPhotograph, find
 from pipelines.stages.store import Store
 
 HELD_OUT = ("chelsea", "coffee", "flower", "rocket")
-"""Photographs in val2017: what is cut out of them is for testing."""
+"""Photographs in val2017: their cutouts are for testing."""
 _JPEG_QUALITY = 98
 _FILL_SHRINK = 4
 _FILL_MARGIN_PX = 5
@@ -33,7 +33,7 @@ _HAND = "none: written by hand"
 
 @dataclass(frozen=True)
 class Variant:
-    """How one file's values are typed and pickled."""
+    """The types of one file's values, and the protocol of its pickle."""
 
     text_keys: bool = False
     mask_channels: int = 1
@@ -54,7 +54,7 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class MulanTree:
-    """What was written: the two folders that the MuLAn stage takes, and how much is in them."""
+    """The tree that was written: the two folders that the MuLAn stage reads, and the numbers of their contents."""
 
     annotations: Path
     images: Path
@@ -74,7 +74,7 @@ def write_mulan_tree(folder: str | Path) -> MulanTree:
         id = f"{number:012d}"
         subset = "val2017" if name in HELD_OUT else "train2017"
         jpeg = encode_jpeg(photograph.read(), _JPEG_QUALITY)
-        # JPEG loses a little; the annotation must fit what is read back.
+        # JPEG is lossy; the annotation must fit the decoded picture.
         annotation = annotate(decode_rgb(jpeg), objects, photograph, VARIANTS[number % len(VARIANTS)])
         protocol = VARIANTS[number % len(VARIANTS)].protocol
         store.write(f"images/{subset}/{id}.jpg", jpeg)
@@ -93,7 +93,7 @@ def write_mulan_tree(folder: str | Path) -> MulanTree:
 def annotate(
     photograph: Rgb, objects: tuple[PackagedObject, ...], source: PackagedPhotograph, variant: Variant
 ) -> dict[str, Any]:
-    """One annotation with MuLAn's keys; objects are given from back to front."""
+    """One annotation with MuLAn's keys; the objects are ordered from back to front."""
     alphas = [cut_out(photograph, thing.hints) for thing in objects]
     instances = {
         str(k) if variant.text_keys else k: _instance(thing, alpha, variant)
@@ -121,7 +121,7 @@ def _instance(thing: PackagedObject, alpha: Gray, variant: Variant) -> dict[str,
     shape = alpha > 0
     masks = {"original_image_mask": _typed(shape, variant)}
     if variant.instance_mask:
-        # As MuLAn does: the first mask says where colours are original, the second where the instance is.
+        # As in MuLAn: the first mask marks original colours, the second the instance.
         single = replace(variant, mask_channels=1)
         masks = {"original_image_mask": _typed(everything, variant), "instance_mask": _typed(shape, single)}
     return {
@@ -137,10 +137,10 @@ def _typed(mask: Mask, variant: Variant) -> Array:
 
 
 def inpaint(photograph: Rgb, hole: Mask) -> Rgb:
-    """[H, W, 3] with the hole filled from around it; smooth, and found at a quarter of the size for speed."""
+    """The photograph, [H, W, 3], with the hole filled smoothly from its surroundings, at a quarter of the size."""
     height, width = hole.shape
     size = (-(-width // _FILL_SHRINK), -(-height // _FILL_SHRINK))
-    # What is left of the object's edge must not bleed into what stands behind it.
+    # Remaining pixels of the object's edge must not bleed into the background.
     kept = (~_grown(hole, _GUARD_PX))[..., None].astype(np.float32)
     weight = cv2.resize(kept[..., 0], size, interpolation=cv2.INTER_AREA)[..., None]
     summed = cv2.resize(photograph.astype(np.float32) * kept, size, interpolation=cv2.INTER_AREA)

@@ -1,6 +1,6 @@
 """The objects in the packaged photographs, with the rectangles and strokes that cut them out.
 
-Found by hand; the coordinates are pixels of the packaged files. Order within a photograph is from back to front.
+Drawn by hand; coordinates are pixels of the packaged files. Objects of a photograph are ordered from back to front.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pipelines.packaged.grabcut import Hints, Stroke
 
 @dataclass(frozen=True)
 class PackagedObject:
-    """One object of a photograph: what it is, and where."""
+    """One object of a photograph: its category, caption and position."""
 
     category: str
     caption: str

@@ -1,6 +1,7 @@
-"""The packaged photographs: where they lie, what they show, and on what terms.
+"""The packaged photographs: their files, contents and licences, and the folder of backgrounds made of them.
 
-Terms are those that the packages state: docstrings of `skimage/data/_fetchers.py`, the README beside
+Backgrounds show no salient object: textures as they are, and parts of photographs beside their object.
+Licences are those that the packages state: docstrings of `skimage/data/_fetchers.py`, the README beside
 scikit-learn's pictures, matplotlib's pull request 1599 (Grace Hopper). `unknown` = the package states none.
 """
 
@@ -10,22 +11,25 @@ from pathlib import Path
 from typing import Literal
 
 from decoupage.faults import BadSetup
-from decoupage.images.codecs import decode_rgb
+from decoupage.images.codecs import decode_rgb, encode_png
 from decoupage.images.types import Rgb
+from pipelines.backgrounds.attribution import FILE as ATTRIBUTIONS
+from pipelines.backgrounds.attribution import Attribution, attributions_csv
+from pipelines.stages.store import Store
 
 Role = Literal["foregrounds", "background", "both"]
-"""What a photograph serves for: it has objects to cut out, it is a background, or a part of it is."""
+"""The use of a photograph: objects are cut out of it, it is a background, or both (a part of it is a background)."""
 
 
 @dataclass(frozen=True)
 class PackagedPhotograph:
-    """One photograph.
+    """One packaged photograph.
 
     Attributes:
         name: its origin in the library.
         package, file: the installed package, and the path in it.
         crops: (left, top, right, bottom) in pixels: parts without a salient object, for photographs that have
-            one elsewhere. A background without crops serves whole.
+            one elsewhere. A background without crops is used whole.
     """
 
     name: str
@@ -39,15 +43,15 @@ class PackagedPhotograph:
 
     @property
     def path(self) -> Path:
-        """The file in the installed package. Raises BadSetup when package or file are not there."""
+        """The file in the installed package. Raises BadSetup when package or file are missing."""
         spec = find_spec(self.package)
         path = Path(spec.origin).parent / self.file if spec and spec.origin else None
         if path is None or not path.is_file():
-            raise BadSetup(f"{self.package} does not carry {self.file}; install it from constraints.txt")
+            raise BadSetup(f"{self.package} does not contain {self.file}; install it from constraints.txt")
         return path
 
     def read(self) -> Rgb:
-        """[H, W, 3]; gray photographs come with three equal channels."""
+        """The pixels, [H, W, 3]; gray photographs have three equal channels."""
         return decode_rgb(self.path.read_bytes())
 
 
@@ -137,3 +141,40 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
         ((300, 300, 1060, 1060),),
     ),
 )
+
+
+@dataclass(frozen=True)
+class PackagedBackgrounds:
+    """The folder of backgrounds that was written, and the number of pictures in it."""
+
+    folder: Path
+    num_images: int
+
+
+def write_photographs(folder: str | Path) -> PackagedBackgrounds:
+    """Write the backgrounds as a folder: photographs byte for byte, crops as `<name>-crop<i>.png`, `attribution.csv`.
+
+    A crop keeps its photograph's name as origin, so that it never meets an object of the same photograph in
+    another split. Files are replaced whole.
+    """
+    store = Store(str(folder))
+    attributions: dict[str, Attribution] = {}
+    for photograph in PHOTOGRAPHS:
+        if photograph.role != "foregrounds":
+            for name, data in _background_files(photograph).items():
+                store.write(name, data)
+                terms = (photograph.licence, photograph.attribution, photograph.caption)
+                attributions[name] = Attribution(photograph.name, *terms, rotation_deg_ccw=0)
+    store.write(ATTRIBUTIONS, attributions_csv(attributions))
+    return PackagedBackgrounds(Path(folder), len(attributions))
+
+
+def _background_files(photograph: PackagedPhotograph) -> dict[str, bytes]:
+    """File name -> bytes of what a photograph gives as backgrounds."""
+    if not photograph.crops:
+        return {f"{photograph.name}{photograph.path.suffix}": photograph.path.read_bytes()}
+    rgb = photograph.read()
+    return {
+        f"{photograph.name}-crop{i}.png": encode_png(rgb[top:bottom, left:right])
+        for i, (left, top, right, bottom) in enumerate(photograph.crops, start=1)
+    }

@@ -1,1 +1,1 @@
-"""Scenes: plan what stands where, draw the assets, compose them, spoil the masks."""
+"""Scenes: plan what stands where, draw the assets, compose them."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from decoupage.images.alpha import alpha_box, resize_alpha, resize_rgba
 from decoupage.images.codecs import decode_rgb, encode_jpeg
-from decoupage.images.types import Mask, Rgba
+from decoupage.images.types import Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
@@ -36,7 +36,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Composed:
-    """An accepted attempt; the masks of `parts` are the exact visible masks.
+    """An accepted attempt.
 
     Attributes:
         background_jpeg: the stored bytes; what they decode to is `parts.background`.
@@ -77,12 +77,11 @@ def compose(
     layers = []
     for cutout, pose, layer, corner in zip(cutouts, poses, plan, corners, strict=True):
         rgba, box = _render(cutout, pose, layer, corner, config.size_px, rng)
-        layers.append(Layer(harmonise(rgba, background, box, config.harmonisation), box, np.zeros((0, 0), bool)))
-    bare = SceneParts(key, background, tuple(layers), {})
-    exact = tuple(
-        Layer(layer.rgba, layer.box, _checked_mask(bare, i, plan[i], config)) for i, layer in enumerate(layers)
-    )
-    return Composed(SceneParts(key, background, exact, {}), jpeg, crop, tuple(poses))
+        layers.append(Layer(harmonise(rgba, background, box, config.harmonisation), box))
+    parts = SceneParts(key, background, tuple(layers), {})
+    for i, layer in enumerate(plan):
+        _check_shown(parts, i, layer, config)
+    return Composed(parts, jpeg, crop, tuple(poses))
 
 
 def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
@@ -152,11 +151,9 @@ def _keep(start: int, length: int, size_px: int, cut_low: bool, cut_high: bool) 
     return max(1, min(start, size_px - length - 1))
 
 
-def _checked_mask(bare: SceneParts, i: int, layer: LayerPlan, config: ScenesConfig) -> Mask:
+def _check_shown(parts: SceneParts, i: int, layer: LayerPlan, config: ScenesConfig) -> None:
     low, high = getattr(config.occlusion, layer.occlusion)
-    if not low <= bare.occluded_fraction(i) <= high:
+    if not low <= parts.occluded_fraction(i) <= high:
         raise Rejected("occlusion_missed")
-    mask = bare.visible_mask(i)
-    if mask.sum() < MIN_VISIBLE_SHARE * config.size_px**2:
+    if parts.visible_mask(i).sum() < MIN_VISIBLE_SHARE * config.size_px**2:
         raise Rejected("hidden")
-    return mask

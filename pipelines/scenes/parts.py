@@ -29,36 +29,40 @@ class Layer:
 
     rgba: Rgba
     box: tuple[int, int, int, int]
-    imperfect_mask: Mask
-    """[H, W] of the canvas."""
 
 
 @dataclass(frozen=True)
 class SceneParts:
-    """The decoded truth of one scene; layers from bottom to top."""
+    """The decoded truth of one scene; layers from bottom to top.
+
+    Attributes:
+        record: the scene's json.
+        imperfect_masks: [H, W] of the canvas, one a layer; empty where none were drawn yet.
+    """
 
     key: str
     background: Rgb
     layers: tuple[Layer, ...]
     record: dict[str, Any]
+    imperfect_masks: tuple[Mask, ...] = ()
 
     @classmethod
     def decode(cls, key: str, members: Mapping[str, bytes]) -> "SceneParts":
         """Read a scene from its members, by suffix (`background.jpg`, `layer0.webp`, `mask0.png`, `json`).
+
+        Its imperfect masks are read where the json tells of them.
 
         Raises:
             BadItem: a picture is damaged. KeyError: a member is absent. ValueError: the json is damaged.
         """
         record = json.loads(members["json"])
         layers = tuple(
-            Layer(
-                decode_rgba(members[f"layer{i}.webp"]),
-                (box[0], box[1], box[2], box[3]),
-                decode_mask(members[f"mask{i}.png"]),
-            )
+            Layer(decode_rgba(members[f"layer{i}.webp"]), (box[0], box[1], box[2], box[3]))
             for i, box in enumerate(entry["box"] for entry in record["layers"])
         )
-        return cls(key, decode_rgb(members["background.jpg"]), layers, record)
+        masked = [i for i, entry in enumerate(record["layers"]) if "mask_error" in entry]
+        masks = tuple(decode_mask(members[f"mask{i}.png"]) for i in masked)
+        return cls(key, decode_rgb(members["background.jpg"]), layers, record, masks)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -1,4 +1,7 @@
-"""The scene's json and its rows in the parquet index: the names under which provenance and measures are stored."""
+"""The scene's json and its rows in the parquet index: the names under which provenance and measures are stored.
+
+What is said of imperfect masks is added when they are drawn (`pipelines.masks.stage`); its names stand here too.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +10,11 @@ import pyarrow as pa
 
 from pipelines.scenes.compose import Composed, touches_border
 from pipelines.scenes.draws import Draw
-from pipelines.scenes.masks.imperfect import ImperfectMask
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
 
-_FOREGROUND = ("id", "source", "kind", "sha256", "licence", "attribution", "category", "prompt")
-_BACKGROUND = ("id", "source", "sha256", "rotation_deg_ccw", "licence", "attribution")
+_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt")
+_BACKGROUND = ("id", "source", "origin", "sha256", "rotation_deg_ccw", "licence", "attribution")
 
 SCHEMA = pa.schema(
     [
@@ -34,6 +36,7 @@ SCHEMA = pa.schema(
         ("foreground_id", pa.string()),
         ("foreground_source", pa.string()),
         ("foreground_kind", pa.string()),
+        ("foreground_origin", pa.string()),  # the photograph or (prompt, seed) that it was taken from
         ("foreground_sha256", pa.string()),
         ("completeness", pa.string()),
         ("category", pa.string()),
@@ -45,6 +48,7 @@ SCHEMA = pa.schema(
         ("mask_area_px", pa.int64()),
         ("background_id", pa.string()),
         ("background_source", pa.string()),
+        ("background_origin", pa.string()),  # crops of one photograph have the same
         ("background_sha256", pa.string()),
         ("background_rotation_deg_ccw", pa.int64()),
         ("background_crop", pa.list_(pa.int64())),  # left, top, side of the upright photograph
@@ -54,7 +58,11 @@ SCHEMA = pa.schema(
         ("draws", pa.list_(pa.string())),  # id@sha256[:12] of every asset drawn, rejected draws too
     ]
 )
-"""One row a layer. The json holds the same values: scene-wide ones at the top, the others under `layers`."""
+"""One row a layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under
+`layers`."""
+MASK_COLUMNS = ("mask_error", "mask_iou", "mask_area_px")
+SCENES_SCHEMA = pa.schema([column for column in SCHEMA if column.name not in MASK_COLUMNS])
+"""The same before masks are drawn."""
 
 
 def scene_record(
@@ -62,11 +70,10 @@ def scene_record(
     plan: Sequence[LayerPlan],
     draw: Draw,
     composed: Composed,
-    masks: Sequence[ImperfectMask],
 ) -> dict[str, Any]:
     """The json of a scene, but for what the stage knows (recipe, seed, attempt, hash of the composite)."""
     layers = []
-    for i, (layer, mask) in enumerate(zip(plan, masks, strict=True)):
+    for i, layer in enumerate(plan):
         pose, source, box = composed.poses[i], draw.foregrounds[i], parts.layers[i].box
         amodal, visible = parts.areas(i)
         layers.append(
@@ -84,9 +91,6 @@ def scene_record(
                 "semi_transparent": source.semi_transparent,
                 "completeness": source.completeness,
                 "foreground": {name: getattr(source, name) for name in _FOREGROUND},
-                "mask_error": mask.error,
-                "mask_iou": mask.iou,
-                "mask_area_px": int(mask.mask.sum()),
             }
         )
     background = {name: getattr(draw.background, name) for name in _BACKGROUND}

@@ -11,22 +11,20 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
-from decoupage.images.codecs import encode_mask, encode_webp
-from decoupage.randomness import generator
-from pipelines.config import MasksConfig, ScenesConfig
+from decoupage.images.codecs import encode_webp
+from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
-from pipelines.scenes.masks.imperfect import ImperfectMask, imperfect_mask
 from pipelines.scenes.parts import pixels_sha256
 from pipelines.scenes.placement import Rejected
 from pipelines.scenes.plan import LayerPlan, plan_scene
-from pipelines.scenes.record import SCHEMA, scene_record, scene_rows
+from pipelines.scenes.record import SCENES_SCHEMA, scene_record, scene_rows
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 1
+VERSION = 2
 """Raised when the code changes the bytes of a scene."""
 
 
@@ -37,7 +35,6 @@ class SceneMaker:
     store: Store
     photographs: Store
     scenes: ScenesConfig
-    masks: MasksConfig
     recipe_fingerprint: str
     split: str
 
@@ -86,14 +83,9 @@ class SceneMaker:
         rejected: Counter[str],
     ) -> Outcome:
         parts = composed.parts
-        masks: list[ImperfectMask] = []
         members = {f"{key}.background.jpg": composed.background_jpeg}
-        for i, layer in enumerate(parts.layers):
-            members[f"{key}.layer{i}.webp"] = encode_webp(layer.rgba)
-            rng = generator(self.scenes.seed, "mask", f"{key}/{i}")
-            masks.append(imperfect_mask(layer.imperfect_mask, self.masks, rng))
-        members |= {f"{key}.mask{i}.png": encode_mask(mask.mask) for i, mask in enumerate(masks)}
-        record = scene_record(parts, plan, draw, composed, masks)
+        members |= {f"{key}.layer{i}.webp": encode_webp(layer.rgba) for i, layer in enumerate(parts.layers)}
+        record = scene_record(parts, plan, draw, composed)
         record |= {
             "recipe": self.recipe_fingerprint,
             "seed": self.scenes.seed,
@@ -114,10 +106,9 @@ class ScenesStage:
     store: Store
     photographs: Store
     scenes: ScenesConfig
-    masks: MasksConfig
     split: str = "train"
     name: str = "scenes"
-    schema = SCHEMA
+    schema = SCENES_SCHEMA
 
     @property
     def recipe(self) -> Recipe:
@@ -126,7 +117,6 @@ class ScenesStage:
             "version": VERSION,
             "split": self.split,
             "scenes": self.scenes.model_dump(mode="json", exclude={"num_scenes", "scenes_per_shard"}),
-            "masks": self.masks.model_dump(mode="json"),
         }
 
     @property
@@ -138,7 +128,7 @@ class ScenesStage:
     def task(self) -> SceneMaker:
         """See SceneMaker."""
         made_by = fingerprint(self.recipe)
-        return SceneMaker(self.store, self.photographs, self.scenes, self.masks, made_by, self.split)
+        return SceneMaker(self.store, self.photographs, self.scenes, made_by, self.split)
 
     def shards(self) -> list[str]:
         """`00000`, `00001`, ..."""

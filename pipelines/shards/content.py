@@ -46,8 +46,8 @@ class _Layer(BaseModel):
     amodal_area_px: float
     visible_area_px: float
     occluded_fraction: float
-    mask_iou: float
-    mask_area_px: int
+    mask_iou: float | None = None
+    mask_area_px: int | None = None
     foreground: _Foreground
 
 
@@ -68,16 +68,16 @@ def check_scene(
     key: str,
     members: Mapping[str, bytes],
     rows: Sequence[dict[str, Any]] | None,
-    recipe: str | None,
-    with_maps: bool,
+    recipes: Mapping[str, str],
+    joined: bool,
 ) -> Iterator[Finding]:
     """Everything that is wrong with one scene.
 
     Args:
         members: by suffix.
         rows: its rows of the parquet index; None when the index could not be read.
-        recipe: fingerprint that its json must name; None when unknown.
-        with_maps: whether edges, segmentation and depth must be there.
+        recipes: fingerprints that its json must name, under these keys.
+        joined: whether masks, edges, segmentation and depth must be there.
     """
     if "json" not in members:
         yield Finding(f"{key}.json", "missing_member", "is not in the tar")
@@ -88,24 +88,25 @@ def check_scene(
     except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors.
         yield Finding(f"{key}.json", "bad_json", " ".join(str(error).split()))
         return
-    yield from _check_names(key, members, len(checked.layers), with_maps)
-    yield from _check_said(key, record, checked, rows, recipe)
+    yield from _check_names(key, members, len(checked.layers), joined)
+    yield from _check_said(key, record, checked, rows, recipes)
     findings: list[Finding] = []
-    parts = _decode(key, members, record, checked, findings)
+    parts = _decode(key, members, record, checked, joined, findings)
     yield from findings
     if parts is not None:
         misfits = list(_check_geometry(parts, checked))
         yield from misfits
         if not misfits:
             yield from _check_measures(parts, checked)
-    if with_maps:
+    if joined:
         yield from _check_maps(key, members, checked)
 
 
-def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, with_maps: bool) -> Iterator[Finding]:
+def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, joined: bool) -> Iterator[Finding]:
     expected = ["background.jpg", *(f"layer{i}.webp" for i in range(num_layers))]
-    expected += [*(f"mask{i}.png" for i in range(num_layers)), "json"]
-    expected += [f"{name}.png" for name in MAPS] if with_maps else []
+    expected.append("json")
+    if joined:
+        expected += [*(f"mask{i}.png" for i in range(num_layers)), *(f"{name}.png" for name in MAPS)]
     for suffix in expected:
         if suffix not in members:
             yield Finding(f"{key}.{suffix}", "missing_member", "is not in the tar")
@@ -115,14 +116,19 @@ def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, with_m
 
 
 def _check_said(
-    key: str, record: dict[str, Any], checked: _Record, rows: Sequence[dict[str, Any]] | None, recipe: str | None
+    key: str,
+    record: dict[str, Any],
+    checked: _Record,
+    rows: Sequence[dict[str, Any]] | None,
+    recipes: Mapping[str, str],
 ) -> Iterator[Finding]:
     """The json against its name, the manifest and the parquet rows."""
     name = f"{key}.json"
     if checked.key != key:
         yield Finding(name, "wrong_key", f"names the scene {checked.key}")
-    if recipe is not None and checked.recipe != recipe:
-        yield Finding(name, "fingerprint", f"names recipe {checked.recipe}, the manifest says {recipe}")
+    for kind, recipe in recipes.items():
+        if record.get(kind) != recipe:
+            yield Finding(name, "fingerprint", f"names {kind} {record.get(kind)}, the manifest says {recipe}")
     if rows is None:
         return
     if len(rows) != len(checked.layers):
@@ -139,7 +145,12 @@ def _check_said(
 
 
 def _decode(
-    key: str, members: Mapping[str, bytes], record: dict[str, Any], checked: _Record, findings: list[Finding]
+    key: str,
+    members: Mapping[str, bytes],
+    record: dict[str, Any],
+    checked: _Record,
+    joined: bool,
+    findings: list[Finding],
 ) -> SceneParts | None:
     """The scene as `SceneParts.decode` would give it, naming each member that cannot be decoded."""
 
@@ -152,15 +163,14 @@ def _decode(
             findings.append(Finding(f"{key}.{suffix}", fault.reason, fault.detail))
             return None
 
+    num_layers = len(checked.layers)
     background = decode("background.jpg", decode_rgb)
-    layers = []
-    for i, entry in enumerate(checked.layers):
-        rgba, mask = decode(f"layer{i}.webp", decode_rgba), decode(f"mask{i}.png", decode_mask)
-        if rgba is not None and mask is not None:
-            layers.append(Layer(rgba, entry.box, mask))
-    if background is None or len(layers) != len(checked.layers):
+    cutouts = [decode(f"layer{i}.webp", decode_rgba) for i in range(num_layers)]
+    masks = [decode(f"mask{i}.png", decode_mask) for i in range(num_layers if joined else 0)]
+    if background is None or any(part is None for part in (*cutouts, *masks)):
         return None
-    return SceneParts(key, background, tuple(layers), record)
+    layers = (Layer(rgba, entry.box) for rgba, entry in zip(cutouts, checked.layers, strict=True) if rgba is not None)
+    return SceneParts(key, background, tuple(layers), record, tuple(mask for mask in masks if mask is not None))
 
 
 def _check_geometry(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
@@ -179,31 +189,32 @@ def _check_geometry(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
             yield Finding(name, "empty_alpha", "has no visible pixel")
         elif (tight := alpha_box(layer.rgba[..., 3])) != (0, 0, right - left, bottom - top):
             yield Finding(name, "box_loose", f"its alpha fills only {list(tight)} of its box")
-        mask = layer.imperfect_mask
+    for i, mask in enumerate(parts.imperfect_masks):
         if mask.shape != parts.size:
-            yield Finding(
-                f"{parts.key}.mask{i}.png", "size", f"is {mask.shape[1]}x{mask.shape[0]} px, not {width}x{height}"
-            )
+            detail = f"is {mask.shape[1]}x{mask.shape[0]} px, not {width}x{height}"
+            yield Finding(f"{parts.key}.mask{i}.png", "size", detail)
 
 
 def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
     """The composite, the areas and the masks against what the json says of them."""
     if pixels_sha256(parts.composite) != checked.composite_sha256:
         yield Finding(f"{parts.key}.json", "composite", "the parts do not recompose to composite_sha256")
-    for i, (layer, entry) in enumerate(zip(parts.layers, checked.layers, strict=True)):
+    for i, entry in enumerate(checked.layers):
         amodal, visible = parts.areas(i)
-        measured: dict[str, tuple[str, float, float]] = {
+        measured: dict[str, tuple[str, float, float | None]] = {
             "amodal_area_px": ("json", amodal, entry.amodal_area_px),
             "visible_area_px": ("json", visible, entry.visible_area_px),
             "occluded_fraction": ("json", parts.occluded_fraction(i), entry.occluded_fraction),
-            "mask_area_px": (f"mask{i}.png", int(layer.imperfect_mask.sum()), entry.mask_area_px),
-            "mask_iou": (f"mask{i}.png", mask_iou(layer.imperfect_mask, parts.visible_mask(i)), entry.mask_iou),
         }
-        for name, (suffix, found, said) in measured.items():
+        if parts.imperfect_masks:
+            mask, name = parts.imperfect_masks[i], f"mask{i}.png"
+            measured["mask_area_px"] = (name, int(mask.sum()), entry.mask_area_px)
+            measured["mask_iou"] = (name, mask_iou(mask, parts.visible_mask(i)), entry.mask_iou)
+            if not mask.any():
+                yield Finding(f"{parts.key}.{name}", "empty_mask", "has no pixel")
+        for what, (suffix, found, said) in measured.items():
             if found != said:
-                yield Finding(f"{parts.key}.{suffix}", name, f"layer {i}: is {found}, the json says {said}")
-        if not layer.imperfect_mask.any():
-            yield Finding(f"{parts.key}.mask{i}.png", "empty_mask", "has no pixel")
+                yield Finding(f"{parts.key}.{suffix}", what, f"layer {i}: is {found}, the json says {said}")
 
 
 def _check_maps(key: str, members: Mapping[str, bytes], checked: _Record) -> Iterator[Finding]:

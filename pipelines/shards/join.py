@@ -1,4 +1,4 @@
-"""The join: scenes and their maps, side by side in one tar. Member bytes are copied, never encoded again."""
+"""The join: scenes, their masks and maps, side by side in one tar. Member bytes are copied, never encoded again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
 SCENES_FINGERPRINT = "scenes_fingerprint"
-"""Key of the manifest's inputs that says which recipe each scene's json must name."""
+MASKS_FINGERPRINT = "masks_fingerprint"
+"""Keys of the manifest's inputs that say which recipes each scene's json must name."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,14 @@ class Pieces:
 
     Attributes:
         key: of the scene.
-        spans: its members in the scenes and in each stage of maps, in the order they enter the tar.
-        missing: for each map that the scene lacks, its name and why.
-        rows: its rows of the scenes' parquet index.
+        spans: its members in the scenes, in the masks and in each stage of maps, in the order they enter the tar.
+        missing: stages that have nothing of the scene -> why.
+        rows: its rows of the parquet index, of scenes and masks together.
     """
 
     key: str
     spans: tuple[Span, ...]
-    missing: tuple[str, ...]
+    missing: dict[str, str]
     rows: tuple[dict[str, Any], ...]
 
 
@@ -44,25 +45,29 @@ class ShardJoin:
     Args:
         store: holds the source stages, and takes the joined shards.
         scenes: the stage that made the scenes.
+        masks: the stage that drew their masks.
         maps: the stages that made the maps, in the order in which their members enter the tar.
         name: folder in the store.
     """
 
     schema = SCHEMA
 
-    def __init__(self, store: Store, scenes: Planned, maps: Sequence[Planned], name: str = "shards") -> None:
+    def __init__(
+        self, store: Store, scenes: Planned, masks: Planned, maps: Sequence[Planned], name: str = "shards"
+    ) -> None:
         self.name = name
         self.recipe: Recipe = {
             "stage": "shards",
             "format": 2,
-            "sources": {stage.name: fingerprint(stage.recipe) for stage in (scenes, *maps)},
+            "sources": {stage.name: fingerprint(stage.recipe) for stage in (scenes, masks, *maps)},
             "makers": {stage.name: stage.recipe["maker"] for stage in maps},
         }
         self.layout = scenes.layout
-        self.task: Callable[[Any], Outcome] = JoinTask(store)
+        self.task: Callable[[Any], Outcome] = JoinTask(store, masks.name)
         self._store = store
         self._scenes = scenes
-        self._maps = tuple(maps)
+        self._masks = masks
+        self._followers = (masks, *maps)
 
     def shards(self) -> Sequence[str]:
         """Those of the scenes."""
@@ -70,19 +75,18 @@ class ShardJoin:
 
     def items(self, shard: str) -> "JoinItems":
         """One item a scene."""
-        return JoinItems(
-            self._store, self._scenes, self._maps, shard, finished(self._store, self._scenes, shard).num_items
-        )
+        num_items = finished(self._store, self._scenes, shard).num_items
+        return JoinItems(self._store, self._scenes, self._followers, shard, num_items)
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """Hashes of the source shards, and the recipe of the scenes.
+        """Hashes of the source shards, and the recipes of scenes and masks.
 
         Raises:
-            BadSetup: a source shard is absent, or maps were made from another scene shard than the one there.
+            BadSetup: a source shard is absent, or masks or maps were made from another scene shard than the one there.
         """
         scenes = finished(self._store, self._scenes, shard)
         found = {self._scenes.name: scenes.tar_sha256, SCENES_FINGERPRINT: scenes.fingerprint}
-        for stage in self._maps:
+        for stage in self._followers:
             manifest = finished(self._store, stage, shard)
             if manifest.inputs.get(self._scenes.name) != scenes.tar_sha256:
                 raise BadSetup(
@@ -90,7 +94,7 @@ class ShardJoin:
                     f"there now; materialize {stage.name} again"
                 )
             found[stage.name] = manifest.tar_sha256
-        return found
+        return found | {MASKS_FINGERPRINT: fingerprint(self._masks.recipe)}
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
         """True while all source shards are the ones that it was joined from."""
@@ -99,11 +103,15 @@ class ShardJoin:
 
 @dataclass(frozen=True)
 class JoinItems:
-    """(key, pieces) pairs of one shard, read when iterated; only their number is held in memory."""
+    """(key, pieces) pairs of one shard, read when iterated; only their number is held in memory.
+
+    Attributes:
+        followers: the stage of masks, then those of maps.
+    """
 
     store: Store
     scenes: Planned
-    maps: tuple[Planned, ...]
+    followers: tuple[Planned, ...]
     shard: str
     num_items: int
 
@@ -112,42 +120,54 @@ class JoinItems:
 
     def __iter__(self) -> Iterator[tuple[str, Pieces]]:
         scenes = finished(self.store, self.scenes, self.shard)
-        rows = self._rows(scenes)
-        maps = [finished(self.store, stage, self.shard) for stage in self.maps]
-        found = [{span.key: span for span in counted_spans(manifest)} for manifest in maps]
-        reasons = [{drop["id"]: drop["reason"] for drop in manifest.drops} for manifest in maps]
+        manifests = [finished(self.store, stage, self.shard) for stage in self.followers]
+        found = [{span.key: span for span in counted_spans(manifest)} for manifest in manifests]
+        reasons = [{drop["id"]: drop["reason"] for drop in manifest.drops} for manifest in manifests]
+        scene_rows, mask_rows = self._rows(scenes), self._rows(manifests[0])
         for span in counted_spans(scenes):
-            missing = tuple(
-                f"{stage.name} ({why.get(span.key, 'not made')})"
-                for stage, there, why in zip(self.maps, found, reasons, strict=True)
+            missing = {
+                stage.name: why.get(span.key, "not made")
+                for stage, there, why in zip(self.followers, found, reasons, strict=True)
                 if span.key not in there
-            )
+            }
             parts = (span, *(there[span.key] for there in found if span.key in there))
-            yield span.key, Pieces(span.key, parts, missing, tuple(rows.get(span.key, ())))
+            pairs = zip(scene_rows.get(span.key, ()), mask_rows.get(span.key, ()), strict=not missing)
+            yield span.key, Pieces(span.key, parts, missing, tuple(scene | mask for scene, mask in pairs))
 
-    def _rows(self, scenes: Manifest) -> dict[str, list[dict[str, Any]]]:
-        data = self.store.read(f"{self.scenes.name}/{self.shard}.parquet")
+    def _rows(self, manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
+        data = self.store.read(f"{manifest.stage}/{self.shard}.parquet")
         rows = pq.read_table(BufferReader(data)).to_pylist()
-        if len(rows) != scenes.num_rows:
+        if len(rows) != manifest.num_rows:
             raise BadSetup(
-                f"{self.store.url(self.scenes.name)}/{self.shard}.parquet has {len(rows)} rows, its manifest "
-                f"says {scenes.num_rows}; remove the shard's .json and materialize {self.scenes.name} again"
+                f"{self.store.url(manifest.stage)}/{self.shard}.parquet has {len(rows)} rows, its manifest "
+                f"says {manifest.num_rows}; remove the shard's .json and materialize {manifest.stage} again"
             )
         return {key: list(group) for key, group in groupby(rows, lambda row: row["key"])}
 
 
 @dataclass(frozen=True)
 class JoinTask:
-    """Copies the members of one scene."""
+    """Copies the members of one scene.
+
+    Attributes:
+        masks: name of the stage that drew the masks.
+    """
 
     store: Store
+    masks: str
 
     def __call__(self, pieces: Pieces) -> Outcome:
-        """The scene's outcome. Raises BadItem `missing_map`; BadSetup when a source shard is damaged."""
+        """The scene's outcome.
+
+        Raises:
+            BadItem: `missing_mask` or `missing_map`. BadSetup: a source shard is damaged.
+        """
         if pieces.missing:
-            raise BadItem("missing_map", f"{pieces.key} has no {', no '.join(pieces.missing)}")
-        members = {
-            f"{span.key}.{suffix}": data for span in pieces.spans for suffix, data in span.read(self.store).items()
-        }
+            kind = "mask" if self.masks in pieces.missing else "map"
+            lacking = ", no ".join(f"{stage} ({why})" for stage, why in pieces.missing.items())
+            raise BadItem(f"missing_{kind}", f"{pieces.key} has no {lacking}")
+        scene, *others = (span.read(self.store) for span in pieces.spans)
+        del scene["json"]  # The masks bring it, with what is said of them.
+        members = {f"{pieces.key}.{suffix}": data for part in (scene, *others) for suffix, data in part.items()}
         assets = {row[column] for row in pieces.rows for column in ("foreground_id", "background_id")}
         return Outcome(members, list(pieces.rows), assets=tuple(assets))

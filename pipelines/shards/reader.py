@@ -68,7 +68,7 @@ def triplet_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Triplet:
         key=parts.key,
         layer=layer,
         composite=parts.composite,
-        mask=parts.layers[layer].imperfect_mask,
+        mask=parts.imperfect_masks[layer],
         foreground=parts.foreground(layer),
         background=parts.flatten(without=layer),
         maps=maps,

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.scenes.read import key_of, suffix_of
-from pipelines.scenes.record import SCHEMA
+from pipelines.scenes.record import SCENES_SCHEMA, SCHEMA
 from pipelines.shards.content import check_scene
 from pipelines.shards.faults import Finding
 from pipelines.shards.folder import ShardFolder
-from pipelines.shards.join import SCENES_FINGERPRINT
+from pipelines.shards.join import MASKS_FINGERPRINT, SCENES_FINGERPRINT
 from pipelines.shards.tarwalk import TarWalk
 from pipelines.stages.manifest import Manifest
 
@@ -98,7 +98,8 @@ def _read_rows(folder: ShardFolder, manifest: Manifest | None, result: ShardResu
         result.findings.append(Finding(name, "row_count", detail))
     if not _holds_scenes(manifest):
         return None
-    if table.schema.names != SCHEMA.names:
+    _, joined = _expected(manifest)
+    if table.schema.names != (SCHEMA if joined else SCENES_SCHEMA).names:
         result.findings.append(Finding(name, "columns", f"are not those of scenes: {table.schema.names}"))
         return None
     rows: Rows = {}
@@ -113,7 +114,7 @@ def _holds_scenes(manifest: Manifest | None) -> bool:
 
 
 def _check_scenes(walk: TarWalk, manifest: Manifest | None, rows: Rows | None, result: ShardResult) -> None:
-    recipe, with_maps = _expected(manifest)
+    recipes, joined = _expected(manifest)
     walked = walk.unknown() if manifest is None else walk.known(manifest.members)
     for key, group in groupby(walked, key=lambda pair: key_of(pair[0])):
         pairs = list(group)
@@ -128,16 +129,18 @@ def _check_scenes(walk: TarWalk, manifest: Manifest | None, rows: Rows | None, r
             continue
         own = None if rows is None else rows.get(key, [])
         result.num_layers += sum(suffix.startswith("layer") for suffix in members)
-        result.findings += check_scene(key, members, own, recipe, with_maps)
+        result.findings += check_scene(key, members, own, recipes, joined)
 
 
-def _expected(manifest: Manifest | None) -> tuple[str | None, bool]:
-    """(fingerprint that each scene's json names, whether maps must be there)."""
+def _expected(manifest: Manifest | None) -> tuple[dict[str, str], bool]:
+    """(fingerprints that each scene's json names, by key; whether masks and maps must be there)."""
     if manifest is None:
-        return None, True
-    if SCENES_FINGERPRINT in manifest.inputs:
-        return manifest.inputs[SCENES_FINGERPRINT], True
-    return manifest.fingerprint, False
+        return {}, True
+    if SCENES_FINGERPRINT not in manifest.inputs:
+        return {"recipe": manifest.fingerprint}, False
+    keys = {"recipe": SCENES_FINGERPRINT, "masks_recipe": MASKS_FINGERPRINT}
+    # Shards of the first format name one recipe, which held that of the masks.
+    return {kind: manifest.inputs[key] for kind, key in keys.items() if key in manifest.inputs}, True
 
 
 def _check_counts(manifest: Manifest | None, walk: TarWalk, result: ShardResult) -> Iterator[Finding]:

@@ -1,7 +1,10 @@
 """What a stage needs of the stages it follows: their plan, and that their shards are finished.
 
-Maps follow the scenes; the join follows the scenes and the maps.
+Masks and maps follow the scenes; the join follows the scenes, the masks and the maps.
 """
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
@@ -44,3 +47,52 @@ def counted_spans(manifest: Manifest) -> list[Span]:
             f"remove its .json and materialize {manifest.stage} again"
         )
     return found
+
+
+class SceneFollower:
+    """The plan of a stage that makes something of each scene: a shard has the number and the keys of its scene shard.
+
+    A stage derives from it and adds its name, recipe, schema and task.
+
+    Args:
+        store: holds the scenes, and takes what is made of them.
+        scenes: the stage that made the scenes.
+    """
+
+    def __init__(self, store: Store, scenes: Planned) -> None:
+        self.layout = scenes.layout
+        self._store = store
+        self._scenes = scenes
+
+    def shards(self) -> Sequence[str]:
+        """Those of the scenes."""
+        return self._scenes.shards()
+
+    def items(self, shard: str) -> "SceneItems":
+        """One span of members a scene."""
+        return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
+
+    def inputs(self, shard: str) -> dict[str, str]:
+        """Hash of the scene shard. Raises BadSetup when it is absent or of another recipe."""
+        return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256}
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True while the inputs are those that the shard was made from."""
+        return manifest.inputs == inputs
+
+
+@dataclass(frozen=True)
+class SceneItems:
+    """(key, span) pairs of one finished shard, read when iterated; only their number is held in memory."""
+
+    store: Store
+    scenes: Planned
+    shard: str
+    num_items: int
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def __iter__(self) -> Iterator[tuple[str, Span]]:
+        for span in counted_spans(finished(self.store, self.scenes, self.shard)):
+            yield span.key, span

@@ -1,6 +1,6 @@
-"""Where items are mapped: in this process, by its threads, or in spawned ones. The same function, the same bytes.
+"""Engines map a task over items in this process, in its threads, or in spawned processes, with the same results.
 
-An engine knows nothing of stages. Results come back in the order of the items, whatever finished first.
+An engine knows nothing about stages. Results are returned in the order of the items, whichever finished first.
 """
 
 import os
@@ -27,7 +27,7 @@ class Engine(Protocol):
 
 
 class SerialEngine:
-    """Everything in this process."""
+    """Maps items one after another in this process."""
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """See `Engine.map`."""
@@ -45,7 +45,7 @@ class ProcessEngine:
         self.num_workers = num_workers
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """See `Engine.map`. Items are drawn a few ahead of the results, so memory stays flat."""
+        """See `Engine.map`. Only a few items are drawn ahead of the results, so memory stays flat."""
         executor = ProcessPoolExecutor(
             self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task,)
         )
@@ -61,7 +61,7 @@ class ThreadEngine:
         self.num_threads = num_threads
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """See `Engine.map`. One item more than there are threads is under way, so memory stays flat."""
+        """See `Engine.map`. At most one item more than there are threads is in flight, so memory stays flat."""
         cv2.setNumThreads(0)
         return _in_order(ThreadPoolExecutor(self.num_threads), task, items, self.num_threads + 1)
 
@@ -83,7 +83,7 @@ def _in_order(
 
 
 def make_engine(kind: Kind, workers: int) -> Engine:
-    """The engine a profile asks for; `workers = 0` means one for each core this process may use."""
+    """The engine that a profile names; `workers = 0` means one worker for each core available to this process."""
     if kind == "serial":
         return SerialEngine()
     return ProcessEngine(workers or len(os.sched_getaffinity(0)))
@@ -95,13 +95,13 @@ _task: Callable[[Any], Any] | None = None
 def _start_worker(task: Callable[[Any], Any]) -> None:
     global _task
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    # Samples run side by side; threads inside OpenCV would only fight over the same cores.
+    # Items run in parallel; threads inside OpenCV would only compete for the same cores.
     cv2.setNumThreads(0)
     _task = task
 
 
 def _leave_with_parent() -> None:
-    # A killed parent cannot close its pool; without this its workers would wait for items for ever.
+    # A killed parent cannot close its pool; without this, its workers would wait for items forever.
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -1,6 +1,6 @@
-"""What dead processes left in a data root, and removal in such a way that no half of anything is taken for whole.
+"""Leftovers of dead processes in a data root, and removal that never leaves a part of something that looks complete.
 
-Which finished things are old is for those to say who made them.
+The rooms that make finished things decide which of them are old.
 """
 
 import os
@@ -16,21 +16,21 @@ from typing import Any
 from pipelines.stages.store import Store, is_alive
 
 PARTIAL_AGE_S = 3600.0
-"""A half-made folder names no process; one that nobody wrote to for so long has no maker any more."""
+"""A partial folder names no process; one without a write for so long counts as abandoned."""
 FOREIGN_AGE_S = 7 * 86_400.0
-"""Of a temp file of another host, whose processes cannot be asked after."""
+"""Age from which a temp file of another host counts as abandoned, because its process cannot be checked."""
 _TEMP = re.compile(r"\..+\.(?P<host>[^.].*)\.(?P<pid>[0-9]+)\.tmp")
 
 
 @dataclass(frozen=True)
 class Removable:
-    """Something that may go.
+    """A file or folder that may be removed.
 
     Attributes:
-        path: file or folder.
+        path: path of the file or folder.
         kind: `temp file`, `old run`, `checkpoint`, ...
-        why: a few words.
-        num_bytes: that come free; hard-linked files that stay elsewhere count nothing.
+        why: the reason in a few words.
+        num_bytes: disk space that is freed; files with other hard links do not count.
     """
 
     path: Path
@@ -44,9 +44,9 @@ class Removable:
 
 
 def leftovers(store: Store) -> list[Removable]:
-    """Temp files and half-made folders below a root that nobody works on any more.
+    """Temp files and partial folders below a root whose processes have ended.
 
-    Partial downloads are none: they go on where they stopped.
+    Partial downloads are not among them, because they are resumed.
     """
     if not store.is_local:
         return []
@@ -56,17 +56,17 @@ def leftovers(store: Store) -> list[Removable]:
         try:
             if path.is_dir():
                 if now_s - newest_s(path) > PARTIAL_AGE_S:
-                    why = "nobody wrote to it for an hour"
+                    why = "no write for an hour"
                     found.append(Removable(path, "half-made folder", why, freed_bytes(path)))
             elif (dead := _dead(path, now_s)) is not None:
                 found.append(Removable(path, "temp file", dead, freed_bytes(path)))
-        except FileNotFoundError:  # Its maker lives, and has just finished it.
+        except FileNotFoundError:  # Its process is alive, and has just finished it.
             continue
     return found
 
 
 def remove(removable: Removable) -> None:
-    """Remove it; a folder is first named as half-made, so that a kill halfway leaves nothing that looks whole."""
+    """Remove a file or folder; a folder is first renamed to `.partial`, in case of a kill."""
     path = removable.path
     if not path.is_dir():
         path.unlink(missing_ok=True)
@@ -80,9 +80,9 @@ def remove(removable: Removable) -> None:
 
 
 def freed_bytes(path: Path) -> int:
-    """Bytes of files that have no other name."""
-    told = (file.lstat() for file in (path, *path.rglob("*")) if not file.is_dir())
-    return sum(facts.st_size for facts in told if facts.st_nlink == 1)
+    """Bytes that removing a path frees: those of files without other hard links."""
+    states = (file.lstat() for file in (path, *path.rglob("*")) if not file.is_dir())
+    return sum(state.st_size for state in states if state.st_nlink == 1)
 
 
 def newest_s(path: Path) -> float:
@@ -91,7 +91,7 @@ def newest_s(path: Path) -> float:
 
 
 def _hidden(root: Path) -> Iterator[Path]:
-    """Temp files and half-made folders; what is inside such a folder goes with it."""
+    """Temp files and partial folders, without the contents of the latter."""
     for folder, names, files in os.walk(root):
         partial = [name for name in names if name.startswith(".") and name.endswith(".partial") and name != ".partial"]
         names[:] = [name for name in names if name not in partial]
@@ -100,9 +100,9 @@ def _hidden(root: Path) -> Iterator[Path]:
 
 
 def _dead(path: Path, now_s: float) -> str | None:
-    """Why a temp file is nobody's; None when somebody may still be writing."""
+    """The reason why a temp file is abandoned; None when a process may still be writing it."""
     match = _TEMP.fullmatch(path.name)
     assert match is not None
     if path.name.endswith(f".{socket.gethostname()}.{match['pid']}.tmp"):
         return None if is_alive(int(match["pid"])) else f"process {match['pid']} is gone"
-    return "of another machine, a week old" if now_s - path.lstat().st_mtime > FOREIGN_AGE_S else None
+    return "from another machine, a week old" if now_s - path.lstat().st_mtime > FOREIGN_AGE_S else None

@@ -1,4 +1,4 @@
-"""A lock between processes of one machine. Who waits for whom, and what they are told, is the caller's business."""
+"""A lock between processes of one machine. Callers decide what to do when it is taken."""
 
 import fcntl
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from typing import BinaryIO
 
 @contextmanager
 def alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else holds this file's lock; while inside, nobody else gets it. Never waits.
+    """Try to take this file's lock, without waiting; True when it was taken, and it is then held inside the block.
 
-    The system takes the lock back when a process ends, however it ends: a file that is left means nothing.
+    The operating system releases the lock when a process ends, however it ends; a file that is left does not lock.
 
     Args:
-        path: of the lock's file, made where it is absent; its folder is there.
+        path: the lock's file, created where it is absent; its folder exists.
 
     Raises:
-        OSError: the file cannot be opened or made.
+        OSError: the file cannot be opened or created.
     """
     with path.open("ab") as file:
         yield _taken(file)

@@ -1,32 +1,76 @@
-"""The json beside every tar: written last, so that its presence means the shard is whole."""
+"""The json files of a stage's folder: `recipe.json`, which binds it to one recipe, and the manifest beside every tar.
+
+A manifest is written last, so its presence means that the shard is complete.
+"""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from decoupage.fingerprint import canonical_json
+from decoupage.faults import BadSetup
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
+
+def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
+    """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
+
+    The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
+    it, so a folder cannot mix two layouts.
+
+    Raises:
+        BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
+    """
+    path = f"{stage}/{RECIPE}"
+    ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
+    if not store.exists(path):
+        store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())
+        return
+    theirs = json.loads(store.read(path))
+    if theirs["fingerprint"] == ours["fingerprint"] and theirs["layout"] == layout:
+        return
+    keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
+    raise BadSetup(
+        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {ours['fingerprint']}; "
+        f"they differ in {', '.join(keys)}. Restore those values, choose another root, or remove that folder "
+        "and the folders made from it."
+    )
+
+
+def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
+    if theirs == ours:
+        return []
+    if not (isinstance(theirs, dict) and isinstance(ours, dict)):
+        return [f"{path} ({theirs!r} there, {ours!r} here)"]
+    keys = sorted(set(theirs) | set(ours))
+    return [
+        line for key in keys for line in _differences(theirs.get(key), ours.get(key), f"{path}.{key}" if path else key)
+    ]
+
+
+RECIPE = "recipe.json"
+"""Name of the file in a stage's folder that says which recipe it holds."""
 Drop = dict[str, str]
 """`{"id", "reason", "detail"}` of one item that was not used."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What one shard holds and what it was made from.
+    """The contents of one shard, and the inputs it was made from.
 
     Attributes:
         stage, shard: its folder and its number.
-        fingerprint: of the recipe that made it.
-        inputs: hashes of what it was made from; when they change, the shard is stale.
-        num_items, num_rows: work items kept, and rows of the parquet index.
-        num_bytes, tar_sha256, parquet_sha256: of the files beside this one.
+        fingerprint: fingerprint of the recipe that made it.
+        inputs: hashes of its inputs; when they change, the shard is stale.
+        num_items, num_rows: number of items kept, and of rows in the parquet index.
+        num_bytes, tar_sha256, parquet_sha256: size of the tar, and hashes of the tar and the parquet index.
         members: `[name, offset, num_bytes, sha256]` of each member of the tar, in order.
         drops: the items that were not used, with reasons.
-        counts: named tallies of the stage (draws rejected and why, ...).
+        counts: named counts of the stage (rejected draws by reason, ...).
         assets: ids of the foregrounds and backgrounds that it shows.
-        seconds: how long it took; the one field that differs between runs.
+        seconds: duration; the only field that differs between runs.
     """
 
     stage: str
@@ -45,7 +89,7 @@ class Manifest:
     seconds: float = 0.0
 
     def to_json(self) -> bytes:
-        """Canonical bytes, closed by a hash of themselves (`manifest_sha256`)."""
+        """Canonical JSON that includes the hash of its other fields (`manifest_sha256`)."""
         body = asdict(self)
         body["members"] = [list(member) for member in self.members]
         body["manifest_sha256"] = hashlib.sha256(canonical_json(body)).hexdigest()
@@ -70,10 +114,10 @@ class Manifest:
 
 
 def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
-    """The manifest of a shard, or None when the shard is not there (or was never finished).
+    """The manifest of a shard; None when the shard is absent or was never finished.
 
     Raises:
-        ValueError: the file is there and damaged.
+        ValueError: the file is damaged.
     """
     path = f"{stage}/{shard}.json"
     if not store.exists(path):

@@ -1,4 +1,4 @@
-"""Shows how far long work is: a Rich bar in a terminal, a log line every few seconds elsewhere."""
+"""Shows the progress of long work: a Rich bar in a terminal, a log line every few seconds elsewhere."""
 
 import logging
 import sys
@@ -17,7 +17,7 @@ _LOG_EVERY_S = 10.0
 
 
 class Progress:
-    """Counts what passes through `counting`. Use as a context manager."""
+    """Shows the progress of an iteration through `counting`. Used as a context manager."""
 
     def __init__(self, title: str, unit: str, total: int | None = None) -> None:
         self.title, self.unit, self.total = title, unit, total
@@ -39,7 +39,7 @@ class Progress:
             self._bar.stop()
 
     def counting(self, things: Iterable[T]) -> Iterator[T]:
-        """Pass things on, one step of progress each."""
+        """Yield the same objects, and advance the progress by one for each."""
         for thing in things:
             yield thing
             self._count += 1

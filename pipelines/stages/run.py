@@ -1,7 +1,7 @@
 """Runs a stage: plan its shards, skip what is done, map the items on the engine, write whole shards, report.
 
 A stage turns items into members of a tar and rows of a parquet index, shard by shard. Foregrounds, scenes, maps
-and the join are all stages; what is special about each lives with them, not here.
+and the join are all stages, each in its own room.
 """
 
 import hashlib
@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
-from pipelines.stages.claim import claim
 from pipelines.stages.engine import Engine, SerialEngine, ThreadEngine
-from pipelines.stages.manifest import Drop, Manifest, read_manifest
+from pipelines.stages.manifest import Drop, Manifest, claim, read_manifest
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import TarWriter
@@ -32,11 +31,11 @@ log = logging.getLogger(__name__)
 
 
 class Planned(Protocol):
-    """The plan of a stage: what the stages after it need to know."""
+    """The plan of a stage: the part that later stages depend on."""
 
     @property
     def name(self) -> str:
-        """Its folder in the store, e.g. `scenes` or `foregrounds/mulan`."""
+        """The stage's folder in the store, e.g. `scenes` or `foregrounds/mulan`."""
         ...
 
     @property
@@ -46,7 +45,7 @@ class Planned(Protocol):
 
     @property
     def layout(self) -> Recipe:
-        """What decides which shard an item lies in."""
+        """Everything that decides which shard holds an item."""
         ...
 
     def shards(self) -> Sequence[str]:
@@ -55,7 +54,7 @@ class Planned(Protocol):
 
 
 class Stage(Planned, Protocol):
-    """What `run_stage` needs to know of a stage."""
+    """A stage, as `run_stage` takes it."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -68,21 +67,21 @@ class Stage(Planned, Protocol):
         ...
 
     def items(self, shard: str) -> Iterable[tuple[str, Any]]:
-        """(key, item) pairs of one shard, in order; a list where the number is known, else a stream."""
+        """(key, item) pairs of one shard, in order; sized where the number is known, else a stream."""
         ...
 
     def inputs(self, shard: str) -> dict[str, str]:
-        """Hashes of what the shard is made from. Raises BadSetup when something it needs is absent."""
+        """Hashes of the shard's inputs. Raises BadSetup when an input is missing."""
         ...
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when a finished shard is still what the stage would make."""
+        """True when the stage would make the finished shard again with the same contents."""
         ...
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a run of a stage did, over the shards it was asked for."""
+    """Summary of a run of a stage, over the shards that were requested."""
 
     stage: str
     shards: dict[str, Manifest]
@@ -91,17 +90,17 @@ class Report:
 
     @property
     def num_items(self) -> int:
-        """Items kept."""
+        """Number of items kept."""
         return sum(manifest.num_items for manifest in self.shards.values())
 
     @property
     def num_rows(self) -> int:
-        """Rows in the parquet indexes."""
+        """Number of rows in the parquet indexes."""
         return sum(manifest.num_rows for manifest in self.shards.values())
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the tars."""
+        """Total size of the tars in bytes."""
         return sum(manifest.num_bytes for manifest in self.shards.values())
 
     @property
@@ -116,7 +115,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The stage's own tallies, summed."""
+        """The stage's own counts, summed over the shards."""
         total: Counter[str] = Counter()
         for manifest in self.shards.values():
             total.update(manifest.counts)
@@ -124,20 +123,20 @@ class Report:
 
 
 def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] | None = None) -> Report:
-    """Make the shards that are missing or stale, and report on all that were asked for.
+    """Make the requested shards that are missing or stale, and report on all of them.
 
-    A killed run leaves whole shards and temp files; the next run removes the temp files and makes the rest.
+    A killed run leaves complete shards and temp files; the next run removes the temp files and makes the rest.
 
     Args:
         engine: maps the items, unless the stage's task stays in this process (see `BatchTask`).
         shards: which of the stage's shards; None = all.
 
     Raises:
-        BadSetup: another recipe lives in the store, an input is missing, or the disk is full.
+        BadSetup: the store holds another recipe, an input is missing, or the disk is full.
     """
     started = time.monotonic()
     wanted = list(stage.shards() if shards is None else shards)
-    # Inputs come first: a run that cannot start must not leave a claim behind.
+    # Inputs come first: a run that cannot start must not write `recipe.json`.
     all_inputs = {shard: stage.inputs(shard) for shard in wanted}
     claim(store, stage.name, stage.recipe, stage.layout)
     for folder in (stage.name, "quarantine"):
@@ -167,8 +166,8 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
 def _make(
     stage: Stage, store: Store, engine: Engine, todo: dict[str, dict[str, str]]
 ) -> Iterator[tuple[str, Manifest]]:
-    """Make shards one after another, mapping items across their borders so that workers never wait."""
-    # One planned entry a shard plus one an item; the empty entry keeps shards without items in the stream.
+    """Make shards one after another; items are mapped across the borders of shards, so that workers never wait."""
+    # Each shard begins with an empty entry, which keeps shards without items in the stream.
     planned = {shard: stage.items(shard) for shard in todo}
 
     def entries() -> Iterator[Entry]:
@@ -187,7 +186,7 @@ def _make(
 
 
 def _engine_of(task: Task, engine: Engine) -> Engine:
-    """The engine that was asked for, unless the task stays in this process."""
+    """The given engine, unless the task stays in this process."""
     if not (isinstance(task, BatchTask) and task.in_process):
         return engine
     return ThreadEngine(task.num_threads) if isinstance(task, ThreadedTask) else SerialEngine()
@@ -202,7 +201,7 @@ def _write_shard(
     counts: Counter[str] = Counter()
     assets: set[str] = set()
     num_items = 0
-    # The manifest goes first and comes back last: without it, tar and parquet are not taken for a shard.
+    # The manifest is removed first and written last: without it, tar and parquet do not count as a shard.
     store.remove(f"{stage.name}/{shard}.json")
     with store.writing(f"{stage.name}/{shard}.tar") as file:
         tar = TarWriter(file)
@@ -238,7 +237,7 @@ def _write_shard(
 
 
 def parquet_bytes(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    """A parquet file of the rows; equal rows give equal bytes.
+    """The rows as a parquet file; equal rows give equal bytes.
 
     Raises:
         ValueError: a row has a column that the schema lacks.
@@ -252,7 +251,7 @@ def parquet_bytes(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
 
 
 def write_quarantine(stage: str, store: Store) -> list[Drop]:
-    """Gather the drops of all finished shards of a stage into `quarantine/<stage>.jsonl`."""
+    """Collect the drops of all finished shards of a stage in `quarantine/<stage>.jsonl`."""
     drops: list[Drop] = []
     for name in store.names(stage, ".json"):
         if name != "recipe.json":

@@ -1,7 +1,7 @@
-"""Where files live: one root, a local folder or an object store, through fsspec.
+"""The store of a dataset's files: one root, a local folder or an object store, through fsspec.
 
-The promise: a path either holds a whole object or nothing. Local files are written beside their place, synced
-and renamed; object stores put whole objects by nature. What a run leaves half-written is removed by the next.
+A path holds either a whole object or nothing: local files are written under a temporary name, synced and renamed, and
+object stores only put whole objects. Half-written files of a killed run are removed by the next.
 """
 
 import errno
@@ -30,7 +30,7 @@ class Store:
 
     @property
     def _fs(self) -> fsspec.AbstractFileSystem:
-        # fsspec caches file systems by their arguments, so this is a look-up, not a connection.
+        # fsspec caches file systems by their arguments, so this opens no new connection.
         return fsspec.core.url_to_fs(self.root)[0]
 
     @property
@@ -50,7 +50,7 @@ class Store:
         return f"{base}/{path}" if path else base
 
     def exists(self, path: str) -> bool:
-        """True when a whole object is there."""
+        """True when the object exists."""
         return bool(self._fs.exists(self.url(path)))
 
     def read(self, path: str) -> bytes:
@@ -62,24 +62,24 @@ class Store:
         return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
 
     def size(self, path: str) -> int:
-        """Bytes of an object. Raises FileNotFoundError."""
+        """Size of an object in bytes. Raises FileNotFoundError."""
         return int(self._fs.size(self.url(path)))
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
-        """Sorted names of the objects directly in a folder; empty when there is no such folder."""
+        """Sorted names of the objects directly in a folder; empty when the folder does not exist."""
         if not self._fs.isdir(self.url(folder)):
             return []
         found = (str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False))
         return sorted(name for name in found if name.endswith(suffix) and not name.endswith(_TEMP_SUFFIX))
 
     def tree(self, folder: str = "") -> list[str]:
-        """Sorted paths, relative to a folder, of all objects in it and below, but for those with hidden parts."""
+        """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
         base = self.url(folder)
         found = (str(path)[len(base) :].strip("/") for path in self._fs.find(base))
         return sorted(path for path in found if path and not any(part.startswith(".") for part in path.split("/")))
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a whole object in place, replacing what was there."""
+        """Write a whole object, replacing an existing one."""
         with self.writing(path) as file:
             file.write(data)
 
@@ -91,7 +91,7 @@ class Store:
             BadSetup: the folder cannot be made or written to, or the disk is full.
         """
         if not self.is_local:
-            # fsspec's object stores upload on close and discard on error: whole objects by nature.
+            # fsspec's object stores upload on close and discard on error, so objects are always whole.
             with self._fs.transaction, self._fs.open(self.url(path), "wb") as file:
                 yield file
             return
@@ -103,7 +103,7 @@ class Store:
         except OSError as error:
             raise BadSetup(
                 f"{target.parent} cannot be written to ({error.strerror}); choose another root with DECOUPAGE_ROOT, "
-                "or free space and mend its permissions"
+                "or free space and correct its permissions"
             ) from error
         try:
             with opened as file:
@@ -139,11 +139,11 @@ class Store:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine exists."""
+    """True when a process of this machine exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # It exists and belongs to somebody else.
+    except PermissionError:  # It exists and belongs to another user.
         return True
     return True

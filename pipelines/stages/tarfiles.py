@@ -1,7 +1,7 @@
-"""Tar files whose bytes depend on their members only, and the table that says where each member lies.
+"""Tar files whose bytes depend on their members only, and the table of the members' positions.
 
-Fixed time, owner, mode and order: the same members give the same archive. The member table lets a reader fetch
-one member by range, and lets `verify` name the member that a damaged byte belongs to.
+Time, owner, mode and order are fixed, so the same members give the same archive. With the member table a reader can
+fetch one member by range, and `verify` can name the member that a damaged byte belongs to.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ from typing import BinaryIO, NamedTuple
 
 BLOCK = tarfile.BLOCKSIZE
 END = b"\0" * (2 * BLOCK)
-"""The end-of-archive mark. No padding to 10,240-byte records follows: the format does not need it."""
+"""The end-of-archive mark. No padding to 10,240-byte records follows, because the format does not require it."""
 
 
 class Member(NamedTuple):
-    """Where one member's data lies in its tar, in bytes from the start, and what it hashes to."""
+    """Position of one member's data in its tar (bytes from the start), its size and hash."""
 
     name: str
     offset: int
@@ -38,13 +38,13 @@ def header(name: str, num_bytes: int) -> bytes:
 
 
 def padding(num_bytes: int) -> bytes:
-    """Zeros that fill a member's last block."""
+    """The zeros that fill a member's last block."""
     return b"\0" * (-num_bytes % BLOCK)
 
 
 @dataclass
 class TarWriter:
-    """Writes members in the order they come, and keeps the member table and the archive's hash."""
+    """Writes members in the given order, and records the member table and the archive's hash."""
 
     file: BinaryIO
     members: list[Member] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""What a stage does to its items: a task, what an item becomes, and how items are handed over one by one or in batches.
+"""A stage's task: a function of one item or of a batch, and the outcome of an item.
 
-Which items there are, and what is written of them, is the business of `stage.py`.
+`run.py` plans the items and writes the outcomes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,14 +15,14 @@ from pipelines.stages.manifest import Drop
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one item became.
+    """The outcome of one item.
 
     Attributes:
-        members: name -> bytes, in the order they enter the tar; an item without members and rows gave nothing.
+        members: name -> bytes, in the order of the tar; an item without members and rows counts as not kept.
         rows: rows of the parquet index, by column name.
         drops: parts of the item that were not used, with reasons.
-        counts: named tallies (why draws were rejected, ...).
-        assets: ids of what it was made from, for takedowns.
+        counts: named counts (rejected draws by reason, ...).
+        assets: ids of the assets that it was made from, for takedowns.
     """
 
     members: dict[str, bytes] = field(default_factory=dict)
@@ -34,33 +34,33 @@ class Outcome:
 
 @runtime_checkable
 class BatchTask(Protocol):
-    """What a stage's task may be beside a function of one item: nets take several at once, and stay where they are."""
+    """A task for batches of items, as networks take them; it may have to stay in this process."""
 
     @property
     def batch_size(self) -> int:
-        """How many items are handed over at once, across the borders of shards; the last batch may hold fewer."""
+        """Number of items in a batch, across the borders of shards; the last batch may hold fewer."""
         ...
 
     @property
     def in_process(self) -> bool:
-        """True when what it needs is loaded into this process and kept: it is not sent to an engine's workers."""
+        """True when the task keeps its model in this process, and is not sent to an engine's workers."""
         ...
 
     def many(self, items: Sequence[Any]) -> Sequence[Outcome | BadItem]:
-        """One result for each item, in order. A bad item is returned, not raised: it must not spoil its batch."""
+        """One result for each item, in order. A bad item is returned, not raised, to keep the rest of its batch."""
         ...
 
 
 @runtime_checkable
 class ThreadedTask(BatchTask, Protocol):
-    """A `BatchTask` that stays in this process, and that several of its threads may call at once.
+    """A `BatchTask` that stays in this process, and may be called by several threads at once.
 
     While one thread's batch is on a GPU, others read, decode and encode.
     """
 
     @property
     def num_threads(self) -> int:
-        """How many threads are to work on batches; each holds one."""
+        """Number of threads that work on batches, one batch each."""
         ...
 
 
@@ -68,17 +68,17 @@ Task = Callable[[Any], Outcome] | BatchTask
 """A function of one item that raises BadItem for one that cannot be used, or a task for batches."""
 
 Entry = tuple[str, str, Any]
-"""(shard, key, item); without a key it only says that the shard begins."""
+"""(shard, key, item); an empty key only marks the beginning of the shard."""
 
 
 def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Iterator[tuple[str, str, Outcome]]:
-    """(shard, key, outcome) of each entry, in order; bad items are outcomes that hold a drop only."""
+    """Map a task over entries: (shard, key, outcome) of each, in order; the outcome of a bad item only holds a drop."""
     batch_size = task.batch_size if isinstance(task, BatchTask) else 1
     return chain.from_iterable(engine.map(_Guarded(task), _batches(entries, batch_size)))
 
 
 def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]:
-    """Entries in lists of `batch_size` items each; the last holds what is left."""
+    """Entries in lists of `batch_size` items each; the last list may be shorter."""
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     batch: list[Entry] = []
@@ -95,7 +95,7 @@ def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]
 
 @dataclass(frozen=True)
 class _Guarded:
-    """The stage's task with bad items turned into drops; anything else it raises is a fault of ours."""
+    """The stage's task with bad items turned into drops; any other exception is a bug and is raised."""
 
     task: Task
 

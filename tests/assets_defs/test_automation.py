@@ -12,10 +12,9 @@ import dagster as dg
 import pytest
 
 from assets_defs.automation import failures
-from assets_defs.automation.failures import WEBHOOK, tell_of_failures
+from assets_defs.automation.failures import WEBHOOK, report_failures
 from assets_defs.automation.inputs import EXCLUSIONS, MULAN, PROMPTS, TAKEDOWNS, observe, watched_inputs
-from assets_defs.automation.requests import RANGE_END, RANGE_START
-from assets_defs.automation.stale import stale_assets
+from assets_defs.automation.stale import RANGE_END, RANGE_START, stale_assets
 from assets_defs.definitions import build_defs
 from assets_defs.jobs import DATA_GROUPS
 from assets_defs.plan import Plan
@@ -122,7 +121,7 @@ def test_a_file_that_is_only_touched_starts_nothing(made):
     takedowns = folder / "takedowns.txt"
     takedowns.write_text(takedowns.read_text() + "# a remark\n")
     answer = look(profile, instance, cursor)
-    assert not answer.run_requests and answer.cursor != cursor and "hold what they held" in answer.skip_message
+    assert not answer.run_requests and answer.cursor != cursor and "contents are the same" in answer.skip_message
 
 
 def test_while_a_run_is_at_work_a_change_waits_and_is_not_forgotten(made):
@@ -144,7 +143,7 @@ def test_a_missing_list_fails_the_tick_with_its_sentence(tmp_path, instance):
     (tmp_path / "takedowns.txt").unlink()
     with pytest.raises(dg.DagsterError) as told:
         tick(profile, instance, "nightly_data")
-    assert isinstance(told.value.__cause__, BadSetup) and "takedowns.txt, which is not there" in str(
+    assert isinstance(told.value.__cause__, BadSetup) and "takedowns.txt, which does not exist" in str(
         told.value.__cause__
     )
 
@@ -183,7 +182,7 @@ def test_more_scenes_make_only_what_holds_them_stale(made):
     more = profile.model_copy(update={"scenes": profile.scenes.model_copy(update={"num_scenes": 6})})
     graph = build_defs(more).get_repository_def().asset_graph
     found = {key.to_user_string() for key in stale_assets(instance, graph, graph.materializable_asset_keys)}
-    assert {"scenes", "edge_maps", "shards", "dataset"} <= found
+    assert {"scenes", "imperfect_masks", "edge_maps", "shards", "dataset"} <= found
     assert not found & {"mulan_foregrounds", "openimages_index"}
 
 
@@ -259,7 +258,7 @@ def fail(instance: dg.DagsterInstance, error: BaseException) -> dg.ExecuteInProc
     def broken() -> None:
         raise error
 
-    return dg.materialize([broken.with_hooks({tell_of_failures})], instance=instance, raise_on_error=False)
+    return dg.materialize([broken.with_hooks({report_failures})], instance=instance, raise_on_error=False)
 
 
 def lines(instance: dg.DagsterInstance) -> list[dict[str, str]]:
@@ -270,7 +269,7 @@ def lines(instance: dg.DagsterInstance) -> list[dict[str, str]]:
 def test_every_asset_tells_of_its_failure():
     assets = build_defs().get_repository_def().assets_defs_by_key.values()
     made = [asset for asset in assets if asset.is_materializable]
-    assert made and all(tell_of_failures in asset.hook_defs for asset in made)
+    assert made and all(report_failures in asset.hook_defs for asset in made)
 
 
 def test_a_failure_is_written_down_with_what_the_asset_said(instance):
@@ -288,7 +287,7 @@ def test_a_failed_check_tells_what_it_found(instance):
         results = [dg.AssetCheckResult(check_name=name, passed=passed, description="3 of 4") for name, passed in told]
         return dg.MaterializeResult(check_results=results)
 
-    assert not dg.materialize([counted.with_hooks({tell_of_failures})], instance=instance, raise_on_error=False).success
+    assert not dg.materialize([counted.with_hooks({report_failures})], instance=instance, raise_on_error=False).success
     (line,) = lines(instance)
     assert line["message"] == "check enough: 3 of 4"
 
@@ -320,4 +319,4 @@ def test_a_webhook_that_cannot_be_reached_breaks_nothing(instance, monkeypatch, 
     kinds = [event.event_type_value for event in result.all_events]
     assert "HOOK_ERRORED" not in kinds and "HOOK_COMPLETED" in kinds
     said = "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
-    assert "could not be told" in said and url not in said + caplog.text
+    assert "could not be reported" in said and url not in said + caplog.text

@@ -13,8 +13,8 @@ from tests.assets_defs.small import SMALL, run_job
 
 ASSETS = {
     "mulan_annotations", "foreground_prompts", "mulan_foregrounds", "layerdiffuse_foregrounds", "openimages_index",
-    "foreground_library", "background_library", "scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards",
-    "dataset",
+    "foreground_library", "background_library", "scenes", "imperfect_masks", "edge_maps", "segmentation_maps",
+    "depth_maps", "shards", "dataset",
 }  # fmt: skip
 INPUTS = {"prompt_list", "takedown_list", "exclusion_list"}
 TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation", "report"}
@@ -56,7 +56,7 @@ def test_stand_ins_are_named_where_they_are_used():
 def test_the_job_makes_a_dataset_with_checks_and_pictures(made):
     profile, instance, result = made
     assert result.success
-    for name in ("scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards"):
+    for name in ("scenes", "imperfect_masks", "edge_maps", "segmentation_maps", "depth_maps", "shards"):
         assert instance.get_materialized_partitions(dg.AssetKey(name)) == {"00000", "00001"}
     evaluations = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
     assert len(evaluations) == 15 and all(e.passed and e.blocking for e in evaluations.values())
@@ -87,7 +87,11 @@ def test_the_command_line_makes_the_same_bytes(made, tmp_path):
     profile, _, _ = made
     other = profile.model_copy(update={"root": str(tmp_path)})
     Factory(other, Store(other.root)).make_shards()
-    for folder in ("foregrounds/mulan", "foregrounds/generated", "scenes", "edges", "segmentation", "depth", "shards"):
+    sources, joined = (
+        ("foregrounds/mulan", "foregrounds/generated"),
+        ("scenes", "masks", "edges", "segmentation", "depth"),
+    )
+    for folder in (*sources, *joined, "shards"):
         names = Store(profile.root).names(folder, ".tar")
         assert names and names == Store(other.root).names(folder, ".tar")
         for name in names:

@@ -51,6 +51,8 @@ def test_one_run_goes_from_photographs_to_a_judged_adapter(everything):
     assert found["every_output_there"].passed
     # Three steps teach nothing: the check says so, and stops nobody.
     assert not found["alpha_beats_given_mask"].passed and not found["alpha_beats_given_mask"].blocking
+    assert found["alpha_beats_given_mask"].severity == dg.AssetCheckSeverity.WARN
+    assert found["alpha_beats_given_mask"].description.startswith("undecided (too few photographs: ")
 
 
 def test_losses_appear_in_the_run_while_it_trains(everything):
@@ -97,7 +99,7 @@ def test_an_interrupted_run_is_not_materialized_and_goes_on_the_next_time(everyt
     watcher.join()
     assert not first.success and "adapter" not in materializations(first)
     error = first.get_step_failure_events()[0].step_failure_data.error
-    assert "the next materialization goes on from there" in (error.cause or error).message
+    assert "the next materialization continues from there" in (error.cause or error).message
     (run,) = set(runs.iterdir()) - before
     left_at = len(read_metrics(run))
     assert 3 <= left_at < 40 and (run / "checkpoints" / f"{left_at:07d}").is_dir()

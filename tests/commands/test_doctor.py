@@ -11,6 +11,10 @@ import torch
 from huggingface_hub import constants
 
 from commands.doctor import examine
+from decoupage.fingerprint import fingerprint
+from pipelines.factory import Factory
+from pipelines.stages.manifest import claim
+from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.decoupage.tiny import flux_fill
 from training.profile import TrainingSection
@@ -123,6 +127,20 @@ def test_json_has_the_needs_one_after_another(tmp_path):
         examination.requirements
     )
     assert found["missing"] == [requirement.name for requirement in examination.missing]
+
+
+def test_the_folders_of_another_recipe_are_named(tmp_path):
+    profile = load_profile("demo", str(tmp_path))
+    store = Store(str(tmp_path))
+    stages = Factory(profile, store)
+    assert requirements(profile)["recipe"].found == "the root is empty"
+    for stage in (stages.scenes, stages.masks, stages.maps["edges"], stages.shards):
+        claim(store, stage.name, stage.recipe, stage.layout)
+    assert requirements(profile)["recipe"].present
+    other = load_profile("demo", str(tmp_path), {"masks.box.weight": "0.0"})
+    recipe = requirements(other)["recipe"]
+    assert not recipe.present and recipe.fix.endswith("or remove the folders masks, shards")
+    assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile asks for ")
 
 
 def test_room_is_asked_for_what_is_not_there_yet(tmp_path, monkeypatch):

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoupage.bases import find_base
-from decoupage.bases.flux import shifted
-from decoupage.bases.flux_fill import FluxFill
+from decoupage.bases.flux import FluxFill, shifted
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
 BASE = FluxFill()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
-from pipelines.stages.claim import claim
+from pipelines.stages.manifest import claim
 from pipelines.stages.store import Store
 
 values = st.recursive(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.test_command import SMALL
 
-FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "edges", "segmentation", "depth", "shards")
+FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "masks", "edges", "segmentation", "depth", "shards")
 
 
 def start(root, engine):

@@ -30,11 +30,11 @@ from tests.assets_defs.small import run_job
 from tests.conftest import CHECKOUT
 from tests.miniature import GONE, KEYS, LOST, NUM_BACKGROUNDS, TRAIN, VAL, World, small_world
 
-FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "edges", "segmentation", "depth", "shards")
+FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "masks", "edges", "segmentation", "depth", "shards")
 DATA = {
     "mulan_annotations", "foreground_prompts", "mulan_foregrounds", "layerdiffuse_foregrounds", "openimages_index",
-    "foreground_library", "background_library", "scenes", "edge_maps", "segmentation_maps", "depth_maps", "shards",
-    "dataset", "held_out_scenes",
+    "foreground_library", "background_library", "scenes", "imperfect_masks", "edge_maps", "segmentation_maps",
+    "depth_maps", "shards", "dataset", "held_out_scenes",
 }  # fmt: skip
 
 

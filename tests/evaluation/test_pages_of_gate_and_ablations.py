@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from commands.main import app
+from evaluation.ablation_rows import ROW_NAMES
 from evaluation.config import EvaluationConfig
-from evaluation.config.ablations import ROWS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,4 +43,4 @@ def test_settings_load():
 
 def test_every_row_is_explained():
     page = (DOCS / "ablations.md").read_text()
-    assert [row for row in ROWS if f"`{row}`" not in page] == []
+    assert [row for row in ROW_NAMES if f"`{row}`" not in page] == []

@@ -1,7 +1,6 @@
 """What decides a score: not where a file lies, but what it holds."""
 
-from evaluation.config import EvaluationConfig
-from evaluation.config.metrics import WeightsConfig
+from evaluation.config import EvaluationConfig, WeightsConfig
 from evaluation.protocol import protocol_of
 
 

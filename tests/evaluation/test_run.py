@@ -21,7 +21,7 @@ from tests.evaluation.scenes import Direct, Known, cases, recipe_of, truth
 
 CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)
 FILES = ("scores.csv", "list.json", "before_after.png", "gallery.json", "report.json", "report.html", "report.md")
-INTERVAL = {"mean", "low", "high", "num_images"}
+INTERVAL = {"mean", "low", "high", "num_images", "num_photographs", "num_origins"}
 # Stand-ins with the names that the report knows; what they give is a function of the truth.
 BLURRED = Known("base", lambda case: Layers(case.background // 2 + case.composite // 2), ["background"])
 NEAR = Known("adapter", lambda case: Layers(case.background ^ 8, case.foreground))

@@ -6,9 +6,10 @@ import pytest
 
 from pipelines import checks
 from pipelines.config import ChecksConfig, GateConfig, MasksConfig
+from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import SerialEngine
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
 from tests.library import scenes_config, write_library
@@ -19,8 +20,14 @@ def made(tmp_path_factory):
     root = str(tmp_path_factory.mktemp("checks"))
     library = write_library(root)
     store = Store(root)
-    stage = ScenesStage(store, Store(f"{root}/photographs"), scenes_config(num_scenes=4), MasksConfig())
-    return store, library, run_stage(stage, store, SerialEngine())
+    scenes = ScenesStage(store, Store(f"{root}/photographs"), scenes_config(num_scenes=4))
+    report = run_stage(scenes, store, SerialEngine())
+    run_stage(MaskStage(MasksConfig(), store, scenes), store, SerialEngine())
+    return store, library, report
+
+
+def mask_rows(store):
+    return checks.read_rows(store, read_manifest(store, "masks", "00000"))
 
 
 def report_of(num_items, reasons, stage="scenes", num_rows=0):
@@ -35,7 +42,7 @@ def test_sound_scenes_pass_everything(made):
     results = [
         checks.scene_drops(report, ChecksConfig()),
         checks.layers_per_scene(rows),
-        checks.mask_overlap(rows, MasksConfig()),
+        checks.mask_overlap(mask_rows(store), MasksConfig()),
         checks.counts_against_manifest(store, report),
         checks.occlusion_recomputed(store, report),
         checks.library_size(library, ChecksConfig()),
@@ -67,8 +74,8 @@ def test_a_missing_layer_is_seen(made):
 
 
 def test_a_mask_far_from_its_target_is_seen(made):
-    store, _, report = made
-    rows = checks.read_rows(store, next(iter(report.shards.values())))
+    store, _, _ = made
+    rows = mask_rows(store)
     rows[0]["mask_iou"] = 0.1
     result = checks.mask_overlap(rows, MasksConfig())
     assert not result.passed and result.figures["lowest_iou"] == 0.1

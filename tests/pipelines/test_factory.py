@@ -1,6 +1,8 @@
 """The factory's two splits: scenes for testing come from what is held out, and from nothing else."""
 
+import json
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +13,10 @@ from decoupage.faults import BadSetup
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.masks.imperfect import ERRORS
+from pipelines.scenes.record import MASK_COLUMNS
 from pipelines.shards.folder import find_shards
-from pipelines.shards.reader import read_triplets
+from pipelines.shards.reader import read_scenes, read_triplets
 from pipelines.shards.verify import verify
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
@@ -96,13 +100,50 @@ def test_training_keeps_enough_photographs(made: Made) -> None:
 
 
 def test_what_is_done_is_skipped_and_more_scenes_are_appended(copy: Path) -> None:
-    assert [report.num_made for report in factory(copy).make_held_out()] == [0] * 8
+    assert [report.num_made for report in factory(copy).make_held_out()] == [0] * 9
     before = (copy / "held_out/shards/00000.tar").read_bytes()
     more = factory(copy, held_out__num_scenes="20").make_held_out()
     assert {r.stage: r.num_made for r in more if r.num_made} == {
-        f"held_out/{name}": 2 for name in ("scenes", "edges", "segmentation", "depth", "shards")
+        f"held_out/{name}": 2 for name in ("scenes", "masks", "edges", "segmentation", "depth", "shards")
     }
     assert (copy / "held_out/shards/00000.tar").read_bytes() == before
+
+
+def changed_json(one: bytes, other: bytes) -> set[str]:
+    """Keys at which two jsons of a scene differ; those of layers without their number."""
+    ours, theirs = json.loads(one), json.loads(other)
+    pairs = zip(ours.pop("layers"), theirs.pop("layers"), strict=True)
+    return {k for a, b in (*pairs, (ours, theirs)) for k in a.keys() | b.keys() if a.get(k) != b.get(k)}
+
+
+def test_another_mix_of_mask_errors_remakes_masks_and_shards_alone(copy: Path) -> None:
+    own, other = factory(copy), factory(copy, **{f"masks__{kind}__weight": "0.0" for kind in ERRORS.keys() - {"box"}})
+    assert own.scenes.recipe == other.scenes.recipe
+    assert [stage.recipe for stage in own.maps.values()] == [stage.recipe for stage in other.maps.values()]
+    with pytest.raises(BadSetup, match=r"masks holds recipe .* masks\.blob\.weight .* remove that folder"):
+        other.make_shards()
+    kept = ("foregrounds", "backgrounds", "scenes", "edges", "segmentation", "depth")
+    paths = [path for name in kept for path in sorted((copy / name).rglob("0*.*"))]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+    assert {path.suffix for path in paths} == {".tar", ".parquet", ".json"}
+    shards = dict(read_scenes(str(copy)))
+    for name in ("masks", "shards"):
+        shutil.rmtree(copy / name)
+    assert {r.stage: r.num_made for r in other.make_shards() if r.num_made} == {"masks": 2, "shards": 2}
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before}
+    drawn = dict(read_scenes(str(copy)))
+    assert list(drawn) == list(shards)
+    for key, members in drawn.items():
+        assert list(members) == list(shards[key])
+        moved = {suffix for suffix in members if members[suffix] != shards[key][suffix]}
+        assert "json" in moved and moved <= {"json", "mask0.png", "mask1.png", "mask2.png"}
+        said = changed_json(shards[key]["json"], members["json"])
+        assert "masks_recipe" in said and said <= {"masks_recipe", *MASK_COLUMNS}
+    layers = [layer for members in drawn.values() for layer in json.loads(members["json"])["layers"]]
+    # Where even a box is too far from the target, the mask is left as it is.
+    assert Counter(layer["mask_error"] for layer in layers).most_common(1)[0][0] == "box"
+    assert {layer["mask_error"] for layer in layers} <= {"box", "none"}
+    assert not verify([str(copy)]).faults
 
 
 def test_held_out_scenes_do_not_depend_on_those_for_training(made: Made) -> None:

@@ -27,7 +27,7 @@ SMALL = {
     "generated.size_px": "160",
     "engine.kind": "serial",
 }
-FOLDERS = ("scenes", "edges", "segmentation", "depth", "shards")
+FOLDERS = ("scenes", "masks", "edges", "segmentation", "depth", "shards")
 
 
 def factory(root: Path) -> Factory:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -176,6 +177,8 @@ def test_without_maps_the_shards_need_none(tmp_path: Path) -> None:
     scenes = build_dataset(root, FakeScenes(num_scenes=2))
     with pytest.raises(BadSetup, match=r"scene 00000000 in shard 00000 has no edges\.png \(2 of 2 scenes lack it\)"):
         TripletLoader(f"{scenes.root}/scenes", AS_STORED)
+    with pytest.raises(BadSetup, match=r"has no mask0\.png .* train with data\.redraw_masks = true"):
+        TripletLoader(f"{scenes.root}/scenes", replace(AS_STORED, maps=()))
     bare = TripletLoader(f"{scenes.root}/scenes", DataLoading(batch_size=2, maps=()))
     assert take(bare, 1)[0].maps == {}
 

@@ -20,13 +20,13 @@ def test_seed_and_epoch_change_the_order() -> None:
 
 
 @given(st.integers(0, 500), st.integers(1, 5), st.integers(1, 4))
-def test_processes_together_see_what_one_would_see(start: int, num_ranks: int, batch_size: int) -> None:
-    alone = list(islice(rank_batches(start, 0, 1, batch_size * num_ranks), 3))
-    parts = [list(islice(rank_batches(start, rank, num_ranks, batch_size), 3)) for rank in range(num_ranks)]
+def test_processes_together_see_what_one_would_see(start: int, world_size: int, batch_size: int) -> None:
+    alone = list(islice(rank_batches(start, 0, 1, batch_size * world_size), 3))
+    parts = [list(islice(rank_batches(start, rank, world_size, batch_size), 3)) for rank in range(world_size)]
     for step, positions in enumerate(alone):
         assert sorted(position for part in parts for position in part[step]) == positions
     assert [position for positions in alone for position in positions] == list(
-        range(start, start + 3 * batch_size * num_ranks)
+        range(start, start + 3 * batch_size * world_size)
     )
 
 

@@ -1,4 +1,4 @@
-"""The loop keeps its promises whatever it teaches: a line through points stands for the models."""
+"""The loop keeps its promises whatever it trains: a line through points stands for the models."""
 
 import json
 import random
@@ -23,7 +23,7 @@ from training.loop import Diverged, Outcome, export, fit, make_accelerator
 ROOT = Path(__file__).parents[2]
 
 
-def teach(folder: Path, task: ToyTask | None = None, **options) -> tuple[Outcome, ToyTask]:
+def train_toy(folder: Path, task: ToyTask | None = None, **options) -> tuple[Outcome, ToyTask]:
     task = task or ToyTask(toy_config())
     return fit(task, make_accelerator(task.config, "cpu"), folder, **options), task
 
@@ -50,7 +50,7 @@ def same(ours, theirs) -> bool:
 
 
 def test_a_run_learns_and_tells_of_it(tmp_path):
-    outcome, task = teach(tmp_path, ToyTask(toy_config(60)))
+    outcome, task = train_toy(tmp_path, ToyTask(toy_config(60)))
     lines = read_metrics(tmp_path)
     first, last = (np.mean([line["line.loss"] for line in part]) for part in (lines[:10], lines[-10:]))
     assert outcome.status == "done"
@@ -67,12 +67,12 @@ def test_a_run_learns_and_tells_of_it(tmp_path):
 
 
 def test_only_trained_parameters_are_kept(tmp_path):
-    outcome, _ = teach(tmp_path)
+    outcome, _ = train_toy(tmp_path)
     assert set(weights(outcome)) == {"0.weight", "0.bias", "2.weight"}
 
 
 def test_the_export_holds_averaged_weights(tmp_path):
-    outcome, task = teach(tmp_path)
+    outcome, task = train_toy(tmp_path)
     exported = torch.load(export(task, outcome, make_accelerator(task.config, "cpu"), tmp_path) / "line.pt")
     averages = torch.load(outcome.checkpoint / "averaged.pt", weights_only=True)["shadow_params"]
     assert torch.equal(exported["0.weight"], averages[0])
@@ -81,14 +81,14 @@ def test_the_export_holds_averaged_weights(tmp_path):
 
 @pytest.mark.parametrize("position", [1, 4, 9, 22, 40])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, position):
-    whole, _ = teach(tmp_path / "whole")
+    whole, _ = train_toy(tmp_path / "whole")
     task = ToyTask(toy_config())
     task.leave_at = position
-    first, _ = teach(tmp_path / "halved", task)
+    first, _ = train_toy(tmp_path / "halved", task)
     assert first.status == "interrupted"
     assert first.progress.step < 12
     assert read_progress(first.checkpoint).step == first.progress.step
-    second, _ = teach(tmp_path / "halved", resume=True)
+    second, _ = train_toy(tmp_path / "halved", resume=True)
     assert_same(whole, second)
     assert [line["step"] for line in read_metrics(tmp_path / "halved")] == list(range(1, 13))
     losses = [[line["line.loss"] for line in read_metrics(tmp_path / name)] for name in ("whole", "halved")]
@@ -97,7 +97,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, position):
 
 @pytest.mark.faults
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
-    whole, _ = teach(tmp_path / "whole", ToyTask(toy_config(400)))
+    whole, _ = train_toy(tmp_path / "whole", ToyTask(toy_config(400)))
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "tests.training.toy_task", str(folder), "400", "--resume"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
 
 def test_two_processes_learn_the_same_as_one(tmp_path):
     """Sums are in another order: 1e-6 of float32 arithmetic."""
-    one, _ = teach(tmp_path / "one")
+    one, _ = train_toy(tmp_path / "one")
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
         *("-m", "tests.training.toy_task", str(tmp_path / "two"), "12"),
@@ -134,15 +134,15 @@ def test_two_processes_learn_the_same_as_one(tmp_path):
 
 
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
-    teach(tmp_path)
+    train_toy(tmp_path)
     with pytest.raises(BadSetup, match="--resume"):
-        teach(tmp_path)
+        train_toy(tmp_path)
 
 
 def test_a_finished_run_does_nothing_more(tmp_path):
-    first, _ = teach(tmp_path)
+    first, _ = train_toy(tmp_path)
     before = first.checkpoint.stat().st_mtime_ns
-    again, _ = teach(tmp_path, resume=True)
+    again, _ = train_toy(tmp_path, resume=True)
     assert again.status == "done"
     assert again.checkpoint.stat().st_mtime_ns == before
 
@@ -150,17 +150,17 @@ def test_a_finished_run_does_nothing_more(tmp_path):
 def test_a_checkpoint_of_other_data_is_refused(tmp_path):
     task = ToyTask(toy_config())
     task.leave_at = 20
-    teach(tmp_path, task)
+    train_toy(tmp_path, task)
     other = ToyTask(toy_config(), identity={"recipe": task.identity["recipe"], "data": "other points"})
     with pytest.raises(BadSetup, match=r"data points \(now other points\).*--warm-start"):
-        teach(tmp_path, other, resume=True)
+        train_toy(tmp_path, other, resume=True)
 
 
 def test_a_warm_start_takes_weights_only_and_says_so(tmp_path, caplog):
-    first, _ = teach(tmp_path / "first")
+    first, _ = train_toy(tmp_path / "first")
     other = ToyTask(toy_config(12, seed=5), identity={"data": "other points"})
     with caplog.at_level("WARNING"):
-        teach(tmp_path / "second", other, warm_start=first.checkpoint)
+        train_toy(tmp_path / "second", other, warm_start=first.checkpoint)
     assert "warm start" in caplog.text
     lines = read_metrics(tmp_path / "second")
     assert [line["step"] for line in lines] == list(range(1, 13))
@@ -171,15 +171,15 @@ def test_what_is_not_finite_stops_the_run_and_keeps_the_state_before(tmp_path):
     task = ToyTask(toy_config())
     task.nan_at = 7
     with pytest.raises(Diverged, match=r"step 8: line\.loss = nan.*state before it is in"):
-        teach(tmp_path, task)
+        train_toy(tmp_path, task)
     assert Checkpoints(tmp_path / "checkpoints", 2).steps()[-1] == 7
-    whole, _ = teach(tmp_path / "whole")
-    mended, _ = teach(tmp_path, resume=True)
+    whole, _ = train_toy(tmp_path / "whole")
+    mended, _ = train_toy(tmp_path, resume=True)
     assert_same(whole, mended)
 
 
 def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
-    outcome, _ = teach(tmp_path, ToyTask(toy_config(30)))
+    outcome, _ = train_toy(tmp_path, ToyTask(toy_config(30)))
     steps = Checkpoints(tmp_path / "checkpoints", 2).steps()
     judged = {line["step"]: line["validation_loss"] for line in read_metrics(tmp_path) if "validation_loss" in line}
     best = min(judged, key=judged.__getitem__)
@@ -188,21 +188,21 @@ def test_the_last_checkpoints_and_the_best_are_kept(tmp_path):
 
 
 def test_half_a_checkpoint_is_never_taken_for_one(tmp_path):
-    teach(tmp_path)
+    train_toy(tmp_path)
     partial = tmp_path / "checkpoints" / ".0000099.partial"
     partial.mkdir()
     (partial / "state.json").write_text(json.dumps({"step": 99}))
-    again, _ = teach(tmp_path, resume=True)
+    again, _ = train_toy(tmp_path, resume=True)
     assert again.progress.step == 12
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
     task = ToyTask(toy_config())
     task.leave_at = 20
-    outcome, _ = teach(tmp_path, task)
+    outcome, _ = train_toy(tmp_path, task)
     (outcome.checkpoint / "line.optimiser.pt").write_bytes(b"no")
     with pytest.raises(Exception, match=r"checkpoint .* cannot be loaded"):
-        teach(tmp_path, resume=True)
+        train_toy(tmp_path, resume=True)
 
 
 def test_a_batch_must_divide_over_the_processes():

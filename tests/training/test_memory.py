@@ -12,7 +12,7 @@ from decoupage.contexts import Contexts
 from decoupage.sequences import Condition, predict_layers
 from training.config import with_changes
 from training.memory import estimate, network_size, what_fits
-from training.recipes import demo, paper, rank_128, small_gpu
+from training.recipes import demo, find_recipe, paper, small_gpu
 
 
 def changed(**changes):
@@ -50,7 +50,7 @@ def test_parts_follow_what_they_are_made_of():
     assert estimate(changed(compute__base_quantisation="int8")).base == pytest.approx(base.base / 2, rel=0.01)
     assert estimate(changed(compute__base_quantisation="nf4")).base == pytest.approx(6.14, rel=0.02)
     assert estimate(changed(compute__precision="fp32")).base == 2 * base.base == estimate(paper(), on_gpu=False).base
-    assert estimate(rank_128()).trained == pytest.approx(base.trained / 2, rel=0.02)
+    assert estimate(find_recipe("rank_128")).trained == pytest.approx(base.trained / 2, rel=0.02)
     assert estimate(changed(data__size_px=512)).activations < base.activations / 3
     assert estimate(changed(adapter__mode="batch")).activations > base.activations
 

@@ -93,7 +93,7 @@ def test_a_checkpoint_holds_weights_averages_and_two_moments():
 
 def test_what_is_counted_is_what_is_trained(tmp_path):
     base, adapter = TinyFill(), demo().adapter_config()
-    network = base.new()["transformer"]
+    network = base.load()["transformer"]
     adapt(network, base, adapter)
     modules = [*trainable(network), *make_fusion(base, adapter).parameters()]
     needed = checkpoints_gb(demo(), sum(parameter.numel() for parameter in modules))

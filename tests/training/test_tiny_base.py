@@ -22,8 +22,7 @@ from training.config import with_changes
 from training.loop import export, fit, make_accelerator
 from training.task import Place
 from training.tiny_base.config import HELD_OUT, TinyBaseConfig, tiny_base
-from training.tiny_base.holes import draw_hole
-from training.tiny_base.photographs import Photograph, crop, generators, read_photographs, recoloured
+from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
 from training.tiny_base.task import HoleBatch, TinyBaseTask
 
 SIZE_PX = 32
@@ -178,7 +177,7 @@ def test_samples_belong_to_positions(photographs: list[Photograph]):
     assert (first.positions, first.end, second.start) == ((0, 1, 2, 3), 4, 4)
     assert same(second, take(task, 1, start=4)[0])
     assert not torch.equal(first.picture_B3HW, third.picture_B3HW)
-    halves = [TinyBaseTask(CONFIG, photographs, Place(rank=rank, num_ranks=2)) for rank in (0, 1)]
+    halves = [TinyBaseTask(CONFIG, photographs, Place(rank=rank, world_size=2)) for rank in (0, 1)]
     for rank, task in enumerate(halves):
         (batch,) = take(task, 1)
         assert batch.positions == tuple(range(rank, 8, 2)) and batch.end == 8

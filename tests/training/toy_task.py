@@ -1,4 +1,4 @@
-"""A task that is taught in milliseconds: a line through points, with noise by position. As a script: one whole run."""
+"""A task that is trained in milliseconds: a line through points, with noise by position. As a script: one whole run."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -54,8 +54,8 @@ class ToyTask:
     def batches(self, start: int) -> Iterator[Points]:
         size, place = self.config.batch.micro_batch, self.place
         while True:
-            end = start + size * place.num_ranks
-            positions = tuple(range(start + place.rank, end, place.num_ranks))
+            end = start + size * place.world_size
+            positions = tuple(range(start + place.rank, end, place.world_size))
             x = noise.per_sample(1, "x", positions, lambda generator: torch.randn(DIM, generator=generator))
             if self.leave_at is not None and start >= self.leave_at:
                 import os

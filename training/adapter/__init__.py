@@ -1,1 +1,1 @@
-"""Training an adapter: its task, its model, its starting point."""
+"""Training of an adapter: its task, its trained modules, how it starts, how its alpha is calibrated."""

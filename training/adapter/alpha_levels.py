@@ -1,24 +1,24 @@
-"""Between which levels a trained adapter's alpha is stretched: a calibration by samples that it has not learned from.
+"""Calibration of a trained adapter's alpha on validation samples: the two levels between which it is stretched.
 
-A network that is not sure of an outline answers with the mean of what it holds likely, a soft edge; of an object's
-shape that is the worst answer. How far a softness means nothing depends on the network, so it is measured.
+A network that is unsure of an outline answers with the mean of the likely ones, a soft edge; for an object's shape
+that is the worst answer. Which softness is mere doubt depends on the network, so it is measured.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-"""Distances of both levels from their ends that are tried; the half-way stays where it is."""
+"""Margins that are tried: the levels are (margin, 1 - margin), so the middle stays where it is."""
 
 
 def choose_alpha_levels(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floating]) -> tuple[float, float]:
-    """The levels (low, high) with the best mean soft IoU; of equals, those that change least.
+    """The levels (low, high) with the best mean soft IoU; among equal ones, those that change least.
 
     Args:
-        alpha_BHW: as decoded, in [0, 1]; true_alpha_BHW: the truth, of the same shape.
+        alpha_BHW: alpha as decoded, in [0, 1]; true_alpha_BHW: the true alpha, of the same shape.
 
     Raises:
-        ValueError: shapes differ, or there is nothing to choose by.
+        ValueError: shapes differ, or there are no samples.
     """
     if alpha_BHW.shape != true_alpha_BHW.shape or not len(alpha_BHW):
         shapes = f"{list(alpha_BHW.shape)} and {list(true_alpha_BHW.shape)}"
@@ -32,7 +32,7 @@ def choose_alpha_levels(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray
 
 
 def _soft_iou(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floating]) -> float:
-    """Mean of sum min / sum max; an area below a pixel counts as one."""
+    """Mean over samples of sum min / sum max; an area below one pixel counts as one."""
     common = np.minimum(alpha_BHW, true_alpha_BHW).sum(axis=(1, 2))
     union = np.maximum(alpha_BHW, true_alpha_BHW).sum(axis=(1, 2))
     return float(np.mean(common / np.maximum(union, 1.0)))

@@ -1,4 +1,4 @@
-"""An adapter at its first step: the base loaded as the machine allows, adapted, with a trained RGBA VAE."""
+"""The pipeline that an adapter's training starts from: the base as the machine allows, adapted, and the RGBA VAE."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def starting_pipeline(
 
 
 def _load_like(vae: Any, folder: str) -> Any:
-    """A VAE of the base's class with four channels."""
+    """The RGBA VAE in a folder: it must have the class of the base's VAE, and four channels."""
     try:
         loaded = type(vae).from_pretrained(Path(folder), torch_dtype=vae.dtype)
     except (OSError, ValueError) as error:

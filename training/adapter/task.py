@@ -28,7 +28,6 @@ from training.adapter.alpha_levels import choose_alpha_levels
 from training.adapter.model import AdapterModel, Encoded
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
-from training.identity import weights_digest
 from training.losses import (
     Pair,
     clean_estimate,
@@ -39,6 +38,7 @@ from training.losses import (
     pixels_loss,
     recomposition_loss,
 )
+from training.network import weights_digest
 from training.sample_grids import layers_grid, levels
 from training.task import Losses, Modules, Place
 
@@ -91,7 +91,7 @@ class AdapterTask:
     @cached_property
     def _loader(self) -> TripletLoader:
         place = self._place
-        return TripletLoader(self._source, self._loading, place.rank, place.num_ranks, place.device.type == "cuda")
+        return TripletLoader(self._source, self._loading, place.rank, place.world_size, place.device.type == "cuda")
 
     @cached_property
     def identity(self) -> dict[str, str]:
@@ -225,9 +225,9 @@ class AdapterTask:
         data, place = self.config.data, self._place
         if not data.num_validation or not data.validation_share:
             return []
-        share = max(1, data.num_validation // (self.config.batch.micro_batch * place.num_ranks))
+        share = max(1, data.num_validation // (self.config.batch.micro_batch * place.world_size))
         loading = replace(DataLoading.of(self.config, self._masks, "validation"), num_workers=0)
-        batches = TripletLoader(self._source, loading, place.rank, place.num_ranks).batches(0)
+        batches = TripletLoader(self._source, loading, place.rank, place.world_size).batches(0)
         return [next(batches) for _ in range(share)]
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
-"""Feeding the training: shards in, batches of triplets as tensors out, in an order that is a function of the seed.
+"""The data loader of training: shards in, batches of triplets as tensors out, in an order fixed by the seed.
 
-What a triplet is and how it is stored belongs to `pipelines`; losses and noise belong to the loop.
+What a triplet is and how it is stored is defined in `pipelines`; losses and noise are the tasks'.
 """
 
 from training.data.config import DataLoading

@@ -1,6 +1,6 @@
-"""Where every scene of a folder of shards lies, read once from the manifests. No picture is opened here.
+"""Index of all scenes in a folder of shards, read once from the manifests. No picture is opened here.
 
-Kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
+It is kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
 """
 
 import json
@@ -15,8 +15,7 @@ from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import digest
 from pipelines.scenes.read import Span, spans, suffix_of
 from pipelines.shards.folder import ShardFolder, find_shards
-from pipelines.stages.claim import RECIPE
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -29,13 +28,13 @@ class SceneIndex:
 
     Attributes:
         store: rooted at the folder of shards.
-        fingerprint: of the recipe that made all of the shards.
-        contents_sha256: of the shards' own hashes, also of those whose scenes were left out by `only`: the same
+        fingerprint: fingerprint of the recipe that made all of the shards.
+        contents_sha256: hash of all shards' hashes, also of those whose scenes were left out by `only`: the same
             contents give the same order of samples.
         shards: names of the shards.
         keys: [num_scenes] key of each scene.
-        shard_of, first_member: [num_scenes] its shard, and where its members begin in `members`; they go on to where
-            the next scene's begin.
+        shard_of, first_member: [num_scenes] number of its shard, and index of its first member in `members`; its
+            members end where the next scene's begin.
         members: member table (`_MEMBER`) of all scenes.
         suffixes: names that `members["suffix"]` points at.
         makers: what the maps were made by: name -> recipe of the maker; empty where the folder does not say.
@@ -56,7 +55,7 @@ class SceneIndex:
         return len(self.keys)
 
     def span(self, i: int) -> Span:
-        """Where scene i lies."""
+        """Shard, key and members of scene i."""
         key = str(self.keys[i])
         last = self.first_member[i + 1] if i + 1 < len(self) else len(self.members)
         rows = self.members[self.first_member[i] : last]

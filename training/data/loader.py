@@ -105,14 +105,14 @@ class Unreadable:
 
     Args:
         num_scenes: in all.
-        num_ranks: processes that share them; each sees only its own.
+        world_size: processes that share them; each sees only its own.
         max_share: of the scenes that this process has drawn, or would in an epoch, that may be unreadable.
     """
 
-    def __init__(self, num_scenes: int, num_ranks: int, max_share: float) -> None:
+    def __init__(self, num_scenes: int, world_size: int, max_share: float) -> None:
         self.reasons: dict[str, str] = {}
         self._num_scenes = num_scenes
-        self._part = num_scenes / num_ranks
+        self._part = num_scenes / world_size
         self._max_share = max_share
         self._num_drawn = 0
 
@@ -138,31 +138,33 @@ class Unreadable:
 
 
 class TripletLoader:
-    """Batches of triplets for one of `num_ranks` training processes.
+    """Batches of triplets for one of `world_size` training processes.
 
     Give the batches to the model as they are: `accelerate.prepare` would share them out a second time.
 
     Args:
         source: a dataset's store, or the path or fsspec URL of its root, of a folder of shards, or of one `.tar`.
-        rank, num_ranks: which process this is, and of how many.
+        rank, world_size: which process this is, and of how many.
         pin_memory: put batches into page-locked memory, for a GPU.
 
     Raises:
         BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than asked for.
-        ValueError: rank is not below num_ranks.
+        ValueError: rank is not below world_size.
     """
 
     def __init__(
-        self, source: Store | str, loading: DataLoading, rank: int = 0, num_ranks: int = 1, pin_memory: bool = False
+        self, source: Store | str, loading: DataLoading, rank: int = 0, world_size: int = 1, pin_memory: bool = False
     ) -> None:
-        if not 0 <= rank < num_ranks:
-            raise ValueError(f"rank must be in [0, {num_ranks - 1}], got {rank}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be in [0, {world_size - 1}], got {rank}")
         self.index = select(open_index(source), loading)
         self.loading = loading
         if loading.maps:
             self.index.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
-        self._rank, self._num_ranks, self._pin_memory = rank, num_ranks, pin_memory
-        self._unreadable = Unreadable(len(self.index), num_ranks, loading.max_unreadable_share)
+        if not loading.redraw_masks:
+            self.index.require(["mask0.png"], "join the masks, or train with data.redraw_masks = true")
+        self._rank, self._world_size, self._pin_memory = rank, world_size, pin_memory
+        self._unreadable = Unreadable(len(self.index), world_size, loading.max_unreadable_share)
         self.scene_px, self.size_px = self._check_sizes()
 
     @property
@@ -198,9 +200,9 @@ class TripletLoader:
         num_workers = self.loading.num_workers
         return DataLoader(
             Triplets(self.index, self.loading),
-            batch_sampler=rank_batches(start, self._rank, self._num_ranks, self.loading.batch_size),
+            batch_sampler=rank_batches(start, self._rank, self._world_size, self.loading.batch_size),
             num_workers=num_workers,
-            collate_fn=Collate(self._rank, self.loading.batch_size * self._num_ranks),
+            collate_fn=Collate(self._rank, self.loading.batch_size * self._world_size),
             worker_init_fn=_start_worker,
             multiprocessing_context="spawn" if num_workers else None,
             prefetch_factor=self.loading.prefetch_batches if num_workers else None,
@@ -208,7 +210,7 @@ class TripletLoader:
 
     def _check_sizes(self) -> tuple[int, int]:
         """Sides of scenes and samples, in pixels, by the first scene that can be read: one recipe makes one size."""
-        probe = Unreadable(len(self.index), self._num_ranks, self.loading.max_unreadable_share)
+        probe = Unreadable(len(self.index), self._world_size, self.loading.max_unreadable_share)
         batch = probe.note(Collate(0, 1)([Triplets(self.index, replace(self.loading, size_px=None))[0]]))
         height, width = batch.composite_B3HW.shape[2:]
         wanted = self.loading.size_px or height

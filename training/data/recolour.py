@@ -1,7 +1,7 @@
-"""Other colours for a whole sample: so few photographs as a demo has would otherwise teach their colours, too.
+"""Recolouring of whole samples: with as few photographs as in the demo, a model would else learn their colours, too.
 
 Composite, background and foreground change alike, so they still fit together: the change is linear in straight colour,
-and laying layers over one another is, too. Maps stay: they tell where things are.
+and so is laying layers over one another. Maps stay as they are: they show where things are.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ class Recolouring:
     offset: float
 
     def rgb(self, picture_3HW: Tensor) -> Tensor:
-        """A picture in [-1, 1], recoloured."""
+        """Recolour a picture [3, H, W] in [-1, 1]."""
         return picture_3HW[list(self.order)] * self.gain + self.offset
 
     def rgba(self, picture_4HW: Tensor) -> Tensor:
-        """The same for straight colour with alpha; mid-gray under alpha -1 stays mid-gray."""
+        """Recolour straight colour with alpha, [4, H, W]; mid-gray under alpha -1 stays mid-gray."""
         colour_3HW, alpha_1HW = self.rgb(picture_4HW[:3]), picture_4HW[3:]
         return torch.cat([torch.where(alpha_1HW > -1.0, colour_3HW, 0.0), alpha_1HW])
 
 
 def draw_recolouring(seed: int, epoch: int, key: str, share: float) -> Recolouring | None:
-    """What a scene looks like in an epoch; None = as it is, which `share` says how seldom."""
+    """The recolouring of a scene in an epoch; None = none. `share` is the share of scenes that are recoloured."""
     rng = generator(seed, "training.recolour", f"{epoch}/{key}")
     if rng.random() >= share:
         return None

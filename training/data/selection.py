@@ -1,4 +1,4 @@
-"""Which scenes of a dataset a run draws from: by the kinds of their foregrounds, and for training or for validation."""
+"""The scenes of a dataset that a run draws from: by the kinds of their foregrounds, for training or for validation."""
 
 import io
 
@@ -41,12 +41,12 @@ def select(index: SceneIndex, loading: DataLoading) -> SceneIndex:
 
 
 def is_validation(key: str, share: float) -> bool:
-    """Whether a scene is kept out of training, by its key alone: so in every run, and in every larger share too."""
+    """Whether a scene is kept out of training. Its key alone decides: in every run alike, in every larger share too."""
     return hash64("training.validation", key) < share * 2**64
 
 
 def _of_kinds(index: SceneIndex, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
-    """[num_scenes]: which scenes have foregrounds of these kinds only, by the shards' parquet indexes."""
+    """Which scenes [num_scenes] have foregrounds of these kinds only, by the shards' parquet indexes."""
     other: set[str] = set()
     for shard in index.shards:
         path = f"{shard}.parquet"

@@ -12,7 +12,7 @@ from decoupage.images.types import Mask
 from decoupage.maps.table import StoredMaps
 from decoupage.preparation import PreparedBatch, prepare, prepare_rgb, prepare_rgba, unit_rgb
 from decoupage.randomness import generator
-from pipelines.scenes.masks.imperfect import imperfect_mask
+from pipelines.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
 from training.data.config import DataLoading
 from training.data.order import is_flipped, target_layer
@@ -138,14 +138,13 @@ def make_sample(parts: SceneParts, maps: StoredMaps, epoch: int, loading: DataLo
 
 
 def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Mask:
-    stored = parts.layers[layer].imperfect_mask
-    if not loading.redraw_masks:
-        return stored
-    visible = parts.visible_mask(layer)
-    if not visible.any():  # A target that shows nowhere has no mask to spoil; the stored one says where to look.
-        return stored
-    rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
-    return imperfect_mask(visible, loading.masks, rng).mask
+    if loading.redraw_masks and (visible := parts.visible_mask(layer)).any():
+        rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
+        return imperfect_mask(visible, loading.masks, rng).mask
+    # A target that shows nowhere has no mask to spoil; a stored one says where to look.
+    if not parts.imperfect_masks:
+        raise ValueError(f"scene {parts.key} has no stored masks, and none can be drawn for layer {layer}")
+    return parts.imperfect_masks[layer]
 
 
 def _mirror(picture_CHW: Tensor, flipped: bool) -> Tensor:

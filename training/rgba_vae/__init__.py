@@ -1,1 +1,1 @@
-"""Teaching the RGBA VAE: a base's picture codec, widened to alpha, learns it (the AlphaVAE recipe)."""
+"""Training of the RGBA VAE: a base's VAE, widened by an alpha channel, learns transparency (the AlphaVAE recipe)."""

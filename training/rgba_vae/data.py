@@ -1,8 +1,15 @@
-"""The samples of a run of the RGBA VAE: those that are trained on, and those that are kept out to judge it by."""
+"""The samples of a run of the RGBA VAE: those it is trained on, those kept out to judge it by, and their targets.
+
+A target is a foreground, or a whole scene as an opaque picture.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
+from decoupage.randomness import hash64
 from pipelines.stages.store import Store
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.rgba_vae.config import RgbaVaeConfig
@@ -10,7 +17,7 @@ from training.task import Place
 
 
 def make_loader(config: RgbaVaeConfig, source: Store | str, place: Place) -> TripletLoader:
-    """The loader of training; raises as `TripletLoader`."""
+    """The loader of the training samples; raises as `TripletLoader`."""
     data = config.data
     loading = DataLoading(
         seed=config.seed,
@@ -24,15 +31,15 @@ def make_loader(config: RgbaVaeConfig, source: Store | str, place: Place) -> Tri
         validation_share=data.validation_share,
         max_unreadable_share=data.max_unreadable_share,
     )
-    return TripletLoader(source, loading, place.rank, place.num_ranks, place.device.type == "cuda")
+    return TripletLoader(source, loading, place.rank, place.world_size, place.device.type == "cuda")
 
 
 def validation_batches(
-    config: RgbaVaeConfig, source: Store | str, rank: int = 0, num_ranks: int = 1
+    config: RgbaVaeConfig, source: Store | str, rank: int = 0, world_size: int = 1
 ) -> Iterator[TripletBatch]:
-    """The samples to judge by, one in a batch, the same ones each time whatever the run's seed; each rank has its own.
+    """The validation samples, one in a batch, the same ones each time whatever the run's seed; each rank has its own.
 
-    There are `data.num_validation` in all, or as many as there are scenes kept out.
+    There are `data.num_validation` in all, or as many as there are scenes kept out of training.
 
     Raises:
         BadSetup: no scene is kept out, or as `TripletLoader`.
@@ -45,8 +52,25 @@ def validation_batches(
         flip=False,
         part="validation",
     )
-    loader = TripletLoader(source, loading, rank, num_ranks)
-    number = min(config.data.num_validation, loader.num_scenes) // num_ranks
+    loader = TripletLoader(source, loading, rank, world_size)
+    number = min(config.data.num_validation, loader.num_scenes) // world_size
     batches = loader.batches()
     for _ in range(max(1, number)):
         yield next(batches)
+
+
+def is_opaque(seed: int, position: int, opaque_share: float) -> bool:
+    """Whether the sample at a position is a whole scene, not a foreground."""
+    return hash64(seed, "training.rgba_vae.opaque", position) < opaque_share * 2**64
+
+
+def rgba_targets(batch: TripletBatch, seed: int, opaque_share: float) -> Tensor:
+    """Targets [B, 4, H, W] in [-1, 1]: a foreground (mid-gray under alpha -1), or a composite with alpha +1."""
+    opaque = torch.tensor([is_opaque(seed, position, opaque_share) for position in batch.positions])
+    chosen = opaque.to(batch.composite_B3HW.device)[:, None, None, None]
+    return torch.where(chosen, as_opaque(batch.composite_B3HW), batch.foreground_B4HW)
+
+
+def as_opaque(picture_B3HW: Tensor) -> Tensor:
+    """Pictures [B, 4, H, W] with alpha +1, from [B, 3, H, W]."""
+    return torch.cat([picture_B3HW, torch.ones_like(picture_B3HW[:, :1])], dim=1)

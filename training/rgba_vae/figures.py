@@ -1,4 +1,4 @@
-"""What a trained RGBA VAE is worth, on samples that it was not trained on.
+"""Quality of a trained RGBA VAE, measured on samples that it was not trained on.
 
 The composite's figure is that of Qwen-Image-Layered (table 3) and AlphaVAE: both pictures are laid over nine plain
 colours, and the PSNRs are averaged.
@@ -22,12 +22,12 @@ _PSNR_CEILING_DB = 100.0
 
 @dataclass(frozen=True)
 class RgbaFigures:
-    """Means over samples.
+    """Quality of an RGBA VAE as means over samples.
 
     Attributes:
-        alpha_mae: of foregrounds, as a share of the full range.
-        composite_psnr_db: of foregrounds over `NINE_COLOURS`.
-        opaque_*, latent_mse: of whole scenes, see `decoupage.rgba_vae.OpaqueDrift`.
+        alpha_mae: mean absolute error of foregrounds' alpha, as a share of the full range.
+        composite_psnr_db: PSNR of foregrounds over `NINE_COLOURS`.
+        opaque_*, latent_mse: figures of whole scenes, see `decoupage.rgba_vae.OpaqueDrift`.
     """
 
     num_samples: int
@@ -40,16 +40,16 @@ class RgbaFigures:
     latent_mse: float
 
     def as_dict(self) -> dict[str, float]:
-        """Plain values by name."""
+        """The figures by name, as plain values."""
         return asdict(self)
 
 
 @torch.no_grad()
 def measure(vae: Any, rgb_vae: Any, samples: Iterable[tuple[Tensor, Tensor]]) -> RgbaFigures:
-    """Figures of a VAE.
+    """Measure an RGBA VAE.
 
     Args:
-        vae: the RGBA VAE; rgb_vae: the one it came from.
+        vae: the RGBA VAE; rgb_vae: the RGB VAE that it was widened from.
         samples: foregrounds [B, 4, H, W] and composites [B, 3, H, W] in [-1, 1], any number of batches; pictures go
             through one at a time.
 
@@ -71,7 +71,7 @@ def measure(vae: Any, rgb_vae: Any, samples: Iterable[tuple[Tensor, Tensor]]) ->
 
 
 def composite_psnr_db(decoded_B4HW: Tensor, target_B4HW: Tensor) -> float:
-    """Mean over `NINE_COLOURS` and samples of the PSNR of both laid over that colour; at most 100 dB each."""
+    """Mean PSNR, over samples and `NINE_COLOURS`, of decoded and target laid over that colour; at most 100 dB each."""
     colours_9311 = target_B4HW.new_tensor(NINE_COLOURS)[:, :, None, None]
     psnrs = []
     for decoded, target in zip(decoded_B4HW.split(1), target_B4HW.split(1), strict=True):

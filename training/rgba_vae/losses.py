@@ -1,6 +1,6 @@
-"""What the RGBA VAE learns from (the AlphaVAE recipe, o0o0o00o0/AlphaVAE).
+"""The losses of the RGBA VAE (the AlphaVAE recipe, o0o0o00o0/AlphaVAE).
 
-Here: the losses and their weights. Not here: the discriminator (`adversary`), steps and optimisers (the loop),
+Here: the losses and their weights. Not here: the discriminator (`networks.py`), steps and optimisers (the loop),
 widening and the value range (`decoupage.rgba_vae`). RGBA is straight colour and alpha in [-1, 1]; alpha -1 is
 invisible.
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.losses import over, premultiplied, without_overshoot
-from training.rgba_vae.adversary import adaptive_weight, frozen, hinge_loss
+from training.rgba_vae.networks import adaptive_weight, frozen, hinge_loss
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ BACKGROUND_SQUARE = (0.3163, 0.3060, 0.3634)
 
 BLACK, WHITE = -1.0, 1.0
 NOT_MEASURED = "not measured"
-_SMOOTHING = 1e-3  # of the root at zero, where its slope would be infinite
+_SMOOTHING = 1e-3  # rounds off the root at zero, where its slope would be infinite
 _LPIPS_WEIGHTS = "vgg16-397923af.pth"  # the file that torchvision's VGG16 has in torch's hub folder
 
 
 class Posterior(Protocol):
-    """What an encoder gives (diffusers' DiagonalGaussianDistribution), as far as it is used here."""
+    """An encoder's distribution of latents (diffusers' DiagonalGaussianDistribution), as far as it is used here."""
 
     mean: Tensor
     logvar: Tensor
@@ -43,7 +43,7 @@ class Posterior(Protocol):
 
 @dataclass(frozen=True)
 class RgbaLossWeights:
-    """What the total is made of. `tie_kind`: squared distance of means, or divergence of whole posteriors."""
+    """Weights of the parts of the total. `tie_kind`: squared distance of means, or divergence of whole posteriors."""
 
     reconstruction: Literal["l2", "l1"] = "l2"
     perceptual: float = 0.5
@@ -56,7 +56,10 @@ class RgbaLossWeights:
 
 @dataclass(frozen=True)
 class RgbaLoss:
-    """Scalars, unweighted but for `total`. None: not measured in this step (no weights, no such sample, too early)."""
+    """A batch's losses, scalars, unweighted but for `total`.
+
+    None: not measured in this step (no LPIPS weights, no opaque sample, or before the adversary's first step).
+    """
 
     total: Tensor
     reconstruction: Tensor
@@ -117,7 +120,7 @@ def kl_to_standard(posterior: Posterior) -> Tensor:
 
 
 def latent_tie(posterior: Posterior, reference: Posterior, kind: Literal["mse", "kl"] = "mse") -> Tensor:
-    """How far a posterior is from the frozen RGB encoder's of the same opaque pictures, a mean over latent values.
+    """Distance of a posterior from the frozen RGB encoder's of the same opaque pictures, a mean over latent values.
 
     Raises:
         ValueError: shapes differ; `kl` of posteriors without spread.
@@ -130,20 +133,20 @@ def latent_tie(posterior: Posterior, reference: Posterior, kind: Literal["mse", 
     if kind != "kl":
         raise ValueError(f"tie_kind must be 'mse' or 'kl', got {kind!r}")
     if posterior.deterministic or reference.deterministic:
-        raise ValueError("tie_kind 'kl' needs posteriors with a spread; this codec has none, use 'mse'")
+        raise ValueError("tie_kind 'kl' needs posteriors with a spread; this VAE has none, use 'mse'")
     logvar, reference_logvar = posterior.logvar.float(), reference.logvar.detach().float()
     ratio = (squared + logvar.exp()) * (-reference_logvar).exp()
     return 0.5 * (ratio - 1 + reference_logvar - logvar).mean()
 
 
 def opaque_samples(target_B4HW: Tensor) -> Tensor:
-    """Which samples are opaque all over, bool [B]: those that the frozen RGB encoder can read, too."""
+    """Whether each sample is opaque everywhere, bool [B]: those that the frozen RGB encoder can encode, too."""
     return (target_B4HW[:, 3] >= 1.0).flatten(1).all(dim=1)
 
 
 @dataclass
 class _Chosen:
-    """A posterior's rows that a mask chooses."""
+    """The rows of a posterior that a mask chooses."""
 
     mean: Tensor
     logvar: Tensor
@@ -163,7 +166,7 @@ def _tie_on_opaque(
 
 
 def why_no_lpips() -> str | None:
-    """What is missing for LPIPS, or None where package and weights are there."""
+    """The reason why LPIPS cannot be measured; None where package and weights are there."""
     if find_spec("lpips") is None:
         return "the package lpips is not installed"
     weights = Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_WEIGHTS
@@ -180,7 +183,7 @@ def load_lpips() -> nn.Module | None:
 
 
 def perceptual_loss(network: Callable[[Tensor, Tensor], Tensor], decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:
-    """Mean score of the composites on black and on white."""
+    """Perceptual distance of the pictures over black and over white, as a mean."""
     scores = []
     for level in (BLACK, WHITE):
         plain_B3HW = torch.full_like(target_B4HW[:, :3], level)
@@ -193,11 +196,11 @@ def perceptual_loss(network: Callable[[Tensor, Tensor], Tensor], decoded_B4HW: T
 
 @dataclass(frozen=True)
 class RgbaObjective:
-    """The VAE's total and the discriminator's loss, step by step.
+    """The total loss of the VAE and the loss of the discriminator, as functions of the step.
 
     Attributes:
         perceptual: LPIPS or a like network (`load_lpips`); None = that part is not measured.
-        discriminator: None = no adversary. It may be wrapped (DDP); its own parameters learn from
+        discriminator: None = no adversary. It may be wrapped (DDP); its own parameters are trained by
             `for_discriminator` alone.
     """
 
@@ -221,14 +224,16 @@ class RgbaObjective:
         """The VAE's loss.
 
         Args:
-            decoded_B4HW: not cut to [-1, 1].
-            posterior: of all samples.
-            reference: the frozen RGB encoder's for the colour of `opaque_samples(target_B4HW)` alone, in their
-                order; None where there are none.
+            decoded_B4HW: decoded pictures, not clipped to [-1, 1].
+            target_B4HW: what they should be.
+            posterior: latents of all samples.
+            reference: the frozen RGB encoder's posterior for the colour of `opaque_samples(target_B4HW)` alone, in
+                their order; None where there are none.
+            step: steps done before this one.
             last_layer: weight of the decoder's last layer, for `adaptive_weight`; None = weight 1.
 
         Raises:
-            ValueError: shapes differ, or the reference is not of the opaque samples.
+            ValueError: shapes differ, or the reference does not belong to the opaque samples.
         """
         if decoded_B4HW.shape != target_B4HW.shape:
             raise ValueError(f"decoded {list(decoded_B4HW.shape)} and target {list(target_B4HW.shape)} differ in shape")

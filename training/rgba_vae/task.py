@@ -1,7 +1,7 @@
-"""The RGBA VAE as a task: foregrounds and opaque scenes through the widened codec and back (the AlphaVAE recipe).
+"""The RGBA VAE as a task: foregrounds and opaque scenes, encoded and decoded by the widened VAE (the AlphaVAE recipe).
 
-The losses are those of `losses.py`; here they meet batches, the frozen RGB VAE, and the order in which parts of the
-codec begin to learn.
+The losses are in `losses.py`; here they are given batches, the frozen RGB VAE, and the order in which parts of the VAE
+begin to be trained.
 """
 
 import json
@@ -24,37 +24,34 @@ from decoupage.rgba_vae import widen_vae
 from pipelines.stages.store import Store
 from training import noise
 from training.data import TripletBatch
-from training.identity import weights_digest
-from training.network import read_base
-from training.rgba_vae.adversary import PatchDiscriminator
-from training.rgba_vae.autoencoder import Coded, RgbaAutoencoder, trunk_parameters
+from training.network import read_base, weights_digest
 from training.rgba_vae.config import RgbaVaeConfig
-from training.rgba_vae.data import make_loader, validation_batches
+from training.rgba_vae.data import as_opaque, make_loader, rgba_targets, validation_batches
 from training.rgba_vae.figures import RgbaFigures, measure
 from training.rgba_vae.losses import Posterior, RgbaLoss, RgbaObjective, load_lpips, opaque_samples, reconstruction_loss
-from training.rgba_vae.targets import as_opaque, rgba_targets
+from training.rgba_vae.networks import Coded, PatchDiscriminator, RgbaAutoencoder, trunk_parameters
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
 
 FIGURES = "figures.json"
 NUM_SHOWN = 4
-"""Samples of a grid, each as a foreground and as a scene."""
+"""Number of samples in a grid, each as a foreground and as a scene."""
 _HEAVY = ("transformer", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-"""Components of a base that a codec needs not."""
+"""Components of a base that this task does not need."""
 
 
 class RgbaVaeTask:
     """See `training.task.Task`.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         source: shards, as `TripletLoader` takes them; their maps are not used.
-        rgb_vae: the base's codec; it is frozen, and stays what it is.
-        place: where this process stands.
+        rgb_vae: the base's VAE; it is frozen, and stays as it is.
+        place: device and rank of this process.
 
     Raises:
         BadSetup: as `TripletLoader`.
-        TypeError, ValueError: the codec cannot be widened, or cannot recompute what checkpointing leaves out.
+        TypeError, ValueError: the VAE cannot be widened, or cannot recompute what checkpointing leaves out.
     """
 
     name = "rgba_vae"
@@ -91,7 +88,7 @@ class RgbaVaeTask:
         """See `Task.batches`."""
         return self._loader.batches(start)
 
-    # ---- learning
+    # ---- losses
 
     def losses(self, modules: Modules, batch: TripletBatch, step: int) -> Iterator[tuple[str, Losses]]:
         """See `Task.losses`: the VAE's, and from the adversary's first step on the discriminator's."""
@@ -108,15 +105,15 @@ class RgbaVaeTask:
         loss = objective.for_vae(coded.decoded_B4HW, target_B4HW, coded, reference, step, last_layer)
         yield "vae", Losses(loss.total, _parts(loss, opaque_share))
         if step < self.config.freeze_trunk_steps:
-            self._still_trunk()
+            self._clear_trunk_gradients()
         own = objective.for_discriminator(coded.decoded_B4HW, target_B4HW, step)
         if own is not None:
             yield "discriminator", Losses(own, {})
 
-    def _still_trunk(self) -> None:
-        """Take the trunk's gradients back.
+    def _clear_trunk_gradients(self) -> None:
+        """Set the gradients of the trunk to zero, so that it is not trained in this step.
 
-        To zero rather than to none, and after the backward pass rather than by `requires_grad`: so moments and the
+        To zero rather than to None, and after the backward pass rather than by `requires_grad`: so moments and the
         sums of several processes are the same for every parameter from the first step on.
         """
         for parameter in self._trunk:
@@ -128,7 +125,7 @@ class RgbaVaeTask:
         return rgba_targets(batch, self.config.seed, self.config.opaque_share)
 
     def _noise(self, positions: tuple[int, ...]) -> Tensor | None:
-        """For the draw from the posterior, [B, C, h, w]; None for a codec whose posterior has no spread."""
+        """Noise [B, C, h, w] for the draw from the posterior; None for a VAE whose posterior has no spread."""
         shape = self._latent_shape
         if shape is None:
             return None
@@ -139,14 +136,14 @@ class RgbaVaeTask:
 
     @cached_property
     def _latent_shape(self) -> tuple[int, int, int] | None:
-        """(C, h, w) of a sample; None when the posterior has no spread."""
+        """Shape (C, h, w) of a sample's latents; None when the posterior has no spread."""
         size_px = self._loader.size_px
         posterior = self._posterior(torch.zeros(1, 3, size_px, size_px, device=self._place.device))
         channels, height, width = posterior.mean.shape[1:]
         return None if posterior.deterministic else (channels, height, width)
 
     def _reference(self, target_B4HW: Tensor) -> Posterior | None:
-        """The RGB VAE's for the opaque samples; None where there are none."""
+        """The RGB VAE's posterior for the opaque samples; None where there are none."""
         rows = opaque_samples(target_B4HW)
         return self._posterior(target_B4HW[rows, :3]) if rows.any() else None
 
@@ -158,21 +155,21 @@ class RgbaVaeTask:
 
     @torch.no_grad()
     def validation_loss(self, modules: Modules) -> float:
-        """See `Task.validation_loss`: the reconstruction's, from the posterior's mode; foregrounds and scenes alike."""
+        """See `Task.validation_loss`: reconstruction from the posterior's mode, of foregrounds and scenes alike."""
         losses = []
-        for target_B4HW in self._validation_targets(self._place.rank, self._place.num_ranks):
+        for target_B4HW in self._validation_targets(self._place.rank, self._place.world_size):
             decoded = modules["vae"](target_B4HW).decoded_B4HW
             losses.append(reconstruction_loss(decoded.float(), target_B4HW, self.config.weights.reconstruction))
         return float(torch.stack(losses).mean())
 
-    def _validation_targets(self, rank: int = 0, num_ranks: int = 1) -> Iterator[Tensor]:
-        """Of one sample after another, [2, 4, H, W]: its foreground, and its scene as an opaque picture."""
-        for batch in validation_batches(self.config, self._source, rank, num_ranks):
+    def _validation_targets(self, rank: int = 0, world_size: int = 1) -> Iterator[Tensor]:
+        """Targets [2, 4, H, W] of one sample after another: its foreground, and its scene as an opaque picture."""
+        for batch in validation_batches(self.config, self._source, rank, world_size):
             yield torch.cat([batch.foreground_B4HW, as_opaque(batch.composite_B3HW)]).to(self._place.device)
 
     @torch.no_grad()
     def samples(self, modules: Modules) -> NDArray[np.uint8]:
-        """See `Task.samples`: targets and what comes back, with their alpha."""
+        """See `Task.samples`: targets and their reconstructions, with their alpha."""
         targets = list(islice(self._validation_targets(), NUM_SHOWN))
         target = levels(torch.cat(targets))
         decoded = np.concatenate([levels(modules["vae"](target_B4HW).decoded_B4HW) for target_B4HW in targets])
@@ -186,7 +183,7 @@ class RgbaVaeTask:
         )
 
     def figures(self) -> RgbaFigures:
-        """What the VAE is worth now, on all samples that were kept out."""
+        """The VAE's quality now, on all validation samples."""
         device = self._place.device
         samples = (batch.to(device) for batch in validation_batches(self.config, self._source))
         return measure(self._vae, self._rgb_vae, ((batch.foreground_B4HW, batch.composite_B3HW) for batch in samples))
@@ -198,7 +195,7 @@ class RgbaVaeTask:
 
 
 def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, place: Place) -> RgbaVaeTask:
-    """A task for the codec of `config.base`.
+    """A task for the VAE of `config.base`.
 
     Args:
         source: shards, as `TripletLoader` takes them.
@@ -208,13 +205,13 @@ def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, p
         as `RgbaVaeTask` and `training.network.read_base`.
     """
     base = find_base(config.base)
-    # The tiny base is a few megabytes; of FLUX.1's 34 GB only the codec is read.
+    # The tiny base is a few megabytes; of FLUX.1's 34 GB only the VAE is read.
     options = {} if isinstance(base, TinyFill) else dict.fromkeys(_HEAVY)
     return RgbaVaeTask(config, source, read_base(base, base_folder, **options)["vae"], place)
 
 
 def _new_discriminator(seed: int) -> nn.Module:
-    """A discriminator whose first weights depend on the seed alone; the global generator stays as it was."""
+    """A discriminator whose initial weights depend on the seed alone; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(hash64(seed, "training.rgba_vae.discriminator") >> 1)
         return PatchDiscriminator()

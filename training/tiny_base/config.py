@@ -1,4 +1,4 @@
-"""How the tiny base is made: geometry, photographs, holes, objective. Imports no torch."""
+"""The configuration of a run of the tiny base: geometry, photographs, holes, objective. Imports no torch."""
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ HELD_OUT = (
 
 
 class GeometrySection(Section):
-    """Of the network; chosen by measurement, within 16 MB in half precision."""
+    """Geometry of the network; chosen by measurement, within 16 MB in half precision."""
 
     dim_heads: int = Field(32, ge=12, le=128, multiple_of=4)
     num_heads: int = Field(8, ge=1, le=64)
@@ -24,29 +24,29 @@ class GeometrySection(Section):
 
 
 class PhotographsSection(Section):
-    """What is cut out of the photographs."""
+    """Which crops are taken from the photographs, and how they are varied."""
 
     size_px: int = Field(64, ge=16, le=512, multiple_of=8, description="side of a sample")
     min_crop_share: Share = Field(0.25, description="smallest crop, as a share of a photograph's short side")
-    recolour_share: Share = Field(0.5, description="of samples with swapped channels, and with other tones")
-    max_hole_share: Share = Field(0.5, description="of a sample's area")
+    recolour_share: Share = Field(0.5, description="share of samples with swapped channels, and with other tones")
+    max_hole_share: Share = Field(0.5, description="largest hole, as a share of a sample's area")
     held_out: tuple[str, ...] = HELD_OUT
     num_validation: int = Field(96, ge=1, le=10_000, description="crops of held-out photographs")
 
 
 class InpaintingSection(Section):
-    """What is minimised: flow matching, most of all in holes and from pure noise.
+    """The objective: flow matching, most of all in holes and from pure noise.
 
-    At this size one step from pure noise is the best sampler (it gives the conditional mean), so that is taught most.
+    At this size one step from pure noise is the best sampler (it gives the conditional mean), so most samples are that.
     """
 
-    shift: float = Field(3.0, ge=0.0, le=10.0, description="of the noise levels (mu), kept in the scheduler")
-    pure_noise_share: Share = Field(0.7, description="of samples at noise level 1")
-    hole_weight: float = Field(8.0, ge=1.0, le=1000.0, description="of tokens that a hole touches, against 1")
+    shift: float = Field(3.0, ge=0.0, le=10.0, description="shift of the noise levels (mu), kept in the scheduler")
+    pure_noise_share: Share = Field(0.7, description="share of samples at noise level 1")
+    hole_weight: float = Field(8.0, ge=1.0, le=1000.0, description="weight of tokens that a hole touches, against 1")
 
 
 class TinyBaseConfig(RunConfig):
-    """A run that makes a base."""
+    """A run that trains a tiny base."""
 
     geometry: GeometrySection = GeometrySection()
     photographs: PhotographsSection = PhotographsSection()
@@ -54,7 +54,7 @@ class TinyBaseConfig(RunConfig):
 
 
 def tiny_base() -> TinyBaseConfig:
-    """The base that the product ships."""
+    """The base that the product ships: 14,000 steps of 16 crops of 64 px, on a CPU."""
     return TinyBaseConfig(
         optimiser=OptimiserConfig(learning_rate=2e-3, betas=(0.9, 0.99)),
         schedule=ScheduleConfig(kind="cosine", warmup_steps=200, num_steps=14_000),

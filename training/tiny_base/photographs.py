@@ -1,4 +1,7 @@
-"""Crops of photographs as training samples, each a function of (seed, position) alone."""
+"""Training samples of the tiny base: crops of photographs, and holes of many shapes to be filled in them.
+
+Each sample is a function of (seed, position) alone.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
-from decoupage.images.types import Rgb
+from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import digest
 from pipelines.packaged.photographs import PHOTOGRAPHS
 
@@ -27,9 +30,9 @@ class Photograph:
     """One photograph, ready to be cropped at any scale.
 
     Attributes:
-        name: of a packaged one its own, else its path below its folder without suffix.
-        sha256: of its pixels.
-        levels: the photograph, and smaller and smaller ones: a large crop is taken from a small level.
+        name: name of a packaged photograph, else its path below its folder without suffix.
+        sha256: hash of its pixels.
+        levels: the photograph, and smaller and smaller copies: a large crop is taken from a small one.
     """
 
     name: str
@@ -67,7 +70,7 @@ def _levels(rgb: Rgb, size_px: int) -> tuple[Rgb, ...]:
 
 
 def crop(photographs: Sequence[Photograph], size_px: int, min_share: float, rng: np.random.Generator) -> Rgb:
-    """[size_px, size_px, 3]: a square of a photograph, of a side between `min_share` and all of its short side."""
+    """A square of a photograph as [size_px, size_px, 3], its side between `min_share` and all of the short side."""
     levels = photographs[int(rng.integers(len(photographs)))].levels
     short = min(levels[0].shape[:2])
     low = math.log(max(size_px, short * min_share))
@@ -83,9 +86,9 @@ def crop(photographs: Sequence[Photograph], size_px: int, min_share: float, rng:
 
 
 def recoloured(rgb: Rgb, share: float, rng: np.random.Generator) -> Picture:
-    """[H, W, 3] in [-1, 1]: some with their channels swapped, some brighter, darker or flatter than they were.
+    """A crop [H, W, 3] in [-1, 1]: some with channels swapped, some brighter, darker or with less contrast.
 
-    What fits into a hole depends on its surroundings, not on which colours these have.
+    What fits into a hole depends on its surroundings, not on their colours.
     """
     picture = rgb.astype(np.float32) / 127.5 - 1.0
     if rng.random() < share:
@@ -97,8 +100,54 @@ def recoloured(rgb: Rgb, share: float, rng: np.random.Generator) -> Picture:
 
 
 def generators(seed: int, stream: str, start: int) -> Iterator[np.random.Generator]:
-    """Random streams of samples, from a position on."""
+    """Random generators of the samples from a position on, one for each."""
     position = start
     while True:
         yield np.random.Generator(np.random.Philox(key=int.from_bytes(digest(seed, stream, position)[:16], "big")))
         position += 1
+
+
+# --- holes --------------------------------------------------------------------------------------------------------
+
+
+_ELLIPSE, _BOX = 0.25, 0.4
+"""Up to the first share of shapes are ellipses, up to the second boxes, the rest polygons."""
+_ATTEMPTS = 20
+
+
+def draw_hole(size_px: int, max_share: float, rng: np.random.Generator) -> Mask:
+    """A hole [size_px, size_px], True where pixels are to be generated: at least one, at most `max_share` of all.
+
+    It is an ellipse, a box or a ragged polygon, or two of them.
+    """
+    for _ in range(_ATTEMPTS):
+        canvas = np.zeros((size_px, size_px), np.uint8)
+        for _ in range(rng.integers(1, 3)):
+            _draw_shape(canvas, rng)
+        if 0 < canvas.mean() <= max_share:
+            return canvas > 0
+    quarter = size_px // 4
+    canvas[:] = 0
+    canvas[quarter : 2 * quarter, quarter : 2 * quarter] = 1
+    return canvas > 0
+
+
+def _draw_shape(canvas: np.ndarray, rng: np.random.Generator) -> None:
+    size_px = len(canvas)
+    x, y = rng.uniform(0.1, 0.9, 2) * size_px
+    radius = rng.uniform(0.08, 0.36) * size_px
+    aspect, turn = rng.uniform(0.5, 1.0), rng.uniform(0.0, np.pi)
+    kind = rng.random()
+    if kind < _ELLIPSE:
+        axes = (max(2, int(radius)), max(2, int(radius * aspect)))
+        cv2.ellipse(canvas, (int(x), int(y)), axes, float(np.degrees(turn)), 0, 360, 1, -1)
+    elif kind < _BOX:
+        reach = radius * aspect
+        cv2.rectangle(canvas, (int(x - radius), int(y - reach)), (int(x + radius), int(y + reach)), 1, -1)
+    else:
+        num_points = int(rng.integers(5, 12))
+        angles = np.sort(rng.uniform(0.0, 2 * np.pi, num_points))
+        lengths = radius * rng.uniform(0.5, 1.2, num_points)
+        points = np.stack([np.cos(angles) * lengths, np.sin(angles) * lengths * aspect], axis=1)
+        turned = points @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        cv2.fillPoly(canvas, [(turned + np.array((x, y))).astype(np.int32)], 1)

@@ -22,8 +22,7 @@ from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
 from training.tiny_base.card import Judged, Origin, write_card
 from training.tiny_base.config import TinyBaseConfig
-from training.tiny_base.holes import draw_hole
-from training.tiny_base.photographs import Photograph, crop, generators, recoloured
+from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 
 NAME = "tiny_base"
 _CODEC_SAMPLES = 600
@@ -89,15 +88,15 @@ class TinyBaseTask:
         config, place = self.config.photographs, self._place
         size = self.config.batch.micro_batch
         while True:
-            positions = tuple(range(start + place.rank, start + size * place.num_ranks, place.num_ranks))
+            positions = tuple(range(start + place.rank, start + size * place.world_size, place.world_size))
             pictures, holes = [], []
             for position in positions:
                 rng = next(generators(self.config.seed, NAME, position))
                 rgb = crop(self.trained, config.size_px, config.min_crop_share, rng)
                 pictures.append(recoloured(rgb, config.recolour_share, rng))
                 holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
-            yield self._batch(pictures, holes, positions, start + size * place.num_ranks)
-            start += size * place.num_ranks
+            yield self._batch(pictures, holes, positions, start + size * place.world_size)
+            start += size * place.world_size
 
     @staticmethod
     def _batch(

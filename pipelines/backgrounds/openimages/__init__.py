@@ -1,5 +1,5 @@
-"""OpenImages: from its published lists to a folder of photographs that may stand behind objects.
+"""OpenImages: from its published lists to a folder of photographs that can serve as backgrounds.
 
-Lists are read and judged here; what a photograph's pixels are worth is judged by the index, as for any folder.
+Images are filtered here by the lists alone; the index checks their pixels, as for any other folder.
 Formats: https://storage.googleapis.com/openimages/web/download_v7.html
 """

@@ -1,4 +1,4 @@
-"""How much of each image the boxes cover together, and what they say of the whole picture."""
+"""The bounding boxes: the share of each image that they cover together, and their flags."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pipelines.backgrounds.openimages.candidates import BAD_BOX, DEPICTION, INSI
 from pipelines.backgrounds.openimages.table import parse_ids, places_of, stream
 
 _EDGES = ("XMin", "XMax", "YMin", "YMax")
-"""The order of the published columns; they are read by name."""
+"""Names of the columns with a box's edges, in units of the picture's sides."""
 _SCALE = 65535
 _TOLERANCE = 0.01
 
@@ -20,11 +20,11 @@ Edges = NDArray[np.uint16]
 
 
 def with_boxes(candidates: Candidates, path: Path, limit: float) -> Candidates:
-    """Fill in `box_share` and `box_flags` from a list of boxes. A turn changes neither.
+    """Fill in `box_share` and `box_flags` from a list of boxes. Rotation changes neither.
 
     Args:
-        limit: the share that a filter will compare with. Where the largest box alone reaches it, or all boxes side
-            by side stay below it, that figure is taken for the union, which then need not be measured.
+        limit: the share that a filter will compare with. Where the largest box alone reaches it, or the sum of all
+            boxes stays below it, that figure stands in for the union, which then need not be measured.
 
     Raises:
         BadSetup: the list cannot be read.
@@ -43,7 +43,7 @@ def with_boxes(candidates: Candidates, path: Path, limit: float) -> Candidates:
 
 
 def _read(candidates: Candidates, path: Path) -> tuple[NDArray[np.int32], Edges, NDArray[np.uint8]]:
-    """Place of the image, edges and flags of every box of a candidate: 13 bytes each, for there may be 15 million."""
+    """Position of the image, edges and flags of each box of a candidate: 13 bytes a box, of which 15 million exist."""
     columns = {
         "ImageID": pa.string(),
         **dict.fromkeys(_EDGES, pa.float32()),
@@ -55,7 +55,7 @@ def _read(candidates: Candidates, path: Path) -> tuple[NDArray[np.int32], Edges,
         found = np.where(good, places_of(ids, candidates.ids), -1)
         rows = np.flatnonzero(found >= 0)
         raw = np.stack([block[name].fill_null(np.nan).to_numpy()[rows] for name in _EDGES], axis=1)
-        # Attributes may be -1: unknown, which says nothing.
+        # Attributes may be -1 (unknown), which counts as not set.
         inside, depiction = (block[name].fill_null(-1).to_numpy()[rows] == 1 for name in ("IsInside", "IsDepiction"))
         bad = ~((raw >= -_TOLERANCE) & (raw <= 1 + _TOLERANCE)).all(axis=1)
         bad |= (raw[:, 1] < raw[:, 0]) | (raw[:, 3] < raw[:, 2])
@@ -79,7 +79,7 @@ def _union_shares(edges: Edges, starts: NDArray[np.int64], limit: float) -> NDAr
 
 
 def union_share(edges: Edges) -> float:
-    """Share of the picture that boxes cover together: the cells between all their edges, each counted once."""
+    """Share of the picture that the union of boxes covers: the grid cells between their edges, each counted once."""
     xs, ys = np.unique(edges[:, :2]), np.unique(edges[:, 2:])
     columns, rows = np.searchsorted(xs, edges[:, :2]), np.searchsorted(ys, edges[:, 2:])
     covered = np.zeros((len(ys), len(xs)), np.bool_)

@@ -1,5 +1,6 @@
-"""What is known of each image of one subset, one array a fact, filled list by list."""
+"""The facts known about each image of one subset, one array a fact, filled in list by list."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -8,27 +9,41 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
-from pipelines.backgrounds.openimages.licences import licence_name
 from pipelines.backgrounds.openimages.table import Ids, parse_ids, stream
 
+_CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/licenses/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)/?")
+_PUBLIC_DOMAIN = re.compile(r"https?://creativecommons\.org/publicdomain/(zero|mark)/1\.0/?")
 UNKNOWN = -1
 INSIDE, DEPICTION, BAD_BOX = 1, 2, 4
 
 
+def licence_name(address: str | None) -> str:
+    """Short name of a licence given as address: `https://creativecommons.org/licenses/by/2.0/` -> `cc-by-2.0`.
+
+    Empty for an unknown address.
+    """
+    text = (address or "").strip()
+    if match := _CREATIVE_COMMONS.fullmatch(text):
+        return f"cc-{match[1]}-{match[2]}"
+    if match := _PUBLIC_DOMAIN.fullmatch(text):
+        return "cc0-1.0" if match[1] == "zero" else "public-domain"
+    return ""
+
+
 @dataclass(frozen=True)
 class Candidates:
-    """Images in ascending order of their ids, n of them.
+    """The n images of one subset that are left, in ascending order of their ids.
 
     Attributes:
-        ids: [n].
-        rotation_deg_ccw: [n] quarter turns; UNKNOWN where the list says nothing, -2 where it is none.
-        licence: [n] place in `licences`; UNKNOWN = a licence that we know nothing of.
-        original_bytes: [n] of the file that the author gave; UNKNOWN where the list says nothing.
-        scenes: [n] one bit a scene class that a person saw.
-        has_object: [n] whether a person saw a class that stands in the way.
-        box_share: [n] share of the picture that boxes cover together.
-        box_flags: [n] INSIDE, DEPICTION, BAD_BOX of any box.
-        licences: short names.
+        ids: [n] image ids as numbers.
+        rotation_deg_ccw: [n] 0, 90, 180 or 270; UNKNOWN where the list gives none, -2 where it gives another number.
+        licence: [n] position in `licences`; UNKNOWN = a licence of unknown terms.
+        original_bytes: [n] size of the author's file; UNKNOWN where the list gives none.
+        scenes: [n] a bit for each scene class that a person confirmed.
+        has_object: [n] True where a person confirmed a class of objects.
+        box_share: [n] share of the picture that the union of the boxes covers.
+        box_flags: [n] the flags INSIDE, DEPICTION, BAD_BOX of all boxes together.
+        licences: short names of the licences.
     """
 
     ids: Ids
@@ -45,13 +60,13 @@ class Candidates:
         return len(self.ids)
 
     def take(self, chosen: NDArray[np.bool_]) -> "Candidates":
-        """Those where the mask is true."""
+        """The images where the mask is True."""
         names = [field.name for field in fields(self) if field.name != "licences"]
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
 
 def read_candidates(path: Path) -> tuple[Candidates, int]:
-    """The images of a list, and how many of its lines have no usable id (or one that came before).
+    """Read a list of images; also returns how many of its lines have an unusable or repeated id.
 
     Raises:
         BadSetup: the list cannot be read or has no images.
@@ -94,7 +109,7 @@ def read_candidates(path: Path) -> tuple[Candidates, int]:
 
 
 def _quarter_turns(degrees: NDArray[np.float64]) -> NDArray[np.int16]:
-    # `nan` is a photograph that is gone from its source: unknown, which is not 0.
+    # `nan` marks a photograph deleted at its source: unknown, which is not 0.
     known = np.where(np.isin(degrees, (0.0, 90.0, 180.0, 270.0)), degrees, -2)
     return np.where(np.isnan(degrees), UNKNOWN, known).astype(np.int16)
 

@@ -1,4 +1,4 @@
-"""From the lists to the images that are to be fetched, in a stable random order, with what must be said of each."""
+"""From the lists to the images to fetch, in a stable random order, with their attributions."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ _DETAILS = ("Author", "AuthorProfileURL", "Title", "OriginalLandingURL")
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be fetched.
+    """The images to fetch.
 
     Attributes:
-        images: path in the folder (`<subset>/<id>.jpg`) -> what must be said of it, in the order of the choice.
-        num_listed: images in the lists.
-        drops: filter's reason -> images that it took away; those that merely were not needed are not among them.
+        images: path in the folder (`<subset>/<id>.jpg`) -> attribution, in the order of the choice.
+        num_listed: number of images in the lists.
+        drops: reason of a filter -> number of images that it removed, without those beyond the wanted number.
     """
 
     images: dict[str, Attribution]
@@ -36,7 +36,7 @@ class Choice:
 
 
 def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
-    """Up to `num_images` images that pass every filter, by the hash of their ids: a larger number appends.
+    """Choose up to `num_images` images that pass every filter, by the hash of their ids: a larger number appends.
 
     Raises:
         BadSetup: a list cannot be read, or no image is left.
@@ -55,7 +55,9 @@ def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
     if not any(len(candidates) for candidates in chosen.values()):
         reasons = ", ".join(f"{reason} {number}" for reason, number in drops.items() if number)
         raise BadSetup(f"no image of OpenImages is left of {num_listed}: {reasons}; loosen backgrounds.openimages")
-    images = {path: said for subset in chosen for path, said in _described(chosen[subset], subset, lists).items()}
+    images: dict[str, Attribution] = {}
+    for name, candidates in chosen.items():
+        images |= _described(candidates, name, lists)
     order = sorted(images, key=lambda path: _rank(config.seed, path[-20:-4]))
     return Choice({path: images[path] for path in order}, num_listed, drops)
 
@@ -68,7 +70,7 @@ def _filtered(
     classes: dict[str, list[str]],
     drops: dict[str, int],
 ) -> Candidates:
-    """The cheap lists first: of boxes there are most, and only those of images that are left are kept."""
+    """Apply the filters, those of the short lists first: boxes are the longest list, so few images should be left."""
     found = apply(found, OF_LIST, config, drops)
     found = apply(with_labels(found, lists[f"{subset}.labels"], classes), OF_LABELS, config, drops)
     return apply(with_boxes(found, lists[f"{subset}.boxes"], config.max_box_share), OF_BOXES, config, drops)
@@ -79,7 +81,7 @@ def _rank(seed: int, id: str) -> tuple[int, str]:
 
 
 def _first(left: dict[str, Candidates], config: OpenImagesConfig) -> dict[str, Candidates]:
-    """The first `num_images` over all subsets."""
+    """The first `num_images` of all subsets together, in the order of the hash."""
     ranks = {
         subset: np.fromiter((_rank(config.seed, format_id(id))[0] for id in found.ids), np.uint64, len(found))
         for subset, found in left.items()
@@ -87,13 +89,13 @@ def _first(left: dict[str, Candidates], config: OpenImagesConfig) -> dict[str, C
     together = np.sort(np.concatenate(list(ranks.values())))
     if len(together) <= config.num_images:
         return left
-    # Equal hashes of 64 bits would let one image more in, and nothing else.
+    # Equal 64-bit hashes would admit one image more, and do no other harm.
     last = together[config.num_images - 1]
     return {subset: found.take(ranks[subset] <= last) for subset, found in left.items()}
 
 
 def _described(chosen: Candidates, subset: str, lists: dict[str, Path]) -> dict[str, Attribution]:
-    """The list of images once more, now with the texts, for the few that were chosen."""
+    """The attributions of the chosen images, from a second pass over the list of images."""
     described: dict[str, Attribution] = {}
     columns = {"ImageID": pa.string(), **dict.fromkeys(_DETAILS, pa.string())}
     for block in stream(lists[f"{subset}.images"], columns, has_newlines=True):
@@ -103,19 +105,19 @@ def _described(chosen: Candidates, subset: str, lists: dict[str, Path]) -> dict[
         texts = zip(*(block[name].take(pa.array(rows)).to_pylist() for name in _DETAILS), strict=True)
         for place, (author, profile, title, landing) in zip(places[rows], texts, strict=True):
             id = format_id(chosen.ids[place])
-            said = Attribution(
+            attribution = Attribution(
                 origin=id,
                 licence=chosen.licences[chosen.licence[place]],
                 attribution=_attribution(title, author, profile, landing),
                 caption=", ".join(scene_names(chosen.scenes[place])),
                 rotation_deg_ccw=int(chosen.rotation_deg_ccw[place]),
             )
-            described.setdefault(f"{subset}/{id}.jpg", said)
+            described.setdefault(f"{subset}/{id}.jpg", attribution)
     return described
 
 
 def _attribution(title: str | None, author: str | None, profile: str | None, landing: str | None) -> str:
-    """`"Title" by Author (profile), address of the photograph`, of what there is."""
+    """The text `"Title" by Author (profile), address of the photograph`, as far as these are known."""
     title, author, profile, landing = (" ".join((text or "").split()) for text in (title, author, profile, landing))
     named = f'"{title or "untitled"}" by {author or "an unnamed author"}'
     return named + (f" ({profile})" if profile else "") + (f", {landing}" if landing else "")

@@ -1,7 +1,7 @@
-"""Brings the chosen images here: `<folder>/<subset>/<id>.jpg` with `attribution.csv`, what the index reads.
+"""Fetches the chosen images: `<folder>/<subset>/<id>.jpg` with `attribution.csv`, which the index reads.
 
-The choice is kept beside them (`choice.csv`, `choice.json`): long lists are read again only when they or the filters
-change.
+The choice is stored beside them (`choice.csv`, `choice.json`): the long lists are read again only when they or the
+filters change.
 """
 
 import json
@@ -30,12 +30,14 @@ _HOW_FETCHED = {"lists", "paths", "images", "max_gb", "workers", "timeout_s", "m
 
 @dataclass(frozen=True)
 class PhotographsReport:
-    """What was chosen and fetched.
+    """Summary of the images chosen and fetched.
 
     Attributes:
-        num_listed: images in the lists; drops_of_lists: filter -> images that it took away.
-        num_chosen: images that were to be fetched; downloads: what came of it.
-        licences: licence -> images that are here.
+        num_listed: number of images in the lists.
+        drops_of_lists: reason of a filter -> number of images that it removed.
+        num_chosen: number of images to fetch.
+        downloads: the report on fetching them.
+        licences: licence -> number of images in the folder.
     """
 
     num_listed: int
@@ -46,15 +48,15 @@ class PhotographsReport:
 
     @property
     def drops(self) -> list[Drop]:
-        """Images that were chosen and cannot be had."""
+        """Images that were chosen and could not be fetched."""
         return self.downloads.drops
 
 
 def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsReport:
-    """Lists, choice, pictures, attribution; what is here already is not fetched again.
+    """Fetch the lists, choose images, fetch them and write their attributions; existing files are not fetched again.
 
     Raises:
-        BadSetup: lists or pictures cannot be reached, or nothing can be chosen.
+        BadSetup: lists or pictures cannot be reached, or no image can be chosen.
     """
     store = Store(str(folder))
     store.remove_leftovers("")
@@ -75,18 +77,18 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
     _write(store, FILE, attributions_csv(here))
     lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in report.drops)
     _write(store, "not_fetched.jsonl", lines)
-    licences = Counter(said.licence for said in here.values())
+    licences = Counter(attribution.licence for attribution in here.values())
     return PhotographsReport(choice.num_listed, choice.drops, len(choice.images), report, dict(licences.most_common()))
 
 
 def _address(config: OpenImagesConfig, path: str) -> str:
     subset, name = path.split("/")
-    # Not str.format: braces of the profile's template could reach attributes of what is put in.
+    # Not str.format: braces in the profile's template could access attributes of the inserted values.
     return config.images.replace("{subset}", subset).replace("{id}", name.removesuffix(".jpg"))
 
 
 def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) -> Choice:
-    """The choice as it was made of the same lists by the same rules, else made now."""
+    """The stored choice if it was made from the same lists by the same rules, else a new one."""
     made_from = fingerprint(
         {
             "version": VERSION,
@@ -99,7 +101,7 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
         summary = json.loads(store.read(f"{_CHOICE}.json"))
         if summary["made_from"] == made_from:
             return Choice(read_attributions(store, f"{_CHOICE}.csv"), summary["num_listed"], summary["drops"])
-    # The summary goes first and comes back last: without it the table is not taken for the choice.
+    # The summary is removed first and written last: without it the table does not count as a choice.
     store.remove(f"{_CHOICE}.json")
     choice = choose(config, lists)
     store.write(f"{_CHOICE}.csv", attributions_csv(choice.images))
@@ -109,12 +111,12 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
 
 
 def _state(path: Path) -> list[int | str]:
-    """A list of gigabytes is not hashed to see whether it changed."""
+    """Name, size and time of a list, which is too long to be hashed."""
     status = path.stat()
     return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _write(store: Store, path: str, data: bytes) -> None:
-    """Leaves an equal file alone: its date tells when something changed."""
+    """Write a file unless its contents are the same, so that its date shows the last change."""
     if not store.exists(path) or store.read(path) != data:
         store.write(path, data)

@@ -1,7 +1,7 @@
-"""What a list says against an image as a background: named filters, in the order in which they are asked.
+"""Filters on candidates by what the lists say, in the order in which they are applied.
 
-Each says which candidates may stay. What only the pixels tell (size, sharpness, objects that nobody labelled) is judged
-by the index after the download, repeats by the library.
+Each returns the candidates that may stay. What only the pixels show (size, sharpness, unlabelled objects) is checked
+by the index after the download, duplicates by the library.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,53 +16,53 @@ Filter = Callable[[Candidates, OpenImagesConfig], NDArray[np.bool_]]
 
 
 def rotation_known(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """The list says which way is up."""
+    """The list gives a rotation."""
     return candidates.rotation_deg_ccw != UNKNOWN
 
 
 def rotation_sound(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """The rotation is a quarter turn."""
+    """The rotation is a multiple of 90 degrees."""
     return candidates.rotation_deg_ccw >= UNKNOWN
 
 
 def licence_known(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """The licence is one that we know."""
+    """The terms of the licence are known."""
     return candidates.licence != UNKNOWN
 
 
 def large_enough(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """The author's file was not tiny; a file of unknown size may stay, its pixels are measured later."""
+    """The author's file was not tiny; a file of unknown size may stay, because its pixels are measured later."""
     unknown = candidates.original_bytes == UNKNOWN
     return unknown | (candidates.original_bytes >= config.min_original_kb * 1000)
 
 
 def shows_a_scene(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """A person saw a place in it."""
+    """A person confirmed a scene class."""
     return candidates.scenes != 0
 
 
 def shows_no_object(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """No person saw a person, an animal, a vehicle or the like in it."""
+    """No person confirmed a class of objects (people, animals, vehicles, ...)."""
     return ~candidates.has_object
 
 
 def boxes_sound(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """All its boxes are boxes."""
+    """All boxes have valid coordinates."""
     return candidates.box_flags & BAD_BOX == 0
 
 
 def boxes_small(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """Its boxes together cover little of it."""
+    """The union of the boxes covers little of the picture."""
     return candidates.box_share < config.max_box_share
 
 
 def not_inside(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """It is not taken from the inside of an object."""
+    """The picture is not taken from inside an object."""
     return candidates.box_flags & INSIDE == 0
 
 
 def no_depiction(candidates: Candidates, config: OpenImagesConfig) -> NDArray[np.bool_]:
-    """It shows no drawing, statue or toy of an object."""
+    """The picture shows no drawing, statue or toy of an object."""
     return candidates.box_flags & DEPICTION == 0
 
 
@@ -84,7 +84,7 @@ OF_BOXES: Mapping[str, Filter] = {
 def apply(
     candidates: Candidates, filters: Mapping[str, Filter], config: OpenImagesConfig, drops: dict[str, int]
 ) -> Candidates:
-    """Those that every filter lets stay; adds what each took away to `drops`."""
+    """The candidates that pass every filter; adds the number that each removed to `drops`."""
     for reason, keep in filters.items():
         mask = keep(candidates, config)
         drops[reason] = drops.get(reason, 0) + int(len(mask) - mask.sum())

@@ -1,4 +1,4 @@
-"""Which images people saw a scene in, and which something that stands in the way."""
+"""The image labels that people confirmed: which images show a scene, and which an object in the way."""
 
 import csv
 import logging
@@ -22,7 +22,7 @@ _MAX_SCENES = 64
 
 @cache
 def class_names(file: str) -> tuple[str, ...]:
-    """The names in `scenes.txt` or `objects.txt`, lower case; `#` starts a comment."""
+    """The class names in `scenes.txt` or `objects.txt`, in lower case; `#` starts a comment."""
     lines = (files(__package__) / file).read_text().splitlines()
     names = tuple(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
     assert len(set(names)) == len(names), f"{file} names a class twice"
@@ -31,7 +31,7 @@ def class_names(file: str) -> tuple[str, ...]:
 
 
 def read_classes(path: Path) -> dict[str, list[str]]:
-    """Name in lower case -> labels (`/m/...`) of the class descriptions, with or without a line of headings.
+    """Read the class descriptions: name in lower case -> labels (`/m/...`), with or without a header line.
 
     Raises:
         BadSetup: the file is no table of labels and names.
@@ -52,17 +52,17 @@ def with_labels(candidates: Candidates, path: Path, classes: dict[str, list[str]
     """Fill in `scenes` and `has_object` from the human-verified labels (columns ImageID, LabelName, Confidence).
 
     Raises:
-        BadSetup: the list cannot be read, or the class descriptions know none of our scenes or none of our objects.
+        BadSetup: the list cannot be read, or the class descriptions have none of our scenes or none of our objects.
     """
     of_scenes, of_objects = _labels("scenes.txt", classes), _labels("objects.txt", classes)
     of_interest = pa.array([label for label, _ in of_scenes + of_objects])
-    # The bit of each label's scene; labels of objects come after.
+    # The bit of each label's scene; labels of objects follow.
     scene_bits = np.uint64(1) << np.array([place for _, place in of_scenes], np.uint64)
     columns = {"ImageID": pa.string(), "LabelName": pa.string(), "Confidence": pa.float32()}
     scenes, has_object = candidates.scenes.copy(), candidates.has_object.copy()
     for block in stream(path, columns):
         known = pc.index_in(block["LabelName"], value_set=of_interest).fill_null(-1).to_numpy()
-        # 1 = a person saw it, 0 = a person looked and did not.
+        # 1 = a person confirmed the class, 0 = a person denied it.
         seen = (known >= 0) & (block["Confidence"].fill_null(0).to_numpy() > 0.5)
         ids, good = parse_ids(block["ImageID"])
         rows = np.flatnonzero(seen & good)
@@ -75,17 +75,17 @@ def with_labels(candidates: Candidates, path: Path, classes: dict[str, list[str]
 
 
 def _labels(file: str, classes: dict[str, list[str]]) -> list[tuple[str, int]]:
-    """(label, place of its name in the file) of all names that the descriptions know."""
+    """(label, position of its name in the file) of all names that the descriptions have."""
     names = class_names(file)
     found = [(label, place) for place, name in enumerate(names) for label in classes.get(name, ())]
     absent = [name for name in names if name not in classes]
     if not found:
-        raise BadSetup(f"the class descriptions know no class of {file}; they are those of another dataset")
+        raise BadSetup(f"the class descriptions have no class of {file}; they belong to another dataset")
     if absent:
         log.info("the class descriptions lack %d names of %s: %s", len(absent), file, ", ".join(absent))
     return found
 
 
 def scene_names(bits: int) -> list[str]:
-    """The scene classes of one image."""
+    """Names of the scene classes in one image's bits."""
     return [name for i, name in enumerate(class_names("scenes.txt")) if int(bits) >> i & 1]

@@ -1,4 +1,4 @@
-"""Which lists there are, where they are published, and how they get here. What stands in them is read elsewhere."""
+"""The published lists of OpenImages: their names, addresses and local copies. Other modules read their contents."""
 
 import logging
 from pathlib import Path
@@ -19,8 +19,8 @@ _MAX_LIST_BYTES = 16 << 30
 def published_path(subset: str, kind: str) -> str:
     """Path of a list under https://storage.googleapis.com/openimages/.
 
-    `images` of train are those with boxes. `labels` are the human-verified ones of all classes: the lists of boxable
-    classes know neither sky nor street.
+    `images` of train are those with boxes. `labels` are the human-verified ones of all classes, because the lists of
+    boxable classes lack sky and street.
     """
     if kind == "images":
         boxable = "-boxable" if subset == "train" else ""
@@ -31,7 +31,7 @@ def published_path(subset: str, kind: str) -> str:
 
 
 def wanted(config: OpenImagesConfig) -> dict[str, str]:
-    """Name -> address or path of every list that the configuration needs: `classes`, `train.images`, ..."""
+    """Name (`classes`, `train.images`, ...) -> address or path of every list that the configuration needs."""
     names = {"classes": CLASSES}
     names |= {f"{subset}.{kind}": published_path(subset, kind) for subset in config.subsets for kind in KINDS}
     paths = {name: config.paths.get(name, path) for name, path in names.items()}
@@ -41,14 +41,14 @@ def wanted(config: OpenImagesConfig) -> dict[str, str]:
 
 
 def is_address(path: str) -> bool:
-    """True for what must be fetched first."""
+    """True for an http(s) address, which must be fetched first."""
     return path.startswith(("http://", "https://"))
 
 
 def find(path: str) -> Path | None:
-    """A local list: as it is named, with `.gz`, or without the folders that it is published in."""
+    """The file of a local list: as named, with `.gz`, or without the folders that it is published in; else None."""
     given = Path(path)
-    # A flat folder of lists, as people keep them: the parent of the published folder holds the file itself.
+    # In a flat folder of lists, the parent of the published folder holds the file itself.
     flat = [parent / given.name for parent in given.parents[:3]]
     for candidate in (given, *flat):
         for file in (candidate, candidate.with_name(f"{candidate.name}.gz")):
@@ -58,7 +58,7 @@ def find(path: str) -> Path | None:
 
 
 def gather(config: OpenImagesConfig, folder: Path) -> dict[str, Path]:
-    """All lists as local files; those that are addresses are fetched into the folder once.
+    """All lists as local files, by name; those at addresses are fetched into the folder once.
 
     Raises:
         BadSetup: a list is absent, or cannot be fetched.

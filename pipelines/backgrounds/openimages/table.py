@@ -1,7 +1,7 @@
-"""Reads columns of a long CSV by name, as a stream: memory holds one block. Image ids become 64-bit numbers.
+"""Reads columns of a long CSV by name, as a stream of blocks. Image ids become 64-bit numbers.
 
-A list that does not parse (cut off, another table, text for a number) is a fault of the set-up, not of an item: half a
-list would quietly make other choices.
+A list that does not parse (truncated, another table, text in place of a number) raises BadSetup and is no dropped item:
+half a list would silently lead to another choice.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _PLACES = np.uint64(1) << np.arange(60, -1, -4, dtype=np.uint64)
 
 
 def stream(path: Path, columns: Mapping[str, pa.DataType], has_newlines: bool = False) -> Iterator[dict[str, Any]]:
-    """Blocks of the named columns as Arrow arrays, in the order of the file; `.gz` is read as it is.
+    """Blocks of the named columns as Arrow arrays, in the order of the file; `.gz` files are decompressed.
 
     Args:
         columns: name -> type; other columns are skipped. Empty text and `nan` are null in columns of numbers.
@@ -44,12 +44,12 @@ def stream(path: Path, columns: Mapping[str, pa.DataType], has_newlines: bool = 
         ) as reader:
             for batch in reader:
                 yield {name: batch.column(name) for name in columns}
-    except (pa.ArrowException, OSError) as error:  # KeyError of Arrow among them.
+    except (pa.ArrowException, OSError) as error:  # Arrow's KeyError included.
         raise BadSetup(f"{path} cannot be read ({error}); it must have the columns {', '.join(columns)}") from error
 
 
 def parse_ids(column: pa.StringArray) -> tuple[Ids, NDArray[np.bool_]]:
-    """Image ids as numbers, and where they are ids at all: 16 lower-case hex digits. They become parts of paths."""
+    """Image ids as numbers, and a mask of valid ids (16 lower-case hex digits), because ids become parts of paths."""
     count = len(column)
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + count + 1]
     good = np.diff(offsets) == 16
@@ -64,12 +64,12 @@ def parse_ids(column: pa.StringArray) -> tuple[Ids, NDArray[np.bool_]]:
 
 
 def format_id(number: int) -> str:
-    """The id of a number."""
+    """The image id of a number: 16 hex digits."""
     return f"{int(number):016x}"
 
 
 def places_of(ids: Ids, among: Ids) -> NDArray[np.int64]:
-    """Place of each id in a sorted array; -1 where it is absent."""
+    """Position of each id in a sorted array; -1 where it is absent."""
     if len(among) == 0:
         return np.full(len(ids), -1, np.int64)
     places = np.minimum(np.searchsorted(among, ids), len(among) - 1)

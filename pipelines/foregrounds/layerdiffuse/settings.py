@@ -63,7 +63,7 @@ class Settings:
     def recipe(self) -> Recipe:
         """What decides a picture; device and batch size change the rounding of floats only.
 
-        Files stand here by name. What is in them is held by `pipelines.foregrounds.raw_pictures`.
+        Files stand here by name. What is in them is held by `pipelines.foregrounds.generate`.
         """
         decides = asdict(self)
         for name in ("device", "batch_size", "weights"):

@@ -1,8 +1,9 @@
-"""What an annotation says, with every variant of type brought to one form and every array checked.
+"""The contents of an annotation, with every variant of type converted to one form and every array checked.
 
 MuLAn's documentation names the keys; the types follow from its decomposition script (docs/sources.md). Masks come
 as bool, 0/1, 0/255 or float, with or without a channel axis; deltas in any integer or float type; alpha as a
-Pillow picture or an array. What fits no variant is a fault of the whole file: its other layers are no better known.
+Pillow picture or an array. A value that fits no variant makes the whole file unusable: its other layers cannot be
+trusted either.
 """
 
 from collections.abc import Mapping
@@ -17,13 +18,13 @@ from decoupage.images.types import Array, Gray
 from pipelines.foregrounds.mulan.stand_ins import Picture
 
 NO_CAPTION = "N/A"
-"""MuLAn's own sign for a caption that a layer does not have."""
+"""MuLAn's own mark for a missing caption."""
 MAX_PICTURE_PX = 40_000_000
 
 
 @dataclass(frozen=True)
 class Captions:
-    """One layer's captions, `N/A` where it has none."""
+    """The captions of one layer by two models, `N/A` where it has none."""
 
     blip2: str
     llava: str
@@ -58,7 +59,7 @@ class Annotation:
 
     Attributes:
         size: (height, width) in pixels, shared by all arrays.
-        caption: of the whole picture.
+        caption: captions of the whole picture.
     """
 
     size: tuple[int, int]
@@ -89,7 +90,7 @@ def _instance(key: str, value: Any, size: tuple[int, int]) -> Instance:
     path = f"instances.{key[:40]}"
     fields = _mapping(value, path)
     layer = _layer(fields, size, path)
-    # The documentation does not list it, but the script multiplies by it where it is there.
+    # The documentation does not list it, but the script multiplies by it where it is present.
     if "instance_mask" in fields:
         mask = layer.mask * _mask(fields["instance_mask"], size, f"{path}.instance_mask")
         layer = replace(layer, mask=mask)
@@ -134,7 +135,7 @@ def _delta(value: Any, size: tuple[int, int], path: str) -> Array:
     low, high = _range(array, path)
     if low < -255 or high > 255:
         raise BadItem("bad_values", f"{path} has values from {low} to {high}, outside of -255 to 255")
-    # The script cuts off fractions of the sum; colours are whole numbers, so rounding the delta down is the same.
+    # The script truncates the sum; colours are whole numbers, so rounding the delta down gives the same.
     return np.floor(array).astype(np.int16) if array.dtype.kind == "f" else array.astype(np.int16)
 
 

@@ -1,4 +1,4 @@
-"""One annotation file -> its foregrounds: rebuild, gate, bleed, encode. Which files there are is known by `stage`."""
+"""The task that turns one annotation file into foregrounds: rebuild, filter, bleed, encode. `stage` lists the files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from pipelines.stages.run import Outcome
 
 @dataclass(frozen=True)
 class CutItem:
-    """One annotation file, where its photograph comes from, and what its foregrounds are for."""
+    """One annotation file, the provenance of its photograph, and the split of its foregrounds."""
 
     file: AnnotationFile
     provenance: Provenance
@@ -27,18 +27,17 @@ class CutItem:
 
 @dataclass(frozen=True)
 class Cutting:
-    """The task: one annotation file -> its foregrounds, with the instances that the gates refused as drops."""
+    """The task: one annotation file -> its foregrounds; instances that the filters refuse are drops."""
 
     images: str
     gates: GateConfig
-    max_inflated_mb: int
 
     def __call__(self, item: CutItem) -> Outcome:
-        """Rebuild, gate and encode; a file that `read_decomposition` refuses is a drop."""
+        """Rebuild, filter and encode; a file that `read_decomposition` refuses is a drop."""
         try:
-            found = read_decomposition(item.file, Path(self.images), self.max_inflated_mb)
+            found = read_decomposition(item.file, Path(self.images))
         except BadItem as fault:
-            # Not raised on: how many files were read is told in the counts.
+            # Returned rather than raised, so that the counts include the file.
             drop = {"id": f"mulan-{item.file.key}", "reason": fault.reason, "detail": fault.detail}
             return Outcome(drops=[drop], counts={"files": 1, "unusable_files": 1})
         members: dict[str, bytes] = {}

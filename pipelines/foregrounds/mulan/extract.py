@@ -1,6 +1,6 @@
 """Writes MuLAn's layers as PNG files, one a layer, with a catalogue: for people and for other tools.
 
-The pixels are the official ones: no gates, no bled colour, nothing resized. Making foregrounds is `stage`'s work.
+The pixels are the official ones: not filtered, without bled colour, not resized. `stage` makes foregrounds of them.
 """
 
 import time
@@ -50,7 +50,7 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class ExtractSummary:
-    """What an extraction did: annotation files read, layers written, drops by reason."""
+    """Summary of an extraction: annotation files read, layers written, drops by reason."""
 
     num_files: int
     num_layers: int
@@ -59,7 +59,7 @@ class ExtractSummary:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain JSON values."""
+        """Plain JSON values."""
         return asdict(self)
 
 
@@ -69,7 +69,6 @@ def extract(
     out: str | Path,
     limit: int | None = None,
     engine: Engine | None = None,
-    max_inflated_mb: int = 256,
 ) -> ExtractSummary:
     """Write every layer as a picture into a folder, with a catalogue; a second run overwrites them.
 
@@ -81,11 +80,10 @@ def extract(
         annotations: folder with `*.p.zl`, searched recursively.
         images: folder with train2017/ and val2017/.
         limit: at most this many annotation files, in order of folder and name.
-        engine: where files are mapped; None = this process.
-        max_inflated_mb: bound of one annotation after decompression.
+        engine: maps the files; None = in this process.
 
     Raises:
-        BadSetup: a folder is not there or holds nothing of use, or the disk is full.
+        BadSetup: a folder is missing or holds nothing usable, or the disk is full.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
@@ -93,13 +91,13 @@ def extract(
     check_images(Path(images))
     store = Store(str(Path(out)))
     store.remove_leftovers("")
-    task = _Extraction(str(images), str(out), max_inflated_mb)
+    task = _Extraction(str(images), str(out))
     files = islice(find_annotations(Path(annotations)), limit)
     with Progress("mulan extract", "files", limit) as progress:
         results = progress.counting((engine or SerialEngine()).map(task, files))
         num_files, num_layers, reasons = _write_lists(store, results)
     if not num_files:
-        raise BadSetup(f"{annotations} holds no *.p.zl file, in no folder below it")
+        raise BadSetup(f"{annotations} holds no *.p.zl file, nor does any folder below it")
     seconds = round(time.monotonic() - started, 3)
     return ExtractSummary(num_files, num_layers, reasons.total(), dict(reasons.most_common()), seconds)
 
@@ -116,11 +114,10 @@ class _Extraction:
 
     images: str
     out: str
-    max_inflated_mb: int
 
     def __call__(self, file: AnnotationFile) -> _Result:
         try:
-            found = read_decomposition(file, Path(self.images), self.max_inflated_mb)
+            found = read_decomposition(file, Path(self.images))
         except BadItem as fault:
             if fault.reason not in ("duplicate_id", "bad_name"):
                 self._remove_stale(file.id, set())
@@ -139,7 +136,7 @@ class _Extraction:
         return result
 
     def _remove_stale(self, id: str, kept: set[int]) -> None:
-        """Remove layers that an earlier run wrote and this one does not have."""
+        """Remove layers that an earlier run wrote and this one did not."""
         for k in count():
             path = Path(self.out, f"{id}-layer_{k}.png")
             if k not in kept and path.is_file():
@@ -149,7 +146,7 @@ class _Extraction:
 
 
 def _layers(found: Decomposition) -> Iterator[tuple[int, str, Array, Captions]]:
-    """(k, key, picture, captions) from the background up."""
+    """(k, key, picture, captions) of each layer, from the background up."""
     yield 0, "", found.layers.background, found.annotation.background.captions
     pairs = zip(found.annotation.instances, found.layers.instances, strict=True)
     for k, (instance, rgba) in enumerate(pairs, start=1):
@@ -177,7 +174,7 @@ def _row(found: Decomposition, k: int, picture: Array, captions: Captions) -> di
 
 
 def _write_lists(store: Store, results: Iterator[_Result]) -> tuple[int, int, Counter[str]]:
-    """Write the catalogue and the quarantine as results come; both appear only when the last one is in."""
+    """Write the catalogue and the quarantine as results arrive; both files appear only after the last one."""
     num_files = num_layers = 0
     reasons: Counter[str] = Counter()
     waiting: list[dict[str, Any]] = []

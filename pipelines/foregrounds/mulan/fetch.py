@@ -1,7 +1,7 @@
-"""Fetches the photographs that are missing: COCO's by a template of addresses, LAION's by their list.
+"""Fetches missing photographs: COCO's by a URL template, LAION's by their list of addresses.
 
-Which half of COCO a picture is in is not known beforehand, so one half is asked and then the other; what a server says
-it does not have is written down, and not asked again. How a file is fetched is the business of `pipelines.downloads`.
+Which half of COCO a picture is in is not known beforehand, so one is tried and then the other; addresses that a server
+does not have are recorded and not tried again. `pipelines.downloads` fetches the files.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 from decoupage.faults import BadItem
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest
-from pipelines.config.mulan import MulanConfig
+from pipelines.config.foregrounds import MulanConfig
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.run import download_all
 from pipelines.foregrounds.mulan.files import COCO_SUBSETS, Subset, find_photograph
@@ -23,25 +23,27 @@ from pipelines.stages.manifest import Drop
 from pipelines.stages.store import Store
 
 RECORD = "sources/mulan/not_there.json"
-"""Which addresses have no picture: key of the picture -> hash of the address -> reason."""
+"""The record of addresses without a picture: key of the picture -> hash of the address -> reason."""
 QUARANTINE = "quarantine/mulan-photographs.jsonl"
+MAX_FILE_BYTES = 30_000_000
+"""Bound of one photograph; COCO's have 0.16 MB on average."""
 _BATCH = 1000
-"""Photographs between two writings of the record: a killed run asks at most so many again, a twentieth in truth."""
-_MAY_PASS = ("unreachable", "refused")
-"""Not written down: a server that is down or says 403 may have the picture another time."""
-_ASK_THE_OTHER_HALF = ("gone", "refused")
-"""Object stores say 403 of what is not there where nobody may list them."""
+"""Photographs between two writes of the record: after a kill at most so many are requested again."""
+_TRANSIENT = ("unreachable", "refused")
+"""Reasons that are not recorded: a server that is down or answers 403 may have the picture later."""
+_TRY_OTHER_HALF = ("gone", "refused")
+"""Reasons after which the other half of COCO is tried: object stores answer 403 for absent objects if not listable."""
 
 
 @dataclass
 class FetchReport:
-    """What a run fetched.
+    """Summary of what a run fetched.
 
     Attributes:
-        num_there: photographs that were there already.
-        num_left: those that the byte budget left out.
-        drops: photographs that could not be had, with reasons.
-        num_undecided: of them, those that may come another time.
+        num_there: number of photographs that were already on disk.
+        num_left: number of photographs that the byte budget left out.
+        drops: photographs that could not be fetched, with reasons.
+        num_undecided: number of drops that a later run may be able to fetch.
     """
 
     num_there: int = 0
@@ -58,27 +60,27 @@ class FetchReport:
 
     @property
     def is_settled(self) -> bool:
-        """True when another run would bring nothing more."""
+        """True when another run would fetch nothing more."""
         return not (self.num_left or self.num_undecided)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An address that a photograph may have, and the folder it would go to."""
+    """A possible address of a photograph, and the folder it would be saved to."""
 
     subset: Subset
     url: str
 
     @property
     def hash(self) -> str:
-        """What the record calls it: an address may hold what is not to be written down."""
+        """The address's name in the record: the address itself may contain secrets."""
         return digest(self.url).hex()[:16]
 
 
 def candidates(entry: Entry, config: MulanConfig) -> tuple[Candidate, ...]:
-    """Where to ask for a photograph, in this order; empty when the profile does not say.
+    """The addresses to try for a photograph, in order; empty when the profile names none.
 
-    train2017 comes first: it holds 118,287 of COCO's 123,287 pictures, so that few requests are in vain.
+    train2017 comes first: it holds 118,287 of COCO's 123,287 pictures, so few requests fail.
     """
     if entry.file.part == "laion":
         return (Candidate("laion", entry.url),) if config.laion.use and entry.url else ()
@@ -91,10 +93,10 @@ def candidates(entry: Entry, config: MulanConfig) -> tuple[Candidate, ...]:
 
 
 def fetch_photographs(index: Index, images: Path, config: MulanConfig, store: Store) -> FetchReport:
-    """Fetch what is missing into `images/<subset>/<id>.jpg`; what is there is not asked for again.
+    """Fetch missing photographs into `images/<subset>/<id>.jpg`; those on disk are not requested again.
 
     Args:
-        store: keeps the record, and gets `quarantine/mulan-photographs.jsonl`.
+        store: holds the record and `quarantine/mulan-photographs.jsonl`.
 
     Raises:
         BadSetup: as `download_all`.
@@ -112,7 +114,7 @@ def is_there(images: Path, id: str) -> bool:
 
 
 class _Fetching:
-    """One run, with the record that it keeps up to date."""
+    """One run of fetching, which keeps the record up to date."""
 
     def __init__(self, images: Path, config: MulanConfig, store: Store) -> None:
         self.images = images
@@ -139,7 +141,7 @@ class _Fetching:
                     yield entry
 
     def _fetch_batch(self, batch: Sequence[Entry]) -> None:
-        """First candidates of all, then second ones of those that the first did not have."""
+        """Try the first candidate of each photograph, then the next one of those that are still missing."""
         waiting = {entry.file.key: (entry, list(candidates(entry, self.config))) for entry in batch}
         while waiting:
             downloads: dict[str, tuple[str, Candidate, Download]] = {}
@@ -153,7 +155,7 @@ class _Fetching:
                 return
 
     def _next(self, key: str, entry: Entry, places: list[Candidate]) -> tuple[Candidate, Download] | None:
-        """The next address that is worth asking; None when there is none left, which is a drop."""
+        """The next address to try; None when none is left, which makes the photograph a drop."""
         known = self.record.get(key, {})
         last = "gone"
         while places:
@@ -165,13 +167,13 @@ class _Fetching:
                 return place, Download(place.url, f"{place.subset}/{entry.file.id}.jpg")
             except ValueError as error:
                 last = self._note(key, place, "bad_url", str(error))
-        self._drop(key, last, f"none of its addresses has it (written down in {RECORD})")
+        self._drop(key, last, f"none of its addresses has it (recorded in {RECORD})")
         return None
 
     def _ask(
         self, downloads: dict[str, tuple[str, Candidate, Download]], waiting: dict[str, tuple[Entry, list[Candidate]]]
     ) -> bool:
-        """Fetch; leaves in `waiting` those to be asked for elsewhere. False when the byte budget is used up."""
+        """Fetch; `waiting` keeps those to try at another address. Returns False when the byte budget is used up."""
         report = self._download([download for _, _, download in downloads.values()])
         self.report.num_fetched += report.num_fetched
         self.report.num_bytes += report.num_bytes
@@ -179,11 +181,11 @@ class _Fetching:
         for drop in report.drops:
             key, place, _ = downloads[drop["id"]]
             reason = self._note(key, place, drop["reason"], drop["detail"])
-            if reason in _ASK_THE_OTHER_HALF and waiting[key][1]:
+            if reason in _TRY_OTHER_HALF and waiting[key][1]:
                 again.add(key)
             else:
                 self._drop(key, reason, drop["detail"])
-                self.report.num_undecided += reason in _MAY_PASS
+                self.report.num_undecided += reason in _TRANSIENT
         for key in set(waiting) - again:
             del waiting[key]
         self.store.write(RECORD, canonical_json(self.record))
@@ -201,15 +203,15 @@ class _Fetching:
             self.images,
             workers=fetch.workers,
             max_bytes=room,
-            max_file_bytes=int(fetch.max_file_mb * 1e6),
+            max_file_bytes=MAX_FILE_BYTES,
             timeout_s=fetch.timeout_s,
             max_attempts=fetch.max_attempts,
             title="mulan photographs",
         )
 
     def _note(self, key: str, place: Candidate, reason: str, detail: str) -> str:
-        """Write down what will not change; returns the reason."""
-        if reason == "gone" or (place.subset == "laion" and reason not in _MAY_PASS):
+        """Record a reason that will not change; returns the reason."""
+        if reason == "gone" or (place.subset == "laion" and reason not in _TRANSIENT):
             self.record.setdefault(key, {})[place.hash] = reason
         return reason
 

@@ -1,8 +1,8 @@
-"""Where annotations and photographs lie: finds the files, and knows nothing of what is in them.
+"""Finds annotation and photograph files on disk, without reading them.
 
-MuLAn's archive unpacks to `<image id>.p.zl` files in folders of any name. Most are of COCO 2017, whose photographs lie
-in `train2017/` and `val2017/`, and both are used; the others are of LAION-Aesthetics, and theirs lie in `laion/`. Which
-part a file is of shows in its id: COCO's have 12 digits, LAION's are img2dataset's keys of 9.
+MuLAn's archive unpacks to `<image id>.p.zl` files in folders of any name. Most annotate COCO 2017, whose photographs
+are in `train2017/` and `val2017/`, and both are used; the others annotate LAION-Aesthetics, whose photographs are in
+`laion/`. The id shows the part: COCO's have 12 digits, LAION's are img2dataset's keys of 9.
 """
 
 import os
@@ -18,19 +18,19 @@ SUFFIX = ".p.zl"
 Subset = Literal["train2017", "val2017", "laion"]
 COCO_SUBSETS: tuple[Subset, ...] = ("train2017", "val2017")
 Part = Literal["coco", "laion", "other"]
-"""`other`: an id of neither form; its photograph is looked for among COCO's."""
+"""`other`: an id of neither form; its photograph is searched for among COCO's."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORMS: dict[Part, re.Pattern[str]] = {"coco": re.compile(r"[0-9]{12}"), "laion": re.compile(r"[0-9]{9}")}
 
 
 def part_of(id: str) -> Part:
-    """Which part of MuLAn an id belongs to."""
+    """The part of MuLAn that an id belongs to."""
     return next((part for part, form in _FORMS.items() if form.fullmatch(id)), "other")
 
 
 def key_of(id: str) -> str:
-    """One name for (part, id), unique over all parts: COCO's ids as they are, others with the part in front."""
+    """One name for (part, id), unique over all parts: COCO's ids unchanged, others prefixed with the part."""
     part = part_of(id)
     return id if part == "coco" else f"{part}-{id}"
 
@@ -41,7 +41,7 @@ class AnnotationFile:
 
     Attributes:
         id: its name without the suffix.
-        first_with_id: another file of the same part and id that came before; that one counts, this one is a fault.
+        first_with_id: an earlier file of the same part and id, which is used; this one is then refused.
     """
 
     id: str
@@ -50,12 +50,12 @@ class AnnotationFile:
 
     @property
     def part(self) -> Part:
-        """Which part of MuLAn it is of."""
+        """The part of MuLAn that it belongs to."""
         return part_of(self.id)
 
     @property
     def key(self) -> str:
-        """See `key_of`."""
+        """Its name that is unique over all parts, as `key_of` gives it."""
         return key_of(self.id)
 
     def check(self) -> None:
@@ -68,17 +68,17 @@ class AnnotationFile:
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph on disk, and the folder it lies in: a half of COCO 2017, or LAION's."""
+    """One photograph on disk, and its folder: a half of COCO 2017, or LAION's."""
 
     path: Path
     subset: Subset
 
 
 def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
-    """All annotations under a folder, by folder and name; only keys are kept in memory.
+    """All annotation files under a folder, in order of folder and name; only keys are kept in memory.
 
     Raises:
-        BadSetup: there is no such folder.
+        BadSetup: the folder does not exist or cannot be listed.
     """
     if not folder.is_dir():
         raise BadSetup(f"there is no folder {folder}; unpack MuLAn's archive (unrar x mulan.part001.rar) and name it")
@@ -95,7 +95,7 @@ def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
 
 
 def _stop(error: OSError) -> None:
-    """os.walk passes over folders that it cannot list, which would look like a smaller dataset."""
+    """Stops, because os.walk skips folders that it cannot list, which would look like a smaller dataset."""
     raise BadSetup(f"{error.filename} cannot be listed: {error.strerror}") from error
 
 
@@ -110,12 +110,12 @@ def find_photograph(images: Path, id: str) -> Photograph:
 
 
 def subsets_of(id: str) -> tuple[Subset, ...]:
-    """The folders that an annotation's photograph may lie in."""
+    """The folders that may hold an annotation's photograph."""
     return ("laion",) if part_of(id) == "laion" else COCO_SUBSETS
 
 
 def check_images(images: Path) -> None:
-    """Raises BadSetup when no folder of photographs is there."""
+    """Raises BadSetup when no folder of photographs exists."""
     names = (*COCO_SUBSETS, "laion")
     if not any((images / subset).is_dir() for subset in names):
         raise BadSetup(

@@ -1,6 +1,6 @@
-"""The list of all annotations: found in one walk, kept in columns, cut into shards by the hash of their ids.
+"""The list of all annotation files: found in one walk, stored in columns, divided into shards by the hash of their ids.
 
-Contents are not read. Columns keep a whole MuLAn in a few megabytes, where one object a file would take a hundred; a
+Contents are not read. Columns hold all of MuLAn in a few megabytes, where one object a file would take a hundred; a
 shard's files become objects only while that shard is made.
 """
 
@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: the file, its bytes, and its picture's address where one is known."""
+    """One row of the index: the file, its size, and its picture's address where one is known."""
 
     file: AnnotationFile
     num_bytes: int
@@ -63,18 +63,18 @@ class Index:
 
     @cached_property
     def num_bytes(self) -> int:
-        """Of all annotations."""
+        """Total size of all annotation files."""
         return int(self.table["num_bytes"].to_numpy().sum())
 
     @cached_property
     def num_by_part(self) -> dict[str, int]:
-        """Part -> number of files, clashes apart."""
+        """Part -> number of files, without those that repeat an id."""
         rows = zip(self.table["part"], self.table["first_with_id"], strict=True)
         return dict(sorted(Counter(part.as_py() for part, first in rows if not first.as_py()).items()))
 
     @cached_property
     def num_clashes(self) -> int:
-        """Files whose part and id another file has already: they are refused."""
+        """Number of files whose part and id an earlier file has: they are refused."""
         return sum(bool(first.as_py()) for first in self.table["first_with_id"])
 
     def entries(self, shard: int | None = None) -> Iterator[Entry]:
@@ -85,7 +85,7 @@ class Index:
                 yield self._entry(row)
 
     def to_parquet(self) -> bytes:
-        """The table as a file with a row group a shard; equal folders give equal bytes."""
+        """The table as a parquet file with one row group a shard; equal folders give equal bytes."""
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, SCHEMA, compression="zstd") as writer:
             for shard in np.unique(self._shards):
@@ -95,10 +95,10 @@ class Index:
 
     @cached_property
     def sha256(self) -> str:
-        """Of names and sizes, whatever the number of shards."""
+        """Hash of the files' names and sizes, independent of the number of shards."""
         columns = ("path", "num_bytes", "url")
         rows = zip(*(self.table[name].to_pylist() for name in columns), strict=True)
-        # Two sums of hashes would be cheaper, and could be fooled; forty thousand lines are sorted in no time.
+        # Adding up hashes would be cheaper, but collisions could be constructed; sorting 40,000 lines is fast enough.
         lines = sorted("\0".join(map(str, row)) for row in rows)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
@@ -121,7 +121,7 @@ def scan(folder: Path, num_shards: int, urls: Mapping[str, str] | None = None) -
         urls: LAION id -> address.
 
     Raises:
-        BadSetup: there is no such folder, or it cannot be listed.
+        BadSetup: the folder does not exist or cannot be listed.
     """
     batches: list[pa.RecordBatch] = []
     rows: list[tuple[Any, ...]] = []
@@ -143,7 +143,7 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError as error:
-        raise BadSetup(f"{path} cannot be looked at: {error.strerror}") from error
+        raise BadSetup(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> pa.RecordBatch:

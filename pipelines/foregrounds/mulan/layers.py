@@ -21,13 +21,13 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Layers:
-    """A photograph taken apart.
+    """The layers of one photograph.
 
     Attributes:
         background: [H, W, 3].
         instances: [H, W, 4] each, bottom to top, straight alpha; colour and alpha exactly as the file says.
-        consistency_error: mean absolute error, 0..255, of the layers put together again against the photograph,
-            over the pixels that some layer takes from it; -1 when there are none.
+        consistency_error: mean absolute difference, 0..255, between the flattened layers and the photograph, over the
+            pixels that some layer takes from it; -1 when there are none.
     """
 
     background: Rgb
@@ -39,7 +39,7 @@ def rebuild(annotation: Annotation, photograph: Rgb) -> Layers:
     """Rebuild all layers.
 
     Raises:
-        BadItem: `shape_mismatch` when the photograph has not the annotation's size.
+        BadItem: `shape_mismatch` when the photograph's size differs from the annotation's.
     """
     if photograph.shape[:2] != annotation.size:
         sizes = "the annotation is {}x{}, its picture {}x{}".format(*annotation.size, *photograph.shape[:2])

@@ -1,8 +1,8 @@
-"""Looks through a pickle's opcodes before anything is built from it, to bound what building it can cost.
+"""Scans a pickle's opcodes before anything is built from it, to bound the memory and time that building it can take.
 
-A few kilobytes of opcodes can ask the unpickler for gigabytes (millions of empty lists, a memo slot with a huge
+A few kilobytes of opcodes can make the unpickler allocate gigabytes (millions of empty lists, a memo slot with a huge
 number, a frame or a string that claims a size). An annotation is a few large arrays and a few hundred opcodes,
-so tight limits cost nothing. Which callables a pickle may name is not decided here but in `unpickle`.
+so tight limits cost nothing. Which callables a pickle may name is decided in `unpickle`.
 """
 
 import pickletools
@@ -13,7 +13,7 @@ from decoupage.faults import BadItem
 MAX_OPCODES = 20_000
 """A real annotation of ten instances has about 3,000."""
 MAX_FRAME_BYTES = 1 << 20
-"""The pickler closes a frame at 64 KiB and writes larger things outside of frames."""
+"""The pickler closes a frame at 64 KiB and writes larger objects outside of frames."""
 MAX_NUMBER_BYTES = 1 << 12
 
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}

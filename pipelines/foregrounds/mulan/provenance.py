@@ -1,15 +1,27 @@
-"""Where MuLAn's photographs come from, and under which licence: its own by default, or as a file beside it says."""
+"""Where MuLAn's photographs come from, and under which licence: MuLAn's own, unless a file beside it says otherwise.
 
+`photographs.json` describes the photographs of a tree that is not on COCO or LAION; `file_id_url_linking.csv` lists the
+addresses of LAION's pictures. The names of that list's columns are published nowhere, so the profile gives them.
+"""
+
+import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from decoupage.faults import BadSetup
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.index import Entry
 from pipelines.foregrounds.mulan.reader import LICENCE
 
 PHOTOGRAPHS = "photographs.json"
-"""Beside the annotations, when they are not of COCO: what is known of each photograph, by image id."""
+"""File beside the annotations that describes each photograph, by image id, when they are not COCO's or LAION's."""
+_KEY_DIGITS = 9
+_LONGEST_FIELD = 1 << 16
+_URL_CHARACTERS = "%/:=&?~#+!$,;@'*"
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Provenance:
 
 
 def read_provenance(annotations: Path) -> dict[str, Provenance]:
-    """`photographs.json`: image id -> `{"name", "licence", "attribution", "categories"}`; empty when not there.
+    """Read `photographs.json`: image id -> `{"name", "licence", "attribution", "categories"}`; empty when absent.
 
     Raises:
         BadSetup: the file is damaged.
@@ -42,8 +54,49 @@ def read_provenance(annotations: Path) -> dict[str, Provenance]:
 
 
 def provenance_of(entry: Entry) -> Provenance:
-    """The provenance of a MuLAn picture that lies in COCO 2017, or in LAION-Aesthetics."""
+    """The provenance of a MuLAn picture that is part of COCO 2017 or of LAION-Aesthetics."""
     file = entry.file
     place = f"LAION-Aesthetics picture {file.id}" if file.part == "laion" else f"COCO 2017 picture {file.id}"
     address = f", {entry.url}" if entry.url else ""
     return Provenance(f"mulan-{file.key}", LICENCE, f"MuLAn (Tudosiu et al., CVPR 2024), on {place}{address}")
+
+
+def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:
+    """Read a list of links: LAION key -> address, for the rows whose id is a key; other rows are skipped.
+
+    Leading zeros that a spreadsheet program removed from a key are restored, and a trailing `.jpg` is removed.
+
+    Raises:
+        BadSetup: the file or a column is missing, the file is no CSV, or it gives one key two addresses.
+    """
+    with _reading(path) as reader:
+        missing = {columns.id_column, columns.url_column} - set(reader.fieldnames or ())
+        if missing:
+            raise BadSetup(
+                f"{path} lacks the columns {sorted(missing)}, it has {list(reader.fieldnames or ())[:20]}; set "
+                "mulan.laion.id_column and mulan.laion.url_column"
+            )
+        found: dict[str, str] = {}
+        for row in reader:
+            id = (row[columns.id_column] or "").strip().removesuffix(".jpg")
+            # Untrusted addresses go into attributions: spaces, brackets and control characters are escaped.
+            url = quote((row[columns.url_column] or "").strip(), safe=_URL_CHARACTERS)
+            if not (id.isascii() and id.isdecimal() and len(id) <= _KEY_DIGITS and url):
+                continue
+            key = id.zfill(_KEY_DIGITS)
+            if found.setdefault(key, url) != url:
+                raise BadSetup(f"{path} gives {key} two addresses, the second in line {reader.line_num}")
+    return found
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator["csv.DictReader[str]"]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            csv.field_size_limit(_LONGEST_FIELD)
+            # The README writes its own header as `image, annotation`, with a space.
+            yield csv.DictReader(file, skipinitialspace=True)
+    except OSError as error:
+        raise BadSetup(f"mulan.laion.links names {path}: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BadSetup(f"{path} is no CSV file in UTF-8: {error}") from error

@@ -1,4 +1,4 @@
-"""What a profile's MULAN needs of this machine. Folders are walked once, files are not opened."""
+"""The requirements of a profile's MULAN on this machine. Folders are walked once, files are not opened."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -6,20 +6,20 @@ from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, free_space
-from pipelines.config.mulan import MulanConfig
+from pipelines.config.foregrounds import MulanConfig
 from pipelines.foregrounds.mulan.fetch import is_there
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.split import read_list
 
 _PHOTOGRAPH_MB = {"coco": 0.17, "laion": 0.6, "other": 0.17}
-"""COCO 2017: 19.3 GB of 123,287 pictures, rounded up; LAION's: a guess for originals of about a megapixel."""
+"""Size of a photograph by part. COCO 2017: 19.3 GB / 123,287 pictures, rounded up; LAION: a guess for 1 megapixel."""
 _EXTRACT = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__ANNOTATIONS=FOLDER"
 _PLACE = "unpack COCO 2017's train2017.zip and val2017.zip (cocodataset.org), then set DECOUPAGE__MULAN__IMAGES=FOLDER"
 _FETCH = ", or set DECOUPAGE__MULAN__COCO__DOWNLOAD=true to fetch single pictures"
 
 
 def requirements(config: MulanConfig) -> list[Requirement]:
-    """Folders, lists, photographs that are missing, and disk for those that would be fetched."""
+    """The folders, lists and photographs that must be present, and disk space for photographs to be fetched."""
     if config.source != "folder":
         return []
     return list(chain(_folders(config), _lists(config), _photographs(config)))
@@ -39,7 +39,7 @@ def _lists(config: MulanConfig) -> Iterator[Requirement]:
         fix = "take file_id_url_linking.csv from MULAN's page, or set DECOUPAGE__MULAN__LAION__LINKS=FILE"
         yield Requirement("mulan.laion.links", Path(config.laion.links).is_file(), config.laion.links, fix)
     if config.test_ids:
-        fix = "mend it, or leave mulan.test_ids empty to test on what is in val2017"
+        fix = "correct it, or leave mulan.test_ids empty to test on the pictures of val2017"
         try:
             found = f"{len(read_list(Path(config.test_ids)))} ids in {config.test_ids}"
         except BadSetup as fault:
@@ -49,7 +49,7 @@ def _lists(config: MulanConfig) -> Iterator[Requirement]:
 
 
 def _photographs(config: MulanConfig) -> Iterator[Requirement]:
-    """Nothing to say where there are no annotations to count."""
+    """The requirement on photographs and disk; nothing when there are no annotations to count."""
     if not Path(config.annotations).is_dir():
         return
     images = Path(config.images)
@@ -75,6 +75,6 @@ def _is_fetched(part: str, config: MulanConfig) -> bool:
 
 def _disk(images: Path, wanted_gb: float) -> Requirement:
     free_gb, folder = free_space(images)
-    found = f"about {wanted_gb:.1f} GB of photographs wanted, {free_gb:.1f} GB free at {folder}"
+    found = f"about {wanted_gb:.1f} GB of photographs to fetch, {free_gb:.1f} GB free at {folder}"
     fix = "free space, or set DECOUPAGE__MULAN__IMAGES to a folder on a larger disk"
     return Requirement("mulan.disk", free_gb > wanted_gb, found, fix)

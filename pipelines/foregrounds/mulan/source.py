@@ -1,6 +1,6 @@
-"""One MULAN on disk, as a profile names it: looked through, its photographs fetched, its split settled.
+"""The MULAN of a profile on disk: lists its annotations, fetches missing photographs, fixes the test split.
 
-What its files say is read by `reader`; what becomes of them is `stage`'s.
+`reader` reads its files, and `stage` makes foregrounds of them.
 """
 
 from collections import Counter
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.randomness import digest
-from pipelines.config.mulan import LaionConfig, MulanConfig
+from pipelines.config.foregrounds import LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.fetch import FetchReport, fetch_photographs
 from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan
-from pipelines.foregrounds.mulan.links import read_links
+from pipelines.foregrounds.mulan.provenance import read_links
 from pipelines.foregrounds.mulan.split import Split, SplitReport
 from pipelines.stages.store import Store
 
@@ -23,11 +23,11 @@ INDEX = "sources/mulan/index.parquet"
 
 @dataclass(frozen=True)
 class Observation:
-    """What is there.
+    """What a MULAN on disk holds.
 
     Attributes:
-        fetched: None = the profile fetches nothing.
-        photographs: subset, `absent` or `not used` -> number of annotations, clashes apart.
+        fetched: what was fetched; None = the profile fetches nothing.
+        photographs: subset, `absent` or `not used` -> number of annotations, without those that repeat an id.
         version: hash of annotations and photographs, by name and size; no content is read.
     """
 
@@ -40,10 +40,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class MulanSource:
-    """One MULAN on disk.
+    """The MULAN of a profile on disk.
 
     Attributes:
-        store: gets `sources/mulan/index.parquet`, the frozen list of test ids and the record of fetching.
+        store: receives `sources/mulan/index.parquet`, the frozen list of test ids and the record of fetching.
     """
 
     config: MulanConfig
@@ -53,32 +53,32 @@ class MulanSource:
 
     @property
     def split(self) -> Split:
-        """Where the list of test ids is looked for."""
+        """The split into training and test pictures."""
         return Split(self.store, self.config.test_ids)
 
     @property
     def fetches(self) -> bool:
-        """Whether photographs that are missing are fetched."""
+        """True when missing photographs are fetched."""
         return bool(self.config.coco.download or (self.config.laion.use and self.config.laion.links))
 
     def version(self) -> str:
-        """What people changed: hash of annotations and photographs; without those where this fetches them itself.
+        """Hash of annotations and photographs; of the annotations only where this fetches the photographs itself.
 
         Raises:
-            BadSetup: a folder or a list is not there or damaged.
+            BadSetup: a folder or a list is missing or damaged.
         """
         index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
         return index.sha256[:16] if self.fetches else _version(index, self._photographs(index))
 
     def observe(self) -> Observation:
-        """Look through the annotations, fetch the photographs that are missing, settle the split.
+        """List the annotations, fetch missing photographs, fix the split.
 
         Raises:
-            BadSetup: a folder or a list is not there or damaged, nothing is in it, or fetching cannot go on.
+            BadSetup: a folder or a list is missing, damaged or empty, or fetching cannot continue.
         """
         index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
         if not len(index):
-            raise BadSetup(f"{self.annotations} holds no *.p.zl file, in no folder below it")
+            raise BadSetup(f"{self.annotations} holds no *.p.zl file, nor does any folder below it")
         data = index.to_parquet()
         if not self.store.exists(INDEX) or self.store.read(INDEX) != data:
             self.store.write(INDEX, data)
@@ -92,13 +92,16 @@ class MulanSource:
         known = frozenset(entry.file.key for entry in index.entries())
         split = self.split
         if fetched is not None and not fetched.is_settled:
-            # What is still to come may be of val2017: a list that is frozen now would miss it for ever.
+            # Photographs still to be fetched may be of val2017: a list frozen now would never include them.
             split = Split(None, self.config.test_ids) if split.keys() is None else split
         settled = split.settle(by_rule, known)
         return Observation(index, fetched, dict(counts.most_common()), settled, _version(index, found))
 
     def _photographs(self, index: Index) -> Iterator[tuple[str, str, int]]:
-        """(key, subset, bytes) of each annotation's photograph, clashes apart; `absent` and `not used` for subsets."""
+        """(key, subset, bytes) of each annotation's photograph, without those that repeat an id.
+
+        The subset is `absent` or `not used` where that holds.
+        """
         for entry in index.entries():
             file = entry.file
             if file.first_with_id is not None:

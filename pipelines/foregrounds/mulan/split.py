@@ -1,8 +1,8 @@
-"""Which pictures are for testing. MuLAn publishes no split, so it is decided once and written down.
+"""Which pictures are for testing. MuLAn publishes no split, so it is decided once and stored.
 
-The rule: a photograph of COCO's val2017 is for testing, all others for training, so that what tests a model is also
-unknown to models trained on COCO. Its result is frozen in `sources/mulan/test_ids.txt`: new annotations never move a
-picture from one side to the other. A list that the profile names wins over both.
+The rule: a photograph of COCO's val2017 is for testing, all others for training, so that models trained on COCO have
+not seen the test pictures either. The result is frozen in `sources/mulan/test_ids.txt`: new annotations never move a
+picture from one side to the other. A list that the profile names takes precedence over both.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class SplitReport:
-    """The list that holds, and how it compares with what the rule says of the pictures that are there.
+    """The list in force, and how it differs from what the rule gives for the pictures on disk.
 
     Attributes:
-        keys: of the pictures for testing.
-        origin: `profile`, `frozen` or `rule`.
+        keys: keys of the pictures for testing.
+        origin: where the list comes from: `profile`, `frozen` or `rule`.
         added: pictures that the rule would test on and the list does not.
         absent: pictures of the list that have no annotation here, or (frozen lists) are no longer in val2017.
     """
@@ -38,18 +38,18 @@ class SplitReport:
 
     @property
     def sha256(self) -> str:
-        """Of the list."""
+        """Hash of the list."""
         return hash_of(self.keys)
 
     def __str__(self) -> str:
         if self.origin == "rule":
-            return f"{len(self.keys)} pictures for testing, all of val2017 that is there; the list is not frozen yet"
+            return f"{len(self.keys)} pictures for testing, all of val2017 on disk; the list is not frozen yet"
         sentence = f"{len(self.keys)} pictures for testing ({self.origin})"
         if self.origin == "frozen" and (self.added or self.absent):
             sentence += (
-                f"; the pictures that are there disagree: {len(self.added)} of val2017 are not on the list "
-                f"{list(self.added[:_SHOWN])}, {len(self.absent)} on it are not there {list(self.absent[:_SHOWN])}. "
-                f"The list is kept; remove {FROZEN} to freeze it anew"
+                f"; the pictures on disk differ: {len(self.added)} of val2017 are not on the list "
+                f"{list(self.added[:_SHOWN])}, {len(self.absent)} on it are absent {list(self.absent[:_SHOWN])}. "
+                f"The list is kept; remove {FROZEN} to freeze it again"
             )
         elif self.absent:
             sentence += f"; {len(self.absent)} of them have no annotation here {list(self.absent[:_SHOWN])}"
@@ -58,39 +58,39 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Split:
-    """Where the list is looked for.
+    """The test split: a list that the profile names, else the frozen list, else the rule.
 
     Attributes:
         store: holds the frozen list; None = only the rule.
-        given: path of a list of the user's own; empty = none.
+        given: path of the user's own list; empty = none.
     """
 
     store: Store | None = None
     given: str = ""
 
     def recipe(self) -> Recipe:
-        """What the profile decides: the hash of its list. Raises BadSetup as `read_list`."""
+        """The hash of the profile's list; empty when it names none. Raises BadSetup as `read_list`."""
         return {"test_ids": hash_of(read_list(Path(self.given)))} if self.given else {}
 
     def keys(self) -> frozenset[str] | None:
-        """Keys of the pictures for testing; None = the rule holds. Raises BadSetup for a damaged list."""
+        """Keys of the pictures for testing; None = the rule applies. Raises BadSetup for a damaged list."""
         return read_list(Path(self.given)) if self.given else self._frozen()
 
     def settle(self, by_rule: frozenset[str], known: frozenset[str]) -> SplitReport:
-        """Freeze what the rule says where nothing is frozen yet, and compare.
+        """Freeze the rule's result when nothing is frozen yet, and compare the list with the pictures on disk.
 
         Args:
             by_rule: keys of the pictures that are in val2017.
             known: keys of all annotations.
 
         Raises:
-            BadSetup: a list is damaged or not there.
+            BadSetup: a list is damaged or missing.
         """
         if self.given:
             keys = read_list(Path(self.given))
             return SplitReport(keys, "profile", absent=tuple(sorted(keys - known)))
         keys = self._frozen() or frozenset()
-        # An empty list would be frozen for ever by a run before the photographs came.
+        # A run before the photographs arrive must not freeze an empty list.
         if not keys and by_rule and self.store is not None:
             keys = by_rule
             self.store.write(FROZEN, to_text(keys).encode())
@@ -106,19 +106,19 @@ class Split:
         keys = frozenset(rest.split())
         if first != _HASH + hash_of(keys):
             raise BadSetup(
-                f"{place} does not hash to what its first line says: it was damaged or changed by hand. Put it back, "
-                "or remove it to freeze the list anew; a list of your own belongs into mulan.test_ids"
+                f"{place} does not match the hash in its first line: it was damaged or edited. Restore it, or remove "
+                "it to freeze the list again; name your own list in mulan.test_ids"
             )
         return keys
 
 
 def hash_of(keys: Iterable[str]) -> str:
-    """SHA-256 of a list, whatever its order."""
+    """SHA-256 of a list, independent of its order."""
     return hashlib.sha256("".join(f"{key}\n" for key in sorted(keys)).encode()).hexdigest()
 
 
 def to_text(keys: Iterable[str]) -> str:
-    """The frozen form: a line with the hash, then a key a line, sorted."""
+    """The text of a frozen list: a line with the hash, then the sorted keys, one a line."""
     lines = sorted(keys)
     return "\n".join([_HASH + hash_of(lines), *lines, ""])
 
@@ -127,7 +127,7 @@ def read_list(path: Path) -> frozenset[str]:
     """Keys of a user's list: an id a line (12 digits for COCO, 9 for LAION), `#` starts a comment.
 
     Raises:
-        BadSetup: the file is not there, is empty, or a line is no id; the message names the line.
+        BadSetup: the file is missing or empty, or a line is no id; the message names the line.
     """
     try:
         lines = path.read_text("utf-8-sig").splitlines()
@@ -143,5 +143,5 @@ def read_list(path: Path) -> frozenset[str]:
         if id:
             keys.add(key_of(id))
     if not keys:
-        raise BadSetup(f"{path} holds no id; leave mulan.test_ids empty to test on what is in val2017")
+        raise BadSetup(f"{path} holds no id; leave mulan.test_ids empty to test on the pictures of val2017")
     return frozenset(keys)

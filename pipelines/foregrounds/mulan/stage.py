@@ -1,45 +1,52 @@
 """The stage that turns MuLAn's instances into foregrounds of the library: which files, in which shard, for which split.
 
-What becomes of one file is in `cutting`. Backgrounds are left where they are: MuLAn's are inpainted, and the library
-wants photographs.
+The task for one file is in `cutting`. MuLAn's backgrounds are not used: they are inpainted, and the library takes
+photographs.
 """
 
 import hashlib
+import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.config import GateConfig
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
+from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.mulan.cutting import CutItem, Cutting
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
 from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
+from pipelines.foregrounds.mulan.reader import MAX_INFLATED_BYTES
 from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
 from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 VERSION = 1
-"""Raised when the code below changes what a foreground's bytes are."""
+"""Raised when a change of the code changes the bytes of foregrounds."""
 
 
 class MulanForegrounds:
-    """See `pipelines.stages.run.Stage`.
+    """MuLAn's instances as foregrounds; a `pipelines.stages.run.Stage`.
 
     Args:
         annotations: folder with `*.p.zl`, searched recursively, and `photographs.json` when there is one.
         images: folder with train2017/ and val2017/, and laion/ where that part is used.
-        gates: what a cutout must meet.
+        gates: the limits that a cutout must meet.
         num_shards: an image's shard is a hash of its id, so a new image changes one shard.
-        max_inflated_mb: bound of one annotation after decompression.
         laion: whether that part is used, and where its addresses are listed.
         split: which pictures are for testing; by default those in val2017.
     """
@@ -53,7 +60,6 @@ class MulanForegrounds:
         images: str | Path,
         gates: GateConfig,
         num_shards: int,
-        max_inflated_mb: int,
         laion: LaionConfig | None = None,
         split: Split | None = None,
     ) -> None:
@@ -61,19 +67,18 @@ class MulanForegrounds:
         self.images = Path(images)
         self.gates = gates
         self.num_shards = num_shards
-        self.max_inflated_mb = max_inflated_mb
         self.laion = laion or LaionConfig()
         self.split = split or Split()
         self.layout: Recipe = {"num_shards": num_shards}
-        self.task = Cutting(str(self.images), gates, max_inflated_mb)
+        self.task = Cutting(str(self.images), gates)
 
     @cached_property
     def recipe(self) -> Recipe:
         """See `Stage.recipe`. Raises BadSetup when the profile's list of test ids cannot be read."""
         rules = {
             "version": VERSION,
-            "gates": self.gates.model_dump(mode="json"),
-            "max_inflated_mb": self.max_inflated_mb,
+            "gates": gates_recipe(self.gates),
+            "max_inflated_mb": MAX_INFLATED_BYTES // 1_000_000,
         }
         return rules | self.split.recipe()
 
@@ -88,7 +93,7 @@ class MulanForegrounds:
     def inputs(self, shard: str) -> dict[str, str]:
         """See `Stage.inputs`: names and sizes of the annotations, sizes of their photographs, provenance, split.
 
-        Contents are not read: over a whole MuLAn that would take as long as the work itself.
+        Contents are not read: for all of MuLAn that would take as long as making the foregrounds.
         """
         sha = hashlib.sha256()
         known: dict[str, Any] = {}
@@ -114,11 +119,11 @@ class MulanForegrounds:
         return manifest.inputs == inputs
 
     def entries(self, shard: int) -> Iterator[Entry]:
-        """The files of a shard that are used."""
+        """The entries of a shard whose part of MuLAn is used."""
         return (entry for entry in self._index.entries(shard) if self.laion.use or entry.file.part != "laion")
 
     def item(self, entry: Entry) -> CutItem:
-        """What the task needs of a file."""
+        """The task's item for a file."""
         provenance = self._provenance.get(entry.file.id) or provenance_of(entry)
         return CutItem(entry.file, provenance, self._split_of(entry.file, self._photograph(entry.file)[0]))
 
@@ -129,7 +134,7 @@ class MulanForegrounds:
     def _photograph(self, file: AnnotationFile) -> tuple[str, int]:
         try:
             photograph = find_photograph(self.images, file.id)
-        except BadItem:  # It is reported when the item is made; a photograph that appears makes the shard stale.
+        except BadItem:  # Reported when the item is made; a photograph that appears later makes the shard stale.
             return "absent", -1
         return photograph.subset, photograph.path.stat().st_size
 
@@ -138,7 +143,7 @@ class MulanForegrounds:
         check_images(self.images)
         index = scan_used(self.annotations, self.num_shards, self.laion)
         if not len(index):
-            raise BadSetup(f"{self.annotations} holds no *.p.zl file, in no folder below it")
+            raise BadSetup(f"{self.annotations} holds no *.p.zl file, nor does any folder below it")
         return index
 
     @cached_property
@@ -152,7 +157,7 @@ class MulanForegrounds:
 
 @dataclass(frozen=True)
 class CutItems:
-    """The items of one shard, made one after another: of tens of thousands, few are ever there at a time."""
+    """The items of one shard, created one after another: of tens of thousands, few are in memory at a time."""
 
     stage: MulanForegrounds
     shard: int
@@ -163,3 +168,45 @@ class CutItems:
     def __iter__(self) -> Iterator[tuple[str, CutItem]]:
         for entry in self.stage.entries(self.shard):
             yield f"mulan-{entry.file.key}", self.stage.item(entry)
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What one shard of MuLAn's foregrounds holds, for tables.
+
+    Attributes:
+        num_files: number of annotation files read, usable or not.
+        num_instances: number of instances in the usable files.
+        num_kept: number of instances that became foregrounds.
+        drops: reason -> number, files and instances together, most frequent first.
+        consistency_error: mean over the files with foregrounds, 0..255; -1 = none of them has one.
+    """
+
+    shard: str
+    num_files: int
+    num_instances: int
+    num_kept: int
+    drops: dict[str, int]
+    consistency_error: float
+
+
+def shard_summaries(report: Report, store: Store) -> Iterator[ShardSummary]:
+    """The summary of each shard of a report, in order."""
+    for shard, manifest in report.shards.items():
+        yield ShardSummary(
+            shard=shard,
+            num_files=manifest.counts.get("files", 0),
+            num_instances=manifest.counts.get("instances", 0),
+            num_kept=manifest.num_rows,
+            drops=dict(Counter(drop["reason"] for drop in manifest.drops).most_common()),
+            consistency_error=_consistency_error(manifest, store),
+        )
+
+
+def _consistency_error(manifest: Manifest, store: Store) -> float:
+    data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
+    table = pq.read_table(io.BytesIO(data), columns=["origin", "consistency_error"]).to_pydict()
+    # All instances of a file carry the same error; a file counts once.
+    errors = dict(zip(table["origin"], table["consistency_error"], strict=True)).values()
+    measured = [error for error in errors if error >= 0]
+    return round(fmean(measured), 3) if measured else -1.0

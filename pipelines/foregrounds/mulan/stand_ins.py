@@ -1,7 +1,7 @@
-"""What a foreign pickle gets for the names it may use: objects that only check and keep what they are given.
+"""Stand-ins for the names that a foreign pickle may use: objects that only check and store their arguments.
 
-Stand-ins for `numpy.dtype`, `numpy.ndarray`, numpy's and Pillow's rebuilding functions. None of them allocates by
-a size that the pickle claims: arrays are views of bytes that are there. Which name gets which is `unpickle`'s.
+They replace `numpy.dtype`, `numpy.ndarray`, and numpy's and Pillow's rebuilding functions. None of them allocates by
+a size that the pickle claims: arrays are views of bytes that are present. `unpickle` maps names to them.
 """
 
 import math
@@ -23,10 +23,10 @@ _ROW_BITS = {"1": 1, "L": 8, "LA": 16, "RGB": 24, "RGBA": 32}
 
 @dataclass(frozen=True)
 class Picture:
-    """A pickled PIL image, not decoded further: `mode` is one of 1, L, LA, RGB, RGBA.
+    """A pickled PIL image, not decoded further.
 
     Attributes:
-        mode: Pillow's name of the pixel layout; 1 = one bit a pixel, rows padded to bytes.
+        mode: Pillow's name of the pixel layout, one of 1, L, LA, RGB, RGBA; 1 = one bit a pixel, rows padded to bytes.
         size: (width, height) in pixels.
         data: the raw bytes.
     """
@@ -37,7 +37,7 @@ class Picture:
 
 
 class StandIn:
-    """A name that may be called; without a dict and with a refusing setstate, so a pickle cannot alter it."""
+    """A callable name, without a dict and with a `__setstate__` that refuses, so a pickle cannot alter it."""
 
     __slots__ = ("_function",)
 
@@ -45,7 +45,7 @@ class StandIn:
         self._function = function
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call our function with what the pickle gives."""
+        """Call the replacement with the pickle's arguments."""
         return self._function(*arguments)
 
     def __setstate__(self, state: object) -> None:
@@ -53,10 +53,10 @@ class StandIn:
 
 
 class NdarrayName:
-    """`numpy.ndarray`: given to _reconstruct as a name, never called."""
+    """`numpy.ndarray`: passed to `_reconstruct` as a name, never called."""
 
     def __new__(cls, *arguments: Any) -> "NdarrayName":
-        """Raises BadItem: nothing that MuLAn wrote calls it, and its argument is a size."""
+        """Raises BadItem: no file written by MuLAn calls it, and its argument is a size."""
         raise BadItem("too_large", f"it calls numpy.ndarray{_show(arguments)}")
 
     def __setstate__(self, state: object) -> None:
@@ -64,7 +64,7 @@ class NdarrayName:
 
 
 class Dtype:
-    """`numpy.dtype(code, align, copy)`, then its state with the byte order."""
+    """`numpy.dtype(code, align, copy)`, whose state then gives the byte order."""
 
     __slots__ = ("_code", "_order")
 
@@ -82,12 +82,12 @@ class Dtype:
         self._order = state[1]
 
     def resolve(self) -> np.dtype[Any]:
-        """The real dtype."""
+        """The numpy dtype it stands for."""
         return np.dtype(self._order.replace("|", "=") + self._code)
 
 
 class ArrayStandIn:
-    """An array that waits for its state (version, shape, dtype, is Fortran ordered, bytes)."""
+    """An array that receives its state (version, shape, dtype, is Fortran ordered, bytes)."""
 
     __slots__ = ("array",)
     array: Array
@@ -100,7 +100,7 @@ class ArrayStandIn:
 
 
 class ImageStandIn:
-    """A PIL image that waits for its state [info, mode, size, palette, bytes, and what its file format adds]."""
+    """A PIL image that receives its state [info, mode, size, palette, bytes, values of its file format]."""
 
     __slots__ = ("picture",)
     picture: Picture
@@ -119,7 +119,7 @@ class ImageStandIn:
 
 
 def reconstruct(kind: object, shape: object = (0,), code: object = b"b") -> ArrayStandIn:
-    """`numpy.core.multiarray._reconstruct`: an empty array, to be filled by its state."""
+    """`numpy.core.multiarray._reconstruct`: an empty array, filled later by its state."""
     if kind is not NdarrayName:
         raise BadItem("bad_pickle", "_reconstruct takes numpy.ndarray")
     return ArrayStandIn()
@@ -161,14 +161,14 @@ def _shape(value: object, lengths: Any) -> tuple[int, ...]:
 
 
 def take_bytes(value: object) -> bytes:
-    """The value, when it is bytes. Raises BadItem."""
+    """The value if it is bytes. Raises BadItem otherwise."""
     if not isinstance(value, bytes | bytearray):
         raise BadItem("bad_pickle", f"bytes were expected, got {type(value).__name__}")
     return value  # type: ignore[return-value]
 
 
 def _show(value: object) -> str:
-    """A short text of a foreign value, whatever its size."""
+    """A short text for a foreign value of any size."""
     if isinstance(value, tuple | list):
         return f"({', '.join(_show(item) if type(item) in (int, str) else '...' for item in value[:5])})"
     if type(value) is str:

@@ -1,9 +1,9 @@
 """Turns a foreign pickle into plain values and arrays, without executing anything it names.
 
 A pickle is a program: it names callables and has them called. Here every name resolves to a stand-in of ours
-that only records and checks what it is given, so that neither foreign code nor numpy's own constructors (which
-take object arrays and sizes of 10**12) ever run. The names that MuLAn's content can produce, over numpy 1 and 2,
-Pillow 10 to 13 and protocols 2 to 5, are those that it knows; any other name is a fault of the file.
+that only records and checks its arguments, so that neither foreign code nor numpy's own constructors (which
+take object arrays and sizes of 10**12) ever run. Known are the names that MuLAn's content can produce, over numpy 1
+and 2, Pillow 10 to 13 and protocols 2 to 5; a file with any other name is refused.
 """
 
 import io
@@ -32,7 +32,7 @@ _IMAGES = {
     ("PIL.PngImagePlugin", "PngImageFile"),
     ("PIL.JpegImagePlugin", "JpegImageFile"),
 }
-# What the C unpickler raises on damaged input, besides our own faults.
+# Exceptions of the C unpickler on damaged input, besides our own BadItem.
 _DAMAGE = (
     pickle.UnpicklingError,
     *(ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, RecursionError),
@@ -45,7 +45,7 @@ def unpickle(data: bytes, max_bytes: int) -> Any:
 
     Args:
         data: one whole pickle.
-        max_bytes: bound of what the pickle may have copied, besides its own bytes.
+        max_bytes: bound of the bytes that the pickle may make us copy, besides its own.
 
     Raises:
         BadItem: `forbidden_pickle` (the detail names module.name), `object_array`, `too_large`, `trailing_data`
@@ -83,14 +83,14 @@ class _Reader(pickle.Unpickler):
             self._stand_ins[f"{core}.numeric", "_frombuffer"] = StandIn(frombuffer)
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a name."""
+        """The stand-in for a name. Raises BadItem `forbidden_pickle` for an unknown one."""
         stand_in = self._stand_ins.get((module, name))
         if stand_in is None:
             raise BadItem("forbidden_pickle", f"it names {module}.{name}"[:200])
         return stand_in
 
     def _encode(self, text: object, encoding: object = "latin1") -> bytes:
-        """Bytes as protocol 2 writes them: text of the characters U+0000 to U+00FF."""
+        """Bytes as protocol 2 encodes them: text of the characters U+0000 to U+00FF."""
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
             raise BadItem("bad_pickle", "_codecs.encode takes text and latin1")
         self._copy(len(text))
@@ -99,17 +99,17 @@ class _Reader(pickle.Unpickler):
     def _bytearray(self, content: object = b"", encoding: object = "latin-1") -> bytes:
         if isinstance(content, str):
             return self._encode(content, encoding)
-        # A number would ask for that many bytes, so bytes are all it takes, and they need no copy.
+        # A number would allocate that many bytes, so only bytes are accepted, and they need no copy.
         return take_bytes(content)
 
     def _copy(self, num_bytes: int) -> None:
         self._room -= num_bytes
         if self._room < 0:
-            raise BadItem("too_large", f"it has more than {self._max_bytes} bytes copied")
+            raise BadItem("too_large", f"it would copy more than {self._max_bytes} bytes")
 
 
 class _Plain:
-    """Walks what was loaded, and lets through only what an annotation consists of."""
+    """Converts loaded values, and accepts only the types that an annotation consists of."""
 
     def __init__(self, max_bytes: int) -> None:
         self._num_values = 0
@@ -118,7 +118,7 @@ class _Plain:
 
     def convert(self, value: Any, depth: int) -> Any:
         self._num_values += 1
-        # Shared or cyclic containers cost a pickle nothing and a walker everything.
+        # Shared or cyclic containers are tiny in a pickle and can be endless to walk.
         if depth > MAX_DEPTH or self._num_values > MAX_VALUES:
             raise BadItem("bad_pickle", f"nested deeper than {MAX_DEPTH}, or more than {MAX_VALUES} values")
         if value is None or type(value) in (bool, int, float, str):
@@ -141,7 +141,7 @@ class _Plain:
         return key  # type: ignore[return-value]
 
     def _count(self, num_bytes: int) -> None:
-        # One array that a thousand instances share is small here, and a thousand pictures later.
+        # One array shared by a thousand instances is small here, but becomes a thousand pictures later.
         self._room -= num_bytes
         if self._room < 0:
             raise BadItem("too_large", f"its arrays take more than {self._max_bytes} bytes")

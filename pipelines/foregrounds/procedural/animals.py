@@ -12,7 +12,7 @@ EYE = Material((0.06, 0.05, 0.05), bulge=0.02, gloss=0.9, grain=0.0, shadow=0.1)
 
 @dataclass(frozen=True)
 class Build:
-    """Proportions of a four-legged animal, in half pictures."""
+    """Proportions of a four-legged animal; lengths in units of half the picture's side."""
 
     colour: Colour = (0.62, 0.43, 0.26)
     leg: float = 0.36
@@ -46,7 +46,7 @@ BUILDS = {
 
 
 def four_legged(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A standing animal from the side; unknown names get a known build with another coat."""
+    """A standing four-legged animal from the side; an unknown name gets the build of a dog with another coat."""
     names = [name for name in BUILDS if name in text]
     b = BUILDS[names[0]] if names else replace(BUILDS["dog"], pattern=str(rng.choice(["", "spots", "folds"])))
     tint = rng.uniform(0.85, 1.1) * rng.uniform(0.94, 1.06, 3)

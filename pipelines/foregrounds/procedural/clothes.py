@@ -60,7 +60,7 @@ def top(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def trousers(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """Pants, or shorts."""
+    """Trousers or shorts."""
     cloth = _cloth(rng)
     end, foot = (0.25, 0.36) if "short" in text else (0.84, 0.26)
     for side in (-1, 1):
@@ -81,7 +81,7 @@ def trousers(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def drape(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A skirt, scarf or veil: hanging cloth with a waved hem."""
+    """A skirt, scarf or veil: hanging cloth with a wavy hem."""
     cloth = replace(_cloth(rng), pattern="folds", bulge=0.08)
     if "veil" in text:
         cloth = replace(cloth, colour=(0.95, 0.95, 0.97), second=(0.82, 0.84, 0.9))

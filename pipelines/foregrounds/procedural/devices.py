@@ -22,7 +22,7 @@ TALL = ("refrigerator", "freezer", "vending", "server", "cash", "coffee")
 
 
 def appliance(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A box that stands on feet; its name decides height and doors."""
+    """A household appliance: a box on feet, whose height and doors follow from its name."""
     tall = any(word in text for word in TALL)
     square = any(word in text for word in ("washing", "dishwasher", "oven")) and "micro" not in text
     w, h = (0.42, 0.8) if tall else (0.56, 0.66) if square else (0.76, rng.uniform(0.4, 0.48))
@@ -90,7 +90,7 @@ def _knobs(picture: Picture, rng: np.random.Generator, places: list[tuple[float,
 
 
 def gears(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """Toothed wheels in a frame."""
+    """Gear wheels in a frame."""
     picture.paint(box(0, 0.05, 0.8, 0.3, 0.12, float(rng.uniform(-30, 30))), replace(STEEL.darker(0.5), bulge=0.08))
     for cx, cy, r, num in ((-0.3, 0.12, 0.44, 14), (0.42, -0.2, 0.32, 10), (0.42, 0.48, 0.24, 8)):
         metal = replace(
@@ -193,7 +193,7 @@ def rocket(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def orb(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A field of force: a see-through ball with bright rings."""
+    """A force field: a see-through ball with bright rings."""
     colour = GLOWS[rng.integers(len(GLOWS))]
     picture.paint(
         ellipse(0, 0, 0.76, 0.8), Material(colour, 0.7, 0.7, 0.25, pattern="folds", second=(0.9, 0.95, 1.0), glow=0.4)

@@ -1,4 +1,4 @@
-"""Picks the family of shapes that a prompt asks for, and draws it. The families live in the files beside."""
+"""Picks the family of shapes that a prompt names, and draws it. The other files of this package hold the families."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ FAMILIES: dict[str, list[tuple[str, Draw]]] = {
         ("light", traffic.signal), ("cone", traffic.cone), ("", traffic.car),
     ],
 }  # fmt: skip
-"""By category: words and the family they ask for; the last family of a category takes what no word names."""
+"""Category -> (words, family that they select); the last family of a category takes all other prompts."""
 SEE_THROUGH = (
     "glass",
     "crystal",
@@ -64,14 +64,14 @@ SEE_THROUGH = (
     "hologram",
 )
 ALPHA = 0.5
-"""Of a flat piece of a see-through object."""
+"""Alpha of a flat piece of a see-through object."""
 VERSION = 1
 """Raised whenever a drawing changes: it is part of the recipe."""
 
 
 @dataclass(frozen=True)
 class ProceduralGenerator:
-    """Draws shapes; a stand-in for a generative model, named as such wherever its pictures appear."""
+    """Draws objects from shapes: a stand-in for a generative model, named as such wherever its pictures appear."""
 
     size_px: int
     name: str = "procedural"
@@ -80,11 +80,11 @@ class ProceduralGenerator:
 
     @property
     def recipe(self) -> Recipe:
-        """See `ForegroundGenerator`."""
+        """Everything besides prompt and seed that decides a picture."""
         return {"generator": self.name, "version": VERSION, "size_px": self.size_px}
 
     def generate(self, prompt: Prompt, seed: int) -> Rgba:
-        """See `ForegroundGenerator`. Raises ValueError for a category that is not built in."""
+        """Draw the object of a prompt. Raises ValueError for a category that is not built in."""
         if prompt.category not in FAMILIES:
             raise ValueError(f"the procedural generator draws {', '.join(categories())}; got {prompt.category!r}")
         rng = generator(seed, "foregrounds/procedural", f"{prompt.category}/{prompt.text}")
@@ -96,6 +96,6 @@ class ProceduralGenerator:
 
 
 def family(prompt: Prompt) -> Draw:
-    """The first family of the prompt's category that one of its words names."""
+    """The first family of the prompt's category that one of its words selects."""
     text = prompt.text.lower()
     return next(draw for words, draw in FAMILIES[prompt.category] if not words or any(w in text for w in words.split()))

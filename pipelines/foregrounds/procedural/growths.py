@@ -1,4 +1,4 @@
-"""Complex objects: things that grew, drawn part by part with rules that repeat."""
+"""Complex objects of nature, drawn part by part with repeated rules."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ LEAF = Material((0.25, 0.48, 0.18), 0.06, 0.2, 0.3)
 
 
 def branches(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """Coral, or a bonsai tree: limbs that fork."""
+    """Coral or a bonsai tree: branches that fork."""
     tree = "tree" in text or "bonsai" in text
     colour = (0.36, 0.25, 0.16) if tree else ((0.92, 0.4, 0.35), (0.95, 0.62, 0.3), (0.8, 0.35, 0.6))[rng.integers(3)]
     bark = Material(colour, 0.08, 0.15, 0.35, pattern="spots", second=dimmed(colour, 1.2), shadow=0.25)
@@ -91,7 +91,7 @@ def scaled(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def jellyfish(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A bell and its tentacles."""
+    """A jellyfish: a bell and its tentacles."""
     colour = ((0.75, 0.6, 0.95), (0.55, 0.8, 0.95), (0.97, 0.65, 0.75))[rng.integers(3)]
     gel = Material(colour, 0.1, 0.5, 0.15, shadow=0.0, glow=0.3)
     for x in np.linspace(-0.38, 0.38, 8):

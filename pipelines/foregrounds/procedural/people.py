@@ -1,4 +1,4 @@
-"""People: standing figures, by build, hair and dress; professions are dresses with hats."""
+"""People: standing figures with build, hair and clothes; a profession is a set of clothes with a hat."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ WHITE, BLACK, NAVY, TAN = (0.93, 0.93, 0.92), (0.11, 0.11, 0.13), (0.13, 0.17, 0
 
 @dataclass(frozen=True)
 class Dress:
-    """What a profession wears: (upper, lower) colour, hat kind and its colour, and an extra."""
+    """The clothes of a profession: (upper, lower) colour, hat kind and its colour, and an extra."""
 
     upper: Colour
     lower: Colour

@@ -1,4 +1,4 @@
-"""Paints shapes with light, texture and soft edges, one over the other. What is painted is decided elsewhere."""
+"""Renders shapes with shading, texture and soft edges, one over the other."""
 
 from dataclasses import dataclass, replace
 
@@ -15,19 +15,19 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Material:
-    """How a part looks.
+    """The appearance of a part.
 
     Attributes:
-        colour: in full light.
-        bulge: how deep the edge is rounded; larger than the part's half width makes it fully round.
+        colour: colour in full light.
+        bulge: depth to which the edge is rounded; more than half the part's width makes it fully round.
         gloss: strength of the highlight, 0..1.
         grain: contrast of the texture, 0..1.
-        fur: how far hairs stick out of the edge.
-        alpha: of a flat piece; edges of see-through parts are denser, as glass is.
+        fur: distance that hairs stick out of the edge.
+        alpha: alpha of a flat piece; edges of see-through parts are denser, as glass is.
         pattern: `stripes`, `spots`, `folds`, or empty.
         second: the pattern's other colour.
-        shadow: strength of the soft shadow on what lies behind.
-        glow: light of its own, 0..1.
+        shadow: strength of the soft shadow on the parts behind.
+        glow: emitted light, 0..1.
     """
 
     colour: Colour
@@ -42,7 +42,7 @@ class Material:
     glow: float = 0.0
 
     def darker(self, factor: float = 0.7) -> "Material":
-        """The same in less light: parts on the far side."""
+        """The same material in less light, for parts on the far side."""
         return replace(self, colour=dimmed(self.colour, factor), second=dimmed(self.second, factor))
 
 
@@ -56,9 +56,9 @@ class Picture:
 
     Args:
         size_px: side in pixels.
-        rng: decides light, turn, size, side and texture of the whole picture.
-        alpha: multiplies every part's own; below 1 the whole object is see-through.
-        turn_deg: largest turn to either side.
+        rng: decides light, rotation, size, side and texture of the whole picture.
+        alpha: factor on every part's alpha; below 1 the whole object is see-through.
+        turn_deg: largest rotation to either side.
     """
 
     def __init__(self, size_px: int, rng: np.random.Generator, alpha: float = 1.0, turn_deg: float = 5.0) -> None:
@@ -80,7 +80,7 @@ class Picture:
         self._premultiplied = np.zeros((size_px, size_px, 4), np.float32)
 
     def paint(self, shape: Field, material: Material) -> None:
-        """Lay one part over what is there."""
+        """Paint one part over the picture so far."""
         window = self._window(shape, 0.12 + material.fur)
         if window is None:
             return
@@ -91,7 +91,7 @@ class Picture:
         colour = self._lit(self._textured(material, window), normal, material)
         cover = np.clip(0.5 - distance / (1.5 * self._pixel), 0.0, 1.0)
         see_through = material.alpha * self.alpha
-        # Glass is denser where one looks along it.
+        # Glass is denser where its surface is seen at a flat angle.
         opacity = see_through + (1.0 - see_through) * 0.75 * (1.0 - normal[2]) ** 1.5 if see_through < 1.0 else 1.0
         alpha = (cover * opacity)[..., None]
         below = self._premultiplied[window]
@@ -102,13 +102,13 @@ class Picture:
         below[..., 3:] += alpha
 
     def rgba(self) -> Rgba:
-        """[size, size, 4] straight alpha."""
+        """The picture, [size, size, 4], straight alpha."""
         alpha = self._premultiplied[..., 3:]
         straight = np.clip(self._premultiplied[..., :3] / np.maximum(alpha, 1e-4), 0.0, 1.0)
         return (np.concatenate([straight, alpha], axis=-1) * 255.0 + 0.5).astype(np.uint8)
 
     def _window(self, shape: Field, margin: float) -> tuple[slice, slice] | None:
-        """Rows and columns that the part can touch, found on a coarse grid."""
+        """Rows and columns that the part can touch, found on a coarse grid; None when it touches none."""
         near = shape(self.x[4::8, 4::8], self.y[4::8, 4::8]) < margin + 8 * self._pixel
         rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
         if not len(rows):
@@ -116,11 +116,11 @@ class Picture:
         return slice(8 * rows[0], 8 * rows[-1] + 8), slice(8 * columns[0], 8 * columns[-1] + 8)
 
     def _normal(self, distance: Values, bulge: float) -> tuple[Values, Values, Values]:
-        """Direction of the surface, as if the outline were blown up like a cushion."""
+        """Surface normals, as if the outline were inflated like a cushion."""
         depth = np.clip(-distance, 0.0, bulge)
-        # The clip keeps rounding from leaving a root of less than nothing.
+        # Rounding can leave a small negative number, which has no root.
         height = np.sqrt(np.clip(bulge**2 - (bulge - depth) ** 2, 0.0, None))
-        # Distances have ridges along the middle; a blown-up shape has none.
+        # Distances have ridges along the middle; an inflated shape has none.
         height = cv2.GaussianBlur(height, (0, 0), max(0.8, 0.22 * bulge / self._pixel))
         dy, dx = np.gradient(height, self._pixel)
         z = 1.0 / np.sqrt(dx**2 + dy**2 + 1.0)
@@ -165,6 +165,6 @@ def _step(values: Values) -> Values:
 
 
 def _noise(size_px: int, cells: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """[size, size], mostly in [-1, 1]; `cells` = number of bumps (across, down)."""
+    """Smooth noise, [size, size], mostly in [-1, 1]; `cells` = number of bumps (across, down)."""
     coarse = rng.uniform(-1.0, 1.0, (max(4, cells[1]), max(4, cells[0]))).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC), np.float32)

@@ -1,7 +1,7 @@
 """Shapes as signed distance fields: distance to the outline, negative inside. No colour, no pixels.
 
-Coordinates: x to the right, y down, the picture about [-1, 1] both ways. The formulas are the usual ones
-(https://iquilezles.org/articles/distfunctions2d); distances are exact or close to it near the outline.
+Coordinates: x to the right, y down, the picture about [-1, 1] in both. The formulas are the usual ones
+(https://iquilezles.org/articles/distfunctions2d); distances are exact, or nearly so near the outline.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ Point = tuple[float, float]
 
 
 def ellipse(cx: float, cy: float, rx: float, ry: float, angle_deg: float = 0.0) -> Field:
-    """An ellipse with half axes `rx`, `ry`, turned clockwise."""
+    """An ellipse with half axes `rx`, `ry`, rotated clockwise."""
 
     def field(x: Values, y: Values) -> Values:
-        # The quotient has no value at the very centre; next to it, it has the right one.
+        # The quotient is undefined at the exact centre, so the centre is shifted slightly.
         u, v = _turned(x - cx + 1e-5, y - cy, angle_deg)
         scaled = np.hypot(u / rx, v / ry)
         return scaled * (scaled - 1.0) / np.maximum(np.hypot(u / rx**2, v / ry**2), 1e-6)
@@ -29,7 +29,7 @@ def ellipse(cx: float, cy: float, rx: float, ry: float, angle_deg: float = 0.0) 
 
 
 def box(cx: float, cy: float, half_width: float, half_height: float, radius: float, angle_deg: float = 0.0) -> Field:
-    """A box with rounded corners, turned clockwise."""
+    """A box with rounded corners, rotated clockwise."""
 
     def field(x: Values, y: Values) -> Values:
         u, v = _turned(x - cx, y - cy, angle_deg)
@@ -54,7 +54,7 @@ def limb(start: Point, end: Point, start_radius: float, end_radius: float | None
 
 
 def path(points: Sequence[Point], start_radius: float, end_radius: float | None = None) -> Field:
-    """Limbs from point to point."""
+    """A line through points, with round joints; its thickness may change from start to end."""
     end = start_radius if end_radius is None else end_radius
     radii = np.linspace(start_radius, end, len(points)).tolist()
     return join(*(limb(points[i], points[i + 1], radii[i], radii[i + 1]) for i in range(len(points) - 1)))
@@ -75,7 +75,7 @@ def polygon(points: Sequence[Point], radius: float = 0.0) -> Field:
 
 
 def lathe(profile: Sequence[Point], cx: float = 0.0) -> Field:
-    """A turned body, seen from the side: half widths by height, `(y, half_width)` from top to bottom."""
+    """A solid of revolution seen from the side: half widths by height, `(y, half_width)` from top to bottom."""
     from scipy.interpolate import PchipInterpolator
 
     heights, widths = np.array(profile, np.float64).T
@@ -95,7 +95,7 @@ def lathe(profile: Sequence[Point], cx: float = 0.0) -> Field:
 
 
 def join(*fields: Field, smooth: float = 0.0) -> Field:
-    """The union; `smooth` is the width over which parts flow into each other."""
+    """The union of shapes; `smooth` is the width over which they blend into each other."""
 
     def pair(a: Values, b: Values) -> Values:
         if smooth == 0.0:
@@ -112,7 +112,7 @@ def minus(field: Field, hole: Field) -> Field:
 
 
 def both(field: Field, other: Field) -> Field:
-    """Where both shapes are."""
+    """The intersection of two shapes."""
     return lambda x, y: np.maximum(field(x, y), other(x, y))
 
 

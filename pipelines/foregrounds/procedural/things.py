@@ -1,4 +1,4 @@
-"""Small things: fruit, balls, bubbles, turned vessels, furniture, lamps."""
+"""Everyday objects: fruit, balls, bubbles, vessels, furniture, lamps."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def fruit(picture: Picture, rng: np.random.Generator, text: str) -> None:
 
 
 def banana(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A bent fruit that thins to both ends."""
+    """A banana: a bent fruit that becomes thin at both ends."""
     bend = rng.uniform(0.5, 0.75)
     turn = np.linspace(-1.05, 1.05, 9)
     points = [(float(0.8 * np.sin(a)), float(bend * (np.cos(a) - 0.75))) for a in turn]
@@ -92,7 +92,7 @@ VESSELS = {
 
 
 def vessel(picture: Picture, rng: np.random.Generator, text: str) -> None:
-    """A turned vessel with its rim and handle; the last vessel that the prompt names decides, also within a word."""
+    """A round vessel with its rim and handle: the last vessel that the prompt names, also as part of a word."""
     name = max((word for word in VESSELS if word in text), key=text.rindex)
     profile = [(y, w * float(rng.uniform(0.92, 1.08))) for y, w in VESSELS[name]]
     clear = any(word in text for word in ("glass", "crystal"))

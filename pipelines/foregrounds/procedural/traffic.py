@@ -1,4 +1,4 @@
-"""Traffic: cars and their kin, bikes, lights, cones."""
+"""Traffic: cars and other vehicles, bikes, lights, cones."""
 
 from dataclasses import replace
 
@@ -11,7 +11,6 @@ from pipelines.foregrounds.procedural.shapes import both, box, ellipse, join, la
 from pipelines.foregrounds.procedural.things import STEEL
 
 GLASS = Material((0.2, 0.28, 0.34), 0.08, 0.7, 0.05, shadow=0.2)
-LONG_BODIES = ("bus", "van", "truck", "ambulance")
 
 
 def _wheel(picture: Picture, x: float, y: float, r: float) -> None:

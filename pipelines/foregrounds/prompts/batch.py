@@ -1,6 +1,6 @@
 """Has a model write the list through the Batch API: cheaper, all requests of a round at once, within 24 hours.
 
-The ledger tells of a batch three times: `plan` before anything is sent, `batch` with the server's id, `closed` when its
+The ledger records a batch three times: `plan` before anything is sent, `batch` with the server's id, `closed` when its
 answers are entered. A run that ends in between finds its batch again by the id, or by the plan's name in the batch's
 metadata, and does not send it twice.
 """
@@ -16,59 +16,58 @@ from typing import Any, Final
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from pipelines.foregrounds.prompts.answers import MAX_DETAIL, Answer, read_answer
-from pipelines.foregrounds.prompts.asking import Ask, messages, options, response_format
 from pipelines.foregrounds.prompts.builtin import Prompt, categories
+from pipelines.foregrounds.prompts.chat import MAX_DETAIL, Answer, Ask, messages, options, read_answer, response_format
+from pipelines.foregrounds.prompts.client import Unfinished
 from pipelines.foregrounds.prompts.ledger import Line
-from pipelines.foregrounds.prompts.patience import Unfinished
-from pipelines.foregrounds.prompts.writer import MAX_FRUITLESS, SPARE, Desk, used_up
+from pipelines.foregrounds.prompts.writer import MAX_FRUITLESS, SPARE, Session, used_up
 
 log = logging.getLogger(__name__)
 
 URL: Final = "/v1/chat/completions"
 MARK = "decoupage_plan"
-"""Key of the plan's name in a batch's metadata."""
+"""Key in a batch's metadata under which the plan's name stands."""
 ENDED = ("completed", "failed", "expired", "cancelled")
-_LOOKED_BACK = 500
-"""Latest batches of the account among which a sent one is looked for."""
+_MAX_LISTED = 500
+"""Number of the account's latest batches that are searched for one that was sent."""
 
 
-def write_by_batches(desk: Desk) -> Iterator[Prompt]:
-    """Prompts as they are accepted, round after round, until every category has as many as wanted.
+def write_by_batches(session: Session) -> Iterator[Prompt]:
+    """Prompts as they are accepted, round after round, until every category has as many as needed.
 
     Raises:
-        Unfinished: the requests are used up, rounds bring nothing new, or a batch was cancelled.
+        Unfinished: the requests are used up, rounds give no new prompt, or a batch was cancelled.
         BadSetup: the server refuses the batch.
     """
     fruitless = 0
     while True:
-        plan = _open_plan(desk)
+        plan = _open_plan(session)
         sent_before = plan is not None
         if plan is None:
-            asks = _round(desk)
+            asks = _round(session)
             if not asks:
                 return
             if fruitless == MAX_FRUITLESS:
-                raise Unfinished(f"{fruitless} batches in a row brought nothing new; try another model or temperature")
+                raise Unfinished(f"{fruitless} batches in a row gave no new prompt; try another model or temperature")
             plan = _plan(asks)
-            desk.ledger.append(plan)
-        num_new = _finish(desk, plan, _batch_id(desk, plan, sent_before))
+            session.ledger.append(plan)
+        num_new = _finish(session, plan, _batch_id(session, plan, sent_before))
         fruitless = 0 if num_new else fruitless + 1
-        yield from desk.take_new()
+        yield from session.take_new()
 
 
-def _open_plan(desk: Desk) -> Line | None:
-    """The batch that was begun and not read to its end."""
-    closed = {line["plan"] for line in desk.ledger.lines if line["kind"] == "closed"}
-    plans = [line for line in desk.ledger.lines if line["kind"] == "plan" and line["plan"] not in closed]
+def _open_plan(session: Session) -> Line | None:
+    """The plan of the batch that was begun and not closed; None when there is none."""
+    closed = {line["plan"] for line in session.ledger.lines if line["kind"] == "closed"}
+    plans = [line for line in session.ledger.lines if line["kind"] == "plan" and line["plan"] not in closed]
     return plans[0] if plans else None
 
 
 def _plan(asks: list[Ask]) -> Line:
-    told = [
+    requests = [
         {"request": a.id, "category": a.category, "count": a.count, "seed": a.seed, "letters": a.letters} for a in asks
     ]
-    return {"kind": "plan", "plan": uuid.uuid4().hex, "requests": told}
+    return {"kind": "plan", "plan": uuid.uuid4().hex, "requests": requests}
 
 
 def _asks(plan: Line) -> list[Ask]:
@@ -78,19 +77,19 @@ def _asks(plan: Line) -> list[Ask]:
     ]
 
 
-def _round(desk: Desk) -> list[Ask]:
-    """Requests for all that is missing; those of one category are told different initial letters."""
+def _round(session: Session) -> list[Ask]:
+    """Requests for all missing prompts; those of one category ask for different initial letters."""
     asks: list[Ask] = []
-    per_request = desk.config.per_request
+    per_request = session.config.per_request
     for category in categories():
-        wanted = math.ceil(desk.missing(category) * SPARE)
+        wanted = math.ceil(session.missing(category) * SPARE)
         number = math.ceil(wanted / per_request)
         for part in range(number):
             count = min(per_request, wanted - part * per_request)
-            asks.append(desk.ask(category, len(desk.ledger.answers) + len(asks), count, _letters(part, number)))
-    if asks and desk.left() < 1:
-        raise used_up(desk)
-    return asks[: desk.left()]
+            asks.append(session.ask(category, len(session.ledger.answers) + len(asks), count, _letters(part, number)))
+    if asks and session.left() < 1:
+        raise used_up(session)
+    return asks[: session.left()]
 
 
 def _letters(part: int, number: int) -> tuple[str, str] | None:
@@ -101,37 +100,37 @@ def _letters(part: int, number: int) -> tuple[str, str] | None:
     return letters[first], letters[last]
 
 
-def _batch_id(desk: Desk, plan: Line, sent_before: bool) -> str:
-    """The server's id of the plan's batch, which is sent when the server has none."""
-    for line in desk.ledger.lines:
+def _batch_id(session: Session, plan: Line, sent_before: bool) -> str:
+    """The server's id of the plan's batch, which is sent if the server does not have it."""
+    for line in session.ledger.lines:
         if line["kind"] == "batch" and line["plan"] == plan["plan"]:
             return str(line["batch"])
     unsure = sent_before
 
     def send() -> str:
         nonlocal unsure
-        found = _find(desk, plan) if unsure else None
-        unsure = True  # Whatever fails from here on may have reached the server.
-        return found or _send(desk, plan)
+        found = _find(session, plan) if unsure else None
+        unsure = True  # A request that fails from here on may have reached the server.
+        return found or _send(session, plan)
 
-    batch = desk.client.patience.call(send)
-    desk.ledger.append({"kind": "batch", "plan": plan["plan"], "batch": batch})
-    log.info("prompts: batch %s of %d requests is with the server", batch, len(plan["requests"]))
+    batch = session.client.retry.call(send)
+    session.ledger.append({"kind": "batch", "plan": plan["plan"], "batch": batch})
+    log.info("prompts: batch %s with %d requests was sent", batch, len(plan["requests"]))
     return batch
 
 
-def _find(desk: Desk, plan: Line) -> str | None:
-    for number, batch in enumerate(desk.client.api.batches.list(limit=100)):
+def _find(session: Session, plan: Line) -> str | None:
+    for number, batch in enumerate(session.client.api.batches.list(limit=100)):
         if (batch.metadata or {}).get(MARK) == plan["plan"]:
             return batch.id
-        if number + 1 >= _LOOKED_BACK:
+        if number + 1 >= _MAX_LISTED:
             break
     return None
 
 
-def _send(desk: Desk, plan: Line) -> str:
-    api = desk.client.api
-    data = b"".join(canonical_json(_request_line(desk, ask)) + b"\n" for ask in _asks(plan))
+def _send(session: Session, plan: Line) -> str:
+    api = session.client.api
+    data = b"".join(canonical_json(_request_line(session, ask)) + b"\n" for ask in _asks(plan))
     file = api.files.create(file=(f"prompts-{plan['plan']}.jsonl", data), purpose="batch")
     batch = api.batches.create(
         input_file_id=file.id, endpoint=URL, completion_window="24h", metadata={MARK: plan["plan"]}
@@ -139,46 +138,46 @@ def _send(desk: Desk, plan: Line) -> str:
     return batch.id
 
 
-def _request_line(desk: Desk, ask: Ask) -> dict[str, Any]:
-    body = options(desk.config, ask) | {
-        "messages": messages(ask, desk.ledger.texts(ask.category)),
+def _request_line(session: Session, ask: Ask) -> dict[str, Any]:
+    body = options(session.config, ask) | {
+        "messages": messages(ask, session.ledger.texts(ask.category)),
         "response_format": response_format(),
     }
     return {"custom_id": ask.id, "method": "POST", "url": URL, "body": body}
 
 
-def _finish(desk: Desk, plan: Line, batch_id: str) -> int:
-    """Wait for a batch and enter its answers, those in part too; returns how many prompts were accepted."""
-    api, call = desk.client.api, desk.client.patience.call
+def _finish(session: Session, plan: Line, batch_id: str) -> int:
+    """Wait for a batch and enter its answers, partial ones too; returns the number of accepted prompts."""
+    api, call = session.client.api, session.client.retry.call
     status = ""
     while (batch := call(lambda: api.batches.retrieve(batch_id))).status not in ENDED:
         if batch.status != status:
             status = batch.status
-            log.info("prompts: batch %s is %s; an interrupted run finds it again", batch_id, status)
-        time.sleep(desk.config.poll_s)
+            log.info("prompts: batch %s is %s; an interrupted run can be continued", batch_id, status)
+        time.sleep(session.config.poll_s)
     answers: dict[str, Answer] = {}
     for file_id in (batch.error_file_id, batch.output_file_id):
         if file_id:
             text = call(lambda wanted=file_id: api.files.content(wanted).text)  # type: ignore[misc]
-            answers |= read_output(desk.client.hide(text))
+            answers |= read_output(session.client.hide(text))
     closed = {"kind": "closed", "plan": plan["plan"], "status": batch.status}
     if batch.status == "failed":
-        desk.ledger.append(closed)
+        session.ledger.append(closed)
         errors = batch.errors.data if batch.errors and batch.errors.data else []
-        said = desk.client.hide("; ".join(str(error.message) for error in errors[:3]))
-        raise BadSetup(f"the server refuses batch {batch_id}: {said[:MAX_DETAIL] or 'it gives no reason'}")
+        message = session.client.hide("; ".join(str(error.message) for error in errors[:3]))
+        raise BadSetup(f"the server refuses batch {batch_id}: {message[:MAX_DETAIL] or 'it gives no reason'}")
     silent = Answer("unanswered", detail=f"batch {batch_id} is {batch.status} without it")
-    num_new = desk.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
+    num_new = session.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
     if batch.status == "cancelled":
-        raise Unfinished(f"batch {batch_id} was cancelled; what it had answered is entered; run again to send the rest")
+        raise Unfinished(f"batch {batch_id} was cancelled; its answers so far are entered; run again to send the rest")
     return num_new
 
 
 def read_output(text: str) -> dict[str, Answer]:
-    """Answers by `custom_id` from an output or error file, whose lines come in any order.
+    """Answers by `custom_id` from a batch's output or error file, whose lines come in any order.
 
     A line: `{"custom_id", "response": {"status_code", "body"} | null, "error": {"code", "message"} | null}`. Lines of
-    another shape are left out: their requests count as unanswered.
+    another form are left out: their requests count as unanswered.
     """
     answers: dict[str, Answer] = {}
     for line in text.splitlines():

@@ -1,7 +1,7 @@
 """The built-in prompts, packaged with the product.
 
 The categories are those of the paper's table of example prompts; `prompts.csv` holds plain nouns without scene,
-brand or named person, most telling first.
+brand or named person, most typical first.
 """
 
 import csv
@@ -14,7 +14,7 @@ _FILE = Path(__file__).with_name("prompts.csv")
 
 @dataclass(frozen=True)
 class Prompt:
-    """One thing to generate: `text` names it, `category` is one of `categories()` for built-in prompts."""
+    """One object to generate: `text` names it, `category` is one of `categories()`."""
 
     category: str
     text: str
@@ -34,7 +34,7 @@ def categories() -> tuple[str, ...]:
 
 
 def num_builtin() -> int:
-    """Prompts that every category holds."""
+    """Number of prompts that every category holds at least."""
     return min(len(prompts) for prompts in _builtin().values())
 
 
@@ -44,7 +44,7 @@ def builtin_prompts(per_category: int) -> list[Prompt]:
     Asking for more appends within a category and changes none that were there.
 
     Raises:
-        ValueError: a category holds fewer than asked for.
+        ValueError: a category holds fewer than requested.
     """
     most = num_builtin()
     if not 1 <= per_category <= most:

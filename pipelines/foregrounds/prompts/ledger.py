@@ -1,14 +1,14 @@
-"""The ledger of one list of prompts: each answer that was paid for, in order, and what became of it.
+"""The ledger of one list of prompts: each answer that was paid for, in order, and which prompts were accepted from it.
 
 `sources/prompts/<fingerprint>.jsonl` in the store, one JSON object a line:
 
 - `recipe`: the first line, what the list was written by;
 - `answer`: one finished request with its tokens, the prompts accepted from it and those rejected, by reason;
-- `plan`, `batch`, `closed`: a batch is meant to be sent, was sent, was read (see `batch`).
+- `plan`, `batch`, `closed`: a batch is about to be sent, was sent, was read (see `batch`).
 
-The object is written anew for each answer, whole, in the store's one way: that holds for folders and object stores
-alike, costs little (a long list has some hundred kB, an answer takes seconds), and leaves no torn line. What was
-accepted is written down rather than worked out again, so that better rules change no list that is there.
+The whole object is rewritten for each answer: that works for folders and object stores alike, costs little (a long
+list has some hundred kB, an answer takes seconds), and leaves no half-written line. Accepted prompts are stored rather
+than derived again, so that better rules do not change an existing list.
 """
 
 import json
@@ -22,27 +22,27 @@ from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
-from pipelines.config import PromptsConfig
-from pipelines.foregrounds.prompts.answers import Answer
-from pipelines.foregrounds.prompts.asking import Ask, recipe
-from pipelines.foregrounds.prompts.builtin import Prompt
+from pipelines.config import DataConfig, PromptsConfig
+from pipelines.foregrounds.prompts.builtin import Prompt, builtin_prompts, categories
+from pipelines.foregrounds.prompts.chat import Answer, Ask, recipe
 from pipelines.stages.locks import alone
 from pipelines.stages.store import Store
 
-FOLDER = "sources/prompts"
 log = logging.getLogger(__name__)
+
+FOLDER = "sources/prompts"
 
 Line = dict[str, Any]
 
 
 def ledger_path(config: PromptsConfig) -> str:
-    """Where the list of a profile lies in its store."""
+    """Path of a profile's ledger in its store."""
     return f"{FOLDER}/{fingerprint(recipe(config))}.jsonl"
 
 
 @dataclass
 class Ledger:
-    """The lines of one list, and the object they lie in. `open_ledger` makes it."""
+    """The lines of one ledger and the object that stores them. Made by `open_ledger` and `read_ledger`."""
 
     store: Store
     path: str
@@ -50,10 +50,10 @@ class Ledger:
     num_bytes: int = 0
 
     def append(self, *lines: Line) -> None:
-        """Add lines; they are safe when this returns.
+        """Append lines; they are stored when this returns.
 
         Raises:
-            BadSetup: another run has written since; what it wrote is kept.
+            BadSetup: another run has written in the meantime; what it wrote is kept.
         """
         if self.num_bytes != (self.store.size(self.path) if self.store.exists(self.path) else 0):
             raise BadSetup(f"{self.store.url(self.path)} was changed by another run; let one finish, then run again")
@@ -76,11 +76,11 @@ class Ledger:
         return [prompt.text for prompt in self.prompts() if prompt.category == category]
 
     def counted(self, key: str) -> dict[str, int]:
-        """Answers by one of their fields, most frequent first."""
+        """Value of a field of the answers -> number of answers, most frequent first."""
         return dict(Counter(line[key] for line in self.answers).most_common())
 
     def rejected(self) -> dict[str, int]:
-        """Rejected prompts by reason, most frequent first."""
+        """Reason -> number of rejected prompts, most frequent first."""
         total: Counter[str] = Counter()
         for line in self.answers:
             total.update({reason: len(texts) for reason, texts in line["rejected"].items()})
@@ -88,16 +88,16 @@ class Ledger:
 
 
 def answer_line(ask: Ask, answer: Answer, accepted: list[str], rejected: dict[str, list[str]], server: str) -> Line:
-    """The line of one finished request."""
-    told = {key: value for key, value in asdict(answer).items() if key != "texts"}
+    """The ledger's line about one finished request."""
+    given = {key: value for key, value in asdict(answer).items() if key != "texts"}
     asked = {"request": ask.id, "category": ask.category, "count": ask.count, "seed": ask.seed}
-    return {"kind": "answer", **asked, **told, "server": server, "accepted": accepted, "rejected": rejected}
+    return {"kind": "answer", **asked, **given, "server": server, "accepted": accepted, "rejected": rejected}
 
 
 def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
-    """The list that is there; None when none was begun.
+    """The profile's ledger; None when none was begun.
 
-    A last line without its end is left out: its writer did not finish it.
+    A last line without its newline is left out: its writer did not finish it.
 
     Raises:
         BadSetup: the file is damaged before its last line.
@@ -106,21 +106,21 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
     if not store.exists(path):
         return None
     data = store.read(path)
-    whole, _, torn = data.rpartition(b"\n")
-    if torn:
-        log.warning("%s: the last line is torn and left out", store.url(path))
+    whole, _, incomplete = data.rpartition(b"\n")
+    if incomplete:
+        log.warning("%s: the last line is incomplete and left out", store.url(path))
     try:
         lines = [json.loads(line) for line in whole.splitlines()]
         _check(lines)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadSetup(
-            f"{store.url(path)} is damaged ({error!r}); put a copy back, or move it away to have the list written anew"
+            f"{store.url(path)} is damaged ({error!r}); restore a copy, or move it away to have the list written again"
         ) from error
     return Ledger(store, path, lines, len(data))
 
 
 def _check(lines: list[Line]) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError when a line is not of its kind."""
+    """Raises ValueError, KeyError, TypeError or AttributeError when a line lacks what its kind must hold."""
     if lines and lines[0]["kind"] != "recipe":
         raise ValueError("the first line is no recipe")
     for line in lines:
@@ -134,25 +134,25 @@ def _check(lines: list[Line]) -> None:
 
 @contextmanager
 def open_ledger(config: PromptsConfig, store: Store) -> Iterator[Ledger]:
-    """The list for writing, begun where there is none; one process at a time where the root is a folder.
+    """The profile's ledger for writing, begun when there is none; one process at a time where the root is a folder.
 
     Raises:
-        BadSetup: another process is writing it, it is damaged, or the root cannot be written to: before any
+        BadSetup: another process is writing it, it is damaged, or the root cannot be written to. Raised before any
             request is paid for.
     """
     with _alone(store, ledger_path(config)):
         ledger = read_ledger(config, store) or Ledger(store, ledger_path(config))
         if not ledger.lines:
-            said = recipe(config)
-            ledger.append({"kind": "recipe", "fingerprint": fingerprint(said), "recipe": said})
+            made_by = recipe(config)
+            ledger.append({"kind": "recipe", "fingerprint": fingerprint(made_by), "recipe": made_by})
         yield ledger
 
 
 @contextmanager
 def _alone(store: Store, path: str) -> Iterator[None]:
-    """Holds the folder's lock, which the system frees when the process ends, however it ends."""
+    """Holds the folder's lock, which the operating system frees when the process ends, however it ends."""
     if not store.is_local:
-        yield  # No locks there: `Ledger.append` sees that somebody else has written.
+        yield  # Object stores have no locks: `Ledger.append` notices that another process has written.
         return
     name = f"{FOLDER}/.lock"
     if not store.exists(name):
@@ -162,3 +162,26 @@ def _alone(store: Store, path: str) -> Iterator[None]:
             raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again")
         store.remove_leftovers(FOLDER)
         yield
+
+
+def read_prompts(config: DataConfig, store: Store) -> list[Prompt]:
+    """The profile's prompts, built in or written: the first `generated.prompts_per_category` of each category.
+
+    Raises:
+        ValueError: there are fewer built-in prompts than requested.
+        BadSetup: the list is to be written by a model, and is missing or too short.
+    """
+    wanted = config.generated.prompts_per_category
+    if config.prompts.source == "builtin":
+        return builtin_prompts(wanted)
+    ledger = read_ledger(config.prompts, store)
+    found = {name: ledger.texts(name)[:wanted] if ledger else [] for name in categories()}
+    short = {name: len(texts) for name, texts in found.items() if len(texts) < wanted}
+    if short:
+        there = ", ".join(f"{name} {number}" for name, number in short.items())
+        raise BadSetup(
+            f"{store.url(ledger_path(config.prompts))} lacks prompts: {wanted} needed in each category, found "
+            f"{there}. Write them with `decoupage prompts write` (same profile and root), or set prompts.source = "
+            "'builtin'"
+        )
+    return [Prompt(name, text) for name, texts in found.items() for text in texts]

@@ -1,4 +1,4 @@
-"""What the prompts of a profile need of a machine."""
+"""The requirements of a profile's prompts: an API key, a server, or a finished list."""
 
 import os
 
@@ -12,14 +12,14 @@ from pipelines.stages.store import Store
 
 
 def requirements(config: DataConfig, store: Store) -> list[Requirement]:
-    """Enough built-in prompts; or a list that is whole; or a key, or a server that is asked without one.
+    """Enough built-in prompts; or a complete written list; or an API key or a server that needs none.
 
     Args:
         store: the root, where a written list lies.
     """
     wanted = config.generated.prompts_per_category
     if config.prompts.source == "builtin":
-        found = f"{wanted} wanted in each category, {num_builtin()} are built in"
+        found = f"{wanted} needed in each category, {num_builtin()} are built in"
         fix = "lower generated.prompts_per_category, or set DECOUPAGE__PROMPTS__SOURCE=written"
         return [Requirement("prompts", wanted <= num_builtin(), found, fix)]
     try:
@@ -28,24 +28,24 @@ def requirements(config: DataConfig, store: Store) -> list[Requirement]:
         found, _, fix = str(fault).rpartition("; ")
         return [Requirement("prompts.list", False, found, fix)]
     if num_there == num_wanted:
-        # Nobody is asked any more, so nothing is needed to ask.
+        # The list is complete: no more requests are sent, so no key is needed.
         return [Requirement("prompts.list", True, f"{num_there} in {store.url(ledger_path(config.prompts))}", "")]
-    return [_someone_to_ask(config, f"{num_there} of {num_wanted} prompts are written")]
+    return [_server(config, f"{num_there} of {num_wanted} prompts are written")]
 
 
 def _num_written(config: DataConfig, store: Store) -> int:
-    """Prompts that are there, those beyond what is wanted apart. Raises BadSetup: the list is damaged."""
+    """Number of written prompts, counting at most the wanted number per category. Raises BadSetup: damaged list."""
     ledger = read_ledger(config.prompts, store)
     wanted = config.generated.prompts_per_category
     return sum(min(wanted, len(ledger.texts(name))) for name in categories()) if ledger else 0
 
 
-def _someone_to_ask(config: DataConfig, told: str) -> Requirement:
+def _server(config: DataConfig, progress: str) -> Requirement:
     key = bool(os.environ.get(KEY, "").strip())
     asked = f"{config.prompts.model} at {server(config.prompts)}"
     step = "`decoupage prompts write` asks"
     if config.prompts.base_url:
         sent = "with the key that is set" if key and sends_key(config.prompts) else "without a key"
-        return Requirement("prompts.base_url", True, f"{told}; {step} {asked}, {sent}", "")
+        return Requirement("prompts.base_url", True, f"{progress}; {step} {asked}, {sent}", "")
     fix = f"export {KEY}=..., or name a server that needs no key in prompts.base_url"
-    return Requirement(KEY, key, f"{'set' if key else 'not set'}; {told}, {step} {asked}", fix)
+    return Requirement(KEY, key, f"{'set' if key else 'not set'}; {progress}, {step} {asked}", fix)

@@ -1,20 +1,22 @@
-"""Writes a profile's list of prompts, or goes on with it, and reports: what the command and the asset both call."""
+"""Writes a profile's list of prompts, or continues it, and reports: called by both the command and the asset."""
 
 import logging
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from pipelines.config import DataConfig, PromptsConfig
-from pipelines.foregrounds.prompts.asking import recipe
 from pipelines.foregrounds.prompts.batch import write_by_batches
 from pipelines.foregrounds.prompts.builtin import categories
-from pipelines.foregrounds.prompts.client import Client, key_of
+from pipelines.foregrounds.prompts.chat import recipe
+from pipelines.foregrounds.prompts.client import Client, RetryPolicy, Unfinished, key_of
 from pipelines.foregrounds.prompts.ledger import Ledger, open_ledger
-from pipelines.foregrounds.prompts.patience import Patience, Unfinished
-from pipelines.foregrounds.prompts.writer import Desk, write_one_by_one
+from pipelines.foregrounds.prompts.writer import Session, write_one_by_one
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 
@@ -23,20 +25,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PromptsReport:
-    """A written list at a glance; all but `num_new` and `seconds` are over all runs.
+    """Summary of a written list; all but `num_new` and `seconds` are totals over all runs.
 
     Attributes:
-        fingerprint: of what decides the prompts.
-        model: that was asked for.
-        wanted: prompts in each category.
-        by_category: category -> prompts that are there, more than wanted included.
-        num_new: prompts accepted by this run.
-        rejected: reason -> prompts that were not accepted.
-        requests: outcome -> finished requests.
-        tokens_in: paid for questions.
-        tokens_out: paid for answers.
-        cost_usd: by the profile's prices; None where it names none.
-        seconds: of this run.
+        fingerprint: hash of everything that decides the prompts.
+        model: the model that was requested.
+        wanted: number of prompts in each category.
+        by_category: category -> number of written prompts, those beyond `wanted` included.
+        num_new: number of prompts accepted by this run.
+        rejected: reason -> number of prompts that were not accepted.
+        requests: outcome -> number of finished requests.
+        tokens_in: input tokens paid.
+        tokens_out: output tokens paid.
+        cost_usd: cost by the profile's prices; None where it names none.
+        seconds: duration of this run.
     """
 
     fingerprint: str
@@ -53,16 +55,16 @@ class PromptsReport:
 
     @property
     def num_prompts(self) -> int:
-        """All that are there."""
+        """Number of written prompts in all categories."""
         return sum(self.by_category.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain JSON values."""
         return asdict(self)
 
 
 class UnfinishedList(Unfinished):
-    """The list is too short; `report` tells what is there."""
+    """The list is too short; `report` says what it holds."""
 
     def __init__(self, message: str, report: PromptsReport) -> None:
         super().__init__(message, report)
@@ -72,18 +74,18 @@ class UnfinishedList(Unfinished):
         return self.message
 
 
-def write_prompts(config: DataConfig, store: Store, patience: Patience | None = None) -> PromptsReport:
+def write_prompts(config: DataConfig, store: Store, retry: RetryPolicy | None = None) -> PromptsReport:
     """Have the profile's model write prompts until each category holds `generated.prompts_per_category`.
 
-    What is there already is kept and not paid for again; a list that is long enough costs nothing and needs no key.
+    Prompts written before are kept and not paid for again; a list that is long enough costs nothing and needs no key.
 
     Args:
         config: all data sections.
         store: the root; the list is `sources/prompts/<fingerprint>.jsonl`.
-        patience: how often to try a request; None = as the profile says.
+        retry: how to retry a request; None = as the profile says.
 
     Raises:
-        UnfinishedList: fewer prompts came than wanted; what is there is kept, and the message says how to go on.
+        UnfinishedList: fewer prompts were accepted than needed; they are kept, and the message says how to continue.
         BadSetup: the profile asks for built-in prompts, a key is missing, the server refuses the requests, another
             process is writing, or the root cannot be written to.
     """
@@ -97,21 +99,21 @@ def write_prompts(config: DataConfig, store: Store, patience: Patience | None = 
         def report() -> PromptsReport:
             return _report(asked, wanted, ledger, len(ledger.prompts()) - before, time.monotonic() - started)
 
-        desk = Desk(asked, wanted, ledger, Client(asked, patience))
-        missing = sum(desk.missing(name) for name in categories())
+        session = Session(asked, wanted, ledger, Client(asked, retry))
+        missing = sum(session.missing(name) for name in categories())
         if missing:
             key_of(asked)
             try:
-                _run(desk, missing)
+                _run(session, missing)
             except Unfinished as fault:
                 raise _unfinished(fault, report(), store.url(ledger.path)) from None
         return report()
 
 
-def _run(desk: Desk, missing: int) -> None:
-    write = write_by_batches if desk.config.batch else write_one_by_one
+def _run(session: Session, missing: int) -> None:
+    write = write_by_batches if session.config.batch else write_one_by_one
     with Progress("prompts", "prompts", missing) as progress:
-        for prompt in progress.counting(write(desk)):
+        for prompt in progress.counting(write(session)):
             log.debug("prompts: %s/%s", prompt.category, prompt.text)
 
 
@@ -142,7 +144,22 @@ def _cost_usd(config: PromptsConfig, tokens_in: int, tokens_out: int) -> float |
 def _unfinished(fault: Unfinished, report: PromptsReport, path: str) -> UnfinishedList:
     there = sum(min(report.wanted, number) for number in report.by_category.values())
     return UnfinishedList(
-        f"{there} of {report.wanted * len(report.by_category)} prompts are there, in {path}: {fault}. Nothing that is "
-        "there is asked for again: run `decoupage prompts write` with the same profile and root to go on.",
+        f"{there} of {report.wanted * len(report.by_category)} prompts are written, in {path}: {fault}. They are "
+        "not requested again: run `decoupage prompts write` with the same profile and root to continue.",
         report,
     )
+
+
+def show(report: PromptsReport) -> None:
+    """Print a report to the terminal: prompts by category, then requests, tokens and cost."""
+    table = Table("category", "prompts", "wanted")
+    for name, number in report.by_category.items():
+        table.add_row(name, str(number), str(report.wanted))
+    console = Console()
+    console.print(table)
+    for title, counts in (("requests", report.requests), ("rejected", report.rejected)):
+        listed = ", ".join(f"{number} {name}" for name, number in counts.items())
+        console.print(f"{title}: {listed or 'none'}", highlight=False)
+    cost = "" if report.cost_usd is None else f", {report.cost_usd:.4f} USD"
+    console.print(f"tokens: {report.tokens_in} in, {report.tokens_out} out{cost}", highlight=False)
+    console.print(f"{report.num_new} new by {report.model} in {report.seconds:.1f} s", highlight=False)

@@ -1,7 +1,7 @@
 """Has a model write the list, one request after another, until it is long enough.
 
-One at a time: each request leaves out what is there already, the order of acceptance is the order of the ledger, and
-a killed run loses no more than the answer that was on its way. Sending many at once is `batch`'s business.
+One at a time: each request excludes the prompts so far, prompts are accepted in the order of the ledger, and a killed
+run loses no more than the answer in flight. `batch` sends many requests at once.
 """
 
 import logging
@@ -11,32 +11,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pipelines.config import PromptsConfig
-from pipelines.foregrounds.prompts.answers import Answer
-from pipelines.foregrounds.prompts.asking import Ask
 from pipelines.foregrounds.prompts.builtin import Prompt, categories
-from pipelines.foregrounds.prompts.client import Client, server
+from pipelines.foregrounds.prompts.chat import Answer, Ask
+from pipelines.foregrounds.prompts.client import Client, Unfinished, server
 from pipelines.foregrounds.prompts.ledger import Ledger, Line, answer_line
-from pipelines.foregrounds.prompts.patience import Unfinished
-from pipelines.foregrounds.prompts.rules import Sieve
+from pipelines.foregrounds.prompts.rules import PromptFilter
 
 log = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 4
-"""Answers of a category in a row, or batches, that bring nothing new, before the run is given up."""
+"""Successive answers of a category, or successive batches, without a new prompt before the run gives up."""
 SPARE = 1.25
-"""Times the missing number that is asked for: some of what comes is rejected."""
+"""Factor by which more prompts are requested than are missing, because some are rejected."""
 
 
 @dataclass
-class Desk:
-    """What both ways of writing share: what is missing, what may be spent, and how an answer is entered.
+class Session:
+    """The state that sequential and batched writing share: missing prompts, remaining requests, the open ledger.
 
     Attributes:
-        config: of the list.
-        wanted: prompts in each category.
-        ledger: open for writing.
-        client: asks the server.
-        new: prompts accepted by this run that `take_new` has not handed over.
+        config: the profile's `[prompts]`.
+        wanted: number of prompts in each category.
+        ledger: the list, open for writing.
+        client: the connection to the server.
+        new: prompts accepted by this run that `take_new` has not returned yet.
     """
 
     config: PromptsConfig
@@ -46,14 +44,14 @@ class Desk:
     new: list[Prompt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._sieve = Sieve(self.ledger.prompts())
+        self._filter = PromptFilter(self.ledger.prompts())
 
     def missing(self, category: str) -> int:
-        """Prompts that the category still lacks."""
+        """Number of prompts that the category still lacks."""
         return max(0, self.wanted - len(self.ledger.texts(category)))
 
     def left(self) -> int:
-        """Requests that may still be paid for."""
+        """Number of requests that may still be paid for."""
         return self.config.max_requests - len(self.ledger.answers)
 
     def ask(self, category: str, number: int, count: int, letters: tuple[str, str] | None = None) -> Ask:
@@ -62,14 +60,14 @@ class Desk:
         return Ask(f"{number:05d}-{slug}", category, count, self.config.seed + number, letters)
 
     def enter(self, *answers: tuple[Ask, Answer], then: Line | None = None) -> int:
-        """Judge the answers in order and write them down, with a closing line where one is given, all at once.
+        """Filter the answers in order and append them to the ledger in one write, followed by the line `then`.
 
-        Returns how many prompts were accepted.
+        Returns the number of accepted prompts.
         """
         lines: list[Line] = []
         fresh: list[Prompt] = []
         for ask, answer in answers:
-            accepted, rejected = self._sieve.sift(list(answer.texts))
+            accepted, rejected = self._filter.judge(list(answer.texts))
             lines.append(answer_line(ask, answer, accepted, rejected, server(self.config)))
             fresh += [Prompt(ask.category, text) for text in accepted]
             if answer.outcome != "answered":
@@ -79,45 +77,45 @@ class Desk:
         return len(fresh)
 
     def take_new(self) -> Iterator[Prompt]:
-        """Hand over what was accepted since the last time."""
+        """The prompts accepted since the last call."""
         fresh, self.new = self.new, []
         yield from fresh
 
 
-def write_one_by_one(desk: Desk) -> Iterator[Prompt]:
-    """Prompts as they are accepted, until every category has as many as wanted.
+def write_one_by_one(session: Session) -> Iterator[Prompt]:
+    """Prompts as they are accepted, until every category has as many as needed.
 
     Raises:
-        Unfinished: the requests are used up, or the model brings nothing new.
+        Unfinished: the requests are used up, or the model gives no new prompt.
         BadSetup: the server refuses the requests.
     """
     for category in categories():
         fruitless, share = 0, 1.0
-        while missing := desk.missing(category):
-            if desk.left() < 1:
-                raise used_up(desk)
+        while missing := session.missing(category):
+            if session.left() < 1:
+                raise used_up(session)
             if fruitless == MAX_FRUITLESS:
                 raise Unfinished(
-                    f"{fruitless} answers in a row brought nothing new for {category!r}: {_latest(desk)}; another "
-                    "model or temperature may bring more, or lower generated.prompts_per_category"
+                    f"{fruitless} answers in a row gave no new prompt for {category!r}: {_latest(session)}; try "
+                    "another model or temperature, or lower generated.prompts_per_category"
                 )
-            count = max(1, math.floor(share * min(desk.config.per_request, math.ceil(missing * SPARE))))
-            ask = desk.ask(category, len(desk.ledger.answers), count)
-            answer = desk.client.ask(ask, desk.ledger.texts(category))
-            fruitless = 0 if desk.enter((ask, answer)) else fruitless + 1
-            # An answer that ran out of tokens would do so again: ask for less.
+            count = max(1, math.floor(share * min(session.config.per_request, math.ceil(missing * SPARE))))
+            ask = session.ask(category, len(session.ledger.answers), count)
+            answer = session.client.ask(ask, session.ledger.texts(category))
+            fruitless = 0 if session.enter((ask, answer)) else fruitless + 1
+            # An answer that ran out of tokens would do so again: request fewer prompts.
             share = share / 2 if answer.outcome == "truncated" else share
-            yield from desk.take_new()
+            yield from session.take_new()
 
 
-def used_up(desk: Desk) -> Unfinished:
-    """The fault that `prompts.max_requests` is reached."""
+def used_up(session: Session) -> Unfinished:
+    """The error raised when `prompts.max_requests` is reached."""
     return Unfinished(
-        f"all {desk.config.max_requests} requests of prompts.max_requests are used; raise it to go on from there"
+        f"all {session.config.max_requests} requests of prompts.max_requests are used; raise it to continue from there"
     )
 
 
-def _latest(desk: Desk) -> str:
-    last = desk.ledger.answers[-1]
+def _latest(session: Session) -> str:
+    last = session.ledger.answers[-1]
     reasons = ", ".join(f"{len(texts)} {reason}" for reason, texts in last["rejected"].items())
     return f"the last was {last['outcome']}" + (f" with {reasons}" if reasons else f" ({last['detail']})")

@@ -15,7 +15,7 @@ from decoupage.maps.depth import DepthMaps
 from decoupage.maps.depth_anything import DepthAnything
 from decoupage.maps.segformer import Segformer
 from decoupage.maps.segmentation import SegmentationMaps
-from pipelines.licences.ledger import licence_of
+from pipelines.licences.terms import licence_of
 from tests.decoupage.maps.nets import CLASSES, depth, save_depth_anything, save_segformer, segmentation
 
 

@@ -6,12 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
+from evaluation.ablation_rows import ROW_NAMES, ROWS
 from evaluation.ablations.records import RowRecord, report_folder, write_row
-from evaluation.ablations.rows import ROWS
 from evaluation.ablations.table import make_table, write_table
-from evaluation.config import EvaluationConfig
-from evaluation.config.ablations import ROWS as NAMES
-from evaluation.config.ablations import AblationsConfig
+from evaluation.config import AblationsConfig, EvaluationConfig
 from evaluation.metrics.catalogue import find_metric
 from evaluation.run import judge
 from pipelines.stages.store import Store
@@ -51,7 +49,7 @@ def adapter(darker):
     return Known("adapter", answer)
 
 
-def make_row(store, row, darker=1, num_scenes=4, config=CONFIG, **facts):
+def make_row(store, row, darker=1, num_scenes=12, config=CONFIG, **facts):
     judge(Listed(num_scenes), [recipe_of(adapter(darker), darker=darker)], config, store.url(report_folder(row)))
     given = {"recipe": RECIPES[row], "identity": MADE_OF, "num_steps": 3, **facts}
     write_row(store, RowRecord(row, "judged", **given))
@@ -69,7 +67,8 @@ def store(tmp_path):
 
 
 def test_the_rows_of_all_places_are_the_same_ten():
-    assert [row.name for row in ROWS] == list(NAMES) and set(NAMES) == set(TRAINED) and len(NAMES) == 10
+    assert list(ROW_NAMES) == list(TRAINED) == [row.name for row in ROWS] and len(ROW_NAMES) == 10
+    assert AblationsConfig().rows == ROW_NAMES
 
 
 def test_the_papers_figures_are_those_of_its_table():

@@ -7,7 +7,7 @@ import pytest
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray, decode_rgb
-from evaluation.fiftyone.apply import apply_tags
+from evaluation.fiftyone.tags import apply_tags
 from evaluation.test_sets.shards import HeldOut
 from pipelines.library.exclusions import EXCLUSIONS
 from pipelines.shards.reader import read_triplets

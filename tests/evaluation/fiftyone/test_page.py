@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-from evaluation.config.inspection import InspectionConfig
+from evaluation.config import InspectionConfig
 from evaluation.fiftyone.commands import inspect
 from pipelines.library.exclusions import REASONS
 

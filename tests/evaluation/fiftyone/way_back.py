@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from evaluation.fiftyone.apply import apply_tags
 from evaluation.fiftyone.inspect import build_dataset
+from evaluation.fiftyone.tags import apply_tags
 from pipelines.library.exclusions import read_exclusions
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store

@@ -52,7 +52,11 @@ def entries(seed: int = 0) -> list[Entry]:
 
 
 def evaluation_files(
-    adapter_files: dict[str, str], gains: dict[str, float], failed: tuple[str, ...] = (), list_seed: int = 0
+    adapter_files: dict[str, str],
+    gains: dict[str, float],
+    failed: tuple[str, ...] = (),
+    list_seed: int = 0,
+    num_photographs: int = NUM_IMAGES,
 ) -> dict[str, bytes]:
     """An evaluation of adapter, base and given mask; the adapter's scores lie this much above the levels.
 
@@ -64,6 +68,7 @@ def evaluation_files(
     for method, part in (("base", "background"), ("given_mask", "foreground"), ("adapter", "")):
         noise = np.random.default_rng(len(method))
         frame = {"image": names(), "scene": [name[:8] for name in names()], "method": method}
+        frame |= {"photograph": [f"p{number % num_photographs}" for number in range(NUM_IMAGES)], "origin": names()}
         frame["failed"] = [method == "adapter" and name in failed for name in names()]
         for name, level in LEVELS.items():
             own = noise.normal(0, 0.001 * level, NUM_IMAGES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from decoupage.faults import BadSetup
-from evaluation.config.gate import GateConfig
+from evaluation.config import GateConfig
 from evaluation.gate.champions import alone, keep, rollback
 from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.decide import decide
@@ -49,6 +49,22 @@ def test_the_first_adapter_must_beat_base_and_given_mask(tmp_path):
     against = {line["metric"]: line["against"] for line in promoted.details["lines"]}
     assert against["background.psnr_mask"] == "base" and against["foreground.soft_iou"] == "given_mask"
     assert against["recomposition.psnr_whole"] == ""
+
+
+def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_after_it(tmp_path):
+    refused = ask(tmp_path, candidate(tmp_path, "worse than the base", better(-1.0), num_photographs=3))
+    assert refused.kind == "refused" and refused.reasons[0].startswith("undecided (too few photographs: 3): ")
+    promoted = ask(tmp_path, candidate(tmp_path, "first", better(), num_photographs=3))
+    assert promoted.kind == "promoted" and decided_for_a_reason(promoted).passed
+    assert "nobody, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(
+        promoted
+    )
+    assert demand_rows(promoted)[0]["met"] == "undecided, the mean does"
+    assert demand_rows(promoted)[0]["of"] == "24 images, 3 photographs, 24 origins"
+    after = ask(tmp_path, candidate(tmp_path, "second", better(2.0), num_photographs=3))
+    assert (after.kind, after.champion) == ("refused", "v0001")
+    assert all(reason.startswith("undecided (too few photographs: 3): ") for reason in after.reasons)
+    assert demand_rows(after)[0]["met"] == "undecided" and decided_for_a_reason(after).passed
 
 
 def test_a_promotion_keeps_weights_scores_and_fingerprints(first):

@@ -7,19 +7,20 @@ import pytest
 from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
-from evaluation.config import EvaluationConfig
-from evaluation.config.gate import GateConfig
+from evaluation.config import EvaluationConfig, GateConfig
 from evaluation.gate.judgement import Opponent, check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores
+from evaluation.statistics import Clusters
 
 RNG = np.random.default_rng(0)
 HARD = RNG.normal(0, 3, 40)
+NAMES = [f"{number:08d}-0" for number in range(40)]
 
 
 def scores(**columns: np.ndarray) -> SavedScores:
-    images = tuple(f"{number:08d}-0" for number in range(40))
+    images = tuple(NAMES)
     found = {name.replace("__", "."): column for name, column in columns.items()}
-    return SavedScores("adapter", "list", {}, images, images, found, (), {})
+    return SavedScores("adapter", "list", {}, images, Clusters(images, images), found, (), {})
 
 
 def column(mean: float, spread: float = 0.1, seed: int = 1) -> np.ndarray:
@@ -98,10 +99,28 @@ def test_images_that_only_one_was_measured_on_are_not_left_out():
     assert not line.passed and "not measured on the same images" in line.sentence
 
 
-def test_one_scene_gives_no_interval():
-    one = replace(scores(background__psnr_mask=column(21)), scenes=("a",) * 40)
-    (line,) = judge(one, [Opponent("v0001", scores(background__psnr_mask=column(20)))], config(), lenient=False)
-    assert not line.passed and "too few scenes" in line.sentence
+@pytest.mark.parametrize("num_photographs", [1, 3, 9])
+def test_with_too_few_photographs_nothing_is_decided_and_a_champion_stays(num_photographs):
+    photographs = [f"p{number % num_photographs}" for number in range(40)]
+    few = replace(scores(background__psnr_mask=column(21)), clusters=Clusters(photographs, NAMES))
+    opponents = [Opponent("v0001", scores(background__psnr_mask=column(20)))]
+    for line in judge(few, opponents, config(background__psnr_mask=0.1), lenient=False):
+        assert not line.passed and not line.decided
+        assert line.sentence.startswith(f"undecided (too few photographs: {num_photographs}): background.psnr_mask")
+        assert f"(40 images, {num_photographs} photograph" in line.sentence
+
+
+@pytest.mark.parametrize(("gain", "passed"), [(0.5, [True, True]), (-0.2, [False, True]), (-0.8, [False, False])])
+def test_where_the_place_is_empty_the_mean_decides_what_the_interval_cannot(gain, passed):
+    photographs = [f"p{number % 3}" for number in range(40)]
+    few = replace(scores(background__psnr_mask=column(20 + gain)), clusters=Clusters(photographs, NAMES))
+    opponents = [Opponent("base", scores(background__psnr_mask=column(20)))]
+    lines = judge(few, opponents, config(background__psnr_mask=0.5), lenient=True)
+    assert [line.passed for line in lines] == passed and not any(line.decided for line in lines)
+    # With enough photographs a first adapter's interval decides, as everybody's does.
+    noisy = scores(background__psnr_mask=column(20.2, spread=3.0))
+    (line,) = judge(noisy, opponents, config(), lenient=True)
+    assert line.decided and not line.passed and line.gain.mean > 0
 
 
 @pytest.mark.parametrize("other", [{"list_sha256": "another"}, {"protocol": {"num_steps": 3}}])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import mean_squared_error
 
-from evaluation.metrics.layers import alpha_mse, alpha_sad, colour_l1, premultiplied_l1, soft_iou
+from evaluation.metrics.cutouts import alpha_mse, alpha_sad, colour_l1, premultiplied_l1, soft_iou
 
 rng = np.random.default_rng(0)
 ALPHA, TRUE_ALPHA = (rng.integers(0, 256, (40, 48), np.uint8) for _ in range(2))

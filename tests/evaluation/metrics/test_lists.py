@@ -13,12 +13,14 @@ from evaluation.metrics.networks import Networks
 from evaluation.metrics.score import paste_back
 from evaluation.report import About, make_report
 from evaluation.run import score_all
+from evaluation.statistics import Clusters, Interval
 from tests.evaluation.metrics.networks import Averages, random_lpips
 from tests.evaluation.scenes import Known, cases, truth
 
 CONFIG = EvaluationConfig(bootstrap_draws=200)
 KEYS = {(metric.part, metric.name) for metric in LIST_METRICS}
 CASES = cases(8)
+CLUSTERS = Clusters([case.photograph for case in CASES], [case.origin for case in CASES])
 
 
 def judged(*methods, given=CASES):
@@ -55,7 +57,7 @@ def test_figures_follow_from_the_features():
     for ending, pictures in (("", backgrounds), ("_pasted", pasted)):
         features = net.features(pictures)
         fid = frechet_distance(moments(true), moments(features))
-        value = kid(features, true, [case.key for case in CASES], 10, 0).value
+        value = kid(features, true, [case.key for case in CASES], CLUSTERS, 0).value
         assert found[f"fid_whole{ending}"]["mean"] == pytest.approx(fid, rel=1e-6)
         assert found[f"kid_whole{ending}"]["mean"] == pytest.approx(value, rel=1e-6)
 
@@ -128,13 +130,15 @@ def test_images_without_a_true_background_are_passed_over():
         known = replace(case, background=None) if n % 2 else case
         features.add_image(known)
         features.add_answer("truth", known, case.background)
-    found = features.scores(50, 0)["truth"]
+    found = features.scores(0)["truth"]
     assert set(found) == KEYS and {score.num_images for score in found.values()} == {(len(CASES) + 1) // 2}
 
 
-def test_a_difference_without_draws_has_no_ends():
-    one, other = ListScore(3.0, None, 5), ListScore(1.0, np.zeros(4), 5)
-    assert one.minus(other) == ListScore(2.0, None, 5) and one.minus(other).interval.low is None
+def test_a_difference_of_figures_without_an_interval_has_none():
+    of_five = Clusters(list("abcde"), list("vwxyz"))
+    one, other = ListScore(3.0, None, 5, of_five), ListScore(1.0, (np.zeros(5),) * 3, 5, of_five)
+    assert one.minus(other) == ListScore(2.0, None, 5, of_five)
+    assert one.minus(other).interval == Interval(2.0, None, None, 5, 5, 5)
 
 
 def test_all_controls_with_both_networks():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from evaluation.metrics.matting import connectivity_error, gradient_error, max_gradient_error_per_px
+from evaluation.metrics.cutouts import connectivity_error, gradient_error, max_gradient_error_per_px
 
 rng = np.random.default_rng(0)
 

@@ -11,8 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
-from evaluation.config import EvaluationConfig
-from evaluation.config.metrics import MetricsConfig, WeightsConfig
+from evaluation.config import EvaluationConfig, MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.networks import load_networks, requirements
 from evaluation.metrics.weights import read_state

@@ -9,7 +9,7 @@ from evaluation.report import About
 from evaluation.run import judge
 from tests.evaluation.scenes import Known, cases, recipe_of
 
-NUM_SCENES = 8
+NUM_SCENES = 12
 STAND_INS = {"graph <regions>": "SegFormer & Co"}
 MODELS = {"adapter": {"base": "tiny-fill", "files": {"fusion.safetensors": "ab" * 32}}}
 

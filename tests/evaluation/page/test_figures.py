@@ -1,4 +1,4 @@
-"""Numbers as they are printed, what an interval says, and the scales of curves."""
+"""Numbers as they are printed, and the scales of curves."""
 
 import math
 import re
@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.page.curves import Point, _chart, ticks
-from evaluation.page.figures import DASH, ELLIPSIS, MINUS, figure, span, verdict
+from evaluation.page.figures import DASH, ELLIPSIS, MINUS, counts, figure, span
 from evaluation.page.render import bar
 
-PSNR, MSE = find_metric("background", "psnr_mask"), find_metric("foreground", "alpha_mse")
+PSNR = find_metric("background", "psnr_mask")
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,8 @@ def test_an_interval_with_and_without_ends():
     assert span({"low": None, "high": None}, PSNR) == "no interval" and span(None, PSNR) == DASH
 
 
-@given(st.floats(-9, 9), st.floats(0, 9))
-def test_a_verdict_says_better_only_where_zero_is_outside(low, width):
-    cell = {"low": low, "high": low + width}
-    said = verdict(PSNR, cell), verdict(MSE, cell)
-    if cell["low"] <= 0 <= cell["high"]:
-        assert said == ("even", "even")
-    else:
-        assert said == (("better", "worse") if low > 0 else ("worse", "better"))
+def test_n_stands_with_its_clusters():
+    assert counts({"num_images": 187, "num_photographs": 3, "num_origins": 18, "methods": {}}) == "187 / 3 / 18"
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))

@@ -97,6 +97,8 @@ def test_where_fid_stands_its_n_and_what_n_does_stand_too(folder, tmp_path, valu
         "low": None,
         "high": None,
         "num_images": 15,
+        "num_photographs": 7,
+        "num_origins": 15,
     }
     measured["notes"] = {"background.fid_whole": FID_NOTE}
     (tmp_path / "report.json").write_text(json.dumps(measured))

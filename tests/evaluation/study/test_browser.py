@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from evaluation.study.bundle import bundle_token, import_answers, write_bundles
+from evaluation.study.figures import PRIOR_WINS
 from evaluation.study.report import write_report
-from evaluation.study.strengths import PRIOR_WINS
 from evaluation.study.votes import Votes
 from tests.browser import chromium, wait
 from tests.evaluation.study import by_hand

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.study.agreement import krippendorff_alpha, same_share
-from evaluation.study.contests import resampled, spread, win_rates
-from evaluation.study.strengths import PRIOR_WINS, resampled_strengths, strengths
+from evaluation.study.figures import (
+    PRIOR_WINS,
+    krippendorff_alpha,
+    resampled,
+    resampled_strengths,
+    same_share,
+    spread,
+    strengths,
+    win_rates,
+)
 
 WINS = np.array([[0, 14, 9.5], [6, 0, 12], [4.5, 3, 0]])
 
@@ -104,7 +111,7 @@ def test_blocks_change_no_draw(monkeypatch):
     wins = np.random.default_rng(0).random((3, 4, 2, 2))
     whole = resampled(wins, 50, 3)
     assert whole.shape == (50, 2, 2)
-    monkeypatch.setattr("evaluation.study.contests._AT_ONCE", 16 * 7)
+    monkeypatch.setattr("evaluation.study.figures._AT_ONCE", 16 * 7)
     assert resampled(wins, 50, 3).shape == (50, 2, 2)
 
 

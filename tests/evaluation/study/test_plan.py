@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from evaluation.config.study import StudyConfig
+from evaluation.config import StudyConfig
 from evaluation.study.plan import BROKEN, SOUND, Comparison, attention_pool, choose_cases, comparisons, questions_for
 
 METHODS = ("adapter", "base", "telea")

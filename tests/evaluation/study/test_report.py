@@ -7,8 +7,8 @@ import pytest
 
 from decoupage.faults import BadSetup
 from evaluation.study.ballots import read_ballots, to_frame
+from evaluation.study.folder import opaque
 from evaluation.study.report import make_report, write_report
-from evaluation.study.secrecy import opaque
 from evaluation.study.votes import Votes
 from tests.evaluation.study.studies import CONFIG, Listed, answer_all, choice_of, small_study
 

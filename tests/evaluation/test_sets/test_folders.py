@@ -139,8 +139,11 @@ def test_frames_of_one_video_are_one_scene(tmp_path):
     for number, name in enumerate(names):
         pictures = scene(number)
         write(folder, name, {"paste": pictures["image"], "mask": pictures["mask"], "gt": pictures["background"]})
-    keys = [case.key for case in listed(folder, "rord_val").cases()]
-    assert keys == ["I-210614_O04019", "I-210614_O04019", "I-210614_O05", "other"]
+    cases = list(listed(folder, "rord_val").cases())
+    assert [case.key for case in cases] == ["I-210614_O04019", "I-210614_O04019", "I-210614_O05", "other"]
+    # They share their photograph; nobody says which targets are the same, so each is its own.
+    assert [case.photograph for case in cases] == [case.key for case in cases]
+    assert [case.origin for case in cases] == sorted(names)
 
 
 @pytest.mark.parametrize(

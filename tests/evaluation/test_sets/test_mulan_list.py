@@ -44,6 +44,7 @@ def test_every_instance_that_shows_is_a_case_and_its_truth_is_what_the_layers_sa
         lower, upper = instances_of(annotation, photograph)
         first, second = cases[f"{id}-1"], cases[f"{id}-2"]
         assert first.key == second.key == id
+        assert {case.photograph for case in (first, second)} == {case.origin for case in (first, second)} == {id}
         assert first.size == photograph.shape[:2] == (40, 56)
         assert np.array_equal(first.composite, second.composite)
         assert first.strata["source"] == "coco" and first.strata["occlusion"] != "none"

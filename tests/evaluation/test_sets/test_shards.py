@@ -9,9 +9,9 @@ import pytest
 from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file, list_sha256
-from evaluation.test_sets.shards import HeldOut
+from evaluation.test_sets.shards import HeldOut, case_of
 from pipelines.shards.reader import read_triplets
-from tests.evaluation.scenes import cases
+from tests.evaluation.scenes import cases, scene
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,16 @@ def test_there_is_one_case_for_each_layer_and_it_holds_what_the_triplet_holds(ro
             assert np.array_equal(getattr(case, name), getattr(triplet, name))
         assert np.array_equal(case.visible, triplet.parts.visible_mask(triplet.layer))
         assert not (case.hidden & case.visible).any()
+
+
+def test_a_case_knows_what_it_shares_with_others_and_old_scenes_are_refused(root):
+    for case, triplet in zip(HeldOut(root).cases(), read_triplets(root), strict=True):
+        assert case.photograph == triplet.record["background"]["origin"] == f"blobs-{case.key}"
+        assert case.origin == triplet.record["layers"][triplet.layer]["foreground"]["origin"]
+    parts, maps = scene(1)
+    del parts.record["background"]["origin"]
+    with pytest.raises(BadSetup, match="scene 00000001 does not say what blobs was taken from: make the scenes anew"):
+        case_of(parts, maps, 0)
 
 
 def test_the_hidden_part_is_what_the_occluded_fraction_measures(root):

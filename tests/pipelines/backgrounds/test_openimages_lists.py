@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
 from pipelines.backgrounds.openimages.boxes import union_share
+from pipelines.backgrounds.openimages.candidates import licence_name
 from pipelines.backgrounds.openimages.choose import choose
 from pipelines.backgrounds.openimages.labels import class_names
-from pipelines.backgrounds.openimages.licences import licence_name
 from pipelines.backgrounds.openimages.lists import find, gather, wanted
 from pipelines.config import OpenImagesConfig
 from tests.pipelines.backgrounds.lists import box, id_of, image, label, lists, write

@@ -57,7 +57,7 @@ def make_parts(key: str) -> SceneParts:
         colour = tuple(int(c) for c in rng.integers(30, 255, 3))
         left, top = (int(v) for v in rng.integers(2, SIZE_PX - 2 * radius - 3, 2))
         box = (left, top, left + 2 * radius + 1, top + 2 * radius + 1)
-        layers.append(Layer(disc(radius, colour, 120 if i == 2 else 255), box, np.zeros((1, 1), bool)))
+        layers.append(Layer(disc(radius, colour, 120 if i == 2 else 255), box))
     return SceneParts(key, background, tuple(layers), {})
 
 
@@ -90,6 +90,7 @@ def scene(key: str) -> Outcome:
             "foreground_id": f"{kind}-{(int(key) + i) % 5}",
             "foreground_source": "mulan" if kind == "real" else "procedural",
             "foreground_kind": kind,
+            "foreground_origin": f"{kind}-{(int(key) + i) % 5}",
             "foreground_sha256": "ab" * 32,
             "completeness": "complete" if kind == "generated" else "unknown",
             "category": ("cup", "bird", "vase")[int(key) % 3],
@@ -101,6 +102,7 @@ def scene(key: str) -> Outcome:
             "mask_area_px": int(mask.sum()),
             "background_id": f"photo-{int(key) % 3}",
             "background_source": "packaged",
+            "background_origin": f"photo-{int(key) % 3}",
             "background_sha256": "cd" * 32,
             "background_rotation_deg_ccw": 0,
             "background_crop": [0, 0, SIZE_PX],

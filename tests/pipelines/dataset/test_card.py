@@ -15,7 +15,7 @@ from pipelines.dataset.index import FileFacts
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.dataset.statistics import Statistics
 from pipelines.library.leaks import LeakReport
-from pipelines.licences.names import hub_licences, is_non_commercial, licence_url
+from pipelines.licences.terms import hub_licences, licence_url, why_not_commercial
 from pipelines.stages.store import Store
 
 
@@ -45,7 +45,7 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
 
 def test_the_card_says_what_the_whole_is_under_and_asks_for(card: str):
     assert "the set is under **cc-by-nc-sa-4.0**" in card
-    assert "names the makers" in card and "shared alike" in card and "commercial build" not in card
+    assert "must name the authors" in card and "under the same licence" in card and "commercial build" not in card
     assert "| CC-BY-NC-SA-4.0 | " in card and " | no | yes | yes |" in card
     assert "| dark_channel (`maps.depth.model`) | apache-2.0 |" in card
 
@@ -56,7 +56,7 @@ def test_the_card_counts_takedowns_and_names_none(config: DataConfig, store: Sto
     lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in drops)
     store.write("quarantine/library-backgrounds.jsonl", lines)
     written = card_of(store, config)
-    assert "Kept out of this build: 1 backgrounds." in written and "secret" not in written
+    assert "Left out of this build: 1 backgrounds." in written and "secret" not in written
 
 
 def test_the_card_says_what_training_was_compared_with(config: DataConfig, store: Store):
@@ -134,8 +134,8 @@ def test_unknown_licences_are_other():
 
 
 def test_non_commercial_is_told_by_the_name():
-    assert is_non_commercial("CC BY-NC-SA 4.0") and is_non_commercial("NVIDIA non-commercial")
-    assert not is_non_commercial("CC-BY-2.0")
+    assert why_not_commercial("CC BY-NC-SA 4.0") and why_not_commercial("NVIDIA non-commercial")
+    assert not why_not_commercial("CC-BY-2.0")
 
 
 @pytest.mark.parametrize(("num", "name"), [(999, "n<1K"), (1000, "1K<n<10K"), (250_000, "100K<n<1M")])

@@ -10,8 +10,7 @@ from pipelines.config import OcclusionConfig
 from pipelines.dataset.figures import draw_figures
 from pipelines.dataset.index import data_version, read_shards
 from pipelines.dataset.samples import choose
-from pipelines.dataset.statistics import Statistics, measure, read_layers
-from pipelines.dataset.tallies import read_tallies
+from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
 from pipelines.stages.store import Store
 
 SHARDS = ["00000", "00001", "00002"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from decoupage.faults import BadItem
 from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
-from pipelines.foregrounds.gates import Gated, apply_gates
+from pipelines.foregrounds.gates import Gated, apply_gates, gates_recipe
 
 GATES = GateConfig()
 
@@ -145,3 +145,7 @@ def test_wrong_arrays_are_refused() -> None:
 def test_real_glass_passes_as_semi_transparent(shared_picture) -> None:
     found = apply_gates(decode_rgba(shared_picture("cutouts/glass_bottle.png").read_bytes()), GATES)
     assert found.semi_transparent
+
+
+def test_the_recipe_holds_the_fixed_limits_of_alpha_beside_the_profiles() -> None:
+    assert gates_recipe(GATES) == GATES.model_dump(mode="json") | {"alpha_floor": 8, "alpha_ceiling": 247}

@@ -7,7 +7,7 @@ import pytest
 from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 from pipelines.foregrounds.prompts import builtin_prompts, categories
 from pipelines.foregrounds.prompts.builtin import num_builtin
-from pipelines.foregrounds.prompts.rules import Sieve
+from pipelines.foregrounds.prompts.rules import PromptFilter
 
 ALL = builtin_prompts(num_builtin())
 
@@ -25,7 +25,7 @@ def test_prompts_are_plain_lower_case_nouns() -> None:
 
 
 def test_every_prompt_passes_the_rules_for_written_ones() -> None:
-    accepted, rejected = Sieve([]).sift([prompt.text for prompt in ALL])
+    accepted, rejected = PromptFilter([]).judge([prompt.text for prompt in ALL])
     assert (len(accepted), rejected) == (600, {})
 
 

@@ -114,7 +114,7 @@ def test_a_cancelled_batch_keeps_its_answers_and_is_not_sent_again_unasked(tmp_p
         batch |= {"status": "cancelled", "output_file_id": server.output(lines[:2])}
 
     server.end = cancel
-    with pytest.raises(UnfinishedList, match=r"6 of 30 prompts are there.*batch_0 was cancelled.*run again"):
+    with pytest.raises(UnfinishedList, match=r"6 of 30 prompts are written.*batch_0 was cancelled.*run again"):
         write(tmp_path, url)
     assert len(server.batches) == 1
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.foregrounds.prompts.builtin import Prompt
-from pipelines.foregrounds.prompts.rules import Sieve, clean, fault
-from pipelines.foregrounds.prompts.words import key_words
+from pipelines.foregrounds.prompts.rules import PromptFilter, clean, fault, key_words
 
 ACCEPTED = ["beach ball", "street lamp", "mountain goat", "bunch of grapes", "t-shirt", "golden retriever"]
 
@@ -51,17 +50,20 @@ def test_other_texts_are_refused_with_a_reason(text: str, reason: str) -> None:
 )
 def test_the_same_thing_in_other_words_is_refused_across_categories(known: str, text: str, reason: str) -> None:
     # Half of the answer in capitals would be a style; here one text in two is.
-    accepted, rejected = Sieve([Prompt("animal", known)]).sift([text.lower(), "xylophone"])
+    accepted, rejected = PromptFilter([Prompt("animal", known)]).judge([text.lower(), "xylophone"])
     assert (accepted, list(rejected)) == (["xylophone"], [reason])
 
 
 def test_a_capital_tells_a_name_unless_the_whole_answer_has_them() -> None:
-    assert Sieve([]).sift(["Fluffington cat", "dog", "cow"]) == (["dog", "cow"], {"proper_noun": ["Fluffington cat"]})
-    assert Sieve([]).sift(["Golden Retriever", "Cow", "dog"]) == (["golden retriever", "cow", "dog"], {})
+    assert PromptFilter([]).judge(["Fluffington cat", "dog", "cow"]) == (
+        ["dog", "cow"],
+        {"proper_noun": ["Fluffington cat"]},
+    )
+    assert PromptFilter([]).judge(["Golden Retriever", "Cow", "dog"]) == (["golden retriever", "cow", "dog"], {})
 
 
 def test_an_answer_that_repeats_itself_gives_a_thing_once() -> None:
-    accepted, rejected = Sieve([]).sift(["dog", "a dog", "dogs", "cow"])
+    accepted, rejected = PromptFilter([]).judge(["dog", "a dog", "dogs", "cow"])
     assert (accepted, rejected) == (["dog", "cow"], {"duplicate": ["a dog", "dogs"]})
 
 
@@ -71,8 +73,8 @@ def test_words_that_only_look_like_plurals_are_kept() -> None:
 
 @given(st.lists(st.text(max_size=60), max_size=20))
 def test_whatever_is_written_each_text_is_accepted_or_refused_once(texts: list[str]) -> None:
-    accepted, rejected = Sieve([]).sift(texts)
+    accepted, rejected = PromptFilter([]).judge(texts)
     assert len(accepted) + sum(len(group) for group in rejected.values()) == len(texts)
     assert len(set(accepted)) == len(accepted)
     assert all(fault(text) is None for text in accepted)
-    assert Sieve([Prompt("animal", text) for text in accepted]).sift(accepted)[0] == []
+    assert PromptFilter([Prompt("animal", text) for text in accepted]).judge(accepted)[0] == []

@@ -18,9 +18,9 @@ from decoupage.faults import BadSetup
 from pipelines.config import PromptsConfig
 from pipelines.factory import Factory
 from pipelines.foregrounds.prompts import Prompt, categories, read_prompts
-from pipelines.foregrounds.prompts.asking import response_format
+from pipelines.foregrounds.prompts.chat import response_format
+from pipelines.foregrounds.prompts.client import RetryPolicy
 from pipelines.foregrounds.prompts.ledger import ledger_path, open_ledger, read_ledger
-from pipelines.foregrounds.prompts.patience import Patience
 from pipelines.foregrounds.prompts.requirements import requirements
 from pipelines.foregrounds.prompts.write import PromptsReport, UnfinishedList, write_prompts
 from pipelines.stages.store import Store
@@ -28,7 +28,7 @@ from profiles.profile import Profile, load_profile
 from tests.pipelines.foregrounds.prompts_server import PromptsServer, completion, listed, serving
 
 SECRET = "sk-verysecret"
-FAST = Patience(max_wait_s=2.0, base_s=0.01, cap_s=0.02, attempts=4)
+FAST = RetryPolicy(max_wait_s=2.0, base_s=0.01, cap_s=0.02, attempts=4)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_useless_answers_are_asked_again_and_their_tokens_told(tmp_path: Path, s
 def test_answers_that_bring_nothing_end_the_run_and_not_the_money(tmp_path: Path, served: Any, body: Any) -> None:
     server, url = served
     server.script = [lambda _: (200, {}, body)] * 100
-    with pytest.raises(UnfinishedList, match="4 answers in a row brought nothing new for 'animal'") as fault:
+    with pytest.raises(UnfinishedList, match="4 answers in a row gave no new prompt for 'animal'") as fault:
         write(profile(tmp_path, url))
     assert server.answered == 4
     assert fault.value.report.num_prompts == 0
@@ -134,7 +134,7 @@ def test_answers_that_bring_nothing_end_the_run_and_not_the_money(tmp_path: Path
 
 def test_used_up_requests_say_what_is_there_and_how_to_go_on(tmp_path: Path, served: Any) -> None:
     server, url = served
-    with pytest.raises(UnfinishedList, match=r"9 of 30 prompts are there.*max_requests.*raise it.*decoupage prompts"):
+    with pytest.raises(UnfinishedList, match=r"9 of 30 prompts are written.*max_requests.*raise it.*decoupage prompts"):
         write(profile(tmp_path, url, max_requests=3))
     assert server.answered == 3
     with pytest.raises(UnfinishedList):  # The bound is one of the list, not of a run.
@@ -213,7 +213,7 @@ def test_a_server_that_keeps_failing_ends_the_run_with_what_is_there(tmp_path: P
     [
         (401, "invalid_api_key", "OPENAI_API_KEY"),
         (404, "model_not_found", "prompts.model"),
-        (400, "unsupported_value", r"mend \[prompts\]"),
+        (400, "unsupported_value", r"correct \[prompts\]"),
         (429, "insufficient_quota", "quota"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_whole_list_needs_no_key_any_more(tmp_path: Path, served: Any, monkeyp
     (tmp_path / ledger_path(profile(tmp_path, "").prompts)).write_bytes(b"{}\n")
     [damaged] = requirements(profile(tmp_path, ""), store)
     assert (damaged.name, damaged.present) == ("prompts.list", False)
-    assert "is damaged" in damaged.found and damaged.fix.startswith("put a copy back")
+    assert "is damaged" in damaged.found and damaged.fix.startswith("restore a copy")
 
 
 def test_an_address_holds_no_secret() -> None:

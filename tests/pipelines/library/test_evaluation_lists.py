@@ -85,7 +85,7 @@ def test_a_list_that_protects_nothing_is_refused(tmp_path, cache, name, content,
 
 
 def test_a_list_that_is_not_there_and_an_empty_folder_are_refused(tmp_path, cache):
-    with pytest.raises(BadSetup, match="which is not there"):
+    with pytest.raises(BadSetup, match="which does not exist"):
         read_evaluation_list(str(tmp_path / "absent.txt"), cache)
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadSetup, match="holds no pictures"):

@@ -5,9 +5,16 @@ import pytest
 from decoupage.bases import find_base
 from pipelines.foregrounds.layerdiffuse.settings import FLUX_BASE, LICENCES, SDXL_BASE
 from pipelines.licences.combined import NONE, combined_licence
-from pipelines.licences.ledger import UNKNOWN, ledger, licence_of
-from pipelines.licences.names import HUB_LICENCES
-from pipelines.licences.terms import binds_outputs, canonical, find_terms, why_not_commercial
+from pipelines.licences.terms import (
+    HUB_LICENCES,
+    UNKNOWN,
+    binds_outputs,
+    canonical,
+    find_terms,
+    ledger,
+    licence_of,
+    why_not_commercial,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.synthetic import FakeScenes
+from benchmarks.synthetic import FakeScenes, mask_stage
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray
 from decoupage.maps import net
@@ -47,11 +47,12 @@ def stages(store, config, **changes) -> list[MapStage]:
 
 def test_maps_go_through_the_join(store, config):
     edges = MapStage(make_makers(config)[0], store, SCENES)
-    maps = [edges, *stages(store, config)]
+    maps, masks = [edges, *stages(store, config)], mask_stage(store, SCENES)
     for stage in maps:
         report = run_stage(stage, store, ProcessEngine(2))
         assert (report.num_items, report.num_rows, report.drops) == (7, 7, [])
-    report = run_stage(ShardJoin(store, SCENES, maps), store, SerialEngine())
+    run_stage(masks, store, SerialEngine())
+    report = run_stage(ShardJoin(store, SCENES, masks, maps), store, SerialEngine())
     assert report.num_items == 7
     assert verify([store.root]).faults == []
     for shard in report.shards:

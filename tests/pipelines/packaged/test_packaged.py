@@ -11,16 +11,16 @@ import pytest
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
+from pipelines.backgrounds.attribution import COLUMNS
 from pipelines.config import GateConfig
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.reader import read_decomposition
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import builtin_prompts
 from pipelines.packaged import mulan_tree
-from pipelines.packaged.backgrounds import COLUMNS, write_photographs
 from pipelines.packaged.mulan_tree import HELD_OUT, VARIANTS, MulanTree, inpaint, write_mulan_tree
 from pipelines.packaged.objects import OBJECTS
-from pipelines.packaged.photographs import PHOTOGRAPHS, PackagedPhotograph, find
+from pipelines.packaged.photographs import PHOTOGRAPHS, PackagedPhotograph, find, write_photographs
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
@@ -35,7 +35,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> MulanTree:
 @pytest.fixture(scope="module")
 def foregrounds(tree: MulanTree, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, list[dict[str, object]]]:
     root = tmp_path_factory.mktemp("root")
-    stage = MulanForegrounds(tree.annotations, tree.images, GateConfig(), 2, 64)
+    stage = MulanForegrounds(tree.annotations, tree.images, GateConfig(), 2)
     report = run_stage(stage, Store(str(root)), SerialEngine())
     rows = [row for s in report.shards for row in pq.read_table(root / f"foregrounds/mulan/{s}.parquet").to_pylist()]
     return report, rows
@@ -54,7 +54,7 @@ def test_every_photograph_is_there_and_named_once() -> None:
 
 
 def test_an_absent_package_is_named() -> None:
-    with pytest.raises(BadSetup, match=r"no_such_package does not carry a\.png"):
+    with pytest.raises(BadSetup, match=r"no_such_package does not contain a\.png"):
         _ = PackagedPhotograph("x", "no_such_package", "a.png", "l", "a", "c", "background").path
 
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from decoupage.faults import BadSetup
-from pipelines.config import MasksConfig
-from pipelines.scenes.parts import SceneParts, mask_iou, pixels_sha256
+from pipelines.library.catalogue import read_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.scenes.parts import SceneParts, pixels_sha256
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
@@ -24,7 +25,7 @@ from tests.library import scenes_config, write_library
 
 
 def stage_at(root, **changes):
-    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), scenes_config(**changes), MasksConfig())
+    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), scenes_config(**changes))
 
 
 def make(root, engine=None, **changes):
@@ -66,6 +67,9 @@ def test_parts_and_record_agree(made):
     root, _ = made
     config = scenes_config()
     rows = rows_of(root)
+    store = Store(str(root))
+    records = [found for kind in (ForegroundRecord, BackgroundRecord) for found in read_catalogue(store, kind)[0]]
+    origins = {found.id: found.origin for found in records}
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         record = parts.record
@@ -78,9 +82,11 @@ def test_parts_and_record_agree(made):
             assert parts.occluded_fraction(i) == entry["occluded_fraction"]
             low, high = getattr(config.occlusion, entry["occlusion_level"])
             assert low <= entry["occluded_fraction"] <= high
-            assert mask_iou(parts.visible_mask(i), layer.imperfect_mask) == entry["mask_iou"]
+            assert parts.visible_mask(i).any()
             (row,) = [row for row in rows if row["key"] == key and row["layer"] == i]
             assert (row["foreground_id"], row["box"]) == (entry["foreground"]["id"], entry["box"])
+            for part, source in (("foreground", entry["foreground"]), ("background", record["background"])):
+                assert source["origin"] == row[f"{part}_origin"] == origins[source["id"]]
 
 
 def light_on_canvas(parts, i):

@@ -192,7 +192,7 @@ def test_shards_of_two_recipes_do_not_mix(folder, tmp_path):
 
 def test_a_changed_recipe_is_found(folder):
     path = folder / "recipe.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
     faults = verify([str(folder)]).faults
     assert [(fault.member, fault.kind) for fault in faults] == [("recipe.json", "fingerprint")]
     path.write_text("{")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from decoupage.bases.flux_fill import FluxFill
-from decoupage.bases.flux_kontext import FluxKontext
+from decoupage.bases.flux import FluxFill, FluxKontext
 from decoupage.contexts import make_contexts
 from tests.training.adapter.adapter_runs import (
     Place64,

@@ -98,7 +98,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_samples(place: Place64, recipe: 
 
 def test_two_processes_have_the_loss_of_one(place: Place64):
     one = demo_task(place, batch__micro_batch=4)
-    two = [demo_task(place, at=Place(rank=rank, num_ranks=2), batch__micro_batch=2) for rank in (0, 1)]
+    two = [demo_task(place, at=Place(rank=rank, world_size=2), batch__micro_batch=2) for rank in (0, 1)]
     with torch.no_grad():
         (whole,), parts = take(one, 1), [take(task, 1)[0] for task in two]
         assert sorted(position for part in parts for position in part.positions) == list(whole.positions)

@@ -15,7 +15,6 @@ from decoupage.bases.patch_codec import PatchCodec
 from decoupage.rgba_vae import widen_vae
 from training.losses import over
 from training.rgba_vae import losses as rgba_losses
-from training.rgba_vae.adversary import PatchDiscriminator
 from training.rgba_vae.losses import (
     BACKGROUND_MEAN,
     BACKGROUND_SQUARE,
@@ -31,6 +30,7 @@ from training.rgba_vae.losses import (
     reconstruction_loss,
     why_no_lpips,
 )
+from training.rgba_vae.networks import PatchDiscriminator
 
 
 def rgba(seed: int, batch: int = 2, size: int = 4) -> Tensor:
@@ -170,7 +170,7 @@ def test_only_wholly_opaque_samples_are_tied():
         objective.for_vae(rgba(2, batch=3), target, mine, posterior(2, batch=2), step=0)
 
 
-def test_the_tie_teaches_the_encoder_and_not_the_reference():
+def test_the_tie_trains_the_encoder_and_not_the_reference():
     moments = torch.randn(2, 8, 3, 3, requires_grad=True)
     frozen_moments = torch.randn(2, 8, 3, 3, requires_grad=True)
     for kind in ("mse", "kl"):

@@ -9,9 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import with_changes
-from training.rgba_vae.config import RgbaLossSection, RgbaVaeConfig
+from training.rgba_vae.config import RECIPES, RgbaLossSection, RgbaVaeConfig, demo_rgba_vae, rgba_vae
 from training.rgba_vae.losses import RgbaLossWeights
-from training.rgba_vae.recipes import RECIPES, demo_rgba_vae, rgba_vae
 
 
 def test_the_recipe_is_alphavaes():
@@ -78,5 +77,5 @@ def test_what_does_not_leaves_it(change: dict[str, Any]):
 
 
 def test_recipes_are_read_without_torch():
-    code = "import sys, training.rgba_vae.recipes; assert 'torch' not in sys.modules and 'diffusers' not in sys.modules"
+    code = "import sys, training.rgba_vae.config; assert 'torch' not in sys.modules and 'diffusers' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ from benchmarks.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator, place_of
-from training.rgba_vae.recipes import demo_rgba_vae
+from training.rgba_vae.config import demo_rgba_vae
 from training.rgba_vae.task import RgbaVaeTask
 
 RUN = with_changes(

@@ -18,10 +18,10 @@ from decoupage.rgba_vae import decode_rgba, encode_rgba, opaque_drift
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader
-from training.rgba_vae.autoencoder import RgbaAutoencoder, trunk_parameters
+from training.rgba_vae.config import demo_rgba_vae
+from training.rgba_vae.data import as_opaque, rgba_targets
 from training.rgba_vae.figures import composite_psnr_db
-from training.rgba_vae.recipes import demo_rgba_vae
-from training.rgba_vae.targets import as_opaque, rgba_targets
+from training.rgba_vae.networks import RgbaAutoencoder, trunk_parameters
 from training.rgba_vae.task import RgbaVaeTask, _new_discriminator, build
 from training.task import Losses, Place
 
@@ -103,7 +103,7 @@ def test_it_learns(dataset: str, codec: Codec):
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_batch_teaches_the_same_however_it_is_split(dataset: str, codec: Codec):
+def test_a_batch_trains_the_same_however_it_is_split(dataset: str, codec: Codec):
     def gradients(micro_batch: int) -> dict[str, torch.Tensor]:
         task = make_task(dataset, codec, batch__micro_batch=micro_batch, opaque_share=0.5)
         # Away from the start, where the tie has no slope.

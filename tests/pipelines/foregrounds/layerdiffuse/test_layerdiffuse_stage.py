@@ -16,10 +16,10 @@ import pytest
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_rgba
+from pipelines.foregrounds.generate import RawPictures
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.layerdiffuse import generator as generator_module
 from pipelines.foregrounds.layerdiffuse.sdxl import SdxlPainter
-from pipelines.foregrounds.raw_pictures import RawPictures
 from pipelines.stages.store import Store
 from tests.conftest import CHECKOUT
 from tests.pipelines.foregrounds.layerdiffuse.run_stage_of import VEIL, run

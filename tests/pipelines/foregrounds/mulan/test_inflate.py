@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoupage.faults import BadItem
-from pipelines.foregrounds.mulan.inflate import inflate
+from pipelines.foregrounds.mulan.reader import inflate
 
 CONTENT = os.urandom(3_000_000)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config.mulan import CocoConfig, LaionConfig
+from pipelines.config.foregrounds import CocoConfig, LaionConfig
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, RECORD
 from pipelines.foregrounds.mulan.split import FROZEN
 from tests.conftest import CHECKOUT

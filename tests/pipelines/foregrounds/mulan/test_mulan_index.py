@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
 from decoupage.randomness import hash64
-from pipelines.config.mulan import LaionConfig
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.files import key_of, part_of
 from pipelines.foregrounds.mulan.index import SCHEMA, scan
-from pipelines.foregrounds.mulan.links import read_links
+from pipelines.foregrounds.mulan.provenance import read_links
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate
 
 
@@ -96,7 +96,7 @@ def test_links_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("image,annotation\na,b\n", r"lacks the columns \['file_id', 'url'\], it has \['image', 'annotation'\]"),
-        ("file_id,url\n9,http://h/1\n000000009,http://h/2\n", "gives 000000009 two addresses, in line 3"),
+        ("file_id,url\n9,http://h/1\n000000009,http://h/2\n", "gives 000000009 two addresses, the second in line 3"),
         (f'file_id,url\n9,"{"x" * 70_000}"\n', "is no CSV file"),
         ("", "lacks the columns"),
     ],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from decoupage.requirements import Requirement
-from pipelines.config.mulan import CocoConfig, LaionConfig, MulanConfig
+from pipelines.config.foregrounds import CocoConfig, LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.requirements import requirements
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate, photograph
 

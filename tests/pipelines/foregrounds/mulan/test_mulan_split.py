@@ -31,7 +31,7 @@ def test_the_rule_is_frozen_once_and_kept_when_a_new_scan_disagrees(tmp_path: Pa
     (tmp_path / f"images/val2017/{COCO_VAL}.jpg").unlink()
     again = make_source(tmp_path).observe().split
     assert (again.keys, again.added, again.absent) == ({COCO_VAL}, (LATER,), (COCO_VAL,))
-    assert "disagree: 1 of val2017 are not on the list" in str(again) and f"remove {FROZEN}" in str(again)
+    assert "differ: 1 of val2017 are not on the list" in str(again) and f"remove {FROZEN}" in str(again)
     assert (tmp_path / "root" / FROZEN).read_text() == text
     (tmp_path / "root" / FROZEN).unlink()
     assert make_source(tmp_path).observe().split.keys == {LATER}
@@ -52,7 +52,7 @@ def test_a_frozen_list_changed_by_hand_is_refused(tmp_path: Path, change: str) -
     store.write(FROZEN, text.encode())
     assert Split(store).keys() == {COCO_VAL, COCO_TRAIN}
     store.write(FROZEN, (text + change if change else text[:-14]).encode("latin-1"))
-    with pytest.raises(BadSetup, match="changed by hand"):
+    with pytest.raises(BadSetup, match="damaged or edited"):
         Split(store).keys()
 
 

@@ -13,10 +13,9 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from pipelines.config import GateConfig
-from pipelines.config.mulan import LaionConfig
-from pipelines.foregrounds.mulan.report import ShardSummary, shard_summaries
+from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.split import FROZEN, Split, to_text
-from pipelines.foregrounds.mulan.stage import MulanForegrounds
+from pipelines.foregrounds.mulan.stage import MulanForegrounds, ShardSummary, shard_summaries
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
@@ -56,7 +55,7 @@ def make_tree(folder: Path) -> None:
 
 
 def make_stage(folder: Path, num_shards: int = 2) -> MulanForegrounds:
-    return MulanForegrounds(folder / "annotations", folder / "images", GATES, num_shards, 16)
+    return MulanForegrounds(folder / "annotations", folder / "images", GATES, num_shards)
 
 
 def run(folder: Path, root: Path, num_shards: int = 2) -> tuple[Report, dict[str, dict[str, Any]], dict[str, bytes]]:
@@ -171,7 +170,7 @@ def test_laion_is_used_where_asked_for_and_is_for_training(tmp_path: Path) -> No
     links = tmp_path / "links.csv"
     links.write_text("file_id,url\n1,https://host/one (1).jpg\n")
     laion = LaionConfig(use=True, links=str(links))
-    stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 1, 16, laion)
+    stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 1, laion)
     assert len(stage.items("00000")) == len(list(stage.items("00000"))) == 6
     report = run_stage(stage, Store(str(tmp_path / "root")), SerialEngine())
     rows = pq.read_table(tmp_path / "root/foregrounds/mulan/00000.parquet").to_pylist()
@@ -186,7 +185,7 @@ def test_a_list_of_test_ids_decides_the_split_and_changes_its_shards_alone(tmp_p
     root = Store(str(tmp_path / "root"))
 
     def splits(split: Split) -> tuple[dict[str, str], int]:
-        stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 8, 16, split=split)
+        stage = MulanForegrounds(tmp_path / "annotations", tmp_path / "images", GATES, 8, split=split)
         report = run_stage(stage, root, SerialEngine())
         tables = [pq.read_table(tmp_path / f"root/foregrounds/mulan/{shard}.parquet") for shard in report.shards]
         rows = [row for table in tables for row in table.to_pylist()]
@@ -220,3 +219,7 @@ def test_an_empty_folder_stops_before_work_starts(tmp_path: Path) -> None:
     (tmp_path / "images/train2017").mkdir(parents=True)
     with pytest.raises(BadSetup, match=r"holds no \*\.p\.zl"):
         make_stage(tmp_path).inputs("00000")
+
+
+def test_the_fixed_bound_of_an_annotation_is_part_of_the_recipe(tmp_path: Path) -> None:
+    assert make_stage(tmp_path).recipe["max_inflated_mb"] == 256

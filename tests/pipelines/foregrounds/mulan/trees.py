@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from decoupage.images.codecs import encode_jpeg
-from pipelines.config.mulan import CocoConfig, FetchConfig, LaionConfig, MulanConfig
+from pipelines.config.foregrounds import CocoConfig, FetchConfig, LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.source import MulanSource
 from pipelines.stages.store import Store
 from tests.pipelines.downloads.server import Files

@@ -1,0 +1,58 @@
+"""The rows of the table of ablations: their names, which profiles use too, and what the paper reports for each.
+
+What a row changes in a recipe is in `training.ablations`; a test holds the names of both together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FULL = "paper"
+"""The row that the others are compared with."""
+NOT_COMPARABLE = (
+    "the paper's own figures, on 526 pictures of MULAN's test sets that it does not list, by its own protocol: they "
+    "do not compare with ours"
+)
+PAPER_COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "fid": "FID"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row.
+
+    Attributes:
+        name: name of the ablation, as in `evaluation.ablations.rows` of a profile.
+        title: what it is, for a person; ranks are those of the paper.
+        paper: the paper's figures of the background (arXiv 2511.20996, Table 3; without generated foregrounds: its
+            CVPR version); figures that are not known are absent.
+    """
+
+    name: str
+    title: str
+    paper: Mapping[str, float] = field(default_factory=dict)
+
+
+def _figures(psnr: float, ssim: float, lpips: float, fid: float) -> dict[str, float]:
+    return {"psnr": psnr, "ssim": ssim, "lpips": lpips, "fid": fid}
+
+
+ROWS: tuple[Row, ...] = (
+    Row(FULL, "the full recipe", _figures(27.30, 0.93, 0.08, 25.97)),
+    Row("rank_128", "half the rank (the paper: 128)", _figures(26.34, 0.92, 0.09, 33.92)),
+    Row("rank_1024", "four times the rank (the paper: 1024)", _figures(27.15, 0.92, 0.09, 27.32)),
+    Row("no_foreground_context", "without the foreground's context", _figures(27.04, 0.92, 0.08, 27.49)),
+    Row("no_fused_context", "without the fused maps", _figures(27.16, 0.93, 0.08, 28.02)),
+    Row("no_generated_foregrounds", "without generated foregrounds", {"psnr": 27.18, "fid": 27.11}),
+    Row("kontext_base", "Kontext as the base", _figures(26.22, 0.92, 0.09, 36.14)),
+    Row("no_edges", "without edges"),
+    Row("no_segmentation", "without segmentation"),
+    Row("no_depth", "without depth"),
+)
+
+
+ROW_NAMES = tuple(row.name for row in ROWS)
+"""The names of the paper's ten ablations, in its order."""
+
+
+def find_row(name: str) -> Row:
+    """The row with a name. Raises KeyError where there is none."""
+    return {row.name: row for row in ROWS}[name]

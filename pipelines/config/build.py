@@ -1,0 +1,43 @@
+"""The library and the build: which assets may enter, commercial use, the engine, and the limits of the checks."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from decoupage.settings import Section, Share
+
+
+class LibraryConfig(Section):
+    """The catalogue over all sources: duplicates, held-out assets, takedowns, lists of evaluation."""
+
+    duplicate_distance_bits: int = Field(
+        4, ge=0, le=32, description="pictures whose 64-bit hashes differ in at most so many bits are duplicates"
+    )
+    held_out_share: Share = Field(0.05, description="share of photographs kept for testing, by hash of their origin")
+    held_out: tuple[str, ...] = Field((), description="origins always kept for testing")
+    takedowns: str = Field("configs/takedowns.txt", description="file of ids that must not be used")
+    evaluation_lists: tuple[str, ...] = Field(
+        (), description="pictures excluded from training: files of ids (text, CSV, parquet) or folders of pictures"
+    )
+
+
+class LicencesConfig(Section):
+    """Whether the build is for commercial use."""
+
+    commercial: bool = Field(False, description="admit only assets whose licence permits commercial use")
+
+
+class EngineConfig(Section):
+    """The engine that maps items."""
+
+    kind: Literal["serial", "process"] = "process"
+    workers: int = Field(0, ge=0, le=1024, description="processes; 0 = one for each core")
+
+
+class ChecksConfig(Section):
+    """The limits beyond which a check of the data fails."""
+
+    max_quarantine_share: Share = Field(0.2, description="of a source's items that may be dropped")
+    max_scene_drop_share: Share = Field(0.05, description="of the planned scenes that may be dropped")
+    min_foregrounds: int = Field(4, ge=1, description="in the library, for training")
+    min_backgrounds: int = Field(2, ge=1, description="in the library, for training")

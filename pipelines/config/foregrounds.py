@@ -1,0 +1,170 @@
+"""The sources of foregrounds (MULAN, generators and their prompts), and the filters on cutouts."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from decoupage.settings import Section, Share, check_range
+
+CELL_PX = 64
+"""Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
+
+
+class CocoConfig(Section):
+    """COCO 2017's photographs, fetched one by one where they are missing."""
+
+    download: bool = False
+    """True fetches missing photographs into `mulan.images`."""
+    url: str = Field(
+        "http://images.cocodataset.org/{subset}/{id}.jpg",
+        description="{subset} becomes train2017 or val2017, {id} the 12 digits",
+    )
+
+    @model_validator(mode="after")
+    def _whole_template(self) -> "CocoConfig":
+        # Without the subset, the half of COCO that a picture is in would be unknown, and it decides the split.
+        if not self.url.startswith(("http://", "https://")) or any(
+            self.url.count(part) != 1 for part in ("{subset}", "{id}")
+        ):
+            raise ValueError(f"url must start with http:// or https:// and hold {{subset}} and {{id}}, got {self.url}")
+        return self
+
+
+class LaionConfig(Section):
+    """MULAN's other part, on LAION-Aesthetics pictures, which are in `laion/` of `mulan.images`."""
+
+    use: bool = False
+    """False counts its annotations and leaves them out."""
+    links: str = Field("", description="CSV of the pictures' addresses; if named, missing pictures are fetched")
+    id_column: str = Field("file_id", min_length=1, description="column of the 9-digit key")
+    url_column: str = Field("url", min_length=1, description="column of the address")
+
+
+class FetchConfig(Section):
+    """How missing photographs are fetched."""
+
+    workers: int = Field(8, ge=1, le=64, description="connections at a time")
+    max_gb: float = Field(10.0, gt=0.0, le=10_000.0, description="budget of one run; then it stops and reports it")
+    timeout_s: float = Field(30.0, gt=0.0, le=3600.0)
+    max_attempts: int = Field(5, ge=1, le=100)
+
+
+class MulanConfig(Section):
+    """MULAN's annotations and their photographs."""
+
+    source: Literal["packaged", "folder", "none"] = "folder"
+    """`packaged`: a small tree in the same byte format, made from packaged photographs (the demo); `none`: no MULAN."""
+    annotations: str = Field("", description="folder with *.p.zl files, searched recursively")
+    images: str = Field("", description="folder with train2017/ and val2017/, and laion/ where that part is used")
+    coco: CocoConfig = CocoConfig()
+    laion: LaionConfig = LaionConfig()
+    fetch: FetchConfig = FetchConfig()
+    test_ids: str = Field("", description="file of picture ids for testing, one a line; empty = those of val2017")
+    num_shards: int = Field(64, ge=1, le=2000)
+
+    @model_validator(mode="after")
+    def _folders_named(self) -> "MulanConfig":
+        if self.source == "folder" and not (self.annotations and self.images):
+            raise ValueError("annotations and images must name folders when source = 'folder'")
+        return self
+
+
+class GeneratedConfig(Section):
+    """Foregrounds generated from prompts, with complete shapes.
+
+    The fields after `seed` are for the two LayerDiffuse generators; a value left out is the publisher's own
+    (`pipelines/foregrounds/layerdiffuse/settings.py`).
+    """
+
+    generator: Literal["procedural", "layerdiffuse", "layerdiffuse_flux"] = "procedural"
+    """`procedural`: drawn shapes, the stand-in for LayerDiffuse. `layerdiffuse`: on SDXL. `layerdiffuse_flux`: on
+    FLUX.1 [dev], whose licence forbids commercial use."""
+    prompts_per_category: int = Field(6, ge=1, le=10_000)
+    images_per_prompt: int = Field(1, ge=1, le=1000)
+    num_shards: int = Field(2, ge=1, le=2000)
+    size_px: int = Field(512, ge=64, le=2048, description="side of the square canvas")
+    seed: int = Field(0, ge=0)
+
+    height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
+    width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
+    base: str = Field("", description="Hub repository or folder of SDXL or FLUX.1, in diffusers' layout")
+    weights: str = Field("", description="Hub repository or folder that holds LayerDiffuse's own files")
+    variant: Literal["deltas", "lora"] | None = None
+    """On SDXL `deltas`, differences added to the attention matrices, or a `lora` of rank 256 on the same; on FLUX.1 a
+    LoRA is all there is."""
+    num_steps: int | None = Field(None, ge=1, le=1000, description="25 on SDXL, 50 on FLUX.1")
+    guidance: float | None = Field(None, ge=0.0, le=30.0, description="7.0 on SDXL, 3.5 on FLUX.1")
+    negative_prompt: str = Field("bad, ugly", description="on SDXL; FLUX.1 [dev] takes none")
+    batch_size: int = Field(0, ge=0, le=256, description="pictures in a batch; 0 = as many as GPU memory holds")
+    device: str = Field("cuda", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu takes minutes a picture")
+    dtype: Literal["float16", "bfloat16", "float32"] | None = None
+    """Type of the weights: float16 on SDXL (its VAE then takes bfloat16, because it overflows), bfloat16 on FLUX.1."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "GeneratedConfig":
+        if self.generator == "procedural":
+            if self.height_px or self.width_px:
+                raise ValueError("height_px and width_px are LayerDiffuse's; the procedural canvas is size_px")
+            return self
+        if self.size_px % CELL_PX:
+            raise ValueError(f"size_px must be a multiple of {CELL_PX} for {self.generator}, got {self.size_px}")
+        if self.generator == "layerdiffuse_flux" and self.variant == "deltas":
+            raise ValueError("variant must be lora for layerdiffuse_flux, which is published as nothing else")
+        return self
+
+
+def _plain_address(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError(f"must be empty or an http(s) address such as http://127.0.0.1:8000/v1, got {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("must hold no name, password or query; a key comes from OPENAI_API_KEY")
+    return url.rstrip("/")
+
+
+Price = Annotated[float, Field(ge=0.0, le=10_000.0)]
+
+
+class PromptsConfig(Section):
+    """Prompts: built in, or written by a language model. How many is `generated.prompts_per_category`."""
+
+    source: Literal["builtin", "written"] = "builtin"
+    """`written`: by `decoupage prompts write`, stored under `sources/prompts/` in the root."""
+    model: str = Field(
+        "gpt-5.4-mini-2026-03-17",
+        min_length=1,
+        description="a dated name always means the same model",
+    )
+    base_url: Annotated[str, AfterValidator(_plain_address)] = Field(
+        "", description="address of a server with OpenAI's chat completions API; empty = OpenAI's own"
+    )
+    temperature: float | None = Field(None, ge=0.0, le=2.0, description="none = not sent: reasoning models refuse it")
+    seed: int = Field(0, ge=0, lt=2**31, description="sent with each request, which adds its own number")
+    per_request: int = Field(50, ge=1, le=500, description="number of prompts in one request")
+    max_answer_tokens: int = Field(8192, ge=64, le=131_072, description="tokens of one answer, reasoning included")
+    max_requests: int = Field(400, ge=1, le=100_000, description="number of answers paid for one list, over all runs")
+    timeout_s: float = Field(120.0, gt=0.0, le=3600.0, description="time-out of one request")
+    max_wait_s: float = Field(1800.0, ge=0.0, le=86_400.0, description="longest total wait of one request")
+    batch: bool = Field(False, description="use the Batch API: cheaper, answers within 24 hours")
+    poll_s: float = Field(30.0, ge=0.01, le=3600.0, description="seconds between two queries of a batch's status")
+    usd_per_million_tokens_in: Price | None = Field(None, description="for the report; none = no cost is reported")
+    usd_per_million_tokens_out: Price | None = Field(None, description="for the report; none = no cost is reported")
+
+
+class GateConfig(Section):
+    """The limits of the filters that a cutout must pass to become a foreground (docs/sources.md)."""
+
+    min_side_px: int = Field(48, ge=4, le=4096, description="shorter side of the alpha box")
+    min_area_px: int = Field(2000, ge=16, le=10_000_000, description="summed alpha / 255")
+    coverage: tuple[Share, Share] = (0.12, 0.97)
+    """Share of the alpha box that the cutout covers: wires and dust cover less, plain rectangles more."""
+    max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
+    """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cuts on opposite sides are always refused."""
+    max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")
+    max_haze_share: Share = Field(0.8, description="share of visible pixels with alpha below 64; glass has 0.6")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "GateConfig":
+        check_range("coverage", self.coverage)
+        return self

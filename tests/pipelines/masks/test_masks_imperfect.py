@@ -1,0 +1,100 @@
+"""Drawing mask errors: by weight, within the profile's bounds, measured, and never empty."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from decoupage.randomness import generator
+from pipelines.config import MaskErrorConfig, MasksConfig
+from pipelines.masks.imperfect import ERRORS, imperfect_mask
+from pipelines.scenes.parts import VISIBLE_ALPHA, mask_iou
+
+CUTOUTS = Path(__file__).parents[4] / "shared" / "data" / "cutouts"
+
+
+def _only(kind: str, reach_px: tuple[int, int] = (4, 4), **others: float) -> MasksConfig:
+    weights = {name: MaskErrorConfig(weight=float(name == kind), reach_px=reach_px) for name in ERRORS}
+    return MasksConfig.model_validate({**weights, **others})
+
+
+def _disc(size_px: int = 120) -> np.ndarray:
+    mask = np.zeros((size_px, size_px), np.uint8)
+    cv2.circle(mask, (size_px // 2, size_px // 2), size_px // 4, 1, cv2.FILLED)
+    return mask.view(np.bool_)
+
+
+@given(
+    x=st.integers(-10, 70), y=st.integers(-10, 50), radius=st.integers(0, 30), seed=st.integers(0, 10_000),
+    min_iou=st.sampled_from([0.0, 0.4, 0.9]),
+)  # fmt: skip
+def test_any_mask_gives_a_measured_mask_with_pixels(x: int, y: int, radius: int, seed: int, min_iou: float) -> None:
+    visible = np.zeros((40, 60), np.uint8)
+    cv2.circle(visible, (x, y), radius, 1, cv2.FILLED)
+    visible[20, 30] = 1
+    visible = visible.view(np.bool_)
+    config = MasksConfig(min_iou=min_iou)
+    found = imperfect_mask(visible, config, generator(seed, "masks", 0))
+    assert found.mask.any() and found.mask.shape == visible.shape and found.mask.dtype == np.bool_
+    assert found.iou == mask_iou(visible, found.mask) >= min_iou
+    assert (found.error == "none") <= np.array_equal(found.mask, visible)
+    low, high = getattr(config, found.error).reach_px
+    assert low <= found.reach_px <= high
+    again = imperfect_mask(visible, config, generator(seed, "masks", 0))
+    assert np.array_equal(again.mask, found.mask) and again.error == found.error
+
+
+def test_working_near_the_object_gives_what_the_whole_canvas_gives() -> None:
+    visible = np.zeros((300, 300), np.bool_)
+    visible[100:180, 120:190] = _disc()[20:100, 25:95]
+    near = imperfect_mask(visible, _only("dilation", (9, 9)), generator(0, "masks", 0))
+    assert np.array_equal(near.mask, ERRORS["dilation"](visible, 9, generator(0, "masks", 0)))
+
+
+def test_weights_decide_how_often() -> None:
+    chosen = MasksConfig.model_validate(
+        {name: {"weight": {"box": 3.0, "shift": 1.0}.get(name, 0.0), "reach_px": (2, 2)} for name in ERRORS}
+    )
+    kinds = [imperfect_mask(_disc(), chosen, generator(i, "masks", 0)).error for i in range(400)]
+    assert set(kinds) == {"box", "shift"}
+    assert kinds.count("box") / 400 == pytest.approx(0.75, abs=0.07)
+
+
+def test_a_mask_that_cannot_be_kept_in_bounds_is_left_as_it_is() -> None:
+    small = np.zeros((50, 50), np.bool_)
+    small[20:23, 20:23] = True
+    found = imperfect_mask(small, _only("erosion", (10, 10)), generator(0, "masks", 0))
+    assert (found.error, found.iou, found.reach_px) == ("none", 1.0, 0)
+    assert np.array_equal(found.mask, small)
+
+
+def test_an_empty_mask_is_refused() -> None:
+    with pytest.raises(ValueError, match="empty one of shape"):
+        imperfect_mask(np.zeros((8, 8), np.bool_), MasksConfig(), generator(0, "masks", 0))
+
+
+def test_a_profile_without_any_weight_is_refused() -> None:
+    with pytest.raises(ValidationError, match="weight above 0"):
+        MasksConfig.model_validate({name: {"weight": 0.0} for name in ERRORS})
+
+
+def test_every_kind_of_the_profile_is_there_and_no_other() -> None:
+    fields = {name for name, value in MasksConfig() if isinstance(value, MaskErrorConfig)}
+    assert fields == set(ERRORS)
+
+
+@pytest.mark.skipif(not CUTOUTS.is_dir(), reason="needs the pictures of shared/data")
+def test_real_outlines_survive_every_kind() -> None:
+    # The `pad` pair fills its canvas: there is no edge to get wrong.
+    for path in sorted(path for path in CUTOUTS.glob("*.png") if "pad" not in path.name):
+        picture = Image.open(path).convert("RGBA").resize((256, 256))
+        visible = np.asarray(picture)[..., 3] >= VISIBLE_ALPHA
+        for kind in set(ERRORS) - {"none"}:
+            found = imperfect_mask(visible, _only(kind, (2, 6)), generator(1, path.stem, kind))
+            assert found.error == kind, f"{kind} on {path.name} went beyond min_iou"
+            assert 0.4 <= found.iou < 1.0
