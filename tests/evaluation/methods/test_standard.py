@@ -1,4 +1,4 @@
-"""Methods: what each gives, that and that faults count against their own image."""
+"""Methods: what each gives, and that faults count against their own image."""
 
 import shutil
 from dataclasses import replace
