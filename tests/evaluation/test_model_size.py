@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
 from evaluation.methods.classical import classical_recipes
 from evaluation.methods.spec import Layers
-from evaluation.metrics.catalogue import HEADLINE
 from evaluation.metrics.score import score
 from evaluation.model_size import case_at, layers_at
 from evaluation.page.markdown import render_markdown
