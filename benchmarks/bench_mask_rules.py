@@ -3,8 +3,8 @@
     python benchmarks/bench_mask_rules.py --data data/demo --out /tmp/rules [--steps 500] [--seed 0] [hole-kept ...]
 
 Needs a finished `make demo`: its shards, held-out scenes and RGBA VAE. For each pair of rules (`touched-half`, ...; see
-`decoupage.images.sizes.MaskRule`) an adapter is trained on the demo's recipe, and takes every held-out scene apart at the
-scene's own size. Prints one JSON object a pair.
+`decoupage.images.sizes.MaskRule`) an adapter is trained by the demo's recipe, and takes every held-out scene apart at
+the scene's own size. Prints one JSON object a pair.
 """
 
 import argparse
