@@ -8,7 +8,7 @@ from decoupage.faults import BadSetup
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.folders import FolderPictures
 from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
-from evaluation.test_sets.listed import ListedSet, dilated
+from evaluation.test_sets.listed import ListedSet
 from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
 
 
@@ -53,15 +53,6 @@ def test_masks_are_grown_for_all_methods_and_regions_are_not(tmp_path):
 def test_all_is_judged_at_the_pictures_own_size(tmp_path):
     (case,) = listed(write_set(tmp_path, "a")).cases()
     assert case.size == SIZE and case.background.shape == (*SIZE, 3) and case.visible.shape == SIZE
-
-
-def test_a_mask_grows_by_a_disc():
-    mask = np.zeros((15, 15), bool)
-    mask[7, 7] = True
-    grown = dilated(mask, 3)
-    ys, xs = np.nonzero(grown)
-    assert np.hypot(ys - 7, xs - 7).max() < 3.7 and grown[4, 7] and grown[7, 10] and not grown[4, 4]
-    assert dilated(mask, 0) is mask
 
 
 def test_what_cannot_be_judged_on_is_listed_with_its_reason(tmp_path):
