@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import synthetic
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers
+from evaluation.method import BACKGROUND, FOREGROUND, Layers
 from evaluation.run import score_all
 from evaluation.test_sets.shards import HeldOut
 

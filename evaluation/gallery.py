@@ -10,7 +10,7 @@ from PIL import Image
 from decoupage.images.contact_sheet import Tile, draw_sheet
 from decoupage.images.types import Array, Mask
 from evaluation.cases import Case
-from evaluation.methods.spec import Answered, Failure, Layers
+from evaluation.method import Answered, Failure, Layers
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
 

@@ -18,7 +18,7 @@ from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
 from decoupage.images.types import Array, Mask
 from evaluation.difficulty import difficulty
 from evaluation.gallery import Example
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure
+from evaluation.method import BACKGROUND, FOREGROUND, Failure
 from evaluation.results import read_result
 from pipelines.stages.store import Store
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from decoupage.images.sizes import bounded_size, resize_mask, resize_picture, resize_rgba
 from evaluation.cases import Case
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 
 
 def case_at(case: Case, size_px: int) -> Case:

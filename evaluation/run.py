@@ -14,7 +14,7 @@ from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.gallery import before_after, choose_examples, make_examples
 from evaluation.gallery_file import GALLERY, gallery_file
-from evaluation.methods.spec import Answered, Failure, Layers, MethodRecipe
+from evaluation.method import Answered, Failure, Layers, MethodRecipe
 from evaluation.metrics.networks import Networks, load_networks
 from evaluation.metrics.score import Scores, score, worst_scores
 from evaluation.model_size import case_at, layers_at

@@ -9,7 +9,7 @@ import pandas as pd
 from evaluation.cases import Case, Entry
 from evaluation.checks import HEADLINE
 from evaluation.difficulty import difficulty
-from evaluation.methods.spec import BACKGROUND, Answered, Failure, Layers
+from evaluation.method import BACKGROUND, Answered, Failure, Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Part
 from evaluation.metrics.lists import Key, ListFeatures, ListScore
 from evaluation.metrics.networks import Networks

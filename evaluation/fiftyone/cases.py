@@ -31,7 +31,7 @@ from evaluation.fiftyone.group import (
     version_of,
     write_once,
 )
-from evaluation.methods.spec import FOREGROUND
+from evaluation.method import FOREGROUND
 from evaluation.records.method import MethodRecord
 
 Scores = Mapping[str, Mapping[str, float | bool | None]]

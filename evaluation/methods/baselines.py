@@ -12,6 +12,7 @@ from decoupage.faults import BadSetup
 from evaluation.cases import Entry
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline, ModelBaseline
+from evaluation.method import Method, MethodRecipe
 from evaluation.methods.external.catalogue import EXTERNAL
 from evaluation.methods.external.record import facts as external_facts
 from evaluation.methods.external.record import record_external
@@ -19,7 +20,6 @@ from evaluation.methods.published import methods as builders
 from evaluation.methods.published import weights
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.requirements import command_requirement, page
-from evaluation.methods.spec import Method, MethodRecipe
 from evaluation.methods.states import State
 from evaluation.records.ask import DidNotRun, record
 from evaluation.records.method import LIST

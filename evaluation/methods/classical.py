@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, MethodRecipe
+from evaluation.method import BACKGROUND, FOREGROUND, Layers, MethodRecipe
 from evaluation.regions import distance_px
 
 VERSION = 1

@@ -7,8 +7,8 @@ from decoupage.fingerprint import fingerprint
 from decoupage.weights.files import hashes
 from evaluation.cases import Case
 from evaluation.config import EvaluationConfig
+from evaluation.method import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
 from evaluation.methods.noise import noise_of
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
 
 if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline

@@ -1,10 +1,10 @@
 """The methods of an evaluation: what needs no model, the recorded baselines, the base, and the adapter on it."""
 
 from evaluation.config import EvaluationConfig
+from evaluation.method import MethodRecipe
 from evaluation.methods.baselines import recorded_recipes
 from evaluation.methods.classical import classical_recipes
 from evaluation.methods.models import model_recipes
-from evaluation.methods.spec import MethodRecipe
 from pipelines.stages.store import Store
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from decoupage.images.alpha import blend
 from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Metric, Part
 from evaluation.metrics.cutouts import (
     alpha_mse,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file
-from evaluation.methods.spec import MethodRecipe, answer
+from evaluation.method import MethodRecipe, answer
 from evaluation.records.method import LIST, MethodRecord, record_of
 from evaluation.records.room import Records, check_names, put_given, put_list
 from evaluation.test_sets.spec import TestSet

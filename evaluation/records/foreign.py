@@ -16,7 +16,7 @@ from decoupage.fingerprint import fingerprint
 from decoupage.images.codecs import decode_rgb, decode_rgba
 from decoupage.images.types import Array
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
+from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
 from evaluation.records.method import LIST
 from evaluation.records.room import read_json
 from pipelines.stages.store import Store

@@ -16,7 +16,7 @@ from decoupage.fingerprint import canonical_json
 from decoupage.images.codecs import decode_rgb, decode_rgba, encode_png
 from decoupage.images.types import Array
 from evaluation.cases import Case
-from evaluation.methods.spec import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
+from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
 from pipelines.stages.store import Store
 
 ASKED, ABOUT, LIST = "asked", "about.json", "list.json"

@@ -15,7 +15,7 @@ from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_mask, decode_rgb, encode_mask, encode_png
 from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case, Entry, list_file, list_sha256
-from evaluation.methods.spec import BACKGROUND, FOREGROUND
+from evaluation.method import BACKGROUND, FOREGROUND
 from evaluation.records.method import ABOUT, LIST, MethodRecord
 from evaluation.test_sets.originals import printable
 from pipelines.stages.store import Store

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from evaluation.config import EvaluationConfig
 from evaluation.curves import bins_of
 from evaluation.difficulty import difficulty
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.report import About, make_report
 from evaluation.run import score_all
 from tests.evaluation.scenes import Known, cases, truth

@@ -13,7 +13,7 @@ from evaluation import gallery_file
 from evaluation.cases import list_sha256
 from evaluation.gallery import MAX_METHODS, NUM_EACH, NUM_SPREAD, choose_examples, make_examples, shown_methods
 from evaluation.gallery_file import outline_path
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.run import score_all
 from tests.evaluation.page.reports import Listed, fails_on
 from tests.evaluation.scenes import Known, cases, truth

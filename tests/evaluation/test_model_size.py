@@ -8,8 +8,8 @@ import pytest
 
 from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
+from evaluation.method import Layers
 from evaluation.methods.classical import classical_recipes
-from evaluation.methods.spec import Layers
 from evaluation.metrics.score import score
 from evaluation.model_size import case_at, layers_at
 from evaluation.page.markdown import render_markdown

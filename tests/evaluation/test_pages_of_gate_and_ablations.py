@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from commands.main import app
 from evaluation.ablation_rows import ROW_NAMES
@@ -27,8 +28,9 @@ def test_commands_are_spelt_right(page):
         program, *words = shlex.split(line)
         assert program == "decoupage"
         command = typer.main.get_command(app)
-        while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
+        while isinstance(command, TyperGroup):
+            context = command.make_context(command.name, list(words))
+            _, command, words = command.resolve_command(context, words)
         command.make_context(command.name, words)
 
 

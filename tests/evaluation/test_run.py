@@ -12,8 +12,8 @@ from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
+from evaluation.method import Layers
 from evaluation.methods.classical import classical_methods, classical_recipes
-from evaluation.methods.spec import Layers
 from evaluation.report import About, make_report
 from evaluation.run import evaluate, score_all
 from evaluation.test_sets.shards import HeldOut

@@ -14,9 +14,9 @@ import torch
 
 from decoupage.bases.tiny import WEIGHTS
 from evaluation.cases import Case
+from evaluation.method import Failure, Layers, Method
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import adapter_method, base_method
-from evaluation.methods.spec import Failure, Layers, Method
 from evaluation.run import score_all
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Clusters, Interval, difference

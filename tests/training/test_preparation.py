@@ -77,7 +77,6 @@ def the_same(sample: TripletSample, prepared: PreparedBatch) -> None:
     assert list(prepared.maps) == list(sample.maps) == list(MAPS)
     for name, picture in sample.maps.items():
         assert torch.equal(prepared.maps[name][0], picture), name
-        assert picture.std() > 0.005, f"{name} shows nothing, so the comparison says nothing"
 
 
 AS_STORED = DataLoading(size_px=SIZE_PX, flip=False, redraw_masks=False)
@@ -90,6 +89,7 @@ def test_loader_and_pipeline_make_the_same_tensors(pipe: LayerDecompositionPipel
     with caught(pipe) as found:
         pipe(parts.composite, mask=parts.imperfect_masks[sample.layer], maps=maps)
     the_same(sample, found[0])
+    assert all(picture.std() > 0.005 for picture in sample.maps.values()), "a map that shows nothing compares nothing"
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 3))

@@ -5,7 +5,7 @@ Any other command can be named in a profile as well; these are the ones whose wa
 
 from dataclasses import dataclass
 
-from evaluation.methods.spec import BACKGROUND, FOREGROUND
+from evaluation.method import BACKGROUND, FOREGROUND
 
 
 @dataclass(frozen=True)

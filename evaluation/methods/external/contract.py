@@ -15,7 +15,7 @@ from typing import Any
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_mask, encode_png
 from evaluation.cases import Case, Entry, list_file
-from evaluation.methods.spec import Failure, Layers
+from evaluation.method import Failure, Layers
 from evaluation.records.foreign import read_answer
 from evaluation.records.method import LIST
 from evaluation.records.room import read_json

@@ -6,9 +6,9 @@ from pathlib import Path
 from decoupage.fingerprint import fingerprint
 from evaluation.cases import Entry, list_sha256
 from evaluation.config.baselines import INPUT, OUTPUT, ExternalBaseline
+from evaluation.method import Failure, MethodRecipe
 from evaluation.methods.external.contract import Output, write_case, write_list
 from evaluation.methods.external.process import run_command
-from evaluation.methods.spec import Failure, MethodRecipe
 from evaluation.records.ask import DidNotRun, close, compare
 from evaluation.records.method import LIST, MethodRecord
 from evaluation.records.room import Records

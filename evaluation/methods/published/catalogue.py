@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from evaluation.methods.spec import BACKGROUND, FOREGROUND
+from evaluation.method import BACKGROUND, FOREGROUND
 
 
 @dataclass(frozen=True)

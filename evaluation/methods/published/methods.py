@@ -14,9 +14,9 @@ from decoupage.images.sizes import Size, resize_mask, resize_picture, resize_rgb
 from decoupage.images.types import Array, Mask, Rgb
 from evaluation.cases import Case
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
+from evaluation.method import Layers
 from evaluation.methods.noise import seeded
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.spec import Layers
 
 PATCH_PX = 16
 """The VAE shrinks by 8 and the transformer takes 2 x 2 latents; SD-XL's levels want no less."""

@@ -42,7 +42,7 @@ def adapter(darker):
     """The truth, its background this many levels darker."""
 
     def answer(case):
-        from evaluation.methods.spec import Layers
+        from evaluation.method import Layers
 
         return Layers((case.background.astype(int) - darker).clip(0, 255).astype("uint8"), case.foreground)
 

@@ -11,11 +11,11 @@ import pytest
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import MODELS, BaselinesConfig, ExternalBaseline, SdxlInpainting
+from evaluation.method import Failure
 from evaluation.methods.baselines import record_baselines, recorded_recipes
 from evaluation.methods.external.catalogue import EXTERNAL
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.requirements import requirements
-from evaluation.methods.spec import Failure
 from evaluation.methods.states import enabled_baselines_recorded
 from evaluation.records.ask import record
 from evaluation.records.room import read_method

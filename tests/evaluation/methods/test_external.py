@@ -14,10 +14,10 @@ import pytest
 from decoupage.images.codecs import decode_mask, decode_rgb
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
+from evaluation.method import Failure
 from evaluation.methods.baselines import record_baselines
 from evaluation.methods.external.process import run_command
 from evaluation.methods.external.record import record_external
-from evaluation.methods.spec import Failure
 from evaluation.records.ask import DidNotRun
 from pipelines.stages.store import Store
 from tests.evaluation.methods.made_up import COPY, ECHO, Listed, asked, program

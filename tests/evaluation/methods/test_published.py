@@ -10,9 +10,9 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
+from evaluation.method import Layers, answer
 from evaluation.methods.published import methods, weights
 from evaluation.methods.published.catalogue import PUBLISHED
-from evaluation.methods.spec import Layers, answer
 from tests.decoupage import tiny as tiny_bases
 from tests.evaluation.methods import tiny
 from tests.evaluation.scenes import cases

@@ -11,9 +11,9 @@ import torch
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.config import EvaluationConfig
+from evaluation.method import Failure, Layers, answer
 from evaluation.methods.classical import classical_methods
 from evaluation.methods.models import PipelineMethod, base_method
-from evaluation.methods.spec import Failure, Layers, answer
 from evaluation.methods.standard import standard_recipes
 from evaluation.regions import distance_px
 from tests.evaluation.scenes import Known, cases

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.config import EvaluationConfig
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.metrics.catalogue import FID_NOTE, LIST_METRICS
 from evaluation.metrics.fid import frechet_distance, moments
 from evaluation.metrics.kid import kid

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decoupage.images.blending import recompose, recomposition_error
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, METRICS, find_metric
 from evaluation.metrics.pictures import psnr_db, ssim_map, ssim_of
 from evaluation.metrics.score import paste_back, score, worst_scores

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from evaluation.config import EvaluationConfig
+from evaluation.method import Layers
 from evaluation.methods.classical import classical_recipes
-from evaluation.methods.spec import Layers
 from evaluation.report import About
 from evaluation.run import judge
 from tests.evaluation.scenes import Known, cases, recipe_of

@@ -12,7 +12,7 @@ from PIL import Image
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_png
 from evaluation.cases import list_file
-from evaluation.methods.spec import Failure, Layers, answer
+from evaluation.method import Failure, Layers, answer
 from evaluation.records.ask import record
 from evaluation.records.foreign import foreign_recipe
 from pipelines.stages.store import Store

@@ -18,7 +18,7 @@ NUM_SCENES = 6
 def program(root: Path, facts: dict) -> None:
     """Evaluates two slow methods on made-up cases; notes each question in `<root>/asked`."""
     from evaluation.config import EvaluationConfig
-    from evaluation.methods.spec import Layers, MethodRecipe
+    from evaluation.method import Layers, MethodRecipe
     from evaluation.run import evaluate
     from tests.evaluation.methods.made_up import Listed
     from tests.evaluation.scenes import Known, cases

@@ -8,7 +8,7 @@ import pytest
 
 from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
-from evaluation.methods.spec import Failure, Layers, MethodRecipe
+from evaluation.method import Failure, Layers, MethodRecipe
 from evaluation.records.ask import record
 from evaluation.records.method import record_of
 from evaluation.records.room import read_method, read_records

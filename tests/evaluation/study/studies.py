@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.config import StudyConfig
-from evaluation.methods.spec import Layers
+from evaluation.method import Layers
 from evaluation.records.ask import record
 from evaluation.study.build import build_study
 from evaluation.study.plan import SOUND

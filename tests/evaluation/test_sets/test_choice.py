@@ -163,7 +163,7 @@ def test_scores_carry_the_list_and_the_report_counts_what_is_excluded(tmp_path):
 
 
 def _input(case):
-    from evaluation.methods.spec import Layers
+    from evaluation.method import Layers
 
     return Layers(case.composite)
 
