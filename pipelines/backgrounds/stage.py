@@ -6,10 +6,11 @@ from functools import cached_property
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
+from decoupage.maps.segformer import Segformer
 from decoupage.randomness import digest, hash64
 from pipelines.backgrounds.attribution import Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
-from pipelines.backgrounds.things import ThingFilter, ThingLabeller, is_thing
+from pipelines.backgrounds.things import ThingFilter, is_thing
 from pipelines.config import BackgroundConfig
 from pipelines.library.records import BackgroundRecord, schema_of
 from pipelines.stages.manifest import Manifest
@@ -34,7 +35,7 @@ class BackgroundsStage:
     folder: Store
     config: BackgroundConfig
     source: str
-    labeller: ThingLabeller | None = None
+    labeller: Segformer | None = None
     name: str = "backgrounds"
     schema = schema_of(BackgroundRecord)
 

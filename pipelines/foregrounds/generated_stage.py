@@ -9,14 +9,23 @@ from functools import cached_property
 from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
-from pipelines.foregrounds.choose import make_generator
 from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.generate import Generate, GenerateBatches, RawPictures
-from pipelines.foregrounds.generator import BatchGenerator, Request
+from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
+from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
+from pipelines.foregrounds.layerdiffuse.settings import settings
+from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
+
+
+def make_generator(config: GeneratedConfig) -> ForegroundGenerator:
+    """The generator that the profile names in `generated.generator`."""
+    if config.generator == "procedural":
+        return ProceduralGenerator(config.size_px)
+    return LayerDiffuseGenerator(settings(config))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a generator of foregrounds is. The generators have their own packages; `choose.py` makes the profile's."""
+"""What a generator of foregrounds is. The generators have their own packages; `generated_stage.py` chooses one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

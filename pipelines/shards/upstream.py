@@ -3,8 +3,9 @@
 Masks and maps follow the scenes; the join follows the scenes, the masks and the maps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
@@ -68,7 +69,7 @@ class SceneFollower:
         """Those of the scenes."""
         return self._scenes.shards()
 
-    def items(self, shard: str) -> "SceneItems":
+    def items(self, shard: str) -> Iterable[tuple[str, Any]]:
         """One span of members a scene."""
         return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
 

@@ -1,6 +1,6 @@
 """The task that turns one annotation file into foregrounds: rebuild, filter, bleed, encode. `stage` lists the files."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pipelines.foregrounds.mulan.annotation import NO_CAPTION
 from pipelines.foregrounds.mulan.files import AnnotationFile
 from pipelines.foregrounds.mulan.provenance import Provenance
 from pipelines.foregrounds.mulan.reader import Decomposition, read_decomposition
-from pipelines.library.records import ForegroundRecord, Split, to_row
+from pipelines.library.records import ForegroundRecord, Split
 from pipelines.stages.manifest import Drop
 from pipelines.stages.run import Outcome
 
@@ -50,7 +50,7 @@ class Cutting:
                 drops.append({"id": f"mulan-{item.file.key}-{k}", "reason": fault.reason, "detail": fault.detail})
                 continue
             members[record.member] = data
-            rows.append(to_row(record))
+            rows.append(asdict(record))
         return Outcome(members, rows, drops, {"files": 1, "instances": len(found.layers.instances)})
 
     def _cut(self, item: CutItem, found: Decomposition, k: int) -> tuple[bytes, ForegroundRecord]:

@@ -8,11 +8,11 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,10 +39,11 @@ VERSION = 1
 """Raised when a change of the code changes the bytes of foregrounds."""
 
 
+@dataclass
 class MulanForegrounds:
     """MuLAn's instances as foregrounds; a `pipelines.stages.run.Stage`.
 
-    Args:
+    Attributes:
         annotations: folder with `*.p.zl`, searched recursively, and `photographs.json` when there is one.
         images: folder with train2017/ and val2017/, and laion/ where that part is used.
         gates: the limits that a cutout must meet.
@@ -51,26 +52,18 @@ class MulanForegrounds:
         split: which pictures are for testing; by default those in val2017.
     """
 
+    annotations: Path
+    images: Path
+    gates: GateConfig
+    num_shards: int
+    laion: LaionConfig = field(default_factory=LaionConfig)
+    split: Split = field(default_factory=Split)
     name = "foregrounds/mulan"
-    schema: pa.Schema = schema_of(ForegroundRecord)
+    schema: ClassVar[pa.Schema] = schema_of(ForegroundRecord)
 
-    def __init__(
-        self,
-        annotations: str | Path,
-        images: str | Path,
-        gates: GateConfig,
-        num_shards: int,
-        laion: LaionConfig | None = None,
-        split: Split | None = None,
-    ) -> None:
-        self.annotations = Path(annotations)
-        self.images = Path(images)
-        self.gates = gates
-        self.num_shards = num_shards
-        self.laion = laion or LaionConfig()
-        self.split = split or Split()
-        self.layout: Recipe = {"num_shards": num_shards}
-        self.task = Cutting(str(self.images), gates)
+    def __post_init__(self) -> None:
+        self.layout: Recipe = {"num_shards": self.num_shards}
+        self.task = Cutting(str(self.images), self.gates)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -115,23 +115,17 @@ def bird(rng: np.random.Generator, text: str) -> Parts:
     second = replace(feathers, colour=(0.12, 0.42, 0.25) if duck else (0.92, 0.74, 0.15), bulge=0.12)
     horn = Material((0.93, 0.6, 0.1), 0.04, 0.3)
     for x in (-0.06, 0.1):
-        yield (
-            join(path([(x, 0.35), (x + 0.02, 0.68), (x + 0.12, 0.7)], 0.026), limb((x, 0.7), (x - 0.06, 0.7), 0.02)),
-            horn,
-        )
-    yield (
-        polygon([(-0.3, 0.15), (-0.85, 0.42 - 0.35 * duck), (-0.78, 0.55 - 0.3 * duck), (-0.2, 0.38)], 0.03),
-        feathers.darker(0.8),
-    )
+        foot = join(path([(x, 0.35), (x + 0.02, 0.68), (x + 0.12, 0.7)], 0.026), limb((x, 0.7), (x - 0.06, 0.7), 0.02))
+        yield foot, horn
+    tail = polygon([(-0.3, 0.15), (-0.85, 0.42 - 0.35 * duck), (-0.78, 0.55 - 0.3 * duck), (-0.2, 0.38)], 0.03)
+    yield tail, feathers.darker(0.8)
     head = (0.42, -0.42)
     body = join(ellipse(0, 0.12, 0.46, 0.3, 20 - 35 * duck), limb((0.25, 0.0), head, 0.16, 0.12), smooth=0.12)
     yield body, feathers
     yield polygon([(0.5, -0.5), (0.78 + 0.06 * duck, -0.4), (0.7, -0.32 + 0.02 * duck), (0.5, -0.34)], 0.02), horn
     yield ellipse(*head, 0.17, 0.16), second
-    yield (
-        both(ellipse(-0.1, 0.12, 0.4, 0.2, 25 - 30 * duck), box(-0.1, 0.2, 0.5, 0.4, 0.05)),
-        replace(feathers.darker(0.75), pattern="folds", second=second.colour),
-    )
+    wing = both(ellipse(-0.1, 0.12, 0.4, 0.2, 25 - 30 * duck), box(-0.1, 0.2, 0.5, 0.4, 0.05))
+    yield wing, replace(feathers.darker(0.75), pattern="folds", second=second.colour)
     yield ellipse(0.47, -0.46, 0.032, 0.034), EYE
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.foregrounds.procedural.people import CLOTHS
 from pipelines.foregrounds.procedural.picture import Material, Parts, dimmed
-from pipelines.foregrounds.procedural.shapes import box, ellipse, join, limb, minus, path, polygon
+from pipelines.foregrounds.procedural.shapes import box, ellipse, join, limb, minus, path, polygon, symmetric
 
 
 def _cloth(rng: np.random.Generator) -> Material:
@@ -26,32 +26,17 @@ def top(rng: np.random.Generator, text: str) -> Parts:
     elif "coat" in text:
         length, flare = 0.84, 0.06
     for side in (-1, 1):
-        reach = (
-            [(side * 0.34, -0.5), (side * 0.58, 0.0), (side * 0.66, 0.42)]
-            if long_sleeves
-            else [(side * 0.3, -0.48), (side * 0.62, -0.2)]
-        )
-        yield path(reach, 0.14, 0.1), replace(cloth, bulge=0.09)
+        reach = [(0.34, -0.5), (0.58, 0.0), (0.66, 0.42)] if long_sleeves else [(0.3, -0.48), (0.62, -0.2)]
+        yield path([(side * x, y) for x, y in reach], 0.14, 0.1), replace(cloth, bulge=0.09)
     waist = 0.3 if "dress" in text else 0.36
-    points = [
-        (-0.17, -0.66),
-        (0.17, -0.66),
-        (0.4, -0.54),
-        (waist, 0.0),
-        (0.36 + flare, length),
-        (-0.36 - flare, length),
-        (-waist, 0.0),
-        (-0.4, -0.54),
-    ]
-    yield minus(polygon(points, 0.03), ellipse(0, -0.72, 0.15, 0.17)), cloth
+    outline = symmetric([(0.17, -0.66), (0.4, -0.54), (waist, 0.0), (0.36 + flare, length)])
+    yield minus(polygon(outline, 0.03), ellipse(0, -0.72, 0.15, 0.17)), cloth
     trim = replace(cloth.darker(0.6), bulge=0.03, pattern="")
     if "jacket" in text or "coat" in text:
         yield limb((0, -0.52), (0, length - 0.02), 0.012), trim
         for side in (-1, 1):
-            yield (
-                polygon([(side * 0.15, -0.66), (side * 0.22, -0.5), (0.0, -0.2), (side * 0.1, -0.55)], 0.012),
-                cloth.darker(0.85),
-            )
+            lapel = polygon([(side * 0.15, -0.66), (side * 0.22, -0.5), (0.0, -0.2), (side * 0.1, -0.55)], 0.012)
+            yield lapel, cloth.darker(0.85)
     if "dress" in text:
         yield box(0, 0.0, waist + 0.02, 0.035, 0.02), trim
     elif long_sleeves or rng.uniform() < 0.6:
@@ -64,17 +49,8 @@ def trousers(rng: np.random.Generator, text: str) -> Parts:
     cloth = _cloth(rng)
     end, foot = (0.25, 0.36) if "short" in text else (0.84, 0.26)
     for side in (-1, 1):
-        leg = polygon(
-            [
-                (side * 0.02, -0.5),
-                (side * 0.33, -0.5),
-                (side * (foot + 0.13), end),
-                (side * (foot - 0.16), end),
-                (side * 0.02, -0.05),
-            ],
-            0.03,
-        )
-        yield leg, cloth
+        leg = [(0.02, -0.5), (0.33, -0.5), (foot + 0.13, end), (foot - 0.16, end), (0.02, -0.05)]
+        yield polygon([(side * x, y) for x, y in leg], 0.03), cloth
     yield box(0, -0.56, 0.36, 0.075, 0.03), replace(cloth.darker(0.85), bulge=0.04)
     yield path([(0, -0.48), (0.03, -0.25), (0, -0.12)], 0.01), cloth.darker(0.6)
     yield ellipse(0, -0.56, 0.025, 0.025), Material((0.85, 0.7, 0.3), 0.02, 0.8)
@@ -88,12 +64,8 @@ def drape(rng: np.random.Generator, text: str) -> Parts:
     narrow, wide, high = (0.22, 0.34, 0.78) if "scarf" in text else (0.28, rng.uniform(0.55, 0.72), 0.62)
     xs = np.linspace(-1.0, 1.0, 15)
     hem = high - 0.05 + 0.045 * np.sin(9.0 * xs + rng.uniform(0.0, 6.0))
-    points = [
-        (-narrow, -high),
-        (narrow, -high),
-        *((float(wide * x), float(y)) for x, y in zip(xs[::-1], hem[::-1], strict=True)),
-    ]
-    yield polygon(points, 0.04), cloth
+    edge = [(float(wide * x), float(y)) for x, y in zip(xs[::-1], hem[::-1], strict=True)]
+    yield polygon([(-narrow, -high), (narrow, -high), *edge], 0.04), cloth
     yield box(0, -high, narrow + 0.05, 0.05, 0.04), replace(cloth.darker(0.8), bulge=0.05)
 
 

@@ -89,9 +89,8 @@ def gears(rng: np.random.Generator, text: str) -> Parts:
     """Gear wheels in a frame."""
     yield box(0, 0.05, 0.8, 0.3, 0.12, float(rng.uniform(-30, 30))), replace(STEEL.darker(0.5), bulge=0.08)
     for cx, cy, r, num in ((-0.3, 0.12, 0.44, 14), (0.42, -0.2, 0.32, 10), (0.42, 0.48, 0.24, 8)):
-        metal = replace(
-            STEEL, colour=((0.7, 0.72, 0.75), (0.75, 0.58, 0.3), (0.5, 0.46, 0.44))[rng.integers(3)], grain=0.25
-        )
+        colour = ((0.7, 0.72, 0.75), (0.75, 0.58, 0.3), (0.5, 0.46, 0.44))[rng.integers(3)]
+        metal = replace(STEEL, colour=colour, grain=0.25)
         turn = np.arange(num) * 2 * np.pi / num + rng.uniform(0, 1)
         teeth = [box(cx + r * np.cos(a), cy + r * np.sin(a), 0.07, 0.055, 0.02, float(np.rad2deg(a))) for a in turn]
         yield minus(join(ellipse(cx, cy, r, r), *teeth, smooth=0.02), ellipse(cx, cy, 0.07, 0.07)), metal
@@ -115,14 +114,8 @@ def gun(rng: np.random.Generator, text: str) -> Parts:
     yield ellipse(0.83, -0.06, 0.05, 0.12 * thin), case
     yield join(box(-0.12, -0.06, 0.42, 0.17 * thin, 0.08), ellipse(-0.42, -0.06, 0.2, 0.2 * thin), smooth=0.08), case
     yield box(-0.1, -0.04, 0.24, 0.045, 0.04), glow
-    yield (
-        join(
-            box(-0.12, -0.34 * thin, 0.22, 0.06, 0.05),
-            box(-0.22, -0.26 * thin, 0.03, 0.08, 0.01),
-            box(-0.02, -0.26 * thin, 0.03, 0.08, 0.01),
-        ),
-        DARK,
-    )
+    mounts = (box(x, -0.26 * thin, 0.03, 0.08, 0.01) for x in (-0.22, -0.02))
+    yield join(box(-0.12, -0.34 * thin, 0.22, 0.06, 0.05), *mounts), DARK
     yield ellipse(0.1, -0.34 * thin, 0.03, 0.05), glow
 
 
@@ -168,11 +161,8 @@ def rocket(rng: np.random.Generator, text: str) -> Parts:
     """A rocket or capsule with fins and windows."""
     trim = Material(CASES[int(rng.choice([3, 4, 2]))], 0.06, 0.4)
     short = 0.72 if "capsule" in text else 1.0
-    for points in (
-        [(-0.18, 0.2), (-0.5, 0.68), (-0.46, 0.78), (-0.15, 0.58)],
-        [(0.18, 0.2), (0.5, 0.68), (0.46, 0.78), (0.15, 0.58)],
-    ):
-        yield polygon(points, 0.025), trim
+    for side in (-1, 1):
+        yield polygon([(side * x, y) for x, y in ((0.18, 0.2), (0.5, 0.68), (0.46, 0.78), (0.15, 0.58))], 0.025), trim
     yield lathe([(0.55, 0.1), (0.72, 0.18)]), DARK
     hull = lathe([(-0.88 * short, 0.02), (-0.6 * short, 0.17), (-0.1, 0.26 / short), (0.3, 0.25 / short), (0.62, 0.14)])
     yield hull, Material((0.88, 0.88, 0.9), 0.26, 0.6, 0.1)

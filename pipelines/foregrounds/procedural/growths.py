@@ -25,13 +25,8 @@ def branches(rng: np.random.Generator, text: str) -> Parts:
             tips.append(end)
             return
         for turn in (-0.5, 0.45) if depth % 2 else (-0.62, 0.02, 0.6):
-            grow(
-                *end,
-                0.85 * angle + turn + rng.normal(0.0, 0.12),
-                length * rng.uniform(0.68, 0.82),
-                radius * 0.75,
-                depth - 1,
-            )
+            bent, shorter = 0.85 * angle + turn + rng.normal(0.0, 0.12), length * rng.uniform(0.68, 0.82)
+            grow(*end, bent, shorter, radius * 0.75, depth - 1)
 
     grow(0.0, 0.72, rng.normal(0.0, 0.1), 0.36, 0.1, 3 if tree else 4)
     for start in range(0, len(limbs), 12):
@@ -105,11 +100,9 @@ def flower(rng: np.random.Generator, text: str) -> Parts:
         yield ellipse(side * 0.22, y, 0.22, 0.08, -side * 25), LEAF
     colour = ((0.8, 0.1, 0.18), (0.95, 0.6, 0.7), (0.95, 0.85, 0.5))[rng.integers(3)] if rose else (0.97, 0.76, 0.1)
     petal = Material(colour, 0.1, 0.15, 0.2, shadow=0.45)
-    rings = (
-        ((0.3, 0.2, 7), (0.2, 0.17, 6), (0.1, 0.13, 5), (0.02, 0.09, 2))
-        if rose
-        else ((0.38, 0.16, 17), (0.34, 0.14, 14))
-    )
+    rings: tuple[tuple[float, float, int], ...] = ((0.38, 0.16, 17), (0.34, 0.14, 14))
+    if rose:
+        rings = ((0.3, 0.2, 7), (0.2, 0.17, 6), (0.1, 0.13, 5), (0.02, 0.09, 2))
     for radius, size, num in rings:
         for a in np.arange(num) * 2 * np.pi / num + rng.uniform(0.0, 1.0):
             at = (float(radius * np.cos(a)), float(-0.35 + radius * np.sin(a)))
@@ -123,11 +116,9 @@ def frond(rng: np.random.Generator, text: str) -> Parts:
     """A fern or a feather: a bent stem with leaflets to both sides."""
     feather = "feather" in text
     bend = rng.uniform(-0.25, 0.25)
-    blade = (
-        replace(LEAF, colour=((0.5, 0.5, 0.55), (0.85, 0.3, 0.25), (0.25, 0.45, 0.65))[rng.integers(3)])
-        if feather
-        else LEAF
-    )
+    blade = LEAF
+    if feather:
+        blade = replace(LEAF, colour=((0.5, 0.5, 0.55), (0.85, 0.3, 0.25), (0.25, 0.45, 0.65))[rng.integers(3)])
     for t in np.linspace(0.06, 0.98, 42 if feather else 24):
         x, y = bend * (1 - t) ** 2, -0.82 + 1.5 * t
         length = 0.3 * np.sin(np.pi * min(1.0, 0.15 + 0.85 * t)) ** 0.6 if feather else 0.56 * np.sin(0.25 + 2.4 * t)

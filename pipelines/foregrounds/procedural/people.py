@@ -6,7 +6,7 @@ import numpy as np
 
 from pipelines.foregrounds.procedural.animals import EYE
 from pipelines.foregrounds.procedural.picture import Colour, Material, Parts, dimmed
-from pipelines.foregrounds.procedural.shapes import Field, box, ellipse, join, limb, minus, path, polygon
+from pipelines.foregrounds.procedural.shapes import Field, box, ellipse, join, limb, minus, path, polygon, symmetric
 
 SKINS: tuple[Colour, ...] = (
     (0.96, 0.8, 0.69),
@@ -72,18 +72,11 @@ def person(rng: np.random.Generator, text: str) -> Parts:
     head = 0.135 * (1.3 if child else 0.95 if "tall" in text else 1.0)
     neck_y = -0.62 + (0.14 if child else 0.0)
     skirt = woman and not known and rng.uniform() < 0.6
-    yield from _legs(
-        rng,
-        wide,
-        skin,
-        Material(dress.lower, 0.1, 0.05, 0.12, pattern="folds", second=dimmed(dress.lower, 0.82)),
-        skirt,
-    )
+    cloth = Material(dress.lower, 0.1, 0.05, 0.12, pattern="folds", second=dimmed(dress.lower, 0.82))
+    yield from _legs(rng, wide, skin, cloth, skirt)
     if woman and "girl" not in text:
-        yield (
-            join(ellipse(0, neck_y - 0.1, head * 1.15, head * 1.2), box(0, neck_y + 0.08, head * 1.1, 0.16, 0.06)),
-            hair,
-        )
+        mane = join(ellipse(0, neck_y - 0.1, head * 1.15, head * 1.2), box(0, neck_y + 0.08, head * 1.1, 0.16, 0.06))
+        yield mane, hair
     cloth = Material(dress.upper, 0.14, 0.05, 0.12, pattern="folds", second=dimmed(dress.upper, 0.82))
     yield limb((0, neck_y - 0.05), (0, neck_y + 0.1), 0.06, 0.075), skin
     yield from _torso(rng, wide, neck_y, skin, cloth, skirt, dress.extra)
@@ -107,8 +100,8 @@ def _legs(rng: np.random.Generator, wide: float, skin: Material, cloth: Material
 def _torso(rng: np.random.Generator, wide: float, top: float, skin: Material, cloth: Material,
            skirt: bool, extra: str) -> Parts:  # fmt: skip
     shoulder, waist = 0.235 * wide, 0.165 * wide
-    points = [(-0.08, top + 0.06), (0.08, top + 0.06), (shoulder, top + 0.14), (waist, 0.02), (waist + 0.02, 0.16),
-              (-waist - 0.02, 0.16), (-waist, 0.02), (-shoulder, top + 0.14)]  # fmt: skip
+    hem = (waist + 0.07, 0.42) if extra == "coat" else (waist + 0.02, 0.16)
+    outline = symmetric([(0.08, top + 0.06), (shoulder, top + 0.14), (waist, 0.02), hem])
     for side in (-1, 1):
         out, lift = rng.uniform(0.06, 0.17), rng.uniform(-0.05, 0.06)
         joint, elbow = (side * (shoulder - 0.01), top + 0.17), (side * (shoulder + out), -0.14 + lift)
@@ -118,20 +111,12 @@ def _torso(rng: np.random.Generator, wide: float, top: float, skin: Material, cl
         ends = 0.35 if skirt else 0.88
         cuff = (elbow[0] + (hand[0] - elbow[0]) * ends, elbow[1] + (hand[1] - elbow[1]) * ends)
         yield path([joint, elbow, cuff], 0.08 * wide, 0.056), replace(cloth, bulge=0.07)
-    if extra == "coat":
-        points[4:6] = [(waist + 0.07, 0.42), (-waist - 0.07, 0.42)]
-    yield polygon(points, 0.035), cloth
+    yield polygon(outline, 0.035), cloth
     trim = Material(WHITE, 0.02, 0.1, 0.05, shadow=0.3)
     if extra in ("tie", "coat"):
         yield polygon([(-0.07, top + 0.06), (0.07, top + 0.06), (0.0, top + 0.36)], 0.01), trim
         tie = Material(CLOTHS[rng.integers(5)], 0.03, 0.2, shadow=0.3)
-        yield (
-            polygon(
-                [(-0.022, top + 0.07), (0.022, top + 0.07), (0.035, top + 0.3), (0, top + 0.36), (-0.035, top + 0.3)],
-                0.006,
-            ),
-            tie,
-        )
+        yield polygon(symmetric([(0.022, top + 0.07), (0.035, top + 0.3), (0.0, top + 0.36)]), 0.006), tie
     if extra == "bands":
         for y in (top + 0.3, 0.02):
             yield box(0, y, waist + 0.03, 0.022, 0.015), replace(trim, colour=(0.9, 0.92, 0.75), gloss=0.5)
@@ -153,10 +138,8 @@ def _head(rng: np.random.Generator, at: tuple[float, float], r: float, skin: Mat
     x, y = at
     for side in (-1, 1):
         yield ellipse(side * 0.82 * r, y + 0.05 * r, 0.16 * r, 0.24 * r), skin
-    yield (
-        join(ellipse(x, y, 0.82 * r, r), ellipse(x, y + 0.5 * r, 0.55 * r, 0.58 * r), smooth=0.03),
-        replace(skin, bulge=0.13),
-    )
+    skull = join(ellipse(x, y, 0.82 * r, r), ellipse(x, y + 0.5 * r, 0.55 * r, 0.58 * r), smooth=0.03)
+    yield skull, replace(skin, bulge=0.13)
     face = ellipse(x, y + 0.45 * r, 0.74 * r, rng.uniform(0.85, 1.0) * r)
     yield minus(ellipse(x, y - 0.12 * r, 0.95 * r, 1.02 * r), face), hair
     for side in (-1, 1):

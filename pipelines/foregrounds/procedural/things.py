@@ -35,10 +35,8 @@ def fruit(rng: np.random.Generator, text: str) -> Parts:
     yield body, skin
     if name != "lemon":
         yield path([(0.0, -0.42), (0.02, -0.6), (0.1, -0.76)], 0.028, 0.036), replace(WOOD, colour=(0.3, 0.2, 0.1))
-        yield (
-            both(ellipse(0.22, -0.7, 0.26, 0.2, -20), ellipse(0.26, -0.58, 0.26, 0.16, -20)),
-            Material((0.28, 0.5, 0.16), 0.06, 0.2, 0.3),
-        )
+        leaf = both(ellipse(0.22, -0.7, 0.26, 0.2, -20), ellipse(0.26, -0.58, 0.26, 0.16, -20))
+        yield leaf, Material((0.28, 0.5, 0.16), 0.06, 0.2, 0.3)
 
 
 def banana(rng: np.random.Generator, text: str) -> Parts:
@@ -49,10 +47,8 @@ def banana(rng: np.random.Generator, text: str) -> Parts:
     radii = 0.05 + 0.14 * np.cos(turn * 0.95) ** 0.7
     parts = [limb(points[i], points[i + 1], float(radii[i]), float(radii[i + 1])) for i in range(8)]
     yield limb(points[0], (points[0][0] - 0.06, points[0][1] + 0.1), 0.05, 0.035), Material((0.35, 0.28, 0.1), 0.04)
-    yield (
-        join(*parts, smooth=0.05),
-        Material((0.95, 0.8, 0.2), 0.17, 0.3, 0.15, pattern="folds", second=(0.88, 0.74, 0.2)),
-    )
+    peel = Material((0.95, 0.8, 0.2), 0.17, 0.3, 0.15, pattern="folds", second=(0.88, 0.74, 0.2))
+    yield join(*parts, smooth=0.05), peel
     yield ellipse(*points[-1], 0.05, 0.05), Material((0.3, 0.22, 0.1), 0.04)
 
 
@@ -71,10 +67,8 @@ def ball(rng: np.random.Generator, text: str) -> Parts:
     round_ = ellipse(0, 0, 0.74, 0.74)
     yield round_, leather
     for cx in (-0.9, 0.9):
-        yield (
-            both(ring(cx, rng.uniform(-0.2, 0.2), 0.72, 0.035), ellipse(0, 0, 0.72, 0.72)),
-            Material((0.1, 0.1, 0.1), 0.02, 0.0, shadow=0.15),
-        )
+        seam = both(ring(cx, rng.uniform(-0.2, 0.2), 0.72, 0.035), ellipse(0, 0, 0.72, 0.72))
+        yield seam, Material((0.1, 0.1, 0.1), 0.02, 0.0, shadow=0.15)
 
 
 VESSELS = {

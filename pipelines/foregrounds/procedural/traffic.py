@@ -40,16 +40,9 @@ def car(rng: np.random.Generator, text: str) -> Parts:
     yield both(box(0, 0.2, 0.8, 0.12, 0.05), body), DARK
     yield minus(body, arches), lack
     for left, right in ((-0.5, -0.1), (-0.06, 0.37)):
-        pane = polygon(
-            [
-                (left + (0.17 if left < -0.3 else 0.0), roof + 0.03),
-                (right - (0.23 if right > 0.2 else 0.0), roof + 0.03),
-                (right, -0.08),
-                (left, -0.08),
-            ],
-            0.015,
-        )
-        yield pane, GLASS
+        upper = (left + (0.17 if left < -0.3 else 0.0), right - (0.23 if right > 0.2 else 0.0))
+        pane = [(upper[0], roof + 0.03), (upper[1], roof + 0.03), (right, -0.08), (left, -0.08)]
+        yield polygon(pane, 0.015), GLASS
     yield limb((-0.08, -0.04), (-0.08, 0.2), 0.006), lack.darker(0.5)
     yield limb((-0.2, 0.0), (-0.14, 0.0), 0.014), STEEL
     yield ellipse(0.8, 0.08 + nose, 0.06, 0.045), Material((0.98, 0.95, 0.8), 0.04, 0.8, glow=0.5)
@@ -67,43 +60,27 @@ def long_vehicle(rng: np.random.Generator, text: str) -> Parts:
         pickup = "pickup" in text
         load = box(-0.36, 0.02 if pickup else -0.18, 0.5, 0.2 if pickup else 0.42, 0.03)
         yield box(0, 0.3, 0.82, 0.06, 0.03), DARK
-        yield (
-            load,
-            (
-                lack
-                if pickup
-                else Material(
-                    CLOTHS[rng.integers(len(CLOTHS))],
-                    0.05,
-                    0.15,
-                    0.15,
-                    pattern="stripes" if rng.uniform() < 0.3 else "",
-                )
-            ),
-        )
-        yield (
-            polygon([(0.18, 0.26), (0.18, -0.38), (0.48, -0.38), (0.66, -0.08), (0.84, -0.02), (0.84, 0.26)], 0.04),
-            lack,
-        )
+        walls = lack
+        if not pickup:
+            colour, pattern = CLOTHS[rng.integers(len(CLOTHS))], "stripes" if rng.uniform() < 0.3 else ""
+            walls = Material(colour, 0.05, 0.15, 0.15, pattern=pattern)
+        yield load, walls
+        cab = polygon([(0.18, 0.26), (0.18, -0.38), (0.48, -0.38), (0.66, -0.08), (0.84, -0.02), (0.84, 0.26)], 0.04)
+        yield cab, lack
         yield polygon([(0.28, -0.32), (0.47, -0.32), (0.61, -0.08), (0.28, -0.08)], 0.015), GLASS
         wheels = (-0.6, 0.56) if pickup else (-0.66, -0.32, 0.56)
     else:
         bus = "bus" in text
         top = -0.46 if bus else -0.4
         front = 0.84 if bus else 0.6
-        yield (
-            polygon(
-                [(-0.82, 0.28), (-0.82, top), (front - 0.06, top), (front, -0.08), (0.84, 0.0), (0.84, 0.28)], 0.04
-            ),
-            lack,
-        )
+        hull = [(-0.82, 0.28), (-0.82, top), (front - 0.06, top), (front, -0.08), (0.84, 0.0), (0.84, 0.28)]
+        yield polygon(hull, 0.04), lack
         panes = np.linspace(-0.7, 0.62, 6) if bus else [-0.58, -0.16, 0.32]
         half = 0.11 if bus else 0.17
         for x in panes:
             yield box(float(x), top + 0.2, half, 0.14, 0.03), GLASS
-        stripe = Material(
-            (0.8, 0.1, 0.1) if "ambulance" in text else CLOTHS[rng.integers(len(CLOTHS))], 0.02, 0.4, shadow=0.0
-        )
+        colour = (0.8, 0.1, 0.1) if "ambulance" in text else CLOTHS[rng.integers(len(CLOTHS))]
+        stripe = Material(colour, 0.02, 0.4, shadow=0.0)
         yield box(0, 0.08, 0.84, 0.035, 0.01), stripe
         if "ambulance" in text:
             yield join(box(-0.37, -0.16, 0.03, 0.09, 0.005), box(-0.37, -0.16, 0.09, 0.03, 0.005)), stripe
@@ -130,10 +107,8 @@ def bike(rng: np.random.Generator, text: str) -> Parts:
     yield join(*frame), lack
     if motor:
         yield limb((-0.05, 0.46), (-0.75, 0.46), 0.05, 0.06), STEEL
-        yield (
-            join(box(0.0, 0.26, 0.2, 0.16, 0.06), ellipse(0.05, 0.38, 0.14, 0.12)),
-            replace(STEEL.darker(0.6), pattern="stripes", second=(0.2, 0.2, 0.22)),
-        )
+        engine = join(box(0.0, 0.26, 0.2, 0.16, 0.06), ellipse(0.05, 0.38, 0.14, 0.12))
+        yield engine, replace(STEEL.darker(0.6), pattern="stripes", second=(0.2, 0.2, 0.22))
         yield join(ellipse(0.1, -0.08, 0.27, 0.14, 10), limb((-0.2, 0.0), (-0.66, 0.02), 0.09, 0.05), smooth=0.08), lack
         yield ellipse(0.46, -0.16, 0.1, 0.1), Material((0.97, 0.94, 0.8), 0.08, 0.9, glow=0.4)
         if "scooter" in text:
@@ -141,10 +116,10 @@ def bike(rng: np.random.Generator, text: str) -> Parts:
     else:
         yield ring(pedals[0], pedals[1], 0.09, 0.03), STEEL
         yield limb((-0.16, 0.52), (0.0, 0.28), 0.018), DARK
-    yield (
-        limb((-0.42 if motor else -0.36, -0.12 if motor else -0.25), (-0.12, -0.14 if motor else -0.24), 0.055, 0.035),
-        DARK,
+    saddle = limb(
+        (-0.42 if motor else -0.36, -0.12 if motor else -0.25), (-0.12, -0.14 if motor else -0.24), 0.055, 0.035
     )
+    yield saddle, DARK
     yield path([(0.4, -0.28), bars, (0.26, -0.4), (0.18, -0.42)], 0.025), DARK
 
 
