@@ -13,7 +13,7 @@ from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.backgrounds.things import ThingFilter, is_thing
 from pipelines.config import BackgroundConfig
 from pipelines.library.records import BackgroundRecord, schema_of
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import CurrentByInputs
 from pipelines.stages.store import Store
 
 VERSION = 1
@@ -23,7 +23,7 @@ _NO_RULES = {"folder", "openimages", "num_shards", "max_thing_share"}
 
 
 @dataclass
-class BackgroundsStage:
+class BackgroundsStage(CurrentByInputs):
     """The index of one folder of photographs.
 
     A folder of OpenImages holds the files that its `attribution.csv` names; any other, all pictures in it and below.
@@ -96,7 +96,3 @@ class BackgroundsStage:
             return self.folder.size(file)
         except FileNotFoundError:
             return -1
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when no file was added or removed, and no size or attribution changed."""
-        return manifest.inputs == inputs

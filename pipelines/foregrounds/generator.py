@@ -54,7 +54,7 @@ class ForegroundGenerator(Protocol):
 
 @runtime_checkable
 class BatchGenerator(ForegroundGenerator, Protocol):
-    """A generator whose pictures are dear: it takes several at once, and what it gives is kept."""
+    """A generator whose pictures are expensive: it takes several at once, and what it gives is kept."""
 
     def batch_size(self) -> int:
         """How many pictures it takes at once, here and now."""
