@@ -5,6 +5,7 @@ the profile loader as the context's object, for profiles stand above this packag
 """
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def mulan_extract(
 
     summary = extract(annotations, images, out, limit)
     if as_json:
-        print(json.dumps(summary.to_dict()))
+        print(json.dumps(asdict(summary)))
     else:
         print(f"{summary.num_files} annotations, {summary.num_layers} layers in {out}, {summary.seconds:.1f} s")
         for reason, count in summary.drops_by_reason.items():
@@ -76,7 +77,7 @@ def prompts_write(
     except UnfinishedList as fault:
         report, unfinished = fault.report, str(fault)
     if as_json:
-        print(json.dumps(report.to_dict() | {"unfinished": unfinished}))
+        print(json.dumps(asdict(report) | {"unfinished": unfinished}))
     else:
         show(report)
     if unfinished:

@@ -73,7 +73,7 @@ def _sources(config: DataConfig) -> Iterator[Use]:
 
 
 def _generator(config: DataConfig) -> Iterator[Use]:
-    from pipelines.foregrounds.choose import make_generator
+    from pipelines.foregrounds.generated_stage import make_generator
 
     generator = make_generator(config.generated)
     fix = "choose a generator whose weights permit it"

@@ -1,14 +1,16 @@
-"""What a takedown list means for a store: which assets go, which finished shards still hold them.
+"""What the lists of takedowns and of exclusions mean for a store: which assets go, which finished shards hold them.
 
 Put together here because it needs the sources, the library's rules and the profile's plan at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_backgrounds, read_foregrounds
-from pipelines.library.takedowns import AffectedShard, AnyRecord, affected_shards, read_takedowns, taken_down
+from pipelines.library.exclusions import excluded, read_exclusions
+from pipelines.library.records import AnyRecord
+from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, taken_down
 from pipelines.stages.store import Store
 
 
@@ -35,13 +37,7 @@ class TakedownReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "listed": list(self.listed),
-            "removed": self.removed,
-            "unmatched": list(self.unmatched),
-            "num_holding": len(self.holding),
-            "shards": [shard.to_dict() for shard in self.shards],
-        }
+        return asdict(self) | {"num_holding": len(self.holding)}
 
 
 def find_takedowns(factory: Factory) -> TakedownReport:
@@ -64,6 +60,40 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     unmatched = names - known - shown
     removed = {name: why for name, why in sorted(removed.items()) if name not in unmatched}
     return TakedownReport(tuple(sorted(names)), removed, tuple(sorted(unmatched)), tuple(shards))
+
+
+@dataclass(frozen=True)
+class ExclusionReport:
+    """Where excluded assets are.
+
+    Attributes:
+        excluded: id -> why, of every asset of the sources that the library leaves out, copies too.
+        unmatched: listed ids that no source holds.
+        shards: finished ones that show or have drawn one; the next run makes the planned ones again.
+    """
+
+    excluded: dict[str, str]
+    unmatched: tuple[str, ...]
+    shards: tuple[AffectedShard, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def find_excluded(factory: Factory) -> ExclusionReport:
+    """Look for the assets of the root's exclusion list in the store. Nothing is changed.
+
+    Raises:
+        BadSetup: the list is damaged.
+    """
+    store, bits = factory.store, factory.config.library.duplicate_distance_bits
+    exclusions = read_exclusions(store)
+    foregrounds, backgrounds = all_foregrounds(store), read_backgrounds(store, factory.backgrounds.name)
+    gone = excluded(foregrounds, exclusions, bits) | excluded(backgrounds, exclusions, bits)
+    unmatched = tuple(exclusion.id for exclusion in exclusions if exclusion.id not in gone)
+    shards = affected_shards(store, gone.keys(), planned_shards(factory))
+    return ExclusionReport(dict(sorted(gone.items())), unmatched, tuple(shards))
 
 
 def planned_shards(factory: Factory) -> set[tuple[str, str]]:

@@ -14,9 +14,9 @@ from evaluation.fiftyone.group import COMPOSITE
 from evaluation.fiftyone.library import fiftyone
 from evaluation.fiftyone.place import dataset_name
 from evaluation.fiftyone.samples import BOXES, GROUP, ITEM
-from pipelines.exclusions import ExclusionReport, find_excluded
 from pipelines.factory import Factory
 from pipelines.library.exclusions import REASONS, Exclusion, read_exclusions, write_exclusions
+from pipelines.takedowns import ExclusionReport, find_excluded
 
 
 @dataclass(frozen=True)

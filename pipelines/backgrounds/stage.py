@@ -6,13 +6,14 @@ from functools import cached_property
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
+from decoupage.maps.segformer import Segformer
 from decoupage.randomness import digest, hash64
 from pipelines.backgrounds.attribution import Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
-from pipelines.backgrounds.things import ThingFilter, ThingLabeller, is_thing
+from pipelines.backgrounds.things import ThingFilter, is_thing
 from pipelines.config import BackgroundConfig
 from pipelines.library.records import BackgroundRecord, schema_of
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import CurrentByInputs
 from pipelines.stages.store import Store
 
 VERSION = 1
@@ -22,7 +23,7 @@ _NO_RULES = {"folder", "openimages", "num_shards", "max_thing_share"}
 
 
 @dataclass
-class BackgroundsStage:
+class BackgroundsStage(CurrentByInputs):
     """The index of one folder of photographs.
 
     A folder of OpenImages holds the files that its `attribution.csv` names; any other, all pictures in it and below.
@@ -34,7 +35,7 @@ class BackgroundsStage:
     folder: Store
     config: BackgroundConfig
     source: str
-    labeller: ThingLabeller | None = None
+    labeller: Segformer | None = None
     name: str = "backgrounds"
     schema = schema_of(BackgroundRecord)
 
@@ -95,7 +96,3 @@ class BackgroundsStage:
             return self.folder.size(file)
         except FileNotFoundError:
             return -1
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when no file was added or removed, and no size or attribution changed."""
-        return manifest.inputs == inputs

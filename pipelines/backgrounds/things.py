@@ -10,13 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from decoupage.faults import BadItem, BadSetup
-from decoupage.fingerprint import Recipe
 from decoupage.images.types import Gray, Rgb
 from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.reader import Item, PhotographReader
@@ -25,34 +23,7 @@ from pipelines.library.records import BackgroundRecord
 from pipelines.stages.run import Outcome
 
 
-class ThingLabeller(Protocol):
-    """A network that labels each pixel with a class, such as `decoupage.maps.segformer.Segformer`."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """Everything that decides its labels."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """Number of pictures that it takes at once."""
-        ...
-
-    @property
-    def id2label(self) -> Mapping[int, str]:
-        """Label -> name of the class."""
-        ...
-
-    def inputs(self) -> dict[str, str]:
-        """Hashes of its weight files. Raises BadSetup when they are absent."""
-        ...
-
-    def labels(self, pictures_HWC: Sequence[Rgb]) -> Sequence[Gray]:
-        """[h, w] uint8 for each picture, at the labeller's own resolution."""
-        ...
-
-
-def make_labeller(max_share: float, config: SegmentationConfig) -> ThingLabeller | None:
+def make_labeller(max_share: float, config: SegmentationConfig) -> Segformer | None:
     """The segmentation network of the profile's maps; None where a picture may show things only.
 
     Raises:
@@ -102,7 +73,7 @@ class ThingFilter:
     """A `BatchTask` that reads photographs and drops those with too many things. The network sees them upright."""
 
     reader: PhotographReader
-    labeller: ThingLabeller
+    labeller: Segformer
     max_share: float
     in_process: bool = True
 

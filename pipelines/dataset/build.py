@@ -136,7 +136,7 @@ def _write_summary(store: Store, asked: str, report: DatasetReport) -> None:
         "asked": asked,
         "data_version": report.data_version,
         "fingerprint": report.fingerprint,
-        "statistics": report.statistics.to_dict(),
+        "statistics": asdict(report.statistics),
         "files": dict(sorted(report.files.items())),
     }
     store.write(SUMMARY, (json.dumps(summary, indent=1, ensure_ascii=False) + "\n").encode())

@@ -4,7 +4,6 @@ Paths are those of the published layout: the contents of `dataset/` at the top, 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec.html (version 1.0).
 """
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 
@@ -37,16 +36,8 @@ _COLUMNS = {
 _LENGTHS = {"box": 4, "background_crop": 3}
 
 
-def croissant_json(
-    name: str,
-    description: str,
-    version: str,
-    statistics: Statistics,
-    index: FileFacts,
-    url: str | None = None,
-    published: dt.date | None = None,
-) -> bytes:
-    """The bytes of the Croissant file.
+def croissant_json(name: str, description: str, version: str, statistics: Statistics, index: FileFacts) -> bytes:
+    """The bytes of the Croissant file, without address and day of publication: equal data give equal bytes.
 
     Args:
         name: name of the dataset.
@@ -54,20 +45,16 @@ def croissant_json(
         version: the data version (16 hex digits).
         statistics: the dataset's statistics, for its licences.
         index: size and hash of `index.parquet`.
-        url: where the dataset is published, when it is.
-        published: day of publication; None leaves it out, so that equal data give equal bytes.
     """
     import mlcroissant as mlc
 
     metadata = mlc.Metadata(
         name=name,
         description=description,
-        url=url,
         version=f"1.0.0+{version}",  # Croissant asks for a semantic version; the hash is its build part.
         cite_as=f"decoupage data set {name}, version {version}",
         license=[licence_url(licence) for licence in statistics.licences],
         keywords=["layer decomposition", "RGBA", "amodal completion", "inpainting", "webdataset"],
-        date_published=dt.datetime.combine(published, dt.time()) if published else None,
         distribution=[
             mlc.FileObject(
                 id="index",
@@ -90,7 +77,7 @@ def croissant_json(
             mlc.RecordSet(id="layers", name="layers", description="One record a layer of a scene.", fields=_fields())
         ],
     )
-    return (json.dumps(metadata.to_json(), indent=2, ensure_ascii=False, default=_plain) + "\n").encode()
+    return (json.dumps(metadata.to_json(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _fields() -> "Sequence[object]":
@@ -113,9 +100,3 @@ def _fields() -> "Sequence[object]":
             )
         )
     return fields
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return value.date().isoformat()
-    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -6,7 +6,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -113,13 +113,9 @@ class Statistics:
     drops: dict[str, Counts]
     licences: dict[str, Counts]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Statistics":
-        """The inverse of `to_dict`."""
+        """The inverse of `asdict`."""
         spreads = {
             name: {level: Spread(**spread) for level, spread in values[name].items()}
             for name in ("occlusion", "mask_iou")

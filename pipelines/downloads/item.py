@@ -75,11 +75,6 @@ class DownloadReport:
     seconds: float = 0.0
 
     @property
-    def budget_reached(self) -> bool:
-        """True when the byte budget left files out."""
-        return self.num_left > 0
-
-    @property
     def drops_by_reason(self) -> dict[str, int]:
         """Reason -> number."""
         return dict(Counter(drop["reason"] for drop in self.drops).most_common())

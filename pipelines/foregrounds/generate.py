@@ -8,7 +8,7 @@ filters generate nothing again.
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import fingerprint
@@ -17,7 +17,6 @@ from decoupage.images.types import Rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
-from pipelines.library.records import to_row
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
@@ -152,4 +151,4 @@ def cut_out(rgba: Rgba, request: Request, generator: ForegroundGenerator, gates:
         licence=generator.licence,
         attribution=generator.attribution,
     )
-    return Outcome({record.member: data}, [to_row(record)])
+    return Outcome({record.member: data}, [asdict(record)])

@@ -9,18 +9,27 @@ from functools import cached_property
 from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import hash64
 from pipelines.config import GateConfig, GeneratedConfig
-from pipelines.foregrounds.choose import make_generator
 from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.generate import Generate, GenerateBatches, RawPictures
-from pipelines.foregrounds.generator import BatchGenerator, Request
+from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
+from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
+from pipelines.foregrounds.layerdiffuse.settings import settings
+from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
 from pipelines.library.records import ForegroundRecord, schema_of
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import CurrentByInputs, read_manifest
 from pipelines.stages.store import Store
 
 
+def make_generator(config: GeneratedConfig) -> ForegroundGenerator:
+    """The generator that the profile names in `generated.generator`."""
+    if config.generator == "procedural":
+        return ProceduralGenerator(config.size_px)
+    return LayerDiffuseGenerator(settings(config))
+
+
 @dataclass
-class GeneratedForegrounds:
+class GeneratedForegrounds(CurrentByInputs):
     """Generated foregrounds, whose shapes are complete; a `pipelines.stages.run.Stage`.
 
     A picture's bytes depend only on its prompt, its index, the seed, the generator and the filters; its shard depends
@@ -75,10 +84,6 @@ class GeneratedForegrounds:
         if isinstance(self.task, GenerateBatches):
             self._check(self.task, shard, inputs)
         return inputs
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when the shard was made from the same prompts."""
-        return manifest.inputs == inputs
 
     def _check(self, task: GenerateBatches, shard: str, inputs: dict[str, str]) -> None:
         """Check the generator's requirements, but only where pictures are left to generate."""

@@ -1,4 +1,4 @@
-"""What a generator of foregrounds is. The generators have their own packages; `choose.py` makes the profile's."""
+"""What a generator of foregrounds is. The generators have their own packages; `generated_stage.py` chooses one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class ForegroundGenerator(Protocol):
 
 @runtime_checkable
 class BatchGenerator(ForegroundGenerator, Protocol):
-    """A generator whose pictures are dear: it takes several at once, and what it gives is kept."""
+    """A generator whose pictures are expensive: it takes several at once, and what it gives is kept."""
 
     def batch_size(self) -> int:
         """How many pictures it takes at once, here and now."""

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -20,7 +20,7 @@ from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
 from pipelines.library.exclusions import excluded, read_exclusions
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of, to_row
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of
 from pipelines.library.takedowns import read_takedowns, taken_down
 from pipelines.licences.terms import why_not_commercial
 from pipelines.stages.manifest import Drop, Manifest, read_manifest
@@ -78,30 +78,29 @@ def build_catalogue(
     for folder in ("library", "quarantine"):
         store.remove_leftovers(folder)
     kind = type(found[0])
-    split = [dataclasses.replace(record, split=_split(record, config)) for record in found]
+    used = [dataclasses.replace(record, split=_split(record, config)) for record in found]
     # Held-out pictures come first: of two near duplicates across the split, the one for training is dropped.
-    split.sort(key=lambda record: (record.split != "test", record.id))
-    removed = taken_down(split, read_takedowns(config), config)
-    drops: list[Drop] = [{"id": id_, "reason": "takedown", "detail": why} for id_, why in removed.items()]
-    used = [record for record in split if record.id not in removed]
-    unwanted = excluded(used, read_exclusions(store), config.duplicate_distance_bits)
-    drops += [{"id": id_, "reason": "excluded", "detail": why} for id_, why in unwanted.items()]
-    used = [record for record in used if record.id not in unwanted]
+    used.sort(key=lambda record: (record.split != "test", record.id))
+    drops: list[Drop] = []
+
+    def leave_out(reason: str, why: Mapping[str, object]) -> None:
+        nonlocal used
+        drops.extend({"id": id_, "reason": reason, "detail": str(detail)} for id_, detail in why.items())
+        used = [record for record in used if record.id not in why]
+
+    leave_out("takedown", taken_down(used, read_takedowns(config), config))
+    leave_out("excluded", excluded(used, read_exclusions(store), config.duplicate_distance_bits))
     if licences is not None and licences.commercial:
-        refused = {record.id: why for record in used if (why := why_not_commercial(record.licence))}
-        drops += [{"id": id_, "reason": "licence", "detail": why} for id_, why in refused.items()]
-        used = [record for record in used if record.id not in refused]
+        leave_out("licence", {record.id: why for record in used if (why := why_not_commercial(record.licence))})
     repeats = duplicates(used, config.duplicate_distance_bits)
-    drops += [{"id": id_, "reason": "duplicate", "detail": f"repeats {kept}"} for id_, kept in repeats.items()]
-    used = sorted((record for record in used if record.id not in repeats), key=lambda record: record.id)
+    leave_out("duplicate", {id_: f"repeats {kept}" for id_, kept in repeats.items()})
+    used.sort(key=lambda record: record.id)
     if photographs is not None:
-        leaks = _leaks(store, photographs, used, config)
-        drops += [{"id": id_, "reason": "leak", "detail": str(leak)} for id_, leak in leaks.items()]
-        used = [record for record in used if record.id not in leaks]
+        leave_out("leak", _leaks(store, photographs, used, config))
     name = _NAMES[kind]
     if not any(record.split == "train" for record in used):
         raise BadSetup(f"no usable {name} for training: {len(found)} found, dropped {drops[:3]}; see quarantine/")
-    data = parquet_bytes([to_row(record) for record in used], schema_of(kind))
+    data = parquet_bytes([dataclasses.asdict(record) for record in used], schema_of(kind))
     sha256 = hashlib.sha256(data).hexdigest()
     store.write(f"library/{name}.parquet", data)
     summary = {"sha256": sha256, "num_records": len(used), "drops": drops}

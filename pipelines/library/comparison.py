@@ -21,10 +21,8 @@ from pipelines.library.evaluation_lists import (
     read_hash_list,
 )
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
-from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord
 from pipelines.stages.store import Store
-
-AnyRecord = ForegroundRecord | BackgroundRecord
 
 
 @dataclass(frozen=True, order=True)

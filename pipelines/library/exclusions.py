@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from decoupage.faults import BadSetup
-from pipelines.library.takedowns import AnyRecord, with_copies
+from pipelines.library.records import AnyRecord
+from pipelines.library.takedowns import with_copies
 from pipelines.stages.store import Store
 
 EXCLUSIONS = "exclusions.jsonl"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from pipelines.config import LibraryConfig
 from pipelines.library.catalogue import read_catalogue
-from pipelines.library.comparison import AnyRecord, Leak, compare, read_lists
-from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.library.comparison import Leak, compare, read_lists
+from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 

@@ -3,7 +3,7 @@
 Source stages write records as the parquet index beside their tars; the library adds `split` and drops duplicates.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
@@ -86,6 +86,7 @@ class BackgroundRecord:
     split: Split
 
 
+AnyRecord = ForegroundRecord | BackgroundRecord
 Record = TypeVar("Record", ForegroundRecord, BackgroundRecord)
 _ARROW: dict[Any, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
@@ -94,8 +95,3 @@ def schema_of(record: type[Record]) -> pa.Schema:
     """The parquet columns of a record type."""
     # Literal types hold strings.
     return pa.schema([(field.name, _ARROW.get(field.type, pa.string())) for field in fields(record)])
-
-
-def to_row(record: ForegroundRecord | BackgroundRecord) -> dict[str, Any]:
-    """A record as a parquet row."""
-    return asdict(record)

@@ -5,20 +5,18 @@ The library leaves them out (`catalogue.py`); the scenes' staleness then remakes
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from pipelines.config import LibraryConfig
 from pipelines.library.duplicates import hash_array, near_pairs
-from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.library.records import AnyRecord
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
-AnyRecord = ForegroundRecord | BackgroundRecord
 FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards")
 """Shards that say which assets they show. Maps are remade with the scenes that they were made from."""
 
@@ -37,10 +35,6 @@ class AffectedShard:
     shard: str
     shown: tuple[str, ...]
     planned: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def takedowns_path(config: LibraryConfig) -> Path:

@@ -122,18 +122,11 @@ def binds_outputs(licence: str) -> bool:
 @lru_cache(1)
 def _table() -> dict[str, Terms]:
     text = files("pipelines.licences").joinpath("terms.csv").read_text(encoding="utf-8")
-    rows = csv.DictReader(text.splitlines())
-    return {
-        row["licence"]: Terms(
-            licence=row["licence"],
-            commercial=row["commercial"] == "yes",
-            derivatives=row["derivatives"] == "yes",
-            attribution=row["attribution"] == "yes",
-            share_alike=row["share_alike"] == "yes",
-            source=row["source"],
-        )
-        for row in rows
-    }
+    table = {}
+    for row in csv.DictReader(text.splitlines()):
+        permits = {name: row[name] == "yes" for name in ("commercial", "derivatives", "attribution", "share_alike")}
+        table[row["licence"]] = Terms(row["licence"], **permits, source=row["source"])
+    return table
 
 
 @dataclass(frozen=True)

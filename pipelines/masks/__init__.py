@@ -1,5 +1,4 @@
 """Imperfect masks: the visible mask after the errors that people and detectors make.
 
-`imperfect.py` draws an error and measures it, `stage.py` does so for finished scenes; each other file holds one family
-of errors, as plain functions `(mask, reach_px, rng) -> mask` that know nothing of profiles, scenes or weights.
+`errors.py` holds the errors, `imperfect.py` draws one and measures it, `stage.py` does so for finished scenes.
 """

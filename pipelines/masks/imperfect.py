@@ -1,4 +1,4 @@
-"""Draws a mask error by the profile's weights, and measures how far it went. The errors live in their own files."""
+"""Draws a mask error by the profile's weights, and measures how far it went."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +8,7 @@ import numpy as np
 
 from decoupage.images.types import Mask
 from pipelines.config import MasksConfig
-from pipelines.masks.distance import boundary, dilation, erosion
-from pipelines.masks.misplaced import shift
-from pipelines.masks.missing import hole, missing_part
-from pipelines.masks.outline import blob, box, polygon
+from pipelines.masks.errors import blob, boundary, box, dilation, erosion, hole, missing_part, polygon, shift
 from pipelines.scenes.parts import mask_iou
 
 MaskError = Callable[[Mask, int, np.random.Generator], Mask]

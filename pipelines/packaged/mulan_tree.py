@@ -52,17 +52,7 @@ VARIANTS = (
 )
 
 
-@dataclass(frozen=True)
-class MulanTree:
-    """The tree that was written: the two folders that the MuLAn stage reads, and the numbers of their contents."""
-
-    annotations: Path
-    images: Path
-    num_images: int
-    num_instances: int
-
-
-def write_mulan_tree(folder: str | Path) -> MulanTree:
+def write_mulan_tree(folder: str | Path) -> None:
     """Write `annotations/<id>.p.zl`, `images/{train2017,val2017}/<id>.jpg` and `annotations/photographs.json`.
 
     Ids are 12 digits, in the order of `OBJECTS`. The same packages give the same bytes; files are replaced whole.
@@ -86,8 +76,6 @@ def write_mulan_tree(folder: str | Path) -> MulanTree:
             "categories": [thing.category for thing in objects],
         }
     store.write("annotations/photographs.json", json.dumps(known, indent=1).encode())
-    num_instances = sum(len(objects) for objects in OBJECTS.values())
-    return MulanTree(Path(folder, "annotations"), Path(folder, "images"), len(OBJECTS), num_instances)
 
 
 def annotate(

@@ -143,15 +143,7 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class PackagedBackgrounds:
-    """The folder of backgrounds that was written, and the number of pictures in it."""
-
-    folder: Path
-    num_images: int
-
-
-def write_photographs(folder: str | Path) -> PackagedBackgrounds:
+def write_photographs(folder: str | Path) -> None:
     """Write the backgrounds as a folder: photographs byte for byte, crops as `<name>-crop<i>.png`, `attribution.csv`.
 
     A crop keeps its photograph's name as origin, so that it never meets an object of the same photograph in
@@ -166,7 +158,6 @@ def write_photographs(folder: str | Path) -> PackagedBackgrounds:
                 terms = (photograph.licence, photograph.attribution, photograph.caption)
                 attributions[name] = Attribution(photograph.name, *terms, rotation_deg_ccw=0)
     store.write(ATTRIBUTIONS, attributions_csv(attributions))
-    return PackagedBackgrounds(Path(folder), len(attributions))
 
 
 def _background_files(photograph: PackagedPhotograph) -> dict[str, bytes]:

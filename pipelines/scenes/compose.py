@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from decoupage.images.alpha import alpha_box, resize_alpha, resize_rgba
 from decoupage.images.codecs import decode_rgb, encode_jpeg
-from decoupage.images.types import Rgba
+from decoupage.images.types import Rgb, Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
 from pipelines.library.records import ForegroundRecord
-from pipelines.scenes.crop import crop_square
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
@@ -119,6 +119,17 @@ def _crop(width: int, height: int, config: ScenesConfig, rng: np.random.Generato
     short = min(width, height)
     side = round(short * (1 - rng.random() * config.max_background_crop))
     return int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1)), side
+
+
+def crop_square(photograph: Rgb, crop: tuple[int, int, int], size_px: int) -> Rgb:
+    """Cut (left, top, side) out of a photograph and resize it to [size_px, size_px, 3].
+
+    Area averaging downwards and bicubic upwards: no aliasing either way, and the fastest pair measured.
+    """
+    left, top, side = crop
+    window = np.ascontiguousarray(photograph[top : top + side, left : left + side])
+    method = cv2.INTER_AREA if side >= size_px else cv2.INTER_CUBIC
+    return cv2.resize(window, (size_px, size_px), interpolation=method).astype(np.uint8)
 
 
 def _render(

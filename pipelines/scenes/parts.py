@@ -92,10 +92,6 @@ class SceneParts:
         canvas[top:bottom, left:right] = self.layers[i].rgba
         return canvas
 
-    def amodal_alpha(self, i: int) -> Gray:
-        """[H, W]: the layer's whole alpha, also where it is hidden."""
-        return self.foreground(i)[..., 3]
-
     def light(self, i: int) -> Gray:
         """[h, w] of layer i's box: how much of its light the layers above it let through; 255 = all."""
         left, top, right, bottom = self.layers[i].box

@@ -12,7 +12,7 @@ from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, fingerprint
 from pipelines.scenes.read import Span
 from pipelines.scenes.record import SCHEMA
-from pipelines.shards.upstream import counted_spans, finished
+from pipelines.shards.upstream import SceneFollower, counted_spans, finished
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
@@ -39,7 +39,7 @@ class Pieces:
     rows: tuple[dict[str, Any], ...]
 
 
-class ShardJoin:
+class ShardJoin(SceneFollower):
     """The stage `shards`.
 
     Args:
@@ -55,6 +55,7 @@ class ShardJoin:
     def __init__(
         self, store: Store, scenes: Planned, masks: Planned, maps: Sequence[Planned], name: str = "shards"
     ) -> None:
+        super().__init__(store, scenes)
         self.name = name
         self.recipe: Recipe = {
             "stage": "shards",
@@ -62,16 +63,9 @@ class ShardJoin:
             "sources": {stage.name: fingerprint(stage.recipe) for stage in (scenes, masks, *maps)},
             "makers": {stage.name: stage.recipe["maker"] for stage in maps},
         }
-        self.layout = scenes.layout
         self.task: Callable[[Any], Outcome] = JoinTask(store, masks.name)
-        self._store = store
-        self._scenes = scenes
         self._masks = masks
         self._followers = (masks, *maps)
-
-    def shards(self) -> Sequence[str]:
-        """Those of the scenes."""
-        return self._scenes.shards()
 
     def items(self, shard: str) -> "JoinItems":
         """One item a scene."""
@@ -95,10 +89,6 @@ class ShardJoin:
                 )
             found[stage.name] = manifest.tar_sha256
         return found | {MASKS_FINGERPRINT: fingerprint(self._masks.recipe)}
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True while all source shards are the ones that it was joined from."""
-        return manifest.inputs == inputs
 
 
 @dataclass(frozen=True)

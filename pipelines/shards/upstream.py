@@ -3,13 +3,14 @@
 Masks and maps follow the scenes; the join follows the scenes, the masks and the maps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from pipelines.scenes.read import Span, spans
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import CurrentByInputs, Manifest, read_manifest
 from pipelines.stages.run import Planned
 from pipelines.stages.store import Store
 
@@ -49,7 +50,7 @@ def counted_spans(manifest: Manifest) -> list[Span]:
     return found
 
 
-class SceneFollower:
+class SceneFollower(CurrentByInputs):
     """The plan of a stage that makes something of each scene: a shard has the number and the keys of its scene shard.
 
     A stage derives from it and adds its name, recipe, schema and task.
@@ -68,17 +69,13 @@ class SceneFollower:
         """Those of the scenes."""
         return self._scenes.shards()
 
-    def items(self, shard: str) -> "SceneItems":
+    def items(self, shard: str) -> Iterable[tuple[str, Any]]:
         """One span of members a scene."""
         return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Hash of the scene shard. Raises BadSetup when it is absent or of another recipe."""
         return {self._scenes.name: finished(self._store, self._scenes, shard).tar_sha256}
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True while the inputs are those that the shard was made from."""
-        return manifest.inputs == inputs
 
 
 @dataclass(frozen=True)

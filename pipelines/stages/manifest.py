@@ -113,6 +113,14 @@ class Manifest:
         return cls(**body)
 
 
+class CurrentByInputs:
+    """A stage whose finished shards are current while their inputs are those that they were made from."""
+
+    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
+        """True when the inputs are the same (`pipelines.stages.run.Stage`)."""
+        return manifest.inputs == inputs
+
+
 def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
     """The manifest of a shard; None when the shard is absent or was never finished.
 

@@ -174,7 +174,7 @@ def test_truth_follows_the_rules_of_the_picture() -> None:
     sample = make_sample(parts, maps, 0, AS_STORED)
     layer = target_layer(0, 0, parts.key, len(parts.layers))
     assert sample.layer == layer
-    outside = parts.amodal_alpha(layer) == 0
+    outside = parts.foreground(layer)[..., 3] == 0
     # Where the target is not, the smaller scene without it is the smaller scene.
     blocks = outside.reshape(SIZE_PX, 6, SIZE_PX, 6).all(axis=(1, 3))
     assert blocks.any()
@@ -182,7 +182,7 @@ def test_truth_follows_the_rules_of_the_picture() -> None:
     assert torch.equal(sample.background_3HW[:, far], sample.composite_3HW[:, far])
     assert (sample.foreground_4HW[3][far] == -1).all() and (sample.foreground_4HW[:3][:, far] == 0).all()
     mass = (sample.foreground_4HW[3] + 1).mean() / 2 * 255
-    assert float(mass) == pytest.approx(parts.amodal_alpha(layer).mean(), rel=1e-3)
+    assert float(mass) == pytest.approx(parts.foreground(layer)[..., 3].mean(), rel=1e-3)
 
 
 def test_maps_of_any_stored_form_are_one_picture() -> None:

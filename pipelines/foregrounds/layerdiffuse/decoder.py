@@ -57,14 +57,7 @@ class TransparentDecoder(nn.Module):
             )
             for i in range(last + 1)
         )
-        self.mid_block = UNetMidBlock2D(
-            in_channels=channels[-1],
-            temb_channels=None,
-            resnet_eps=_EPS,
-            resnet_act_fn="silu",
-            resnet_groups=_GROUPS,
-            attention_head_dim=8,
-        )
+        self.mid_block = UNetMidBlock2D(in_channels=channels[-1], **_SHARED)
         self.up_blocks = nn.ModuleList(
             get_up_block(
                 "UpBlock2D" if i < NUM_PLAIN_BLOCKS else "AttnUpBlock2D",

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe
@@ -14,15 +14,11 @@ from pipelines.foregrounds.layerdiffuse.memory import fitting_batch
 from pipelines.foregrounds.layerdiffuse.settings import LICENCES, Settings
 from pipelines.foregrounds.prompts import Prompt
 
+if TYPE_CHECKING:
+    from pipelines.foregrounds.layerdiffuse.flux import FluxPainter
+    from pipelines.foregrounds.layerdiffuse.sdxl import SdxlPainter
+
 log = logging.getLogger(__name__)
-
-
-class Painter(Protocol):
-    """Loaded weights that paint."""
-
-    def paint(self, texts: Sequence[str], seeds: Sequence[int]) -> list[Rgba | BadItem]:
-        """One picture for each text and seed."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class LayerDiffuseGenerator:
         return self._paint(texts[:half], seeds[:half]) + self._paint(texts[half:], seeds[half:])
 
     @cached_property
-    def _painter(self) -> Painter:
+    def _painter(self) -> "SdxlPainter | FluxPainter":
         from pipelines.foregrounds.layerdiffuse.flux import load_flux
         from pipelines.foregrounds.layerdiffuse.sdxl import load_sdxl
         from pipelines.foregrounds.layerdiffuse.weights import find_weights

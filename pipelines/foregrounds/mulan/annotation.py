@@ -112,9 +112,7 @@ def _mask(value: Any, size: tuple[int, int], path: str) -> Array:
         raise BadItem("shape_mismatch", f"{path} has shape {array.shape}, the picture is {size[0]}x{size[1]}")
     if array.dtype == bool:
         return array.view(np.uint8)
-    low, high = _range(array, path)
-    if low < 0 or high > 255:
-        raise BadItem("bad_values", f"{path} has values from {low} to {high}, masks go from 0 to 1 or to 255")
+    high = _highest(array, path, 0, "masks go from 0 to 1 or to 255")
     if high <= 1 and array.dtype.kind == "f" and ((array > 0) & (array < 1)).any():
         return array
     top = 1 if high <= 1 else 255
@@ -132,9 +130,7 @@ def _delta(value: Any, size: tuple[int, int], path: str) -> Array:
         return array
     if array.dtype == bool:
         raise BadItem("bad_type", f"{path} is boolean, a delta holds differences of colour")
-    low, high = _range(array, path)
-    if low < -255 or high > 255:
-        raise BadItem("bad_values", f"{path} has values from {low} to {high}, outside of -255 to 255")
+    _highest(array, path, -255, "outside of -255 to 255")
     # The script truncates the sum; colours are whole numbers, so rounding the delta down gives the same.
     return np.floor(array).astype(np.int16) if array.dtype.kind == "f" else array.astype(np.int16)
 
@@ -155,9 +151,7 @@ def _alpha(value: Any, size: tuple[int, int], path: str) -> Gray:
         raise BadItem("shape_mismatch", f"{path} has shape {array.shape}, the picture is {size[0]}x{size[1]}")
     if array.dtype == bool:
         return array.view(np.uint8) * np.uint8(255)
-    low, high = _range(array, path)
-    if low < 0 or high > 255:
-        raise BadItem("bad_values", f"{path} has values from {low} to {high}, alpha goes from 0 to 255")
+    high = _highest(array, path, 0, "alpha goes from 0 to 255")
     scale = 255 if array.dtype.kind == "f" and high <= 1 else 1
     return np.rint(array * scale).astype(np.uint8) if array.dtype.kind == "f" else array.astype(np.uint8)
 
@@ -180,11 +174,14 @@ def _size(mask: Any, path: str) -> tuple[int, int]:
     return height, width
 
 
-def _range(array: Array, path: str) -> tuple[float, float]:
+def _highest(array: Array, path: str, bottom: int, wanted: str) -> float:
+    """The highest value of an array whose values must lie in [bottom, 255]."""
     low, high = array.min().item(), array.max().item()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise BadItem("bad_values", f"{path} has values that are not finite")
-    return low, high
+    if low < bottom or high > 255:
+        raise BadItem("bad_values", f"{path} has values from {low} to {high}, {wanted}")
+    return high
 
 
 def _get(fields: Mapping[Any, Any], key: str, path: str) -> Any:

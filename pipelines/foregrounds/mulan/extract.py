@@ -6,7 +6,7 @@ The pixels are the official ones: not filtered, without bled colour, not resized
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from pipelines.foregrounds.mulan.annotation import NO_CAPTION, Captions
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, Decomposition, read_decomposition
 from pipelines.stages.engine import Engine, SerialEngine
-from pipelines.stages.manifest import Drop
 from pipelines.stages.progress import Progress
+from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
 SCHEMA = pa.schema(
@@ -57,10 +57,6 @@ class ExtractSummary:
     num_dropped: int
     drops_by_reason: dict[str, int]
     seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 def extract(
@@ -103,26 +99,20 @@ def extract(
 
 
 @dataclass(frozen=True)
-class _Result:
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
 class _Extraction:
     """The task: writes one file's layers, returns their rows and what was dropped."""
 
     images: str
     out: str
 
-    def __call__(self, file: AnnotationFile) -> _Result:
+    def __call__(self, file: AnnotationFile) -> Outcome:
         try:
             found = read_decomposition(file, Path(self.images))
         except BadItem as fault:
             if fault.reason not in ("duplicate_id", "bad_name"):
                 self._remove_stale(file.id, set())
-            return _Result(drops=[{"id": file.id, "reason": fault.reason, "detail": fault.detail}])
-        result = _Result()
+            return Outcome(drops=[{"id": file.id, "reason": fault.reason, "detail": fault.detail}])
+        result = Outcome()
         store = Store(self.out)
         for k, key, picture, captions in _layers(found):
             name = f"{file.id}-layer_{k}"
@@ -173,7 +163,7 @@ def _row(found: Decomposition, k: int, picture: Array, captions: Captions) -> di
     }
 
 
-def _write_lists(store: Store, results: Iterator[_Result]) -> tuple[int, int, Counter[str]]:
+def _write_lists(store: Store, results: Iterator[Outcome]) -> tuple[int, int, Counter[str]]:
     """Write the catalogue and the quarantine as results arrive; both files appear only after the last one."""
     num_files = num_layers = 0
     reasons: Counter[str] = Counter()

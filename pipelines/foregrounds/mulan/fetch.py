@@ -189,7 +189,7 @@ class _Fetching:
         for key in set(waiting) - again:
             del waiting[key]
         self.store.write(RECORD, canonical_json(self.record))
-        self.budget_reached = report.budget_reached
+        self.budget_reached = report.num_left > 0
         self.report.num_left += report.num_left + (len(again) if self.budget_reached else 0)
         return not self.budget_reached
 

@@ -1,18 +1,17 @@
 """The stage that turns MuLAn's instances into foregrounds of the library: which files, in which shard, for which split.
 
-The task for one file is in `cutting`. MuLAn's backgrounds are not used: they are inpainted, and the library takes
-photographs.
+MuLAn's backgrounds are not used: they are inpainted, and the library takes photographs.
 """
 
 import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,28 +20,86 @@ from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.config import GateConfig
 from pipelines.config.foregrounds import LaionConfig
+from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.gates import gates_recipe
-from pipelines.foregrounds.mulan.cutting import CutItem, Cutting
+from pipelines.foregrounds.mulan.annotation import NO_CAPTION
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
 from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
-from pipelines.foregrounds.mulan.reader import MAX_INFLATED_BYTES
+from pipelines.foregrounds.mulan.reader import MAX_INFLATED_BYTES, Decomposition, read_decomposition
 from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
-from pipelines.stages.manifest import Manifest
-from pipelines.stages.run import Report
+from pipelines.stages.manifest import CurrentByInputs, Drop, Manifest
+from pipelines.stages.run import Outcome, Report
 from pipelines.stages.store import Store
 
 VERSION = 1
 """Raised when a change of the code changes the bytes of foregrounds."""
 
 
-class MulanForegrounds:
+@dataclass(frozen=True)
+class CutItem:
+    """One annotation file, the provenance of its photograph, and the split of its foregrounds."""
+
+    file: AnnotationFile
+    provenance: Provenance
+    split: SplitName
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """The task: one annotation file -> its foregrounds; instances that the filters refuse are drops."""
+
+    images: str
+    gates: GateConfig
+
+    def __call__(self, item: CutItem) -> Outcome:
+        """Rebuild, filter and encode; a file that `read_decomposition` refuses is a drop."""
+        try:
+            found = read_decomposition(item.file, Path(self.images))
+        except BadItem as fault:
+            # Returned rather than raised, so that the counts include the file.
+            drop = {"id": f"mulan-{item.file.key}", "reason": fault.reason, "detail": fault.detail}
+            return Outcome(drops=[drop], counts={"files": 1, "unusable_files": 1})
+        members: dict[str, bytes] = {}
+        rows: list[dict[str, Any]] = []
+        drops: list[Drop] = []
+        for k in range(1, len(found.layers.instances) + 1):
+            try:
+                data, record = self._cut(item, found, k)
+            except BadItem as fault:
+                drops.append({"id": f"mulan-{item.file.key}-{k}", "reason": fault.reason, "detail": fault.detail})
+                continue
+            members[record.member] = data
+            rows.append(asdict(record))
+        return Outcome(members, rows, drops, {"files": 1, "instances": len(found.layers.instances)})
+
+    def _cut(self, item: CutItem, found: Decomposition, k: int) -> tuple[bytes, ForegroundRecord]:
+        captions = found.annotation.instances[k - 1].layer.captions
+        provenance = item.provenance
+        return make_cutout(
+            found.layers.instances[k - 1],
+            self.gates,
+            kind="real",
+            id=f"mulan-{item.file.key}-{k}",
+            source="mulan",
+            origin=provenance.origin,
+            category=provenance.categories[k - 1] if k <= len(provenance.categories) else "",
+            caption="" if captions.blip2 == NO_CAPTION else captions.blip2,
+            licence=provenance.licence,
+            attribution=provenance.attribution,
+            split=item.split,
+            consistency_error=found.layers.consistency_error,
+        )
+
+
+@dataclass
+class MulanForegrounds(CurrentByInputs):
     """MuLAn's instances as foregrounds; a `pipelines.stages.run.Stage`.
 
-    Args:
+    Attributes:
         annotations: folder with `*.p.zl`, searched recursively, and `photographs.json` when there is one.
         images: folder with train2017/ and val2017/, and laion/ where that part is used.
         gates: the limits that a cutout must meet.
@@ -51,26 +108,18 @@ class MulanForegrounds:
         split: which pictures are for testing; by default those in val2017.
     """
 
+    annotations: Path
+    images: Path
+    gates: GateConfig
+    num_shards: int
+    laion: LaionConfig = field(default_factory=LaionConfig)
+    split: Split = field(default_factory=Split)
     name = "foregrounds/mulan"
-    schema: pa.Schema = schema_of(ForegroundRecord)
+    schema: ClassVar[pa.Schema] = schema_of(ForegroundRecord)
 
-    def __init__(
-        self,
-        annotations: str | Path,
-        images: str | Path,
-        gates: GateConfig,
-        num_shards: int,
-        laion: LaionConfig | None = None,
-        split: Split | None = None,
-    ) -> None:
-        self.annotations = Path(annotations)
-        self.images = Path(images)
-        self.gates = gates
-        self.num_shards = num_shards
-        self.laion = laion or LaionConfig()
-        self.split = split or Split()
-        self.layout: Recipe = {"num_shards": num_shards}
-        self.task = Cutting(str(self.images), gates)
+    def __post_init__(self) -> None:
+        self.layout: Recipe = {"num_shards": self.num_shards}
+        self.task = Cutting(str(self.images), self.gates)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -113,10 +162,6 @@ class MulanForegrounds:
             "provenance": fingerprint(known),
             "test_ids": hash_of(tested)[:16],
         }
-
-    def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """See `Stage.is_current`."""
-        return manifest.inputs == inputs
 
     def entries(self, shard: int) -> Iterator[Entry]:
         """The entries of a shard whose part of MuLAn is used."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipelines.foregrounds.procedural.picture import Colour, Material, Picture
+from pipelines.foregrounds.procedural.picture import Colour, Material, Parts
 from pipelines.foregrounds.procedural.shapes import both, box, ellipse, join, limb, minus, path, polygon
 
 EYE = Material((0.06, 0.05, 0.05), bulge=0.02, gloss=0.9, grain=0.0, shadow=0.1)
@@ -45,7 +45,7 @@ BUILDS = {
 }  # fmt: skip
 
 
-def four_legged(picture: Picture, rng: np.random.Generator, text: str) -> None:
+def four_legged(rng: np.random.Generator, text: str) -> Parts:
     """A standing four-legged animal from the side; an unknown name gets the build of a dog with another coat."""
     names = [name for name in BUILDS if name in text]
     b = BUILDS[names[0]] if names else replace(BUILDS["dog"], pattern=str(rng.choice(["", "spots", "folds"])))
@@ -59,8 +59,8 @@ def four_legged(picture: Picture, rng: np.random.Generator, text: str) -> None:
         knee, foot = (x + swing[i] + 0.02, back + girth * 0.4 + leg / 2), (x + swing[i], ground)
         shape = join(limb((x, back + 0.05), knee, girth * 0.45, 0.062), limb(knee, foot, 0.062, 0.045),
                      ellipse(foot[0] + 0.03, foot[1], 0.075, 0.05), smooth=0.05)  # fmt: skip
-        picture.paint(shape, replace(coat.darker() if far else coat, bulge=0.07, fur=b.fur / 2))
-    _tail(picture, coat, b, (-length - 0.02, back - 0.03), rng)
+        yield shape, replace(coat.darker() if far else coat, bulge=0.07, fur=b.fur / 2)
+    yield from _tail(coat, b, (-length - 0.02, back - 0.03), rng)
     chest = (length - 0.08, back - 0.03)
     nod = rng.uniform(-0.08, 0.08)
     head = (length + 0.12 + b.neck * 0.3, back - 0.1 - b.neck + nod)
@@ -68,13 +68,13 @@ def four_legged(picture: Picture, rng: np.random.Generator, text: str) -> None:
     body = join(ellipse(0, back, length + 0.06, girth), ellipse(*chest, girth * 0.85, girth * 0.95),
                 ellipse(-length + 0.1, back, girth * 0.9, girth * 0.95), smooth=0.1)  # fmt: skip
     skull = join(ellipse(*head, b.head, b.head * 0.92), limb(head, nose, b.head * 0.65, b.head * 0.42), smooth=0.05)
-    picture.paint(join(body, limb(chest, head, girth * 0.62, b.head * 0.72), skull, smooth=0.07), coat)
-    _ears(picture, coat, b, head)
-    picture.paint(ellipse(nose[0] + b.head * 0.3, nose[1] - 0.02, 0.035, 0.028), EYE)
-    picture.paint(ellipse(head[0] + b.head * 0.35, head[1] - b.head * 0.2, 0.026, 0.028), EYE)
+    yield join(body, limb(chest, head, girth * 0.62, b.head * 0.72), skull, smooth=0.07), coat
+    yield from _ears(coat, b, head)
+    yield ellipse(nose[0] + b.head * 0.3, nose[1] - 0.02, 0.035, 0.028), EYE
+    yield ellipse(head[0] + b.head * 0.35, head[1] - b.head * 0.2, 0.026, 0.028), EYE
 
 
-def _tail(picture: Picture, coat: Material, b: Build, at: tuple[float, float], rng: np.random.Generator) -> None:
+def _tail(coat: Material, b: Build, at: tuple[float, float], rng: np.random.Generator) -> Parts:
     x, y = at
     droop = rng.uniform(0.8, 1.1)
     lines = {
@@ -88,10 +88,10 @@ def _tail(picture: Picture, coat: Material, b: Build, at: tuple[float, float], r
         "short": ([(x + 0.06, y), (x - 0.01, y - 0.02)], 0.06, 0.06),
     }
     points, thick, thin = lines[b.tail]
-    picture.paint(path(points, thick, thin), replace(coat, bulge=0.06))
+    yield path(points, thick, thin), replace(coat, bulge=0.06)
 
 
-def _ears(picture: Picture, coat: Material, b: Build, head: tuple[float, float]) -> None:
+def _ears(coat: Material, b: Build, head: tuple[float, float]) -> Parts:
     x, y, r = *head, b.head
     for dx, material in ((0.12, coat.darker(0.8)), (-0.45, coat)):
         cx, top = x + dx * r, y - 0.75 * r
@@ -104,10 +104,10 @@ def _ears(picture: Picture, coat: Material, b: Build, head: tuple[float, float])
             "side": ellipse(cx - 0.35 * r, y - 0.55 * r, 0.55 * r, 0.24 * r, 20),
             "long": ellipse(cx - 0.2 * r, top - 0.8 * r, 0.26 * r, 1.15 * r, -12),
         }
-        picture.paint(shapes[b.ears], replace(material, bulge=0.05, pattern=""))
+        yield shapes[b.ears], replace(material, bulge=0.05, pattern="")
 
 
-def bird(picture: Picture, rng: np.random.Generator, text: str) -> None:
+def bird(rng: np.random.Generator, text: str) -> Parts:
     """A bird from the side: a duck sits low, others stand."""
     duck = "duck" in text
     colour = (0.5, 0.36, 0.22) if duck else tuple(rng.permutation([0.12, 0.45, 0.78]) + rng.uniform(-0.1, 0.15, 3))
@@ -115,29 +115,21 @@ def bird(picture: Picture, rng: np.random.Generator, text: str) -> None:
     second = replace(feathers, colour=(0.12, 0.42, 0.25) if duck else (0.92, 0.74, 0.15), bulge=0.12)
     horn = Material((0.93, 0.6, 0.1), 0.04, 0.3)
     for x in (-0.06, 0.1):
-        picture.paint(
-            join(path([(x, 0.35), (x + 0.02, 0.68), (x + 0.12, 0.7)], 0.026), limb((x, 0.7), (x - 0.06, 0.7), 0.02)),
-            horn,
-        )
-    picture.paint(
-        polygon([(-0.3, 0.15), (-0.85, 0.42 - 0.35 * duck), (-0.78, 0.55 - 0.3 * duck), (-0.2, 0.38)], 0.03),
-        feathers.darker(0.8),
-    )
+        foot = join(path([(x, 0.35), (x + 0.02, 0.68), (x + 0.12, 0.7)], 0.026), limb((x, 0.7), (x - 0.06, 0.7), 0.02))
+        yield foot, horn
+    tail = polygon([(-0.3, 0.15), (-0.85, 0.42 - 0.35 * duck), (-0.78, 0.55 - 0.3 * duck), (-0.2, 0.38)], 0.03)
+    yield tail, feathers.darker(0.8)
     head = (0.42, -0.42)
     body = join(ellipse(0, 0.12, 0.46, 0.3, 20 - 35 * duck), limb((0.25, 0.0), head, 0.16, 0.12), smooth=0.12)
-    picture.paint(body, feathers)
-    picture.paint(
-        polygon([(0.5, -0.5), (0.78 + 0.06 * duck, -0.4), (0.7, -0.32 + 0.02 * duck), (0.5, -0.34)], 0.02), horn
-    )
-    picture.paint(ellipse(*head, 0.17, 0.16), second)
-    picture.paint(
-        both(ellipse(-0.1, 0.12, 0.4, 0.2, 25 - 30 * duck), box(-0.1, 0.2, 0.5, 0.4, 0.05)),
-        replace(feathers.darker(0.75), pattern="folds", second=second.colour),
-    )
-    picture.paint(ellipse(0.47, -0.46, 0.032, 0.034), EYE)
+    yield body, feathers
+    yield polygon([(0.5, -0.5), (0.78 + 0.06 * duck, -0.4), (0.7, -0.32 + 0.02 * duck), (0.5, -0.34)], 0.02), horn
+    yield ellipse(*head, 0.17, 0.16), second
+    wing = both(ellipse(-0.1, 0.12, 0.4, 0.2, 25 - 30 * duck), box(-0.1, 0.2, 0.5, 0.4, 0.05))
+    yield wing, replace(feathers.darker(0.75), pattern="folds", second=second.colour)
+    yield ellipse(0.47, -0.46, 0.032, 0.034), EYE
 
 
-def fish(picture: Picture, rng: np.random.Generator, text: str) -> None:
+def fish(rng: np.random.Generator, text: str) -> Parts:
     """A fish with see-through fins."""
     colour = (0.95, rng.uniform(0.35, 0.55), 0.1)
     scales = Material(
@@ -146,11 +138,9 @@ def fish(picture: Picture, rng: np.random.Generator, text: str) -> None:
     fin = Material((0.98, 0.6, 0.25), 0.05, 0.3, 0.4, alpha=0.65, pattern="folds", second=colour, shadow=0.2)
     tail = [(-0.45, 0.0), (-0.88, -0.34), (-0.76, 0.0), (-0.88, 0.36)]
     for points in (tail, [(-0.3, -0.2), (-0.2, -0.55), (0.25, -0.25)], [(-0.2, 0.2), (-0.25, 0.5), (0.1, 0.25)]):
-        picture.paint(polygon(points, 0.04), fin)
-    picture.paint(join(ellipse(0.08, 0, 0.56, 0.32), limb((-0.2, 0), (-0.55, 0), 0.2, 0.08), smooth=0.15), scales)
-    picture.paint(polygon([(0.2, 0.05), (-0.08, 0.22), (-0.02, 0.0)], 0.03), fin)
-    picture.paint(
-        minus(ellipse(0.28, 0, 0.34, 0.3), ellipse(0.3, 0, 0.34, 0.34)), replace(scales, colour=(0.7, 0.3, 0.1))
-    )
-    picture.paint(ellipse(0.44, -0.08, 0.06, 0.06), replace(scales, colour=(0.97, 0.95, 0.85), pattern="", bulge=0.04))
-    picture.paint(ellipse(0.45, -0.08, 0.033, 0.033), EYE)
+        yield polygon(points, 0.04), fin
+    yield join(ellipse(0.08, 0, 0.56, 0.32), limb((-0.2, 0), (-0.55, 0), 0.2, 0.08), smooth=0.15), scales
+    yield polygon([(0.2, 0.05), (-0.08, 0.22), (-0.02, 0.0)], 0.03), fin
+    yield minus(ellipse(0.28, 0, 0.34, 0.3), ellipse(0.3, 0, 0.34, 0.34)), replace(scales, colour=(0.7, 0.3, 0.1))
+    yield ellipse(0.44, -0.08, 0.06, 0.06), replace(scales, colour=(0.97, 0.95, 0.85), pattern="", bulge=0.04)
+    yield ellipse(0.45, -0.08, 0.033, 0.033), EYE

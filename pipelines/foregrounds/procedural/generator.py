@@ -9,11 +9,11 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.types import Rgba
 from decoupage.randomness import generator
 from pipelines.foregrounds.procedural import animals, clothes, devices, growths, people, things, traffic
-from pipelines.foregrounds.procedural.picture import Picture
+from pipelines.foregrounds.procedural.picture import Parts, Picture
 from pipelines.foregrounds.prompts import Prompt, categories
 
-Draw = Callable[[Picture, np.random.Generator, str], None]
-"""(picture, rng, prompt text): paints one complete object."""
+Draw = Callable[[np.random.Generator, str], Parts]
+"""(rng, prompt text) -> the parts of one complete object."""
 
 FAMILIES: dict[str, list[tuple[str, Draw]]] = {
     "animal": [
@@ -50,19 +50,7 @@ FAMILIES: dict[str, list[tuple[str, Draw]]] = {
     ],
 }  # fmt: skip
 """Category -> (words, family that they select); the last family of a category takes all other prompts."""
-SEE_THROUGH = (
-    "glass",
-    "crystal",
-    "bubble",
-    "ghost",
-    "sheer",
-    "veil",
-    "jellyfish",
-    "shield",
-    "orb",
-    "field",
-    "hologram",
-)
+SEE_THROUGH = "glass crystal bubble ghost sheer veil jellyfish shield orb field hologram"
 ALPHA = 0.5
 """Alpha of a flat piece of a see-through object."""
 VERSION = 1
@@ -89,13 +77,10 @@ class ProceduralGenerator:
             raise ValueError(f"the procedural generator draws {', '.join(categories())}; got {prompt.category!r}")
         rng = generator(seed, "foregrounds/procedural", f"{prompt.category}/{prompt.text}")
         text = prompt.text.lower()
-        clear = any(word in text for word in SEE_THROUGH)
+        clear = any(word in text for word in SEE_THROUGH.split())
         picture = Picture(self.size_px, rng, alpha=ALPHA if clear else 1.0)
-        family(prompt)(picture, rng, text)
+        families = FAMILIES[prompt.category]
+        draw = next(draw for words, draw in families if not words or any(word in text for word in words.split()))
+        for shape, material in draw(rng, text):
+            picture.paint(shape, material)
         return picture.rgba()
-
-
-def family(prompt: Prompt) -> Draw:
-    """The first family of the prompt's category that one of its words selects."""
-    text = prompt.text.lower()
-    return next(draw for words, draw in FAMILIES[prompt.category] if not words or any(w in text for w in words.split()))

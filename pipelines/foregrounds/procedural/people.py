@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipelines.foregrounds.procedural.animals import EYE
-from pipelines.foregrounds.procedural.picture import Colour, Material, Picture, dimmed
-from pipelines.foregrounds.procedural.shapes import Field, box, ellipse, join, limb, minus, path, polygon
+from pipelines.foregrounds.procedural.picture import Colour, Material, Parts, dimmed
+from pipelines.foregrounds.procedural.shapes import Field, box, ellipse, join, limb, minus, path, polygon, symmetric
 
 SKINS: tuple[Colour, ...] = (
     (0.96, 0.8, 0.69),
@@ -56,7 +56,7 @@ DRESSES = {
 }
 
 
-def person(picture: Picture, rng: np.random.Generator, text: str) -> None:
+def person(rng: np.random.Generator, text: str) -> Parts:
     """A standing figure from the front."""
     known = [name for name in DRESSES if name in text]
     upper, lower = (CLOTHS[i] for i in rng.choice(len(CLOTHS), 2, replace=False))
@@ -72,102 +72,81 @@ def person(picture: Picture, rng: np.random.Generator, text: str) -> None:
     head = 0.135 * (1.3 if child else 0.95 if "tall" in text else 1.0)
     neck_y = -0.62 + (0.14 if child else 0.0)
     skirt = woman and not known and rng.uniform() < 0.6
-    _legs(
-        picture,
-        rng,
-        wide,
-        skin,
-        Material(dress.lower, 0.1, 0.05, 0.12, pattern="folds", second=dimmed(dress.lower, 0.82)),
-        skirt,
-    )
+    cloth = Material(dress.lower, 0.1, 0.05, 0.12, pattern="folds", second=dimmed(dress.lower, 0.82))
+    yield from _legs(rng, wide, skin, cloth, skirt)
     if woman and "girl" not in text:
-        picture.paint(
-            join(ellipse(0, neck_y - 0.1, head * 1.15, head * 1.2), box(0, neck_y + 0.08, head * 1.1, 0.16, 0.06)), hair
-        )
+        mane = join(ellipse(0, neck_y - 0.1, head * 1.15, head * 1.2), box(0, neck_y + 0.08, head * 1.1, 0.16, 0.06))
+        yield mane, hair
     cloth = Material(dress.upper, 0.14, 0.05, 0.12, pattern="folds", second=dimmed(dress.upper, 0.82))
-    picture.paint(limb((0, neck_y - 0.05), (0, neck_y + 0.1), 0.06, 0.075), skin)
-    _torso(picture, rng, wide, neck_y, skin, cloth, skirt, dress.extra)
-    _head(picture, rng, (0.0, neck_y - head * 0.95), head, skin, hair, dress)
+    yield limb((0, neck_y - 0.05), (0, neck_y + 0.1), 0.06, 0.075), skin
+    yield from _torso(rng, wide, neck_y, skin, cloth, skirt, dress.extra)
+    yield from _head(rng, (0.0, neck_y - head * 0.95), head, skin, hair, dress)
 
 
-def _legs(
-    picture: Picture, rng: np.random.Generator, wide: float, skin: Material, cloth: Material, skirt: bool
-) -> None:
+def _legs(rng: np.random.Generator, wide: float, skin: Material, cloth: Material, skirt: bool) -> Parts:
     stand = rng.uniform(0.1, 0.2)
     leather = Material((0.16, 0.12, 0.1), 0.05, 0.4)
     for side in (-1, 1):
         hip, knee, foot = (0.095 * side * wide, 0.12), (side * (0.09 + stand) / 2, 0.5), (side * stand, 0.84)
         thick = (0.085, 0.06, 0.045) if skirt else (0.115 * wide, 0.085, 0.07)
         shape = join(limb(hip, knee, *thick[:2]), limb(knee, foot, *thick[1:]), smooth=0.04)
-        picture.paint(ellipse(foot[0] + 0.03 * side, 0.88, 0.085, 0.05), leather)
-        picture.paint(shape, skin if skirt else cloth)
+        yield ellipse(foot[0] + 0.03 * side, 0.88, 0.085, 0.05), leather
+        yield shape, skin if skirt else cloth
     if skirt:
         hem = 0.24 * wide + rng.uniform(0.0, 0.08)
-        picture.paint(polygon([(-0.15 * wide, 0.0), (0.15 * wide, 0.0), (hem, 0.45), (-hem, 0.45)], 0.03), cloth)
+        yield polygon([(-0.15 * wide, 0.0), (0.15 * wide, 0.0), (hem, 0.45), (-hem, 0.45)], 0.03), cloth
 
 
-def _torso(picture: Picture, rng: np.random.Generator, wide: float, top: float, skin: Material, cloth: Material,
-           skirt: bool, extra: str) -> None:  # fmt: skip
+def _torso(rng: np.random.Generator, wide: float, top: float, skin: Material, cloth: Material,
+           skirt: bool, extra: str) -> Parts:  # fmt: skip
     shoulder, waist = 0.235 * wide, 0.165 * wide
-    points = [(-0.08, top + 0.06), (0.08, top + 0.06), (shoulder, top + 0.14), (waist, 0.02), (waist + 0.02, 0.16),
-              (-waist - 0.02, 0.16), (-waist, 0.02), (-shoulder, top + 0.14)]  # fmt: skip
+    hem = (waist + 0.07, 0.42) if extra == "coat" else (waist + 0.02, 0.16)
+    outline = symmetric([(0.08, top + 0.06), (shoulder, top + 0.14), (waist, 0.02), hem])
     for side in (-1, 1):
         out, lift = rng.uniform(0.06, 0.17), rng.uniform(-0.05, 0.06)
         joint, elbow = (side * (shoulder - 0.01), top + 0.17), (side * (shoulder + out), -0.14 + lift)
         hand = (side * (shoulder + out + rng.uniform(-0.08, 0.05)), 0.12 + lift)
-        picture.paint(limb(elbow, hand, 0.05, 0.04), skin)
-        picture.paint(ellipse(hand[0], hand[1] + 0.04, 0.048, 0.07), skin)
+        yield limb(elbow, hand, 0.05, 0.04), skin
+        yield ellipse(hand[0], hand[1] + 0.04, 0.048, 0.07), skin
         ends = 0.35 if skirt else 0.88
         cuff = (elbow[0] + (hand[0] - elbow[0]) * ends, elbow[1] + (hand[1] - elbow[1]) * ends)
-        picture.paint(path([joint, elbow, cuff], 0.08 * wide, 0.056), replace(cloth, bulge=0.07))
-    if extra == "coat":
-        points[4:6] = [(waist + 0.07, 0.42), (-waist - 0.07, 0.42)]
-    picture.paint(polygon(points, 0.035), cloth)
+        yield path([joint, elbow, cuff], 0.08 * wide, 0.056), replace(cloth, bulge=0.07)
+    yield polygon(outline, 0.035), cloth
     trim = Material(WHITE, 0.02, 0.1, 0.05, shadow=0.3)
     if extra in ("tie", "coat"):
-        picture.paint(polygon([(-0.07, top + 0.06), (0.07, top + 0.06), (0.0, top + 0.36)], 0.01), trim)
+        yield polygon([(-0.07, top + 0.06), (0.07, top + 0.06), (0.0, top + 0.36)], 0.01), trim
         tie = Material(CLOTHS[rng.integers(5)], 0.03, 0.2, shadow=0.3)
-        picture.paint(
-            polygon(
-                [(-0.022, top + 0.07), (0.022, top + 0.07), (0.035, top + 0.3), (0, top + 0.36), (-0.035, top + 0.3)],
-                0.006,
-            ),
-            tie,
-        )
+        yield polygon(symmetric([(0.022, top + 0.07), (0.035, top + 0.3), (0.0, top + 0.36)]), 0.006), tie
     if extra == "bands":
         for y in (top + 0.3, 0.02):
-            picture.paint(box(0, y, waist + 0.03, 0.022, 0.015), replace(trim, colour=(0.9, 0.92, 0.75), gloss=0.5))
+            yield box(0, y, waist + 0.03, 0.022, 0.015), replace(trim, colour=(0.9, 0.92, 0.75), gloss=0.5)
     if extra in ("badge", "buttons", "coat"):
         gold = Material((0.88, 0.72, 0.25), 0.02, 0.8, shadow=0.3)
-        picture.paint(ellipse(0.09, top + 0.24, 0.026, 0.03), gold)
+        yield ellipse(0.09, top + 0.24, 0.026, 0.03), gold
         for y in (top + 0.3, top + 0.42, top + 0.54) if extra != "badge" else ():
-            picture.paint(ellipse(0, y, 0.016, 0.016), replace(gold, colour=(0.3, 0.3, 0.33)))
+            yield ellipse(0, y, 0.016, 0.016), replace(gold, colour=(0.3, 0.3, 0.33))
     if extra == "bib":
         denim = Material((0.22, 0.34, 0.56), 0.05, 0.05, 0.2)
         straps = [path([(s * 0.13, top + 0.09), (s * 0.1, top + 0.36)], 0.024) for s in (-1, 1)]
-        picture.paint(join(box(0, -0.06, waist - 0.02, 0.2, 0.03), *straps), denim)
+        yield join(box(0, -0.06, waist - 0.02, 0.2, 0.03), *straps), denim
     if extra in ("", "badge", "buttons", "bands", "bib"):
-        picture.paint(box(0, 0.14, waist + 0.03, 0.022, 0.015), Material((0.2, 0.14, 0.1), 0.02, 0.4, shadow=0.2))
+        yield box(0, 0.14, waist + 0.03, 0.022, 0.015), Material((0.2, 0.14, 0.1), 0.02, 0.4, shadow=0.2)
 
 
-def _head(picture: Picture, rng: np.random.Generator, at: tuple[float, float], r: float, skin: Material, hair: Material,
-          dress: Dress) -> None:  # fmt: skip
+def _head(rng: np.random.Generator, at: tuple[float, float], r: float, skin: Material, hair: Material,
+          dress: Dress) -> Parts:  # fmt: skip
     x, y = at
     for side in (-1, 1):
-        picture.paint(ellipse(side * 0.82 * r, y + 0.05 * r, 0.16 * r, 0.24 * r), skin)
-    picture.paint(
-        join(ellipse(x, y, 0.82 * r, r), ellipse(x, y + 0.5 * r, 0.55 * r, 0.58 * r), smooth=0.03),
-        replace(skin, bulge=0.13),
-    )
+        yield ellipse(side * 0.82 * r, y + 0.05 * r, 0.16 * r, 0.24 * r), skin
+    skull = join(ellipse(x, y, 0.82 * r, r), ellipse(x, y + 0.5 * r, 0.55 * r, 0.58 * r), smooth=0.03)
+    yield skull, replace(skin, bulge=0.13)
     face = ellipse(x, y + 0.45 * r, 0.74 * r, rng.uniform(0.85, 1.0) * r)
-    picture.paint(minus(ellipse(x, y - 0.12 * r, 0.95 * r, 1.02 * r), face), hair)
+    yield minus(ellipse(x, y - 0.12 * r, 0.95 * r, 1.02 * r), face), hair
     for side in (-1, 1):
-        picture.paint(ellipse(side * 0.32 * r, y + 0.05 * r, 0.1 * r, 0.07 * r), EYE)
-        picture.paint(
-            box(side * 0.33 * r, y - 0.14 * r, 0.16 * r, 0.03 * r, 0.02 * r), replace(hair, fur=0.0, shadow=0.0)
-        )
-    picture.paint(limb((0, y + 0.1 * r), (0, y + 0.3 * r), 0.05 * r, 0.1 * r), replace(skin, bulge=0.03, shadow=0.2))
-    picture.paint(ellipse(0, y + 0.6 * r, 0.24 * r, 0.06 * r), Material((0.66, 0.3, 0.28), 0.02, 0.2, shadow=0.1))
+        yield ellipse(side * 0.32 * r, y + 0.05 * r, 0.1 * r, 0.07 * r), EYE
+        yield box(side * 0.33 * r, y - 0.14 * r, 0.16 * r, 0.03 * r, 0.02 * r), replace(hair, fur=0.0, shadow=0.0)
+    yield limb((0, y + 0.1 * r), (0, y + 0.3 * r), 0.05 * r, 0.1 * r), replace(skin, bulge=0.03, shadow=0.2)
+    yield ellipse(0, y + 0.6 * r, 0.24 * r, 0.06 * r), Material((0.66, 0.3, 0.28), 0.02, 0.2, shadow=0.1)
     top = y - 0.45 * r
     hats: dict[str, Field] = {
         "cap": join(box(0, top - 0.25 * r, 0.98 * r, 0.34 * r, 0.2 * r),
@@ -180,4 +159,4 @@ def _head(picture: Picture, rng: np.random.Generator, at: tuple[float, float], r
                       box(0, top - 0.35 * r, 0.8 * r, 0.45 * r, 0.25 * r), smooth=0.05),
     }  # fmt: skip
     if dress.hat:
-        picture.paint(hats[dress.hat], Material(dress.hat_colour, 0.1, 0.3, 0.12))
+        yield hats[dress.hat], Material(dress.hat_colour, 0.1, 0.3, 0.12)

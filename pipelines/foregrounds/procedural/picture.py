@@ -1,5 +1,6 @@
 """Renders shapes with shading, texture and soft edges, one over the other."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -44,6 +45,10 @@ class Material:
     def darker(self, factor: float = 0.7) -> "Material":
         """The same material in less light, for parts on the far side."""
         return replace(self, colour=dimmed(self.colour, factor), second=dimmed(self.second, factor))
+
+
+Parts = Iterator[tuple[Field, Material]]
+"""The parts of an object from back to front: each a shape, and what it is made of."""
 
 
 def dimmed(colour: Colour, factor: float) -> Colour:

@@ -74,7 +74,12 @@ def polygon(points: Sequence[Point], radius: float = 0.0) -> Field:
     return field
 
 
-def lathe(profile: Sequence[Point], cx: float = 0.0) -> Field:
+def symmetric(half: Sequence[Point]) -> list[Point]:
+    """A closed outline from its right half, which goes from top to bottom."""
+    return [*half, *((-x, y) for x, y in reversed(half))]
+
+
+def lathe(profile: Sequence[Point]) -> Field:
     """A solid of revolution seen from the side: half widths by height, `(y, half_width)` from top to bottom."""
     from scipy.interpolate import PchipInterpolator
 
@@ -84,7 +89,7 @@ def lathe(profile: Sequence[Point], cx: float = 0.0) -> Field:
     slope = np.gradient(outline, fine)
 
     def field(x: Values, y: Values) -> Values:
-        side = (np.abs(x - cx) - np.interp(y, fine, outline)) / np.sqrt(1.0 + np.interp(y, fine, slope) ** 2)
+        side = (np.abs(x) - np.interp(y, fine, outline)) / np.sqrt(1.0 + np.interp(y, fine, slope) ** 2)
         # Rounded where the side meets top and bottom.
         u, v = side + 0.02, np.abs(y - (fine[0] + fine[-1]) / 2) - (fine[-1] - fine[0]) / 2 + 0.02
         return (np.hypot(np.maximum(u, 0), np.maximum(v, 0)) + np.minimum(np.maximum(u, v), 0) - 0.02).astype(

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -52,15 +51,6 @@ class PromptsReport:
     tokens_out: int
     cost_usd: float | None
     seconds: float
-
-    @property
-    def num_prompts(self) -> int:
-        """Number of written prompts in all categories."""
-        return sum(self.by_category.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
 
 
 class UnfinishedList(Unfinished):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_spreads_are_quantiles_of_the_measured_values(statistics: Statistics, la
 
 
 def test_statistics_survive_json(statistics: Statistics):
-    assert Statistics.from_dict(json.loads(json.dumps(statistics.to_dict()))) == statistics
+    assert Statistics.from_dict(json.loads(json.dumps(asdict(statistics)))) == statistics
 
 
 def test_the_data_version_follows_the_contents_only(shard_files: Store):

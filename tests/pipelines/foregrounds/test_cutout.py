@@ -1,6 +1,7 @@
 """A cutout's bytes and record: what is stored decodes to what was gated, with colour where it is invisible."""
 
 import hashlib
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -12,7 +13,7 @@ from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.library.picture_hashes import perceptual_hash
-from pipelines.library.records import ForegroundRecord, schema_of, to_row
+from pipelines.library.records import ForegroundRecord, schema_of
 
 NAMES: dict[str, Any] = {"source": "mulan", "origin": "o", "licence": "cc0-1.0", "attribution": "somebody"}
 
@@ -35,7 +36,7 @@ def test_the_record_describes_the_bytes() -> None:
     assert record.member == "mulan-1-1.webp"
     assert record.area_px == (disc()[..., 3] == 255).sum()
     assert (record.category, record.caption, record.split, record.consistency_error) == ("ball", "a ball", "test", 1.5)
-    assert set(to_row(record)) == set(schema_of(ForegroundRecord).names)
+    assert set(asdict(record)) == set(schema_of(ForegroundRecord).names)
 
 
 def test_visible_colours_are_kept_and_invisible_ones_bled() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from decoupage.randomness import generator
 from pipelines.config import GateConfig, GeneratedConfig
-from pipelines.foregrounds.choose import make_generator
 from pipelines.foregrounds.gates import apply_gates, is_semi_transparent
+from pipelines.foregrounds.generated_stage import make_generator
 from pipelines.foregrounds.procedural.generator import FAMILIES, ProceduralGenerator
 from pipelines.foregrounds.procedural.picture import Material, Picture
 from pipelines.foregrounds.procedural.shapes import box, ellipse, join, limb, minus, polygon

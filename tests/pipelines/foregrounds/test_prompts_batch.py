@@ -72,7 +72,7 @@ def test_a_batch_in_progress_is_found_again_after_a_crash(
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path, url)
     assert len(server.batches) == 1
-    assert write(tmp_path, url).num_prompts == 40
+    assert sum(write(tmp_path, url).by_category.values()) == 40
     assert len(server.batches) == 1
 
 
@@ -81,7 +81,7 @@ def test_a_batch_whose_id_was_never_told_is_found_by_its_mark(
 ) -> None:
     server, url = served
     server.break_batch_create = 1
-    assert write(tmp_path / "retried", url).num_prompts == 40
+    assert sum(write(tmp_path / "retried", url).by_category.values()) == 40
     assert len(server.batches) == 1
     server.break_batch_create = 100
     monkeypatch.setattr(
@@ -90,7 +90,7 @@ def test_a_batch_whose_id_was_never_told_is_found_by_its_mark(
     with pytest.raises(KeyboardInterrupt):  # Killed right after the server took the batch.
         write(tmp_path / "killed", url)
     monkeypatch.undo()
-    assert write(tmp_path / "killed", url).num_prompts == 40
+    assert sum(write(tmp_path / "killed", url).by_category.values()) == 40
     assert len(server.batches) == 2
 
 
@@ -104,7 +104,7 @@ def test_a_refused_batch_stops_and_the_next_run_sends_another(tmp_path: Path, se
     with pytest.raises(BadSetup, match="refuses batch batch_0: too many tokens queued"):
         write(tmp_path, url)
     server.end = server.complete
-    assert write(tmp_path, url).num_prompts == 40
+    assert sum(write(tmp_path, url).by_category.values()) == 40
 
 
 def test_a_cancelled_batch_keeps_its_answers_and_is_not_sent_again_unasked(tmp_path: Path, served: Any) -> None:

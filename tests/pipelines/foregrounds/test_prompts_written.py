@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def test_a_whole_list_costs_nothing_and_needs_no_server(tmp_path: Path, served: 
     server, url = served
     write(profile(tmp_path, url))
     report = write(profile(tmp_path, "http://127.0.0.1:9/v1"))
-    assert (server.answered, report.num_new, report.num_prompts) == (10, 0, 40)
+    assert (server.answered, report.num_new, sum(report.by_category.values())) == (10, 0, 40)
 
 
 def test_asking_for_more_appends_and_tells_the_model_what_is_there(tmp_path: Path, served: Any) -> None:
@@ -129,7 +130,7 @@ def test_answers_that_bring_nothing_end_the_run_and_not_the_money(tmp_path: Path
     with pytest.raises(UnfinishedList, match="4 answers in a row gave no new prompt for 'animal'") as fault:
         write(profile(tmp_path, url))
     assert server.answered == 4
-    assert fault.value.report.num_prompts == 0
+    assert sum(fault.value.report.by_category.values()) == 0
 
 
 def test_used_up_requests_say_what_is_there_and_how_to_go_on(tmp_path: Path, served: Any) -> None:
@@ -140,7 +141,7 @@ def test_used_up_requests_say_what_is_there_and_how_to_go_on(tmp_path: Path, ser
     with pytest.raises(UnfinishedList):  # The bound is one of the list, not of a run.
         write(profile(tmp_path, url, max_requests=3))
     assert server.answered == 3
-    assert write(profile(tmp_path, url, max_requests=10)).num_prompts == 40
+    assert sum(write(profile(tmp_path, url, max_requests=10)).by_category.values()) == 40
 
 
 def test_passing_faults_are_tried_again_and_retry_after_is_kept(tmp_path: Path, served: Any) -> None:
@@ -162,7 +163,7 @@ def test_a_long_retry_after_is_waited_for_and_a_longer_one_ends_the_run(
     monkeypatch.setattr(time, "sleep", lambda seconds: waits.append(seconds) if seconds > 1 else None)
     server.script = [lambda _: (429, {"Retry-After": "600"}, {"error": {"message": "slow down"}})]
     config = profile(tmp_path, url, max_wait_s=900)
-    assert write_prompts(config, Store(config.root)).num_prompts == 40
+    assert sum(write_prompts(config, Store(config.root)).by_category.values()) == 40
     assert len(waits) == 1 and 600 <= waits[0] < 602  # The client itself would have given up.
     server.script = [lambda _: (429, {"Retry-After": "901"}, {"error": {"message": "slow down"}})]
     more = profile(tmp_path, url, per_category=5, max_wait_s=900)
@@ -243,7 +244,7 @@ def test_the_key_is_sent_and_found_in_no_file_message_or_log(
     with caplog.at_level(logging.DEBUG):
         report = write(profile(tmp_path, url))
     assert server.keys[0] == f"Bearer {SECRET}"
-    assert SECRET not in json.dumps(report.to_dict()) + caplog.text
+    assert SECRET not in json.dumps(asdict(report)) + caplog.text
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert files and not any(SECRET.encode() in data for data in files)
 
@@ -298,7 +299,7 @@ def test_a_torn_last_line_is_left_out_and_written_over(tmp_path: Path, served: A
     path = tmp_path / ledger_path(config.prompts)
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
-    assert write(config).num_prompts == 40
+    assert sum(write(config).by_category.values()) == 40
     assert server.answered == 11
     assert path.read_bytes().startswith(whole[: whole[:-1].rindex(b"\n") + 1])
     assert all(json.loads(line) for line in path.read_bytes().splitlines())

@@ -1,6 +1,6 @@
 """The leak check: whatever form an evaluation picture takes in training, it is found; and nothing else is."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pipelines.config import LibraryConfig
 from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_catalogue, read_foregrounds
 from pipelines.library.leaks import LEAKS, find_leaks, shown_assets
 from pipelines.library.picture_hashes import perceptual_hash
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of, to_row
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 from tests.library import write_library
@@ -127,7 +127,7 @@ def test_a_listed_id_or_origin_is_found(store, tmp_path, entry):
 def rewrite(store, kind, name, change):
     """Put other records into a catalogue, past what the library would refuse."""
     records = change(read_catalogue(store, kind)[0])
-    store.write(f"library/{name}.parquet", parquet_bytes([to_row(record) for record in records], schema_of(kind)))
+    store.write(f"library/{name}.parquet", parquet_bytes([asdict(record) for record in records], schema_of(kind)))
 
 
 def test_coco_pictures_are_found_by_their_published_id(store, tmp_path):

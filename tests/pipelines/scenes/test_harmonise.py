@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.scenes.crop import crop_square
+from pipelines.scenes.compose import crop_square
 from pipelines.scenes.harmonise import harmonise
 from tests.library import shape_rgba
 

@@ -93,7 +93,7 @@ def light_on_canvas(parts, i):
     """[H, W]: what the layers above let through, computed in floats, without boxes."""
     light = np.full(parts.size, 255.0)
     for above in range(i + 1, len(parts.layers)):
-        light *= 1 - parts.amodal_alpha(above) / 255
+        light *= 1 - parts.foreground(above)[..., 3] / 255
     return light
 
 
@@ -102,7 +102,7 @@ def test_areas_follow_from_the_whole_canvas(made):
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         for i in range(len(parts.layers)):
-            alpha, light = parts.amodal_alpha(i) / 255, light_on_canvas(parts, i) / 255
+            alpha, light = parts.foreground(i)[..., 3] / 255, light_on_canvas(parts, i) / 255
             assert parts.areas(i) == pytest.approx((alpha.sum(), (alpha * light).sum()), rel=2e-3, abs=2)
             clearly = np.abs(light - 0.5) > 0.01
             assert (parts.visible_mask(i) == ((alpha >= 26 / 255) & (light > 0.5)))[clearly].all()
@@ -114,9 +114,9 @@ def test_hidden_parts_are_in_the_foreground(made):
     for key, members in scenes_of(root).items():
         parts = SceneParts.decode(key, members)
         for i in range(len(parts.layers)):
-            hidden += int(((parts.amodal_alpha(i) > 200) & (light_on_canvas(parts, i) < 50)).sum())
+            hidden += int(((parts.foreground(i)[..., 3] > 200) & (light_on_canvas(parts, i) < 50)).sum())
             without = parts.flatten(without=i)
-            unchanged = parts.amodal_alpha(i) == 0
+            unchanged = parts.foreground(i)[..., 3] == 0
             assert (without[unchanged] == parts.composite[unchanged]).all()
     assert hidden > 100
 

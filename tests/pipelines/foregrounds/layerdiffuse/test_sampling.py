@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from decoupage.faults import BadItem, BadSetup
-from pipelines.foregrounds.choose import make_generator
+from pipelines.foregrounds.generated_stage import make_generator
 from pipelines.foregrounds.generator import Request
 from pipelines.foregrounds.layerdiffuse.flux import load_flux, read_decoder, unpack
 from pipelines.foregrounds.layerdiffuse.memory import MOST, pictures_in

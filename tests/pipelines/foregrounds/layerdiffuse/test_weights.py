@@ -9,7 +9,7 @@ from huggingface_hub import constants
 
 from decoupage.faults import BadSetup
 from pipelines.config import GeneratedConfig
-from pipelines.foregrounds.choose import make_generator
+from pipelines.foregrounds.generated_stage import make_generator
 from pipelines.foregrounds.layerdiffuse.settings import SDXL_BASE, SDXL_DECODER, SDXL_DELTAS, settings
 from pipelines.foregrounds.layerdiffuse.weights import digests, find_weights, requirements
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import config

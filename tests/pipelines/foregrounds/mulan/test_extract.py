@@ -116,12 +116,12 @@ def test_good_bad_and_hostile_files_land_where_they_belong(tmp_path: Path) -> No
     # A process of its own, so that its peak memory is the extraction's. Not ru_maxrss: that survives exec, and
     # would count what the parent held.
     code = (
-        "import json, re\n"
+        "import dataclasses, json, re\n"
         "from pathlib import Path\n"
         "from pipelines.foregrounds.mulan.extract import extract\n"
         f"summary = extract({str(tmp_path / 'annotations')!r}, {str(tmp_path / 'images')!r}, {str(out)!r})\n"
         "peak = int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
-        "print(json.dumps(summary.to_dict() | {'peak_kib': peak}))\n"
+        "print(json.dumps(dataclasses.asdict(summary) | {'peak_kib': peak}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, check=True)
     summary = json.loads(done.stdout)

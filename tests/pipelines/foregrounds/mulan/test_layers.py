@@ -11,7 +11,7 @@ from PIL import Image
 
 from decoupage.faults import BadItem
 from pipelines.foregrounds.mulan.annotation import parse_annotation
-from pipelines.foregrounds.mulan.layers import Layers, rebuild
+from pipelines.foregrounds.mulan.reader import Layers, rebuild
 from pipelines.foregrounds.mulan.unpickle import unpickle
 from tests.pipelines.foregrounds.mulan.annotations import make_annotation, make_photograph, official_colours
 
