@@ -24,7 +24,7 @@ from evaluation.page.tables import (
     stratum_tables,
     summary_table,
 )
-from evaluation.page.templates import render
+from evaluation.page.templates import Filters, render
 from evaluation.statistics import MIN_CLUSTERS, Interval
 
 MAX_FAILURES = 20
@@ -77,7 +77,14 @@ def _verdict(found: Difference) -> str:
 
 
 def _render(template: str, values: Values, **others: Any) -> str:
-    filters = {"figure": figure, "span": span, "head": head, "counts": counts, "inline": _inline, "code": "`{}`".format}
+    filters: Filters = {
+        "figure": figure,
+        "span": span,
+        "head": head,
+        "counts": counts,
+        "inline": _inline,
+        "code": "`{}`".format,
+    }
     return render(
         "evaluation.page",
         template,

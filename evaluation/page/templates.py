@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+Filters = Mapping[str, Callable[..., str]]
+"""Functions that a template applies to its values, by name."""
 
-def render(package: str, template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: Any) -> str:
+
+def render(package: str, template: str, filters: Filters, **values: Any) -> str:
     """The text of a template beside a package's modules; one whose name ends in `.html.jinja` is escaped."""
     import jinja2
 
@@ -15,5 +18,5 @@ def render(package: str, template: str, filters: Mapping[str, Callable[..., str]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(filters or {})
+    environment.filters.update(filters)
     return environment.get_template(template).render(**values)

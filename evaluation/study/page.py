@@ -70,4 +70,4 @@ def _in_script(content: Any) -> str:
 def _render(template: str, **values: Any) -> str:
     folder = files("evaluation.study")
     sources = {name: (folder / name).read_text() for name in ("rater.css", "zoom.js", "rater.js")}
-    return render("evaluation.study", template, sources=sources, **values)
+    return render("evaluation.study", template, {}, sources=sources, **values)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.page.templates import render
+from evaluation.page.templates import Filters, render
 
 Values = Mapping[str, Any]
 _MINUS = "\u2212"
@@ -49,4 +49,4 @@ def verdict(interval: Values | None) -> str:
     return "better" if interval["low"] > 0.5 else "worse" if interval["high"] < 0.5 else "even"
 
 
-_FILTERS = {"percent": percent, "signed": signed, "number": number, "verdict": verdict}
+_FILTERS: Filters = {"percent": percent, "signed": signed, "number": number, "verdict": verdict}

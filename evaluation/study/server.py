@@ -6,12 +6,13 @@ picture.
 
 import json
 import re
+import secrets
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from decoupage.faults import BadSetup
-from evaluation.study.folder import ID_PATTERN, Screen, Study, new_token
+from evaluation.study.folder import ID_PATTERN, Screen, Study
 from evaluation.study.page import rater_page, start_page
 from evaluation.study.votes import Votes, checked_answer, clean_name
 
@@ -117,7 +118,7 @@ class _Desk:
         from starlette.responses import RedirectResponse
 
         form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=8)
-        token = new_token()
+        token = secrets.token_hex(16)  # Part of their address: whoever knows it can answer for that rater.
         try:
             await run_in_threadpool(self.votes.add_rater, token, clean_name(form.get("name", [""])[0]))
         except BadSetup as fault:
