@@ -77,14 +77,7 @@ def _verdict(found: Difference) -> str:
 
 
 def _render(template: str, values: Values, **others: Any) -> str:
-    filters: Filters = {
-        "figure": figure,
-        "span": span,
-        "head": head,
-        "counts": counts,
-        "inline": _inline,
-        "code": "`{}`".format,
-    }
+    filters: Filters = {"figure": figure, "span": span, "head": head, "counts": counts, "inline": _inline}
     return render(
         "evaluation.page",
         template,

@@ -5,7 +5,7 @@ All images go through here, whatever set they are of, so that nothing is done to
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -15,7 +15,7 @@ from decoupage.faults import BadSetup
 from decoupage.images.types import Mask
 from evaluation.cases import Case, Entry
 from evaluation.strata import clutter_of, occlusion_of, size_of
-from evaluation.test_sets.originals import Excluded, Original, Originals
+from evaluation.test_sets.originals import Excluded, Originals
 
 MIN_SIDE_PX = 16
 """No base has tokens of less."""
@@ -106,35 +106,18 @@ class ListedSet:
                 raise BadSetup(f"{self.name}: {found.name} cannot be used ({found.reason}: {found.detail})")
             yield found
 
-    def _judged(self, found: Original | Excluded) -> Case | Excluded:
+    def _judged(self, found: Case | Excluded) -> Case | Excluded:
         """The case as methods get it."""
         if isinstance(found, Excluded):
             return found
-        original, (height, width) = found, found.composite.shape[:2]
+        height, width = found.size
         if min(height, width) < MIN_SIDE_PX:
             detail = f"{width}x{height} px; a side must have at least {MIN_SIDE_PX}"
             return Excluded(found.name, "too_small", detail)
-        strata = {
-            "size": size_of(float(original.visible.mean())),
-            "clutter": clutter_of(original.composite),
-            "source": original.source,
-        }
-        if original.occluded_fraction is not None:
-            strata = {"occlusion": occlusion_of(original.occluded_fraction)} | strata
-        return Case(
-            name=original.name,
-            key=original.key,
-            photograph=original.key,
-            origin=original.origin,
-            composite=original.composite,
-            mask=dilated(original.mask, self.dilate_px),
-            visible=original.visible,
-            background=original.background,
-            foreground=original.foreground,
-            maps=None,
-            occluded_fraction=original.occluded_fraction,
-            strata=strata,
-        )
+        strata = {"size": size_of(float(found.visible.mean())), "clutter": clutter_of(found.composite), **found.strata}
+        if found.occluded_fraction is not None:
+            strata = {"occlusion": occlusion_of(found.occluded_fraction)} | strata
+        return replace(found, mask=dilated(found.mask, self.dilate_px), strata=strata)
 
 
 def dilated(mask: Mask, radius_px: int) -> Mask:
