@@ -1,10 +1,10 @@
 """The table of ablations as Markdown, for a person."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from evaluation.ablation_rows import PAPER_COLUMNS
-from evaluation.metrics.catalogue import Metric, Part, find_metric
+from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.page.figures import COUNTS, counts
 from evaluation.statistics import Interval
 
@@ -84,8 +84,7 @@ def _head(name: str) -> str:
 
 
 def _metric(name: str) -> Metric:
-    part, metric = name.split(".")
-    return find_metric(cast(Part, part), metric)
+    return find_metric(*name.split("."))
 
 
 def _header(cells: list[str]) -> list[str]:

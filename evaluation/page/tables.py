@@ -171,7 +171,7 @@ def _difference(values: Values, name: str, part: str, metric: str) -> Difference
     if cell is None or cell["low"] is None:
         return None
     first, second = name.split("-", 1)
-    return Difference(first, second, find_metric(part, metric), cell)  # type: ignore[arg-type]
+    return Difference(first, second, find_metric(part, metric), cell)
 
 
 def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) -> Table:

@@ -12,9 +12,9 @@ import numpy as np
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_rgb, open_image
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
+from evaluation.cases import Case
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.layouts import matches
-from evaluation.cases import Case
 from evaluation.test_sets.originals import Excluded, printable
 from pipelines.scenes.parts import VISIBLE_ALPHA
 
