@@ -138,14 +138,12 @@ def steps_note(values: Values) -> str:
 
 def headline_differences(values: Values) -> list[Difference]:
     """The differences that say at a glance whether the adapter is worth having."""
-    found = [_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES]
-    return [difference for difference in found if difference is not None]
+    return list(filter(None, (_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES)))
 
 
 def difference_rows(values: Values, name: str) -> list[Difference]:
     """All that two methods differ in, in the order of the report."""
-    found = [_difference(values, name, metric.part, metric.name) for metric in METRICS]
-    return [difference for difference in found if difference is not None]
+    return list(filter(None, (_difference(values, name, metric.part, metric.name) for metric in METRICS)))
 
 
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:

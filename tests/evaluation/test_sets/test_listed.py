@@ -24,7 +24,7 @@ def test_images_are_judged_at_their_own_size_and_too_small_ones_are_not():
     listed = ListedSet(Two())
     (case,) = listed.cases()
     assert case.name == "odd" and case.size == (51, 83) and case.maps is None
-    assert listed.listing.excluded == (Excluded("short", "too_small", "900x15 px; a side must have at least 16"),)
+    assert listed.excluded == (Excluded("short", "too_small", "900x15 px; a side must have at least 16"),)
 
 
 def test_a_mask_grows_by_a_disc():
