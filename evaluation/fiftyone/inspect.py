@@ -5,7 +5,6 @@ What is added is decided by hashes in the manifests, so a run over unchanged dat
 """
 
 import io
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +101,7 @@ def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media
     def items() -> Iterator[SceneItem]:
         return islice((item for shard in shards for item in scene_items(store, folder, shard)), limit)
 
-    there = _of(TRAIN, present(dataset))
+    there = present(dataset, TRAIN)
     wanted = {f"{TRAIN}/{item.span.key}": item.version for item in items()}
     changes.removed += remove(dataset, there, wanted)
     new = {item for item, version in wanted.items() if there.get(item, ("", ""))[0] != version}
@@ -115,7 +114,7 @@ def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media
 
 def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
     store = factory.store
-    there = _of(HELD_OUT, present(dataset))
+    there = present(dataset, HELD_OUT)
     wanted: dict[str, str] = {}
 
     def new_groups() -> Iterator[Group]:
@@ -140,10 +139,6 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
     changes.removed += remove(dataset, gone, {})
 
 
-def _of(split: str, there: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    return {item: found for item, found in there.items() if item.startswith(f"{split}/")}
-
-
 def _quality(store: Store) -> dict[str, dict[str, Any]]:
     """Quality figures by asset id; none of assets that are no longer in the library."""
     found: dict[str, dict[str, Any]] = {}
@@ -157,15 +152,5 @@ def _quality(store: Store) -> dict[str, dict[str, Any]]:
 
 def _inspected(dataset: Any, changes: Changes, near: int | None, views: list[str]) -> Inspected:
     every = dataset.select_group_slices(_allow_mixed=True)
-    splits = Counter(item.partition("/")[0] for item in present(dataset))
-    num_scenes = splits.pop(TRAIN, 0)
-    return Inspected(
-        dataset.name,
-        num_scenes,
-        splits.total(),
-        len(every),
-        changes,
-        tuple(views),
-        dict(every.count_values("tags")),
-        near,
-    )
+    numbers = (len(present(dataset, TRAIN)), len(present(dataset, HELD_OUT)), len(every))
+    return Inspected(dataset.name, *numbers, changes, tuple(views), dict(every.count_values("tags")), near)

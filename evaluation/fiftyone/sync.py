@@ -54,12 +54,12 @@ def open_dataset(name: str, root: str) -> Any:
     return dataset
 
 
-def present(dataset: Any) -> dict[str, tuple[str, str]]:
-    """The (version, id) of every whole group, by item."""
+def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
+    """The (version, id) of every whole group, by item; of one split where it is named."""
     if len(dataset) == 0:
         return {}
     found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
-    return {item: (version, group) for item, version, group in zip(*found, strict=True)}
+    return {item: (version, group) for item, version, group in zip(*found, strict=True) if item.startswith(split)}
 
 
 def begin(dataset: Any) -> None:
