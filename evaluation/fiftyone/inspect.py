@@ -5,6 +5,7 @@ What is added is decided by hashes in the manifests, so a run over unchanged dat
 """
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,5 +153,6 @@ def _quality(store: Store) -> dict[str, dict[str, Any]]:
 
 def _inspected(dataset: Any, changes: Changes, near: int | None, views: list[str]) -> Inspected:
     every = dataset.select_group_slices(_allow_mixed=True)
-    numbers = (len(present(dataset, TRAIN)), len(present(dataset, HELD_OUT)), len(every))
+    splits = Counter(item.partition("/")[0] for item in present(dataset))
+    numbers = (splits[TRAIN], splits[HELD_OUT], len(every))
     return Inspected(dataset.name, *numbers, changes, tuple(views), dict(every.count_values("tags")), near)
