@@ -12,9 +12,8 @@ from assets_defs.metadata import check, check_spec
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation.commands import REPORT
-from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.history import FOLDER, HISTORY, Event
-from evaluation.gate.verdict import demand_rows, verdict
+from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from pipelines import checks
 from pipelines.factory import HELD_OUT
 from pipelines.library.leaks import find_leaks, shown_assets

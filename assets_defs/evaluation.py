@@ -135,7 +135,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
     def report() -> dg.MaterializeResult:
         """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
         # The pages' figures need scikit-image and pandas, and every worker loads this module.
-        from evaluation.page.markdown import summary_lines
+        from evaluation.page.render import summary_lines
         from evaluation.page.write import MARKDOWN, PAGE, write_pages
 
         values = write_pages(factory.store.url(REPORT))

@@ -28,9 +28,8 @@ def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         """Fills the dataset. Raises BadSetup: FiftyOne or a MongoDB is absent; the message says how to get it."""
         # Its modules bring pandas; every worker loads this one.
         from evaluation.fiftyone.app import app_url
-        from evaluation.fiftyone.database import database
+        from evaluation.fiftyone.database import database, folder_for
         from evaluation.fiftyone.inspect import build_dataset
-        from evaluation.fiftyone.place import folder_for
 
         settings = profile.evaluation.inspection
         with database(folder_for(profile.evaluation, factory.store)):

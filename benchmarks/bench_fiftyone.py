@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 
 from benchmarks import synthetic
-from evaluation.fiftyone.database import database
+from evaluation.fiftyone.database import database, folder_for
 from evaluation.fiftyone.inspect import build_dataset
-from evaluation.fiftyone.place import folder_for
 from pipelines.factory import Factory
 from pipelines.stages.store import Store
 from profiles.profile import load_profile

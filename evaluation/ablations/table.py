@@ -6,12 +6,12 @@ with the recipes that the profile asks for today.
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, Row
 from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
 from evaluation.config import EvaluationConfig
-from evaluation.metrics.catalogue import Part, find_metric
+from evaluation.metrics.catalogue import find_metric
 from evaluation.saved_scores import SavedScores, read_scores
 from evaluation.statistics import difference
 from pipelines.stages.store import Store
@@ -120,10 +120,7 @@ def _differences(scores: SavedScores, full: SavedScores) -> dict[str, Any]:
     """Column -> row less full row; None = not measured, or one figure for the whole list."""
     found: dict[str, Any] = {}
     for name in COLUMNS:
-        part, metric = name.split(".")
-        if find_metric(cast(Part, part), metric).of_list:
-            found[name] = None
-            continue
-        result = difference(scores.column(name), full.column(name), scores.clusters)
+        of_list = find_metric(*name.split(".")).of_list
+        result = None if of_list else difference(scores.column(name), full.column(name), scores.clusters)
         found[name] = None if result is None else result.to_dict()
     return found

@@ -18,7 +18,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 from decoupage.faults import BadSetup
 from evaluation.fiftyone.library import SETTINGS
@@ -53,11 +52,8 @@ class App:
     def await_end(self) -> None:
         """Wait until this process is asked to end (Ctrl-C, SIGTERM), or the server ends by itself."""
         asked = threading.Event()
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            asked.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        both = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, lambda *_: asked.set()) for number in both}
         try:
             while not asked.wait(0.5) and self.process.poll() is None:
                 pass

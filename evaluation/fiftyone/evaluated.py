@@ -19,18 +19,12 @@ _FIGURES = ("psnr", "ssim", "soft_iou", "alpha_mse")
 """Metrics that are shown as fields, in all their regions; the report has the others."""
 _FACTS = {
     "foreground_id": "asset",
-    "foreground_source": "source",
-    "foreground_licence": "licence",
-    "foreground_attribution": "attribution",
-    "category": "category",
-    "prompt": "prompt",
-    "mask_iou": "mask_iou",
-    "difficulty": "difficulty",
-    "num_layers": "num_layers",
-    "border_contact": "border_contact",
-    "semi_transparent": "semi_transparent",
     "background_id": "background_asset",
+    **{f"foreground_{name}": name for name in ("source", "licence", "attribution")},
+    **{name: name for name in ("category", "prompt", "mask_iou", "difficulty", "num_layers", "border_contact")},
+    "semi_transparent": "semi_transparent",
 }
+"""Column of a shard's index -> field."""
 
 
 def shown_records(store: Store) -> list[MethodRecord]:
@@ -54,7 +48,7 @@ def case_scores(store: Store) -> dict[str, Scores]:
     columns = [name for name in table.columns if name.partition(".")[2].startswith(_FIGURES)]
     found: dict[str, dict[str, dict[str, float | bool | None]]] = {}
     for row in table.to_dict("records"):
-        figures = {str(name).replace(".", "_"): _number(row[name]) for name in columns}
+        figures = {name.replace(".", "_"): None if pd.isna(row[name]) else float(row[name]) for name in columns}
         found.setdefault(row["image"], {})[row["method"]] = {"failed": bool(row["failed"]), **figures}
     return dict(found)
 
@@ -68,7 +62,3 @@ def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
             facts = {ours: row[theirs] for theirs, ours in _FACTS.items()}
             found[f"{row['key']}-{row['layer']}"] = facts
     return found
-
-
-def _number(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)

@@ -50,7 +50,8 @@ class Picture:
         slice: name of the slice, e.g. `composite`, `layer0`.
         file: name of the picture in the group's folder.
         fields: values by name, which can be sorted by.
-        masks, heatmaps: files of overlays by field, of any size.
+        masks, heatmaps: files of overlays by field, of any size: gray levels are numbers of segments, of which 0 is not
+            drawn, and heights of a heatmap.
         boxes: objects by field.
     """
 
@@ -69,16 +70,19 @@ class Group:
     Attributes:
         item: `train/<key>` or `held_out/<case>`, unique.
         version: hash of all that it is made from; another version is another group.
-        folder: folder of its files, below the media folder.
         pictures: its pictures, the composite last, so that a group with a composite is whole.
         copy: small copy of the composite, centred, to compare pictures by; float32 as a list.
     """
 
     item: str
     version: str
-    folder: str
     pictures: tuple[Picture, ...]
     copy: list[float]
+
+    @property
+    def folder(self) -> str:
+        """Folder of its files, below the media folder."""
+        return folder_of(self.item, self.version)
 
 
 def folder_of(item: str, version: str) -> str:
@@ -108,11 +112,6 @@ def small_copy(rgb: Rgb) -> list[float]:
     """A picture as the numbers that it is compared by: 16 by 16 px, less its mean colour."""
     small = cv2.resize(rgb, (COPY_PX, COPY_PX), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return (small - small.mean(axis=(0, 1))).round(3).ravel().tolist()
-
-
-def labels_png(labels: NDArray[np.uint8]) -> bytes:
-    """Numbers [H, W] as a file that FiftyOne reads as a segmentation; 0 is not drawn."""
-    return encode_gray(labels)
 
 
 def depth_png(depth: NDArray[np.float32]) -> bytes:

@@ -18,17 +18,16 @@ import pyarrow.parquet as pq
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.fiftyone.cases import CaseReader
+from evaluation.fiftyone.database import dataset_name, folder_for
 from evaluation.fiftyone.evaluated import case_facts, case_scores, shown_records
 from evaluation.fiftyone.group import HELD_OUT, TRAIN, Group
 from evaluation.fiftyone.likeness import rate_likeness
-from evaluation.fiftyone.place import dataset_name, folder_for
 from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
 from evaluation.fiftyone.sync import Changes, add, begin, end, open_dataset, present, remove
 from evaluation.fiftyone.views import show
 from evaluation.test_sets.shards import HeldOut
 from pipelines.factory import HELD_OUT as HELD_OUT_FOLDER
 from pipelines.factory import Factory
-from pipelines.stages.engine import Engine
 from pipelines.stages.locks import alone
 from pipelines.stages.store import Store
 
@@ -81,7 +80,7 @@ def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> I
         _sync_cases(dataset, factory, config, media, changes)
         end(dataset, media)
         distance = config.inspection.near_duplicate_distance
-        near = rate_likeness(dataset, distance) if changes.any else None
+        near = rate_likeness(dataset, distance) if changes.added or changes.removed else None
         return _inspected(dataset, changes, near, show(dataset))
 
 
@@ -103,31 +102,20 @@ def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media
     def items() -> Iterator[SceneItem]:
         return islice((item for shard in shards for item in scene_items(store, folder, shard)), limit)
 
-    there = _of(TRAIN, present(dataset))
+    there = present(dataset, TRAIN)
     wanted = {f"{TRAIN}/{item.span.key}": item.version for item in items()}
     changes.removed += remove(dataset, there, wanted)
     new = {item for item, version in wanted.items() if there.get(item, ("", ""))[0] != version}
     changes.kept += len(wanted) - len(new)
     reader = SceneReader(store, media, _quality(store))
-    todo = (item for item in items() if f"{TRAIN}/{item.span.key}" in new) if new else iter(())
-    changes.added += add(dataset, _read(factory.engine, reader, todo), media, config.inspection.batch_scenes, len(new))
-
-
-def _read(engine: Engine, reader: SceneReader, items: Iterator[SceneItem]) -> Iterator[Group]:
-    first = next(items, None)
-    if first is None:  # No need to start workers.
-        return
-    yield from engine.map(reader, _chain(first, items))
-
-
-def _chain(first: SceneItem, others: Iterator[SceneItem]) -> Iterator[SceneItem]:
-    yield first
-    yield from others
+    if new:  # Else there is no need to start workers.
+        groups = factory.engine.map(reader, (item for item in items() if f"{TRAIN}/{item.span.key}" in new))
+        changes.added += add(dataset, groups, media, config.inspection.batch_scenes, len(new))
 
 
 def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
     store = factory.store
-    there = _of(HELD_OUT, present(dataset))
+    there = present(dataset, HELD_OUT)
     wanted: dict[str, str] = {}
 
     def new_groups() -> Iterator[Group]:
@@ -152,10 +140,6 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
     changes.removed += remove(dataset, gone, {})
 
 
-def _of(split: str, there: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    return {item: found for item, found in there.items() if item.startswith(f"{split}/")}
-
-
 def _quality(store: Store) -> dict[str, dict[str, Any]]:
     """Quality figures by asset id; none of assets that are no longer in the library."""
     found: dict[str, dict[str, Any]] = {}
@@ -170,14 +154,5 @@ def _quality(store: Store) -> dict[str, dict[str, Any]]:
 def _inspected(dataset: Any, changes: Changes, near: int | None, views: list[str]) -> Inspected:
     every = dataset.select_group_slices(_allow_mixed=True)
     splits = Counter(item.partition("/")[0] for item in present(dataset))
-    num_scenes = splits.pop(TRAIN, 0)
-    return Inspected(
-        dataset.name,
-        num_scenes,
-        splits.total(),
-        len(every),
-        changes,
-        tuple(views),
-        dict(every.count_values("tags")),
-        near,
-    )
+    numbers = (splits[TRAIN], splits[HELD_OUT], len(every))
+    return Inspected(dataset.name, *numbers, changes, tuple(views), dict(every.count_values("tags")), near)

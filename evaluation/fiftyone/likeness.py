@@ -1,12 +1,10 @@
 """Uniqueness of composites, and near duplicates among them: by small copies, so no model is needed."""
 
-import logging
 from typing import Any
 
 from evaluation.fiftyone.group import COMPOSITE
 from evaluation.fiftyone.samples import COPY, ITEM
 
-log = logging.getLogger(__name__)
 _FEWEST = 4
 """Least number of composites: uniqueness needs the three nearest others."""
 

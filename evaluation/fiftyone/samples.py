@@ -8,35 +8,22 @@ from evaluation.fiftyone.group import COMPOSITE, Group, Picture
 from evaluation.fiftyone.library import fiftyone
 
 GROUP, COPY, ITEM, VERSION = "group", "small_copy", "item", "version"
-_NUMBERS: tuple[str, ...] = (
-    "occluded_fraction",
-    "mask_iou",
-    "amodal_area_px",
-    "visible_area_px",
-    "scale",
-    "alpha_mean",
-    "soft_share",
+_NUMBERS = (
+    *("occluded_fraction", "mask_iou", "amodal_area_px", "visible_area_px", "scale"),
+    *("alpha_mean", "soft_share", "consistency_error", "sharpness", "uniqueness"),
 )
-_NUMBERS += ("consistency_error", "sharpness", "uniqueness")
 _WHOLE = ("num_layers", "layer", "size_px", "attempt", "mask_area_px", "num_failures")
-_WORDS: tuple[str, ...] = (
-    ITEM,
-    VERSION,
-    "split",
-    "key",
-    "shard",
-    "case",
-    "method",
-    "asset",
-    "difficulty",
-    "occlusion_level",
+_WORDS = (
+    *(ITEM, VERSION, "split", "key", "shard", "case", "method", "asset", "difficulty", "occlusion_level"),
+    *("occlusion", "mask_error", "size_class", "size", "clutter", "completeness", "source", "kind", "licence"),
+    *("attribution", "category", "prompt", "near_duplicate_of"),
 )
-_WORDS += ("occlusion", "mask_error", "size_class", "size", "clutter", "completeness", "source", "kind", "licence")
-_WORDS += ("attribution", "category", "prompt", "near_duplicate_of")
 _FLAGS = ("semi_transparent", "border_contact")
 _LISTS = ("assets", "sources", "licences", "failed_methods")
-_BOX_WORDS: tuple[str, ...] = ("asset", "source", "kind", "licence", "attribution", "category", "prompt", "mask_error")
-_BOX_WORDS += ("occlusion_level", "occlusion", "difficulty")
+_BOX_WORDS = (
+    *("asset", "source", "kind", "licence", "attribution", "category", "prompt", "mask_error"),
+    *("occlusion_level", "occlusion", "difficulty"),
+)
 MASKS, HEATMAPS, BOXES = ("visible", "imperfect", "edges", "regions"), ("depth",), "layers"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from decoupage.images.codecs import decode_gray, encode_jpeg
+from decoupage.images.codecs import decode_gray, encode_gray, encode_jpeg
 from decoupage.images.contact_sheet import over_checkerboard
 from evaluation.fiftyone.group import (
     BACKGROUND,
@@ -22,8 +22,6 @@ from evaluation.fiftyone.group import (
     Group,
     Picture,
     depth_png,
-    folder_of,
-    labels_png,
     small_copy,
     version_of,
     write_once,
@@ -33,15 +31,10 @@ from pipelines.scenes.read import Span, spans
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
-_LAYER: tuple[str, ...] = (
-    "occluded_fraction",
-    "occlusion_level",
-    "mask_error",
-    "mask_iou",
-    "mask_area_px",
-    "amodal_area_px",
+_LAYER = (
+    *("occluded_fraction", "occlusion_level", "mask_error", "mask_iou", "mask_area_px", "amodal_area_px"),
+    *("visible_area_px", "size_class", "scale", "border_contact", "semi_transparent", "completeness"),
 )
-_LAYER += ("visible_area_px", "size_class", "scale", "border_contact", "semi_transparent", "completeness")
 _SOURCE = ("source", "kind", "licence", "attribution", "category", "prompt")
 _MAPS = ("edges", "segmentation", "depth")
 
@@ -85,13 +78,12 @@ class SceneReader:
         key = wanted.span.key
         members = wanted.span.read(self.store)
         parts = SceneParts.decode(key, members)
-        item = f"{TRAIN}/{key}"
-        folder = folder_of(item, wanted.version)
-        write_once(self.media / folder, _files(parts, members))
         shared = {"split": TRAIN, "key": key, "shard": wanted.shard, "difficulty": parts.record["difficulty"]}
         layers = [self._layer(parts, i, shared) for i in range(len(parts.layers))]
         pictures = (*layers, self._background(parts, shared), self._composite(parts, shared, layers))
-        return Group(item, wanted.version, folder, pictures, small_copy(parts.composite))
+        group = Group(f"{TRAIN}/{key}", wanted.version, pictures, small_copy(parts.composite))
+        write_once(self.media / group.folder, _files(parts, members))
+        return group
 
     def _layer(self, parts: SceneParts, i: int, shared: Mapping[str, Any]) -> Picture:
         entry = parts.record["layers"][i]
@@ -150,12 +142,12 @@ def _files(parts: SceneParts, members: Mapping[str, bytes]) -> dict[str, bytes]:
         labels: NDArray[np.uint8] = np.zeros(parts.size, np.uint8)
         for i, mask in enumerate(masks):  # Where two masks overlap, the upper layer's counts.
             labels[mask] = i + 1
-            files[f"{name}{i}.png"] = labels_png(mask.astype(np.uint8))
-        files[f"{name}.png"] = labels_png(labels)
+            files[f"{name}{i}.png"] = encode_gray(mask.astype(np.uint8))
+        files[f"{name}.png"] = encode_gray(labels)
     for i in range(len(parts.layers)):
         files[f"layer{i}.jpg"] = encode_jpeg(over_checkerboard(parts.foreground(i)), JPEG_QUALITY)
     edges, regions, depth = (decode_gray(members[f"{name}.png"]) for name in _MAPS)
-    files["edges.png"] = labels_png((edges > 127).astype(np.uint8))
-    files["regions.png"] = labels_png(regions.astype(np.uint8))
+    files["edges.png"] = encode_gray((edges > 127).astype(np.uint8))
+    files["regions.png"] = encode_gray(regions.astype(np.uint8))
     files["depth.png"] = depth_png(depth.astype(np.float32) / np.float32(np.iinfo(depth.dtype).max))
     return files

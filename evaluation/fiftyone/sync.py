@@ -4,11 +4,9 @@ Unchanged groups are not touched, so the tags that a person set stay. After a ki
 a group counts once its composite, which is added last, is there.
 """
 
-import logging
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from evaluation.fiftyone.library import fiftyone
 from evaluation.fiftyone.samples import GROUP, ITEM, VERSION, declare_fields, declare_further, to_samples
 from pipelines.stages.progress import Progress
 
-log = logging.getLogger(__name__)
 ROOT, SYNCING = "root", "syncing"
 """Keys of the dataset's `info`."""
 
@@ -30,11 +27,6 @@ class Changes:
     added: int = 0
     removed: int = 0
     kept: int = 0
-
-    @property
-    def any(self) -> bool:
-        """Whether the dataset changed."""
-        return bool(self.added or self.removed)
 
 
 def open_dataset(name: str, root: str) -> Any:
@@ -62,12 +54,12 @@ def open_dataset(name: str, root: str) -> Any:
     return dataset
 
 
-def present(dataset: Any) -> dict[str, tuple[str, str]]:
-    """The (version, id) of every whole group, by item."""
+def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
+    """The (version, id) of every whole group, by item; of one split where it is named."""
     if len(dataset) == 0:
         return {}
     found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
-    return {item: (version, group) for item, version, group in zip(*found, strict=True)}
+    return {item: (version, group) for item, version, group in zip(*found, strict=True) if item.startswith(split)}
 
 
 def begin(dataset: Any) -> None:
@@ -98,21 +90,16 @@ def remove(dataset: Any, there: Mapping[str, tuple[str, str]], wanted: Mapping[s
 
 def add(dataset: Any, groups: Iterable[Group], media: Path, batch_size: int, total: int | None) -> int:
     """Add groups batch by batch; returns their number."""
+    from fiftyone.core.utils import iter_batches
+
     count = 0
     with Progress("FiftyOne", "groups", total) as progress:
-        for batch in batches(progress.counting(groups), batch_size):
+        for batch in iter_batches(progress.counting(groups), batch_size):
             declare_further(dataset, batch)
             samples = [sample for group in batch for sample in to_samples(group, media)]
             dataset.add_samples(samples, expand_schema=False, batcher=False)
             count += len(batch)
     return count
-
-
-def batches(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
-    """The groups in lists of at most `size`."""
-    iterator = iter(groups)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def sweep(media: Path, folders: Collection[str]) -> None:

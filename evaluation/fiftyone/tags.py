@@ -10,32 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from decoupage.faults import BadSetup
+from evaluation.fiftyone.database import dataset_name
 from evaluation.fiftyone.group import COMPOSITE
 from evaluation.fiftyone.library import fiftyone
-from evaluation.fiftyone.place import dataset_name
 from evaluation.fiftyone.samples import BOXES, GROUP, ITEM
 from pipelines.factory import Factory
 from pipelines.library.exclusions import REASONS, Exclusion, read_exclusions, write_exclusions
 from pipelines.takedowns import ExclusionReport, find_excluded
 
 
-@dataclass(frozen=True)
-class Tagged:
-    """The meaning of a dataset's tags.
+def read_tags(dataset: Any) -> tuple[list[Exclusion], tuple[str, ...]]:
+    """The tags `reject` and `relabel` of a dataset: an exclusion for each tagged asset, and pictures without an asset.
 
-    Attributes:
-        exclusions: one for each tagged asset; `reject` wins over `relabel`.
-        without_asset: tagged pictures that belong to no asset.
+    Where an asset has both, `reject` wins over `relabel`.
     """
-
-    exclusions: tuple[Exclusion, ...]
-    without_asset: tuple[str, ...]
-
-
-def read_tags(dataset: Any) -> Tagged:
-    """The tags `reject` and `relabel` of a dataset, as exclusions."""
     if not len(dataset):
-        return Tagged((), ())
+        return [], ()
     found: dict[str, Exclusion] = {}
     without = []
     for place, reason, assets in sorted(_tags(dataset), key=lambda tag: (REASONS.index(tag[1]), tag[0])):
@@ -43,7 +33,7 @@ def read_tags(dataset: Any) -> Tagged:
             without.append(place)
         for asset in assets:
             found.setdefault(asset, Exclusion(asset, reason, place))
-    return Tagged(tuple(found[asset] for asset in sorted(found)), tuple(without))
+    return [found[asset] for asset in sorted(found)], tuple(without)
 
 
 def _tags(dataset: Any) -> Iterator[tuple[str, str, Sequence[str]]]:
@@ -101,10 +91,10 @@ def apply_tags(factory: Factory, profile: str) -> Applied:
     dataset = fo.load_dataset(name)
     if dataset.info.get("root") != factory.store.root:
         raise BadSetup(f"{name} was made from {dataset.info.get('root')}, not from {factory.store.root}")
-    tagged = read_tags(dataset)
+    tagged, without_asset = read_tags(dataset)
     before = read_exclusions(factory.store)
     listed = {exclusion.id for exclusion in before}
-    new = tuple(exclusion for exclusion in tagged.exclusions if exclusion.id not in listed)
+    new = tuple(exclusion for exclusion in tagged if exclusion.id not in listed)
     if new:
         write_exclusions(factory.store, [*before, *new])
-    return Applied(new, len(before) + len(new), tagged.without_asset, find_excluded(factory))
+    return Applied(new, len(before) + len(new), without_asset, find_excluded(factory))

@@ -3,14 +3,12 @@
 A version appears by one rename after its files were compared with their hashes; it counts once the history names it.
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from decoupage.faults import BadSetup
-from decoupage.fingerprint import canonical_json
 from evaluation.gate.history import FOLDER, Event, add_event, current_version, point, promotion_of, read_history
 from evaluation.saved_scores import SavedScores, read_scores
 from pipelines.stages import locks
@@ -42,11 +40,6 @@ def adapter_folder(store: Store, version: str) -> Path:
     return Path(store.url(f"{FOLDER}/{version}/{ADAPTER}"))
 
 
-def weights_sha256(files: Mapping[str, str]) -> str:
-    """One hash for the files of a published adapter, from the hash of each."""
-    return hashlib.sha256(canonical_json(dict(files))).hexdigest()
-
-
 def keep(store: Store, adapter: Path, scores: Mapping[str, bytes], terms: str) -> str:
     """Take a published adapter and its scores in as the next version; returns its name. It is not champion by that.
 
@@ -55,7 +48,7 @@ def keep(store: Store, adapter: Path, scores: Mapping[str, bytes], terms: str) -
     """
     from decoupage.publishing.folder import read_manifest  # Knows diffusers.
 
-    version = next_version(read_history(store))
+    version = f"v{1 + sum(event.kind == 'promoted' for event in read_history(store)):04d}"
     final = Path(store.url(f"{FOLDER}/{version}"))
     partial = final.with_name(f".{version}.partial")
     for leftover in (partial, final):  # The history names neither: a run was killed before it decided.
@@ -68,11 +61,6 @@ def keep(store: Store, adapter: Path, scores: Mapping[str, bytes], terms: str) -
         inside.write(f"{SCORES}/{terms}/{name}", data)
     partial.rename(final)
     return version
-
-
-def next_version(history: list[Event]) -> str:
-    """`v0001`, `v0002`, ..."""
-    return f"v{1 + sum(event.kind == 'promoted' for event in history):04d}"
 
 
 def kept_scores(store: Store, version: str, terms: str, method: str) -> SavedScores | None:

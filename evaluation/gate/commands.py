@@ -5,6 +5,7 @@ profile loader.
 """
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -57,7 +58,7 @@ def _shown(store: Store) -> dict[str, Any]:
 
     history = read_history(store)
     version = current_version(history)
-    found: dict[str, Any] = {"version": version, "history": [event.to_dict() for event in history]}
+    found: dict[str, Any] = {"version": version, "history": [asdict(event) for event in history]}
     if version is not None:
         made = promotion_of(history, version)
         found |= {"adapter": str(adapter_folder(store, version)), "promoted_at": made.at, **made.details["candidate"]}

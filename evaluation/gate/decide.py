@@ -1,24 +1,17 @@
 """The decision: candidate, champion, list and demands go in; one recorded event comes out, and a champion with it."""
 
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
-from decoupage.fingerprint import fingerprint
+from decoupage.fingerprint import canonical_json, fingerprint
 from evaluation.config import EvaluationConfig
-from evaluation.gate.champions import (
-    adapter_folder,
-    alone,
-    drop_scores,
-    keep,
-    keep_scores,
-    kept_scores,
-    weights_sha256,
-)
+from evaluation.gate.champions import adapter_folder, alone, drop_scores, keep, keep_scores, kept_scores
 from evaluation.gate.history import Event, add_event, current_version, point, read_history, withdrawn
-from evaluation.gate.judgement import Line, Opponent, check_metrics, judge, missing_outputs
+from evaluation.gate.judgement import Line, Opponents, check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores, files_of, read_scores
 from pipelines.checks import CheckResult
 from pipelines.stages.store import Store
@@ -48,8 +41,8 @@ class Candidate:
 
     @property
     def weights_sha256(self) -> str:
-        """One hash for all of its files."""
-        return weights_sha256(self.manifest["files"])
+        """One hash for the files of the published adapter, from the hash of each."""
+        return hashlib.sha256(canonical_json(dict(self.manifest["files"]))).hexdigest()
 
     def facts(self) -> dict[str, Any]:
         """For the record."""
@@ -97,7 +90,7 @@ def decide(
             opponents = _opponents(store, candidate, scores, current, rescore)
             lines = judge(scores, opponents, config, lenient=current is None)
             reasons = [line.sentence for line in lines if not line.passed]
-        details["lines"] = [line.to_dict() for line in lines]
+        details["lines"] = [asdict(line) for line in lines]
         if reasons:
             return add_event(store, "refused", current, current, tuple(reasons), details)
         files = files_of(store, candidate.report, METHOD)
@@ -139,10 +132,10 @@ def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, hi
 
 def _opponents(
     store: Store, candidate: Candidate, scores: SavedScores, current: str | None, rescore: Rescore
-) -> list[Opponent]:
+) -> Opponents:
     """The champion with its scores on the candidate's list; where there is none, what a first one must beat."""
     if current is None:
-        return [Opponent(name, read_scores(store, candidate.report, name)) for name in FIRST_OPPONENTS]
+        return {name: read_scores(store, candidate.report, name) for name in FIRST_OPPONENTS}
     theirs = kept_scores(store, current, scores.terms, METHOD)
     if theirs is None:
         files = rescore(adapter_folder(store, current))
@@ -153,4 +146,4 @@ def _opponents(
             raise BadSetup(
                 f"the list has changed since {store.url(candidate.report)} was written: evaluate the candidate anew"
             )
-    return [Opponent(current, theirs)]
+    return {current: theirs}

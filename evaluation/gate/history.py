@@ -7,7 +7,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -46,10 +46,6 @@ class Event:
         """Of the candidate, or of the version that was rolled back to."""
         return self.details.get("candidate", {}).get("weights_sha256")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Content of its file."""
-        return {**self.__dict__, "reasons": list(self.reasons), "details": dict(self.details)}
-
 
 def read_history(store: Store) -> list[Event]:
     """Every decision, oldest first.
@@ -83,7 +79,7 @@ def add_event(
     now = datetime.now(UTC).isoformat(timespec="seconds")
     event = Event(len(read_history(store)) + 1, now, kind, champion, before, reasons, details)
     path = f"{HISTORY}/{_name(event.number)}"
-    store.write(path, (json.dumps(event.to_dict(), indent=1, allow_nan=False) + "\n").encode())
+    store.write(path, (json.dumps(asdict(event), indent=1, allow_nan=False) + "\n").encode())
     point(store)
     return event
 

@@ -4,19 +4,21 @@ Non-inferior on every named metric: the interval of the gain lies above minus it
 the interval lies above 0. Gains are differences image by image, turned so that more is better.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig, GateConfig
-from evaluation.metrics.catalogue import Metric, Part, find_metric
+from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Interval, difference
 
 Demand = Literal["better", "not_worse", "not_judged"]
+Opponents = Mapping[str, SavedScores]
+"""Name -> scores of whose place the candidate wants, or of what it must at least beat."""
 _NAMED = 5
 """Images without an output that a reason names."""
 
@@ -44,19 +46,6 @@ class Line:
     sentence: str
     decided: bool = True
 
-    def to_dict(self) -> dict[str, Any]:
-        """For the record."""
-        gain = None if self.gain is None else self.gain.to_dict()
-        return {**self.__dict__, "gain": gain}
-
-
-@dataclass(frozen=True)
-class Opponent:
-    """Whose place the candidate wants, or what it must at least beat."""
-
-    name: str
-    scores: SavedScores
-
 
 def check_metrics(config: GateConfig) -> None:
     """Every metric that the gate names must exist, and be measured image by image. Raises BadSetup."""
@@ -71,7 +60,7 @@ def check_metrics(config: GateConfig) -> None:
             )
 
 
-def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: EvaluationConfig, lenient: bool) -> list[Line]:
+def judge(candidate: SavedScores, opponents: Opponents, config: EvaluationConfig, lenient: bool) -> list[Line]:
     """Every demand of the gate, the chosen metric's first.
 
     Args:
@@ -83,9 +72,9 @@ def judge(candidate: SavedScores, opponents: Sequence[Opponent], config: Evaluat
     Raises:
         ValueError: an opponent's scores are of another list or protocol.
     """
-    for opponent in opponents:
-        if opponent.scores.terms != candidate.terms or opponent.scores.images != candidate.images:
-            raise ValueError(f"{opponent.name}'s scores are of another list or protocol: they do not compare")
+    for name, scores in opponents.items():
+        if scores.terms != candidate.terms or scores.images != candidate.images:
+            raise ValueError(f"{name}'s scores are of another list or protocol: they do not compare")
     demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
     demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
     return [_line(candidate, opponents, *demand, lenient) for demand in demands]
@@ -100,47 +89,37 @@ def missing_outputs(candidate: SavedScores) -> str | None:
 
 
 def _line(
-    candidate: SavedScores,
-    opponents: Sequence[Opponent],
-    name: str,
-    demand: Demand,
-    margin: float,
-    lenient: bool,
+    candidate: SavedScores, opponents: Opponents, name: str, demand: Demand, margin: float, lenient: bool
 ) -> Line:
     ours, metric = candidate.column(name), _metric(name)
     measured = ~np.isnan(ours)
     # Where an opponent has a gap and we have none, leaving those images out could hide a loss.
-    rivals = [opponent for opponent in opponents if measured.any() and _covers(opponent.scores.column(name), measured)]
+    columns = {rival: scores.column(name) for rival, scores in opponents.items()}
+    rivals = [rival for rival, theirs in columns.items() if measured.any() and (measured == ~np.isnan(theirs)).all()]
     if not rivals:
         return _unmeasured(name, demand, margin, candidate, opponents, lenient)
-    rival = rivals[0]
+    rival, theirs = rivals[0], columns[rivals[0]]
     sign = 1.0 if metric.higher_is_better else -1.0
-    theirs = rival.scores.column(name)
     gain = difference(sign * ours, sign * theirs, candidate.clusters)
     assert gain is not None, "it was measured on the same images, of which there are some"
     bound = 0.0 if demand == "better" else -margin
     if gain.low is None or gain.why_undecided:
         passed = lenient and gain.mean > bound
-        return Line(name, demand, margin, rival.name, gain, passed, _undecided(metric, name, gain), decided=False)
+        return Line(name, demand, margin, rival, gain, passed, _undecided(metric, name, gain), decided=False)
     passed = gain.low > bound
-    return Line(name, demand, margin, rival.name, gain, passed, _sentence(metric, name, demand, margin, gain, passed))
-
-
-def _covers(theirs: np.ndarray, measured: np.ndarray) -> bool:
-    return bool((measured == ~np.isnan(theirs)).all())
+    return Line(name, demand, margin, rival, gain, passed, _sentence(metric, name, demand, margin, gain, passed))
 
 
 def _unmeasured(
-    name: str, demand: Demand, margin: float, candidate: SavedScores, opponents: Sequence[Opponent], lenient: bool
+    name: str, demand: Demand, margin: float, candidate: SavedScores, opponents: Opponents, lenient: bool
 ) -> Line:
-    names = " or ".join(opponent.name for opponent in opponents) or "nobody"
-    given = [opponent for opponent in opponents if not np.isnan(opponent.scores.column(name)).all()]
+    names = " or ".join(opponents) or "nobody"
+    given = any(not np.isnan(scores.column(name)).all() for scores in opponents.values())
     if lenient and demand == "not_worse" and not given:
         return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, {names} does not give it")
     if np.isnan(candidate.column(name)).all():
         return Line(name, demand, margin, "", None, False, f"{name}: not measured")
-    found = f"{name}: not measured on the same images with {names}"
-    return Line(name, demand, margin, "", None, False, found)
+    return Line(name, demand, margin, "", None, False, f"{name}: not measured on the same images with {names}")
 
 
 def _sentence(metric: Metric, name: str, demand: Demand, margin: float, gain: Interval, passed: bool) -> str:
@@ -164,4 +143,4 @@ def _gain(metric: Metric, name: str, gain: Interval) -> str:
 
 def _metric(name: str) -> Metric:
     part, _, metric = name.partition(".")
-    return find_metric(cast(Part, part), metric)
+    return find_metric(part, metric)

@@ -99,6 +99,6 @@ IMAGE_METRICS = tuple(metric for metric in METRICS if not metric.of_list)
 LIST_METRICS = tuple(metric for metric in METRICS if metric.of_list)
 
 
-def find_metric(part: Part, name: str) -> Metric:
+def find_metric(part: str, name: str) -> Metric:
     """The metric with a part and a name. Raises KeyError where there is none."""
-    return {(metric.part, metric.name): metric for metric in METRICS}[part, name]
+    return {f"{metric.part}.{metric.name}": metric for metric in METRICS}[f"{part}.{name}"]

@@ -1,9 +1,11 @@
-"""`report.html`: one page that opens from disk, with everything it shows inside it.
+"""`report.html` and `report.md`: what a page says in words and tables, and the figures of the page as text.
 
-The words are in `page.html.jinja`, the looks in `page.css`, the sliders in `page.js`, all beside this module. Without
-JavaScript the page has no sliders, and shows the same pictures side by side, as it does on paper.
+The words are in `page.html.jinja` and `report.md.jinja`, the looks in `page.css`, the sliders in `page.js`, all beside
+this module. `report.html` opens from disk, with everything it shows inside it; without JavaScript it has no sliders,
+and shows the same pictures side by side, as it does on paper. `report.md` is for repositories, issues and terminals.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -12,6 +14,7 @@ from evaluation.page.cases import galleries
 from evaluation.page.curves import charts
 from evaluation.page.figures import COUNTS, counts, figure, head, span
 from evaluation.page.tables import (
+    Difference,
     Values,
     asked_lines,
     difference_rows,
@@ -21,35 +24,65 @@ from evaluation.page.tables import (
     stratum_tables,
     summary_table,
 )
-from evaluation.statistics import MIN_CLUSTERS
+from evaluation.page.templates import Filters, render
+from evaluation.statistics import MIN_CLUSTERS, Interval
 
 MAX_FAILURES = 20
-"""Failures of a method that are named on the page; `report.json` has all of them."""
+"""Failures of a method that are named; `report.json` has all of them."""
 
 
 def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
-    """The whole page.
+    """The content of `report.html`.
 
     Args:
         values: content of `report.json`.
         gallery: content of `gallery.json`.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation", "page"),
-        undefined=jinja2.StrictUndefined,  # A misspelt name is an error, not a gap in the page.
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(figure=figure, span=span, head=head, counts=counts)
     folder = files("evaluation.page")
-    return environment.get_template("page.html.jinja").render(
-        report=values,
+    return _render(
+        "page.html.jinja",
+        values,
         style=folder.joinpath("page.css").read_text("utf-8"),
         script=folder.joinpath("page.js").read_text("utf-8"),
         tiles=headline_differences(values),
+        charts=charts(values),
+        galleries=galleries(gallery),
+        ranked_by=gallery["ranked_by"],
+        bar=bar,
+    )
+
+
+def render_markdown(values: Values) -> str:
+    """The content of `report.md`.
+
+    Args:
+        values: content of `report.json`.
+    """
+    text = _render("report.md.jinja", values, summary_lines=summary_lines(values))
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
+
+
+def summary_lines(values: Values) -> str:
+    """A line for each of the main differences: who is better, by how much; empty where none was measured."""
+    return "\n".join(f"- {_verdict(found)}" for found in headline_differences(values))
+
+
+def _verdict(found: Difference) -> str:
+    unit = f" {found.metric.unit}" if found.metric.unit else ""
+    return (
+        f"**`{found.first}` {found.words[0]} `{found.second}`{found.words[1]}**: "
+        f"{figure(found.cell['mean'], found.metric, True)}{unit} ({span(found.cell, found.metric, True)}), "
+        f"{found.metric.part}: {found.metric.title}; {Interval.from_dict(found.cell).counted}"
+    )
+
+
+def _render(template: str, values: Values, **others: Any) -> str:
+    filters: Filters = {"figure": figure, "span": span, "head": head, "counts": counts, "inline": _inline}
+    return render(
+        "evaluation.page",
+        template,
+        filters,
+        report=values,
         summary=summary_table(values),
         asked=asked_lines(values),
         steps_note=steps_note(values),
@@ -57,14 +90,16 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         notes=list(dict.fromkeys(values["notes"].values())),
         differences={name: difference_rows(values, name) for name in values["differences"]},
         strata={name: stratum_tables(values, name) for name in values["strata"]},
-        charts=charts(values),
-        galleries=galleries(gallery),
-        ranked_by=gallery["ranked_by"],
-        bar=bar,
         counted=COUNTS,
         min_clusters=MIN_CLUSTERS,
         max_failures=MAX_FAILURES,
+        **others,
     )
+
+
+def _inline(words: str) -> str:
+    """Words that stay in their cell of a Markdown table and are no markup."""
+    return " ".join(words.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def bar(cell: Mapping[str, Any]) -> dict[str, float]:

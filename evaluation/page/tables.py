@@ -138,14 +138,12 @@ def steps_note(values: Values) -> str:
 
 def headline_differences(values: Values) -> list[Difference]:
     """The differences that say at a glance whether the adapter is worth having."""
-    found = [_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES]
-    return [difference for difference in found if difference is not None]
+    return list(filter(None, (_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES)))
 
 
 def difference_rows(values: Values, name: str) -> list[Difference]:
     """All that two methods differ in, in the order of the report."""
-    found = [_difference(values, name, metric.part, metric.name) for metric in METRICS]
-    return [difference for difference in found if difference is not None]
+    return list(filter(None, (_difference(values, name, metric.part, metric.name) for metric in METRICS)))
 
 
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
@@ -171,7 +169,7 @@ def _difference(values: Values, name: str, part: str, metric: str) -> Difference
     if cell is None or cell["low"] is None:
         return None
     first, second = name.split("-", 1)
-    return Difference(first, second, find_metric(part, metric), cell)  # type: ignore[arg-type]
+    return Difference(first, second, find_metric(part, metric), cell)
 
 
 def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) -> Table:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from evaluation.gallery_file import read_gallery
-from evaluation.page.markdown import render_markdown
-from evaluation.page.render import render_page
+from evaluation.page.render import render_markdown, render_page
 from evaluation.report import REPORT
 from evaluation.results import read_result
 from pipelines.stages.store import Store

@@ -90,8 +90,7 @@ def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> 
 
 def to_frame(ballots: Sequence[Ballot]) -> pd.DataFrame:
     """The export's table, one row a vote; panes side by side with `|` between them."""
-    columns = list(Ballot.__dataclass_fields__)
-    frame = pd.DataFrame([[getattr(ballot, name) for name in columns] for ballot in ballots], columns=columns)
+    frame = pd.DataFrame(map(vars, ballots), columns=list(Ballot.__dataclass_fields__))
     frame["panes"] = ["|".join(ballot.panes) for ballot in ballots]
     return frame
 

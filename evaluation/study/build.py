@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import canonical_json
+from decoupage.images.codecs import encode_png
+from decoupage.images.types import Rgb
 from evaluation.config import Aspect, StudyConfig
 from evaluation.records.room import Records
-from evaluation.study.folder import KEY, KEY_BYTES, PICTURES, PLAN, VOTES, Study, new_key
-from evaluation.study.pictures import broken, encoded, reference, shown
+from evaluation.study.folder import KEY, KEY_BYTES, PICTURES, PLAN, VOTES, Study
+from evaluation.study.pictures import broken, reference, shown
 from evaluation.study.plan import attention_pool, choose_cases, comparisons
-from evaluation.study.votes import num_votes
+from evaluation.study.votes import Votes
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
 
@@ -45,10 +49,9 @@ def build_study(records: Records, config: StudyConfig, folder: Path | str) -> St
     }
     scenes = {case: records.scenes[case] for case in cases}
     store = Store(str(root))
-    key = _key(store)
-    study = Study(root, key, "", records.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
-    study = _with_id(study, records)
-    _check_votes(root, study)
+    plan = ("", records.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
+    study = _with_id(Study(root, _key(store), *plan), records)
+    _check_votes(study)
     store.remove(PLAN)
     _write_pictures(store, study, records)
     store.write(PLAN, (json.dumps(study.plan(), indent=1) + "\n").encode())
@@ -82,8 +85,7 @@ def _with_id(study: Study, records: Records) -> Study:
     for aspect, case, what in study.picture_names():
         if what in study.methods:
             sha.update(records.methods[what].png(case, aspect))
-    fields = {name: getattr(study, name) for name in study.__dataclass_fields__}
-    return Study(**fields | {"study_id": sha.hexdigest()[:16]})
+    return replace(study, study_id=sha.hexdigest()[:16])
 
 
 def _key(store: Store) -> bytes:
@@ -91,16 +93,17 @@ def _key(store: Store) -> bytes:
         key = store.read(KEY)
         if len(key) == KEY_BYTES:
             return key
-    key = new_key()
+    # Not from the study's seed, or whoever knows the recipe could compute every name.
+    key = secrets.token_bytes(KEY_BYTES)
     store.write(KEY, key)
     Path(store.url(KEY)).chmod(0o600)
     return key
 
 
-def _check_votes(root: Path, study: Study) -> None:
-    if (root / VOTES).exists() and (number := num_votes(root / VOTES, other_than=study.study_id)):
+def _check_votes(study: Study) -> None:
+    if study.votes.exists() and (number := Votes(study.votes, study.study_id).num_of_others()):
         raise BadSetup(
-            f"{root} holds {number} votes of another study; build this one into another folder with --out, "
+            f"{study.root} holds {number} votes of another study; build this one into another folder with --out, "
             f"or move {VOTES} away"
         )
 
@@ -114,18 +117,18 @@ def _write_pictures(store: Store, study: Study, records: Records) -> None:
     with Progress("study", "pictures", len(names)) as progress:
         for aspect, case, what in progress.counting(names):
             try:
-                data = _picture(records, aspect, case, what, study.config.seed)
+                rgb = _picture(records, aspect, case, what, study.config.seed)
             except BadItem as fault:
                 raise BadSetup(f"{records.store.root}: {what} of {case}: {fault}; mend or remove the file") from fault
             except FileNotFoundError as error:
                 raise BadSetup(f"{records.store.root} lacks a picture of {case}: {error}") from error
-            store.write(f"{PICTURES}/{study.picture_id(aspect, case, what)}.png", data)
+            store.write(f"{PICTURES}/{study.picture_id(aspect, case, what)}.png", encode_png(rgb))
 
 
-def _picture(records: Records, aspect: Aspect, case: str, what: str, seed: int) -> bytes:
+def _picture(records: Records, aspect: Aspect, case: str, what: str, seed: int) -> Rgb:
     if what == "reference":
-        return encoded(reference(*records.given(case)))
+        return reference(*records.given(case))
     if not what.startswith("broken/"):
-        return encoded(shown(records.methods[what], case, aspect))
+        return shown(records.methods[what], case, aspect)
     _, method, number = what.split("/")
-    return encoded(broken(shown(records.methods[method], case, aspect), seed, f"{method}/{case}", int(number)))
+    return broken(shown(records.methods[method], case, aspect), seed, f"{method}/{case}", int(number))

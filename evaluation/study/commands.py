@@ -29,11 +29,6 @@ Folder = Annotated[Path | None, typer.Option(help="The study's folder; else stud
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
-@study.callback()
-def _group() -> None:
-    """Commands of the preference study."""
-
-
 @study.command()
 def build(
     context: typer.Context,

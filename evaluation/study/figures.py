@@ -5,9 +5,9 @@ Raters and scenes are both drawn with replacement, because the next study would 
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, permutations
+from itertools import chain, permutations
 
 import numpy as np
 
@@ -91,7 +91,8 @@ def resampled(wins: np.ndarray, draws: int, seed: int) -> np.ndarray | None:
     flat = wins.reshape(num_raters, -1)
     rng = generator(seed, "study.bootstrap", f"{num_raters}x{num_scenes}")
     found = []
-    for rows in _blocks(draws, max(1, _AT_ONCE // flat.shape[1])):
+    most = max(1, _AT_ONCE // flat.shape[1])
+    for rows in (min(most, draws - start) for start in range(0, draws, most)):
         raters = _times_drawn(rng, rows, num_raters)
         scenes = _times_drawn(rng, rows, num_scenes)
         by_scene = (raters @ flat).reshape(rows, num_scenes, -1)
@@ -115,20 +116,10 @@ def spread(values: np.ndarray) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def pairs(methods: Sequence[str]) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
-    """Every pair of methods with their numbers, in the study's order."""
-    yield from combinations(enumerate(methods), 2)
-
-
 def _times_drawn(rng: np.random.Generator, rows: int, number: int) -> np.ndarray:
     """How often each item is drawn when `number` are drawn with replacement: [rows, number] float64."""
     drawn = rng.integers(0, number, (rows, number)) + number * np.arange(rows)[:, None]
     return np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number).astype(np.float64)
-
-
-def _blocks(total: int, size: int) -> Iterator[int]:
-    for start in range(0, total, size):
-        yield min(size, total - start)
 
 
 # --- Bradley-Terry strengths --------------------------------------------------------------------------------------

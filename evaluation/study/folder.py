@@ -7,12 +7,13 @@
 import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from decoupage.faults import BadSetup
 from evaluation.config import Aspect, StudyConfig
@@ -22,16 +23,6 @@ PLAN, KEY, VOTES, PICTURES = "study.json", "key", "votes.sqlite", "pictures"
 KEY_BYTES = 32
 ID_PATTERN = "[0-9a-f]{32}"
 """Regular expression of opaque names and tokens."""
-
-
-def new_key() -> bytes:
-    """A new random key; not from the study's seed, or whoever knows the recipe could compute every name."""
-    return secrets.token_bytes(KEY_BYTES)
-
-
-def new_token() -> str:
-    """A new rater's secret, part of their address: whoever knows it can answer for that rater."""
-    return secrets.token_hex(16)
 
 
 def opaque(key: bytes, *parts: object) -> str:
@@ -142,16 +133,11 @@ class Study:
 
     def plan(self) -> dict[str, Any]:
         """Content of `study.json`."""
-        return {
-            "study_id": self.study_id,
-            "list_sha256": self.list_sha256,
-            "config": self.config.model_dump(mode="json"),
-            "methods": list(self.methods),
-            "scenes": dict(self.scenes),
-            "comparisons": [asdict(comparison) for comparison in self.comparisons],
-            "attention": [asdict(comparison) for comparison in self.attention],
-            "missing": {aspect: dict(found) for aspect, found in self.missing.items()},
-        }
+        found: dict[str, Any] = _STUDY.dump_python(self, mode="json", exclude={"root", "key"})
+        return found
+
+
+_STUDY = TypeAdapter(Study)
 
 
 def broken_name(comparison: Comparison, number: int) -> str:
@@ -173,21 +159,7 @@ def load_study(folder: Path | str) -> Study:
         raise BadSetup(f"{root / KEY} is not this study's key of {KEY_BYTES} bytes; build the study again")
     try:
         plan = json.loads((root / PLAN).read_text())
-        return Study(
-            root,
-            key,
-            plan["study_id"],
-            plan["list_sha256"],
-            StudyConfig.model_validate(plan["config"]),
-            tuple(plan["methods"]),
-            plan["scenes"],
-            tuple(_comparison(entry) for entry in plan["comparisons"]),
-            tuple(_comparison(entry) for entry in plan["attention"]),
-            plan["missing"],
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        # The key comes last, because an error prints what was checked.
+        return replace(_STUDY.validate_python({**plan, "root": root, "key": b""}), key=key)
+    except (ValueError, TypeError) as error:
         raise BadSetup(f"{root / PLAN} is damaged ({error}); build the study again") from error
-
-
-def _comparison(entry: dict[str, Any]) -> Comparison:
-    return Comparison(entry["aspect"], entry["case"], tuple(entry["shown"]), tuple(entry["missing"]))

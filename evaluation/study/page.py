@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from evaluation.page.templates import render
 from evaluation.study.folder import Screen, Study
 
 
@@ -50,10 +51,7 @@ def _rater(
     content = {
         "target": target,
         "questions": {aspect: study.config.question(aspect) for aspect in study.config.aspects},
-        "screens": [
-            {"id": screen.id, "aspect": screen.aspect, "reference": screen.reference, "panes": screen.panes}
-            for screen in screens
-        ],
+        "screens": [vars(screen) for screen in screens],
         "answered": answered,
         "pictures": pictures,
     }
@@ -70,15 +68,6 @@ def _in_script(content: Any) -> str:
 
 
 def _render(template: str, **values: Any) -> str:
-    import jinja2
-
     folder = files("evaluation.study")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation.study", "."),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     sources = {name: (folder / name).read_text() for name in ("rater.css", "zoom.js", "rater.js")}
-    return environment.get_template(template).render(sources=sources, **values)
+    return render("evaluation.study", template, {}, sources=sources, **values)

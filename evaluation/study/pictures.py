@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 
-from decoupage.images.codecs import encode_png
 from decoupage.images.contact_sheet import outlined, over_checkerboard
 from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import generator
@@ -43,8 +42,3 @@ def broken(rgb: Rgb, seed: int, name: str, number: int) -> Rgb:
     mixed[(row + column + number) % 2 == 0] ^= 128
     whole = mixed.reshape(TILES, TILES, tile_h, tile_w, 3).swapaxes(1, 2).reshape(resized.shape)
     return np.ascontiguousarray(whole[:height, :width])
-
-
-def encoded(rgb: Rgb) -> bytes:
-    """PNG without any metadata."""
-    return encode_png(rgb)

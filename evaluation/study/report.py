@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from evaluation.study.figures import (
     Contests,
     contests,
     krippendorff_alpha,
-    pairs,
     resampled,
     resampled_strengths,
     same_share,
@@ -130,7 +130,7 @@ def _pairs(
     seed = study.config.seed
     rates = {"win_rate": _rates(table.all, draws, seed), "win_rate_shown": _rates(table.shown, draws, seed)}
     found = {}
-    for (i, first), (j, second) in pairs(table.methods):
+    for (i, first), (j, second) in combinations(enumerate(table.methods), 2):
         both = [ballot.picked for ballot in counted if first in ballot.panes and second in ballot.panes]
         missing = [set(study.missing[aspect][method]) for method in (first, second)]
         measured = {

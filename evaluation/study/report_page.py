@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.page.templates import Filters, render
+
 Values = Mapping[str, Any]
 _MINUS = "\u2212"
 _NONE = "\u2013"
@@ -10,12 +12,12 @@ _NONE = "\u2013"
 
 def render_page(values: Values) -> str:
     """The content of `report.html`."""
-    return _render("report.html.jinja", values, autoescape=True)
+    return render("evaluation.study", "report.html.jinja", _FILTERS, report=values)
 
 
 def render_markdown(values: Values) -> str:
     """The content of `report.md`."""
-    return _render("report.md.jinja", values, autoescape=False)
+    return render("evaluation.study", "report.md.jinja", _FILTERS, report=values)
 
 
 def percent(interval: Values | None) -> str:
@@ -47,15 +49,4 @@ def verdict(interval: Values | None) -> str:
     return "better" if interval["low"] > 0.5 else "worse" if interval["high"] < 0.5 else "even"
 
 
-def _render(template: str, values: Values, *, autoescape: bool) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("evaluation.study", "."),
-        undefined=jinja2.StrictUndefined,
-        autoescape=autoescape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "signed": signed, "number": number, "verdict": verdict}
-    return environment.get_template(template).render(report=values)
+_FILTERS: Filters = {"percent": percent, "signed": signed, "number": number, "verdict": verdict}

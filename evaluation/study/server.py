@@ -6,19 +6,25 @@ picture.
 
 import json
 import re
+import secrets
+import socket
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from decoupage.faults import BadSetup
-from evaluation.study.folder import ID_PATTERN, Screen, Study, new_token
+from evaluation.study.folder import ID_PATTERN, Screen, Study
 from evaluation.study.page import rater_page, start_page
 from evaluation.study.votes import Votes, checked_answer, clean_name
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
 
 MAX_BODY_BYTES = 4096
 _RATERS_REMEMBERED = 256
@@ -39,7 +45,7 @@ class _Refused(Exception):
         self.status = status
 
 
-def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> "Starlette":
+def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> Starlette:
     """The web application of a study.
 
     Args:
@@ -47,11 +53,6 @@ def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", 
         hosts: names that the server may be called by; others are refused, so that no other page can reach a server on
             loopback under a name of its own. `("*",)` = any.
     """
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.routing import Route
-
     desk = _Desk(study)
     return Starlette(
         routes=[
@@ -72,10 +73,6 @@ def serve_study(study: Study, host: str, port: int) -> None:
     Raises:
         BadSetup: the address cannot be listened on.
     """
-    import socket
-
-    import uvicorn
-
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -105,36 +102,29 @@ class _Desk:
         self.votes = Votes(study.votes, study.study_id)
         self._screens = lru_cache(_RATERS_REMEMBERED)(self._fresh_screens)
 
-    def first_page(self, request: "Request") -> "Response":
+    def first_page(self, request: Request) -> Response:
         """Serve the first page, which asks for a name."""
-        return _html(start_page(self.study))
+        return HTMLResponse(start_page(self.study), headers=_HEADERS)
 
-    async def start(self, request: "Request") -> "Response":
+    async def start(self, request: Request) -> Response:
         """Add a rater and redirect to their page."""
-        from urllib.parse import parse_qs
-
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import RedirectResponse
-
         form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=8)
-        token = new_token()
+        token = secrets.token_hex(16)  # Part of their address: whoever knows it can answer for that rater.
         try:
             await run_in_threadpool(self.votes.add_rater, token, clean_name(form.get("name", [""])[0]))
         except BadSetup as fault:
             raise _Refused(503, str(fault)) from fault
         return RedirectResponse(f"/r/{token}", status_code=303, headers=_HEADERS)
 
-    def rater(self, request: "Request") -> "Response":
+    def rater(self, request: Request) -> Response:
         """Serve a rater's page, with their answers so far."""
         token = self._known(request)
         answered = {vote.question: vote.choice for vote in self.votes.all(token)}
-        return _html(rater_page(self.study, token, list(self._screens(token).values()), answered))
+        page = rater_page(self.study, token, list(self._screens(token).values()), answered)
+        return HTMLResponse(page, headers=_HEADERS)
 
-    async def answer(self, request: "Request") -> "Response":
+    async def answer(self, request: Request) -> Response:
         """Keep one answer; it is confirmed only once it is on disk."""
-        from starlette.concurrency import run_in_threadpool
-        from starlette.responses import JSONResponse
-
         # A form on another site can post, but not with this type.
         if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
             raise _Refused(415, "answers are application/json")
@@ -142,23 +132,21 @@ class _Desk:
         await run_in_threadpool(self._keep, request, body)
         return JSONResponse({"saved": True}, headers=_HEADERS)
 
-    def picture(self, request: "Request") -> "Response":
+    def picture(self, request: Request) -> Response:
         """Serve a picture by its public name, without dates or tags that could distinguish it."""
-        from starlette.responses import Response
-
         name = request.path_params["picture"]
         if not re.fullmatch(ID_PATTERN, name) or name not in self.study.picture_ids:
             raise _Refused(404, "there is no such picture")
         headers = _HEADERS | {"Cache-Control": "private, max-age=86400, immutable"}
         return Response(self.study.picture(name), media_type="image/png", headers=headers)
 
-    def _known(self, request: "Request") -> str:
+    def _known(self, request: Request) -> str:
         token = str(request.path_params["token"])
         if not re.fullmatch(ID_PATTERN, token) or not self.votes.has_rater(token):
             raise _Refused(404, "there is no such rater; begin at the first page")
         return token
 
-    def _keep(self, request: "Request", body: bytes) -> None:
+    def _keep(self, request: Request, body: bytes) -> None:
         token = self._known(request)
         try:
             question, choice, time_s = checked_answer(json.loads(body), self._screens(token))
@@ -170,7 +158,7 @@ class _Desk:
         return {screen.id: screen for screen in self.study.screens(token)}
 
 
-async def _body(request: "Request") -> bytes:
+async def _body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
@@ -179,14 +167,6 @@ async def _body(request: "Request") -> bytes:
     return body
 
 
-def _html(page: str) -> "Response":
-    from starlette.responses import HTMLResponse
-
-    return HTMLResponse(page, headers=_HEADERS)
-
-
-def _refusal(request: "Request", fault: Exception) -> "Response":
-    from starlette.responses import JSONResponse
-
+def _refusal(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, _Refused)
     return JSONResponse({"error": str(fault)}, status_code=fault.status, headers=_HEADERS)

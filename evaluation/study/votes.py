@@ -107,34 +107,25 @@ class Votes:
             rows = connection.execute(query + " ORDER BY v.rater, v.question", values).fetchall()
         return [Vote(*row) for row in rows]
 
+    def num_of_others(self) -> int:
+        """Number of votes for other studies in the same database."""
+        with self._connection() as connection:
+            query = "SELECT count(*) FROM votes v JOIN raters r ON r.token = v.rater WHERE r.study <> ?"
+            return int(connection.execute(query, (self.study_id,)).fetchone()[0])
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        with _opened(self.path) as connection, connection:
-            yield connection
-
-
-def num_votes(path: Path, other_than: str) -> int:
-    """Number of votes for other studies in a database. Raises BadSetup when the file is no database."""
-    Votes(path, other_than)
-    with _opened(path) as connection:
-        query = "SELECT count(*) FROM votes v JOIN raters r ON r.token = v.rater WHERE r.study <> ?"
-        (number,) = connection.execute(query, (other_than,)).fetchone()
-        return int(number)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    try:
-        with closing(sqlite3.connect(path, timeout=30)) as connection:
-            # FULL: an answer that was confirmed to the page is on disk, also when the power fails.
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.IntegrityError):
+        try:
+            with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+                # FULL: an answer that was confirmed to the page is on disk, also when the power fails.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                yield connection
+        except sqlite3.IntegrityError:
             raise
-        raise BadSetup(f"{path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise BadSetup(f"{self.path}: {error}") from error
 
 
 def _now() -> str:

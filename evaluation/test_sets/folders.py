@@ -12,9 +12,10 @@ import numpy as np
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_rgb, open_image
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
+from evaluation.cases import Case
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.layouts import matches
-from evaluation.test_sets.originals import Excluded, Original, printable
+from evaluation.test_sets.originals import Excluded, printable
 from pipelines.scenes.parts import VISIBLE_ALPHA
 
 NEEDED = ("image", "mask", "background")
@@ -40,7 +41,7 @@ class FolderPictures:
         layout = self.layout.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         return {"folder": self.folder.name, "layout": ", ".join(f"{role} {value}" for role, value in layout.items())}
 
-    def read(self, names: Collection[str] | None = None) -> Iterator[Original | Excluded]:
+    def read(self, names: Collection[str] | None = None) -> Iterator[Case | Excluded]:
         """See `Originals`; an image whose mask or background is missing is excluded, and so is one without an image.
 
         Raises:
@@ -69,7 +70,7 @@ class FolderPictures:
                 )
         return files
 
-    def _original(self, name: str) -> Original:
+    def _original(self, name: str) -> Case:
         if not printable(name):
             raise BadItem("bad_name", f"{name!r} cannot name an image")
         image, background = (decode_rgb(self._read(role, name)) for role in ("image", "background"))
@@ -80,17 +81,20 @@ class FolderPictures:
         _check_agrees(image, background, visible)
         foreground = self._foreground(name, size)
         match = re.search(self.layout.scene, name) if self.layout.scene else None
-        return Original(
+        key = match[1] if match and match[1] else name
+        return Case(
             name=name,
-            key=match[1] if match and match[1] else name,
+            key=key,
+            photograph=key,
             origin=name,
-            source=self.source,
             composite=image,
             mask=mask,
             visible=visible,
             background=background,
             foreground=foreground,
+            maps=None,
             occluded_fraction=None if foreground is None else _occluded(foreground[..., 3], visible),
+            strata={"source": self.source},
         )
 
     def _read(self, role: str, name: str) -> bytes:

@@ -5,7 +5,7 @@ All images go through here, whatever set they are of, so that nothing is done to
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -13,20 +13,12 @@ import numpy as np
 
 from decoupage.faults import BadSetup
 from decoupage.images.types import Mask
-from evaluation.cases import Case, Entry
+from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of, size_of
-from evaluation.test_sets.originals import Excluded, Original, Originals
+from evaluation.test_sets.originals import Excluded, Originals
 
 MIN_SIDE_PX = 16
 """No base has tokens of less."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What one look at all images found: those that are judged on, and those that cannot be."""
-
-    entries: tuple[Entry, ...]
-    excluded: tuple[Excluded, ...]
 
 
 @dataclass
@@ -42,7 +34,7 @@ class ListedSet:
     originals: Originals
     dilate_px: int = 0
     max_images: int | None = None
-    _listing: Listing | None = field(default=None, init=False, repr=False)
+    _excluded: tuple[Excluded, ...] | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -52,27 +44,26 @@ class ListedSet:
     @property
     def about(self) -> dict[str, Any]:
         """See `TestSet`; `excluded` has every image that cannot be judged on, with its reason."""
-        excluded = self.listing.excluded
         return {
             "test_set": self.name,
             "dilate_px": self.dilate_px,
             **self.originals.about,
-            "num_excluded": len(excluded),
-            "excluded": [asdict(found) for found in excluded],
+            "num_excluded": len(self.excluded),
+            "excluded": [asdict(found) for found in self.excluded],
         }
 
     @property
-    def listing(self) -> Listing:
-        """The list and what is not on it; every image is looked at, unless `cases` has done so already.
+    def excluded(self) -> tuple[Excluded, ...]:
+        """The images that cannot be judged on; every image is looked at, unless `cases` has done so already.
 
         Raises:
             BadSetup: as `cases`.
         """
-        if self._listing is None:
+        if self._excluded is None:
             for _ in self._all():
                 pass
-        assert self._listing is not None, "a full look leaves a listing"
-        return self._listing
+        assert self._excluded is not None, "a full look leaves it"
+        return self._excluded
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:
         """See `TestSet`.
@@ -84,21 +75,21 @@ class ListedSet:
         return self._all() if names is None else self._named(names)
 
     def _all(self) -> Iterator[Case]:
-        entries: list[Entry] = []
+        num_cases = 0
         excluded: list[Excluded] = []
         for found in map(self._judged, self.originals.read()):
             if isinstance(found, Excluded):
                 excluded.append(found)
                 continue
-            entries.append(Entry(found.name, found.sha256))
+            num_cases += 1
             yield found
-            if len(entries) == self.max_images:
+            if num_cases == self.max_images:
                 break
-        if not entries:
+        if not num_cases:
             reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(e.reason for e in excluded).most_common())
             example = f"; {excluded[0].name}: {excluded[0].detail}" if excluded else ""
             raise BadSetup(f"none of the {len(excluded)} images of {self.name} can be used ({reasons}){example}")
-        self._listing = Listing(tuple(entries), tuple(excluded))
+        self._excluded = tuple(excluded)
 
     def _named(self, names: Collection[str]) -> Iterator[Case]:
         for found in map(self._judged, self.originals.read(names)):
@@ -106,35 +97,18 @@ class ListedSet:
                 raise BadSetup(f"{self.name}: {found.name} cannot be used ({found.reason}: {found.detail})")
             yield found
 
-    def _judged(self, found: Original | Excluded) -> Case | Excluded:
+    def _judged(self, found: Case | Excluded) -> Case | Excluded:
         """The case as methods get it."""
         if isinstance(found, Excluded):
             return found
-        original, (height, width) = found, found.composite.shape[:2]
+        height, width = found.size
         if min(height, width) < MIN_SIDE_PX:
             detail = f"{width}x{height} px; a side must have at least {MIN_SIDE_PX}"
             return Excluded(found.name, "too_small", detail)
-        strata = {
-            "size": size_of(float(original.visible.mean())),
-            "clutter": clutter_of(original.composite),
-            "source": original.source,
-        }
-        if original.occluded_fraction is not None:
-            strata = {"occlusion": occlusion_of(original.occluded_fraction)} | strata
-        return Case(
-            name=original.name,
-            key=original.key,
-            photograph=original.key,
-            origin=original.origin,
-            composite=original.composite,
-            mask=dilated(original.mask, self.dilate_px),
-            visible=original.visible,
-            background=original.background,
-            foreground=original.foreground,
-            maps=None,
-            occluded_fraction=original.occluded_fraction,
-            strata=strata,
-        )
+        strata = {"size": size_of(float(found.visible.mean())), "clutter": clutter_of(found.composite), **found.strata}
+        if found.occluded_fraction is not None:
+            strata = {"occlusion": occlusion_of(found.occluded_fraction)} | strata
+        return replace(found, mask=dilated(found.mask, self.dilate_px), strata=strata)
 
 
 def dilated(mask: Mask, radius_px: int) -> Mask:

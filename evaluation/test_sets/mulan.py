@@ -16,7 +16,8 @@ from decoupage.faults import BadItem, BadSetup
 from decoupage.images.alpha import alpha_box
 from decoupage.images.codecs import decode_rgb
 from decoupage.images.types import Gray, Mask, Rgba
-from evaluation.test_sets.originals import Excluded, Original
+from evaluation.cases import Case
+from evaluation.test_sets.originals import Excluded
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, read_decomposition
 from pipelines.foregrounds.mulan.split import Split, hash_of, read_list
@@ -43,7 +44,7 @@ class MulanPictures:
         """See `Originals`."""
         return {"num_pictures": len(self.keys), "ids_sha256": hash_of(self.keys), "licence": LICENCE}
 
-    def read(self, names: Collection[str] | None = None) -> Iterator[Original | Excluded]:
+    def read(self, names: Collection[str] | None = None) -> Iterator[Case | Excluded]:
         """See `Originals`; by picture, and within it from the bottom. A picture that cannot be read is one exclusion.
 
         Raises:
@@ -64,7 +65,7 @@ class MulanPictures:
                 files.setdefault(file.key, file)
         return files
 
-    def _instances(self, key: str) -> Iterator[Original | Excluded]:
+    def _instances(self, key: str) -> Iterator[Case | Excluded]:
         file = self._files.get(key)
         if file is None:
             yield Excluded(key, "missing_annotation", f"{self.annotations.name} holds no annotation of {key}")
@@ -84,17 +85,19 @@ class MulanPictures:
                 yield Excluded(f"{key}-{k}", reason, f"instance {k} shows in {int(visible.sum())} pixels")
                 continue
             layer = shown.index(k)
-            yield Original(
+            yield Case(
                 name=f"{key}-{k}",
                 key=key,
+                photograph=key,
                 origin=key,
-                source=file.part,
                 composite=composite,
                 mask=visible,
                 visible=visible,
                 background=parts.flatten(without=layer),
                 foreground=rgba,
+                maps=None,
                 occluded_fraction=parts.occluded_fraction(layer),
+                strata={"source": file.part},
             )
 
 

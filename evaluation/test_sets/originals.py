@@ -7,36 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from decoupage.images.types import Mask, Rgb, Rgba
-
-
-@dataclass(frozen=True)
-class Original:
-    """One image of a test set, at its own size.
-
-    Attributes:
-        name: once in its set; usable as a file's name.
-        key: of the scene, all of whose images have one background.
-        origin: what the target was taken from; the image's name where the set does not say.
-        source: the set it comes from, or the part of it.
-        composite: [H, W, 3].
-        mask: [H, W], what methods are given.
-        visible: [H, W], truth: where the target shows.
-        background: [H, W, 3], truth: the scene without the target.
-        foreground: [H, W, 4], truth: the whole target; None = unknown.
-        occluded_fraction: share of the target that is hidden, 0..1; None = unknown.
-    """
-
-    name: str
-    key: str
-    origin: str
-    source: str
-    composite: Rgb
-    mask: Mask
-    visible: Mask
-    background: Rgb
-    foreground: Rgba | None
-    occluded_fraction: float | None
+from evaluation.cases import Case
 
 
 @dataclass(frozen=True)
@@ -61,8 +32,11 @@ class Originals(Protocol):
         """What a reader must know of the set; plain JSON values."""
         ...
 
-    def read(self, names: Collection[str] | None = None) -> Iterator[Original | Excluded]:
-        """The images in a fixed order; of `names` only those so named, without decoding the others.
+    def read(self, names: Collection[str] | None = None) -> Iterator[Case | Excluded]:
+        """The images in a fixed order, at their own size; of `names` only those so named, without decoding the others.
+
+        A set says only what it knows: of the strata `source` (the set that an image comes from, or the part of it); the
+        key is that of the scene, all of whose images have one background, and stands for the photograph too.
 
         Raises:
             BadSetup: the set is not there or holds nothing.

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from decoupage.images.alpha import alpha_box
-from decoupage.images.types import Rgb, Rgba
+from decoupage.images.types import Rgb
 from evaluation.cases import Case, Entry, list_file
 from evaluation.test_sets.spec import TestSet
 from pipelines.library.evaluation_lists import HASH_LISTS, hash_list
@@ -55,14 +55,10 @@ def _hashes(case: Case) -> Iterator[tuple[str, PictureHashes]]:
     if case.background is not None:
         yield "background", _photograph(case.background)
     if case.foreground is not None and case.foreground[..., 3].any():
-        yield "foreground", _cutout(case.foreground)
+        left, top, right, bottom = alpha_box(case.foreground[..., 3])
+        tight = np.ascontiguousarray(case.foreground[top:bottom, left:right])
+        yield "foreground", hash_cutout(pixels_sha256(tight), tight)
 
 
 def _photograph(rgb: Rgb) -> PictureHashes:
     return hash_picture(pixels_sha256(rgb), Image.fromarray(rgb))
-
-
-def _cutout(rgba: Rgba) -> PictureHashes:
-    left, top, right, bottom = alpha_box(rgba[..., 3])
-    tight = np.ascontiguousarray(rgba[top:bottom, left:right])
-    return hash_cutout(pixels_sha256(tight), tight)

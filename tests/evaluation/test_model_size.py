@@ -12,7 +12,7 @@ from evaluation.method import Layers
 from evaluation.methods.classical import classical_recipes
 from evaluation.metrics.score import score
 from evaluation.model_size import case_at, layers_at
-from evaluation.page.markdown import render_markdown
+from evaluation.page.render import render_markdown
 from evaluation.run import judge
 from tests.evaluation.methods.made_up import Listed
 from tests.evaluation.scenes import Known, cases, recipe_of, truth

@@ -9,10 +9,9 @@ import pytest
 from decoupage.faults import BadSetup
 from evaluation.config import GateConfig
 from evaluation.gate.champions import alone, keep, rollback
-from evaluation.gate.checks import champion_is_whole, decided_for_a_reason
 from evaluation.gate.decide import decide
 from evaluation.gate.history import CURRENT, current_version, read_history
-from evaluation.gate.verdict import demand_rows, verdict
+from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from evaluation.saved_scores import read_scores
 from pipelines.checks import CheckResult
 from pipelines.stages.store import Store

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig, GateConfig
-from evaluation.gate.judgement import Opponent, check_metrics, judge, missing_outputs
+from evaluation.gate.judgement import check_metrics, judge, missing_outputs
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Clusters
 
@@ -38,7 +38,7 @@ def config(better: str = "background.psnr_mask", **margins: float) -> Evaluation
 )
 def test_the_interval_decides_not_the_mean(gain, margin, better, not_worse):
     ours, theirs = scores(background__psnr_mask=column(20 + gain)), scores(background__psnr_mask=column(20, seed=2))
-    lines = judge(ours, [Opponent("v0001", theirs)], config(background__psnr_mask=margin), lenient=False)
+    lines = judge(ours, {"v0001": theirs}, config(background__psnr_mask=margin), lenient=False)
     assert [(line.demand, line.passed) for line in lines] == [("better", better), ("not_worse", not_worse)]
     assert lines[0].gain.low < lines[0].gain.mean < lines[0].gain.high
     assert lines[0].gain.mean == pytest.approx(gain, abs=0.1) and lines[0].against == "v0001"
@@ -48,24 +48,24 @@ def test_the_interval_decides_not_the_mean(gain, margin, better, not_worse):
 
 def test_a_gain_within_its_noise_is_not_better():
     noisy = scores(background__psnr_mask=column(20.2, spread=3.0))
-    (line,) = judge(noisy, [Opponent("v0001", scores(background__psnr_mask=column(20)))], config(), lenient=False)
+    (line,) = judge(noisy, {"v0001": scores(background__psnr_mask=column(20))}, config(), lenient=False)
     assert not line.passed and line.gain.mean > 0
 
 
 def test_where_less_is_better_a_fall_is_a_gain():
     ours, theirs = scores(foreground__alpha_mse=column(0.1)), scores(foreground__alpha_mse=column(2.0))
-    (line,) = judge(ours, [Opponent("v0001", theirs)], config("foreground.alpha_mse"), lenient=False)
+    (line,) = judge(ours, {"v0001": theirs}, config("foreground.alpha_mse"), lenient=False)
     assert line.passed and line.gain.mean == pytest.approx(1.9, abs=0.1)
-    (line,) = judge(theirs, [Opponent("v0001", ours)], config("foreground.alpha_mse"), lenient=False)
+    (line,) = judge(theirs, {"v0001": ours}, config("foreground.alpha_mse"), lenient=False)
     assert not line.passed
 
 
 def test_exactly_equal_is_not_worse_and_not_better():
     same = scores(background__psnr_mask=column(20))
-    lines = judge(same, [Opponent("v0001", same)], config(background__psnr_mask=0.1), lenient=False)
+    lines = judge(same, {"v0001": same}, config(background__psnr_mask=0.1), lenient=False)
     assert [line.passed for line in lines] == [False, True]
     # With no room at all, not even the equal one is safely not worse.
-    lines = judge(same, [Opponent("v0001", same)], config(background__psnr_mask=0.0), lenient=False)
+    lines = judge(same, {"v0001": same}, config(background__psnr_mask=0.0), lenient=False)
     assert not lines[1].passed
 
 
@@ -75,7 +75,7 @@ def test_a_first_adapter_is_held_against_whoever_gives_the_part():
     )
     base, mask = scores(background__psnr_mask=column(20)), scores(foreground__soft_iou=column(1))
     gate = config(foreground__soft_iou=0.1, recomposition__psnr_whole=0.1)
-    opponents = [Opponent("base", base), Opponent("given_mask", mask)]
+    opponents = {"base": base, "given_mask": mask}
     lines = judge(ours, opponents, gate, lenient=True)
     assert [(line.against, line.demand, line.passed) for line in lines] == [
         ("base", "better", True),
@@ -87,7 +87,7 @@ def test_a_first_adapter_is_held_against_whoever_gives_the_part():
 
 def test_what_is_not_measured_does_not_pass():
     ours, theirs = scores(foreground__soft_iou=column(1)), scores(background__psnr_mask=column(20))
-    (line,) = judge(ours, [Opponent("v0001", theirs)], config(), lenient=True)
+    (line,) = judge(ours, {"v0001": theirs}, config(), lenient=True)
     assert not line.passed and "not measured" in line.sentence
 
 
@@ -95,7 +95,7 @@ def test_images_that_only_one_was_measured_on_are_not_left_out():
     gaps = column(22)
     gaps[:5] = np.nan
     ours, theirs = scores(background__psnr_mask=gaps), scores(background__psnr_mask=column(20))
-    (line,) = judge(ours, [Opponent("v0001", theirs)], config(), lenient=False)
+    (line,) = judge(ours, {"v0001": theirs}, config(), lenient=False)
     assert not line.passed and "not measured on the same images" in line.sentence
 
 
@@ -103,7 +103,7 @@ def test_images_that_only_one_was_measured_on_are_not_left_out():
 def test_with_too_few_photographs_nothing_is_decided_and_a_champion_stays(num_photographs):
     photographs = [f"p{number % num_photographs}" for number in range(40)]
     few = replace(scores(background__psnr_mask=column(21)), clusters=Clusters(photographs, NAMES))
-    opponents = [Opponent("v0001", scores(background__psnr_mask=column(20)))]
+    opponents = {"v0001": scores(background__psnr_mask=column(20))}
     for line in judge(few, opponents, config(background__psnr_mask=0.1), lenient=False):
         assert not line.passed and not line.decided
         assert line.sentence.startswith(f"undecided (too few photographs: {num_photographs}): background.psnr_mask")
@@ -114,7 +114,7 @@ def test_with_too_few_photographs_nothing_is_decided_and_a_champion_stays(num_ph
 def test_where_the_place_is_empty_the_mean_decides_what_the_interval_cannot(gain, passed):
     photographs = [f"p{number % 3}" for number in range(40)]
     few = replace(scores(background__psnr_mask=column(20 + gain)), clusters=Clusters(photographs, NAMES))
-    opponents = [Opponent("base", scores(background__psnr_mask=column(20)))]
+    opponents = {"base": scores(background__psnr_mask=column(20))}
     lines = judge(few, opponents, config(background__psnr_mask=0.5), lenient=True)
     assert [line.passed for line in lines] == passed and not any(line.decided for line in lines)
     # With enough photographs a first adapter's interval decides, as everybody's does.
@@ -127,7 +127,7 @@ def test_where_the_place_is_empty_the_mean_decides_what_the_interval_cannot(gain
 def test_scores_of_other_terms_are_not_compared(other):
     ours = scores(background__psnr_mask=column(21))
     with pytest.raises(ValueError, match="do not compare"):
-        judge(ours, [Opponent("v0001", replace(ours, **other))], config(), lenient=False)
+        judge(ours, {"v0001": replace(ours, **other)}, config(), lenient=False)
 
 
 def test_missing_outputs_are_named_and_counted():

@@ -18,7 +18,7 @@ def listed(folder, layout="plain", **options):
 
 
 def reasons(test_set):
-    return {found.name: found.reason for found in test_set.listing.excluded}
+    return {found.name: found.reason for found in test_set.excluded}
 
 
 def test_a_case_holds_the_pictures_of_its_name(tmp_path):
@@ -117,7 +117,7 @@ def test_a_part_of_a_list_and_cases_by_name(tmp_path, monkeypatch):
     test_set = listed(write_set(tmp_path, *"abcde"))
     assert [case.name for case in listed(tmp_path, max_images=2).cases()] == ["a", "b"]
     hashes = {case.name: case.sha256 for case in test_set.cases()}
-    assert [entry.sha256 for entry in test_set.listing.entries] == list(hashes.values()) and len(set(hashes)) == 5
+    assert [case.sha256 for case in test_set.cases()] == list(hashes.values()) and len(set(hashes)) == 5
     (tmp_path / "image/a.png").write_bytes(b"is not read")
     assert {case.name: case.sha256 for case in test_set.cases(["d", "b"])} == {n: hashes[n] for n in "bd"}
     with pytest.raises(BadSetup, match="a cannot be used"):

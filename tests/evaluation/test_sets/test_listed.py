@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from evaluation.cases import Case
 from evaluation.test_sets.listed import ListedSet, dilated
-from evaluation.test_sets.originals import Excluded, Original
+from evaluation.test_sets.originals import Excluded
 
 
 class Two:
@@ -16,14 +17,14 @@ class Two:
             rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
             mask = np.zeros(size, bool)
             mask[4:9, 5:11] = True
-            yield Original(name, name, name, "test", rgb, mask, mask, rgb, None, None)
+            yield Case(name, name, name, name, rgb, mask, mask, rgb, None, None, None, {"source": "test"})
 
 
 def test_images_are_judged_at_their_own_size_and_too_small_ones_are_not():
     listed = ListedSet(Two())
     (case,) = listed.cases()
     assert case.name == "odd" and case.size == (51, 83) and case.maps is None
-    assert listed.listing.excluded == (Excluded("short", "too_small", "900x15 px; a side must have at least 16"),)
+    assert listed.excluded == (Excluded("short", "too_small", "900x15 px; a side must have at least 16"),)
 
 
 def test_a_mask_grows_by_a_disc():

@@ -101,7 +101,7 @@ def test_what_is_on_the_list_and_cannot_be_used_is_told(tree):
     test_set = listed(folder, (*IDS, "000000000724", "000000000785"))
     names = [case.name for case in test_set.cases()]
     assert names == [f"{IDS[2]}-1", f"{IDS[2]}-2", "000000000724-2"]
-    assert {found.name: found.reason for found in test_set.listing.excluded} == {
+    assert {found.name: found.reason for found in test_set.excluded} == {
         IDS[0]: "not_zlib",
         IDS[1]: "missing_image",
         "000000000724-1": "hidden",
