@@ -17,19 +17,16 @@ from decoupage.maps.segmentation import Felzenszwalb
 from decoupage.maps.table import MAPS
 from decoupage.settings import Section
 
-
-def _segmentation(config: SegmentationConfig) -> MapMaker:
-    return Segformer(config) if config.model == "segformer" else Felzenszwalb(config)
-
-
-def _depth(config: DepthConfig) -> MapMaker:
-    return DepthAnything(config) if config.model == "depth_anything_v2" else DarkChannel(config)
-
-
 _MAKERS: dict[str, tuple[type[Section], Callable[[Any], MapMaker]]] = {
     "edges": (EdgesConfig, CannyEdges),
-    "segmentation": (SegmentationConfig, _segmentation),
-    "depth": (DepthConfig, _depth),
+    "segmentation": (
+        SegmentationConfig,
+        lambda config: Segformer(config) if config.model == Segformer.model else Felzenszwalb(config),
+    ),
+    "depth": (
+        DepthConfig,
+        lambda config: DepthAnything(config) if config.model == DepthAnything.model else DarkChannel(config),
+    ),
 }
 """Map -> its section of a profile, and what makes its maker."""
 
