@@ -90,11 +90,10 @@ def unit_rgb(picture_HWC: Rgb | Rgba) -> NDArray[np.float32]:
 
 def side_by_side(prepared: Sequence[Prepared]) -> Prepared:
     """Pictures of one geometry with the same maps as one batch."""
-    tensors = (
-        torch.cat([getattr(one, name) for one in prepared]) for name in ("picture_B3HW", "hole_B1HW", "kept_B1HW")
-    )
+    names = ("picture_B3HW", "hole_B1HW", "kept_B1HW")
+    picture, hole, kept = (torch.cat([getattr(one, name) for one in prepared]) for name in names)
     maps = {name: torch.cat([one.maps[name] for one in prepared]) for name in prepared[0].maps}
-    return Prepared(prepared[0].geometry, *tensors, maps)
+    return Prepared(prepared[0].geometry, picture, hole, kept, maps)
 
 
 def undo(result_BCHW: Tensor, geometry: Geometry) -> Tensor:
