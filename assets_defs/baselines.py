@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets_defs.asset import asset
 from assets_defs.evaluation import GROUP
-from assets_defs.metadata import check, check_spec
+from assets_defs.metadata import check, check_spec, table
 from assets_defs.plan import Plan
 from assets_defs.training import POOL
 from evaluation.methods.states import State, enabled_baselines_recorded
@@ -60,26 +60,13 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
 def states_table(states: Sequence[State]) -> dg.MetadataValue:
     """A table with a row for each known baseline: first those that are recorded or went wrong."""
     order = ("recorded", "did not run", "not here", "not enabled")
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "baseline": state.title,
-                    "state": state.word,
-                    "images": state.num_images,
-                    "failures": state.num_failures,
-                    "detail": state.detail,
-                }
-            )
-            for state in sorted(states, key=lambda state: order.index(state.word))
-        ],
-        schema=dg.TableSchema(
-            [
-                dg.TableColumn("baseline"),
-                dg.TableColumn("state"),
-                dg.TableColumn("images", "int"),
-                dg.TableColumn("failures", "int"),
-                dg.TableColumn("detail"),
-            ]
-        ),
+    return table(
+        {
+            "baseline": state.title,
+            "state": state.word,
+            "images": state.num_images,
+            "failures": state.num_failures,
+            "detail": state.detail,
+        }
+        for state in sorted(states, key=lambda state: order.index(state.word))
     )

@@ -8,7 +8,7 @@ import dagster as dg
 
 from assets_defs.asset import asset
 from assets_defs.evaluation import GROUP
-from assets_defs.metadata import check, check_spec
+from assets_defs.metadata import check, check_spec, table
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation.commands import REPORT
@@ -104,7 +104,4 @@ def _rescorer(plan: Plan) -> "Rescore":
 
 def _demands(event: Event) -> dg.MetadataValue:
     rows = demand_rows(event) or [{"metric": "none was looked at", "met": "-"}]
-    columns = list(rows[0])
-    return dg.MetadataValue.table(
-        [dg.TableRecord(row) for row in rows], dg.TableSchema([dg.TableColumn(name) for name in columns])
-    )
+    return table(rows, dict.fromkeys(rows[0], "string"))

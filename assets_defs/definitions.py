@@ -59,13 +59,9 @@ def build_defs(profile: Profile | None = None, executor: dg.ExecutorDefinition |
 
 def _watched(asset: dg.AssetsDefinition) -> dg.AssetsDefinition:
     """The asset with reports of its failures, also in runs by hand, and with its limit of age where one is set."""
-    return asset.with_hooks({report_failures}).map_asset_specs(_with_freshness)
-
-
-def _with_freshness(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """The asset with its limit of age, if it has one."""
-    policy = FRESHNESS.get(spec.key.to_user_string())
-    return dg.apply_freshness_policy(spec, policy) if policy else spec
+    policy = FRESHNESS.get(asset.key.to_user_string())
+    watched = asset.with_hooks({report_failures})
+    return watched.map_asset_specs(lambda spec: dg.apply_freshness_policy(spec, policy)) if policy else watched
 
 
 defs = build_defs()

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, picture, shrunk
+from assets_defs.metadata import check, check_spec, picture, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
@@ -155,13 +155,10 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
 
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
     """A table with a row for each method or difference: the main figures and their intervals."""
-    records = [
-        dg.TableRecord(
-            {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
-        )
+    return table(
+        {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
         for name, found in by_name.items()
-    ]
-    return dg.MetadataValue.table(records)
+    )
 
 
 def with_interval(figure: Mapping[str, Any] | None) -> str:

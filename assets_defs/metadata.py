@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -112,12 +112,15 @@ def shrunk(path: Path) -> bytes:
     return contact_sheet([Tile(pixels)], 1, SHRUNK_PX)
 
 
+def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> dg.MetadataValue:
+    """A table. `columns`: types by name; None = as in the first row, of which there must be one."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]) if columns else None
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema)
+
+
 def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
     """A table of names and numbers."""
-    return dg.MetadataValue.table(
-        [dg.TableRecord({name: key, "number": value}) for key, value in counts.items()],
-        schema=dg.TableSchema([dg.TableColumn(name), dg.TableColumn("number", "int")]),
-    )
+    return table(({name: key, "number": value} for key, value in counts.items()), {name: "string", "number": "int"})
 
 
 def check_spec(asset: str, name: str, function: Callable[..., CheckResult], blocking: bool = True) -> dg.AssetCheckSpec:

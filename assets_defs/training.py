@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets_defs.asset import asset
-from assets_defs.metadata import Metadata, picture, shrunk
+from assets_defs.metadata import Metadata, picture, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.processes import Answer, run_process
 from decoupage.faults import BadSetup
@@ -81,14 +81,14 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         if missing or folder is None:
             raise dg.Failure("; ".join(missing) or f"there are no weights of {name}", allow_retries=False)
         files = [path for path in folder.rglob("*.safetensors") if path.is_file()]
-        parts = [dg.TableRecord({"part": finding.name, "found": finding.found}) for finding in findings]
+        parts = ({"part": finding.name, "found": finding.found} for finding in findings)
         return dg.MaterializeResult(
             metadata={
                 "base": name,
                 "licence": base.licence,
                 "folder": dg.MetadataValue.path(str(folder)),
                 "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 2),
-                "parts": dg.MetadataValue.table(parts),
+                "parts": table(parts),
             },
             data_version=dg.DataVersion(contents_digest(folder)),
         )
@@ -180,14 +180,8 @@ def train_run(
 def _pictures(answer: Answer) -> Metadata:
     """Metadata of a run: loss curve, newest grid of samples, and a table of the key figures."""
     folder = Path(answer.facts["folder"])
-    figures = [
-        dg.TableRecord({"figure": name, "value": answer.facts[name]}) for name in FIGURES if name in answer.facts
-    ]
-    shown: Metadata = {
-        "figures": dg.MetadataValue.table(
-            figures, dg.TableSchema([dg.TableColumn("figure"), dg.TableColumn("value", "float")])
-        )
-    }
+    figures = ({"figure": name, "value": answer.facts[name]} for name in FIGURES if name in answer.facts)
+    shown: Metadata = {"figures": table(figures, {"figure": "string", "value": "float"})}
     metrics = read_metrics(folder)
     if metrics:
         shown["loss_curve"] = picture(loss_curve(metrics))

@@ -34,12 +34,10 @@ from transformers import (
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
-from decoupage.maps.depth import DepthMaps
 from decoupage.maps.depth_anything import DepthAnything
 from decoupage.maps.maker import MapMaker
 from decoupage.maps.net import Net, load_net
 from decoupage.maps.segformer import Segformer
-from decoupage.maps.segmentation import SegmentationMaps
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.factory import Factory
 from pipelines.maps.stage import MapStage
@@ -88,13 +86,13 @@ def save_depth_anything(folder: Path) -> None:
 def make_segmentation(**values: Any) -> tuple[MapMaker, Callable[[], Net]]:
     """A maker, and what loads its net."""
     model = Segformer(SegmentationConfig(model="segformer", **values))
-    return SegmentationMaps(model), lambda: load_net("segformer", model.files, model.config.device)
+    return model, lambda: load_net("segformer", model.files, model.config.device)
 
 
 def make_depth(**values: Any) -> tuple[MapMaker, Callable[[], Net]]:
     """A maker, and what loads its net."""
     model = DepthAnything(DepthConfig(model="depth_anything_v2", **values))
-    return DepthMaps(model), lambda: load_net("depth_anything", model.files, model.config.device)
+    return model, lambda: load_net("depth_anything", model.files, model.config.device)
 
 
 NETS = {

@@ -28,11 +28,18 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.model_geometry import Geometry, backward, forward, make_fusion, make_network, make_sample
+from benchmarks.model_geometry import (
+    Geometry,
+    backward,
+    count_parameters,
+    forward,
+    make_fusion,
+    make_network,
+    make_sample,
+)
 from benchmarks.model_timing import Figures, figure_names, release, time_network
 from benchmarks.pipeline_timing import NAMES as PIPELINE_NAMES
 from benchmarks.pipeline_timing import time_pipeline
-from decoupage.adapter import count_parameters
 from decoupage.sequences import Mode
 
 TERA, GIGA = 1e12, 1e9

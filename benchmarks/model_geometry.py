@@ -151,3 +151,14 @@ def made_on(device: str, dtype: torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(before)
+
+
+def count_parameters(network: nn.Module, base: Base) -> dict[str, int]:
+    """How many modules carry a LoRA, and how many parameters LoRA and projection train."""
+    lora = {name: parameter for name, parameter in network.named_parameters() if ".lora_" in name}
+    projection = getattr(network, base.input_projection)
+    return {
+        "lora_modules": sum(".lora_A." in name for name in lora),
+        "lora_parameters": sum(parameter.numel() for parameter in lora.values()),
+        "projection_parameters": sum(p.numel() for p in projection.parameters() if p.requires_grad),
+    }

@@ -36,7 +36,7 @@ def ablations(
     unknown = [row for row in asked if row not in ROW_NAMES]
     if unknown:
         raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROW_NAMES)}")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database tells of its own making.
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database logs its own making.
     job = build_defs(loaded, dg.in_process_executor).resolve_job_def("ablate")
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False

@@ -1,6 +1,6 @@
-"""`decoupage doctor`: what a profile resolves to, what it needs, and what of that is missing here.
+"""`decoupage doctor`: what a profile resolves to, what it requires, and what of that is missing here.
 
-Nothing is changed and no secret is read: for a key only its presence is told.
+Nothing is changed and no secret is read: for a key only its presence is reported.
 """
 
 import json
@@ -34,7 +34,7 @@ PACKAGES += ("tensorboard", "numpy", "opencv-python-headless", "pillow", "pyarro
 TINY_BASE = "tiny-fill"
 _SCENE_MB_PER_MEGAPIXEL = 0.8
 _DEPTH_MB_PER_MEGAPIXEL = 1.7
-"""Of scenes at 1024 px (benchmarks/RESULTS.md), and of 16-bit depth at its own size, as the demo's shards hold it."""
+"""For scenes at 1024 px (benchmarks/RESULTS.md), and for 16-bit depth at its own size, as the demo's shards hold it."""
 _WIDTH = 100
 _COMMAND = re.compile(r"hf download .*?(?=, or |$)")
 
@@ -49,11 +49,11 @@ class Examination:
     machine: dict[str, str]
     packages: dict[str, str]
     parts: dict[str, list[Requirement]]
-    """What each part of the profile needs, by the setting that decides it."""
+    """What each part of the profile requires, by the setting that decides it."""
 
     @property
     def requirements(self) -> list[Requirement]:
-        """Of all parts."""
+        """The requirements of all parts."""
         return [requirement for requirements in self.parts.values() for requirement in requirements]
 
     @property
@@ -69,12 +69,12 @@ class Examination:
         return json.dumps(found | {"missing": [requirement.name for requirement in self.missing]})
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         lines = [f"profile {self.profile['name']}: {self.profile['description']}", f"root {self.profile['root']}", ""]
         for name, values in self.profile.items():
             if isinstance(values, dict):
-                told = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
-                lines += _wrapped(told, f"[{name}] ", "    ")
+                listed = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
+                lines += _wrapped(listed, f"[{name}] ", "    ")
         for title, entries in (
             ("stand-ins", self.stand_ins or {"none": ""}),
             ("fingerprints", self.fingerprints),
@@ -85,21 +85,15 @@ class Examination:
         lines += ["", "requirements"]
         for part, requirements in self.parts.items():
             lines.append(f"  {part}")
-            lines += [line for requirement in requirements for line in _told(requirement)] or [
-                "    ok      nothing more"
-            ]
-        short = [
-            part
-            for part, requirements in self.parts.items()
-            if not all(requirement.present for requirement in requirements)
-        ]
+            lines += [line for one in requirements for line in _lines(one)] or ["    ok      nothing more"]
+        short = [part for part, requirements in self.parts.items() if not all(one.present for one in requirements)]
         names = ", ".join(part.partition(":")[0] for part in short)
-        told = f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing"
-        return "\n".join([*lines, "", *_wrapped(told, "", "  ")])
+        summary = f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing"
+        return "\n".join([*lines, "", *_wrapped(summary, "", "  ")])
 
 
-def _told(requirement: Requirement) -> list[str]:
-    """A need in lines. A command has one to itself, whole, so that it can be copied."""
+def _lines(requirement: Requirement) -> list[str]:
+    """A requirement in lines. A command has one to itself, whole, so that it can be copied."""
     lines = _wrapped(
         f"{requirement.name}: {requirement.found}", f"    {'ok     ' if requirement.present else 'MISSING'} ", " " * 12
     )
@@ -164,7 +158,7 @@ def _version(package: str) -> str:
 
 
 def _parts(profile: Profile) -> dict[str, list[Requirement]]:
-    """Title -> needs, in the order of the work; every source has its part, also where it needs nothing."""
+    """Title -> requirements, in the order of the work; every source has its part, also where it requires nothing."""
     packages = [Requirement(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
     licences = [Requirement("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     maps, baselines = profile.maps, profile.evaluation.baselines

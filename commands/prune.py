@@ -1,6 +1,6 @@
 """`decoupage prune`: what a data root and Dagster's records can do without, and, when asked to, its removal.
 
-Each package says what of its own may go; here it is put together and told.
+Each package says what of its own may go; here it is put together and reported.
 """
 
 import os
@@ -22,7 +22,7 @@ DAYS = 30.0
 
 @dataclass(frozen=True)
 class Pruning:
-    """What may go, or went.
+    """What may be removed, or was.
 
     Attributes:
         removables: in the order in which they go.
@@ -38,7 +38,7 @@ class Pruning:
 
     @property
     def num_bytes(self) -> int:
-        """That come free, or came."""
+        """Number of bytes that come free, or came."""
         return sum(removable.num_bytes for removable in self.removables)
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,5 +115,5 @@ def command(
         print(f"left alone, a process trains there: {path}")
     if not found.looked_at_dagster:
         print("no Dagster instance in DAGSTER_HOME or data/dagster: its runs were not looked at")
-    told = "removed" if apply else "could go; remove it with --apply"
-    print(f"{len(found.removables)} things, {found.num_bytes / 1e6:.2f} MB {told}")
+    outcome = "removed" if apply else "could go; remove it with --apply"
+    print(f"{len(found.removables)} things, {found.num_bytes / 1e6:.2f} MB {outcome}")

@@ -3,6 +3,7 @@
 No data stages and no Dagster here. Importing the package is light; its models load with the names below.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,19 +12,10 @@ if TYPE_CHECKING:
     from decoupage.pipeline import LayerDecompositionPipeline
 
 __all__ = ["AdapterConfig", "LayerDecompositionOutput", "LayerDecompositionPipeline"]
+_MODULES = {"AdapterConfig": "adapter", "LayerDecompositionOutput": "output", "LayerDecompositionPipeline": "pipeline"}
 
 
 def __getattr__(name: str) -> object:
-    if name == "LayerDecompositionPipeline":
-        from decoupage.pipeline import LayerDecompositionPipeline
-
-        return LayerDecompositionPipeline
-    if name == "LayerDecompositionOutput":
-        from decoupage.output import LayerDecompositionOutput
-
-        return LayerDecompositionOutput
-    if name == "AdapterConfig":
-        from decoupage.adapter import AdapterConfig
-
-        return AdapterConfig
-    raise AttributeError(f"module 'decoupage' has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'decoupage' has no attribute {name!r}")
+    return getattr(import_module(f"decoupage.{_MODULES[name]}"), name)

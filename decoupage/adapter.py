@@ -134,14 +134,3 @@ def make_fusion(base: Base, config: AdapterConfig) -> MultiModalLatentFusion | N
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:
     """The parameters that training changes."""
     return (parameter for parameter in network.parameters() if parameter.requires_grad)
-
-
-def count_parameters(network: nn.Module, base: Base) -> dict[str, int]:
-    """How many modules carry a LoRA, and how many parameters LoRA and projection train."""
-    lora = {name: parameter for name, parameter in network.named_parameters() if ".lora_" in name}
-    projection = getattr(network, base.input_projection)
-    return {
-        "lora_modules": sum(".lora_A." in name for name in lora),
-        "lora_parameters": sum(parameter.numel() for parameter in lora.values()),
-        "projection_parameters": sum(p.numel() for p in projection.parameters() if p.requires_grad),
-    }

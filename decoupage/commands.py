@@ -53,6 +53,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     given = None if maps in ("auto", "none") else _read_maps(Path(maps))
     place, precision = _place(device, dtype)
     _make_folder(out)
+    import torch
+
     from decoupage.results import Layers, layer_names, write_layers, write_report
 
     started_s = time.perf_counter()
@@ -66,7 +68,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         maps=given,
         num_inference_steps=steps,
         guidance_scale=guidance,
-        generator=_generator(seed),
+        generator=torch.Generator("cpu").manual_seed(seed),  # So the noise does not depend on the device.
         output_type="pil",
         paste_back=paste_back,
     )
@@ -188,13 +190,6 @@ def _load(
     # In a log tqdm's bar would be a line for each step.
     pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
     return pipe.to(place)
-
-
-def _generator(seed: int) -> "torch.Generator":
-    import torch
-
-    # On the CPU, so that the noise does not depend on the device.
-    return torch.Generator("cpu").manual_seed(seed)
 
 
 def _peak_memory_bytes(place: "torch.device") -> int:

@@ -8,7 +8,7 @@ import torch
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from decoupage.images.blending import paste_back, recompose, recomposition_error
+from decoupage.images.blending import recompose, recomposition_error
 from decoupage.images.forms import to_pil, to_uint8
 
 GROW_PX = 8
@@ -31,11 +31,6 @@ class LayerDecompositionOutput(BaseOutput):
     background: Any
     recomposition: Any
     recomposition_error: list[float]
-
-
-def keep_outside(original: Tensor, generated: Tensor, mask: Tensor) -> Tensor:
-    """Background with the generated pixels inside the grown mask and exactly the input's own pixels outside of it."""
-    return paste_back(original, generated, mask, GROW_PX)
 
 
 def make_output(

@@ -18,12 +18,13 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.images import blending
 from decoupage.images.forms import as_picture
 from decoupage.images.masks import as_mask
 from decoupage.images.sizes import plan_geometry
 from decoupage.maps.choose import AutoMaps
-from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, keep_outside, make_output
-from decoupage.preparation import PreparedBatch, prepare, stack, stored_maps, undo
+from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
+from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
 from decoupage.rgba_vae import decode_rgba, widen_vae
 from decoupage.rgba_values import stretch_alpha, without_haze
 from decoupage.sequences import Condition, predict_layers
@@ -197,26 +198,25 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
         geometry = plan_geometry(size, self.base.pixel_multiple, max_pixels or self.adapter.size_px**2)
         foregrounds = []
-        background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
-        original = background
+        original = background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
         for number, one in enumerate(masks):
             one_B1HW = one.expand(len(background), -1, -1, -1)
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
             stored = stored_maps(background, maps if number == 0 else None, self.adapter.maps, self.make_maps)
             pictures, holes = background.permute(0, 2, 3, 1).numpy(), one_B1HW[:, 0].numpy() > 0
-            prepared = stack([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
+            prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
             rgba, rgb = self.decompose(
                 prepared, prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end
             )
             generated = undo(rgb, geometry)
-            background = keep_outside(background, generated, one_B1HW) if paste_back else generated
+            background = blending.paste_back(background, generated, one_B1HW, GROW_PX) if paste_back else generated
             foregrounds.append(undo(rgba, geometry))
         return make_output(original, background, foregrounds, layers is not None, output_type)
 
     @torch.no_grad()
     def decompose(
         self,
-        prepared: PreparedBatch,
+        prepared: Prepared,
         prompt: str | Sequence[str] | Text | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float = 1.0,

@@ -29,26 +29,15 @@ KEPT_RULE: MaskRule = "half"
 
 @dataclass(frozen=True)
 class Prepared:
-    """One picture as a model takes it; float32 tensors on the CPU, without the axis of a batch.
+    """Pictures of one size, side by side, as a model takes them; float32 tensors on the CPU.
 
     Attributes:
-        geometry: how it came to its size, and the way back.
-        picture_3HW: in [-1, 1].
-        hole_1HW: 0 or 1; 1 = the background half generates here.
-        kept_1HW: 0 or 1; 1 = the foreground half keeps the picture here, and generates elsewhere.
-        maps: pictures of maps [3, H, W] in [-1, 1] by name, in the table's order.
+        geometry: how they came to their size, and the way back.
+        picture_B3HW: in [-1, 1].
+        hole_B1HW: 0 or 1; 1 = the background half generates here.
+        kept_B1HW: 0 or 1; 1 = the foreground half keeps the picture here, and generates elsewhere.
+        maps: pictures of maps [B, 3, H, W] in [-1, 1] by name, in the table's order.
     """
-
-    geometry: Geometry
-    picture_3HW: Tensor
-    hole_1HW: Tensor
-    kept_1HW: Tensor
-    maps: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class PreparedBatch:
-    """Pictures of one size side by side; see `Prepared`."""
 
     geometry: Geometry
     picture_B3HW: Tensor
@@ -61,7 +50,7 @@ class PreparedBatch:
 
 
 def prepare(picture_HW3: NDArray[np.float32], mask_HW: Mask, maps: StoredMaps, geometry: Geometry) -> Prepared:
-    """Bring a picture with its mask and any subset of its maps to a model's size.
+    """Bring one picture with its mask and any subset of its maps to a model's size: a batch of one.
 
     Args:
         picture_HW3: in [0, 1], at the size that the geometry was planned for.
@@ -79,9 +68,9 @@ def prepare(picture_HW3: NDArray[np.float32], mask_HW: Mask, maps: StoredMaps, g
     if unknown:
         raise ValueError(f"maps must be among {', '.join(MAPS)}, got {', '.join(unknown)}")
     pictures = {name: row.picture(maps[name], geometry.content_px) for name, row in MAPS.items() if name in maps}
-    hole, kept = (_tensor(geometry.mask(mask_HW, rule)[..., None]) for rule in (HOLE_RULE, KEPT_RULE))
-    on_canvas = {name: _tensor(geometry.on_canvas(picture)) for name, picture in pictures.items()}
-    return Prepared(geometry, prepare_rgb(picture_HW3, geometry), hole, kept, on_canvas)
+    hole, kept = (_tensor(geometry.mask(mask_HW, rule)[..., None])[None] for rule in (HOLE_RULE, KEPT_RULE))
+    on_canvas = {name: _tensor(geometry.on_canvas(picture))[None] for name, picture in pictures.items()}
+    return Prepared(geometry, prepare_rgb(picture_HW3, geometry)[None], hole, kept, on_canvas)
 
 
 def prepare_rgb(picture_HW3: NDArray[np.float32], geometry: Geometry) -> Tensor:
@@ -99,15 +88,12 @@ def unit_rgb(picture_HWC: Rgb | Rgba) -> NDArray[np.float32]:
     return picture_HWC.astype(np.float32) / np.float32(255)
 
 
-def stack(prepared: Sequence[Prepared]) -> PreparedBatch:
-    """Pictures of one geometry with the same maps as a batch."""
-    return PreparedBatch(
-        prepared[0].geometry,
-        torch.stack([one.picture_3HW for one in prepared]),
-        torch.stack([one.hole_1HW for one in prepared]),
-        torch.stack([one.kept_1HW for one in prepared]),
-        {name: torch.stack([one.maps[name] for one in prepared]) for name in prepared[0].maps},
-    )
+def side_by_side(prepared: Sequence[Prepared]) -> Prepared:
+    """Pictures of one geometry with the same maps as one batch."""
+    names = ("picture_B3HW", "hole_B1HW", "kept_B1HW")
+    picture, hole, kept = (torch.cat([getattr(one, name) for one in prepared]) for name in names)
+    maps = {name: torch.cat([one.maps[name] for one in prepared]) for name in prepared[0].maps}
+    return Prepared(prepared[0].geometry, picture, hole, kept, maps)
 
 
 def undo(result_BCHW: Tensor, geometry: Geometry) -> Tensor:

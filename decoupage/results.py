@@ -22,7 +22,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from PIL import Image
 
-from decoupage.images.blending import alpha_box, levels, recompose
+from decoupage.images.blending import levels, recompose, visible_box
 
 REPORT = "layers.json"
 BACKGROUND = "background"
@@ -65,7 +65,7 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
             write(out / others[kind], layers.background, layers.foregrounds, layers.names)
     width, height = layers.background.size
     entries: list[dict[str, Any]] = [
-        {"name": name, "file": file, "box_px": alpha_box(np.asarray(picture))}
+        {"name": name, "file": file, "box_px": visible_box(np.asarray(picture))}
         for name, file, picture in zip(layers.names, files, layers.foregrounds, strict=True)
     ]
     entries.append({"name": BACKGROUND, "file": "background.png", "box_px": (0, 0, width, height)})
@@ -206,7 +206,7 @@ def _compose(background: Any, layers: Sequence[Any], names: Sequence[str]) -> tu
 
 def _cut(rgba: np.ndarray, name: str) -> Placed:
     # An invisible layer keeps one invisible pixel: editors do not agree on layers of no size.
-    left, top, right, bottom = alpha_box(rgba) or (0, 0, 1, 1)
+    left, top, right, bottom = visible_box(rgba) or (0, 0, 1, 1)
     return Placed(name, left, top, np.ascontiguousarray(rgba[top:bottom, left:right]))
 
 

@@ -19,20 +19,6 @@ from decoupage.rgba_values import check_channels
 MAX_OPAQUE_PSNR_LOSS_DB = 0.3
 """PSNR that a trained RGBA VAE may lose on opaque pictures against the RGB VAE it came from."""
 
-FLUX_VAE_CONFIG: dict[str, Any] = {
-    "block_out_channels": (128, 256, 512, 512),
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "sample_size": 1024,
-    "scaling_factor": 0.3611,
-    "shift_factor": 0.1159,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-}
-"""The geometry of the FLUX.1 autoencoder (`vae/config.json` of the published models), where it is not the default."""
-
 _PSNR_CEILING_DB = 100.0  # a perfect reconstruction would be infinite, and infinite minus infinite is no difference
 
 
@@ -106,19 +92,6 @@ def widen_vae(vae: AutoencoderKL) -> AutoencoderKL:
     return wide.eval()
 
 
-def num_added_parameters(vae: AutoencoderKL) -> int:
-    """Number of parameters that `widen_vae` adds: an input column, an output row and its bias."""
-    _check_widenable(vae)
-    column, row = vae.encoder.conv_in.weight[:, :1], vae.decoder.conv_out.weight[:1]
-    return int(column.numel() + row.numel() + 1)
-
-
-def flux_vae_on_meta() -> AutoencoderKL:
-    """The FLUX.1 autoencoder's full geometry without weights or memory (meta device): for counting and planning."""
-    with torch.device("meta"):
-        return AutoencoderKL.from_config(FLUX_VAE_CONFIG).eval()
-
-
 def _widened_tensors(vae: AutoencoderKL) -> dict[str, Tensor]:
     tensors = {name: tensor.detach().clone() for name, tensor in vae.state_dict().items()}
     column_in, row_out, bias_out = "encoder.conv_in.weight", "decoder.conv_out.weight", "decoder.conv_out.bias"
@@ -165,19 +138,13 @@ def _check_fits(wide: AutoencoderKL, tensors: dict[str, Tensor]) -> None:
 # --- encoding and decoding --------------------------------------------------------------------------------------
 
 
-def encode_rgba(
-    vae: AutoencoderKL, rgba_B4HW: Tensor, generator: torch.Generator | None = None, sample: bool = False
-) -> Tensor:
-    """Encode RGBA in [-1, 1] to normalised latents [B, C, h, w], in the VAE's own type.
+def encode_rgba(vae: AutoencoderKL, rgba_B4HW: Tensor) -> Tensor:
+    """Encode RGBA in [-1, 1] to normalised latents [B, C, h, w], the posterior's mode, in the RGBA VAE's own type.
 
-    Args:
-        vae: The RGBA VAE.
-        rgba_B4HW: Straight colour and alpha; `rgba_values.gray_where_invisible` says which colour is under alpha 0.
-        generator: Random generator of the draw, with `sample`.
-        sample: Draw from the posterior (as FLUX.1-Fill does) instead of taking its mode (as Kontext does).
+    Colour is straight; `rgba_values.gray_where_invisible` says which colour is under alpha 0.
     """
     check_channels("rgba_B4HW", rgba_B4HW, 4)
-    return _encode(vae, rgba_B4HW, generator, sample)
+    return _encode(vae, rgba_B4HW)
 
 
 def decode_rgba(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
@@ -187,9 +154,8 @@ def decode_rgba(vae: AutoencoderKL, latents_BCHW: Tensor) -> Tensor:
     return rgba_B4HW
 
 
-def _encode(vae: AutoencoderKL, x_BCHW: Tensor, generator: torch.Generator | None, sample: bool) -> Tensor:
-    posterior = vae.encode(x_BCHW.to(_dtype(vae))).latent_dist
-    latents_BCHW = posterior.sample(generator=generator) if sample else posterior.mode()
+def _encode(vae: AutoencoderKL, x_BCHW: Tensor) -> Tensor:
+    latents_BCHW = vae.encode(x_BCHW.to(_dtype(vae))).latent_dist.mode()
     shift, scale = _normalisation(vae, latents_BCHW)
     return (latents_BCHW - shift) * scale
 
@@ -235,7 +201,7 @@ def opaque_drift(rgba_vae: AutoencoderKL, rgb_vae: AutoencoderKL, pictures_B3HW:
 
 def _drift_of_one(rgba_vae: AutoencoderKL, rgb_vae: AutoencoderKL, picture_13HW: Tensor) -> tuple[float, ...]:
     opaque_14HW = torch.cat([picture_13HW, torch.ones_like(picture_13HW[:, :1])], dim=1)
-    latent_rgb = _encode(rgb_vae, picture_13HW, generator=None, sample=False)
+    latent_rgb = _encode(rgb_vae, picture_13HW)
     latent_rgba = encode_rgba(rgba_vae, opaque_14HW)
     rgb_13HW, rgba_14HW = _decode(rgb_vae, latent_rgb).float(), decode_rgba(rgba_vae, latent_rgba).float()
     if rgb_13HW.shape != picture_13HW.shape:

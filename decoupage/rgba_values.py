@@ -46,22 +46,3 @@ def without_haze(rgba_B4HW: Tensor) -> Tensor:
     colour_B3HW, alpha_B1HW = rgba_B4HW[:, :3], rgba_B4HW[:, 3:]
     cleared = torch.where(alpha_B1HW <= NEARLY, 0.0, torch.where(alpha_B1HW >= 1.0 - NEARLY, 1.0, alpha_B1HW))
     return torch.cat([colour_B3HW, cleared], dim=1)
-
-
-def to_vae_range(rgba_BHW4: Tensor) -> Tensor:
-    """Convert straight uint8 RGBA [B, H, W, 4] to float32 [B, 4, H, W] in [-1, 1], mid-gray where alpha is 0."""
-    if rgba_BHW4.ndim != 4 or rgba_BHW4.shape[-1] != 4 or rgba_BHW4.dtype != torch.uint8:
-        raise ValueError(f"rgba_BHW4 must be uint8 [B, H, W, 4], got {rgba_BHW4.dtype} {list(rgba_BHW4.shape)}")
-    return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
-
-
-def from_vae_range(rgba_B4HW: Tensor) -> Tensor:
-    """Convert RGBA in [-1, 1] (clipped to it) to straight uint8 [B, H, W, 4], (0, 0, 0, 0) where alpha rounds to 0.
-
-    Invisible pixels are zeroed, not left as decoded: the decoder's colour there means nothing, would show when the
-    alpha channel is dropped, and makes PNG files several times larger. Programs that scale premultiplied pictures
-    (browsers, Pillow) show no fringe from zeros; for those that do not, bleed the colour into the file.
-    """
-    check_channels("rgba_B4HW", rgba_B4HW, 4)
-    rgba_BHW4 = ((rgba_B4HW.float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return torch.where(rgba_BHW4[..., 3:] > 0, rgba_BHW4, 0).contiguous()

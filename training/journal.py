@@ -143,8 +143,6 @@ def loss_curve(metrics: Sequence[dict[str, float]]) -> bytes:
 def _running_mean(values: Sequence[float]) -> list[float]:
     """Mean of each value and those before it, over a window that grows with the run."""
     window = max(1, round(len(values) * _SMOOTHED_SHARE))
-    means, total = [], 0.0
-    for i, value in enumerate(values):
-        total += value - (values[i - window] if i >= window else 0.0)
-        means.append(total / min(i + 1, window))
-    return means
+    sums, ends = np.cumsum([0.0, *values]), np.arange(1, len(values) + 1)
+    starts = np.maximum(ends - window, 0)
+    return [float(mean) for mean in (sums[ends] - sums[starts]) / (ends - starts)]

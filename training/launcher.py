@@ -82,8 +82,7 @@ def train_on_ray(plan: RunPlan, num_processes: int) -> dict[str, Any]:
 
     scaling = ScalingConfig(num_workers=num_processes, use_gpu=plan.device != "cpu")
     trainer = TorchTrainer(_ray_worker, train_loop_config=_PLAN.dump_python(plan, mode="json"), scaling_config=scaling)
-    metrics = trainer.fit().metrics
-    return dict(metrics or {})
+    return dict(trainer.fit().metrics or {})
 
 
 def _ray_worker(values: dict[str, Any]) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from decoupage.images.alpha import blend
 from decoupage.images.contact_sheet import Tile, draw_sheet
+from decoupage.images.forms import to_uint8
 from decoupage.images.types import Array, Mask, Rgb
 
 SHOWN_PX = 192
@@ -84,8 +84,7 @@ def layers_grid(
 
 def levels(pictures_BCHW: Tensor) -> NDArray[np.uint8]:
     """Pictures as uint8 [B, H, W, C], from [B, C, H, W] in [-1, 1]; values beyond are clipped."""
-    values = ((pictures_BCHW.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return values.permute(0, 2, 3, 1).cpu().numpy()
+    return to_uint8((pictures_BCHW.float() + 1) / 2)
 
 
 def _tile(column: Column, i: int, factor: int) -> Tile:

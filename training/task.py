@@ -37,19 +37,6 @@ class Losses:
     parts: Mapping[str, Tensor | float | None]
 
 
-class Batch(Protocol):
-    """Samples of one process, by their position in the endless stream of samples.
-
-    Attributes:
-        end: position at which a run that has used this batch (on all processes) goes on.
-    """
-
-    @property
-    def end(self) -> int:
-        """See above."""
-        ...
-
-
 class Task(Protocol):
     """Something that can be trained.
 
@@ -83,7 +70,10 @@ class Task(Protocol):
         ...
 
     def batches(self, start: int) -> Iterator[Any]:
-        """Batches of `config.batch.micro_batch` samples without end, from a global position on."""
+        """Batches of `config.batch.micro_batch` samples without end, from a global position on.
+
+        A batch's `end` is the position at which a run that has used it (on all processes) goes on.
+        """
         ...
 
     def losses(self, modules: Modules, batch: Any, step: int) -> Iterator[tuple[str, Losses]]:

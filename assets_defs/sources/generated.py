@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import Metadata, counts_table
+from assets_defs.metadata import Metadata, counts_table, table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from decoupage.randomness import digest
@@ -16,14 +16,14 @@ from pipelines.foregrounds.prompts.write import PromptsReport, write_prompts
 
 def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The assets `foreground_prompts` and `layerdiffuse_foregrounds`."""
-    stand_in = "`procedural` drawn shapes" if plan.profile.generated.generator == "procedural" else ""
+    is_stand_in = plan.profile.generated.generator == "procedural"
     foregrounds = foregrounds_asset(
         plan,
         "layerdiffuse_foregrounds",
         "foreground_prompts",
         plan.factory.generated_foregrounds,
         "Generated foregrounds, one for each prompt and seed: complete shapes."
-        + (f" LayerDiffuse's place is taken by {stand_in}." if stand_in else ""),
+        + (" LayerDiffuse's place is taken by `procedural` drawn shapes." if is_stand_in else ""),
     )
     return [_prompts(plan), foregrounds]
 
@@ -64,14 +64,10 @@ def prompts_metadata(prompts: Sequence[Prompt]) -> Metadata:
     by_category: dict[str, list[str]] = {}
     for prompt in prompts:
         by_category.setdefault(prompt.category, []).append(prompt.text)
-    records = [
-        dg.TableRecord({"category": name, "prompt": text})
-        for name, texts in by_category.items()
-        for text in texts[:SHOWN]
-    ]
+    rows = ({"category": name, "prompt": text} for name, texts in by_category.items() for text in texts[:SHOWN])
     return {
         "by_category": counts_table(Counter(prompt.category for prompt in prompts), "category"),
-        "prompts": dg.MetadataValue.table(records),
+        "prompts": table(rows),
     }
 
 

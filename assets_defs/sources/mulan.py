@@ -5,7 +5,7 @@ from itertools import islice
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import Metadata, counts_table
+from assets_defs.metadata import Metadata, counts_table, table
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, FetchReport
@@ -88,19 +88,16 @@ def _fetched(fetched: FetchReport, store: Store) -> Metadata:
 
 def _shards_table(report: Report, store: Store) -> dg.MetadataValue:
     """A table of the first shards, one a row."""
-    rows = [
-        dg.TableRecord(
-            {
-                "shard": summary.shard,
-                "files": summary.num_files,
-                "instances": summary.num_instances,
-                "kept": summary.num_kept,
-                "dropped": sum(summary.drops.values()),
-                "drops_by_reason": ", ".join(f"{reason} {number}" for reason, number in summary.drops.items()),
-                "mean_consistency_error": summary.consistency_error,
-            }
-        )
+    rows = (
+        {
+            "shard": summary.shard,
+            "files": summary.num_files,
+            "instances": summary.num_instances,
+            "kept": summary.num_kept,
+            "dropped": sum(summary.drops.values()),
+            "drops_by_reason": ", ".join(f"{reason} {number}" for reason, number in summary.drops.items()),
+            "mean_consistency_error": summary.consistency_error,
+        }
         for summary in islice(shard_summaries(report, store), SHARDS_SHOWN)
-    ]
-    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in _COLUMNS.items()])
-    return dg.MetadataValue.table(rows, schema=schema)
+    )
+    return table(rows, _COLUMNS)

@@ -43,7 +43,7 @@ class Flux(Base):
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`."""
-        return self.pipeline_class().from_pretrained(source or self.repo_id, **options).components
+        return self.pipeline_class.from_pretrained(source or self.repo_id, **options).components
 
     def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `Base.encode`."""
@@ -153,15 +153,12 @@ class FluxFill(Flux):
     """
 
     name = "flux-fill"
+    pipeline_class: ClassVar[type[DiffusionPipeline]] = FluxFillPipeline
     repo_id = "black-forest-labs/FLUX.1-Fill-dev"
     licence = "FLUX.1 [dev] Non-Commercial License"
     context: ClassVar[ContextKind] = "channel"
     projection_dim = 384
     posterior: ClassVar[Posterior] = "sample"
-
-    def pipeline_class(self) -> type[DiffusionPipeline]:
-        """See `Base.pipeline_class`."""
-        return FluxFillPipeline
 
 
 class FluxKontext(Flux):
@@ -171,15 +168,12 @@ class FluxKontext(Flux):
     """
 
     name = "flux-kontext"
+    pipeline_class = FluxKontextPipeline
     repo_id = "black-forest-labs/FLUX.1-Kontext-dev"
     licence = "FLUX.1 [dev] Non-Commercial License"
     context: ClassVar[ContextKind] = "channel"
     projection_dim = 64
     posterior = "mode"
-
-    def pipeline_class(self) -> type[DiffusionPipeline]:
-        """See `Base.pipeline_class`."""
-        return FluxKontextPipeline
 
 
 class FluxKontextNative(FluxKontext):

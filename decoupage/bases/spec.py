@@ -44,6 +44,8 @@ class Base(ABC):
         repo_id: where its weights are published; licence: their licence.
         stands_in_for: name of the model that it replaces, where it is a stand-in.
         packaged: folder of weights that come with this package; None = they must be fetched.
+        pipeline_class: the diffusers pipeline whose file formats the base has: its components, and LoRA files for its
+            network.
         context: `channel` = the masked picture's tokens are concatenated to the noisy ones along channels;
             `sequence` = they are tokens of their own, beside the noisy ones.
         network: the component that is adapted; input_projection: its first layer, by attribute name.
@@ -61,6 +63,7 @@ class Base(ABC):
     licence: ClassVar[str]
     packaged: ClassVar[Path | None] = None
     stands_in_for: ClassVar[str] = ""
+    pipeline_class: ClassVar[type[DiffusionPipeline]]
     context: ClassVar[ContextKind]
     network: ClassVar[str] = "transformer"
     input_projection: ClassVar[str]
@@ -98,10 +101,6 @@ class Base(ABC):
             consent=self.licence if "Non-Commercial" in self.licence else "",
             unlisted=(self.network, "vae", "scheduler"),
         )
-
-    @abstractmethod
-    def pipeline_class(self) -> type[DiffusionPipeline]:
-        """The diffusers pipeline whose file formats the base has: its components, and LoRA files for its network."""
 
     @abstractmethod
     def load(self, source: str | None = None, **options: Any) -> Components:

@@ -51,7 +51,7 @@ def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float =
 
 
 def _rotate(picture: Array, rotation_deg: float, border: int) -> Array:
-    """Turn about the centre onto a canvas that holds all of it; the size is the one `rotated_size` tells."""
+    """Turn about the centre onto a canvas that holds all of it; its size is that of `rotated_size`."""
     height, width = picture.shape[:2]
     new_width, new_height = rotated_size(width, height, rotation_deg)
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rotation_deg, 1.0)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from decoupage.images.alpha import alpha_box, blend
+
 
 def paste_back(
     original_BCHW: torch.Tensor, generated_BCHW: torch.Tensor, mask_B1HW: torch.Tensor, grow_px: int
@@ -72,7 +74,7 @@ def recompose(foreground_rgba: Any, background_rgb: Any) -> np.ndarray:
         if layer.shape[:2] != picture.shape[:2]:
             sizes = [f"{x.shape[1]}x{x.shape[0]} px" for x in (layer, picture)]
             raise ValueError(f"the foreground is {sizes[0]}, the background is {sizes[1]}")
-        picture = _over(layer, picture)
+        picture = blend(picture, layer)
     return picture
 
 
@@ -109,16 +111,6 @@ def levels(picture: Any, channels: int) -> np.ndarray:
     return array
 
 
-def _over(above_rgba: np.ndarray, below_rgb: np.ndarray) -> np.ndarray:
-    alpha = above_rgba[..., 3:].astype(np.uint16)
-    # x + (x >> 8) with x = product + 128 is 256 times the exact rounded quotient by 255, up to 255 * 255.
-    biased = above_rgba[..., :3] * alpha + below_rgb * (np.uint16(255) - alpha) + np.uint16(128)
-    return ((biased + (biased >> np.uint16(8))) >> np.uint16(8)).astype(np.uint8)
-
-
-def alpha_box(rgba: np.ndarray) -> tuple[int, int, int, int] | None:
+def visible_box(rgba: np.ndarray) -> tuple[int, int, int, int] | None:
     """(left, top, right, bottom; the last two exclusive) around alpha > 0; None where nothing is visible."""
-    rows, columns = (np.flatnonzero((rgba[..., 3] > 0).any(axis=axis)) for axis in (1, 0))
-    if rows.size == 0:
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return alpha_box(rgba[..., 3]) if rgba[..., 3].any() else None

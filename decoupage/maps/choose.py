@@ -8,28 +8,25 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.sizes import bounded_size, resize_picture
 from decoupage.images.types import Array, Rgb
 from decoupage.maps.config import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
-from decoupage.maps.depth import DarkChannel, DepthMaps
+from decoupage.maps.depth import DarkChannel
 from decoupage.maps.depth_anything import DepthAnything
 from decoupage.maps.edges import CannyEdges
 from decoupage.maps.maker import MapMaker
 from decoupage.maps.segformer import Segformer
-from decoupage.maps.segmentation import Felzenszwalb, SegmentationMaps
+from decoupage.maps.segmentation import Felzenszwalb
 from decoupage.maps.table import MAPS
 from decoupage.settings import Section
 
-
-def _segmentation(config: SegmentationConfig) -> MapMaker:
-    return SegmentationMaps(Segformer(config) if config.model == "segformer" else Felzenszwalb(config))
-
-
-def _depth(config: DepthConfig) -> MapMaker:
-    return DepthMaps(DepthAnything(config) if config.model == "depth_anything_v2" else DarkChannel(config))
-
-
 _MAKERS: dict[str, tuple[type[Section], Callable[[Any], MapMaker]]] = {
     "edges": (EdgesConfig, CannyEdges),
-    "segmentation": (SegmentationConfig, _segmentation),
-    "depth": (DepthConfig, _depth),
+    "segmentation": (
+        SegmentationConfig,
+        lambda config: Segformer(config) if config.model == Segformer.model else Felzenszwalb(config),
+    ),
+    "depth": (
+        DepthConfig,
+        lambda config: DepthAnything(config) if config.model == DepthAnything.model else DarkChannel(config),
+    ),
 }
 """Map -> its section of a profile, and what makes its maker."""
 

@@ -48,7 +48,7 @@ class SegmentationConfig(ModelConfig):
 
 
 class DepthConfig(ModelConfig):
-    """Nearness of each pixel of the composite."""
+    """Inverse depth of each pixel of the composite."""
 
     model: Literal["dark_channel", "depth_anything_v2"] = "dark_channel"
     """`dark_channel`: the haze prior, the stand-in for Depth-Anything-V2."""

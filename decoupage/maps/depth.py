@@ -1,8 +1,9 @@
-"""Depth maps: how near each pixel of the composite is, at the estimator's own resolution."""
+"""Depth maps: how near each pixel of the composite is, at the maker's own resolution."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -12,40 +13,24 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.codecs import encode_gray
 from decoupage.images.types import Array, Rgb
 from decoupage.maps.config import DepthConfig
-from decoupage.maps.maker import Classical, Model, ModelMaps, shrink
+from decoupage.maps.maker import MapMaker, shrink
 
 Depth = NDArray[np.float32]
 """[h, w], 0..1, 1 = near."""
 
 
-class DepthEstimator(Model, Protocol):
-    """Estimates nearness; picklable."""
+class DepthMaps(MapMaker):
+    """Estimates inverse depth; its PNGs are 16-bit gray, 65,535 = nearest."""
 
-    @property
-    def name(self) -> str:
-        """Of the model, as reports show it."""
-        ...
+    name: ClassVar[str] = "depth"
 
+    @abstractmethod
     def depth(self, pictures_HWC: Sequence[Rgb]) -> list[Depth]:
-        """[h, w] float32 in 0..1 (1 = near) for each picture, at the estimator's own resolution."""
-        ...
-
-
-@dataclass(frozen=True)
-class DepthMaps(ModelMaps):
-    """A `MapMaker`; its PNGs are 16-bit gray, 65,535 = nearest."""
-
-    estimator: DepthEstimator
-    name: str = "depth"
-
-    @property
-    def model(self) -> DepthEstimator:
-        """The estimator."""
-        return self.estimator
+        """[h, w] float32 in 0..1 (1 = near) for each picture, at the maker's own resolution."""
 
     def pngs(self, pictures_HWC: Sequence[Rgb]) -> list[bytes]:
         """See `MapMaker`."""
-        return [encode_gray(to_uint16(depth)) for depth in self.estimator.depth(pictures_HWC)]
+        return [encode_gray(to_uint16(depth)) for depth in self.depth(pictures_HWC)]
 
 
 def to_uint16(depth: Depth) -> Array:
@@ -56,25 +41,25 @@ def to_uint16(depth: Depth) -> Array:
 
 
 @dataclass(frozen=True)
-class DarkChannel(Classical):
-    """Transmission of the haze prior as nearness: the stand-in for Depth-Anything-V2.
+class DarkChannel(DepthMaps):
+    """Transmission of the haze prior as inverse depth: the stand-in for Depth-Anything-V2.
 
     In most places of a clear photograph one colour channel is dark; where none is, there is air in between,
     hence distance. A bright or white thing near by is mistaken for a far one.
     Sources: He, Sun and Tang 2009 (dark channel) and 2010 (guided filter).
     """
 
+    model: ClassVar[str] = "dark_channel"
+    stands_in_for: ClassVar[str] = "Depth-Anything-V2"
     config: DepthConfig
-    name: str = "dark_channel"
-    stands_in_for: str = "Depth-Anything-V2"
 
     @property
     def recipe(self) -> Recipe:
         """Size; the prior's own numbers are part of the name."""
-        return {"model": self.name, "size_px": self.config.size_px}
+        return {"model": self.model, "size_px": self.config.size_px}
 
     def depth(self, pictures_HWC: Sequence[Rgb]) -> list[Depth]:
-        """See `DepthEstimator`; the longer side is at most `size_px`."""
+        """See `DepthMaps`; the longer side is at most `size_px`."""
         return [self._depth(shrink(rgb, self.config.size_px)) for rgb in pictures_HWC]
 
     def _depth(self, rgb_HWC: Rgb) -> Depth:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 
@@ -9,20 +10,21 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.codecs import encode_mask
 from decoupage.images.types import Mask, Rgb
 from decoupage.maps.config import EdgesConfig
-from decoupage.maps.maker import Classical
+from decoupage.maps.maker import MapMaker
 
 
 @dataclass(frozen=True)
-class CannyEdges(Classical):
+class CannyEdges(MapMaker):
     """A `MapMaker`; its PNGs are 1-bit and as large as the picture."""
 
+    name: ClassVar[str] = "edges"
+    model: ClassVar[str] = "canny"
     config: EdgesConfig
-    name: str = "edges"
 
     @property
     def recipe(self) -> Recipe:
         """Thresholds of the hysteresis."""
-        return {"model": "canny", "low": self.config.low, "high": self.config.high}
+        return {"model": self.model, "low": self.config.low, "high": self.config.high}
 
     def edges(self, rgb_HWC: Rgb) -> Mask:
         """[H, W], True on edges. Integer arithmetic: the same on every machine."""

@@ -1,12 +1,13 @@
-"""What every net with published weights says of itself, as a `Model`."""
+"""What every net with published weights says of itself, as a `MapMaker`."""
 
 import json
-from abc import ABC, abstractmethod
-from typing import Any
+from abc import abstractmethod
+from typing import Any, ClassVar
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
 from decoupage.maps.config import ModelConfig
+from decoupage.maps.maker import MapMaker
 from decoupage.maps.net import NetFiles, is_here
 from decoupage.weights.hub import HubFiles
 
@@ -14,20 +15,18 @@ FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 """Of transformers' published layout, what is read."""
 
 
-class PublishedNet(ABC):
-    """A `Model` whose weights are found, hashed and loaded; see `net.py` for what is equal between machines."""
+class PublishedNet(MapMaker):
+    """A `MapMaker` whose weights are found, hashed and loaded; see `net.py` for what is equal between machines."""
 
     config: ModelConfig
-    name: str
-    section: str
-    """Of the profile, for messages."""
-    in_process = True
-    stands_in_for = ""
+    section: ClassVar[str]
+    """Section of the profile that configures it, for messages."""
+    in_process: ClassVar[bool] = True
 
     @property
     def recipe(self) -> Recipe:
         """Published model and size. What its files hold is among `inputs`; they need not be here to plan."""
-        return {"model": self.name, "weights": self.config.weights, "size_px": self.config.size_px}
+        return {"model": self.model, "weights": self.config.weights, "size_px": self.config.size_px}
 
     @property
     def weights(self) -> str:

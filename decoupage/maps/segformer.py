@@ -2,37 +2,34 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from decoupage.images.types import Gray, Rgb
 from decoupage.maps.config import SegmentationConfig
 from decoupage.maps.net import load_net
 from decoupage.maps.published import PublishedNet
+from decoupage.maps.segmentation import SegmentationMaps
 
 
 @dataclass(frozen=True)
-class Segformer(PublishedNet):
-    """A `Segmenter`. Pictures are squeezed to a square of `size_px`; labels are a quarter as large, as the net gives.
+class Segformer(SegmentationMaps, PublishedNet):
+    """The maker of segmentation by SegFormer.
 
+    Pictures are squeezed to a square of `size_px`; labels are a quarter as large, as the net gives.
     Source: Xie et al. 2021, as in transformers.
     """
 
+    model: ClassVar[str] = "segformer"
+    section: ClassVar[str] = "maps.segmentation"
     config: SegmentationConfig
-    name: str = "segformer"
-    section: str = "maps.segmentation"
 
     @property
     def id2label(self) -> dict[int, str]:
         """Label -> name of its class. Raises BadSetup as `files`."""
         return {int(label): str(name) for label, name in self.files.config["id2label"].items()}
 
-    @property
-    def num_classes(self) -> int | None:
-        """How many classes labels stand for. Raises as `files`."""
-        return len(self.id2label)
-
     def labels(self, pictures_HWC: Sequence[Rgb]) -> list[Gray]:
-        """See `Segmenter`: the class with the highest logit."""
+        """See `SegmentationMaps`: the class with the highest logit."""
         net = load_net("segformer", self.files, self.config.device)
         return net.run(pictures_HWC, self.config.size_px, self.config.batch_size, _most_likely)
 

@@ -62,7 +62,7 @@ def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFact
         facts=facts,
         license_name="-and-".join(_slug(licence) for licence in licences),
         input_dim=config.input_dim(base),
-        pipeline_class=base.pipeline_class().__name__,
+        pipeline_class=base.pipeline_class.__name__,
         source=facts.repo_id or "FOLDER",
         version=version(),
     )

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from decoupage.bases.spec import Base
-
 MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
@@ -53,11 +51,6 @@ class Manifest(BaseModel):
     data_licences: tuple[str, ...] = ()
     figures: dict[str, float | None] = {}
     files: dict[str, str]
-
-
-def base_facts(base: Base) -> BaseFacts:
-    """The facts of a base that `adapter.json` keeps."""
-    return BaseFacts(name=base.name, repo_id=base.repo_id, licence=base.licence)
 
 
 def version() -> str:

@@ -94,7 +94,7 @@ def _attach(place: Path, base: Base, config: AdapterConfig, components: Componen
     check_fits(place / WEIGHTS, network, base, config)
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
     # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
-    pipeline = base.pipeline_class()(**{**components, "vae": None})
+    pipeline = base.pipeline_class(**{**components, "vae": None})
     pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None

@@ -76,7 +76,7 @@ def lora_metadata(base: Base, config: AdapterConfig, input_dim: int) -> dict[str
 def write_lora(folder: Path, base: Base, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Write the file, by the base's own pipeline class; the same tensors give the same bytes."""
     layers = {f"{base.network}_lora_layers": tensors, f"{base.network}_lora_adapter_metadata": metadata}
-    base.pipeline_class().save_lora_weights(folder, **layers)
+    base.pipeline_class.save_lora_weights(folder, **layers)
     _order_header(folder / WEIGHTS)
 
 

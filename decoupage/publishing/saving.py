@@ -19,15 +19,7 @@ from decoupage.adapter import AdapterConfig
 from decoupage.bases import find_base
 from decoupage.bases.spec import Base
 from decoupage.publishing.card import CardFacts, write_card
-from decoupage.publishing.folder import (
-    WEIGHTS,
-    Manifest,
-    base_facts,
-    find_folder,
-    read_manifest,
-    replacing,
-    write_manifest,
-)
+from decoupage.publishing.folder import WEIGHTS, BaseFacts, Kind, find_folder, read_manifest, replacing, write_manifest
 from decoupage.publishing.lora import lora_metadata, lora_tensors, projection_names, projection_tensors, write_lora
 
 
@@ -70,16 +62,7 @@ def save_adapter(
         _save_model(vae_rgba, new / "vae_rgba")
         with as_file(files("decoupage.hub") / "pipeline.py") as source:
             shutil.copyfile(source, new / "pipeline.py")
-        write_card(new, "adapter", base, config, card)
-        write_manifest(
-            new,
-            kind="adapter",
-            base=base_facts(base),
-            adapter=config.to_dict(),
-            data_fingerprint=card.data_fingerprint,
-            data_licences=tuple(card.data_licences),
-            figures=dict(card.figures),
-        )
+        _finish(new, "adapter", base, config, card)
 
 
 def _save_model(model: Any, folder: Path) -> None:
@@ -113,23 +96,28 @@ def export_remove_only(
     config = AdapterConfig.from_dict(manifest.adapter)
     base = find_base(config.base)
     check_exportable(base)
-    card = card or _inherited(manifest)
+    card = card or CardFacts(data_fingerprint=manifest.data_fingerprint, data_licences=manifest.data_licences)
     tensors = {name.removeprefix(f"{base.network}."): t for name, t in load_file(place / WEIGHTS).items()}
     first, second = projection_names(base)
     change = tensors[second] @ tensors[first]
     tensors |= projection_tensors(base, change[:, : base.projection_dim].contiguous())
     with replacing(Path(folder)) as new:
         write_lora(new, base, tensors, lora_metadata(base, config, base.projection_dim))
-        write_card(new, "remove-only", base, config, card)
-        write_manifest(
-            new,
-            kind="remove-only",
-            base=base_facts(base),
-            adapter=config.to_dict(),
-            data_fingerprint=card.data_fingerprint,
-            data_licences=tuple(card.data_licences),
-            figures=dict(card.figures),
-        )
+        _finish(new, "remove-only", base, config, card)
+
+
+def _finish(folder: Path, kind: Kind, base: Base, config: AdapterConfig, card: CardFacts) -> None:
+    """Write the card, and last the manifest."""
+    write_card(folder, kind, base, config, card)
+    write_manifest(
+        folder,
+        kind=kind,
+        base=BaseFacts(name=base.name, repo_id=base.repo_id, licence=base.licence),
+        adapter=config.to_dict(),
+        data_fingerprint=card.data_fingerprint,
+        data_licences=tuple(card.data_licences),
+        figures=dict(card.figures),
+    )
 
 
 def check_exportable(base: Base) -> None:
@@ -139,7 +127,3 @@ def check_exportable(base: Base) -> None:
             f"{base.name} has no remove-only export: its own pipeline does not give masked picture and mask as "
             "channels; use LayerDecompositionPipeline"
         )
-
-
-def _inherited(manifest: Manifest) -> CardFacts:
-    return CardFacts(data_fingerprint=manifest.data_fingerprint, data_licences=manifest.data_licences)

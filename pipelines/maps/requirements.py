@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import ModelConfig
-from decoupage.maps.maker import ModelMaps
 from decoupage.maps.net import NetFiles, chosen_device, is_here
 from decoupage.maps.published import PublishedNet
 from decoupage.requirements import Requirement
@@ -14,8 +13,8 @@ from pipelines.licences.terms import licence_of
 
 def requirements(config: MapsConfig) -> list[Requirement]:
     """Weights of each net, with their licence, and its device; nothing for classical makers."""
-    nets = [maker.model for maker in make_makers(config) if isinstance(maker, ModelMaps)]
-    return [requirement for net in nets if isinstance(net, PublishedNet) for requirement in _requirements(net)]
+    nets = [maker for maker in make_makers(config) if isinstance(maker, PublishedNet)]
+    return [requirement for net in nets for requirement in _requirements(net)]
 
 
 def _requirements(net: PublishedNet) -> Iterator[Requirement]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from decoupage.adapter import AdapterConfig, adapt, count_parameters, trainable
+from benchmarks.model_geometry import count_parameters
+from decoupage.adapter import AdapterConfig, adapt, trainable
 from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import make_contexts

@@ -514,5 +514,5 @@ def test_a_card_about_which_nothing_is_known_says_so(tmp_path):
 
 
 def test_the_bases_use_the_pipelines_whose_loaders_are_tested():
-    assert find_base("flux-fill").pipeline_class() is FluxFillPipeline
-    assert find_base("flux-kontext").pipeline_class() is FluxKontextPipeline
+    assert find_base("flux-fill").pipeline_class is FluxFillPipeline
+    assert find_base("flux-kontext").pipeline_class is FluxKontextPipeline

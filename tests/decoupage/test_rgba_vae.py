@@ -15,21 +15,17 @@ from diffusers import (
     ModelMixin,
 )
 from diffusers.configuration_utils import register_to_config
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from hypothesis.extra import numpy as hnp
-from PIL import Image
 
 from decoupage.rgba_vae import (
     OpaqueDrift,
     decode_rgba,
     encode_rgba,
-    flux_vae_on_meta,
-    num_added_parameters,
     opaque_drift,
     widen_vae,
 )
-from decoupage.rgba_values import from_vae_range, gray_where_invisible, to_vae_range, without_haze
+from decoupage.rgba_values import gray_where_invisible, without_haze
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 NEW_TENSORS = {"encoder.conv_in.weight", "decoder.conv_out.weight", "decoder.conv_out.bias"}
@@ -84,17 +80,15 @@ def with_alpha(x_B3HW, alpha) -> torch.Tensor:
 
 @DTYPES
 @pytest.mark.parametrize("alpha", [-1.0, 1.0, "random"])
-@pytest.mark.parametrize("sample", [False, True], ids=["mode", "drawn"])
 @torch.no_grad()
-def test_a_new_rgba_vae_encodes_to_the_rgb_latent_whatever_alpha(rgb_vae, dtype, alpha, sample):
+def test_a_new_rgba_vae_encodes_to_the_rgb_latent_whatever_alpha(rgb_vae, dtype, alpha):
     rgb_vae.to(dtype)
     x_B3HW = pictures().to(dtype)
     alpha = pictures(channels=1).to(dtype) if alpha == "random" else alpha
-    posterior = rgb_vae.encode(x_B3HW).latent_dist
-    latent = posterior.sample(torch.Generator().manual_seed(3)) if sample else posterior.mode()
+    latent = rgb_vae.encode(x_B3HW).latent_dist.mode()
     expected = (latent - (rgb_vae.config.shift_factor or 0.0)) * rgb_vae.config.scaling_factor
 
-    latents = encode_rgba(widen_vae(rgb_vae), with_alpha(x_B3HW, alpha), torch.Generator().manual_seed(3), sample)
+    latents = encode_rgba(widen_vae(rgb_vae), with_alpha(x_B3HW, alpha))
 
     assert latents.dtype == dtype
     assert torch.equal(latents, expected)
@@ -173,13 +167,29 @@ def test_a_loaded_rgb_vae_widens_too(rgb_vae, tmp_path: Path):
     assert AutoencoderKL.from_pretrained(tmp_path / "rgba").config.in_channels == 4
 
 
+FLUX_VAE_CONFIG = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "latent_channels": 16,
+    "sample_size": 1024,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+}
+"""The geometry of the FLUX.1 autoencoder (`vae/config.json` of the published models), where it is not the default."""
+
+
 def test_the_full_flux_geometry_grows_by_one_column_and_one_row():
-    rgb_vae = flux_vae_on_meta()
+    with torch.device("meta"):
+        rgb_vae = AutoencoderKL.from_config(FLUX_VAE_CONFIG).eval()
     wide = widen_vae(rgb_vae)
     num_rgb, num_rgba = (sum(parameter.numel() for parameter in vae.parameters()) for vae in (rgb_vae, wide))
     assert all(parameter.is_meta for parameter in wide.parameters())
     assert num_rgb == 83_819_683
-    assert num_rgba - num_rgb == num_added_parameters(rgb_vae) == 3 * 3 * 128 + 3 * 3 * 128 + 1
+    assert num_rgba - num_rgb == 3 * 3 * 128 + 3 * 3 * 128 + 1
 
 
 @pytest.mark.gpu
@@ -357,18 +367,14 @@ SIZES_BHW = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=6)
 RGBA_PICTURES = hnp.arrays(np.uint8, SIZES_BHW.map(lambda size_BHW: (*size_BHW, 4)))
 
 
-@given(RGBA_PICTURES)
-def test_soft_alpha_goes_there_and_back_exactly(rgba_BHW4: np.ndarray):
-    there = to_vae_range(torch.from_numpy(rgba_BHW4))
-    back = from_vae_range(there).numpy()
-    expected = np.where(rgba_BHW4[..., 3:] > 0, rgba_BHW4, 0)
-    assert there.dtype == torch.float32 and there.shape == (len(rgba_BHW4), 4, *rgba_BHW4.shape[1:3])
-    assert np.array_equal(back, expected)
+def signed(rgba_BHW4: torch.Tensor) -> torch.Tensor:
+    """A training target of uint8 RGBA, as data loading makes it."""
+    return gray_where_invisible(rgba_BHW4.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
 
 
 @given(RGBA_PICTURES)
 def test_colour_is_gray_under_alpha_0_and_straight_under_any_other(rgba_BHW4: np.ndarray):
-    there = to_vae_range(torch.from_numpy(rgba_BHW4)).numpy().transpose(0, 2, 3, 1)
+    there = signed(torch.from_numpy(rgba_BHW4)).numpy().transpose(0, 2, 3, 1)
     invisible = rgba_BHW4[..., 3] == 0
     assert (there[invisible, :3] == 0.0).all() and (there[invisible, 3] == -1.0).all()
     straight = rgba_BHW4[~invisible] / np.float32(127.5) - np.float32(1.0)
@@ -376,21 +382,10 @@ def test_colour_is_gray_under_alpha_0_and_straight_under_any_other(rgba_BHW4: np
     assert np.abs(there).max() <= 1.0
 
 
-@settings(max_examples=50)
-@given(st.floats(-3, 3, width=32), st.floats(-3, 3, width=32))
-def test_decoded_values_are_cut_and_invisible_ones_are_zeroed(colour: float, alpha: float):
-    pixel = from_vae_range(torch.tensor([colour, colour, colour, alpha]).view(1, 4, 1, 1)).flatten().tolist()
-    assert abs(pixel[3] - np.clip((alpha + 1) * 127.5, 0, 255)) <= 0.501
-    if pixel[3] == 0:
-        assert pixel == [0, 0, 0, 0]
-    else:
-        assert abs(pixel[0] - np.clip((colour + 1) * 127.5, 0, 255)) <= 0.501
-
-
 def test_ends_and_opaque():
     values = torch.tensor([[[[0, 255, 0, 255], [9, 9, 9, 0]]]], dtype=torch.uint8)
-    assert to_vae_range(values)[0, :, 0, 0].tolist() == [-1.0, 1.0, -1.0, 1.0]
-    assert to_vae_range(values)[0, :, 0, 1].tolist() == [0.0, 0.0, 0.0, -1.0]
+    assert signed(values)[0, :, 0, 0].tolist() == [-1.0, 1.0, -1.0, 1.0]
+    assert signed(values)[0, :, 0, 1].tolist() == [0.0, 0.0, 0.0, -1.0]
 
 
 def test_graying_keeps_gradients_where_colour_is_seen():
@@ -399,25 +394,6 @@ def test_graying_keeps_gradients_where_colour_is_seen():
     grayed[:, :3].sum().backward()
     assert grayed[0, 0, 0].tolist() == [0.0, 0.5]
     assert rgba_B4HW.grad[0, 0, 0].tolist() == [0.0, 1.0]
-
-
-@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (8, 8, 4), (1, 8, 8, 3)])
-def test_to_vae_range_wants_channels_last_bytes(shape):
-    with pytest.raises(ValueError, match=r"must be uint8 \[B, H, W, 4\]"):
-        to_vae_range(torch.zeros(shape, dtype=torch.uint8))
-
-
-def test_floats_are_not_taken_for_bytes():
-    with pytest.raises(ValueError, match="float32"):
-        to_vae_range(torch.zeros(1, 8, 8, 4))
-
-
-def test_a_real_cutout_survives_the_ranges(shared_picture):
-    rgba_HWC = np.array(Image.open(shared_picture("cutouts/glass_bottle.png")).convert("RGBA"))
-    back_HWC = from_vae_range(to_vae_range(torch.from_numpy(rgba_HWC)[None]))[0].numpy()
-    soft = (rgba_HWC[..., 3] > 0) & (rgba_HWC[..., 3] < 255)
-    assert soft.any()
-    assert np.array_equal(back_HWC[rgba_HWC[..., 3] > 0], rgba_HWC[rgba_HWC[..., 3] > 0])
 
 
 # --- drift ------------------------------------------------------------------------------------------------------

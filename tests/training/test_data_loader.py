@@ -14,7 +14,7 @@ from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.maps.table import MAPS
-from decoupage.rgba_values import to_vae_range
+from decoupage.rgba_values import gray_where_invisible
 from pipelines.shards.reader import Triplet, read_triplets
 from pipelines.stages.manifest import Manifest
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
@@ -90,7 +90,8 @@ def test_tensors_are_those_of_the_stored_triplets(dataset: Path) -> None:
             assert torch.allclose(batch.composite_B3HW[i], composite)
             assert torch.allclose(batch.background_B3HW[i], background)
             assert torch.equal(batch.hole_B1HW[i, 0] > 0.5, torch.from_numpy(want.mask))
-            assert torch.allclose(batch.foreground_B4HW[i], to_vae_range(torch.from_numpy(want.foreground)[None])[0])
+            signed_4HW = torch.from_numpy(want.foreground).permute(2, 0, 1).float() / 127.5 - 1.0
+            assert torch.allclose(batch.foreground_B4HW[i], gray_where_invisible(signed_4HW[None])[0])
             for name in MAPS:
                 picture_HWC = MAPS[name].picture(want.maps[name], want.mask.shape)
                 assert torch.equal(batch.maps[name][i], torch.from_numpy(picture_HWC).permute(2, 0, 1))
@@ -133,7 +134,7 @@ def test_going_on_at_a_sample_equals_the_run_that_never_stopped(dataset: Path, s
 def test_a_batch_says_where_to_go_on(dataset: Path) -> None:
     loader = TripletLoader(str(dataset), DataLoading(batch_size=3))
     first, second = take(loader, 2)
-    assert (first.start, first.end, second.start) == (0, 3, 3)
+    assert (first.positions[0], first.end, second.positions[0]) == (0, 3, 3)
     assert drawn(take(loader, 1, first.end)) == drawn([second])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
@@ -15,12 +15,12 @@ from decoupage.images.codecs import encode_gray, encode_mask
 from decoupage.maps.choose import AutoMaps, make_makers
 from decoupage.maps.config import MapsConfig
 from decoupage.maps.table import MAPS, decode_maps
-from decoupage.preparation import PreparedBatch
+from decoupage.preparation import Prepared
 from pipelines.scenes.parts import Layer, SceneParts
 from tests.pipelines.dataset.discs import make_parts, spoilt
 from training.data import DataLoading
 from training.data.order import target_layer
-from training.data.triplets import TripletSample, make_sample
+from training.data.triplets import TripletBatch, make_sample
 
 SIZE_PX = 64
 
@@ -32,11 +32,11 @@ def pipe() -> LayerDecompositionPipeline:
 
 
 @contextmanager
-def caught(pipe: LayerDecompositionPipeline) -> Iterator[list[PreparedBatch]]:
+def caught(pipe: LayerDecompositionPipeline) -> Iterator[list[Prepared]]:
     """What reaches the model in a call."""
-    found: list[PreparedBatch] = []
+    found: list[Prepared] = []
 
-    def look(prepared: PreparedBatch, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def look(prepared: Prepared, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
         found.append(prepared)
         size = prepared.picture_B3HW.shape[2:]
         return torch.zeros(len(prepared), 4, *size), torch.zeros(len(prepared), 3, *size)
@@ -69,14 +69,14 @@ def scene(seed: int, scale: int) -> tuple[SceneParts, dict[str, np.ndarray]]:
     return parts, decode_maps(members)
 
 
-def the_same(sample: TripletSample, prepared: PreparedBatch) -> None:
+def the_same(sample: TripletBatch, prepared: Prepared) -> None:
     assert prepared.picture_B3HW.shape == (1, 3, SIZE_PX, SIZE_PX)
-    assert torch.equal(prepared.picture_B3HW[0], sample.composite_3HW)
-    assert torch.equal(prepared.hole_B1HW[0], sample.hole_1HW)
-    assert torch.equal(prepared.kept_B1HW[0], sample.kept_1HW)
+    assert torch.equal(prepared.picture_B3HW[0], sample.composite_B3HW[0])
+    assert torch.equal(prepared.hole_B1HW[0], sample.hole_B1HW[0])
+    assert torch.equal(prepared.kept_B1HW[0], sample.kept_B1HW[0])
     assert list(prepared.maps) == list(sample.maps) == list(MAPS)
     for name, picture in sample.maps.items():
-        assert torch.equal(prepared.maps[name][0], picture), name
+        assert torch.equal(prepared.maps[name], picture), name
 
 
 AS_STORED = DataLoading(size_px=SIZE_PX, flip=False, redraw_masks=False)
@@ -85,9 +85,9 @@ AS_STORED = DataLoading(size_px=SIZE_PX, flip=False, redraw_masks=False)
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_loader_and_pipeline_make_the_same_tensors(pipe: LayerDecompositionPipeline, scale: int) -> None:
     parts, maps = scene(3, scale)
-    sample = make_sample(parts, maps, 0, AS_STORED)
+    sample = make_sample(parts, maps, 0, 0, AS_STORED)
     with caught(pipe) as found:
-        pipe(parts.composite, mask=parts.imperfect_masks[sample.layer], maps=maps)
+        pipe(parts.composite, mask=parts.imperfect_masks[sample.layers[0]], maps=maps)
     the_same(sample, found[0])
     assert all(picture.std() > 0.005 for picture in sample.maps.values()), "a map that shows nothing compares nothing"
 
@@ -98,8 +98,9 @@ def test_so_they_do_at_any_scale_and_in_any_form(
     pipe: LayerDecompositionPipeline, seed: int, scale: int, form: int
 ) -> None:
     parts, maps = scene(seed, scale)
-    sample = make_sample(parts, maps, 0, AS_STORED)
-    composite, mask = parts.composite, parts.imperfect_masks[sample.layer]
+    assume(maps["edges"].any())  # A few scenes are so pale that they have no edge to compare.
+    sample = make_sample(parts, maps, 0, 0, AS_STORED)
+    composite, mask = parts.composite, parts.imperfect_masks[sample.layers[0]]
     pictures: list[Any] = [
         composite,
         torch.from_numpy(composite.copy()).permute(2, 0, 1),
@@ -115,13 +116,13 @@ def test_so_they_do_at_any_scale_and_in_any_form(
 def test_made_maps_are_those_of_the_shards(pipe: LayerDecompositionPipeline) -> None:
     # As an adapter says what its training data was made by, and at which size.
     parts, maps = scene(5, 3)
-    sample = make_sample(parts, maps, 0, AS_STORED)
+    sample = make_sample(parts, maps, 0, 0, AS_STORED)
     recipes = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
     pipe.make_maps = AutoMaps.of(recipes, picture_px=96 * 3)
     try:
         with caught(pipe) as found:
-            pipe(parts.composite, mask=parts.imperfect_masks[sample.layer])
-            pipe(parts.composite, mask=parts.imperfect_masks[sample.layer], maps={"depth": maps["depth"]})
+            pipe(parts.composite, mask=parts.imperfect_masks[sample.layers[0]])
+            pipe(parts.composite, mask=parts.imperfect_masks[sample.layers[0]], maps={"depth": maps["depth"]})
     finally:
         pipe.make_maps = None
     the_same(sample, found[0])
@@ -138,8 +139,8 @@ def test_without_makers_a_call_goes_without_maps(pipe: LayerDecompositionPipelin
 
 def test_pictures_of_a_batch_bring_their_own_maps(pipe: LayerDecompositionPipeline) -> None:
     (one, maps), (two, others) = scene(1, 1), scene(2, 1)
-    samples = [make_sample(*scene_, 0, AS_STORED) for scene_ in ((one, maps), (two, others))]
-    masks = [parts.imperfect_masks[sample.layer] for parts, sample in zip((one, two), samples, strict=True)]
+    samples = [make_sample(*scene_, 0, 0, AS_STORED) for scene_ in ((one, maps), (two, others))]
+    masks = [parts.imperfect_masks[sample.layers[0]] for parts, sample in zip((one, two), samples, strict=True)]
     with caught(pipe) as found:
         pipe(
             [one.composite, two.composite],
@@ -147,9 +148,9 @@ def test_pictures_of_a_batch_bring_their_own_maps(pipe: LayerDecompositionPipeli
             maps={name: np.stack([maps[name], others[name]]) for name in MAPS},
         )
     for i, sample in enumerate(samples):
-        assert torch.equal(found[0].picture_B3HW[i], sample.composite_3HW)
-        assert torch.equal(found[0].hole_B1HW[i], sample.hole_1HW)
-        assert all(torch.equal(found[0].maps[name][i], sample.maps[name]) for name in MAPS)
+        assert torch.equal(found[0].picture_B3HW[i], sample.composite_B3HW[0])
+        assert torch.equal(found[0].hole_B1HW[i], sample.hole_B1HW[0])
+        assert all(torch.equal(found[0].maps[name][i], sample.maps[name][0]) for name in MAPS)
 
 
 @pytest.mark.parametrize(
@@ -171,17 +172,17 @@ def test_what_is_no_map_of_the_picture_is_refused(
 
 def test_truth_follows_the_rules_of_the_picture() -> None:
     parts, maps = scene(4, 4)
-    sample = make_sample(parts, maps, 0, AS_STORED)
+    sample = make_sample(parts, maps, 0, 0, AS_STORED)
     layer = target_layer(0, 0, parts.key, len(parts.layers))
-    assert sample.layer == layer
+    assert sample.layers == (layer,)
     outside = parts.foreground(layer)[..., 3] == 0
     # Where the target is not, the smaller scene without it is the smaller scene.
     blocks = outside.reshape(SIZE_PX, 6, SIZE_PX, 6).all(axis=(1, 3))
     assert blocks.any()
     far = torch.from_numpy(blocks)
-    assert torch.equal(sample.background_3HW[:, far], sample.composite_3HW[:, far])
-    assert (sample.foreground_4HW[3][far] == -1).all() and (sample.foreground_4HW[:3][:, far] == 0).all()
-    mass = (sample.foreground_4HW[3] + 1).mean() / 2 * 255
+    assert torch.equal(sample.background_B3HW[0][:, far], sample.composite_B3HW[0][:, far])
+    assert (sample.foreground_B4HW[0][3][far] == -1).all() and (sample.foreground_B4HW[0][:3][:, far] == 0).all()
+    mass = (sample.foreground_B4HW[0][3] + 1).mean() / 2 * 255
     assert float(mass) == pytest.approx(parts.foreground(layer)[..., 3].mean(), rel=1e-3)
 
 

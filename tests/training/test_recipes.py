@@ -7,7 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from decoupage.adapter import AdapterConfig, adapt, count_parameters, make_fusion
+from benchmarks.model_geometry import count_parameters
+from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill
 from decoupage.maps.table import MAPS

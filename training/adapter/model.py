@@ -1,4 +1,4 @@
-"""What of an adapter learns, as one module, and what it is given: tokens that frozen codecs made of a batch."""
+"""What of an adapter learns, as one module, and what it is given: tokens that frozen VAEs made of a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class AdapterModel(nn.Module):
     """What learns, as one module, so that several processes wrap all of it at once.
 
     Args:
-        vae: the frozen codec, for the maps; it is called, and is no part of this module.
+        vae: the frozen VAE, for the maps; it is called, and is no part of this module.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
 
-A batch's way: frozen codecs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
+A batch's way: frozen VAEs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
 halves; flow matching judges them, and, where asked for, the layers laid over one another.
 """
 
@@ -214,8 +214,7 @@ class AdapterTask:
             text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
         for name in ("text_encoder", "text_encoder_2"):
             setattr(pipe, name, None)
-        device = self._place.device
-        return Text(*(tensor.to(device) for tensor in (text.tokens_BLD, text.pooled_BP, text.ids_LA)))
+        return text.repeated(1, self._place.device)
 
     # ---- judging
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from decoupage.maps.table import MAPS
 from pipelines.config import MasksConfig
 from training.config import ForegroundKind, TrainingConfig
+from training.rgba_vae.config import RgbaVaeConfig
 
 KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
 Part = Literal["train", "validation"]
@@ -52,14 +53,16 @@ class DataLoading:
     max_unreadable_share: float = 0.01
 
     @classmethod
-    def of(cls, recipe: TrainingConfig, masks: MasksConfig, part: Part = "train") -> "DataLoading":
-        """What a recipe asks for, on one process.
+    def of(
+        cls, recipe: TrainingConfig | RgbaVaeConfig, masks: MasksConfig | None = None, part: Part = "train"
+    ) -> "DataLoading":
+        """What a recipe asks for, on one process; the RGBA VAE's asks for no maps and no new masks.
 
         Validation takes the scenes as they are stored, in one order, whatever the recipe's seed and augmentations: so
         figures of different runs compare.
 
         Args:
-            masks: the profile's.
+            masks: the profile's; None where none are drawn.
         """
         data, training = recipe.data, part == "train"
         return cls(
@@ -68,9 +71,9 @@ class DataLoading:
             num_workers=recipe.compute.loader_workers,
             flip=data.flip and training,
             recolour_share=data.recolour_share if training else 0.0,
-            redraw_masks=data.redraw_masks and training,
-            masks=masks,
-            maps=recipe.adapter.maps,
+            redraw_masks=data.redraw_masks and training and masks is not None,
+            masks=masks or MasksConfig(),
+            maps=recipe.adapter.maps if isinstance(recipe, TrainingConfig) else (),
             size_px=data.size_px,
             foreground_kinds=data.foreground_kinds,
             validation_share=data.validation_share,

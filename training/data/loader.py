@@ -23,7 +23,7 @@ from training.data.config import DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.order import candidates, rank_batches
 from training.data.selection import select
-from training.data.triplets import TripletBatch, TripletSample, collate, make_sample
+from training.data.triplets import TripletBatch, collate, make_sample
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,9 @@ _UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a worker made of one position: a sample, and the scenes it could not read on the way, with the reason."""
+    """What a worker made of one position: a sample (a batch of one), and the scenes that it could not read, and why."""
 
-    position: int
-    sample: TripletSample | None
+    sample: TripletBatch | None
     unreadable: tuple[tuple[str, str], ...]
 
 
@@ -60,9 +59,8 @@ class Collate:
         """Samples side by side, and all that could not be read."""
         unreadable = tuple(fault for one in drawn for fault in one.unreadable)
         samples = [one.sample for one in drawn if one.sample is not None]
-        positions = tuple(one.position for one in drawn)
-        end = positions[0] - self.rank + self.step
-        batch = collate(samples, positions, end) if len(samples) == len(drawn) else None
+        is_whole = len(samples) == len(drawn)
+        batch = collate(samples, samples[0].positions[0] - self.rank + self.step) if is_whole else None
         return DrawnBatch(batch, len(drawn), unreadable)
 
 
@@ -85,8 +83,9 @@ class Triplets(Dataset[Drawn]):
                 if len(unreadable) > self.loading.max_unreadable_share * num_scenes:
                     break  # The run stops anyway; see Unreadable.
                 continue
-            return Drawn(position, make_sample(parts, maps, position // num_scenes, self.loading), tuple(unreadable))
-        return Drawn(position, None, tuple(unreadable))
+            sample = make_sample(parts, maps, position, position // num_scenes, self.loading)
+            return Drawn(sample, tuple(unreadable))
+        return Drawn(None, tuple(unreadable))
 
 
 def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, StoredMaps]:

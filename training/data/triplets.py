@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from decoupage.images.sizes import Geometry, plan_geometry
 from decoupage.images.types import Mask
 from decoupage.maps.table import StoredMaps
-from decoupage.preparation import PreparedBatch, prepare, prepare_rgb, prepare_rgba, unit_rgb
+from decoupage.preparation import Prepared, prepare, prepare_rgb, prepare_rgba, unit_rgb
 from decoupage.randomness import generator
 from pipelines.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
@@ -20,39 +21,20 @@ from training.data.recolour import draw_recolouring
 
 
 @dataclass(frozen=True)
-class TripletSample:
-    """One triplet; float32, pictures in [-1, 1].
-
-    Attributes:
-        key, layer: of the scene, and which of its layers is the target; 0 = lowest.
-        epoch, flipped: when it was drawn, and whether it is mirrored.
-        composite_3HW: the scene flattened.
-        hole_1HW, kept_1HW: the imperfect mask of the target as each half takes it (`decoupage.preparation`), 0 or 1.
-        foreground_4HW: the target complete on the whole canvas, straight alpha, mid-gray (0) where alpha is -1.
-        background_3HW: the scene without the target; the other layers stay.
-        maps: the wanted maps of the composite as pictures [3, H, W].
-    """
-
-    key: str
-    layer: int
-    epoch: int
-    flipped: bool
-    composite_3HW: Tensor
-    hole_1HW: Tensor
-    kept_1HW: Tensor
-    foreground_4HW: Tensor
-    background_3HW: Tensor
-    maps: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
 class TripletBatch:
-    """Triplets side by side; values as in `TripletSample`.
+    """Triplets side by side; float32, pictures in [-1, 1].
 
     Attributes:
         positions: global position of each sample; one that could not be read has left its place to another scene.
         end: where every process's batch of this step ends. A run that goes on after this batch starts at `end`.
-        keys, layers, flipped: of each sample.
+        keys, layers: key of each sample's scene, and which of its layers is the target; 0 = lowest.
+        flipped: whether each sample is mirrored.
+        composite_B3HW: the scenes flattened.
+        hole_B1HW, kept_B1HW: the imperfect masks of the targets as each half takes them (`decoupage.preparation`), 0
+            or 1.
+        foreground_B4HW: the targets complete on the whole canvas, straight alpha, mid-gray (0) where alpha is -1.
+        background_B3HW: the scenes without the targets; the other layers stay.
+        maps: the wanted maps of the composites as pictures [B, 3, H, W].
     """
 
     positions: tuple[int, ...]
@@ -70,18 +52,13 @@ class TripletBatch:
     def __len__(self) -> int:
         return len(self.keys)
 
-    @property
-    def start(self) -> int:
-        """Global position of its first sample."""
-        return self.positions[0]
-
-    def prepared(self, shown: int) -> PreparedBatch:
+    def prepared(self, shown: int) -> Prepared:
         """The first so many as the pipeline takes them."""
         pictures = self.composite_B3HW[:shown].cpu()
         size = (pictures.shape[2], pictures.shape[3])
         masks = (self.hole_B1HW[:shown].cpu(), self.kept_B1HW[:shown].cpu())
         maps = {name: picture[:shown].cpu() for name, picture in self.maps.items()}
-        return PreparedBatch(Geometry(size, size, size), pictures, *masks, maps)
+        return Prepared(Geometry(size, size, size), pictures, *masks, maps)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "TripletBatch":
         """The same batch with its tensors on a device."""
@@ -97,8 +74,10 @@ class TripletBatch:
         return replace(self, maps={name: change(picture) for name, picture in self.maps.items()}, **tensors)
 
 
-def make_sample(parts: SceneParts, maps: StoredMaps, epoch: int, loading: DataLoading) -> TripletSample:
-    """The triplet that a scene gives in an epoch: its composite prepared as any picture, and the truth likewise.
+def make_sample(parts: SceneParts, maps: StoredMaps, position: int, epoch: int, loading: DataLoading) -> TripletBatch:
+    """The triplet that a scene gives in an epoch, as a batch of one.
+
+    Its composite is prepared as any picture, and the truth likewise.
 
     Masks are drawn before the scene is made smaller, because the reach of their errors is in its own pixels.
 
@@ -123,17 +102,18 @@ def make_sample(parts: SceneParts, maps: StoredMaps, epoch: int, loading: DataLo
     def rgb(signed_3HW: Tensor) -> Tensor:
         return _mirror(colours.rgb(signed_3HW) if colours else signed_3HW, flipped)
 
-    return TripletSample(
-        key=parts.key,
-        layer=layer,
-        epoch=epoch,
-        flipped=flipped,
-        composite_3HW=rgb(prepared.picture_3HW),
-        hole_1HW=_mirror(prepared.hole_1HW, flipped),
-        kept_1HW=_mirror(prepared.kept_1HW, flipped),
-        foreground_4HW=_mirror(colours.rgba(foreground_4HW) if colours else foreground_4HW, flipped),
-        background_3HW=rgb(background_3HW),
-        maps={name: _mirror(picture, flipped) for name, picture in prepared.maps.items()},
+    return TripletBatch(
+        positions=(position,),
+        end=position + 1,
+        keys=(parts.key,),
+        layers=(layer,),
+        flipped=(flipped,),
+        composite_B3HW=rgb(prepared.picture_B3HW[0])[None],
+        hole_B1HW=_mirror(prepared.hole_B1HW, flipped),
+        kept_B1HW=_mirror(prepared.kept_B1HW, flipped),
+        foreground_B4HW=_mirror(colours.rgba(foreground_4HW) if colours else foreground_4HW, flipped)[None],
+        background_B3HW=rgb(background_3HW)[None],
+        maps={name: _mirror(picture_B3HW, flipped) for name, picture_B3HW in prepared.maps.items()},
     )
 
 
@@ -147,22 +127,17 @@ def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Ma
     return parts.imperfect_masks[layer]
 
 
-def _mirror(picture_CHW: Tensor, flipped: bool) -> Tensor:
-    return picture_CHW.flip(-1) if flipped else picture_CHW
+def _mirror(picture: Tensor, flipped: bool) -> Tensor:
+    return picture.flip(-1) if flipped else picture
 
 
-def collate(samples: Sequence[TripletSample], positions: tuple[int, ...], end: int) -> TripletBatch:
-    """Samples side by side; see `TripletBatch`."""
-    return TripletBatch(
-        positions=positions,
-        end=end,
-        keys=tuple(sample.key for sample in samples),
-        layers=tuple(sample.layer for sample in samples),
-        flipped=tuple(sample.flipped for sample in samples),
-        composite_B3HW=torch.stack([sample.composite_3HW for sample in samples]),
-        hole_B1HW=torch.stack([sample.hole_1HW for sample in samples]),
-        kept_B1HW=torch.stack([sample.kept_1HW for sample in samples]),
-        foreground_B4HW=torch.stack([sample.foreground_4HW for sample in samples]),
-        background_B3HW=torch.stack([sample.background_3HW for sample in samples]),
-        maps={name: torch.stack([sample.maps[name] for sample in samples]) for name in samples[0].maps},
-    )
+def collate(samples: Sequence[TripletBatch], end: int) -> TripletBatch:
+    """Samples side by side, as the batch that ends at `end`."""
+    columns = {item.name: [getattr(sample, item.name) for sample in samples] for item in fields(TripletBatch)}
+    joined: dict[str, Any] = {
+        name: torch.cat(values) if isinstance(values[0], Tensor) else tuple(chain.from_iterable(values))
+        for name, values in columns.items()
+        if name not in ("end", "maps")
+    }
+    maps = {name: torch.cat([sample.maps[name] for sample in samples]) for name in samples[0].maps}
+    return TripletBatch(**joined, end=end, maps=maps)

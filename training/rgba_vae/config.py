@@ -1,19 +1,18 @@
 """The configuration of a run of the RGBA VAE, and its two recipes. This module imports no torch."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from pipelines.config import Section, Share
 from training.config import RunConfig, SamplesConfig, Steps, with_changes
 
-if TYPE_CHECKING:
-    from training.rgba_vae.losses import RgbaLossWeights
 
+class RgbaLossWeights(Section):
+    """Weights of the parts of the total (`losses.py`).
 
-class RgbaLossSection(Section):
-    """The fields of `losses.RgbaLossWeights`, which says what they mean; a test holds both together."""
+    `tie_kind`: squared distance of means, or divergence of whole posteriors.
+    """
 
     reconstruction: Literal["l2", "l1"] = "l2"
     perceptual: float = Field(0.5, ge=0.0, le=1000.0)
@@ -23,12 +22,6 @@ class RgbaLossSection(Section):
     adversarial: float = Field(1.0, ge=0.0, le=1000.0, description="0 = no adversary")
     adversarial_from_step: Steps = 4000
 
-    def build(self) -> "RgbaLossWeights":
-        """The same weights as `losses.RgbaLossWeights`. Imports torch."""
-        from training.rgba_vae.losses import RgbaLossWeights
-
-        return RgbaLossWeights(**self.model_dump())
-
 
 class RgbaVaeConfig(RunConfig):
     """A run that trains a base's VAE to code alpha."""
@@ -36,7 +29,7 @@ class RgbaVaeConfig(RunConfig):
     base: str = Field("flux-fill", description="base whose VAE is widened")
     # A VAE sees no masks, so none are drawn for it.
     data: SamplesConfig = SamplesConfig(redraw_masks=False)
-    weights: RgbaLossSection = RgbaLossSection()
+    weights: RgbaLossWeights = RgbaLossWeights()
     opaque_share: Share = Field(0.5, description="share of samples that are a whole scene, opaque, not a foreground")
     freeze_trunk_steps: Steps = Field(1000, description="steps in which only the widened layers are trained")
 
@@ -102,6 +95,3 @@ def demo_rgba_vae() -> RgbaVaeConfig:
         "output.sample_every_steps": 1200,
     }
     return with_changes(rgba_vae(), changes)
-
-
-RECIPES: dict[str, Callable[[], RgbaVaeConfig]] = {recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae)}

@@ -18,20 +18,7 @@ from training.task import Place
 
 def make_loader(config: RgbaVaeConfig, source: Store | str, place: Place) -> TripletLoader:
     """The loader of the training samples; raises as `TripletLoader`."""
-    data = config.data
-    loading = DataLoading(
-        seed=config.seed,
-        batch_size=config.batch.micro_batch,
-        num_workers=config.compute.loader_workers,
-        flip=data.flip,
-        redraw_masks=False,
-        maps=(),
-        size_px=data.size_px,
-        foreground_kinds=data.foreground_kinds,
-        validation_share=data.validation_share,
-        max_unreadable_share=data.max_unreadable_share,
-    )
-    return TripletLoader(source, loading, place.rank, place.world_size, place.device.type == "cuda")
+    return TripletLoader(source, DataLoading.of(config), place.rank, place.world_size, place.device.type == "cuda")
 
 
 def validation_batches(
@@ -44,14 +31,7 @@ def validation_batches(
     Raises:
         BadSetup: no scene is kept out, or as `TripletLoader`.
     """
-    loading = replace(
-        make_loader(config, source, Place()).loading,
-        seed=0,
-        batch_size=1,
-        num_workers=0,
-        flip=False,
-        part="validation",
-    )
+    loading = replace(DataLoading.of(config, part="validation"), batch_size=1, num_workers=0)
     loader = TripletLoader(source, loading, rank, world_size)
     number = min(config.data.num_validation, loader.num_scenes) // world_size
     batches = loader.batches()

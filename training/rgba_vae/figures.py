@@ -5,7 +5,7 @@ colours, and the PSNRs are averaged.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -38,10 +38,6 @@ class RgbaFigures:
     opaque_psnr_loss_db: float
     opaque_alpha_mae: float
     latent_mse: float
-
-    def as_dict(self) -> dict[str, float]:
-        """The figures by name, as plain values."""
-        return asdict(self)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from training.losses import over, premultiplied, without_overshoot
+from training.rgba_vae.config import RgbaLossWeights
 from training.rgba_vae.networks import adaptive_weight, frozen, hinge_loss
 
 logger = logging.getLogger(__name__)
@@ -39,19 +40,6 @@ class Posterior(Protocol):
     mean: Tensor
     logvar: Tensor
     deterministic: bool
-
-
-@dataclass(frozen=True)
-class RgbaLossWeights:
-    """Weights of the parts of the total. `tie_kind`: squared distance of means, or divergence of whole posteriors."""
-
-    reconstruction: Literal["l2", "l1"] = "l2"
-    perceptual: float = 0.5
-    kl: float = 1e-6
-    tie: float = 1.0
-    tie_kind: Literal["mse", "kl"] = "mse"
-    adversarial: float = 1.0
-    adversarial_from_step: int = 4000
 
 
 @dataclass(frozen=True)
@@ -204,7 +192,7 @@ class RgbaObjective:
             `for_discriminator` alone.
     """
 
-    weights: RgbaLossWeights = RgbaLossWeights()
+    weights: RgbaLossWeights
     perceptual: Callable[[Tensor, Tensor], Tensor] | None = None
     discriminator: Any = None
 

@@ -6,7 +6,7 @@ begin to be trained.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -94,10 +94,10 @@ class RgbaVaeTask:
         """See `Task.losses`: the VAE's, and from the adversary's first step on the discriminator's."""
         target_B4HW = self._targets(batch)
         opaque_share = float(opaque_samples(target_B4HW).float().mean())
-        weights = self.config.weights.build()
+        weights = self.config.weights
         # The tie is a mean over opaque samples alone; by their share it becomes one over all samples, and the sum over
         # a batch is the same however it is split.
-        weights = replace(weights, tie=weights.tie * opaque_share)
+        weights = weights.model_copy(update={"tie": weights.tie * opaque_share})
         objective = RgbaObjective(weights, self._perceptual, modules.get("discriminator"))
         coded: Coded = modules["vae"](target_B4HW, self._noise(batch.positions))
         last_layer = self._vae.decoder.conv_out.weight if objective.has_adversary(step) else None
@@ -191,7 +191,7 @@ class RgbaVaeTask:
     def export(self, folder: Path) -> None:
         """See `Task.export`: the VAE as its class's `from_pretrained` loads it, and `figures.json`."""
         self._vae.save_pretrained(folder)
-        (folder / FIGURES).write_text(json.dumps(self.figures().as_dict(), indent=1), encoding="utf-8")
+        (folder / FIGURES).write_text(json.dumps(asdict(self.figures()), indent=1), encoding="utf-8")
 
 
 def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, place: Place) -> RgbaVaeTask:

@@ -77,7 +77,7 @@ tags: [inpainting]
 # tiny-fill
 
 A small inpainting model of FLUX.1-Fill's classes (FluxTransformer2DModel, {geometry.num_double} double and
-{geometry.num_single} single blocks, width {geometry.num_heads * geometry.dim_heads}; a codec with AutoencoderKL's
+{geometry.num_single} single blocks, width {geometry.num_heads * geometry.dim_heads}; a VAE with AutoencoderKL's
 interface) for {size_px} x {size_px} pixels. It is a stand-in for the published base where there is no GPU and no
 network: it fills holes with what is likely on average, it knows no text, and it invents no detail.
 
@@ -90,7 +90,7 @@ PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photogra
 |---|---|
 {scores}
 
-The codec alone reaches {figures["codec_psnr_whole"]} dB.
+The VAE alone reaches {figures["codec_psnr_whole"]} dB.
 
 Trained on: {seen}.
 

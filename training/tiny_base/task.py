@@ -1,4 +1,4 @@
-"""The tiny base as a task: flow matching on photographs with holes, and a refiner for its codec."""
+"""The tiny base as a task: flow matching on photographs with holes, and a refiner for its VAE."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from decoupage.bases.spec import Components, Text
+from decoupage.bases.spec import Components
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.contexts import make_contexts
 from decoupage.faults import BadSetup
@@ -25,8 +25,8 @@ from training.tiny_base.config import TinyBaseConfig
 from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 
 NAME = "tiny_base"
-_CODEC_SAMPLES = 600
-_CODEC_SEED_STREAM = "tiny_base.codec"
+_VAE_SAMPLES = 600
+_VAE_SEED_STREAM = "tiny_base.codec"
 NUM_SHOWN = 8
 
 
@@ -35,12 +35,11 @@ class HoleBatch:
     """Photographs with holes.
 
     Attributes:
-        start, end: see `training.task.Batch`.
+        end: see `training.task.Task.batches`.
         positions: of each sample.
         picture_B3HW: in [-1, 1]; hole_B1HW: 1 = to be generated.
     """
 
-    start: int
     end: int
     positions: tuple[int, ...]
     picture_B3HW: Tensor
@@ -48,7 +47,7 @@ class HoleBatch:
 
 
 class TinyBaseTask:
-    """See `training.task.Task`. The network learns to fill holes, the codec's decoder to smooth its patches' seams.
+    """See `training.task.Task`. The network learns to fill holes, the VAE's decoder to smooth its patches' seams.
 
     Args:
         photographs: all there are; the held-out ones judge.
@@ -69,7 +68,7 @@ class TinyBaseTask:
         self.base = TinyFill()
         torch.manual_seed(config.seed)
         self.components: Components = self.base.new(**config.geometry.model_dump(), shift=config.objective.shift)
-        self._fit_codec()
+        self._fit_vae()
         vae, network = self.components["vae"].to(place.device), self.components["transformer"].to(place.device)
         vae.requires_grad_(False)
         vae.decoder.requires_grad_(True)
@@ -85,38 +84,37 @@ class TinyBaseTask:
 
     def batches(self, start: int) -> Iterator[HoleBatch]:
         """See `Task.batches`."""
-        config, place = self.config.photographs, self._place
-        size = self.config.batch.micro_batch
+        place, share = self._place, self.config.photographs.recolour_share
         while True:
-            positions = tuple(range(start + place.rank, start + size * place.world_size, place.world_size))
-            pictures, holes = [], []
-            for position in positions:
-                rng = next(generators(self.config.seed, NAME, position))
-                rgb = crop(self.trained, config.size_px, config.min_crop_share, rng)
-                pictures.append(recoloured(rgb, config.recolour_share, rng))
-                holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
-            yield self._batch(pictures, holes, positions, start + size * place.world_size)
-            start += size * place.world_size
+            end = start + self.config.batch.micro_batch * place.world_size
+            positions = tuple(range(start + place.rank, end, place.world_size))
+            yield self._batch(self.trained, (self.config.seed, NAME), positions, share, end)
+            start = end
 
-    @staticmethod
     def _batch(
-        pictures: Sequence[NDArray[np.float32]], holes: Sequence[Any], positions: tuple[int, ...], end: int
+        self,
+        photographs: Sequence[Photograph],
+        stream: tuple[int, str],
+        positions: tuple[int, ...],
+        recolour_share: float,
+        end: int,
     ) -> HoleBatch:
+        """Crops with holes, each drawn from its own generator: that of (seed, name) of the stream at its position."""
+        config = self.config.photographs
+        pictures, holes = [], []
+        for position in positions:
+            rng = next(generators(*stream, position))
+            rgb = crop(photographs, config.size_px, config.min_crop_share, rng)
+            pictures.append(recoloured(rgb, recolour_share, rng))
+            holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
         picture_B3HW = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-        hole_B1HW = torch.from_numpy(np.stack(holes)).float()[:, None]
-        return HoleBatch(positions[0], end, positions, picture_B3HW, hole_B1HW)
+        return HoleBatch(end, positions, picture_B3HW, torch.from_numpy(np.stack(holes)).float()[:, None])
 
     @cached_property
     def validation(self) -> HoleBatch:
         """Crops of held-out photographs, always the same ones, in their own colours."""
-        config = self.config.photographs
-        pictures, holes = [], []
-        for position in range(config.num_validation):
-            rng = next(generators(0, "tiny_base.validation", position))
-            rgb = crop(self.held_out, config.size_px, config.min_crop_share, rng)
-            pictures.append(recoloured(rgb, 0.0, rng))
-            holes.append(draw_hole(config.size_px, config.max_hole_share, rng))
-        return self._batch(pictures, holes, tuple(range(config.num_validation)), config.num_validation)
+        number = self.config.photographs.num_validation
+        return self._batch(self.held_out, (0, "tiny_base.validation"), tuple(range(number)), 0.0, number)
 
     # ---- losses
 
@@ -156,7 +154,7 @@ class TinyBaseTask:
         rows = columns = self.config.photographs.size_px // self.base.pixel_multiple
         ids = self.base.ids("background", rows, columns).to(tokens.device)
         text = self.base.embed_text(self.components, [""] * len(tokens), tokens.device)
-        return self.base.predict(network, tokens, ids, Text(text.tokens_BLD, text.pooled_BP, text.ids_LA), sigma_B, 1.0)
+        return self.base.predict(network, tokens, ids, text, sigma_B, 1.0)
 
     def _reconstruction(self, decoder: nn.Module, batch: HoleBatch) -> Losses:
         picture = batch.picture_B3HW.to(self._place.device)
@@ -225,12 +223,12 @@ class TinyBaseTask:
         hole_BHW = batch.hole_B1HW[:, 0].numpy() > 0.5
         return Judged(levels(batch.picture_B3HW), hole_BHW, levels(filled), levels(decoded))
 
-    def _fit_codec(self) -> None:
-        """Principal components of the training photographs' patches: the codec's encoder is closed form."""
+    def _fit_vae(self) -> None:
+        """Principal components of the training photographs' patches: the VAE's encoder is closed form."""
         config = self.config.photographs
-        streams = generators(self.config.seed, _CODEC_SEED_STREAM, 0)
+        streams = generators(self.config.seed, _VAE_SEED_STREAM, 0)
         crops = [
             recoloured(crop(self.trained, config.size_px, config.min_crop_share, rng), config.recolour_share, rng)
-            for rng, _ in zip(streams, range(_CODEC_SAMPLES), strict=False)
+            for rng, _ in zip(streams, range(_VAE_SAMPLES), strict=False)
         ]
         self.components["vae"].fit([torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)])

@@ -12,10 +12,10 @@ from PIL import Image
 
 from decoupage.images.codecs import decode_gray, decode_mask, decode_rgb
 from decoupage.maps.choose import make_makers
-from decoupage.maps.depth import DarkChannel, DepthMaps, guided_filter, to_uint16
+from decoupage.maps.depth import DarkChannel, guided_filter, to_uint16
 from decoupage.maps.edges import CannyEdges
 from decoupage.maps.maker import shrink
-from decoupage.maps.segmentation import Felzenszwalb, SegmentationMaps, number_by_appearance
+from decoupage.maps.segmentation import Felzenszwalb, number_by_appearance
 from pipelines.config import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
 
 PHOTOS = Path(__file__).parents[3].parent / "shared/data/photos"
@@ -62,7 +62,7 @@ def test_any_picture_has_regions_that_fit_and_count_from_zero(picture, share):
 def test_a_picture_of_equal_edge_weights_gives_the_same_bytes_twice():
     # Two runs on one machine; that another processor's sorting gives them too is not shown here.
     picture = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((4, 4))).astype(np.uint8)[..., None].repeat(3, 2) * 255
-    maker = SegmentationMaps(Felzenszwalb(SegmentationConfig(size_px=32)))
+    maker = Felzenszwalb(SegmentationConfig(size_px=32))
     assert maker.pngs([picture]) == maker.pngs([picture.copy()])
 
 
@@ -88,8 +88,8 @@ def test_hazy_part_is_farther_than_clear_part():
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))))
 @settings(max_examples=40, deadline=None)
 def test_any_picture_has_a_depth_that_survives_its_png(picture):
-    maker = DepthMaps(DarkChannel(DepthConfig(size_px=32)))
-    depth = maker.estimator.depth([picture])[0]
+    maker = DarkChannel(DepthConfig(size_px=32))
+    depth = maker.depth([picture])[0]
     stored = decode_gray(maker.pngs([picture])[0])
     assert stored.dtype == np.uint16
     assert np.isfinite(depth).all()

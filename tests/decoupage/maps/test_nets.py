@@ -11,10 +11,8 @@ from transformers.models.segformer.image_processing_pil_segformer import Segform
 
 from decoupage.images.codecs import decode_gray
 from decoupage.maps import net
-from decoupage.maps.depth import DepthMaps
 from decoupage.maps.depth_anything import DepthAnything
 from decoupage.maps.segformer import Segformer
-from decoupage.maps.segmentation import SegmentationMaps
 from pipelines.licences.terms import licence_of
 from tests.decoupage.maps.nets import CLASSES, depth, save_depth_anything, save_segformer, segmentation
 
@@ -89,8 +87,8 @@ def test_a_pictures_bytes_do_not_depend_on_its_neighbours(segformer, depth_anyth
     """Every batch is filled up: so a resumed run, whose batches are cut elsewhere, makes the same shards."""
     given = pictures(*[(80, 80)] * 7)
     for maker in (
-        SegmentationMaps(Segformer(segmentation(segformer))),
-        DepthMaps(DepthAnything(depth(depth_anything))),
+        Segformer(segmentation(segformer)),
+        DepthAnything(depth(depth_anything)),
     ):
         together = maker.pngs(given)
         assert [maker.pngs([rgb])[0] for rgb in given] == together
@@ -133,8 +131,7 @@ def test_values_that_are_not_finite_stop_the_run(tmp_path):
 def test_classes_have_names(segformer):
     segmenter = Segformer(segmentation(segformer))
     assert segmenter.id2label == CLASSES
-    assert segmenter.num_classes == 3
-    stored = decode_gray(SegmentationMaps(segmenter).pngs(pictures((80, 80)))[0])
+    stored = decode_gray(segmenter.pngs(pictures((80, 80)))[0])
     assert stored.max() < 3
 
 
@@ -164,8 +161,8 @@ def test_a_recipe_needs_no_weights():
     ],
 )
 def test_makers_tell_the_licence_of_their_weights(weights, licence):
-    assert licence_of(DepthMaps(DepthAnything(depth("/nowhere", weights=weights))).weights) == licence
-    assert licence_of(SegmentationMaps(Segformer(segmentation("/nowhere"))).weights) == "nvidia-non-commercial"
+    assert licence_of(DepthAnything(depth("/nowhere", weights=weights)).weights) == licence
+    assert licence_of(Segformer(segmentation("/nowhere")).weights) == "nvidia-non-commercial"
 
 
 @pytest.mark.gpu

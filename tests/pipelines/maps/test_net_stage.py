@@ -93,7 +93,7 @@ def test_the_same_bytes_whatever_was_there_before(store, config, tmp_path_factor
 
 def test_threads_decode_side_by_side_and_compute_in_turn(store, config, monkeypatch):
     stage = stages(store, config, batch_size=1)[0]
-    model = net.load_net("segformer", stage.task.maker.segmenter.files, "cpu").model
+    model = net.load_net("segformer", stage.task.maker.files, "cpu").model
     forward, alone, together = model.forward, threading.Lock(), threading.Barrier(3)
     decode = MapTask._composite
 

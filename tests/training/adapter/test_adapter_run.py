@@ -53,7 +53,7 @@ def leaving(task: AdapterTask, position: int) -> Any:
 
     def batches(start: int) -> Iterator[TripletBatch]:
         for batch in given(start):
-            if batch.start >= position:
+            if batch.positions[0] >= position:
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
 

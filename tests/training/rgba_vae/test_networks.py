@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.rgba_vae.losses import RgbaLossWeights, RgbaObjective
+from training.rgba_vae.config import RgbaLossWeights
+from training.rgba_vae.losses import RgbaObjective
 from training.rgba_vae.networks import PatchDiscriminator, adaptive_weight, frozen, hinge_loss
 
 

@@ -15,11 +15,11 @@ from decoupage.bases.patch_codec import PatchCodec
 from decoupage.rgba_vae import widen_vae
 from training.losses import over
 from training.rgba_vae import losses as rgba_losses
+from training.rgba_vae.config import RgbaLossWeights
 from training.rgba_vae.losses import (
     BACKGROUND_MEAN,
     BACKGROUND_SQUARE,
     NOT_MEASURED,
-    RgbaLossWeights,
     RgbaObjective,
     expected_squared_error,
     kl_to_standard,
@@ -159,7 +159,7 @@ def test_only_wholly_opaque_samples_are_tied():
     assert opaque_samples(target).tolist() == [True, False, False]
     mine = posterior(1, batch=3)
     reference = DiagonalGaussianDistribution(mine.parameters[:1] + 0.5)
-    objective = RgbaObjective()
+    objective = RgbaObjective(RgbaLossWeights())
     tied = objective.for_vae(rgba(2, batch=3), target, mine, reference, step=0)
     assert tied.tie == pytest.approx(0.25, abs=1e-5)
     expected = tied.reconstruction + 1e-6 * tied.kl + tied.tie
@@ -194,7 +194,7 @@ def test_perception_is_asked_on_black_and_on_white():
     assert [float(second.unique()) for _, second in seen] == [-1.0, 1.0]
     assert score == pytest.approx(float(sum((a - b).abs().mean() for a, b in seen) / 2))
     assert perceptual_loss(network, rgba(2), rgba(2)) == 0
-    loss = RgbaObjective(perceptual=network).for_vae(rgba(2), invisible, posterior(1), None, step=0)
+    loss = RgbaObjective(RgbaLossWeights(), perceptual=network).for_vae(rgba(2), invisible, posterior(1), None, step=0)
     assert loss.total == pytest.approx(float(loss.reconstruction + 0.5 * score + 1e-6 * loss.kl), rel=1e-6)
 
 
@@ -204,7 +204,9 @@ def test_lpips_without_package_or_weights_is_named_as_not_measured(monkeypatch, 
     assert load_lpips() is None and "not measured: the package lpips is not installed" in caplog.text
     monkeypatch.setattr(rgba_losses, "find_spec", lambda name: object())
     assert "weights are not at" in (why_no_lpips() or "")  # never downloaded
-    loss = RgbaObjective(perceptual=load_lpips()).for_vae(rgba(1), rgba(2), posterior(1), None, step=0)
+    loss = RgbaObjective(RgbaLossWeights(), perceptual=load_lpips()).for_vae(
+        rgba(1), rgba(2), posterior(1), None, step=0
+    )
     assert loss.parts()["perceptual"] == NOT_MEASURED and isinstance(loss.parts()["total"], float)
 
 

@@ -1,6 +1,5 @@
 """Runs of the RGBA VAE: their numbers, what is refused, and that they are read without torch."""
 
-import dataclasses
 import subprocess
 import sys
 from typing import Any
@@ -9,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from training.config import with_changes
-from training.rgba_vae.config import RECIPES, RgbaLossSection, RgbaVaeConfig, demo_rgba_vae, rgba_vae
-from training.rgba_vae.losses import RgbaLossWeights
+from training.recipes import find_recipe
+from training.rgba_vae.config import RgbaVaeConfig, demo_rgba_vae, rgba_vae
 
 
 def test_the_recipe_is_alphavaes():
@@ -28,16 +27,7 @@ def test_the_demo_needs_neither_gpu_nor_perceptual_weights_nor_adversary():
 
 
 def test_recipes_are_found_by_their_names():
-    assert {name: recipe() for name, recipe in RECIPES.items()} == {
-        "rgba_vae": rgba_vae(),
-        "demo_rgba_vae": demo_rgba_vae(),
-    }
-
-
-def test_weights_have_the_fields_and_defaults_of_the_losses():
-    fields = {field.name: field.default for field in dataclasses.fields(RgbaLossWeights)}
-    assert RgbaLossSection().model_dump() == fields
-    assert RgbaLossSection(tie=0.5).build() == RgbaLossWeights(tie=0.5)
+    assert (find_recipe("rgba_vae"), find_recipe("demo_rgba_vae")) == (rgba_vae(), demo_rgba_vae())
 
 
 @pytest.mark.parametrize(
