@@ -1,12 +1,11 @@
 """What a recipe says of data loading; numbers and ranges only."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from decoupage.maps.table import MAPS
 from pipelines.config import MasksConfig
 from training.config import ForegroundKind, TrainingConfig
-from training.rgba_vae.config import RgbaVaeConfig
 
 KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
 Part = Literal["train", "validation"]
@@ -53,15 +52,14 @@ class DataLoading:
     max_unreadable_share: float = 0.01
 
     @classmethod
-    def of(
-        cls, recipe: TrainingConfig | RgbaVaeConfig, masks: MasksConfig | None = None, part: Part = "train"
-    ) -> "DataLoading":
+    def of(cls, recipe: Any, masks: MasksConfig | None = None, part: Part = "train") -> "DataLoading":
         """What a recipe asks for, on one process; the RGBA VAE's asks for no maps and no new masks.
 
         Validation takes the scenes as they are stored, in one order, whatever the recipe's seed and augmentations: so
         figures of different runs compare.
 
         Args:
+            recipe: a `TrainingConfig`, or the `RgbaVaeConfig` of the RGBA VAE, whose room stands on this one.
             masks: the profile's; None where none are drawn.
         """
         data, training = recipe.data, part == "train"
