@@ -40,7 +40,8 @@ class AdapterConfig:
             (`decoupage.maps.choose.maker_of`); empty = unknown.
         map_picture_px: side of the pictures that those maps were made of; larger ones are scaled down to that area
             before maps are made.
-        alpha_levels: decoded alpha up to the first becomes 0, from the second on 1, in between it is stretched.
+        alpha_levels: alpha at the picture's own size up to the first becomes 0, from the second on 1, in between it is
+            stretched.
     """
 
     base: str = "flux-fill"

@@ -26,7 +26,7 @@ from decoupage.maps.choose import AutoMaps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
 from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
 from decoupage.rgba_vae import decode_rgba, widen_vae
-from decoupage.rgba_values import stretch_alpha, without_haze
+from decoupage.rgba_values import clean_alpha
 from decoupage.sequences import Condition, predict_layers
 
 _log = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             )
             generated = undo(rgb, geometry)
             background = blending.paste_back(background, generated, one_B1HW, GROW_PX) if paste_back else generated
-            foregrounds.append(undo(rgba, geometry))
+            foregrounds.append(clean_alpha(undo(rgba, geometry), *self.adapter.alpha_levels))
         return make_output(original, background, foregrounds, layers is not None, output_type)
 
     @torch.no_grad()
@@ -226,7 +226,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """Take pictures apart that are at the model's size already; arguments as for a call.
 
         Returns:
-            (foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at that size, on the CPU.
+            (foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at that size, on the CPU; alpha as decoded.
         """
         device, (height, width) = self._execution_device, prepared.geometry.canvas_px
         text = self._text(prompt or "", len(prepared), device)
@@ -249,7 +249,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
         self.maybe_free_model_hooks()
         rgba, rgb = ((x.float() * 0.5 + 0.5).clamp(0, 1).cpu() for x in (rgba, rgb))
-        return without_haze(stretch_alpha(rgba, *self.adapter.alpha_levels)), rgb
+        return rgba, rgb
 
     def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
         if isinstance(prompt, Text):

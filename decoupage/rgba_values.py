@@ -36,6 +36,11 @@ def stretch_alpha(rgba_B4HW: Tensor, low: float, high: float) -> Tensor:
     return torch.cat([rgba_B4HW[:, :3], stretched], dim=1)
 
 
+def clean_alpha(rgba_B4HW: Tensor, low: float, high: float) -> Tensor:
+    """What a decoder gave, at the picture's own size, as a foreground: `stretch_alpha`, then `without_haze`."""
+    return without_haze(stretch_alpha(rgba_B4HW, low, high))
+
+
 def without_haze(rgba_B4HW: Tensor) -> Tensor:
     """Set alpha that is nearly 0 to 0 and alpha that is nearly 1 to 1; colours stay. RGBA in [0, 1].
 

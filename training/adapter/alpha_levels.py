@@ -1,13 +1,21 @@
 """Calibration of a trained adapter's alpha on validation samples: the two levels between which it is stretched.
 
 A network that is unsure of an outline answers with the mean of the likely ones, a soft edge; for an object's shape
-that is the worst answer. Which softness is mere doubt depends on the network, so it is measured.
+that is the worst answer. So is the softness of an alpha that was decoded at a model's size and enlarged to a picture's.
+Which softness is mere doubt depends on the network, so it is measured, at the pictures' own size.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+from decoupage.bases.spec import Text
+from decoupage.pipeline import LayerDecompositionPipeline
+from training import noise
+from training.data import TripletBatch, TripletLoader
+
+MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 """Margins that are tried: the levels are (margin, 1 - margin), so the middle stays where it is."""
 
 
@@ -36,3 +44,30 @@ def _soft_iou(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floati
     common = np.minimum(alpha_BHW, true_alpha_BHW).sum(axis=(1, 2))
     union = np.maximum(alpha_BHW, true_alpha_BHW).sum(axis=(1, 2))
     return float(np.mean(common / np.maximum(union, 1.0)))
+
+
+def alphas_at_own_size(
+    pipe: LayerDecompositionPipeline, loader: TripletLoader, batches: Iterable[TripletBatch], prompt: Text, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(decoded, true) alpha [samples, H, W] of scenes that are taken apart at their own size, as a user would.
+
+    Args:
+        loader: reads the scenes that the batches name.
+        prompt: embedded, because a pipeline in training has let its text encoders go.
+        seed: of the noise.
+    """
+    decoded, truth = [], []
+    for batch in batches:
+        for key, layer, position in zip(batch.keys, batch.layers, batch.positions, strict=True):
+            parts, maps = loader.scene(key)
+            found = pipe(
+                parts.composite,
+                mask=parts.imperfect_masks[layer],
+                prompt=prompt,
+                maps=maps,
+                generator=noise.generator(seed, "samples", position),
+                output_type="np",
+            )
+            decoded.append(found.foreground[0][..., 3] / np.float32(255))
+            truth.append(parts.foreground(layer)[..., 3] / np.float32(255))
+    return np.stack(decoded), np.stack(truth)

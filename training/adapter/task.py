@@ -5,8 +5,10 @@ halves; flow matching judges them, and, where asked for, the layers laid over on
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ from decoupage.images.forms import to_uint8
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
 from decoupage.rgba_vae import encode_rgba
+from decoupage.rgba_values import clean_alpha
 from pipelines.config import MasksConfig
 from training import noise
-from training.adapter.alpha_levels import choose_alpha_levels
+from training.adapter.alpha_levels import alphas_at_own_size, choose_alpha_levels
 from training.adapter.model import AdapterModel, Encoded
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
@@ -219,15 +222,19 @@ class AdapterTask:
     # ---- judging
 
     @cached_property
+    def _kept_out(self) -> TripletLoader:
+        """The scenes that are kept out of training."""
+        loading = replace(DataLoading.of(self.config, self._masks, "validation"), num_workers=0)
+        return TripletLoader(self._source, loading, self._place.rank, self._place.world_size)
+
+    @cached_property
     def _validation(self) -> list[TripletBatch]:
         """The samples that this process judges by, decoded once: the same ones each time."""
         data, place = self.config.data, self._place
         if not data.num_validation or not data.validation_share:
             return []
         share = max(1, data.num_validation // (self.config.batch.micro_batch * place.world_size))
-        loading = replace(DataLoading.of(self.config, self._masks, "validation"), num_workers=0)
-        batches = TripletLoader(self._source, loading, place.rank, place.world_size).batches(0)
-        return [next(batches) for _ in range(share)]
+        return list(islice(self._kept_out.batches(0), share))
 
     @torch.no_grad()
     def validation_loss(self, modules: Modules) -> float:
@@ -241,41 +248,37 @@ class AdapterTask:
         """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
         batch = next(iter(self._validation), None) or next(self.batches(0))
         shown = min(NUM_SHOWN, len(batch))
-        foreground, background = self._run_pipeline(batch, shown)
+        generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
+        with self._evaluating() as pipe:  # Its text encoders are gone, so the prompt is given embedded.
+            foreground, background = pipe.decompose(batch.prepared(shown), self._text, generator=generators)
         return layers_grid(
             composite_BHWC=levels(batch.composite_B3HW[:shown]),
             mask_BHW=batch.hole_B1HW[:shown, 0].cpu().numpy() > 0.5,
-            background_BHWC=background,
-            foreground_BHWC=foreground,
+            background_BHWC=to_uint8(background),
+            foreground_BHWC=to_uint8(clean_alpha(foreground, *pipe.adapter.alpha_levels)),
             true_background_BHWC=levels(batch.background_B3HW[:shown]),
             true_foreground_BHWC=levels(batch.foreground_B4HW[:shown]),
         )
 
-    def _run_pipeline(self, batch: TripletBatch, shown: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """(foreground, background) that a user would get, uint8 [B, H, W, C]; afterwards all is as it was."""
+    @contextmanager
+    def _evaluating(self) -> Iterator[LayerDecompositionPipeline]:
+        """The pipeline as a user has it; afterwards its modules train on."""
+        parts = [part for part in (self._pipe.transformer, self._pipe.fusion) if part is not None]
         training = self._pipe.transformer.training
-        for part in (self._pipe.transformer, self._pipe.fusion):
-            if part is not None:
-                part.eval()
-        generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
-        # Its text encoders are gone, so the prompt is given embedded.
-        layers = self._pipe.decompose(batch.prepared(shown), self._text, generator=generators)
-        for part in (self._pipe.transformer, self._pipe.fusion):
-            if part is not None:
-                part.train(training)
-        return to_uint8(layers[0]), to_uint8(layers[1])
+        for part in parts:
+            part.eval()
+        yield self._pipe
+        for part in parts:
+            part.train(training)
 
     @torch.no_grad()
     def _calibrate(self) -> None:
         """Set the adapter's alpha levels by the validation samples; as decoded where the recipe keeps none."""
-        pipe, batches = self._pipe, self._validation
-        pipe.adapter = replace(pipe.adapter, alpha_levels=(0.0, 1.0))
-        if batches:
-            alphas = [self._run_pipeline(batch, len(batch))[0][..., 3] for batch in batches]
-            truths = [batch.foreground_B4HW[:, 3].cpu().numpy() for batch in batches]
-            decoded = np.concatenate(alphas) / np.float32(255)
-            chosen = choose_alpha_levels(decoded, (np.concatenate(truths) + 1) / 2)
-            pipe.adapter = replace(pipe.adapter, alpha_levels=chosen)
+        self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=(0.0, 1.0))
+        if self._validation:
+            with self._evaluating() as pipe:
+                alphas = alphas_at_own_size(pipe, self._kept_out, self._validation, self._text, self.config.seed)
+            self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=choose_alpha_levels(*alphas))
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.util import Finalize
 
 import cv2
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -175,6 +176,10 @@ class TripletLoader:
     def unreadable(self) -> dict[str, str]:
         """Reason by key of each scene that this process has skipped so far."""
         return dict(self._unreadable.reasons)
+
+    def scene(self, key: str) -> tuple[SceneParts, StoredMaps]:
+        """A scene of the index as it is stored, with the maps that are wanted. Raises as `read_scene`."""
+        return read_scene(self.index, int(np.flatnonzero(self.index.keys == key)[0]), self.loading)
 
     def batches(self, start: int = 0) -> Iterator[TripletBatch]:
         """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
