@@ -181,7 +181,7 @@ def test_samples_belong_to_positions(photographs: list[Photograph]):
     for rank, task in enumerate(halves):
         (batch,) = take(task, 1)
         assert batch.positions == tuple(range(rank, 8, 2)) and batch.end == 8
-        assert same(first, HoleBatch(0, 0, (), batch.picture_B3HW[:2], batch.hole_B1HW[:2]), slice(rank, None, 2))
+        assert same(first, HoleBatch(0, (), batch.picture_B3HW[:2], batch.hole_B1HW[:2]), slice(rank, None, 2))
     other = TinyBaseTask(with_changes(CONFIG, {"seed": 1}), photographs, Place())
     assert not torch.equal(first.picture_B3HW, take(other, 1)[0].picture_B3HW)
     assert same(other.validation, TinyBaseTask(CONFIG, photographs, Place()).validation)
