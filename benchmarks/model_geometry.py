@@ -80,7 +80,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Sample:
-    """Noisy tokens [1, N, token_dim], the same for both halves, and what the network is told beside them."""
+    """Noisy tokens [1, N, token_dim], the same for both halves, and what the network is given beside them."""
 
     noisy_BND: Tensor
     condition: Condition

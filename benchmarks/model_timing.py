@@ -156,7 +156,7 @@ def _attempt(run: Callable[[], Measured], option: Option) -> Attempt:
     except torch.OutOfMemoryError:
         return None, "out of memory"
     except RuntimeError as error:
-        # Which kernels a device, a type and a length allow is told in many ways; what torch chooses itself must run.
+        # Which kernels a device, a type and a length allow is decided in many places; what torch chooses must run.
         if option.attention is None:
             raise
         return None, f"no {option.attention} attention: {str(error).strip().splitlines()[0]}"

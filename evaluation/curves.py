@@ -11,9 +11,9 @@ from evaluation.scores import ScoreTable
 NUM_BINS = 5
 PERCENT = tuple(range(0, 101, 5))
 CURVES: tuple[tuple[Part, str], ...] = (("background", "psnr_mask"), ("foreground", "soft_iou"))
-"""Metrics that are told over difficulties."""
+"""Metrics that are shown over difficulties."""
 SPREADS: tuple[tuple[Part, str], ...] = (*CURVES, ("recomposition", "psnr_whole"))
-"""Metrics whose percentiles are told."""
+"""Metrics whose percentiles are reported."""
 
 
 def bins_of(values: np.ndarray, num_bins: int = NUM_BINS) -> list[np.ndarray]:

@@ -135,7 +135,7 @@ def commercial_use(store: Store, config: DataConfig, recipes: Mapping[str, str])
 
     Args:
         recipes: folder of shards -> fingerprint of the recipe that this profile makes it by; shards of another one
-            may hold maps made with other weights, which no licence in a shard tells.
+            may hold maps made with other weights, which no licence in a shard shows.
     """
     if not config.licences.commercial:
         return CheckResult(True, "not a commercial build (licences.commercial = false)")

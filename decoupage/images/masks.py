@@ -19,7 +19,7 @@ def as_mask(mask: Any, size: tuple[int, int]) -> torch.Tensor:
 
     - PIL: every mode.
     - numpy and torch: [H, W], [B, H, W], [H, W, C], [B, H, W, C] or [B, C, H, W] with C 1, 3 or 4;
-      which one it is, the known size tells.
+      the known size decides which one it is.
     - a list or tuple of any of these: a batch.
 
     Colour is turned to gray; of four channels the alpha decides, unless it is opaque everywhere. bool stands for

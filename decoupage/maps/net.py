@@ -61,7 +61,7 @@ class Net:
         """[h, w] for each picture, in order; pictures may differ in size.
 
         Args:
-            size_px: side, in pixels, that the net's own preparation is told.
+            size_px: side, in pixels, that the net's own preparation resizes to.
             read: makes one map a picture of what the net gives; runs on the device.
 
         Raises:

@@ -11,7 +11,7 @@ from pipelines.stages.store import Store
 
 FOLDER = "ablations"
 RECORD, REPORT = "row.json", "report"
-"""Of a row's folder; the record is written last, so what it tells of is there."""
+"""Of a row's folder; the record is written last, so what it describes is there."""
 Status = Literal["judged", "does_not_apply"]
 
 

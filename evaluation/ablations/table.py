@@ -40,7 +40,7 @@ def make_table(store: Store, config: EvaluationConfig, recipes: Mapping[str, str
     """Content of `table.json`.
 
     Args:
-        recipes: row -> fingerprint of the run that the profile asks for; rows of other runs are told as such.
+        recipes: row -> fingerprint of the run that the profile asks for; rows of other runs are named as such.
 
     Raises:
         BadSetup: a row's files are damaged.
@@ -83,21 +83,21 @@ def _row(
     recipes: Mapping[str, str],
 ) -> dict[str, Any]:
     record = records[row.name]
-    told: dict[str, Any] = {"row": row.name, "title": row.title, "paper": dict(row.paper), "status": "not_trained"}
-    told |= {"note": "not trained", "changes": {}, "figures": {}, "differences": {}}
+    line: dict[str, Any] = {"row": row.name, "title": row.title, "paper": dict(row.paper), "status": "not_trained"}
+    line |= {"note": "not trained", "changes": {}, "figures": {}, "differences": {}}
     if record is None:
-        return told
-    told |= {"status": record.status, "note": record.why, "changes": dict(record.changes), "recipe": record.recipe}
+        return line
+    line |= {"status": record.status, "note": record.why, "changes": dict(record.changes), "recipe": record.recipe}
     if record.status != "judged":
-        return told
+        return line
     if record.recipe != recipes.get(row.name):
-        return told | {"status": "outdated", "note": "trained by another recipe than the profile's of today"}
+        return line | {"status": "outdated", "note": "trained by another recipe than the profile's of today"}
     scores = read_scores(store, report_folder(row.name), METHOD)
-    told |= {"num_steps": record.num_steps, "failures": len(scores.failed), "figures": _figures(store, row.name)}
+    line |= {"num_steps": record.num_steps, "failures": len(scores.failed), "figures": _figures(store, row.name)}
     note = "" if row.name == FULL else _obstacle(record, records[FULL], scores, full)
     if full is not None and row.name != FULL and not note:
-        told["differences"] = _differences(scores, full)
-    return told | {"note": note}
+        line["differences"] = _differences(scores, full)
+    return line | {"note": note}
 
 
 def _obstacle(record: RowRecord, of_full: RowRecord | None, scores: SavedScores, full: SavedScores | None) -> str:

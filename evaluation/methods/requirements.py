@@ -25,6 +25,6 @@ def command_requirement(entry: ExternalBaseline) -> Requirement:
 
 
 def page(name: str) -> str:
-    """Where it is told how to get a baseline."""
+    """The page that says how to get a baseline."""
     known = name in PUBLISHED or name in EXTERNAL
     return f"docs/baselines/{name}.md" if known else "docs/baselines.md"

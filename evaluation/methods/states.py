@@ -35,6 +35,6 @@ def enabled_baselines_recorded(states: Sequence[State]) -> CheckResult:
         state.name: state.detail for state in states if state.word in ("not here", "did not run") or state.num_failures
     }
     recorded = [state.name for state in states if state.word == "recorded"]
-    told = f"recorded: {', '.join(recorded) or 'none'}"
+    summary = f"recorded: {', '.join(recorded) or 'none'}"
     said = "; ".join(f"{name}: {detail}" for name, detail in faults.items())
-    return CheckResult(not faults, f"{told}; {said}" if said else told, dict(faults))
+    return CheckResult(not faults, f"{summary}; {said}" if said else summary, dict(faults))

@@ -50,8 +50,8 @@ def _words(example: Mapping[str, Any]) -> list[str]:
     mask_iou, hidden = (example["difficulty"][name] for name in ("mask_iou", "occluded_fraction"))
     error = example["strata"].get("mask_error")
     if error or mask_iou is not None:
-        told = f"IoU {mask_iou:.2f}" if mask_iou is not None else ""
-        words.append("mask: " + ", ".join(part for part in (error, told) if part))
+        overlap = f"IoU {mask_iou:.2f}" if mask_iou is not None else ""
+        words.append("mask: " + ", ".join(part for part in (error, overlap) if part))
     if hidden is not None:
         words.append(f"{hidden:.0%} hidden")
     return [*words, *(example["strata"][name] for name in ("clutter", "source") if name in example["strata"])]

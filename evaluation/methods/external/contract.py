@@ -1,4 +1,4 @@
-"""The folders that an external command reads and writes (docs/baselines.md tells its author).
+"""The folders that an external command reads and writes (docs/baselines.md describes them for its author).
 
 In: `images/<name>.png` (RGB), `masks/<name>.png` (white = the target), and `list.json` with the hash of the list, of
 each image and of both files. Out: `background/<name>.png` (RGB), `foreground/<name>.png` (RGBA, straight alpha), of

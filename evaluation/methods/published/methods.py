@@ -79,7 +79,7 @@ def flux_fill(config: FluxFill, pipe: Any, seed: int) -> PublishedMethod:
 
 
 def qwen_image_edit(config: QwenImageEdit, pipe: Any, seed: int) -> PublishedMethod:
-    """Qwen-Image-Edit through its inpainting pipeline, so that it is told the same mask as all others.
+    """Qwen-Image-Edit through its inpainting pipeline, so that it gets the same mask as all others.
 
     The pipeline itself brings the picture to about one megapixel, sides in multiples of 32, and takes nothing else.
     """

@@ -1,6 +1,6 @@
 """Teaching a base transparency: published differences added to SDXL's attention matrices, or a LoRA fused into them.
 
-Both change weights once and for all, so a network that has been taught says so and refuses a second time.
+Both change weights once and for all, so a network that carries one says so and refuses a second.
 """
 
 import re
@@ -14,7 +14,7 @@ from torch import nn
 from decoupage.faults import BadSetup
 
 TAUGHT = "layerdiffuse"
-"""Entry of a network's configuration, saved with it, that names what it has been taught with."""
+"""Entry of a network's configuration, saved with it, that names what was merged into it."""
 _ATTENTION = re.compile(r"\.attn[12]\.to_(q|k|v|out\.0)\.weight$")
 
 
@@ -34,7 +34,7 @@ def merge_deltas(unet: Any, path: Path) -> None:
         path: safetensors whose keys are those of the UNet.
 
     Raises:
-        BadSetup: the UNet has been taught before, or a key or shape is not as it must be.
+        BadSetup: the UNet carries a LoRA already, or a key or shape is not as it must be.
     """
     refuse_second(unet, path.name)
     parameters = dict(unet.named_parameters())
@@ -66,7 +66,7 @@ def fuse_lora(pipe: Any, network: Any, path: Path, num_layers: int | None) -> No
         num_layers: how many layers it must reach; None = any.
 
     Raises:
-        BadSetup: the network has been taught before, or the LoRA does not reach the layers it must.
+        BadSetup: the network carries a LoRA already, or the LoRA does not reach the layers it must.
     """
     refuse_second(network, path.name)
     with open_tensors(path):
@@ -82,7 +82,7 @@ def fuse_lora(pipe: Any, network: Any, path: Path, num_layers: int | None) -> No
 
 
 def refuse_second(network: Any, name: str) -> None:
-    """Raises BadSetup when a network has been taught before."""
+    """Raises BadSetup when a network carries a LoRA already."""
     if before := network.config.get(TAUGHT):
         raise BadSetup(
             f"this base already holds {before}; adding {name} would ruin it. Load the base from its published weights"
