@@ -68,6 +68,10 @@ class BackgroundRecord:
         path: path of the file in its folder.
         width_px, height_px: size of the stored pixels, before rotation.
         rotation_deg_ccw: 0, 90, 180 or 270: the counter-clockwise rotation that makes it upright.
+        offers: what its layout says it can carry (`pipelines.library.layout`), separated by spaces.
+        horizon, slope, zero: of its ground (`pipelines.backgrounds.ground`); slope 0 = inverse depth has no good fit.
+        layout_sha256: hash of its layout; with layout_tar, layout_offset and layout_num_bytes filled in by the
+            library, as all from `offers` on; empty where layers are placed freely.
     """
 
     id: str
@@ -84,6 +88,14 @@ class BackgroundRecord:
     attribution: str
     perceptual_hash: str
     split: Split
+    offers: str = ""
+    horizon: float = 0.5
+    slope: float = 0.0
+    zero: float = 0.0
+    layout_sha256: str = ""
+    layout_tar: str = ""
+    layout_offset: int = -1
+    layout_num_bytes: int = -1
 
 
 AnyRecord = ForegroundRecord | BackgroundRecord
