@@ -1,5 +1,6 @@
 """One attempt at a scene: scale, turn, place and render the drawn assets, and check the result against the plan."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def compose(
             too much at its usual size can often be placed smaller.
 
     Raises:
-        Rejected: `enlarged`, `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
+        Rejected: `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
     room = 1 - attempt / config.max_attempts
@@ -92,10 +93,9 @@ def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
 def _pose(
     layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, room: float, rng: np.random.Generator
 ) -> Pose:
-    low, high = getattr(config.size, layer.size_class)
-    reachable = record.area_px * config.size.max_enlargement**2 / config.size_px**2
-    if reachable < low:
-        raise Rejected("enlarged")
+    low, high = config.size.shares(layer.size_class)
+    # Draws are from cutouts that reach the low end.
+    reachable = max(low, record.area_px * config.size.max_enlargement**2 / config.size_px**2)
     # Uniform in the logarithm: half and double are equally far.
     share = low * (min(high, reachable) / low) ** (room * rng.random())
     scale = float(np.sqrt(share * config.size_px**2 / record.area_px))
@@ -117,7 +117,8 @@ def _sprite(cutout: Rgba, pose: Pose, config: ScenesConfig) -> Sprite:
 
 def _crop(width: int, height: int, config: ScenesConfig, rng: np.random.Generator) -> tuple[int, int, int]:
     short = min(width, height)
-    side = round(short * (1 - rng.random() * config.max_background_crop))
+    smallest = min(short, math.ceil(config.size_px / config.max_background_enlargement))
+    side = max(smallest, round(short * (1 - rng.random() * config.max_background_crop)))
     return int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1)), side
 
 

@@ -11,11 +11,10 @@ import numpy as np
 
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.records import Kind
 
-SizeClass = Literal["small", "medium", "large"]
 Level = Literal["none", "light", "medium", "heavy"]
-SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
 
 
@@ -62,7 +61,7 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
 
 def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:
     """Size classes whose smallest areas together fit the canvas."""
-    lows = [getattr(config.size, name)[0] for name in SIZE_CLASSES]
+    lows = [config.size.shares(name)[0] for name in SIZE_CLASSES]
     while True:
         sizes = [_choose(rng, config.size.weights) for _ in range(num_layers)]
         if sum(lows[size] for size in sizes) <= config.size.max_total_share:
