@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from decoupage.faults import BadItem, BadSetup
-from decoupage.fingerprint import Recipe, fingerprint
+from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import decode_rgb
 from decoupage.images.types import Gray, Mask, Rgb
 from decoupage.maps.choose import make_makers
 from decoupage.maps.depth import DepthMaps
 from decoupage.maps.maker import shrink
 from decoupage.maps.segformer import Segformer
+from decoupage.randomness import digest
 from pipelines.backgrounds.ground import find_ground
 from pipelines.backgrounds.things import supports
 from pipelines.config import MapsConfig
@@ -165,7 +166,8 @@ class LayoutsStage(CurrentByInputs):
             raise BadSetup(
                 f"{self.store.url(self.index.name)} lacks shard {shard}; make the index of backgrounds first"
             )
-        inputs = {"backgrounds": manifest.parquet_sha256} | self.source.inputs()
+        table = digest(canonical_json(supports()).decode()).hex()
+        inputs = {"backgrounds": manifest.parquet_sha256, "supports": table} | self.source.inputs()
         support_codes(supports(), self.source.id2label, _SETTING)  # Wrong classes are reported before work starts.
         return inputs
 

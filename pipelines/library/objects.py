@@ -83,6 +83,12 @@ def objects() -> dict[str, Object]:
     return table
 
 
+def support_of(noun: str) -> Carrier | Literal[""]:
+    """What carries an object; empty where the noun is unknown, or no rule is known for it."""
+    found = objects().get(noun)
+    return "" if found is None or found.support == "any" else found.support
+
+
 def object_of(category: str, prompt: str, caption: str) -> str:
     """The noun of the table that a cutout shows, or an empty string.
 

@@ -30,6 +30,7 @@ class ForegroundRecord:
         cut_sides: sides that the photograph's border cuts, letters of `ltrb` (left, top, right, bottom).
         consistency_error: mean absolute error, 0..255, of the source's layers against its photograph; -1 = none.
         perceptual_hash: 16 hex digits.
+        object: what it shows, a noun of `pipelines.library.objects`; filled in by the library, empty where unknown.
     """
 
     id: str
@@ -57,6 +58,7 @@ class ForegroundRecord:
     tar: str = ""
     offset: int = -1
     num_bytes: int = -1
+    object: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ class BackgroundRecord:
     layout_tar: str = ""
     layout_offset: int = -1
     layout_num_bytes: int = -1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) in pixels after rotation."""
+        size = self.width_px, self.height_px
+        return size[::-1] if self.rotation_deg_ccw % 180 else size
 
 
 AnyRecord = ForegroundRecord | BackgroundRecord

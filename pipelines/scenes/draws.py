@@ -6,6 +6,9 @@ can fill its size class. Redraws are plain consistent hashing. First draws also 
 theirs: of the next `CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices",
 Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
 worker has to work out before it can make a scene.
+
+Layers of the rule `supported` draw from the cutouts of whose object a support is known, and the background from the
+photographs that offer the supports of all of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,17 +23,19 @@ from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SizeClass
+from pipelines.library.objects import objects, support_of
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
+NOTHING: frozenset[str] = frozenset()
 CHOICES = 8
 EPOCH = 65_536
-_PLACE = ("tar", "offset", "num_bytes")
+_PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
 _Rows = tuple[int, ...]
 """Rows of a scene's foregrounds from bottom to top, then the row of its background."""
 _Choose = Callable[[Iterator[int], list[int]], int | None]
@@ -63,16 +68,19 @@ class Pool:
     """The part of the library that scenes of one split draw from, as rings.
 
     Attributes:
-        foreground_rings: kind, size class -> the cutouts of the kind that can fill the class.
-        background_ring: the photographs that fill the canvas without being enlarged too much.
+        foreground_rings: kind, size class, rule -> the cutouts of the kind that can fill the class and follow the rule.
+        background_rings: supports that are needed -> the photographs that offer them, and that fill the canvas without
+            being enlarged too much; filled in when it is asked for, but for the ring of all.
+        needs: by row of a foreground, the support that it needs of a photograph; empty where it needs none.
         version: hash of both catalogues.
     """
 
     config: ScenesConfig
     foregrounds: RecordTable[ForegroundRecord]
     backgrounds: RecordTable[BackgroundRecord]
-    foreground_rings: Mapping[tuple[Kind, SizeClass], Ring]
-    background_ring: Ring
+    foreground_rings: Mapping[tuple[Kind, SizeClass, Rule], Ring]
+    background_rings: dict[frozenset[str], Ring]
+    needs: Sequence[str]
     version: str
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
 
@@ -88,12 +96,14 @@ class Pool:
         fronts, backs = origin_codes(foregrounds, backgrounds)
         rings = _foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()
-        return cls(
-            config, foregrounds, backgrounds, rings, _background_ring(backgrounds, backs, config, split), version
-        )
+        anywhere = {NOTHING: _background_ring(backgrounds, backs, config, split)}
+        return cls(config, foregrounds, backgrounds, rings, anywhere, _needs(foregrounds, config), version)
 
     def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
-        """The assets of an attempt, no photograph twice; None when the library is too small for that."""
+        """The assets of an attempt, no photograph twice; None when the library is too small for that.
+
+        It is also too small where no background offers the supports of the foregrounds; those of another turn may fit.
+        """
         rows = self._rows(key, plan, attempt // REDRAW_EVERY)
         if rows is None:
             return None
@@ -140,9 +150,9 @@ class Pool:
         """The rows that a turn draws; None when the library is too small."""
         rows: list[int] = []
         refused: set[int] = set()
-        rings = [self.foreground_rings[layer.kind, layer.size_class] for layer in plan] + [self.background_ring]
-        for slot, ring in enumerate(rings):
+        for slot in range(len(plan) + 1):
             is_background = slot == len(plan)
+            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot])
             point = hash64(self.config.seed, "background" if is_background else "foreground", key, slot, turn)
             uses = [] if epoch is None else epoch.background_uses if is_background else epoch.foreground_uses
             row = choose(ring.clockwise(point, refused), uses)
@@ -151,6 +161,31 @@ class Pool:
             rows.append(row)
             refused.add(int(ring.groups[row]))
         return tuple(rows)
+
+    def _foregrounds_for(self, layer: LayerPlan) -> Ring:
+        return self.foreground_rings[layer.kind, layer.size_class, layer.rule]
+
+    def _backgrounds_for(self, foregrounds: Sequence[int]) -> Ring:
+        """The ring of the photographs that can carry these foregrounds."""
+        needs = frozenset(filter(None, (self.needs[row] for row in foregrounds)))
+        if needs not in self.background_rings:
+            offered = [set(offers.split()) for offers in self.backgrounds.texts("offers")]
+            fit = np.array([all(_offers(found, need) for need in needs) for found in offered], bool)
+            self.background_rings[needs] = self.background_rings[NOTHING].among(fit)
+        return self.background_rings[needs]
+
+
+def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[str]:
+    """By row, the support that a cutout needs of a photograph; empty where it needs none."""
+    if config.placement.kind == "free":
+        return [""] * len(table)
+    # What its photograph's lower border cuts stands on the canvas' border.
+    rows = zip(table.texts("object"), table.texts("cut_sides"), strict=True)
+    return ["" if "b" in cut_sides else support_of(noun) for noun, cut_sides in rows]
+
+
+def _offers(offered: set[str], need: str) -> bool:
+    return need in offered or (need == "surface" and "ground" in offered)
 
 
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
@@ -167,11 +202,12 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
 
 def _foreground_rings(
     table: RecordTable[ForegroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
-) -> dict[tuple[Kind, SizeClass], Ring]:
+) -> dict[tuple[Kind, SizeClass, Rule], Ring]:
     shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
     ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
     areas_px = table.numbers("area_px")
-    rings = {}
+    followers = _followers(table, config)
+    rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
     for kind in [kind for kind, share in shares.items() if share > 0]:
         of_kind = table.equals("kind", kind)
         if not of_kind.any():
@@ -181,15 +217,33 @@ def _foreground_rings(
             )
         for size_class in config.size.drawn:
             least_px = config.min_area_px(size_class)
-            rings[kind, size_class] = ring.among(of_kind & (areas_px >= least_px))
-            if not len(rings[kind, size_class].owners):
+            large = of_kind & (areas_px >= least_px)
+            if not large.any():
                 raise BadSetup(
                     f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
                     f"{config.size_px} px: the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px, at "
                     f"least {least_px:.0f} are needed; add larger ones, set the class's weight in scenes.size.weights "
                     f"to 0, or raise scenes.size.max_enlargement"
                 )
+            for rule, following in followers.items():
+                # Where every object is known, known ones fill the free share, and keep to their support.
+                among = large if rule == "free" and not (large & following).any() else large & following
+                rings[kind, size_class, rule] = ring.among(among)
+                if not among.any() and config.placement.free_share < 1:
+                    raise BadSetup(
+                        f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
+                        f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
+                        f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
+                    )
     return rings
+
+
+def _followers(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> dict[Rule, NDArray[np.bool_]]:
+    """Rule -> which cutouts follow it."""
+    if config.placement.kind == "free":
+        return {"free": np.ones(len(table), bool)}
+    known = np.array([support_of(noun) != "" for noun in table.texts("object")], bool)
+    return {"supported": known, "free": ~known}
 
 
 def _background_ring(
@@ -204,9 +258,15 @@ def _background_ring(
             f"no background in split {split!r} can fill {config.size_px} px: the largest of {len(table)} has a shorter "
             f"side of {sides_px.max()} px; add larger ones, or raise scenes.max_background_enlargement"
         )
+    if config.placement.kind == "supported":
+        large &= np.array([sha256 != "" for sha256 in table.texts("layout_sha256")], bool)
+        if not large.any():
+            raise BadSetup("no background of the library has a layout; make the layouts, then the library again")
     return Ring.of(table.texts("id"), origins, config.virtual_nodes).among(large)
 
 
 def _token(record: AnyRecord) -> str:
     values = {key: value for key, value in asdict(record).items() if key not in _PLACE}
+    if isinstance(record, ForegroundRecord) and record.object in objects():
+        values["object"] = asdict(objects()[record.object])
     return f"{record.id}@{digest(canonical_json(values).decode()).hex()[:12]}"

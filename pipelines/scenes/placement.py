@@ -56,9 +56,14 @@ class Sprite:
     thing: Object | None = None
 
     @property
+    def support(self) -> str:
+        """What is to carry it; `any` where it is free."""
+        return self.thing.support if self.thing else "any"
+
+    @property
     def anchor(self) -> tuple[int, int]:
         """(row, column) of the cell that touches the support; the corner where the sprite is free."""
-        return anchor(self.alpha, self.thing.support if self.thing else "any")
+        return anchor(self.alpha, self.support)
 
 
 def place(
@@ -185,7 +190,7 @@ def _nearer(sprite: Sprite, below: Sprite, corner: tuple[int, int]) -> np.ndarra
     """Shifts at which the sprite's foot is not above that of one that stands behind it; all where either is free."""
     height, width = sprite.alpha.shape
     shape = (GRID + height - 1, GRID + width - 1)
-    if not all(s.thing is not None and s.thing.support in STANDING for s in (sprite, below)):
+    if not (sprite.support in STANDING and below.support in STANDING):
         return np.ones(shape, bool)
     rows = np.arange(-height + 1, GRID) + sprite.anchor[0]
     return np.broadcast_to((rows >= corner[0] + below.anchor[0])[:, None], shape)

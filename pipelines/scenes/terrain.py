@@ -31,6 +31,8 @@ SIZE_TOLERANCE = 1.25
 """Factor by which the size at a position may be worse than at the best one."""
 MAX_SIZE_FACTOR = 2.5
 """Factor by which an object may be taller or less tall than it would be where it stands; ours, as are those above."""
+MAX_LEAN_DEG = 2.0
+"""Largest turn of what stands, floats or hangs, to either side."""
 _BASE_ROWS = 0.04
 """Share of a cutout's height that its lowest (or highest) rows are."""
 STANDING = ("ground", "water", "surface")
@@ -59,9 +61,7 @@ class Terrain:
             record: the photograph's.
             crop: (left, top, side) in pixels of the upright photograph.
         """
-        width, height = record.width_px, record.height_px
-        if record.rotation_deg_ccw % 180:
-            width, height = height, width
+        width, height = record.upright_size
         left, top, side = crop
         middles = (np.arange(GRID) + 0.5) / GRID * side
         rows = np.minimum((top + middles) / height * layout.support_HW.shape[0], layout.support_HW.shape[0] - 1)
