@@ -20,7 +20,7 @@ from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
 from pipelines.scenes.placement import Rejected, Sprite, place
 from pipelines.scenes.plan import LayerPlan, Rule
-from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, STANDING, Terrain, anchor, ideal_heights
+from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005
 """Of the canvas: a target that shows less cannot be asked for with a mask."""
@@ -42,8 +42,7 @@ class Placement:
     """By which rule a layer found its place, and how well it fits there.
 
     Attributes:
-        support: what carries it (`pipelines.library.layout.SUPPORTS`, or `border` where the canvas' border cuts it
-            there); empty for a free one.
+        support: what carries it, one of `pipelines.library.layout.SUPPORTS`; empty for a free one.
         height_ratio: its height in the picture / that which its object would have there; None where that is not known.
     """
 
@@ -211,7 +210,7 @@ def _placement(
     support = terrain.under(thing, rgba[..., 3], box, size_px)
     if not support:
         raise Rejected("unsupported")
-    if thing.height_m is None or support not in STANDING or "t" in sprite.cut_sides:
+    if thing.height_m is None or box[3] == size_px or {"t", "b"} & set(sprite.cut_sides):
         return Placement("supported", support)
     row, column = anchor(rgba[..., 3], thing.support)
     cell = (np.array([at * GRID // size_px]) for at in (row + box[1], column + box[0]))

@@ -7,8 +7,8 @@ theirs: of the next `CHOICES` assets on the ring, the first of those drawn least
 Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
 worker has to work out before it can make a scene.
 
-Layers of the rule `supported` draw from the cutouts of whose object a support is known, and the background from the
-photographs that offer the supports of all of them.
+Layers of the rule `supported` draw from the cutouts of whose object a support is known, small things beside small ones,
+and the background from the photographs that offer the supports of all of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,6 +83,7 @@ class Pool:
     needs: Sequence[str]
     version: str
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
+    _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
@@ -152,7 +153,7 @@ class Pool:
         refused: set[int] = set()
         for slot in range(len(plan) + 1):
             is_background = slot == len(plan)
-            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot])
+            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot], rows)
             point = hash64(self.config.seed, "background" if is_background else "foreground", key, slot, turn)
             uses = [] if epoch is None else epoch.background_uses if is_background else epoch.foreground_uses
             row = choose(ring.clockwise(point, refused), uses)
@@ -162,15 +163,24 @@ class Pool:
             refused.add(int(ring.groups[row]))
         return tuple(rows)
 
-    def _foregrounds_for(self, layer: LayerPlan) -> Ring:
-        return self.foreground_rings[layer.kind, layer.size_class, layer.rule]
+    def _foregrounds_for(self, layer: LayerPlan, below: Sequence[int]) -> Ring:
+        """The ring of a layer: beside a thing that lies on a table, others that do, and no truck."""
+        group = (layer.kind, layer.size_class, layer.rule)
+        first = next((self.needs[row] for row in below if self.needs[row]), "")
+        if layer.rule == "free" or not first:
+            return self.foreground_rings[group]
+        lies = first == "surface"
+        if (*group, lies) not in self._alike_rings:
+            alike = np.array([(need == "surface") == lies for need in self.needs], bool)
+            self._alike_rings[*group, lies] = self.foreground_rings[group].among(alike)
+        return self._alike_rings[*group, lies]
 
     def _backgrounds_for(self, foregrounds: Sequence[int]) -> Ring:
         """The ring of the photographs that can carry these foregrounds."""
         needs = frozenset(filter(None, (self.needs[row] for row in foregrounds)))
         if needs not in self.background_rings:
             offered = [set(offers.split()) for offers in self.backgrounds.texts("offers")]
-            fit = np.array([all(_offers(found, need) for need in needs) for found in offered], bool)
+            fit = np.array([needs <= found for found in offered], bool)
             self.background_rings[needs] = self.background_rings[NOTHING].among(fit)
         return self.background_rings[needs]
 
@@ -179,13 +189,7 @@ def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[s
     """By row, the support that a cutout needs of a photograph; empty where it needs none."""
     if config.placement.kind == "free":
         return [""] * len(table)
-    # What its photograph's lower border cuts stands on the canvas' border.
-    rows = zip(table.texts("object"), table.texts("cut_sides"), strict=True)
-    return ["" if "b" in cut_sides else support_of(noun) for noun, cut_sides in rows]
-
-
-def _offers(offered: set[str], need: str) -> bool:
-    return need in offered or (need == "surface" and "ground" in offered)
+    return [support_of(noun) for noun in table.texts("object")]
 
 
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:

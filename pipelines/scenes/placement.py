@@ -158,26 +158,24 @@ def _supported(sprite: Sprite, thing: Object, terrain: Terrain) -> tuple[np.ndar
     if thing.support == "sky":
         above = np.arange(1, GRID + height)[:, None] <= terrain.horizon
         return above & (_share_on(terrain.carries("sky"), alpha) >= SKY_SHARE), np.zeros(shape)
-    there = ((rows >= 0) & (rows < GRID))[:, None] & ((columns >= 0) & (columns < GRID))[None]
     carries = terrain.carries(thing.support)
     inside = np.ix_(rows.clip(0, GRID - 1), columns.clip(0, GRID - 1))
-    carried = there & carries[inside]
+    carried = carries[inside] & ((columns >= 0) & (columns < GRID))[None]
+    over = np.broadcast_to(rows[:, None] < 0, shape)
     if thing.support == "hang":
         # What reaches over the upper border hangs from something that is not seen.
-        return carried | np.broadcast_to(rows[:, None] < 0, shape), np.zeros(shape)
-    carried &= _share_on(carries, base(alpha)) >= BASE_SHARE
-    if "b" in sprite.cut_sides:
-        return np.ones(shape, bool), np.zeros(shape)
-    carried |= np.broadcast_to(rows[:, None] >= GRID, shape)
-    if thing.height_m is not None and "t" not in sprite.cut_sides:
+        return carried | over, np.zeros(shape)
+    # What reaches over the lower border stands on what goes on below it.
+    beyond = (rows >= GRID)[:, None] | ("b" in sprite.cut_sides)
+    carried &= ~over & (beyond | (_share_on(carries, base(alpha)) >= BASE_SHARE))
+    if thing.height_m is not None:
+        if {"t", "b"} & set(sprite.cut_sides):
+            return carried, np.zeros(shape)
         ideal = ideal_heights(thing.height_m, terrain, rows, columns)
         return carried, np.abs(np.log(height / np.maximum(ideal, 1e-3)))
-    if thing.height_m is not None:
-        return carried, np.zeros(shape)
-    nearest = terrain.reach_HW[carries].max(initial=0.0)
-    reach = np.where(rows[:, None] < GRID, terrain.reach_HW[inside], nearest)
-    near = (reach >= NEAR_SHARE * nearest) | (terrain.cells["surface"][inside] & (rows < GRID)[:, None])
-    return carried & near, np.zeros(shape)
+    reach = terrain.reach_HW[inside]
+    near = reach >= NEAR_SHARE * terrain.reach_HW[carries].max(initial=0.0)
+    return carried & (near | terrain.cells["surface"][inside]), np.zeros(shape)
 
 
 def _share_on(cells: Mask, alpha: Gray) -> np.ndarray:
