@@ -31,7 +31,7 @@ REDRAW_EVERY = 4
 CHOICES = 8
 EPOCH = 65_536
 _PLACE = ("tar", "offset", "num_bytes")
-_Rows = tuple[int, ...]
+Rows = tuple[int, ...]
 """Rows of a scene's foregrounds from bottom to top, then the row of its background."""
 _Choose = Callable[[Iterator[int], list[int]], int | None]
 
@@ -53,7 +53,7 @@ class _Epoch:
         foreground_uses, background_uses: by row, the scenes so far that drew it.
     """
 
-    rows: list[_Rows | None]
+    rows: list[Rows | None]
     foreground_uses: list[int]
     background_uses: list[int]
 
@@ -94,7 +94,7 @@ class Pool:
 
     def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
         """The assets of an attempt, no photograph twice; None when the library is too small for that."""
-        rows = self._rows(key, plan, attempt // REDRAW_EVERY)
+        rows = self.rows(key, plan, attempt // REDRAW_EVERY)
         if rows is None:
             return None
         return Draw(self.backgrounds[rows[-1]], tuple(self.foregrounds[row] for row in rows[:-1]))
@@ -111,14 +111,15 @@ class Pool:
             tokens += [_token(record) for record in records] or ["none"]
         return tokens
 
-    def _rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> _Rows | None:
+    def rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> Rows | None:
+        """The rows that the attempts of a turn draw; None when the library is too small."""
         return (
             self._first_rows(int(key))
             if turn == 0
             else self._turn_rows(key, plan, turn, lambda met, _: next(met, None))
         )
 
-    def _first_rows(self, number: int) -> _Rows | None:
+    def _first_rows(self, number: int) -> Rows | None:
         """The first draw of a scene, and so of all before it in its epoch."""
         epoch = self._epochs.get(number // EPOCH)
         if epoch is None:
@@ -136,8 +137,7 @@ class Pool:
 
     def _turn_rows(
         self, key: str, plan: Sequence[LayerPlan], turn: int, choose: _Choose, epoch: _Epoch | None = None
-    ) -> _Rows | None:
-        """The rows that a turn draws; None when the library is too small."""
+    ) -> Rows | None:
         rows: list[int] = []
         refused: set[int] = set()
         rings = [self.foreground_rings[layer.kind, layer.size_class] for layer in plan] + [self.background_ring]
@@ -162,7 +162,13 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
 
     Without this coarseness every use would echo: an asset that goes would move several times as many scenes.
     """
-    return min(islice(met, CHOICES), key=lambda row: uses[row].bit_length(), default=None)
+    best: int | None = None
+    for row in islice(met, CHOICES):
+        if best is None or uses[row].bit_length() < uses[best].bit_length():
+            best = row
+        if not uses[best]:
+            break
+    return best
 
 
 def _foreground_rings(
