@@ -36,7 +36,7 @@ NOTHING: frozenset[str] = frozenset()
 CHOICES = 8
 EPOCH = 65_536
 _PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
-_Rows = tuple[int, ...]
+Rows = tuple[int, ...]
 """Rows of a scene's foregrounds from bottom to top, then the row of its background."""
 _Choose = Callable[[Iterator[int], list[int]], int | None]
 
@@ -58,7 +58,7 @@ class _Epoch:
         foreground_uses, background_uses: by row, the scenes so far that drew it.
     """
 
-    rows: list[_Rows | None]
+    rows: list[Rows | None]
     foreground_uses: list[int]
     background_uses: list[int]
 
@@ -105,7 +105,7 @@ class Pool:
 
         It is also too small where no background offers the supports of the foregrounds; those of another turn may fit.
         """
-        rows = self._rows(key, plan, attempt // REDRAW_EVERY)
+        rows = self.rows(key, plan, attempt // REDRAW_EVERY)
         if rows is None:
             return None
         return Draw(self.backgrounds[rows[-1]], tuple(self.foregrounds[row] for row in rows[:-1]))
@@ -122,14 +122,15 @@ class Pool:
             tokens += [_token(record) for record in records] or ["none"]
         return tokens
 
-    def _rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> _Rows | None:
+    def rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> Rows | None:
+        """The rows that the attempts of a turn draw; None when the library is too small."""
         return (
             self._first_rows(int(key))
             if turn == 0
             else self._turn_rows(key, plan, turn, lambda met, _: next(met, None))
         )
 
-    def _first_rows(self, number: int) -> _Rows | None:
+    def _first_rows(self, number: int) -> Rows | None:
         """The first draw of a scene, and so of all before it in its epoch."""
         epoch = self._epochs.get(number // EPOCH)
         if epoch is None:
@@ -147,8 +148,7 @@ class Pool:
 
     def _turn_rows(
         self, key: str, plan: Sequence[LayerPlan], turn: int, choose: _Choose, epoch: _Epoch | None = None
-    ) -> _Rows | None:
-        """The rows that a turn draws; None when the library is too small."""
+    ) -> Rows | None:
         rows: list[int] = []
         refused: set[int] = set()
         for slot in range(len(plan) + 1):
@@ -201,7 +201,13 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
 
     Without this coarseness every use would echo: an asset that goes would move several times as many scenes.
     """
-    return min(islice(met, CHOICES), key=lambda row: uses[row].bit_length(), default=None)
+    best: int | None = None
+    for row in islice(met, CHOICES):
+        if best is None or uses[row].bit_length() < uses[best].bit_length():
+            best = row
+        if not uses[best]:
+            break
+    return best
 
 
 def _foreground_rings(

@@ -20,6 +20,7 @@ from pipelines.library.objects import Object
 from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.terrain import (
     BASE_SHARE,
+    CAMERA_M,
     GRID,
     MAX_SIZE_FACTOR,
     NEAR_SHARE,
@@ -169,13 +170,25 @@ def _supported(sprite: Sprite, thing: Object, terrain: Terrain) -> tuple[np.ndar
     beyond = (rows >= GRID)[:, None] | ("b" in sprite.cut_sides)
     carried &= ~over & (beyond | (_share_on(carries, base(alpha)) >= BASE_SHARE))
     if thing.height_m is not None:
-        if {"t", "b"} & set(sprite.cut_sides):
-            return carried, np.zeros(shape)
-        ideal = ideal_heights(thing.height_m, terrain, rows, columns)
-        return carried, np.abs(np.log(height / np.maximum(ideal, 1e-3)))
+        feet = rows.clip(None, GRID - 1) if "b" in sprite.cut_sides else rows
+        ideal = ideal_heights(thing.height_m, terrain, feet, columns)
+        return carried, _misfit(np.log(height / np.maximum(ideal, 1e-3)), thing.height_m, sprite.cut_sides)
     reach = terrain.reach_HW[inside]
     near = reach >= NEAR_SHARE * terrain.reach_HW[carries].max(initial=0.0)
     return carried & (near | terrain.cells["surface"][inside]), np.zeros(shape)
+
+
+def _misfit(excess: np.ndarray, height_m: float, cut_sides: str) -> np.ndarray:
+    """How wrong a size is, as the logarithm of a factor >= 1, from that of its height to what it would be there.
+
+    Without its head an object is less tall. One whose feet are below the picture shows less than one that stands at
+    the lower border if it is lower than the camera, and more if it is taller.
+    """
+    if "t" in cut_sides:
+        return np.maximum(excess, 0.0)
+    if "b" in cut_sides:
+        return np.maximum(excess if height_m <= CAMERA_M else -excess, 0.0)
+    return np.abs(excess)
 
 
 def _share_on(cells: Mask, alpha: Gray) -> np.ndarray:
