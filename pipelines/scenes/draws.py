@@ -28,11 +28,14 @@ from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRec
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
 from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
+from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
 NOTHING: frozenset[str] = frozenset()
+NEAR_REACH = 0.6
+"""Height of the horizon above the foot of what stands near by, in canvases."""
 CHOICES = 8
 EPOCH = 65_536
 _PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
@@ -216,7 +219,6 @@ def _foreground_rings(
     shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
     ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
     areas_px = table.numbers("area_px")
-    followers = _followers(table, config)
     rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
     for kind in [kind for kind, share in shares.items() if share > 0]:
         of_kind = table.equals("kind", kind)
@@ -235,11 +237,11 @@ def _foreground_rings(
                     f"least {least_px:.0f} are needed; add larger ones, set the class's weight in scenes.size.weights "
                     f"to 0, or raise scenes.size.max_enlargement"
                 )
-            for rule, following in followers.items():
-                # Where every object is known, known ones fill the free share, and keep to their support.
-                among = large if rule == "free" and not (large & following).any() else large & following
-                rings[kind, size_class, rule] = ring.among(among)
-                if not among.any() and config.placement.free_share < 1:
+            for rule, wanted in _followers(table, config, size_class).items():
+                found = [large & mask for mask in wanted if (large & mask).any()]
+                if found:
+                    rings[kind, size_class, rule] = ring.among(found[0])
+                elif config.placement.free_share < 1:
                     raise BadSetup(
                         f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
                         f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
@@ -248,12 +250,24 @@ def _foreground_rings(
     return rings
 
 
-def _followers(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> dict[Rule, NDArray[np.bool_]]:
-    """Rule -> which cutouts follow it."""
+def _followers(
+    table: RecordTable[ForegroundRecord], config: ScenesConfig, size_class: SizeClass
+) -> dict[Rule, tuple[NDArray[np.bool_], ...]]:
+    """Rule -> which cutouts follow it, and which do where there are none of these."""
+    everything = np.ones(len(table), bool)
     if config.placement.kind == "free":
-        return {"free": np.ones(len(table), bool)}
+        return {"free": (everything,)}
     known = np.array([support_of(noun) != "" for noun in table.texts("object")], bool)
-    return {"supported": known, "free": ~known}
+    # How high the class makes a cutout at least, and its object may be at most where it stands near by, in canvases.
+    heights = np.sqrt(config.size.shares(size_class)[0] / table.numbers("area_px")) * table.numbers("height_px")
+    whole = np.array([not {"t", "b"} & set(cut_sides) for cut_sides in table.texts("cut_sides")], bool)
+    highest = np.array([_height_m(noun) for noun in table.texts("object")]) / CAMERA_M * NEAR_REACH * MAX_SIZE_FACTOR
+    # Where every object is known, known ones fill the free share, and keep to their support.
+    return {"supported": (known & ((heights <= highest) | ~whole), known), "free": (~known, everything)}
+
+
+def _height_m(noun: str) -> float:
+    return (objects()[noun].height_m if noun in objects() else None) or np.inf
 
 
 def _background_ring(

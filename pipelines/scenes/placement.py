@@ -33,6 +33,9 @@ from pipelines.scenes.terrain import (
     ideal_heights,
 )
 
+TRIES = 8
+"""How often the layers of an attempt are placed, one after the other, where they need a support."""
+
 
 class Rejected(Exception):
     """A draw cannot meet the plan; the reason is one word, counted in the manifest."""
@@ -84,6 +87,24 @@ def place(
             must stay visible), `occlusion` (no position hides as much as the plan asks), `scale` (at none of these
             positions its size is possible).
     """
+    # Ground leaves less room than a canvas: a layer that is placed well enough alone may stand in the next one's way.
+    tries = TRIES if terrain is not None and len(sprites) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return _place(sprites, plan, terrain, config, rng)
+        except Rejected as rejection:
+            if not tries or rejection.reason in ("no_room", "unsupported"):
+                raise
+
+
+def _place(
+    sprites: Sequence[Sprite],
+    plan: Sequence[LayerPlan],
+    terrain: Terrain | None,
+    config: ScenesConfig,
+    rng: np.random.Generator,
+) -> list[tuple[int, int]]:
     canvas: list[Gray] = []
     corners: list[tuple[int, int]] = []
     for i, sprite in enumerate(sprites):
