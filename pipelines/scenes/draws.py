@@ -14,6 +14,7 @@ and the background from the photographs that offer the supports of all of them.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,6 +196,17 @@ def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[s
     return [support_of(noun) for noun in table.texts("object")]
 
 
+def largest_share(width_px: Any, height_px: Any, area_px: Any, config: ScenesConfig) -> Any:
+    """The share of the canvas that a cutout can fill, for numbers or arrays: by enlargement, and by its box.
+
+    At most `scenes.size.max_enlargement`, and so that its box is within the canvas, turned too.
+    """
+    turn = np.deg2rad(config.max_rotation_deg)
+    long, short = np.maximum(width_px, height_px), np.minimum(width_px, height_px)
+    side_px = long * np.cos(turn) + short * np.sin(turn)
+    return area_px * np.minimum(config.size.max_enlargement / config.size_px, 1 / side_px) ** 2
+
+
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
     return next(met, None)
 
@@ -219,6 +231,7 @@ def _foreground_rings(
     shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
     ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
     areas_px = table.numbers("area_px")
+    reachable = largest_share(table.numbers("width_px"), table.numbers("height_px"), areas_px, config)
     rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
     for kind in [kind for kind, share in shares.items() if share > 0]:
         of_kind = table.equals("kind", kind)
@@ -228,14 +241,13 @@ def _foreground_rings(
                 f"in split {split!r}; add a source or change the share"
             )
         for size_class in config.size.drawn:
-            least_px = config.min_area_px(size_class)
-            large = of_kind & (areas_px >= least_px)
+            large = of_kind & (reachable >= config.size.shares(size_class)[0])
             if not large.any():
                 raise BadSetup(
                     f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
-                    f"{config.size_px} px: the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px, at "
-                    f"least {least_px:.0f} are needed; add larger ones, set the class's weight in scenes.size.weights "
-                    f"to 0, or raise scenes.size.max_enlargement"
+                    f"{config.size_px} px: it needs {config.min_area_px(size_class):.0f} px in a box that fits the "
+                    f"canvas, and the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px; add larger "
+                    f"ones, set the class's weight in scenes.size.weights to 0, or raise scenes.size.max_enlargement"
                 )
             for rule, wanted in _followers(table, config, size_class).items():
                 found = [large & mask for mask in wanted if (large & mask).any()]
