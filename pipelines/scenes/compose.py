@@ -61,7 +61,7 @@ def compose(
             too much at its usual size can often be placed smaller.
 
     Raises:
-        Rejected: `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
+        Rejected: `no_room`, `overlap`, `occlusion`, `occlusion_missed` or `hidden`.
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
     positions = _positions(plan, 1 - attempt / config.max_attempts, rng)
