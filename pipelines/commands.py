@@ -176,7 +176,8 @@ def takedowns_list(
         print(json.dumps(report.to_dict()))
     else:
         for shard in report.shards:
-            what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
+            unseen = "drew one and refused it" if shard.drawn else "draws otherwise without it"
+            what = f"shows {', '.join(shard.shown)}" if shard.shown else unseen
             then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
             print(f"{shard.folder}/{shard.shard} {what}; {then}")
         for name in report.unmatched:

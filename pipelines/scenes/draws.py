@@ -8,7 +8,7 @@ Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch kno
 worker has to work out before it can make a scene.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -78,14 +78,17 @@ class Pool:
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
+    def read(cls, store: Store, config: ScenesConfig, split: Split, without: Collection[str] = ()) -> "Pool":
         """Read both catalogues and build the rings.
+
+        Args:
+            without: ids of assets to leave out, to see what would be drawn in their place.
 
         Raises:
             BadSetup: a catalogue is missing, or lacks what the profile's plans can ask for.
         """
-        foregrounds = RecordTable.read(store, ForegroundRecord, split)
-        backgrounds = RecordTable.read(store, BackgroundRecord, split)
+        foregrounds = RecordTable.read(store, ForegroundRecord, split, without)
+        backgrounds = RecordTable.read(store, BackgroundRecord, split, without)
         fronts, backs = origin_codes(foregrounds, backgrounds)
         rings = _foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()
