@@ -5,30 +5,29 @@ the quick ones on the way there.
 """
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig, PlacementConfig
-from pipelines.library.catalogue import CatalogueReport, find_records, read_catalogue
-from pipelines.library.layout import Layout
+from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
+from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
-from pipelines.library.objects import objects
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
 from pipelines.licences.combined import read_licences
 from pipelines.licences.terms import why_not_commercial
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
-from pipelines.scenes.terrain import Terrain
 from pipelines.shards.verify import verify
 from pipelines.stages.engine import Engine
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.dataset.uses import Uses
 
 SCENES_RECOMPUTED = 4
 """Scenes of each shard that are decoded to recompute their occlusion."""
@@ -113,44 +112,6 @@ def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
     return CheckResult(not bad, f"{num - len(bad)} of {num} scenes recompute", {"bad": bad})
 
 
-def placed_freely(rows: Sequence[dict[str, Any]], placement: PlacementConfig) -> CheckResult:
-    """No more layers are placed without a support than the profile plans, but for chance (three standard errors)."""
-    share = sum(row["placement"] == "free" for row in rows) / max(1, len(rows))
-    planned = 1.0 if placement.kind == "free" else placement.free_share
-    limit = planned + 3 * math.sqrt(planned * (1 - planned) / max(1, len(rows)))
-    sentence = f"{share:.1%} of {len(rows)} layers are placed freely, at most {limit:.1%} for {planned:.0%} planned"
-    return CheckResult(share <= limit, sentence, {"share": round(share, 4)})
-
-
-def supports_recomputed(store: Store, report: Report) -> CheckResult:
-    """What is placed by its support lies on it, by its own alpha and the photograph's layout (as `occlusion_...`)."""
-    scenes = [
-        SceneParts.decode(key, read_members(store, manifest, key))
-        for manifest in report.shards.values()
-        for key in islice(scene_keys(manifest), SCENES_RECOMPUTED)
-    ]
-    supported = [parts for parts in scenes if any(layer["support"] for layer in parts.record["layers"])]
-    records = find_records(store, BackgroundRecord, {parts.record["background"]["id"] for parts in supported})
-    bad = [parts.key for parts in supported if not _on_support(store, parts, records)]
-    return CheckResult(not bad, f"{len(scenes) - len(bad)} of {len(scenes)} scenes recompute", {"bad": bad})
-
-
-def _on_support(store: Store, parts: SceneParts, records: Mapping[str, BackgroundRecord]) -> bool:
-    background = parts.record["background"]
-    record = records.get(background["id"])
-    if record is None:
-        return False
-    layout = Layout.decode(store.read_range(record.layout_tar, record.layout_offset, record.layout_num_bytes))
-    left, top, side = background["crop"]
-    terrain = Terrain.of(layout, record, (left, top, side))
-    told = [(entry["support"], entry["foreground"]["object"]) for entry in parts.record["layers"]]
-    return all(
-        terrain.under(objects()[noun], layer.rgba[..., 3], layer.box, parts.size[0]) == support
-        for layer, (support, noun) in zip(parts.layers, told, strict=True)
-        if support
-    )
-
-
 def verified(store: Store, report: Report, engine: Engine) -> CheckResult:
     """Every invariant of every shard holds, down to the last byte."""
     found = verify([store.url(f"{report.stage}/{shard}.tar") for shard in report.shards], engine)
@@ -231,10 +192,27 @@ def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
     return CheckResult(enough, f"{num_scenes} of {planned} planned scenes", {"num": num_scenes})
 
 
+def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
+    """No foreground is shown in too many scenes."""
+    most = {name: found.max for name, found in uses.items() if name.startswith("foreground ")}
+    shown = "; ".join(
+        f"{name}: {found.never_share:.0%} of {found.num_assets} never, at most {found.max}, "
+        f"top tenth {found.top_tenth_share:.0%}"
+        for name, found in uses.items()
+    )
+    sentence = f"scenes that show an asset: {shown}; {checks.max_uses} allowed by checks.max_uses"
+    return CheckResult(max(most.values(), default=0) <= checks.max_uses, sentence, {"max_uses": most})
+
+
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """Rows of a shard's index, a row a layer."""
     data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
     return list(pq.read_table(io.BytesIO(data)).to_pylist())
+
+
+def rows_of(store: Store, report: Report) -> list[dict[str, Any]]:
+    """Rows of the indexes of all shards of a run."""
+    return [row for manifest in report.shards.values() for row in read_rows(store, manifest)]
 
 
 def _share_of_drops(report: Report, limit: float, name: str) -> CheckResult:

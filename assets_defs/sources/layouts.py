@@ -6,7 +6,7 @@ from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, counts_table, report_metadata
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
-from pipelines import checks
+from pipelines import checklists
 from pipelines.library.layout import offers_of
 
 NAME = "background_layouts"
@@ -26,7 +26,7 @@ def layouts_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"png"},
         code_version=plan.code_version(stage),
-        check_specs=[check_spec(NAME, "quarantine_share", checks.quarantine_share)],
+        check_specs=[check_spec(NAME, name, function) for name, function in checklists.SOURCE.items()],
         description="What each photograph can carry at each place (ground, water, sky, surfaces, what things hang "
         "from), its horizon and its ground plane, by SegFormer's classes and inverse depth.",
     )
@@ -35,7 +35,9 @@ def layouts_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         report = factory.run(stage)
         metadata = report_metadata(report, factory.store)
         metadata["offers"] = counts_table(offers_of(factory.store, stage.shards()), "offers")
-        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=metadata, check_results=[share])
+        results = checklists.check_source(report, profile)
+        return dg.MaterializeResult(
+            metadata=metadata, check_results=[check(name, result) for name, result in results.items()]
+        )
 
     return [background_layouts]

@@ -11,7 +11,7 @@ Layers of the rule `supported` draw from the cutouts of whose object a support i
 and the background from the photographs that offer the supports of all of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 
@@ -85,14 +85,17 @@ class Pool:
     _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
+    def read(cls, store: Store, config: ScenesConfig, split: Split, without: Collection[str] = ()) -> "Pool":
         """Read both catalogues and build the rings.
+
+        Args:
+            without: ids of assets to leave out, to see what would be drawn in their place.
 
         Raises:
             BadSetup: a catalogue is missing, or lacks what the profile's plans can ask for.
         """
-        foregrounds = RecordTable.read(store, ForegroundRecord, split)
-        backgrounds = RecordTable.read(store, BackgroundRecord, split)
+        foregrounds = RecordTable.read(store, ForegroundRecord, split, without)
+        backgrounds = RecordTable.read(store, BackgroundRecord, split, without)
         fronts, backs = origin_codes(foregrounds, backgrounds)
         rings = foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()

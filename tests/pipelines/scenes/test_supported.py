@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
-from pipelines import checks
+from pipelines import checks, scene_checks
 from pipelines.config import PlacementConfig
 from pipelines.library.layout import SUPPORTS, Layout
 from pipelines.library.objects import Object, objects
@@ -236,23 +236,23 @@ def test_lettering_is_never_mirrored_nor_what_is_unknown(made):
 def test_the_checks_recompute_the_supports(made, tmp_path):
     root, report = made
     store = Store(str(root))
-    assert checks.supports_recomputed(store, report).passed
-    assert checks.placed_freely(rows_of(root, report), SUPPORTED).passed
+    assert scene_checks.supports_recomputed(store, report).passed
+    assert scene_checks.placed_freely(rows_of(root, report), SUPPORTED).passed
     lonely = PlacementConfig(kind="supported", free_share=0.0)
-    assert not checks.placed_freely(rows_of(root, report), lonely).passed
-    assert checks.placed_freely(rows_of(root, report), PlacementConfig()).passed
+    assert not scene_checks.placed_freely(rows_of(root, report), lonely).passed
+    assert scene_checks.placed_freely(rows_of(root, report), PlacementConfig()).passed
 
 
 def test_a_support_that_is_not_there_fails_the_check(tmp_path):
     write_library(str(tmp_path), real=tuple(range(20)), generated=(), layouts=Meadow())
     store = Store(str(tmp_path))
     report = run_stage(stage_at(tmp_path, num_scenes=4, generated_share=0.0), store, SerialEngine())
-    assert checks.supports_recomputed(store, report).passed
+    assert scene_checks.supports_recomputed(store, report).passed
     upside_down = Meadow()
     upside_down.inputs = lambda: {"labels": "v2"}
     upside_down.id2label = {0: "wall", 1: "wall", 2: "wall", 3: "wall"}
     write_library(str(tmp_path), real=tuple(range(20)), generated=(), layouts=upside_down)
-    result = checks.supports_recomputed(store, report)
+    result = scene_checks.supports_recomputed(store, report)
     assert not result.passed and result.figures["bad"]
 
 
