@@ -69,7 +69,7 @@ def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:
 
 
 def supports_recomputed(store: Store, report: Report) -> CheckResult:
-    """What is placed by its support lies on it, by its alpha and the photograph's layout (a few scenes of each shard)."""
+    """What is placed by its support lies on it, by alpha and the photograph's layout (some scenes of each shard)."""
     scenes = [
         SceneParts.decode(key, read_members(store, manifest, key))
         for manifest in report.shards.values()
