@@ -20,8 +20,10 @@ from decoupage.bases import find_base
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
+from decoupage.randomness import hash64
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
+from pipelines.library.objects import objects
 from tests.decoupage.maps.nets import SIZE_PX, save_depth_anything, save_segformer
 from tests.decoupage.tiny import flux_fill
 from tests.library import shape_rgba
@@ -121,9 +123,11 @@ def small_world(folder: Path) -> Iterator[World]:
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """New nouns that hang on the question alone, as a model's do that is asked with a seed."""
+    """Nouns of what stands on the ground; they hang on the question alone, as a model's do that is asked with a seed."""
     wanted = int(re.search(r"Write (\d+) prompts", body["messages"][1]["content"])[1])
-    return prompts_server.listed(*(prompts_server.noun(100 * body["seed"] + number) for number in range(wanted)))
+    words = sorted(o.noun for o in objects().values() if o.support == "ground" and not o.height_m and o.noun.isalpha())
+    picks = (hash64("word", body["seed"], number) % len(words) for number in range(wanted))
+    return prompts_server.listed(*(words[pick] for pick in picks))
 
 
 def write_annotated(folder: Path, id: str) -> bytes:
@@ -150,7 +154,7 @@ def _annotation(objects: list[Rgba]) -> dict[str, Any]:
     seen[180:] = False
     instances = {
         k: {
-            "blip2": f"thing {k}",
+            "blip2": ("a hedgehog", "a rabbit")[k - 1],
             "original_image_mask": seen,
             "instance_mask": rgba[..., 3:] > 0,
             "inpainted_delta": np.where(seen | (rgba[..., 3:] == 0), 0, rgba[..., :3]).astype(np.int16),
@@ -196,7 +200,7 @@ def write_hub(hub: Path) -> None:
     layerdiffuse = snapshot(hub, repository)
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
-    save_segformer(snapshot(hub, SegmentationConfig().weights))
+    save_segformer(snapshot(hub, SegmentationConfig().weights), id2label={0: "floor", 1: "sky", 2: "grass"})
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))
 

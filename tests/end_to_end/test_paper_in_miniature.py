@@ -33,6 +33,7 @@ from tests.miniature import GONE, KEYS, LOST, NUM_BACKGROUNDS, TRAIN, VAL, World
 FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "masks", "edges", "segmentation", "depth", "shards")
 DATA = {
     "mulan_annotations", "foreground_prompts", "mulan_foregrounds", "layerdiffuse_foregrounds", "openimages_index",
+    "background_layouts",
     "foreground_library", "background_library", "scenes", "imperfect_masks", "edge_maps", "segmentation_maps",
     "depth_maps", "shards", "dataset", "held_out_scenes",
 }  # fmt: skip
