@@ -123,7 +123,7 @@ def small_world(folder: Path) -> Iterator[World]:
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """Nouns of what stands on the ground; they hang on the question alone, as a model's do that is asked with a seed."""
+    """Nouns of what stands on the ground, by the question alone, as of a model that is asked with a seed."""
     wanted = int(re.search(r"Write (\d+) prompts", body["messages"][1]["content"])[1])
     words = sorted(o.noun for o in objects().values() if o.support == "ground" and not o.height_m and o.noun.isalpha())
     picks = (hash64("word", body["seed"], number) % len(words) for number in range(wanted))
