@@ -65,7 +65,10 @@ def compose(
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
     positions = _positions(plan, 1 - attempt / config.max_attempts, rng)
-    poses = [_pose(*drawn, config, at, rng) for *drawn, at in zip(plan, draw.foregrounds, positions, strict=True)]
+    poses = [
+        _pose(layer, record, config, position, rng)
+        for layer, record, position in zip(plan, draw.foregrounds, positions, strict=True)
+    ]
     cutouts = [
         assets.cutout(record)[:, ::-1] if pose.flipped else assets.cutout(record)
         for pose, record in zip(poses, draw.foregrounds, strict=True)
