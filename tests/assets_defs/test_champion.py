@@ -145,7 +145,7 @@ def test_on_a_new_list_the_champion_is_judged_by_its_weights(root, world):
     assert {(demand["gain"], demand["95 %"], demand["met"]) for demand in measured} == {("+0", "[+0, +0]", "undecided")}
     assert made.metadata["decision"].value == "refused"
     assert "; undecided (too few photographs: 2" in verdict(made)
-    assert "background.psnr_mask gains +0.00 dB (" in verdict(made)
+    assert "background.psnr_mask gains +0.00 dB, 95% in [+0.00, +0.00] (6 images, 2 photographs" in verdict(made)
     report = json.loads((root / "report" / "report.json").read_text())
     assert made.metadata["list_sha256"].value == report["list_sha256"]
     assert len(list((root / "champion" / "v0001" / "scores").iterdir())) == 2
