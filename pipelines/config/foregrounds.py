@@ -159,6 +159,12 @@ class GateConfig(Section):
     min_area_px: int = Field(2000, ge=16, le=10_000_000, description="summed alpha / 255")
     coverage: tuple[Share, Share] = (0.12, 0.97)
     """Share of the alpha box that the cutout covers: wires and dust cover less, plain rectangles more."""
+    border_tolerance: float = Field(
+        0.015, ge=0.0, le=0.1, description="share of the picture's side: a straight end this near to its border is cut"
+    )
+    min_straight_share: float = Field(
+        0.25, ge=0.05, le=1.0, description="share of the box's side that such an end must lie on"
+    )
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
     """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cuts on opposite sides are always refused."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")

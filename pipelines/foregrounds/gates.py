@@ -3,6 +3,7 @@
 They look at alpha only. The limits are in `GateConfig`; how each measure is taken is fixed here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,7 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.alpha import alpha_box
 from decoupage.images.types import Gray, Mask, Rgba
 from pipelines.config import GateConfig
+from pipelines.foregrounds.cuts import Cut, find_cuts, trim
 
 ALPHA_FLOOR = 8
 """Alpha at or below this is set to 0."""
@@ -22,15 +24,10 @@ HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""
 SOLID_ALPHA = 200
 """Inner pixels below this alpha let light through."""
-BORDER_PX = 2
-"""A pixel this near to the picture's border lies on it: matting often leaves the outermost row empty."""
-CONTACT_ALPHA = 128
-"""Alpha from which a pixel on the border counts as contact."""
-NOTICEABLE_CUT_SHARE = 0.04
-"""Contact along less than this share of the box's side is a touch, not a cut."""
 DUST_SHARE = 0.02
 """Connected parts below this share of the largest one are removed."""
-SIDES = "ltrb"
+VERSION = 2
+"""Raised when a change of the code changes which cutouts pass, their alpha or their measures."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Gated:
         alpha_mean: mean alpha / 255 over the box.
         soft_share: share of visible pixels with alpha in (0, 255).
         semi_transparent: most of its inside lets light through.
-        cut_sides: letters of `ltrb`: the sides that the picture's border cuts.
+        cut_sides: letters of `ltrb`: the sides that the picture's border cuts; the cutout ends straight there.
     """
 
     rgba: Rgba
@@ -58,7 +55,8 @@ class Gated:
 
 def gates_recipe(gates: GateConfig) -> Recipe:
     """The part of a source's recipe that decides which cutouts pass, and with which alpha."""
-    return gates.model_dump(mode="json") | {"alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+    fixed = {"version": VERSION, "alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+    return gates.model_dump(mode="json") | fixed
 
 
 def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
@@ -76,11 +74,13 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
     alpha = clamp_alpha(rgba_HWC[..., 3])
     _check_haze(alpha, gates)
     alpha = remove_islands(alpha, gates)
+    cuts = find_cuts(alpha, gates)
+    alpha = trim(alpha, cuts)
     box = alpha_box(alpha)
     left, top, right, bottom = box
     inner = alpha[top:bottom, left:right]
     _check_size(inner, gates)
-    cut_sides = _check_cut(cut_shares(alpha), inner.shape, gates)
+    _check_cut(cuts, inner.shape, gates)
     visible = inner > 0
     return Gated(
         rgba=np.dstack([rgba_HWC[top:bottom, left:right, :3], inner]),
@@ -89,7 +89,7 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
         alpha_mean=round(float(inner.mean()) / 255, 4),
         soft_share=round(float((inner[visible] < 255).mean()), 4),
         semi_transparent=is_semi_transparent(inner),
-        cut_sides=cut_sides,
+        cut_sides="".join(cuts),
     )
 
 
@@ -114,16 +114,6 @@ def remove_islands(alpha: Gray, gates: GateConfig) -> Gray:
         raise BadItem("islands", detail)
     keep = areas >= DUST_SHARE * largest
     return np.where(keep[parts], alpha, 0).astype(np.uint8)
-
-
-def cut_shares(alpha: Gray) -> tuple[float, float, float, float]:
-    """For left, top, right, bottom: the share of the alpha box's side that lies on the picture's border."""
-    left, top, right, bottom = alpha_box(alpha)
-    solid = alpha >= CONTACT_ALPHA
-    lines = (solid[:, :BORDER_PX].T, solid[:BORDER_PX], solid[:, -BORDER_PX:].T, solid[-BORDER_PX:])
-    lengths = (bottom - top, right - left, bottom - top, right - left)
-    shares = [float(line.any(axis=0).sum()) / length for line, length in zip(lines, lengths, strict=True)]
-    return shares[0], shares[1], shares[2], shares[3]
 
 
 def is_semi_transparent(alpha: Gray) -> bool:
@@ -164,16 +154,14 @@ def _check_size(alpha: Gray, gates: GateConfig) -> None:
         raise BadItem("high_coverage", f"it covers {coverage:.2f} of its box, at most {high}")
 
 
-def _check_cut(shares: tuple[float, float, float, float], shape: tuple[int, ...], gates: GateConfig) -> str:
-    """The sides that are cut, or BadItem `cut_off`."""
+def _check_cut(cuts: Mapping[str, Cut], shape: tuple[int, ...], gates: GateConfig) -> None:
+    """Raises BadItem `cut_off` when the picture's border leaves too little of it."""
     height_px, width_px = shape
-    lengths = (height_px, width_px, height_px, width_px)
-    contact = sum(share * length for share, length in zip(shares, lengths, strict=True)) / sum(lengths)
-    cut_sides = "".join(side for side, share in zip(SIDES, shares, strict=True) if share > NOTICEABLE_CUT_SHARE)
-    found = ", ".join(f"{side} {share:.2f}" for side, share in zip(SIDES, shares, strict=True))
-    if {"l", "r"} <= set(cut_sides) or {"t", "b"} <= set(cut_sides):
+    found = ", ".join(f"{side} {cut.share:.2f}" for side, cut in cuts.items())
+    if {"l", "r"} <= cuts.keys() or {"t", "b"} <= cuts.keys():
         raise BadItem("cut_off", f"the picture's border cuts it on opposite sides ({found})")
+    lengths_px = (cut.share * (height_px if side in "lr" else width_px) for side, cut in cuts.items())
+    contact = sum(lengths_px) / (2 * (height_px + width_px))
     if contact > gates.max_cut_share:
         detail = f"{contact:.2f} of its box's outline lies on the picture's border ({found})"
         raise BadItem("cut_off", f"{detail}, limit {gates.max_cut_share}")
-    return cut_sides
