@@ -24,6 +24,8 @@ HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""
 SOLID_ALPHA = 200
 """Inner pixels below this alpha let light through."""
+PAIR_SHARE = 0.5
+"""Of a pair, the smaller part has at least this share of the larger one's area: one shoe may be nearer."""
 DUST_SHARE = 0.02
 """Connected parts below this share of the largest one are removed."""
 VERSION = 2
@@ -59,12 +61,13 @@ def gates_recipe(gates: GateConfig) -> Recipe:
     return gates.model_dump(mode="json") | fixed
 
 
-def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
+def apply_gates(rgba_HWC: Rgba, gates: GateConfig, pair: bool = False) -> Gated:
     """Clean a cutout that lies in its whole source picture, and crop it to its alpha box.
 
     Args:
         rgba_HWC: [H, W, 4] of the source picture's size: border contact is measured against H and W.
         gates: the limits that it must meet.
+        pair: whether it may consist of two parts of about the same area, such as two shoes.
 
     Raises:
         BadItem: `empty_alpha`, `haze`, `islands`, `too_small`, `low_coverage`, `high_coverage` or `cut_off`.
@@ -73,7 +76,7 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
         raise ValueError(f"a cutout must be [H, W, 4] uint8, got {rgba_HWC.shape} {rgba_HWC.dtype}")
     alpha = clamp_alpha(rgba_HWC[..., 3])
     _check_haze(alpha, gates)
-    alpha = remove_islands(alpha, gates)
+    alpha = remove_islands(alpha, gates, pair)
     cuts = find_cuts(alpha, gates)
     alpha = trim(alpha, cuts)
     box = alpha_box(alpha)
@@ -103,14 +106,20 @@ def clamp_alpha(alpha: Gray) -> Gray:
     return clamped.astype(np.uint8)
 
 
-def remove_islands(alpha: Gray, gates: GateConfig) -> Gray:
-    """Remove dust, keep larger separate parts. Raises BadItem `islands` when too much lies apart."""
+def remove_islands(alpha: Gray, gates: GateConfig, pair: bool = False) -> Gray:
+    """Remove dust, keep larger separate parts. Raises BadItem `islands` when too much lies apart.
+
+    Args:
+        pair: the two largest parts count as one, where the smaller has at least `PAIR_SHARE` of the larger.
+    """
     num_parts, parts = cv2.connectedComponents((alpha > 0).astype(np.uint8), connectivity=8)
     areas = np.bincount(parts.ravel(), weights=alpha.ravel(), minlength=num_parts)
-    largest = float(areas[1:].max())
-    apart = 1.0 - largest / float(areas[1:].sum())
+    largest, second = (float(area) for area in np.sort(np.append(areas[1:], 0.0))[:-3:-1])
+    together = largest + second if pair and second >= PAIR_SHARE * largest else largest
+    apart = 1.0 - together / float(areas[1:].sum())
     if apart > gates.max_island_share:
-        detail = f"{apart:.2f} of the area lies outside the largest part, limit {gates.max_island_share}"
+        largest_parts = "the two largest parts" if together > largest else "the largest part"
+        detail = f"{apart:.2f} of the area lies outside {largest_parts}, limit {gates.max_island_share}"
         raise BadItem("islands", detail)
     keep = areas >= DUST_SHARE * largest
     return np.where(keep[parts], alpha, 0).astype(np.uint8)
