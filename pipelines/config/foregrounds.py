@@ -70,10 +70,22 @@ class MulanConfig(Section):
         return self
 
 
+class SafetyFilterConfig(Section):
+    """The safety filter on generated people: Stable Diffusion's safety checker, run on the CPU."""
+
+    use: bool = False
+    """True refuses what it finds unsafe among pictures of the categories human, profession and clothes."""
+    weights: str = Field("CompVis/stable-diffusion-safety-checker", pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(
+        "refs/pr/41", pattern=r"^[\w./-]+$", description="that has model.safetensors; pickles are refused"
+    )
+    folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
+
+
 class GeneratedConfig(Section):
     """Foregrounds generated from prompts, with complete shapes.
 
-    The fields after `seed` are for the two LayerDiffuse generators; a value left out is the publisher's own
+    The fields after `safety_filter` are for the two LayerDiffuse generators; a value left out is the publisher's own
     (`pipelines/foregrounds/layerdiffuse/settings.py`).
     """
 
@@ -85,6 +97,7 @@ class GeneratedConfig(Section):
     num_shards: int = Field(2, ge=1, le=2000)
     size_px: int = Field(512, ge=64, le=2048, description="side of the square canvas")
     seed: int = Field(0, ge=0)
+    safety_filter: SafetyFilterConfig = SafetyFilterConfig()
 
     height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
     width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
