@@ -4,11 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from decoupage.faults import BadItem, BadSetup
 from pipelines.config import GateConfig, GeneratedConfig
@@ -20,30 +16,10 @@ from pipelines.foregrounds.prompts import Prompt
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import save_checker
 
 GATES = GateConfig(min_side_px=16, min_area_px=200)
 WOMAN, DOG = Prompt("human", "young woman"), Prompt("animal", "dog")
-
-
-def save_checker(folder: Path, threshold: float) -> Path:
-    """A tiny checker that refuses a picture whose similarity to any concept is above the threshold."""
-    layers = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    vision = layers | {"image_size": 32, "patch_size": 16}
-    torch.manual_seed(0)
-    checker = StableDiffusionSafetyChecker(CLIPConfig(projection_dim=8, vision_config=vision, text_config=layers))
-    torch.nn.init.normal_(checker.concept_embeds)
-    checker.concept_embeds_weights.data.fill_(threshold)
-    checker.special_care_embeds_weights.data.fill_(2.0)
-    checker.save_pretrained(folder)
-    # The names of the published file, in which CLIP's tower stands in a module of its own.
-    tensors = load_file(folder / "model.safetensors")
-    own = {name: name.replace("vision_model.", "vision_model.vision_model.", 1) for name in tensors}
-    published = {
-        name if name.startswith("vision_model.vision_model.") else own[name]: tensor for name, tensor in tensors.items()
-    }
-    save_file(published, folder / "model.safetensors", metadata={"format": "pt"})
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
 
 
 def safety(folder: Path) -> SafetyFilterConfig:
