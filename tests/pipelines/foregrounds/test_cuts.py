@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipelines.config import GateConfig
-from pipelines.foregrounds.cuts import find_cuts
+from pipelines.foregrounds.cuts import BORDER_PX, find_cuts
 from pipelines.foregrounds.gates import apply_gates
 
 GATES = GateConfig()
@@ -38,7 +38,7 @@ def sides(alpha: np.ndarray, gates: GateConfig = GATES) -> str:
     return "".join(find_cuts(alpha, gates))
 
 
-@given(rx=radii, ry=radii, gap_px=st.integers(0, 20))
+@given(rx=radii, ry=radii, gap_px=st.integers(BORDER_PX, 20))
 def test_an_ellipse_near_the_border_but_whole_is_not_cut(rx: int, ry: int, gap_px: int) -> None:
     assert sides(ellipse(200, SIZE_PX - 1 - gap_px - ry, rx, ry)) == ""
 
@@ -95,7 +95,7 @@ def test_a_ragged_end_is_trimmed_to_a_straight_one(side: str, seed: int, lost: f
 
 
 @pytest.mark.parametrize(("gap_px", "cut"), [(0, "b"), (1, "b"), (4, "")])
-def test_on_the_border_itself_a_short_straight_end_is_a_cut(gap_px: int, cut: str) -> None:
+def test_on_the_border_itself_a_short_end_is_a_cut(gap_px: int, cut: str) -> None:
     # A finger that the border cuts, over a tenth of the hand's width; further off it may well end there.
     alpha = ellipse(200, 250, 100, 80)
     alpha[250 : SIZE_PX - gap_px, 190:210] = 255
