@@ -20,6 +20,7 @@ from decoupage.bases import find_base
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
+from decoupage.weights.hub import MAIN, split_revision
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
 from tests.decoupage.maps.nets import SIZE_PX, save_depth_anything, save_segformer
@@ -201,9 +202,10 @@ def write_hub(hub: Path) -> None:
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))
 
 
-def snapshot(hub: Path, repository: str) -> Path:
-    """The folder of a repository's newest commit in a Hub's cache."""
-    commit, held = "0" * 40, hub / f"models--{repository.replace('/', '--')}"
+def snapshot(hub: Path, place: str) -> Path:
+    """The folder of a repository's newest commit in a Hub's cache, or of the commit that is named."""
+    repository, revision = split_revision(place)
+    commit, held = "0" * 40 if revision == MAIN else revision, hub / f"models--{repository.replace('/', '--')}"
     folder = held / "snapshots" / commit
     folder.mkdir(parents=True)
     (held / "refs").mkdir()

@@ -11,7 +11,8 @@ from typing import Any
 
 from decoupage.requirements import Requirement
 from decoupage.weights.files import file_fault, tensor_names
-from decoupage.weights.hub import MAIN, download, page, snapshot, token_requirement
+from decoupage.weights.hub import MAIN, download, named, page, snapshot, token_requirement
+from decoupage.weights.sizes import MODELS, told
 
 INDEX = "model_index.json"
 _CONFIG = "config.json"
@@ -63,9 +64,17 @@ class DiffusersModel:
         """What is not here or not whole, in a few words; empty when nothing is. `components` says more."""
         folder = self.find()
         if folder is None:
-            return f"no weights at {self.folder}" if self.folder else f"{self.repo_id} is not here"
+            if self.folder:
+                return f"no weights at {self.folder}"
+            files = f"{INDEX}, {', '.join(self.patterns)}, {told(self.num_bytes)}"
+            return f"{named(self.repo_id, self.revision)} is not in the Hub's cache ({files})"
         lacking = [component.name for component in self.components() if component.fault]
         return f"{folder} lacks {', '.join(lacking)}" if lacking else ""
+
+    @property
+    def num_bytes(self) -> int | None:
+        """Size of the published weights; None = not known."""
+        return MODELS.get((self.repo_id, self.variant))
 
     def fix(self) -> str:
         """What gets the files, or mends them."""

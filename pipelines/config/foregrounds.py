@@ -88,8 +88,8 @@ class GeneratedConfig(Section):
 
     height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
     width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
-    base: str = Field("", description="Hub repository or folder of SDXL or FLUX.1, in diffusers' layout")
-    weights: str = Field("", description="Hub repository or folder that holds LayerDiffuse's own files")
+    base: str = Field("", description="owner/name[@revision] or folder of SDXL or FLUX.1, in diffusers' layout")
+    weights: str = Field("", description="owner/name[@revision] or folder that holds LayerDiffuse's own files")
     variant: Literal["deltas", "lora"] | None = None
     """On SDXL `deltas`, differences added to the attention matrices, or a `lora` of rank 256 on the same; on FLUX.1 a
     LoRA is all there is."""
