@@ -9,6 +9,7 @@ from decoupage.fingerprint import Recipe
 from decoupage.maps.config import ModelConfig
 from decoupage.maps.maker import MapMaker
 from decoupage.maps.net import NetFiles, is_here
+from decoupage.requirements import Space
 from decoupage.weights.hub import HubFiles, split_revision
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -59,6 +60,11 @@ class PublishedNet(MapMaker):
     def fix(self) -> str:
         """What gets the files."""
         return f"{self._wanted.fix()}, or name a folder with them in {self.section}.folder"
+
+    @property
+    def space(self) -> tuple[Space, ...]:
+        """Room that getting the files takes."""
+        return self._wanted.space
 
     @property
     def files(self) -> NetFiles:

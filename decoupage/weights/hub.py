@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from decoupage.fingerprint import canonical_json
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, Space
 from decoupage.weights.files import file_fault, hashes
 from decoupage.weights.sizes import FILES, told
 
@@ -72,6 +72,11 @@ class HubFiles:
         sizes = [FILES[self.repo_id, name] for name in weights if (self.repo_id, name) in FILES]
         return sum(sizes) if len(sizes) == len(weights) else None
 
+    @property
+    def space(self) -> tuple[Space, ...]:
+        """Room that their download takes; none where they are here, or lie in a folder."""
+        return () if self.folder or not self.fault() else cache_space(self.repo_id, self.num_bytes)
+
     def fix(self) -> str:
         """The command that gets the files into the cache."""
         return download(self.repo_id, " ".join(self.names), self.revision)
@@ -98,6 +103,13 @@ def split_revision(place: str) -> tuple[str, str]:
     """(`owner/name`, revision) of a repository that a setting names; a folder, or a plain name, is given back whole."""
     repo_id, _, revision = place.partition("@")
     return (place, MAIN) if is_folder(place) else (repo_id, revision or MAIN)
+
+
+def cache_space(repo_id: str, num_bytes: int | None) -> tuple[Space, ...]:
+    """Room that a download takes in the Hub's cache; none where its size is not known."""
+    from huggingface_hub import constants
+
+    return () if num_bytes is None else (Space(repo_id, constants.HF_HUB_CACHE, num_bytes / 1e9),)
 
 
 def named(repo_id: str, revision: str) -> str:

@@ -85,7 +85,7 @@ def _file_requirements(name: str, config: ModelBaseline) -> list[Requirement]:
     model, section = _model(name, config), f"evaluation.baselines.{name}"
     folder, licence = model.find(), f"(licence: {PUBLISHED[name].licence})"
     if folder is None:
-        return [Requirement(section, False, f"{model.fault()} {licence}", model.fix())]
+        return [Requirement(section, False, f"{model.fault()} {licence}", model.fix(), model.space)]
     faults = [f"{name}/{part.name}: {part.fault}" for part in model.components() if part.fault]
     if faults:
         return [Requirement(section, False, fault, model.fix()) for fault in faults]

@@ -97,12 +97,13 @@ def _file(wanted: Settings, file: File) -> HubFiles:
 def _file_requirements(wanted: Settings) -> list[Requirement]:
     base = _base(wanted)
     fault = base.fault()
-    requirements = [Requirement("layerdiffuse.base", not fault, fault or str(base.find()), base.fix())]
+    requirements = [Requirement("layerdiffuse.base", not fault, fault or str(base.find()), base.fix(), base.space)]
     for role, file in (("adapter", wanted.adapter), ("decoder", wanted.decoder)):
         files = _file(wanted, file)
         fix = f"put {file[1]} there: {files.fix()} --local-dir {files.folder}" if files.folder else files.fix()
         fault = files.fault()
-        requirements.append(Requirement(f"layerdiffuse.{role}", not fault, fault or f"{files.find()}/{file[1]}", fix))
+        found = fault or f"{files.find()}/{file[1]}"
+        requirements.append(Requirement(f"layerdiffuse.{role}", not fault, found, fix, files.space))
     return requirements
 
 
