@@ -20,8 +20,9 @@ FILES: dict[tuple[str, str], int] = {
 
 _FLUX = 9_983_040_304 + 9_949_328_904 + 3_870_584_832 + 4_994_582_224 + 4_530_066_360 + 246_144_352 + 167_666_902
 MODELS: dict[tuple[str, str], int] = {
-    # U-Net, two text encoders, VAE [462165984030d82259a11f4367a4eed129e94a7b].
-    ("stabilityai/stable-diffusion-xl-base-1.0", "fp16"): 5_135_149_760 + 246_144_152 + 1_389_382_176 + 167_335_342,
+    # U-Net, two text encoders, VAE, and an earlier VAE in `vae_1_0`, which the patterns take too
+    # [462165984030d82259a11f4367a4eed129e94a7b].
+    ("stabilityai/stable-diffusion-xl-base-1.0", "fp16"): 5_135_149_760 + 246_144_152 + 1_389_382_176 + 2 * 167_335_342,
     # Network in three shards, T5 in two, CLIP, VAE. Fill's input projection has 320 more columns of 3,072 in bfloat16.
     ("black-forest-labs/FLUX.1-dev", ""): _FLUX,
     ("black-forest-labs/FLUX.1-Kontext-dev", ""): _FLUX,

@@ -58,7 +58,7 @@ def test_an_empty_machine_is_told_each_command(cache):
     assert set(missing) == {"layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder"}
     assert f"hf download {SDXL_BASE} --include model_index.json" in missing["layerdiffuse.base"]
     assert f"hf download {' '.join(SDXL_DELTAS)}" in missing["layerdiffuse.adapter"]
-    with pytest.raises(BadSetup, match=f"layerdiffuse.base: {SDXL_BASE} is not in .*6.94 GB.*hf download.*decoder"):
+    with pytest.raises(BadSetup, match=f"layerdiffuse.base: {SDXL_BASE} is not in .*7.11 GB.*hf download.*decoder"):
         find_weights(settings(PUBLISHED))
 
 
