@@ -20,6 +20,7 @@ from decoupage.bases import find_base
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
+from decoupage.weights.hub import split_revision
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.config.foregrounds import SafetyFilterConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
@@ -31,6 +32,7 @@ from tests.pipelines.downloads import server as file_server
 from tests.pipelines.foregrounds import prompts_server
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_checker, save_sdxl
 from tests.pipelines.foregrounds.mulan.annotations import pack
+from tests.publishers import repository
 
 TRAIN = tuple(f"{number:012d}" for number in range(11, 17))
 VAL = ("000000000139", "000000000285")
@@ -40,6 +42,8 @@ LAION = "000000009"
 OBJECT_PX = 220
 NUM_BACKGROUNDS = 12
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
+NEWEST = "0" * 40
+"""Commit of each repository's `main`."""
 LOST = id_of(0)
 """Listed, and not in OpenImages' bucket any more."""
 
@@ -192,23 +196,28 @@ def openimages() -> dict[str, bytes]:
 
 def write_hub(hub: Path) -> None:
     """Every net of the profile with random weights, as the Hub's cache holds the published one."""
-    save_sdxl(snapshot(hub, published.SDXL_BASE))
+    save_sdxl(snapshot(hub, published.SDXL_BASE), half=True)
     repository, adapter = published.SDXL_DELTAS
     layerdiffuse = snapshot(hub, repository)
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
-    save_checker(snapshot(hub, SafetyFilterConfig().weights, SafetyFilterConfig().revision), 1.0)
+    save_checker(snapshot(hub, SafetyFilterConfig().weights), 1.0)
     save_segformer(snapshot(hub, SegmentationConfig().weights))
+    (snapshot(hub, split_revision(SegmentationConfig().weights)[0]) / "pytorch_model.bin").write_bytes(b"a pickle")
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))
 
 
-def snapshot(hub: Path, repository: str, revision: str = "main") -> Path:
-    """The folder of a repository's newest commit in a Hub's cache."""
-    commit, held = "0" * 40, hub / f"models--{repository.replace('/', '--')}"
+def snapshot(hub: Path, place: str) -> Path:
+    """The folder of a repository's newest commit in a Hub's cache, or of the branch or commit that is named."""
+    repo_id, revision = split_revision(place)
+    held = repository(hub, repo_id)
+    if len(revision) == len(NEWEST):
+        commit = revision
+    else:
+        commit, reference = NEWEST, held / "refs" / revision
+        reference.parent.mkdir(parents=True)
+        reference.write_text(commit)
     folder = held / "snapshots" / commit
     folder.mkdir(parents=True)
-    reference = held / "refs" / revision
-    reference.parent.mkdir(parents=True)
-    reference.write_text(commit)
     return folder

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from decoupage.settings import Section, Share, check_range
+from decoupage.weights.hub import HubId
 
 CELL_PX = 64
 """Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
@@ -75,10 +76,8 @@ class SafetyFilterConfig(Section):
 
     use: bool = False
     """True refuses what it finds unsafe among pictures of the categories human, profession and clothes."""
-    weights: str = Field("CompVis/stable-diffusion-safety-checker", pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str = Field(
-        "refs/pr/41", pattern=r"^[\w./-]+$", description="that has model.safetensors; pickles are refused"
-    )
+    weights: HubId = "CompVis/stable-diffusion-safety-checker@refs/pr/41"
+    """That revision has `model.safetensors`; pickles are refused."""
     folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
 
 
@@ -101,8 +100,8 @@ class GeneratedConfig(Section):
 
     height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
     width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
-    base: str = Field("", description="Hub repository or folder of SDXL or FLUX.1, in diffusers' layout")
-    weights: str = Field("", description="Hub repository or folder that holds LayerDiffuse's own files")
+    base: str = Field("", description="owner/name[@revision] or folder of SDXL or FLUX.1, in diffusers' layout")
+    weights: str = Field("", description="owner/name[@revision] or folder that holds LayerDiffuse's own files")
     variant: Literal["deltas", "lora"] | None = None
     """On SDXL `deltas`, differences added to the attention matrices, or a `lora` of rank 256 on the same; on FLUX.1 a
     LoRA is all there is."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from decoupage.weights.hub import split_revision
+
 HUB_LICENCES = frozenset(
     {
         *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "unlicense", "pddl", "wtfpl"),
@@ -154,6 +156,6 @@ def ledger() -> dict[str, Entry]:
 
 
 def licence_of(name: str) -> str:
-    """The licence of a data set, model or weights by name or Hub id; `unknown` when `ledger.csv` lacks it."""
-    entry = ledger().get(name)
+    """The licence of a data set, model or weights by name or Hub id, at any revision; `unknown` without an entry."""
+    entry = ledger().get(split_revision(name)[0])
     return entry.licence if entry else UNKNOWN

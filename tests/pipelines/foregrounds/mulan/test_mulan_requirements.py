@@ -22,7 +22,11 @@ def test_absent_folders_are_named_with_what_gets_them(tmp_path: Path) -> None:
     assert {name for name, requirement in found.items() if not requirement.present} == {
         *("mulan.annotations", "mulan.images", "mulan.test_ids")
     }
-    assert "extract MULAN's archives" in found["mulan.annotations"].fix
+    assert "unpack MULAN's archive" in found["mulan.annotations"].fix
+    assert [round(space.gb, 1) for space in found["mulan.annotations"].space] == [36.6, 13.1]
+    assert [round(space.gb, 1) for space in found["mulan.images"].space] == [38.6]
+    fetched = find(tmp_path, coco=CocoConfig(download=True))
+    assert [round(space.gb, 1) for space in fetched["mulan.images"].space] == [2.7]
     assert "DECOUPAGE__MULAN__COCO__DOWNLOAD=true" in found["mulan.images"].fix
 
 
@@ -31,12 +35,13 @@ def test_missing_photographs_are_counted(tmp_path: Path) -> None:
     photograph(tmp_path, "val2017", COCO_VAL)
     found = find(tmp_path)
     assert not found["mulan.photographs"].present and "1 of 2 missing" in found["mulan.photographs"].found
-    assert "mulan.disk" not in found
+    assert sum(space.gb for space in found["mulan.photographs"].space) == 0
     (tmp_path / "links.csv").write_text("file_id,url\n")
     laion = LaionConfig(use=True, links=str(tmp_path / "links.csv"))
     fetched = find(tmp_path, coco=CocoConfig(download=True), laion=laion)
     assert fetched["mulan.photographs"].present and fetched["mulan.photographs"].found.startswith("2 of 3 missing, 2")
-    assert fetched["mulan.disk"].present and all(requirement.present for requirement in fetched.values())
+    assert all(requirement.present for requirement in fetched.values())
+    assert [round(space.gb * 1e3, 2) for space in fetched["mulan.photographs"].space] == [0.17 + 0.6]
     photograph(tmp_path, "train2017", COCO_TRAIN)
     assert find(tmp_path)["mulan.photographs"].present
 
