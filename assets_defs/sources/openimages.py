@@ -23,7 +23,10 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"jpeg"},
         code_version=plan.code_version(factory.backgrounds),
-        check_specs=[check_spec("openimages_index", "quarantine_share", checks.quarantine_share)],
+        check_specs=[
+            check_spec("openimages_index", "source_drops", checks.source_drops),
+            check_spec("openimages_index", "enough_photographs", checks.enough_photographs, blocking=False),
+        ],
         description="The index of background photographs: chosen from OpenImages' lists, fetched, each opened once, "
         "judged by size and sharpness, with rotation, licence and attribution." + stand_in,
     )
@@ -38,8 +41,13 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         if records:
             tiles = background_tiles(Assets(factory.store, factory.photographs), records)
             metadata["preview"] = picture(preview(tiles))
-        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=metadata, check_results=[share])
+        enough = checks.enough_photographs(report, fetched, profile)
+        metadata |= {name: dg.MetadataValue.int(enough.figures[name]) for name in ("wanted", "found", "kept")}
+        results = [
+            check("source_drops", checks.source_drops(report, profile.checks)),
+            check("enough_photographs", enough, blocking=False),
+        ]
+        return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return [openimages_index]
 

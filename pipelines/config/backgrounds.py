@@ -58,7 +58,9 @@ class BackgroundConfig(Section):
     openimages: OpenImagesConfig = OpenImagesConfig()
     min_side_px: int = Field(256, ge=16, le=8192)
     min_sharpness: float = Field(0.0, ge=0.0, description="variance of the Laplacian of the gray picture at 512 px")
-    max_thing_share: Share = Field(1.0, description="largest share that SegFormer labels as things; 1 = no filter")
+    max_thing_share: Share = Field(
+        1.0, description="largest share that SegFormer labels as salient objects; 1 = no filter"
+    )
     licence: str = Field("unknown", description="licence of pictures for which attribution.csv names none")
     num_shards: int = Field(1, ge=1, le=2000, description="number of shards of the index")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, free_space
 from pipelines.config.foregrounds import MulanConfig
+from pipelines.foregrounds.mulan.coco_info import info_files
 from pipelines.foregrounds.mulan.fetch import is_there
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.split import read_list
@@ -15,6 +16,10 @@ _PHOTOGRAPH_MB = {"coco": 0.17, "laion": 0.6, "other": 0.17}
 """Size of a photograph by part. COCO 2017: 19.3 GB / 123,287 pictures, rounded up; LAION: a guess for 1 megapixel."""
 _EXTRACT = "extract MULAN's archives (docs/data.md), then set DECOUPAGE__MULAN__ANNOTATIONS=FOLDER"
 _PLACE = "unpack COCO 2017's train2017.zip and val2017.zip (cocodataset.org), then set DECOUPAGE__MULAN__IMAGES=FOLDER"
+_INFO = (
+    "curl -L -O http://images.cocodataset.org/annotations/annotations_trainval2017.zip (241 MB), unzip it, then set "
+    "DECOUPAGE__MULAN__COCO__INFO=FOLDER"
+)
 _FETCH = ", or set DECOUPAGE__MULAN__COCO__DOWNLOAD=true to fetch single pictures"
 
 
@@ -22,7 +27,7 @@ def requirements(config: MulanConfig) -> list[Requirement]:
     """The folders, lists and photographs that must be present, and disk space for photographs to be fetched."""
     if config.source != "folder":
         return []
-    return list(chain(_folders(config), _lists(config), _photographs(config)))
+    return list(chain(_folders(config), _lists(config), _licences(config), _photographs(config)))
 
 
 def _folders(config: MulanConfig) -> Iterator[Requirement]:
@@ -46,6 +51,19 @@ def _lists(config: MulanConfig) -> Iterator[Requirement]:
             yield Requirement("mulan.test_ids", False, str(fault), fix)
         else:
             yield Requirement("mulan.test_ids", True, found, fix)
+
+
+def _licences(config: MulanConfig) -> Iterator[Requirement]:
+    """COCO's files on licences; a profile that names none is told what it does without them."""
+    if not config.coco.info:
+        yield Requirement("mulan.coco.info", True, "not named: COCO's photographs count as of unknown licence", _INFO)
+        return
+    try:
+        found = ", ".join(map(str, info_files(Path(config.coco.info))))
+    except BadSetup as fault:
+        yield Requirement("mulan.coco.info", False, str(fault), _INFO)
+    else:
+        yield Requirement("mulan.coco.info", True, found, _INFO)
 
 
 def _photographs(config: MulanConfig) -> Iterator[Requirement]:
