@@ -65,6 +65,9 @@ def _fetched(report: PhotographsReport) -> Metadata:
         "listed_dropped_by_reason": counts_table(report.drops_of_lists, "reason"),
         "licences": counts_table(report.licences, "licence"),
     }
+    if report.originals:
+        metadata["originals_by_outcome"] = counts_table(report.originals.outcomes, "outcome")
+        metadata["originals_megabytes_fetched_now"] = dg.MetadataValue.float(round(report.originals.num_bytes / 1e6, 3))
     if downloads.drops:
         metadata["not_fetched_by_reason"] = counts_table(downloads.drops_by_reason, "reason")
     return metadata
