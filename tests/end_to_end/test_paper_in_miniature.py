@@ -188,7 +188,8 @@ def test_the_assets_make_the_same_bytes_and_every_check_passes(made: Made, asset
 def test_card_and_index_tell_the_whole_and_name_no_stand_in(assets: Assets) -> None:
     root, _ = assets
     card = (root / "dataset/README.md").read_text()
-    assert "tand-in" not in card and "**Not for commercial use**: cc-by-nc-sa-4.0." in card
+    assert "tand-in" not in card and "**Not for commercial use**: cc-by-nc-sa-" in card
+    assert "\n- cc-by-nc-sa-4.0\n" in card and "| mulan | cc-by-nc-sa-4.0 AND cc-by-2.0 |" in card
     assert "under **cc-by-nc-sa-4.0 AND creativeml-openrail-m AND nvidia-non-commercial**" in card
     index = pq.read_table(root / "dataset/index.parquet", columns=["key"])
     assert set(index["key"].to_pylist()) == {f"{number:08d}" for number in range(6)}
