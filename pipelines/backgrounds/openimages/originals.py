@@ -216,7 +216,7 @@ def reduced(original: Rgb, mirrored: Rgb, max_pixels: int) -> Rgb:
     if min(original.shape[:2]) <= min(mirrored.shape[:2]):
         raise NotUsed("no_larger")
     height, width = bounded_size(original.shape[:2], max_pixels)
-    smaller = cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA)
+    smaller = np.asarray(cv2.resize(original, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return np.ascontiguousarray(np.rot90(smaller, _quarter_turns(smaller, mirrored)))
 
 

@@ -55,7 +55,13 @@ def read_provenance(annotations: Path) -> dict[str, Provenance]:
     try:
         entries = json.loads(path.read_bytes())
         return {
-            id: Provenance(entry["name"], *[entry["licence"]] * 2, entry["attribution"], tuple(entry["categories"]))
+            id: Provenance(
+                origin=entry["name"],
+                licence=entry["licence"],
+                photograph_licence=entry["licence"],
+                attribution=entry["attribution"],
+                categories=tuple(entry["categories"]),
+            )
             for id, entry in entries.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
