@@ -4,6 +4,8 @@ Photographs, annotations, lists and weights have their published formats and ran
 rule of `configs/paper.toml`: `overrides` changes numbers of things, sizes, addresses and folders alone.
 """
 
+import base64
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -32,6 +34,7 @@ from tests.pipelines.downloads import server as file_server
 from tests.pipelines.foregrounds import prompts_server
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_checker, save_sdxl
 from tests.pipelines.foregrounds.mulan.annotations import pack
+from tests.pipelines.foregrounds.mulan.test_coco_info import write_info
 from tests.publishers import repository
 
 TRAIN = tuple(f"{number:012d}" for number in range(11, 17))
@@ -46,6 +49,8 @@ NEWEST = "0" * 40
 """Commit of each repository's `main`."""
 LOST = id_of(0)
 """Listed, and not in OpenImages' bucket any more."""
+TAKEN_DOWN = 2
+"""Number of the image whose original its author removed: the bucket's file is used."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class World:
         return {
             "mulan.annotations": str(self.folder / "annotations"),
             "mulan.images": str(images),
+            "mulan.coco.info": str(self.folder / "coco"),
             "mulan.coco.download": "true",
             "mulan.coco.url": f"{self.files.url}/coco/{{subset}}/{{id}}.jpg",
             "mulan.fetch.workers": "2",
@@ -90,6 +96,7 @@ class World:
             "backgrounds.openimages.workers": "2",
             "backgrounds.num_shards": "2",
             "library.held_out_share": "0.25",
+            "checks.max_drop_share.mulan.unreadable": "0.2",  # One photograph of nine is gone.
             "scenes.num_scenes": "6",
             "scenes.scenes_per_shard": "3",
             "scenes.size_px": "256",
@@ -119,8 +126,11 @@ def small_world(folder: Path) -> Iterator[World]:
     content |= {f"coco/val2017/{id}.jpg": write_annotated(folder, id) for id in VAL}
     write_annotated(folder, GONE)
     write_annotated(folder, LAION)
+    # As COCO numbers them: 4 is CC BY 2.0, 1 is CC BY-NC-SA 2.0.
+    write_info(folder / "coco", {int(id): 4 for id in (*TRAIN, GONE)}, {int(id): 1 for id in VAL})
     write_hub(folder / "hub")
-    with file_server.serving(content | openimages()) as files, prompts_server.serving() as (model, url):
+    with file_server.serving(content) as files, prompts_server.serving() as (model, url):
+        files.content |= openimages(files.url)
         model.usual = answer
         yield World(folder, files, model, url)
 
@@ -179,8 +189,8 @@ def photograph_of(seed: int, height: int, width: int) -> Rgb:
     return np.kron(squares, np.ones((20, 20, 1), np.uint8))
 
 
-def openimages() -> dict[str, bytes]:
-    """Published lists, of which each filter takes one image, and the bucket."""
+def openimages(url: str) -> dict[str, bytes]:
+    """Published lists, of which each filter takes one image, the bucket, and the authors' larger files on `url`."""
     ids = [id_of(number) for number in range(NUM_BACKGROUNDS + 4)]
     unturned, peopled, tiny, full = ids[-4:]
     listed = [image(id, Rotation="90.0" if number == 1 else "0.0") for number, id in enumerate(ids)]
@@ -191,7 +201,14 @@ def openimages() -> dict[str, bytes]:
     boxes = [box(id, 0, 0.9 if id == full else 0.2, 0.1, 0.4) for id in ids]
     bucket = {f"train/{id}.jpg": encode_jpeg(photograph_of(number, 660, 760), 90) for number, id in enumerate(ids)}
     del bucket[f"train/{LOST}.jpg"]
-    return lists(listed, labels, boxes) | bucket
+    flickr = {}
+    for number, id in enumerate(ids):
+        larger = np.kron(photograph_of(number, 660, 760), np.ones((2, 2, 1), np.uint8))
+        flickr[f"flickr/{number}_o.jpg"] = data = encode_jpeg(larger, 90)
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        by_id[id] |= {"OriginalURL": f"{url}/flickr/{number}_o.jpg", "OriginalMD5": md5}
+    del flickr[f"flickr/{TAKEN_DOWN}_o.jpg"]
+    return lists(listed, labels, boxes) | bucket | flickr
 
 
 def write_hub(hub: Path) -> None:

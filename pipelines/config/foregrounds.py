@@ -7,13 +7,24 @@ from pydantic import AfterValidator, Field, model_validator
 
 from decoupage.settings import Section, Share, check_range
 from decoupage.weights.hub import HubId
+from pipelines.licences.terms import UNKNOWN, canonical, find_terms
 
 CELL_PX = 64
 """Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
 
 
+def _known_licence(name: str) -> str:
+    if canonical(name) != UNKNOWN and find_terms(name) is None:
+        raise ValueError(f"must be {UNKNOWN!r} or a licence of pipelines/licences/terms.csv, got {name!r}")
+    return canonical(name)
+
+
 class CocoConfig(Section):
-    """COCO 2017's photographs, fetched one by one where they are missing."""
+    """COCO 2017's photographs: where their licences are written, and whether missing ones are fetched."""
+
+    info: str = Field(
+        "", description="folder or file of annotations_trainval2017.zip: licence and author's address of photographs"
+    )
 
     download: bool = False
     """True fetches missing photographs into `mulan.images`."""
@@ -58,6 +69,9 @@ class MulanConfig(Section):
     """`packaged`: a small tree in the same byte format, made from packaged photographs (the demo); `none`: no MULAN."""
     annotations: str = Field("", description="folder with *.p.zl files, searched recursively")
     images: str = Field("", description="folder with train2017/ and val2017/, and laion/ where that part is used")
+    licences: tuple[Annotated[str, AfterValidator(_known_licence)], ...] = Field(
+        (), description="photographs' licences that are used, `unknown` for those that nothing states; empty = all"
+    )
     coco: CocoConfig = CocoConfig()
     laion: LaionConfig = LaionConfig()
     fetch: FetchConfig = FetchConfig()
@@ -68,6 +82,19 @@ class MulanConfig(Section):
     def _folders_named(self) -> "MulanConfig":
         if self.source == "folder" and not (self.annotations and self.images):
             raise ValueError("annotations and images must name folders when source = 'folder'")
+        return self
+
+    @model_validator(mode="after")
+    def _licences_known(self) -> "MulanConfig":
+        if self.source != "folder" or not self.licences or UNKNOWN in self.licences:
+            return self
+        if not self.coco.info:
+            raise ValueError(
+                "licences needs coco.info, the folder of COCO's annotation files, which state each photograph's "
+                "licence; or set licences = [] to use photographs of any licence"
+            )
+        if self.laion.use:
+            raise ValueError("licences must name 'unknown' where laion.use = true: nothing states LAION's licences")
         return self
 
 

@@ -85,9 +85,14 @@ def canonical(licence: str) -> str:
     return _ALIASES.get(name, name)
 
 
+def split_expression(licence: str) -> list[str]:
+    """The licences that hold at once, as written: `CC-BY-NC-SA-4.0 AND unknown` is two (an SPDX expression)."""
+    return re.split(r"\s+AND\s+", licence.strip())
+
+
 def parts_of(licence: str) -> list[str]:
-    """The licences that hold at once: `CC-BY-NC-SA-4.0 AND unknown` is two (an SPDX expression)."""
-    return [canonical(part) for part in re.split(r"\s+AND\s+", licence.strip())]
+    """The same by their names in `terms.csv`."""
+    return [canonical(part) for part in split_expression(licence)]
 
 
 def find_terms(licence: str) -> Terms | None:

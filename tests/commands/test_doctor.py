@@ -65,13 +65,13 @@ def test_a_folder_of_weights_that_the_profile_names_is_looked_into(tmp_path):
 
 def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    away = {"mulan.annotations": f'"{tmp_path}/away"', "mulan.images": f'"{tmp_path}/away"'}
+    away = dict.fromkeys(("mulan.annotations", "mulan.images", "mulan.coco.info"), f'"{tmp_path}/away"')
     examination = examine(load_profile("paper", str(tmp_path), away))
     missing = {part: {item.name for item in found if not item.present} for part, found in examination.parts.items()}
     assert missing == {
         "packages": set(),
         "licences: licences.commercial = false": set(),
-        "real foregrounds: mulan.source = folder": {"mulan.annotations", "mulan.images"},
+        "real foregrounds: mulan.source = folder": set(away),
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},
         "generated foregrounds: generated.generator = layerdiffuse": {
             "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "safety_filter",

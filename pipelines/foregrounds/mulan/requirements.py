@@ -7,6 +7,7 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, Space
 from pipelines.config.foregrounds import MulanConfig
+from pipelines.foregrounds.mulan.coco_info import info_files
 from pipelines.foregrounds.mulan.fetch import is_there
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.split import read_list
@@ -21,6 +22,10 @@ _UNPACKED_GB = _ARCHIVE_GB * _NUM_COCO / 44_860
 streams, no smaller for being packed again."""
 _EXTRACT = "unpack MULAN's archive (docs/data.md), then set DECOUPAGE__MULAN__ANNOTATIONS=FOLDER"
 _PLACE = "unpack COCO 2017's train2017.zip and val2017.zip (cocodataset.org), then set DECOUPAGE__MULAN__IMAGES=FOLDER"
+_INFO = (
+    "curl -L -O http://images.cocodataset.org/annotations/annotations_trainval2017.zip (241 MB), unzip it, then set "
+    "DECOUPAGE__MULAN__COCO__INFO=FOLDER"
+)
 _FETCH = ", or set DECOUPAGE__MULAN__COCO__DOWNLOAD=true to fetch single pictures"
 
 
@@ -28,7 +33,7 @@ def requirements(config: MulanConfig) -> list[Requirement]:
     """The folders, lists and photographs that must be present, and disk space for photographs to be fetched."""
     if config.source != "folder":
         return []
-    return list(chain(_folders(config), _lists(config), _photographs(config)))
+    return list(chain(_folders(config), _lists(config), _licences(config), _photographs(config)))
 
 
 def _folders(config: MulanConfig) -> Iterator[Requirement]:
@@ -65,6 +70,19 @@ def _lists(config: MulanConfig) -> Iterator[Requirement]:
             yield Requirement("mulan.test_ids", False, str(fault), fix)
         else:
             yield Requirement("mulan.test_ids", True, found, fix)
+
+
+def _licences(config: MulanConfig) -> Iterator[Requirement]:
+    """COCO's files on licences; a profile that names none is told what it does without them."""
+    if not config.coco.info:
+        yield Requirement("mulan.coco.info", True, "not named: COCO's photographs count as of unknown licence", _INFO)
+        return
+    try:
+        found = ", ".join(map(str, info_files(Path(config.coco.info))))
+    except BadSetup as fault:
+        yield Requirement("mulan.coco.info", False, str(fault), _INFO)
+    else:
+        yield Requirement("mulan.coco.info", True, found, _INFO)
 
 
 def _photographs(config: MulanConfig) -> Iterator[Requirement]:

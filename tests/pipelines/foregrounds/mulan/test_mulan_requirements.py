@@ -5,6 +5,7 @@ from pathlib import Path
 from decoupage.requirements import Requirement
 from pipelines.config.foregrounds import CocoConfig, LaionConfig, MulanConfig
 from pipelines.foregrounds.mulan.requirements import requirements
+from tests.pipelines.foregrounds.mulan.test_coco_info import write_info
 from tests.pipelines.foregrounds.mulan.trees import COCO_TRAIN, COCO_VAL, LAION, annotate, photograph
 
 
@@ -28,6 +29,17 @@ def test_absent_folders_are_named_with_what_gets_them(tmp_path: Path) -> None:
     fetched = find(tmp_path, coco=CocoConfig(download=True))
     assert [round(space.gb, 1) for space in fetched["mulan.images"].space] == [2.7]
     assert "DECOUPAGE__MULAN__COCO__DOWNLOAD=true" in found["mulan.images"].fix
+
+
+def test_cocos_files_on_licences_are_named_with_what_gets_them(tmp_path: Path) -> None:
+    found = find(tmp_path)["mulan.coco.info"]
+    assert found.present and "unknown licence" in found.found
+    folder = tmp_path / "info"
+    config = CocoConfig(info=str(folder))
+    absent = find(tmp_path, coco=config)["mulan.coco.info"]
+    assert not absent.present and "annotations_trainval2017.zip (241 MB)" in absent.fix
+    write_info(folder, {1: 1}, {2: 2})
+    assert find(tmp_path, coco=config)["mulan.coco.info"].present
 
 
 def test_missing_photographs_are_counted(tmp_path: Path) -> None:
