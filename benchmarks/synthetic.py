@@ -133,6 +133,8 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
                 "occlusion_level": "light",
                 "border_contact": False,
                 "semi_transparent": False,
+                "sharpness": 40.0,
+                "sharpness_around": 80.0,
                 "completeness": "complete",
                 "foreground": licence
                 | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "origin": f"fake-{parts.key}-{i}"}
@@ -152,7 +154,7 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
         "composite_sha256": pixels_sha256(parts.composite),
         "background": licence
         | {"id": "blobs", "source": "fake", "origin": f"blobs-{parts.key}", "rotation_deg_ccw": 0}
-        | {"crop": [0, 0, 64]},
+        | {"crop": [0, 0, 64], "enlargement": parts.size[0] / 64},
         "layers": layers,
     }
 

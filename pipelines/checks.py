@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
@@ -28,6 +28,9 @@ from pipelines.stages.engine import Engine
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.dataset.uses import Uses
 
 SCENES_RECOMPUTED = 4
 """Scenes of each shard that are decoded to recompute their occlusion."""
@@ -243,10 +246,27 @@ def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
     return CheckResult(enough, f"{num_scenes} of {planned} planned scenes", {"num": num_scenes})
 
 
+def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
+    """No foreground is shown in too many scenes."""
+    most = {name: found.max for name, found in uses.items() if name.startswith("foreground ")}
+    shown = "; ".join(
+        f"{name}: {found.never_share:.0%} of {found.num_assets} never, at most {found.max}, "
+        f"top tenth {found.top_tenth_share:.0%}"
+        for name, found in uses.items()
+    )
+    sentence = f"scenes that show an asset: {shown}; {checks.max_uses} allowed by checks.max_uses"
+    return CheckResult(max(most.values(), default=0) <= checks.max_uses, sentence, {"max_uses": most})
+
+
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """Rows of a shard's index, a row a layer."""
     data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
     return list(pq.read_table(io.BytesIO(data)).to_pylist())
+
+
+def rows_of(store: Store, report: Report) -> list[dict[str, Any]]:
+    """Rows of the indexes of all shards of a run."""
+    return [row for manifest in report.shards.values() for row in read_rows(store, manifest)]
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -71,5 +71,10 @@ class ChecksConfig(Section):
         200.0, gt=0.0, description="mean number of scenes that a photograph serves; more is a warning"
     )
     max_scene_drop_share: Share = Field(0.05, description="of the planned scenes that may be dropped")
+    max_plan_difference: Share = Field(0.02, description="between a property's share as made and as planned")
+    max_sharpness_log2_ratio: float = Field(
+        2.0, ge=0.0, le=16.0, description="of sharpness inside and around a layer, median; 1 = twice as sharp or half"
+    )
+    max_uses: int = Field(200, ge=1, description="scenes that may show one foreground")
     min_foregrounds: int = Field(4, ge=1, description="in the library, for training")
     min_backgrounds: int = Field(2, ge=1, description="in the library, for training")

@@ -115,11 +115,24 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     Raises:
         BadSetup: the catalogue has not been made.
     """
+    data, sha256 = read_catalogue_bytes(store, kind)
+    return _records(data, kind), sha256
+
+
+def stored_catalogue(store: Store, kind: type[Record]) -> CatalogueReport[Record]:
+    """The contents of a catalogue that was made. Raises as `read_catalogue`."""
+    records, sha256 = read_catalogue(store, kind)
+    drops = json.loads(store.read(f"library/{_NAMES[kind]}.json"))["drops"]
+    return CatalogueReport(_NAMES[kind], records, drops, sha256)
+
+
+def read_catalogue_bytes(store: Store, kind: type[Record]) -> tuple[bytes, str]:
+    """The parquet file of a catalogue, and its hash. Raises as `read_catalogue`."""
     path = f"library/{_NAMES[kind]}.parquet"
     if not store.exists(path):
         raise BadSetup(f"{store.url(path)} is missing; make the {_NAMES[kind]} library first")
     data = store.read(path)
-    return _records(data, kind), hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:

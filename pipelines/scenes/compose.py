@@ -1,5 +1,6 @@
 """One attempt at a scene: scale, turn, place and render the drawn assets, and check the result against the plan."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,14 @@ from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.types import Rgb, Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.assets import Assets
 from pipelines.library.records import ForegroundRecord
-from pipelines.scenes.draws import Draw
+from pipelines.scenes.draws import Draw, largest_share
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
 from pipelines.scenes.placement import GRID, Rejected, Sprite, place
-from pipelines.scenes.plan import LayerPlan
+from pipelines.scenes.plan import LayerPlan, occluders_larger
 
 MIN_VISIBLE_SHARE = 0.0005
 """Of the canvas: a target that shows less cannot be asked for with a mask."""
@@ -59,11 +61,11 @@ def compose(
             too much at its usual size can often be placed smaller.
 
     Raises:
-        Rejected: `enlarged`, `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
+        Rejected: `no_room`, `overlap`, `occlusion`, `occlusion_missed` or `hidden`.
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
-    room = 1 - attempt / config.max_attempts
-    poses = [_pose(layer, record, config, room, rng) for layer, record in zip(plan, draw.foregrounds, strict=True)]
+    positions = _positions(plan, 1 - attempt / config.max_attempts, rng)
+    poses = [_pose(*drawn, config, at, rng) for *drawn, at in zip(plan, draw.foregrounds, positions, strict=True)]
     cutouts = [
         assets.cutout(record)[:, ::-1] if pose.flipped else assets.cutout(record)
         for pose, record in zip(poses, draw.foregrounds, strict=True)
@@ -89,15 +91,20 @@ def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
     return box[0] == 0 or box[1] == 0 or box[2] == size_px or box[3] == size_px
 
 
+def _positions(plan: Sequence[LayerPlan], room: float, rng: np.random.Generator) -> list[float]:
+    """Where each layer is in its size class, 0..1; of two layers of one class, the larger is the one that hides."""
+    sizes = [(SIZE_CLASSES.index(layer.size_class), room * float(rng.random())) for layer in plan]
+    return [position for _, position in occluders_larger(sizes, [layer.occluder for layer in plan])]
+
+
 def _pose(
-    layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, room: float, rng: np.random.Generator
+    layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, position: float, rng: np.random.Generator
 ) -> Pose:
-    low, high = getattr(config.size, layer.size_class)
-    reachable = record.area_px * config.size.max_enlargement**2 / config.size_px**2
-    if reachable < low:
-        raise Rejected("enlarged")
+    low, high = config.size.shares(layer.size_class)
+    # Draws are from cutouts that reach the low end.
+    reachable = max(low, float(largest_share(record.width_px, record.height_px, record.area_px, config)))
     # Uniform in the logarithm: half and double are equally far.
-    share = low * (min(high, reachable) / low) ** (room * rng.random())
+    share = low * (min(high, reachable) / low) ** position
     scale = float(np.sqrt(share * config.size_px**2 / record.area_px))
     flipped = bool(rng.random() < config.flip_share)
     rotation_deg = round(float(rng.uniform(-config.max_rotation_deg, config.max_rotation_deg)), 2)
@@ -117,7 +124,8 @@ def _sprite(cutout: Rgba, pose: Pose, config: ScenesConfig) -> Sprite:
 
 def _crop(width: int, height: int, config: ScenesConfig, rng: np.random.Generator) -> tuple[int, int, int]:
     short = min(width, height)
-    side = round(short * (1 - rng.random() * config.max_background_crop))
+    smallest = min(short, math.ceil(config.size_px / config.max_background_enlargement))
+    side = max(smallest, round(short * (1 - rng.random() * config.max_background_crop)))
     return int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1)), side
 
 

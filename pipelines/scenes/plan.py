@@ -4,19 +4,22 @@ A plan is drawn once a scene. Later attempts change assets and positions, never 
 not bend the distributions that the profile sets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.records import Kind
 
-SizeClass = Literal["small", "medium", "large"]
 Level = Literal["none", "light", "medium", "heavy"]
-SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
+
+
+Size = TypeVar("Size", int, tuple[int, float])
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,32 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
         for i, level in enumerate(levels):
             if level == "none":
                 continue
-            occluder = int(rng.integers(i + 1, num_layers))
-            occluders[i] = occluder
-            if sizes[occluder] < sizes[i]:  # A small layer cannot hide much of a large one.
-                sizes[occluder], sizes[i] = sizes[i], sizes[occluder]
+            occluders[i] = int(rng.integers(i + 1, num_layers))
+        sizes = occluders_larger(sizes, occluders)
     return tuple(
         LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i]) for i in range(num_layers)
     )
 
 
+def occluders_larger(sizes: Sequence[Size], occluders: Sequence[int | None]) -> list[Size]:
+    """The sizes, exchanged until no layer is larger than the one that hides it: a small one cannot hide much of it.
+
+    Args:
+        sizes: of the layers, from bottom to top.
+        occluders: for each layer the index of one above it, or None.
+    """
+    ordered = list(sizes)
+    pairs = [(below, above) for below, above in enumerate(occluders) if above is not None]
+    while any(ordered[above] < ordered[below] for below, above in pairs):
+        for below, above in pairs:
+            if ordered[above] < ordered[below]:
+                ordered[above], ordered[below] = ordered[below], ordered[above]
+    return ordered
+
+
 def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:
     """Size classes whose smallest areas together fit the canvas."""
-    lows = [getattr(config.size, name)[0] for name in SIZE_CLASSES]
+    lows = [config.size.shares(name)[0] for name in SIZE_CLASSES]
     while True:
         sizes = [_choose(rng, config.size.weights) for _ in range(num_layers)]
         if sum(lows[size] for size in sizes) <= config.size.max_total_share:

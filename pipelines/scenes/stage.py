@@ -2,18 +2,19 @@
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from decoupage.faults import BadItem
+from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import encode_webp
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
+from pipelines.library.records import Split
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
 from pipelines.scenes.parts import pixels_sha256
@@ -24,7 +25,7 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 2
+VERSION = 3
 """Raised when the code changes the bytes of a scene."""
 
 
@@ -36,7 +37,7 @@ class SceneMaker:
     photographs: Store
     scenes: ScenesConfig
     recipe_fingerprint: str
-    split: str
+    split: Split
 
     @cached_property
     def pool(self) -> Pool:
@@ -61,7 +62,7 @@ class SceneMaker:
         plan = plan_scene(self.scenes, key)
         rejected: Counter[str] = Counter()
         for attempt in range(self.scenes.max_attempts):
-            draw = self.pool.draw(self.scenes.seed, key, plan, attempt)
+            draw = self.pool.draw(key, plan, attempt)
             if draw is None:
                 raise BadItem("small_library", f"the library lacks {len(plan)} different photographs for this scene")
             try:
@@ -94,7 +95,7 @@ class SceneMaker:
             "composite_sha256": pixels_sha256(parts.composite),
         }
         members[f"{key}.json"] = canonical_json(record)
-        rows = scene_rows(record, self.pool.trail(self.scenes.seed, key, plan, attempt))
+        rows = scene_rows(record, self.pool.trail(key, plan, attempt))
         assets = (draw.background.id, *(foreground.id for foreground in draw.foregrounds))
         return Outcome(members, rows, counts=dict(rejected) | {"attempts": attempt + 1}, assets=assets)
 
@@ -106,7 +107,7 @@ class ScenesStage:
     store: Store
     photographs: Store
     scenes: ScenesConfig
-    split: str = "train"
+    split: Split = "train"
     name: str = "scenes"
     schema = SCENES_SCHEMA
 
@@ -156,14 +157,23 @@ class ScenesStage:
         if manifest.inputs["library"] == inputs["library"]:
             return True
         # A scene that could not be made has no recorded draws; a changed library may let it be made.
-        return not manifest.drops and self._draws_hold(manifest)
+        return not manifest.drops and self._draws_hold(manifest, self.task.pool)
 
-    def _draws_hold(self, manifest: Manifest) -> bool:
+    def moved_without(self, manifests: Sequence[Manifest], ids: Collection[str]) -> list[Manifest]:
+        """The finished shards with a scene that would draw otherwise if these assets were not in the library."""
+        if not manifests:
+            return []
+        try:
+            pool = Pool.read(self.store, self.scenes, self.split, without=ids)
+        except BadSetup:
+            return []  # The next run stops with that sentence, and makes nothing again.
+        return [manifest for manifest in manifests if not self._draws_hold(manifest, pool)]
+
+    def _draws_hold(self, manifest: Manifest, pool: Pool) -> bool:
         index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
         table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
-        seed = self.scenes.seed
         return all(
-            row["draws"] == self.task.pool.trail(seed, row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
+            row["draws"] == pool.trail(row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
             for row in table.to_pylist()
             if row["layer"] == 0
         )
