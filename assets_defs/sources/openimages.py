@@ -6,7 +6,7 @@ from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, counts_table, picture, report_metadata
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
-from pipelines import checks
+from pipelines import checklists, checks
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_backgrounds
@@ -24,7 +24,7 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         kinds={"jpeg"},
         code_version=plan.code_version(factory.backgrounds),
         check_specs=[
-            check_spec("openimages_index", "source_drops", checks.source_drops),
+            *(check_spec("openimages_index", *named) for named in checklists.SOURCE.items()),
             check_spec("openimages_index", "enough_photographs", checks.enough_photographs, blocking=False),
         ],
         description="The index of background photographs: chosen from OpenImages' lists, fetched, each opened once, "
@@ -44,7 +44,7 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         enough = checks.enough_photographs(report, fetched, profile)
         metadata |= {name: dg.MetadataValue.int(enough.figures[name]) for name in ("wanted", "found", "kept")}
         results = [
-            check("source_drops", checks.source_drops(report, profile.checks)),
+            *(check(*named) for named in checklists.check_source(report, profile).items()),
             check("enough_photographs", enough, blocking=False),
         ]
         return dg.MaterializeResult(metadata=metadata, check_results=results)
