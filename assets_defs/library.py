@@ -47,7 +47,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         )
 
     @asset(
-        deps=["openimages_index", "takedown_list", "exclusion_list"],
+        deps=["background_layouts" if factory.layouts else "openimages_index", "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},

@@ -32,6 +32,8 @@ SCENES: Checklist = {
     "as_planned": scene_checks.as_planned,
     "enlarged_within_limits": scene_checks.enlarged_within_limits,
     "sharpness_alike": scene_checks.sharpness_alike,
+    "placed_freely": scene_checks.placed_freely,
+    "supports_recomputed": scene_checks.supports_recomputed,
 }
 MASKS: Checklist = {"mask_overlap": checks.mask_overlap}
 SHARDS: Checklist = {"verified": checks.verified}
@@ -65,6 +67,8 @@ def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory) -
         scene_checks.as_planned(rows, keys, config, limits),
         scene_checks.enlarged_within_limits(rows, config),
         scene_checks.sharpness_alike(rows, limits),
+        scene_checks.placed_freely(rows, config.placement),
+        scene_checks.supports_recomputed(factory.store, report),
     )
     return dict(zip(SCENES, results, strict=True))
 
@@ -82,7 +86,8 @@ def check_shards(report: Report, factory: Factory) -> Results:
 def check_reports(factory: Factory, reports: list[Report]) -> Results:
     """All lists over what `Factory.make_shards` made: `step: check` -> result."""
     config, store = factory.config, factory.store
-    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds)}
+    layouts = [factory.layouts] if factory.layouts else []
+    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds, *layouts)}
     found: dict[str, Results] = {
         "foreground library": check_foreground_library(stored_catalogue(store, ForegroundRecord), config),
         "background library": check_background_library(stored_catalogue(store, BackgroundRecord), config),

@@ -1,17 +1,28 @@
-"""What must hold of scenes beyond being whole: they are what was planned, and no picture in them is blown up.
+"""What must hold of scenes beyond being whole: made as planned, no picture blown up, layers on what carries them.
 
 Plain functions, as in `pipelines/checks.py`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from statistics import median
 from typing import Any
 
-from pipelines.checks import CheckResult
-from pipelines.config import ChecksConfig, ScenesConfig
+from pipelines.checks import SCENES_RECOMPUTED, CheckResult
+from pipelines.config import ChecksConfig, PlacementConfig, ScenesConfig
+from pipelines.library.catalogue import find_records
+from pipelines.library.layout import Layout
+from pipelines.library.objects import objects
+from pipelines.library.records import BackgroundRecord
+from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.read import read_members, scene_keys
 from pipelines.scenes.sharpness import log2_ratio
+from pipelines.scenes.terrain import Terrain
+from pipelines.stages.run import Report
+from pipelines.stages.store import Store
 
 AREA_TOLERANCE = 0.02
 """Relative: resampling a cutout changes its area a little."""
@@ -46,6 +57,44 @@ def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: Ch
     sentence += f" ({worst}); {limit} allowed by checks.max_plan_difference" if worst else ""
     sentence += f"; {len(bad)} of {len(rows)} layers are off their plan" + (f", e.g. {bad[0]}" if bad else "")
     return CheckResult(difference <= limit and not bad, sentence, {"difference": round(difference, 4), "bad": bad[:20]})
+
+
+def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:
+    """No more layers are placed without a support than the profile plans, but for chance (three standard errors)."""
+    share = sum(row["placement"] == "free" for row in rows) / max(1, len(rows))
+    planned = 1.0 if placement.kind == "free" else placement.free_share
+    limit = planned + 3 * math.sqrt(planned * (1 - planned) / max(1, len(rows)))
+    sentence = f"{share:.1%} of {len(rows)} layers are placed freely, at most {limit:.1%} for {planned:.0%} planned"
+    return CheckResult(share <= limit, sentence, {"share": round(share, 4)})
+
+
+def supports_recomputed(store: Store, report: Report) -> CheckResult:
+    """What is placed by its support lies on it, by alpha and the photograph's layout (some scenes of each shard)."""
+    scenes = [
+        SceneParts.decode(key, read_members(store, manifest, key))
+        for manifest in report.shards.values()
+        for key in islice(scene_keys(manifest), SCENES_RECOMPUTED)
+    ]
+    supported = [parts for parts in scenes if any(layer["support"] for layer in parts.record["layers"])]
+    records = find_records(store, BackgroundRecord, {parts.record["background"]["id"] for parts in supported})
+    bad = [parts.key for parts in supported if not _on_support(store, parts, records)]
+    return CheckResult(not bad, f"{len(scenes) - len(bad)} of {len(scenes)} scenes recompute", {"bad": bad})
+
+
+def _on_support(store: Store, parts: SceneParts, records: Mapping[str, BackgroundRecord]) -> bool:
+    background = parts.record["background"]
+    record = records.get(background["id"])
+    if record is None:
+        return False
+    layout = Layout.decode(store.read_range(record.layout_tar, record.layout_offset, record.layout_num_bytes))
+    left, top, side = background["crop"]
+    terrain = Terrain.of(layout, record, (left, top, side))
+    recorded = [(entry["support"], entry["foreground"]["object"]) for entry in parts.record["layers"]]
+    return all(
+        terrain.under(objects()[noun], layer.rgba[..., 3], layer.box, parts.size[0]) == support
+        for layer, (support, noun) in zip(parts.layers, recorded, strict=True)
+        if support
+    )
 
 
 def _shares(plans: Iterable[Sequence[LayerPlan]]) -> dict[str, float]:

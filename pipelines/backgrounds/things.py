@@ -49,6 +49,12 @@ def classes() -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in csv.DictReader(lines)}
 
 
+@cache
+def supports() -> dict[str, str]:
+    """Name of a class -> what it can carry, one of `pipelines.library.layout.SUPPORTS`; empty for nothing (ours)."""
+    return {name: row["support"] for name, row in classes().items()}
+
+
 def salient_names() -> list[str]:
     """The classes of salient objects."""
     return [name for name, row in classes().items() if row["salient"] == "yes"]

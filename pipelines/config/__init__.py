@@ -13,7 +13,14 @@ from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
 from pipelines.config.foregrounds import GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
-from pipelines.config.scenes import BorderConfig, HeldOutConfig, OcclusionConfig, ScenesConfig, SizeConfig
+from pipelines.config.scenes import (
+    BorderConfig,
+    HeldOutConfig,
+    OcclusionConfig,
+    PlacementConfig,
+    ScenesConfig,
+    SizeConfig,
+)
 
 __all__ = [
     "BackgroundConfig",
@@ -35,6 +42,7 @@ __all__ = [
     "OcclusionConfig",
     "OpenImagesConfig",
     "Pixels",
+    "PlacementConfig",
     "PromptsConfig",
     "ScenesConfig",
     "Section",

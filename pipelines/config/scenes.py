@@ -71,6 +71,14 @@ class BorderConfig(Section):
     """Share of such a layer's area that stays inside."""
 
 
+class PlacementConfig(Section):
+    """Where layers may be: on what carries them, at a size that fits there, or anywhere."""
+
+    kind: Literal["supported", "free"] = "free"
+    """`supported` needs a segmentation with ADE20K's classes; `free` places without regard to the photograph."""
+    free_share: Share = Field(0.15, description="share of layers, placed freely, of whose object no support is known")
+
+
 class ScenesConfig(Section):
     """The scenes: their number, size, layers and placement."""
 
@@ -95,6 +103,7 @@ class ScenesConfig(Section):
     size: SizeConfig = SizeConfig()
     occlusion: OcclusionConfig = OcclusionConfig()
     border: BorderConfig = BorderConfig()
+    placement: PlacementConfig = PlacementConfig()
 
     @property
     def num_shards(self) -> int:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -20,6 +20,7 @@ from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
 from pipelines.library.exclusions import excluded, read_exclusions
+from pipelines.library.objects import object_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of
 from pipelines.library.takedowns import read_takedowns, taken_down
 from pipelines.licences.terms import why_not_commercial
@@ -119,6 +120,13 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     return _records(data, kind), sha256
 
 
+def find_records(store: Store, kind: type[Record], ids: Collection[str]) -> dict[str, Record]:
+    """Those records of a catalogue, by id; one that it lacks is left out. Raises as `read_catalogue`."""
+    data, _ = read_catalogue_bytes(store, kind)
+    table = pq.read_table(io.BytesIO(data), filters=[("id", "in", sorted(ids))]) if ids else None
+    return {row["id"]: kind(**row) for row in table.to_pylist()} if table else {}
+
+
 def stored_catalogue(store: Store, kind: type[Record]) -> CatalogueReport[Record]:
     """The contents of a catalogue that was made. Raises as `read_catalogue`."""
     records, sha256 = read_catalogue(store, kind)
@@ -136,14 +144,17 @@ def read_catalogue_bytes(store: Store, kind: type[Record]) -> tuple[bytes, str]:
 
 
 def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:
-    """All cutouts in a source stage's finished shards, with the position of each one's bytes filled in."""
+    """All cutouts in a source stage's finished shards, with what each shows and the position of its bytes filled in."""
     records = []
     for manifest, rows in _read_shards(store, stage, ForegroundRecord):
         places = {member.name: member for member in manifest.members}
         tar = f"{stage}/{manifest.shard}.tar"
         for row in rows:
             place = places[row.member]
-            records.append(dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes))
+            shown = object_of(row.category, row.prompt, row.caption)
+            records.append(
+                dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes, object=shown)
+            )
     return records
 
 

@@ -6,32 +6,35 @@ can fill its size class. Redraws are plain consistent hashing. First draws also 
 theirs: of the next `CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices",
 Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
 worker has to work out before it can make a scene.
+
+Layers of the rule `supported` draw from the cutouts of whose object a support is known, small things beside small ones,
+and the background from the photographs that offer the supports of all of them.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SizeClass
+from pipelines.library.objects import objects
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
+from pipelines.scenes.rings import background_ring, foreground_rings, support_needs
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
+NOTHING: frozenset[str] = frozenset()
 CHOICES = 8
 EPOCH = 65_536
-_PLACE = ("tar", "offset", "num_bytes")
+_PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
 Rows = tuple[int, ...]
 """Rows of a scene's foregrounds from bottom to top, then the row of its background."""
 _Choose = Callable[[Iterator[int], list[int]], int | None]
@@ -64,18 +67,22 @@ class Pool:
     """The part of the library that scenes of one split draw from, as rings.
 
     Attributes:
-        foreground_rings: kind, size class -> the cutouts of the kind that can fill the class.
-        background_ring: the photographs that fill the canvas without being enlarged too much.
+        foreground_rings: kind, size class, rule -> the cutouts of the kind that can fill the class and follow the rule.
+        background_rings: supports that are needed -> the photographs that offer them, and that fill the canvas without
+            being enlarged too much; filled in when it is asked for, but for the ring of all.
+        needs: by row of a foreground, the support that it needs of a photograph; empty where it needs none.
         version: hash of both catalogues.
     """
 
     config: ScenesConfig
     foregrounds: RecordTable[ForegroundRecord]
     backgrounds: RecordTable[BackgroundRecord]
-    foreground_rings: Mapping[tuple[Kind, SizeClass], Ring]
-    background_ring: Ring
+    foreground_rings: Mapping[tuple[Kind, SizeClass, Rule], Ring]
+    background_rings: dict[frozenset[str], Ring]
+    needs: Sequence[str]
     version: str
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
+    _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, store: Store, config: ScenesConfig, split: Split, without: Collection[str] = ()) -> "Pool":
@@ -90,14 +97,16 @@ class Pool:
         foregrounds = RecordTable.read(store, ForegroundRecord, split, without)
         backgrounds = RecordTable.read(store, BackgroundRecord, split, without)
         fronts, backs = origin_codes(foregrounds, backgrounds)
-        rings = _foreground_rings(foregrounds, fronts, config, split)
+        rings = foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()
-        return cls(
-            config, foregrounds, backgrounds, rings, _background_ring(backgrounds, backs, config, split), version
-        )
+        anywhere = {NOTHING: background_ring(backgrounds, backs, config, split)}
+        return cls(config, foregrounds, backgrounds, rings, anywhere, support_needs(foregrounds, config), version)
 
     def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
-        """The assets of an attempt, no photograph twice; None when the library is too small for that."""
+        """The assets of an attempt, no photograph twice; None when the library is too small for that.
+
+        It is also too small where no background offers the supports of the foregrounds; those of another turn may fit.
+        """
         rows = self.rows(key, plan, attempt // REDRAW_EVERY)
         if rows is None:
             return None
@@ -144,9 +153,9 @@ class Pool:
     ) -> Rows | None:
         rows: list[int] = []
         refused: set[int] = set()
-        rings = [self.foreground_rings[layer.kind, layer.size_class] for layer in plan] + [self.background_ring]
-        for slot, ring in enumerate(rings):
+        for slot in range(len(plan) + 1):
             is_background = slot == len(plan)
+            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot], rows)
             point = hash64(self.config.seed, "background" if is_background else "foreground", key, slot, turn)
             uses = [] if epoch is None else epoch.background_uses if is_background else epoch.foreground_uses
             row = choose(ring.clockwise(point, refused), uses)
@@ -156,16 +165,26 @@ class Pool:
             refused.add(int(ring.groups[row]))
         return tuple(rows)
 
+    def _foregrounds_for(self, layer: LayerPlan, below: Sequence[int]) -> Ring:
+        """The ring of a layer: beside a thing that lies on a table, others that do, and no truck."""
+        group = (layer.kind, layer.size_class, layer.rule)
+        first = next((self.needs[row] for row in below if self.needs[row]), "")
+        if layer.rule == "free" or not first:
+            return self.foreground_rings[group]
+        lies = first == "surface"
+        if (*group, lies) not in self._alike_rings:
+            alike = np.array([(need == "surface") == lies for need in self.needs], bool)
+            self._alike_rings[*group, lies] = self.foreground_rings[group].among(alike)
+        return self._alike_rings[*group, lies]
 
-def largest_share(width_px: Any, height_px: Any, area_px: Any, config: ScenesConfig) -> Any:
-    """The share of the canvas that a cutout can fill, for numbers or arrays: by enlargement, and by its box.
-
-    At most `scenes.size.max_enlargement`, and so that its box is within the canvas, turned too.
-    """
-    turn = np.deg2rad(config.max_rotation_deg)
-    long, short = np.maximum(width_px, height_px), np.minimum(width_px, height_px)
-    side_px = long * np.cos(turn) + short * np.sin(turn)
-    return area_px * np.minimum(config.size.max_enlargement / config.size_px, 1 / side_px) ** 2
+    def _backgrounds_for(self, foregrounds: Sequence[int]) -> Ring:
+        """The ring of the photographs that can carry these foregrounds."""
+        needs = frozenset(filter(None, (self.needs[row] for row in foregrounds)))
+        if needs not in self.background_rings:
+            offered = [set(offers.split()) for offers in self.backgrounds.texts("offers")]
+            fit = np.array([needs <= found for found in offered], bool)
+            self.background_rings[needs] = self.background_rings[NOTHING].among(fit)
+        return self.background_rings[needs]
 
 
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
@@ -186,48 +205,8 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
     return best
 
 
-def _foreground_rings(
-    table: RecordTable[ForegroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
-) -> dict[tuple[Kind, SizeClass], Ring]:
-    shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
-    ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
-    areas_px = table.numbers("area_px")
-    reachable = largest_share(table.numbers("width_px"), table.numbers("height_px"), areas_px, config)
-    rings = {}
-    for kind in [kind for kind, share in shares.items() if share > 0]:
-        of_kind = table.equals("kind", kind)
-        if not of_kind.any():
-            raise BadSetup(
-                f"scenes.generated_share is {config.generated_share}, but the library has no {kind} foreground "
-                f"in split {split!r}; add a source or change the share"
-            )
-        for size_class in config.size.drawn:
-            rings[kind, size_class] = ring.among(of_kind & (reachable >= config.size.shares(size_class)[0]))
-            if not len(rings[kind, size_class].owners):
-                raise BadSetup(
-                    f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
-                    f"{config.size_px} px: it needs {config.min_area_px(size_class):.0f} px in a box that fits the "
-                    f"canvas, and the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px; add larger "
-                    f"ones, set the class's weight in scenes.size.weights to 0, or raise scenes.size.max_enlargement"
-                )
-    return rings
-
-
-def _background_ring(
-    table: RecordTable[BackgroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
-) -> Ring:
-    if not len(table):
-        raise BadSetup(f"the library has no background in split {split!r}; add a source")
-    sides_px = np.minimum(table.numbers("width_px"), table.numbers("height_px"))
-    large = sides_px * config.max_background_enlargement >= config.size_px
-    if not large.any():
-        raise BadSetup(
-            f"no background in split {split!r} can fill {config.size_px} px: the largest of {len(table)} has a shorter "
-            f"side of {sides_px.max()} px; add larger ones, or raise scenes.max_background_enlargement"
-        )
-    return Ring.of(table.texts("id"), origins, config.virtual_nodes).among(large)
-
-
 def _token(record: AnyRecord) -> str:
     values = {key: value for key, value in asdict(record).items() if key not in _PLACE}
+    if isinstance(record, ForegroundRecord) and record.object in objects():
+        values["object"] = asdict(objects()[record.object])
     return f"{record.id}@{digest(canonical_json(values).decode()).hex()[:12]}"

@@ -16,6 +16,7 @@ from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.records import Kind
 
 Level = Literal["none", "light", "medium", "heavy"]
+Rule = Literal["supported", "free"]
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
 
 
@@ -29,6 +30,7 @@ class LayerPlan:
     Attributes:
         occlusion: how much of it the layers above are to hide.
         occluder: index of the layer that hides it; None when nothing does.
+        rule: how its place is chosen: by what carries its object, or freely because that is not known.
     """
 
     kind: Kind
@@ -36,6 +38,7 @@ class LayerPlan:
     border_contact: bool
     occlusion: Level = "none"
     occluder: int | None = None
+    rule: Rule = "free"
 
 
 def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
@@ -56,8 +59,12 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
                 continue
             occluders[i] = int(rng.integers(i + 1, num_layers))
         sizes = occluders_larger(sizes, occluders)
+    rules: list[Rule] = ["free"] * num_layers
+    if config.placement.kind == "supported":
+        rules = ["free" if rng.random() < config.placement.free_share else "supported" for _ in range(num_layers)]
     return tuple(
-        LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i]) for i in range(num_layers)
+        LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i], rules[i])
+        for i in range(num_layers)
     )
 
 

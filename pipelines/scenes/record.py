@@ -14,7 +14,7 @@ from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.sharpness import sharpness_of_layers
 
-_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt")
+_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt", "object")
 _BACKGROUND = ("id", "source", "origin", "sha256", "rotation_deg_ccw", "licence", "attribution")
 
 SCHEMA = pa.schema(
@@ -33,6 +33,9 @@ SCHEMA = pa.schema(
         ("occluded_fraction", pa.float64()),
         ("occlusion_level", pa.string()),  # none | light | medium | heavy, as drawn
         ("border_contact", pa.bool_()),
+        ("placement", pa.string()),  # supported | free: the rule that chose its place
+        ("support", pa.string()),  # ground | water | sky | surface | hang; empty where it is free
+        ("height_ratio", pa.float64()),  # its height / that of its object there; null where that is not known
         ("semi_transparent", pa.bool_()),
         ("sharpness", pa.float64()),  # variance of the Laplacian inside what shows of it; null = too small to tell
         ("sharpness_around", pa.float64()),  # the same in a ring around it
@@ -43,6 +46,7 @@ SCHEMA = pa.schema(
         ("foreground_sha256", pa.string()),
         ("completeness", pa.string()),
         ("category", pa.string()),
+        ("object", pa.string()),  # a noun of pipelines/library/objects.csv; empty where it is not known
         ("prompt", pa.string()),
         ("foreground_licence", pa.string()),
         ("foreground_attribution", pa.string()),
@@ -80,6 +84,7 @@ def scene_record(
     sharpness = sharpness_of_layers(parts)
     for i, layer in enumerate(plan):
         pose, source, box = composed.poses[i], draw.foregrounds[i], parts.layers[i].box
+        placement = composed.placements[i]
         amodal, visible = parts.areas(i)
         layers.append(
             {
@@ -93,6 +98,9 @@ def scene_record(
                 "occluded_fraction": parts.occluded_fraction(i),
                 "occlusion_level": layer.occlusion,
                 "border_contact": touches_border(box, parts.size[0]),
+                "placement": placement.rule,
+                "support": placement.support,
+                "height_ratio": placement.height_ratio,
                 "semi_transparent": source.semi_transparent,
                 "sharpness": sharpness[i][0],
                 "sharpness_around": sharpness[i][1],
@@ -120,7 +128,10 @@ def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]
     for i, layer in enumerate(record["layers"]):
         source = layer["foreground"]
         plain = {name: value for name, value in layer.items() if name != "foreground"}
-        told = {name if name in ("category", "prompt") else f"foreground_{name}": source[name] for name in _FOREGROUND}
+        told = {
+            name if name in ("category", "prompt", "object") else f"foreground_{name}": source[name]
+            for name in _FOREGROUND
+        }
         rows.append(scene | {"layer": i} | plain | told)
     return rows
 

@@ -25,7 +25,7 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 3
+VERSION = 4
 """Raised when the code changes the bytes of a scene."""
 
 
@@ -64,13 +64,16 @@ class SceneMaker:
         for attempt in range(self.scenes.max_attempts):
             draw = self.pool.draw(key, plan, attempt)
             if draw is None:
-                raise BadItem("small_library", f"the library lacks {len(plan)} different photographs for this scene")
+                rejected["rejected.no_background"] += 1
+                continue
             try:
                 composed = compose(key, plan, draw, self.scenes, self._assets, attempt)
             except Rejected as rejection:
                 rejected[f"rejected.{rejection.reason}"] += 1
                 continue
             return self._outcome(key, plan, draw, composed, attempt, rejected)
+        if rejected["rejected.no_background"] == self.scenes.max_attempts:
+            raise BadItem("small_library", f"the library lacks different photographs for {len(plan)} layers and behind")
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.most_common())
         raise BadItem("no_scene", f"no draw of {self.scenes.max_attempts} met the plan: {reasons}")
 

@@ -1,7 +1,7 @@
 """Draws over libraries of records alone: large enough classes, even uses, and little moved by a change."""
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import MISSING, asdict, fields, replace
 
 import pytest
 
@@ -9,8 +9,9 @@ from decoupage.faults import BadSetup
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
-from pipelines.scenes.draws import EPOCH, Pool, largest_share
+from pipelines.scenes.draws import EPOCH, Pool
 from pipelines.scenes.plan import plan_scene
+from pipelines.scenes.rings import largest_share
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 
@@ -30,7 +31,7 @@ def foreground(i, kind, **changes):
 
 
 def background(i, **changes):
-    values = dict.fromkeys(BackgroundRecord.__dataclass_fields__, "")
+    values = {field.name: "" for field in fields(BackgroundRecord) if field.default is MISSING}
     values |= {"id": f"photo-{i:04d}", "origin": f"photo/{i}", "split": "train", "sharpness": 30.0}
     return BackgroundRecord(**values | {"width_px": 1600, "height_px": 1200, "rotation_deg_ccw": 0} | changes)
 
