@@ -16,7 +16,9 @@ from pipelines.stages.run import Report
 
 Checklist = dict[str, Callable[..., CheckResult]]
 Results = dict[str, CheckResult]
-SOURCE: Checklist = {"quarantine_share": checks.quarantine_share}
+SOURCE: Checklist = {"source_drops": checks.source_drops}
+WARNINGS = frozenset({"enough_photographs"})
+"""Checks that warn and stop nothing."""
 FOREGROUND_LIBRARY: Checklist = {
     "enough_foregrounds": checks.library_size,
     "alpha_coverage": checks.alpha_coverage,
@@ -39,7 +41,7 @@ SHARDS: Checklist = {"verified": checks.verified}
 
 def check_source(report: Report, config: DataConfig) -> Results:
     """`SOURCE` over the shards of one source."""
-    return {"quarantine_share": checks.quarantine_share(report, config.checks)}
+    return {"source_drops": checks.source_drops(report, config.checks)}
 
 
 def check_foreground_library(library: CatalogueReport[ForegroundRecord], config: DataConfig) -> Results:
@@ -93,6 +95,8 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
     for report in reports:
         if report.stage in sources:
             found[report.stage] = check_source(report, config)
+            if report.stage == factory.backgrounds.name:
+                found[report.stage]["enough_photographs"] = checks.enough_photographs(report, None, config)
         elif report.stage == factory.scenes.name:
             found[report.stage] = check_scenes(report, checks.rows_of(store, report), factory)
         elif report.stage == factory.masks.name:

@@ -121,7 +121,10 @@ class Factory:
     def mulan_foregrounds(self) -> MulanForegrounds:
         """Foregrounds of the MULAN tree."""
         mulan, split = self.config.mulan, self.mulan_source.split
-        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split)
+        return MulanForegrounds(
+            *(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split),
+            *(mulan.coco.info, mulan.licences),
+        )
 
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:

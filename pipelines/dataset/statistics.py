@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pipelines.dataset.index import Asset, shard_tables
 from pipelines.dataset.uses import Uses, count_library, measure_uses
+from pipelines.licences.terms import split_expression
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
@@ -93,7 +94,8 @@ class Statistics:
         rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
         drops: stage -> reason -> number of items that were left out.
         uses: role and source of assets -> how evenly they are shown.
-        licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it.
+        licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it; a layer under
+            two licences at once counts under each.
         num_bytes: size of the tars.
     """
 
@@ -204,8 +206,9 @@ def _spreads(layers: pd.DataFrame, group: str, measure_: str, order: Sequence[st
 
 
 def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:
-    foregrounds = _counts(layers["foreground_licence"])
-    backgrounds = _counts(scenes["background_licence"])
+    # A cutout of MULAN is under two licences at once, and counts under each.
+    foregrounds = _counts(layers["foreground_licence"].astype(str).map(split_expression).explode())
+    backgrounds = _counts(scenes["background_licence"].astype(str).map(split_expression).explode())
     names = sorted(set(foregrounds) | set(backgrounds))
     return {name: {"foregrounds": foregrounds.get(name, 0), "backgrounds": backgrounds.get(name, 0)} for name in names}
 
