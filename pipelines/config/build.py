@@ -61,6 +61,7 @@ class SourceDropLimits(Section):
     mulan: MulanDropLimits = MulanDropLimits()
     generated: DropLimits = DropLimits()
     backgrounds: BackgroundDropLimits = BackgroundDropLimits()
+    layouts: DropLimits = DropLimits()
 
 
 class ChecksConfig(Section):

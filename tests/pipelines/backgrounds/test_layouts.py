@@ -12,7 +12,7 @@ from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.ground import find_ground
 from pipelines.backgrounds.layouts import LayoutsStage, NetworkSource, make_layout, network_source
 from pipelines.backgrounds.stage import BackgroundsStage
-from pipelines.backgrounds.things import kinds, supports
+from pipelines.backgrounds.things import classes, supports
 from pipelines.config import BackgroundConfig, DepthConfig, MapsConfig, SegmentationConfig
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.library.layout import SUPPORTS, Layout, offers_of, support_codes, with_layouts
@@ -75,7 +75,7 @@ def staged(store, photographs, source):
 
 
 def test_every_class_of_ade20k_has_a_known_support():
-    assert set(supports()) == set(kinds()) and set(supports().values()) == {*SUPPORTS, ""}
+    assert set(supports()) == set(classes()) and set(supports().values()) == {*SUPPORTS, ""}
     assert supports()["road"] == "ground" and supports()["sky"] == "sky" and supports()["wall"] == ""
 
 
