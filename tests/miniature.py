@@ -138,9 +138,9 @@ def small_world(folder: Path) -> Iterator[World]:
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """Nouns of what stands on the ground, by the question alone, as of a model that is asked with a seed."""
+    """Nouns of small things, by the question alone, as of a model that is asked with a seed."""
     wanted = int(re.search(r"Write (\d+) prompts", body["messages"][1]["content"])[1])
-    words = sorted(o.noun for o in objects().values() if o.support == "ground" and not o.height_m and o.noun.isalpha())
+    words = sorted(o.noun for o in objects().values() if o.support == "surface" and o.noun.isalpha())
     picks = (hash64("word", body["seed"], number) % len(words) for number in range(wanted))
     return prompts_server.listed(*(words[pick] for pick in picks))
 
@@ -223,7 +223,7 @@ def write_hub(hub: Path) -> None:
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
     save_checker(snapshot(hub, SafetyFilterConfig().weights), 1.0)
-    save_segformer(snapshot(hub, SegmentationConfig().weights), id2label={0: "floor", 1: "sky", 2: "grass"})
+    save_segformer(snapshot(hub, SegmentationConfig().weights), id2label={0: "floor", 1: "earth", 2: "grass"})
     (snapshot(hub, split_revision(SegmentationConfig().weights)[0]) / "pytorch_model.bin").write_bytes(b"a pickle")
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))

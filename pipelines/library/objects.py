@@ -13,7 +13,8 @@ from importlib.resources import files
 from typing import Literal
 
 Carrier = Literal["ground", "water", "sky", "hang", "surface", "any"]
-"""`sky`: it flies. `surface`: it lies or stands on a table, a shelf or on the ground. `any`: no rule is known."""
+"""`sky`: it flies. `surface`: it is so small that it lies or stands on a table, or is seen from near by on the ground.
+`any`: no rule is known."""
 
 PEOPLE = ("human", "profession")
 """Categories of prompts in which a noun that the table lacks is a person."""

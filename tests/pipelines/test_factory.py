@@ -37,6 +37,12 @@ def factory(root: Path, **changes: str) -> Factory:
     return Factory(load_profile("demo", str(root), overrides), Store(str(root)))
 
 
+def test_supported_placement_without_classes_stops_before_work(tmp_path: Path) -> None:
+    with pytest.raises(BadSetup, match=r"maps\.segmentation\.model"):
+        factory(tmp_path, scenes__placement__kind="supported").make_shards()
+    assert list(tmp_path.iterdir()) == []
+
+
 @dataclass(frozen=True)
 class Made:
     root: Path

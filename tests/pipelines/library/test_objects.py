@@ -23,6 +23,7 @@ def test_the_table_is_in_order_and_its_values_are_possible():
     assert {found.support for found in table.values()} == {*SUPPORTS, "any"}
     for found in table.values():
         assert found.height_m is None or (0.4 <= found.height_m <= 70 and found.support in ("ground", "water")), found
+        assert found.height_m is not None or found.support != "ground", found
 
 
 def test_it_says_what_everybody_knows():
