@@ -97,7 +97,7 @@ class World:
             "backgrounds.openimages.images": f"{self.files.url}/{{subset}}/{{id}}.jpg",
             "backgrounds.openimages.workers": "2",
             "backgrounds.num_shards": "2",
-            "library.held_out_share": "0.25",
+            "library.held_out_share": "0.35",
             "checks.max_drop_share.mulan.unreadable": "0.2",  # One photograph of nine is gone.
             "scenes.num_scenes": "6",
             "scenes.scenes_per_shard": "3",
