@@ -126,11 +126,7 @@ class Pool:
 
     def rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> Rows | None:
         """The rows that the attempts of a turn draw; None when the library is too small."""
-        return (
-            self._first_rows(int(key))
-            if turn == 0
-            else self._turn_rows(key, plan, turn, lambda met, _: next(met, None))
-        )
+        return self._first_rows(int(key)) if turn == 0 else self._turn_rows(key, plan, turn, _nearest)
 
     def _first_rows(self, number: int) -> Rows | None:
         """The first draw of a scene, and so of all before it in its epoch."""
