@@ -10,6 +10,7 @@ from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.maps.choose import make_makers
+from pipelines.backgrounds.layouts import LayoutsStage, network_source
 from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
@@ -20,6 +21,7 @@ from pipelines.foregrounds.mulan.source import MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
+from pipelines.library.layout import with_layouts
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.maps.stage import MapStage
 from pipelines.masks.stage import MaskStage
@@ -138,6 +140,17 @@ class Factory:
         labeller = make_labeller(backgrounds.max_thing_share, self.config.maps.segmentation)
         return BackgroundsStage(self.photographs, backgrounds, backgrounds.source, labeller)
 
+    @cached_property
+    def layouts(self) -> LayoutsStage | None:
+        """What each photograph of the index can carry; None where layers are placed freely.
+
+        Raises:
+            BadSetup: the profile's segmentation has no classes.
+        """
+        if self.config.scenes.placement.kind == "free":
+            return None
+        return LayoutsStage(self.store, self.photographs, self.backgrounds, network_source(self.config.maps))
+
     # ---- library
 
     def foreground_library(self) -> CatalogueReport[ForegroundRecord]:
@@ -151,6 +164,8 @@ class Factory:
         """Build the catalogue of backgrounds."""
         require_permitted(self.config)
         records = read_backgrounds(self.store, self.backgrounds.name)
+        if self.layouts:
+            records = with_layouts(self.store, records, self.layouts.shards())
         return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
     # ---- scenes, masks, maps, shards
@@ -206,11 +221,12 @@ class Factory:
     def make_library(self) -> list[Report]:
         """Sources and both catalogues."""
         require_permitted(self.config)
+        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here.
         self.write_packaged_sources()
         if self.config.mulan.source != "none":
             self.observe_mulan()
         self.fetch_photographs()
-        reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds)]
+        reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds, *layouts)]
         self.foreground_library()
         self.background_library()
         return reports

@@ -58,7 +58,7 @@ class ShapeSource:
         seed = number + 1000 * (self.kind == "generated")
         data, record = make_cutout(
             shape_rgba(seed, alpha=120 if number == 3 else 255),
-            GateConfig(),
+            GateConfig(min_area_px=2000),
             kind=self.kind,
             id=f"{self.kind}-{number}",
             source=self.kind,

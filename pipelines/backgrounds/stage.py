@@ -16,7 +16,7 @@ from pipelines.library.records import BackgroundRecord, schema_of
 from pipelines.stages.manifest import CurrentByInputs
 from pipelines.stages.store import Store
 
-VERSION = 1
+VERSION = 2
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _NO_RULES = {"folder", "openimages", "num_shards", "max_thing_share"}
 """Fields that do not decide a record: the list of files is an input, `max_thing_share` is part of `things`."""

@@ -42,8 +42,18 @@ def make_labeller(max_share: float, config: SegmentationConfig) -> Segformer | N
 @cache
 def kinds() -> dict[str, str]:
     """Name of a class -> `thing` or `stuff`."""
+    return {row["name"]: row["kind"] for row in _table()}
+
+
+@cache
+def supports() -> dict[str, str]:
+    """Name of a class -> what it can carry, one of `pipelines.library.layout.SUPPORTS`; empty for nothing (ours)."""
+    return {row["name"]: row["support"] for row in _table()}
+
+
+def _table() -> list[dict[str, str]]:
     lines = (files(__package__) / "ade20k.csv").read_text().splitlines()
-    return {row["name"]: row["kind"] for row in csv.DictReader(lines)}
+    return list(csv.DictReader(lines))
 
 
 def is_thing(id2label: Mapping[int, str]) -> NDArray[np.bool_]:

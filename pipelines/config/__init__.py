@@ -3,6 +3,8 @@
 The numbers are in `configs/*.toml`, and `profiles/profile.py` reads them.
 """
 
+import math
+
 from pydantic import model_validator
 
 from decoupage.maps.config import DepthConfig, EdgesConfig, MapsConfig, SegmentationConfig
@@ -11,7 +13,14 @@ from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
 from pipelines.config.foregrounds import GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
-from pipelines.config.scenes import BorderConfig, HeldOutConfig, OcclusionConfig, ScenesConfig, SizeConfig
+from pipelines.config.scenes import (
+    BorderConfig,
+    HeldOutConfig,
+    OcclusionConfig,
+    PlacementConfig,
+    ScenesConfig,
+    SizeConfig,
+)
 
 __all__ = [
     "BackgroundConfig",
@@ -33,6 +42,7 @@ __all__ = [
     "OcclusionConfig",
     "OpenImagesConfig",
     "Pixels",
+    "PlacementConfig",
     "PromptsConfig",
     "ScenesConfig",
     "Section",
@@ -67,4 +77,12 @@ class DataConfig(Section):
                 "mulan.source = 'none' leaves generated foregrounds alone: scenes.generated_share must be 1.0, got "
                 f"{self.scenes.generated_share}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _smallest_cutout(self) -> "DataConfig":
+        if self.gates.min_area_px is None:
+            least = min(self.scenes.min_area_px(name) for name in self.scenes.size.drawn)
+            gates = self.gates.model_copy(update={"min_area_px": math.ceil(least)})
+            object.__setattr__(self, "gates", gates)  # Sections are frozen for their readers.
         return self

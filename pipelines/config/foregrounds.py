@@ -156,7 +156,9 @@ class GateConfig(Section):
     """The limits of the filters that a cutout must pass to become a foreground (docs/sources.md)."""
 
     min_side_px: int = Field(48, ge=4, le=4096, description="shorter side of the alpha box")
-    min_area_px: int = Field(2000, ge=16, le=10_000_000, description="summed alpha / 255")
+    min_area_px: int | None = Field(
+        None, ge=16, le=10_000_000, description="summed alpha / 255; left out = what the smallest size class needs"
+    )
     coverage: tuple[Share, Share] = (0.12, 0.97)
     """Share of the alpha box that the cutout covers: wires and dust cover less, plain rectangles more."""
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")

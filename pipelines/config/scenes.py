@@ -1,8 +1,13 @@
 """The scenes: their number, size, layers and placement."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from decoupage.settings import Section, Share, Weight, check_range
+
+SizeClass = Literal["small", "medium", "large"]
+SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
 
 
 class SizeConfig(Section):
@@ -19,12 +24,23 @@ class SizeConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "SizeConfig":
-        for name in ("small", "medium", "large"):
-            check_range(name, getattr(self, name))
-        drawn = [low for (low, _), w in zip((self.small, self.medium, self.large), self.weights, strict=True) if w > 0]
+        for name in SIZE_CLASSES:
+            check_range(name, self.shares(name))
+        drawn = [self.shares(name)[0] for name in self.drawn]
         if not drawn or 3 * min(drawn) > self.max_total_share:
             raise ValueError("weights and max_total_share must leave room for three layers of the smallest class")
         return self
+
+    def shares(self, size_class: SizeClass) -> tuple[float, float]:
+        """The range of a class: shares of the canvas."""
+        shares: tuple[float, float] = getattr(self, size_class)
+        return shares
+
+    @property
+    def drawn(self) -> list[SizeClass]:
+        """The classes that a layer can be planned to have."""
+        weights = zip(SIZE_CLASSES, self.weights, strict=True)
+        return [name for name, weight in weights if weight > 0 and self.shares(name)[0] <= self.max_total_share]
 
 
 class OcclusionConfig(Section):
@@ -55,6 +71,14 @@ class BorderConfig(Section):
     """Share of such a layer's area that stays inside."""
 
 
+class PlacementConfig(Section):
+    """Where layers may be: on what carries them, at a size that fits there, or anywhere."""
+
+    kind: Literal["supported", "free"] = "free"
+    """`supported` needs a segmentation with ADE20K's classes; `free` places without regard to the photograph."""
+    free_share: Share = Field(0.15, description="share of layers, placed freely, of whose object no support is known")
+
+
 class ScenesConfig(Section):
     """The scenes: their number, size, layers and placement."""
 
@@ -67,20 +91,28 @@ class ScenesConfig(Section):
     flip_share: Share = 0.5
     max_rotation_deg: float = Field(10.0, ge=0.0, le=45.0)
     max_background_crop: Share = Field(0.4, description="the crop's side is at least (1 - this) of the short side")
+    max_background_enlargement: float = Field(
+        1.15, ge=1.0, le=8.0, description="largest factor by which a photograph is scaled up; smaller ones are not used"
+    )
     jpeg_quality: int = Field(98, ge=95, le=100)
     harmonisation: Share = Field(0.0, description="0 = a layer's own colours, 1 = its background's statistics")
     max_attempts: int = Field(96, ge=1, le=1000, description="draws of a scene before it is dropped")
     virtual_nodes: int = Field(
-        64, ge=1, le=4096, description="points of an asset on the ring that assets are drawn from"
+        8, ge=1, le=4096, description="points of an asset on the ring that assets are drawn from"
     )
     size: SizeConfig = SizeConfig()
     occlusion: OcclusionConfig = OcclusionConfig()
     border: BorderConfig = BorderConfig()
+    placement: PlacementConfig = PlacementConfig()
 
     @property
     def num_shards(self) -> int:
         """Number of shards; the last one may hold fewer scenes."""
         return -(-self.num_scenes // self.scenes_per_shard)
+
+    def min_area_px(self, size_class: SizeClass) -> float:
+        """Area that a cutout must have, summed alpha / 255, so that the largest enlargement makes it fill a class."""
+        return self.size.shares(size_class)[0] * self.size_px**2 / self.size.max_enlargement**2
 
 
 class HeldOutConfig(Section):

@@ -154,6 +154,7 @@ def _check_size(alpha: Gray, gates: GateConfig) -> None:
     if min(height_px, width_px) < gates.min_side_px:
         raise BadItem("too_small", f"its box is {width_px}x{height_px} px, shorter side at least {gates.min_side_px}")
     area_px = _area_px(alpha)
+    assert gates.min_area_px is not None, "DataConfig derives it where a profile leaves it out"
     if area_px < gates.min_area_px:
         raise BadItem("too_small", f"its area is {area_px:.0f} px, at least {gates.min_area_px}")
     coverage = float((alpha > 0).mean())

@@ -8,6 +8,7 @@ import numpy as np
 
 from decoupage.images.codecs import decode_rgb, decode_rgba
 from decoupage.images.types import Rgb, Rgba
+from pipelines.library.layout import Layout
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.store import Store
 
@@ -41,6 +42,14 @@ class Assets:
         """The upright photograph, [H, W, 3]. The array is shared: do not write to it."""
         read = self._caches.setdefault("photograph", lru_cache(16)(self._read_photograph))
         return read(record.path, record.rotation_deg_ccw)
+
+    def layout(self, record: BackgroundRecord) -> Layout:
+        """The layout of a photograph that has one."""
+        read = self._caches.setdefault("layout", lru_cache(256)(self._read_layout))
+        return read(record.layout_tar, record.layout_offset, record.layout_num_bytes)
+
+    def _read_layout(self, tar: str, offset: int, num_bytes: int) -> Layout:
+        return Layout.decode(self.store.read_range(tar, offset, num_bytes))
 
     def _read_cutout(self, tar: str, offset: int, num_bytes: int) -> Rgba:
         return decode_rgba(self.store.read_range(tar, offset, num_bytes))

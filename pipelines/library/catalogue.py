@@ -20,6 +20,7 @@ from pipelines.config import LibraryConfig, LicencesConfig
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.duplicates import duplicates
 from pipelines.library.exclusions import excluded, read_exclusions
+from pipelines.library.objects import object_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of
 from pipelines.library.takedowns import read_takedowns, taken_down
 from pipelines.licences.terms import why_not_commercial
@@ -115,22 +116,31 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     Raises:
         BadSetup: the catalogue has not been made.
     """
+    data, sha256 = read_catalogue_bytes(store, kind)
+    return _records(data, kind), sha256
+
+
+def read_catalogue_bytes(store: Store, kind: type[Record]) -> tuple[bytes, str]:
+    """The parquet file of a catalogue, and its hash. Raises as `read_catalogue`."""
     path = f"library/{_NAMES[kind]}.parquet"
     if not store.exists(path):
         raise BadSetup(f"{store.url(path)} is missing; make the {_NAMES[kind]} library first")
     data = store.read(path)
-    return _records(data, kind), hashlib.sha256(data).hexdigest()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 def read_foregrounds(store: Store, stage: str) -> list[ForegroundRecord]:
-    """All cutouts in a source stage's finished shards, with the position of each one's bytes filled in."""
+    """All cutouts in a source stage's finished shards, with what each shows and the position of its bytes filled in."""
     records = []
     for manifest, rows in _read_shards(store, stage, ForegroundRecord):
         places = {member.name: member for member in manifest.members}
         tar = f"{stage}/{manifest.shard}.tar"
         for row in rows:
             place = places[row.member]
-            records.append(dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes))
+            shown = object_of(row.category, row.prompt, row.caption)
+            records.append(
+                dataclasses.replace(row, tar=tar, offset=place.offset, num_bytes=place.num_bytes, object=shown)
+            )
     return records
 
 

@@ -30,6 +30,7 @@ class ForegroundRecord:
         cut_sides: sides that the photograph's border cuts, letters of `ltrb` (left, top, right, bottom).
         consistency_error: mean absolute error, 0..255, of the source's layers against its photograph; -1 = none.
         perceptual_hash: 16 hex digits.
+        object: what it shows, a noun of `pipelines.library.objects`; filled in by the library, empty where unknown.
     """
 
     id: str
@@ -57,6 +58,7 @@ class ForegroundRecord:
     tar: str = ""
     offset: int = -1
     num_bytes: int = -1
+    object: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class BackgroundRecord:
         path: path of the file in its folder.
         width_px, height_px: size of the stored pixels, before rotation.
         rotation_deg_ccw: 0, 90, 180 or 270: the counter-clockwise rotation that makes it upright.
+        offers: what its layout says it can carry (`pipelines.library.layout`), separated by spaces.
+        horizon, slope, zero: of its ground (`pipelines.backgrounds.ground`); slope 0 = inverse depth has no good fit.
+        layout_sha256: hash of its layout; with layout_tar, layout_offset and layout_num_bytes filled in by the
+            library, as all from `offers` on; empty where layers are placed freely.
     """
 
     id: str
@@ -84,6 +90,20 @@ class BackgroundRecord:
     attribution: str
     perceptual_hash: str
     split: Split
+    offers: str = ""
+    horizon: float = 0.5
+    slope: float = 0.0
+    zero: float = 0.0
+    layout_sha256: str = ""
+    layout_tar: str = ""
+    layout_offset: int = -1
+    layout_num_bytes: int = -1
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) in pixels after rotation."""
+        size = self.width_px, self.height_px
+        return size[::-1] if self.rotation_deg_ccw % 180 else size
 
 
 AnyRecord = ForegroundRecord | BackgroundRecord

@@ -1,10 +1,11 @@
 """Consistent hashing: draws assets in such a way that adding or removing one asset changes few draws.
 
-Every asset owns `virtual_nodes` points on a ring of 2**64; a draw takes the first point clockwise of its own.
-Removing an asset changes only the draws that took it; adding one takes over only the arcs before its points.
+Every asset owns `virtual_nodes` points on a ring of 2**64; a draw meets assets clockwise of its own point. Of a draw
+that takes the first, removing an asset changes only what took it, and adding one takes over only the arcs before its
+points.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,30 +16,49 @@ from decoupage.randomness import hash64
 
 @dataclass(frozen=True)
 class Ring:
-    """A ring: its points in ascending order, and the index of the asset that owns each."""
+    """A ring: its points in ascending order, and for each the position of the asset that owns it.
 
-    ids: tuple[str, ...]
+    Attributes:
+        owners: positions in the ids that the ring was built of.
+        groups: by position of an asset, the number of its group; assets of a group are refused together.
+    """
+
     points: NDArray[np.uint64]
-    owners: NDArray[np.int64]
+    owners: NDArray[np.int32]
+    groups: NDArray[np.int32]
 
     @classmethod
-    def of(cls, ids: Sequence[str], virtual_nodes: int) -> "Ring":
-        """Build a ring; the order of the ids does not matter."""
-        ordered = tuple(sorted(ids))
-        seeds = np.array([hash64("ring", asset) for asset in ordered], np.uint64)
+    def of(cls, ids: Sequence[str], groups: NDArray[np.int32], virtual_nodes: int) -> "Ring":
+        """Build a ring; which asset a point meets does not depend on the order of the ids."""
+        seeds = np.fromiter((hash64("ring", asset) for asset in ids), np.uint64, len(ids))
         points = _splitmix64(seeds[:, None], np.arange(virtual_nodes, dtype=np.uint64)[None]).ravel()
-        owners = np.repeat(np.arange(len(ordered)), virtual_nodes)
-        order = np.lexsort((owners, points))
-        return cls(ordered, points[order], owners[order])
+        by_id = np.empty(len(ids), np.int32)
+        by_id[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.int32)
+        owners = np.repeat(np.arange(len(ids), dtype=np.int32), virtual_nodes)
+        order = np.lexsort((by_id[owners], points))
+        return cls(points[order], owners[order], groups)
 
-    def draw(self, point: int, refused: Collection[str] = ()) -> str | None:
-        """The id of the first asset clockwise of a point in [0, 2**64) that is not refused; None when all are."""
+    def among(self, members: NDArray[np.bool_]) -> "Ring":
+        """The ring of the assets at the positions where `members` is true."""
+        kept = members[self.owners]
+        return Ring(self.points[kept], self.owners[kept], self.groups)
+
+    def clockwise(self, point: int, refused: Container[int] = ()) -> Iterator[int]:
+        """Positions of the assets whose group is not refused, in the order a point in [0, 2**64) meets them.
+
+        Each comes once.
+        """
         start = int(np.searchsorted(self.points, np.uint64(point)))
+        met: set[int] = set()
         for step in range(len(self.owners)):
-            asset = self.ids[self.owners[(start + step) % len(self.owners)]]
-            if asset not in refused:
-                return asset
-        return None
+            owner = int(self.owners[(start + step) % len(self.owners)])
+            if owner not in met and int(self.groups[owner]) not in refused:
+                met.add(owner)
+                yield owner
+
+    def draw(self, point: int, refused: Container[int] = ()) -> int | None:
+        """The first asset clockwise of a point whose group is not refused; None when all are."""
+        return next(self.clockwise(point, refused), None)
 
 
 def _splitmix64(seeds: NDArray[np.uint64], steps: NDArray[np.uint64]) -> NDArray[np.uint64]:

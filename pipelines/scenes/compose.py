@@ -1,5 +1,6 @@
 """One attempt at a scene: scale, turn, place and render the drawn assets, and check the result against the plan."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,14 @@ from decoupage.images.types import Rgb, Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
-from pipelines.library.records import ForegroundRecord
+from pipelines.library.objects import Object, objects, support_of
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
-from pipelines.scenes.placement import GRID, Rejected, Sprite, place
-from pipelines.scenes.plan import LayerPlan
+from pipelines.scenes.placement import Rejected, Sprite, place
+from pipelines.scenes.plan import LayerPlan, Rule
+from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, STANDING, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005
 """Of the canvas: a target that shows less cannot be asked for with a mask."""
@@ -35,6 +38,21 @@ class Pose:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """By which rule a layer found its place, and how well it fits there.
+
+    Attributes:
+        support: what carries it (`pipelines.library.layout.SUPPORTS`, or `border` where the canvas' border cuts it
+            there); empty for a free one.
+        height_ratio: its height in the picture / that which its object would have there; None where that is not known.
+    """
+
+    rule: Rule
+    support: str = ""
+    height_ratio: float | None = None
+
+
+@dataclass(frozen=True)
 class Composed:
     """An accepted attempt.
 
@@ -47,6 +65,7 @@ class Composed:
     background_jpeg: bytes
     background_crop: tuple[int, int, int]
     poses: tuple[Pose, ...]
+    placements: tuple[Placement, ...]
 
 
 def compose(
@@ -59,29 +78,36 @@ def compose(
             too much at its usual size can often be placed smaller.
 
     Raises:
-        Rejected: `enlarged`, `no_room`, `overlap`, `occlusion`, `occlusion_missed`, `border_missed` or `hidden`.
+        Rejected: `no_room`, `unsupported`, `scale`, `overlap`, `occlusion`, `occlusion_missed` or `hidden`.
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
     room = 1 - attempt / config.max_attempts
-    poses = [_pose(layer, record, config, room, rng) for layer, record in zip(plan, draw.foregrounds, strict=True)]
+    things = [_thing(record, config) for record in draw.foregrounds]
+    poses = [
+        _pose(layer, record, thing, config, room, rng)
+        for layer, record, thing in zip(plan, draw.foregrounds, things, strict=True)
+    ]
     cutouts = [
         assets.cutout(record)[:, ::-1] if pose.flipped else assets.cutout(record)
         for pose, record in zip(poses, draw.foregrounds, strict=True)
     ]
-    sprites = [_sprite(cutout, pose, config) for cutout, pose in zip(cutouts, poses, strict=True)]
-    corners = place(sprites, plan, config, rng)
-    photograph = assets.photograph(draw.background)
-    crop = _crop(photograph.shape[1], photograph.shape[0], config, rng)
-    jpeg = encode_jpeg(crop_square(photograph, crop, config.size_px), config.jpeg_quality)
+    sprites = [_sprite(*drawn, config) for drawn in zip(cutouts, poses, things, strict=True)]
+    crop = _crop(draw.background, config, rng)
+    terrain = None
+    if any(things):
+        terrain = Terrain.of(assets.layout(draw.background), draw.background, crop)
+    corners = place(sprites, plan, terrain, config, rng)
+    jpeg = encode_jpeg(crop_square(assets.photograph(draw.background), crop, config.size_px), config.jpeg_quality)
     background = decode_rgb(jpeg)
-    layers = []
-    for cutout, pose, layer, corner in zip(cutouts, poses, plan, corners, strict=True):
-        rgba, box = _render(cutout, pose, layer, corner, config.size_px, rng)
+    layers, placements = [], []
+    for cutout, pose, layer, corner, sprite in zip(cutouts, poses, plan, corners, sprites, strict=True):
+        rgba, box = _render(cutout, pose, layer, corner, sprite, config.size_px, rng)
+        placements.append(_placement(rgba, box, cutout.shape[0] * pose.scale, sprite, terrain, config.size_px))
         layers.append(Layer(harmonise(rgba, background, box, config.harmonisation), box))
     parts = SceneParts(key, background, tuple(layers), {})
     for i, layer in enumerate(plan):
         _check_shown(parts, i, layer, config)
-    return Composed(parts, jpeg, crop, tuple(poses))
+    return Composed(parts, jpeg, crop, tuple(poses), tuple(placements))
 
 
 def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
@@ -89,35 +115,49 @@ def touches_border(box: tuple[int, int, int, int], size_px: int) -> bool:
     return box[0] == 0 or box[1] == 0 or box[2] == size_px or box[3] == size_px
 
 
+def _thing(record: ForegroundRecord, config: ScenesConfig) -> Object | None:
+    """What is known of a cutout's object, where its place follows from that."""
+    return objects()[record.object] if config.placement.kind == "supported" and support_of(record.object) else None
+
+
 def _pose(
-    layer: LayerPlan, record: ForegroundRecord, config: ScenesConfig, room: float, rng: np.random.Generator
+    layer: LayerPlan,
+    record: ForegroundRecord,
+    thing: Object | None,
+    config: ScenesConfig,
+    room: float,
+    rng: np.random.Generator,
 ) -> Pose:
-    low, high = getattr(config.size, layer.size_class)
-    reachable = record.area_px * config.size.max_enlargement**2 / config.size_px**2
-    if reachable < low:
-        raise Rejected("enlarged")
+    low, high = config.size.shares(layer.size_class)
+    # Draws are from cutouts that reach the low end.
+    reachable = max(low, record.area_px * config.size.max_enlargement**2 / config.size_px**2)
     # Uniform in the logarithm: half and double are equally far.
     share = low * (min(high, reachable) / low) ** (room * rng.random())
     scale = float(np.sqrt(share * config.size_px**2 / record.area_px))
-    flipped = bool(rng.random() < config.flip_share)
-    rotation_deg = round(float(rng.uniform(-config.max_rotation_deg, config.max_rotation_deg)), 2)
+    # A mirrored text cannot be read; what is not known may carry one.
+    mirrors = record.object in objects() and not objects()[record.object].lettering
+    flipped = bool(rng.random() < config.flip_share) and mirrors
+    lean_deg = config.max_rotation_deg if thing is None or thing.support == "sky" else MAX_LEAN_DEG
+    rotation_deg = round(float(rng.uniform(-1, 1)) * min(lean_deg, config.max_rotation_deg), 2)
     cut = record.cut_sides.translate(_MIRROR) if flipped else record.cut_sides
     # A straight cut edge that is turned no longer lies along the border.
     return Pose(round(scale, 6), flipped, 0.0 if cut else rotation_deg, cut)
 
 
-def _sprite(cutout: Rgba, pose: Pose, config: ScenesConfig) -> Sprite:
+def _sprite(cutout: Rgba, pose: Pose, thing: Object | None, config: ScenesConfig) -> Sprite:
     cells = pose.scale * GRID / config.size_px
     width, height = max(1, round(cutout.shape[1] * cells)), max(1, round(cutout.shape[0] * cells))
     alpha = resize_alpha(np.ascontiguousarray(cutout[..., 3]), width, height, pose.rotation_deg)
     if not alpha.any():
         raise Rejected("hidden")
-    return Sprite(alpha, pose.cut_sides)
+    return Sprite(alpha, pose.cut_sides, thing)
 
 
-def _crop(width: int, height: int, config: ScenesConfig, rng: np.random.Generator) -> tuple[int, int, int]:
+def _crop(record: BackgroundRecord, config: ScenesConfig, rng: np.random.Generator) -> tuple[int, int, int]:
+    width, height = record.upright_size
     short = min(width, height)
-    side = round(short * (1 - rng.random() * config.max_background_crop))
+    smallest = min(short, math.ceil(config.size_px / config.max_background_enlargement))
+    side = max(smallest, round(short * (1 - rng.random() * config.max_background_crop)))
     return int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1)), side
 
 
@@ -133,14 +173,22 @@ def crop_square(photograph: Rgb, crop: tuple[int, int, int], size_px: int) -> Rg
 
 
 def _render(
-    cutout: Rgba, pose: Pose, layer: LayerPlan, corner: tuple[int, int], size_px: int, rng: np.random.Generator
+    cutout: Rgba,
+    pose: Pose,
+    layer: LayerPlan,
+    corner: tuple[int, int],
+    sprite: Sprite,
+    size_px: int,
+    rng: np.random.Generator,
 ) -> tuple[Rgba, tuple[int, int, int, int]]:
     """The cutout at its place at full size, cropped to what is on the canvas, and its box there."""
     width, height = max(1, round(cutout.shape[1] * pose.scale)), max(1, round(cutout.shape[0] * pose.scale))
     rgba = resize_rgba(np.ascontiguousarray(cutout), width, height, pose.rotation_deg)
     cell = size_px / GRID
-    top = round((corner[0] + rng.random()) * cell)
-    left = round((corner[1] + rng.random()) * cell)
+    # Anywhere in the cell that was chosen for the corner, or for what touches the support.
+    row, column = anchor(rgba[..., 3], sprite.support)
+    top = math.floor((corner[0] + sprite.anchor[0] + rng.random()) * cell) - row
+    left = math.floor((corner[1] + sprite.anchor[1] + rng.random()) * cell) - column
     height, width = rgba.shape[:2]
     if not layer.border_contact or pose.cut_sides:
         top = _keep(top, height, size_px, "t" in pose.cut_sides, "b" in pose.cut_sides)
@@ -151,6 +199,24 @@ def _render(
     box = alpha_box(seen[..., 3])
     tight = np.ascontiguousarray(seen[box[1] : box[3], box[0] : box[2]])
     return tight, (x0 + box[0], y0 + box[1], x0 + box[2], y0 + box[3])
+
+
+def _placement(
+    rgba: Rgba, box: tuple[int, int, int, int], height_px: float, sprite: Sprite, terrain: Terrain | None, size_px: int
+) -> Placement:
+    """Judge a rendered layer's place by its own pixels. Raises Rejected: nothing carries it after all."""
+    thing = sprite.thing
+    if thing is None or terrain is None:
+        return Placement("free")
+    support = terrain.under(thing, rgba[..., 3], box, size_px)
+    if not support:
+        raise Rejected("unsupported")
+    if thing.height_m is None or support not in STANDING or "t" in sprite.cut_sides:
+        return Placement("supported", support)
+    row, column = anchor(rgba[..., 3], thing.support)
+    cell = (np.array([at * GRID // size_px]) for at in (row + box[1], column + box[0]))
+    ideal = float(ideal_heights(thing.height_m, terrain, *cell)[0, 0])
+    return Placement("supported", support, round(height_px * GRID / size_px / max(ideal, 1e-3), 3))
 
 
 def _keep(start: int, length: int, size_px: int, cut_low: bool, cut_high: bool) -> int:

@@ -1,26 +1,44 @@
-"""Which assets a scene draws from the library: by consistent hashing, so that a library change moves few scenes.
+"""Which assets a scene draws from the library: evenly, and such that a library change moves few scenes.
 
-Draws depend on (seed, key, slot, attempt) and the library only, never on pixels, so that a later run can tell
-without making a scene whether a changed library would change it.
+Draws depend on (recipe, key, layer, turn) and the library's records only, never on pixels, so that a later run can
+tell without making a scene whether a changed library would change it. A layer draws from the cutouts of its kind that
+can fill its size class. Redraws are plain consistent hashing. First draws also know the first draws of the keys before
+theirs: of the next `CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices",
+Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
+worker has to work out before it can make a scene.
+
+Layers of the rule `supported` draw from the cutouts of whose object a support is known, and the background from the
+photographs that offer the supports of all of them.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
-from pipelines.library.catalogue import read_catalogue
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind
+from pipelines.config.scenes import SizeClass
+from pipelines.library.objects import objects, support_of
+from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
-from pipelines.scenes.plan import LayerPlan
+from pipelines.library.table import RecordTable, origin_codes
+from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
-_PLACE = ("tar", "offset", "num_bytes")
+NOTHING: frozenset[str] = frozenset()
+CHOICES = 8
+EPOCH = 65_536
+_PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
+_Rows = tuple[int, ...]
+"""Rows of a scene's foregrounds from bottom to top, then the row of its background."""
+_Choose = Callable[[Iterator[int], list[int]], int | None]
 
 
 @dataclass(frozen=True)
@@ -31,81 +49,224 @@ class Draw:
     foregrounds: tuple[ForegroundRecord, ...]
 
 
+@dataclass
+class _Epoch:
+    """The first draws of an epoch as far as they are worked out.
+
+    Attributes:
+        rows: by number of the scene in the epoch.
+        foreground_uses, background_uses: by row, the scenes so far that drew it.
+    """
+
+    rows: list[_Rows | None]
+    foreground_uses: list[int]
+    background_uses: list[int]
+
+
 @dataclass(frozen=True)
 class Pool:
     """The part of the library that scenes of one split draw from, as rings.
 
     Attributes:
+        foreground_rings: kind, size class, rule -> the cutouts of the kind that can fill the class and follow the rule.
+        background_rings: supports that are needed -> the photographs that offer them, and that fill the canvas without
+            being enlarged too much; filled in when it is asked for, but for the ring of all.
+        needs: by row of a foreground, the support that it needs of a photograph; empty where it needs none.
         version: hash of both catalogues.
-        tokens: asset id -> `id@digest` of everything of its record that can reach a scene.
-        by_origin: photograph -> ids of all assets taken from it.
     """
 
-    foregrounds: Mapping[str, ForegroundRecord]
-    backgrounds: Mapping[str, BackgroundRecord]
-    foreground_rings: Mapping[Kind, Ring]
-    background_ring: Ring
-    tokens: Mapping[str, str]
-    by_origin: Mapping[str, frozenset[str]]
+    config: ScenesConfig
+    foregrounds: RecordTable[ForegroundRecord]
+    backgrounds: RecordTable[BackgroundRecord]
+    foreground_rings: Mapping[tuple[Kind, SizeClass, Rule], Ring]
+    background_rings: dict[frozenset[str], Ring]
+    needs: Sequence[str]
     version: str
+    _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, store: Store, config: ScenesConfig, split: str) -> "Pool":
+    def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
         """Read both catalogues and build the rings.
 
         Raises:
-            BadSetup: a catalogue is missing, or lacks a kind of foreground that the profile asks for.
+            BadSetup: a catalogue is missing, or lacks what the profile's plans can ask for.
         """
-        foregrounds, foreground_hash = read_catalogue(store, ForegroundRecord)
-        backgrounds, background_hash = read_catalogue(store, BackgroundRecord)
-        front = {record.id: record for record in foregrounds if record.split == split}
-        back = {record.id: record for record in backgrounds if record.split == split}
-        rings: dict[Kind, Ring] = {
-            kind: Ring.of([record.id for record in front.values() if record.kind == kind], config.virtual_nodes)
-            for kind in ("real", "generated")
-        }
-        wanted = {"real": config.generated_share < 1, "generated": config.generated_share > 0}
-        for kind, ring in rings.items():
-            if wanted[kind] and not ring.ids:
-                raise BadSetup(
-                    f"scenes.generated_share is {config.generated_share}, but the library has no {kind} foreground "
-                    f"in split {split!r}; add a source or change the share"
-                )
-        if not back:
-            raise BadSetup(f"the library has no background in split {split!r}; add a source")
-        everything: list[ForegroundRecord | BackgroundRecord] = [*front.values(), *back.values()]
-        tokens = {record.id: _token(record) for record in everything}
-        by_origin: defaultdict[str, set[str]] = defaultdict(set)
-        for record in everything:
-            by_origin[record.origin].add(record.id)
-        origins = {origin: frozenset(ids) for origin, ids in by_origin.items()}
-        version = digest(foreground_hash, background_hash).hex()
-        return cls(front, back, rings, Ring.of(list(back), config.virtual_nodes), tokens, origins, version)
+        foregrounds = RecordTable.read(store, ForegroundRecord, split)
+        backgrounds = RecordTable.read(store, BackgroundRecord, split)
+        fronts, backs = origin_codes(foregrounds, backgrounds)
+        rings = _foreground_rings(foregrounds, fronts, config, split)
+        version = digest(foregrounds.version, backgrounds.version).hex()
+        anywhere = {NOTHING: _background_ring(backgrounds, backs, config, split)}
+        return cls(config, foregrounds, backgrounds, rings, anywhere, _needs(foregrounds, config), version)
 
-    def draw(self, seed: int, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
-        """The assets of an attempt, no photograph twice; None when the library is too small for that."""
-        turn = attempt // REDRAW_EVERY
-        chosen: list[ForegroundRecord] = []
-        refused: frozenset[str] = frozenset()
-        for slot, layer in enumerate(plan):
-            drawn = self.foreground_rings[layer.kind].draw(hash64(seed, "foreground", key, slot, turn), refused)
-            if drawn is None:
-                return None
-            chosen.append(self.foregrounds[drawn])
-            refused |= self.by_origin[chosen[-1].origin]
-        drawn = self.background_ring.draw(hash64(seed, "background", key, turn), refused)
-        return None if drawn is None else Draw(self.backgrounds[drawn], tuple(chosen))
+    def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
+        """The assets of an attempt, no photograph twice; None when the library is too small for that.
 
-    def trail(self, seed: int, key: str, plan: Sequence[LayerPlan], last_attempt: int) -> list[str]:
-        """Tokens of every asset drawn up to an attempt, in order: equal trails make equal scenes."""
+        It is also too small where no background offers the supports of the foregrounds; those of another turn may fit.
+        """
+        rows = self._rows(key, plan, attempt // REDRAW_EVERY)
+        if rows is None:
+            return None
+        return Draw(self.backgrounds[rows[-1]], tuple(self.foregrounds[row] for row in rows[:-1]))
+
+    def trail(self, key: str, plan: Sequence[LayerPlan], last_attempt: int) -> list[str]:
+        """Tokens of every asset drawn up to an attempt, in order: equal trails make equal scenes.
+
+        A token is `id@digest` of everything of the asset's record that can reach a scene.
+        """
         tokens: list[str] = []
         for attempt in range(0, last_attempt + 1, REDRAW_EVERY):
-            draw = self.draw(seed, key, plan, attempt)
-            assets = [] if draw is None else [draw.background.id, *(record.id for record in draw.foregrounds)]
-            tokens += [self.tokens[asset] for asset in assets] or ["none"]
+            draw = self.draw(key, plan, attempt)
+            records: list[AnyRecord] = [] if draw is None else [draw.background, *draw.foregrounds]
+            tokens += [_token(record) for record in records] or ["none"]
         return tokens
 
+    def _rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> _Rows | None:
+        return (
+            self._first_rows(int(key))
+            if turn == 0
+            else self._turn_rows(key, plan, turn, lambda met, _: next(met, None))
+        )
 
-def _token(record: ForegroundRecord | BackgroundRecord) -> str:
+    def _first_rows(self, number: int) -> _Rows | None:
+        """The first draw of a scene, and so of all before it in its epoch."""
+        epoch = self._epochs.get(number // EPOCH)
+        if epoch is None:
+            epoch = _Epoch([], [0] * len(self.foregrounds), [0] * len(self.backgrounds))
+            self._epochs[number // EPOCH] = epoch
+        for i in range(number - number % EPOCH + len(epoch.rows), number + 1):
+            key = f"{i:08d}"
+            rows = self._turn_rows(key, plan_scene(self.config, key), 0, _least_drawn, epoch)
+            for row in () if rows is None else rows[:-1]:
+                epoch.foreground_uses[row] += 1
+            if rows is not None:
+                epoch.background_uses[rows[-1]] += 1
+            epoch.rows.append(rows)
+        return epoch.rows[number % EPOCH]
+
+    def _turn_rows(
+        self, key: str, plan: Sequence[LayerPlan], turn: int, choose: _Choose, epoch: _Epoch | None = None
+    ) -> _Rows | None:
+        """The rows that a turn draws; None when the library is too small."""
+        rows: list[int] = []
+        refused: set[int] = set()
+        for slot in range(len(plan) + 1):
+            is_background = slot == len(plan)
+            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot])
+            point = hash64(self.config.seed, "background" if is_background else "foreground", key, slot, turn)
+            uses = [] if epoch is None else epoch.background_uses if is_background else epoch.foreground_uses
+            row = choose(ring.clockwise(point, refused), uses)
+            if row is None:
+                return None
+            rows.append(row)
+            refused.add(int(ring.groups[row]))
+        return tuple(rows)
+
+    def _foregrounds_for(self, layer: LayerPlan) -> Ring:
+        return self.foreground_rings[layer.kind, layer.size_class, layer.rule]
+
+    def _backgrounds_for(self, foregrounds: Sequence[int]) -> Ring:
+        """The ring of the photographs that can carry these foregrounds."""
+        needs = frozenset(filter(None, (self.needs[row] for row in foregrounds)))
+        if needs not in self.background_rings:
+            offered = [set(offers.split()) for offers in self.backgrounds.texts("offers")]
+            fit = np.array([all(_offers(found, need) for need in needs) for found in offered], bool)
+            self.background_rings[needs] = self.background_rings[NOTHING].among(fit)
+        return self.background_rings[needs]
+
+
+def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[str]:
+    """By row, the support that a cutout needs of a photograph; empty where it needs none."""
+    if config.placement.kind == "free":
+        return [""] * len(table)
+    # What its photograph's lower border cuts stands on the canvas' border.
+    rows = zip(table.texts("object"), table.texts("cut_sides"), strict=True)
+    return ["" if "b" in cut_sides else support_of(noun) for noun, cut_sides in rows]
+
+
+def _offers(offered: set[str], need: str) -> bool:
+    return need in offered or (need == "surface" and "ground" in offered)
+
+
+def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
+    return next(met, None)
+
+
+def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
+    """Of the next few assets, the first of those drawn least, where only a doubling counts as more.
+
+    Without this coarseness every use would echo: an asset that goes would move several times as many scenes.
+    """
+    return min(islice(met, CHOICES), key=lambda row: uses[row].bit_length(), default=None)
+
+
+def _foreground_rings(
+    table: RecordTable[ForegroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
+) -> dict[tuple[Kind, SizeClass, Rule], Ring]:
+    shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
+    ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
+    areas_px = table.numbers("area_px")
+    followers = _followers(table, config)
+    rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
+    for kind in [kind for kind, share in shares.items() if share > 0]:
+        of_kind = table.equals("kind", kind)
+        if not of_kind.any():
+            raise BadSetup(
+                f"scenes.generated_share is {config.generated_share}, but the library has no {kind} foreground "
+                f"in split {split!r}; add a source or change the share"
+            )
+        for size_class in config.size.drawn:
+            least_px = config.min_area_px(size_class)
+            large = of_kind & (areas_px >= least_px)
+            if not large.any():
+                raise BadSetup(
+                    f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
+                    f"{config.size_px} px: the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px, at "
+                    f"least {least_px:.0f} are needed; add larger ones, set the class's weight in scenes.size.weights "
+                    f"to 0, or raise scenes.size.max_enlargement"
+                )
+            for rule, following in followers.items():
+                # Where every object is known, known ones fill the free share, and keep to their support.
+                among = large if rule == "free" and not (large & following).any() else large & following
+                rings[kind, size_class, rule] = ring.among(among)
+                if not among.any() and config.placement.free_share < 1:
+                    raise BadSetup(
+                        f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
+                        f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
+                        f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
+                    )
+    return rings
+
+
+def _followers(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> dict[Rule, NDArray[np.bool_]]:
+    """Rule -> which cutouts follow it."""
+    if config.placement.kind == "free":
+        return {"free": np.ones(len(table), bool)}
+    known = np.array([support_of(noun) != "" for noun in table.texts("object")], bool)
+    return {"supported": known, "free": ~known}
+
+
+def _background_ring(
+    table: RecordTable[BackgroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
+) -> Ring:
+    if not len(table):
+        raise BadSetup(f"the library has no background in split {split!r}; add a source")
+    sides_px = np.minimum(table.numbers("width_px"), table.numbers("height_px"))
+    large = sides_px * config.max_background_enlargement >= config.size_px
+    if not large.any():
+        raise BadSetup(
+            f"no background in split {split!r} can fill {config.size_px} px: the largest of {len(table)} has a shorter "
+            f"side of {sides_px.max()} px; add larger ones, or raise scenes.max_background_enlargement"
+        )
+    if config.placement.kind == "supported":
+        large &= np.array([sha256 != "" for sha256 in table.texts("layout_sha256")], bool)
+        if not large.any():
+            raise BadSetup("no background of the library has a layout; make the layouts, then the library again")
+    return Ring.of(table.texts("id"), origins, config.virtual_nodes).among(large)
+
+
+def _token(record: AnyRecord) -> str:
     values = {key: value for key, value in asdict(record).items() if key not in _PLACE}
+    if isinstance(record, ForegroundRecord) and record.object in objects():
+        values["object"] = asdict(objects()[record.object])
     return f"{record.id}@{digest(canonical_json(values).decode()).hex()[:12]}"

@@ -1,5 +1,8 @@
 """Where layers stand: all positions are scored at once on a coarse grid, and one that meets the plan is drawn.
 
+A layer that is placed by the rule `supported` has its foot on what carries it, at a size that fits there
+(`terrain.py`); one placed by the rule `free` may be anywhere.
+
 The overlap of a layer with every possible shift of another is a correlation, computed by FFT on alphas averaged
 over cells. Everything is an integer, so rounding the FFT makes the scores exact and the same on every machine.
 """
@@ -11,12 +14,23 @@ import numpy as np
 from scipy import fft
 
 from decoupage.images.alpha import transmittance
-from decoupage.images.types import Gray
+from decoupage.images.types import Gray, Mask
 from pipelines.config import ScenesConfig
+from pipelines.library.objects import Object
 from pipelines.scenes.plan import LayerPlan
-
-GRID = 64
-"""Cells along a side of the canvas."""
+from pipelines.scenes.terrain import (
+    BASE_SHARE,
+    GRID,
+    MAX_SIZE_FACTOR,
+    NEAR_SHARE,
+    SIZE_TOLERANCE,
+    SKY_SHARE,
+    STANDING,
+    Terrain,
+    anchor,
+    base,
+    ideal_heights,
+)
 
 
 class Rejected(Exception):
@@ -29,21 +43,45 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Sprite:
-    """A layer to be placed: its alpha on the grid's cells, and the sides that its photograph cut."""
+    """A layer to be placed.
+
+    Attributes:
+        alpha: [h, w] in cells of the grid.
+        cut_sides: the sides that its photograph cut.
+        thing: what is known of the object, where it is placed by the rule `supported`; None where it is free.
+    """
 
     alpha: Gray
-    """[h, w] in cells."""
     cut_sides: str
+    thing: Object | None = None
+
+    @property
+    def support(self) -> str:
+        """What is to carry it; `any` where it is free."""
+        return self.thing.support if self.thing else "any"
+
+    @property
+    def anchor(self) -> tuple[int, int]:
+        """(row, column) of the cell that touches the support; the corner where the sprite is free."""
+        return anchor(self.alpha, self.support)
 
 
 def place(
-    sprites: Sequence[Sprite], plan: Sequence[LayerPlan], config: ScenesConfig, rng: np.random.Generator
+    sprites: Sequence[Sprite],
+    plan: Sequence[LayerPlan],
+    terrain: Terrain | None,
+    config: ScenesConfig,
+    rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
     """Cells (top, left) of the sprites' corners, from bottom to top; they may lie outside the canvas.
 
+    Args:
+        terrain: of the background; None where all sprites are free.
+
     Raises:
-        Rejected: `no_room` (it fits nowhere), `overlap` (it would hide what must stay visible), `occlusion`
-            (no position hides as much as the plan asks).
+        Rejected: `no_room` (it fits nowhere), `unsupported` (nothing there carries it), `overlap` (it would hide what
+            must stay visible), `occlusion` (no position hides as much as the plan asks), `scale` (at none of these
+            positions its size is possible).
     """
     canvas: list[Gray] = []
     corners: list[tuple[int, int]] = []
@@ -51,6 +89,12 @@ def place(
         allowed = _inside(sprite, plan[i].border_contact, config)
         if not allowed.any():
             raise Rejected("no_room")
+        misfit = np.zeros(allowed.shape)
+        if sprite.thing is not None and terrain is not None:
+            carried, misfit = _supported(sprite, sprite.thing, terrain)
+            allowed &= carried
+            if not allowed.any():
+                raise Rejected("unsupported")
         wanted = np.ones_like(allowed)
         for below in range(i):
             light = _light(canvas, below)
@@ -58,6 +102,7 @@ def place(
             visible = (canvas[below].astype(np.int64) * light + 127) // 255
             already = 1 - visible.sum() / amodal
             hidden = _overlap(visible, sprite.alpha) / (255.0 * amodal)
+            allowed &= (hidden == 0) | _nearer(sprite, sprites[below], corners[below])
             if plan[below].occluder == i:
                 low, high = getattr(config.occlusion, plan[below].occlusion)
                 wanted &= (hidden + already >= low) & (hidden + already <= high)
@@ -65,9 +110,12 @@ def place(
                 allowed &= hidden <= config.occlusion.none[1] / 2
         if not allowed.any():
             raise Rejected("overlap")
-        choices = np.argwhere(allowed & wanted)
-        if len(choices) == 0:
+        if not (allowed & wanted).any():
             raise Rejected("occlusion")
+        least = misfit[allowed & wanted].min()
+        if least > np.log(MAX_SIZE_FACTOR):
+            raise Rejected("scale")
+        choices = np.argwhere(allowed & wanted & (misfit <= least + np.log(SIZE_TOLERANCE)))
         row, column = choices[rng.integers(len(choices))]
         height, width = sprite.alpha.shape
         corner = (int(row) - height + 1, int(column) - width + 1)
@@ -98,6 +146,54 @@ def _inside(sprite: Sprite, border_contact: bool, config: ScenesConfig) -> np.nd
         return allowed & reaches & (share >= low) & (share <= high)
     # The photograph's border already cuts a cut sprite; it may sink a little further, and no other side is cut.
     return allowed & ~reaches & (share >= (config.border.inside[0] if sprite.cut_sides else 0.0))
+
+
+def _supported(sprite: Sprite, thing: Object, terrain: Terrain) -> tuple[np.ndarray, np.ndarray]:
+    """Shifts at which something carries the sprite, and how badly its size fits there, as the logarithm of a factor."""
+    alpha = sprite.alpha
+    height, width = alpha.shape
+    row, column = sprite.anchor
+    rows, columns = np.arange(-height + 1, GRID) + row, np.arange(-width + 1, GRID) + column
+    shape = (len(rows), len(columns))
+    if thing.support == "sky":
+        above = np.arange(1, GRID + height)[:, None] <= terrain.horizon
+        return above & (_share_on(terrain.carries("sky"), alpha) >= SKY_SHARE), np.zeros(shape)
+    there = ((rows >= 0) & (rows < GRID))[:, None] & ((columns >= 0) & (columns < GRID))[None]
+    carries = terrain.carries(thing.support)
+    inside = np.ix_(rows.clip(0, GRID - 1), columns.clip(0, GRID - 1))
+    carried = there & carries[inside]
+    if thing.support == "hang":
+        # What reaches over the upper border hangs from something that is not seen.
+        return carried | np.broadcast_to(rows[:, None] < 0, shape), np.zeros(shape)
+    carried &= _share_on(carries, base(alpha)) >= BASE_SHARE
+    if "b" in sprite.cut_sides:
+        return np.ones(shape, bool), np.zeros(shape)
+    carried |= np.broadcast_to(rows[:, None] >= GRID, shape)
+    if thing.height_m is not None and "t" not in sprite.cut_sides:
+        ideal = ideal_heights(thing.height_m, terrain, rows, columns)
+        return carried, np.abs(np.log(height / np.maximum(ideal, 1e-3)))
+    if thing.height_m is not None:
+        return carried, np.zeros(shape)
+    nearest = terrain.reach_HW[carries].max(initial=0.0)
+    reach = np.where(rows[:, None] < GRID, terrain.reach_HW[inside], nearest)
+    near = (reach >= NEAR_SHARE * nearest) | (terrain.cells["surface"][inside] & (rows < GRID)[:, None])
+    return carried & near, np.zeros(shape)
+
+
+def _share_on(cells: Mask, alpha: Gray) -> np.ndarray:
+    """Share of the sprite's alpha on the canvas that lies on these cells, at every shift."""
+    seen = _overlap(np.full((GRID, GRID), 255, np.int64), alpha)
+    return _overlap(np.where(cells, 255, 0), alpha) / np.maximum(seen, 1)
+
+
+def _nearer(sprite: Sprite, below: Sprite, corner: tuple[int, int]) -> np.ndarray:
+    """Shifts at which the sprite's foot is not above that of one that stands behind it; all where either is free."""
+    height, width = sprite.alpha.shape
+    shape = (GRID + height - 1, GRID + width - 1)
+    if not (sprite.support in STANDING and below.support in STANDING):
+        return np.ones(shape, bool)
+    rows = np.arange(-height + 1, GRID) + sprite.anchor[0]
+    return np.broadcast_to((rows >= corner[0] + below.anchor[0])[:, None], shape)
 
 
 def _overlap(field: np.ndarray, alpha: Gray) -> np.ndarray:

@@ -11,11 +11,11 @@ import numpy as np
 
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.records import Kind
 
-SizeClass = Literal["small", "medium", "large"]
 Level = Literal["none", "light", "medium", "heavy"]
-SIZE_CLASSES: tuple[SizeClass, ...] = ("small", "medium", "large")
+Rule = Literal["supported", "free"]
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
 
 
@@ -26,6 +26,7 @@ class LayerPlan:
     Attributes:
         occlusion: how much of it the layers above are to hide.
         occluder: index of the layer that hides it; None when nothing does.
+        rule: how its place is chosen: by what carries its object, or freely because that is not known.
     """
 
     kind: Kind
@@ -33,6 +34,7 @@ class LayerPlan:
     border_contact: bool
     occlusion: Level = "none"
     occluder: int | None = None
+    rule: Rule = "free"
 
 
 def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
@@ -55,14 +57,18 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
             occluders[i] = occluder
             if sizes[occluder] < sizes[i]:  # A small layer cannot hide much of a large one.
                 sizes[occluder], sizes[i] = sizes[i], sizes[occluder]
+    rules: list[Rule] = ["free"] * num_layers
+    if config.placement.kind == "supported":
+        rules = ["free" if rng.random() < config.placement.free_share else "supported" for _ in range(num_layers)]
     return tuple(
-        LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i]) for i in range(num_layers)
+        LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i], rules[i])
+        for i in range(num_layers)
     )
 
 
 def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:
     """Size classes whose smallest areas together fit the canvas."""
-    lows = [getattr(config.size, name)[0] for name in SIZE_CLASSES]
+    lows = [config.size.shares(name)[0] for name in SIZE_CLASSES]
     while True:
         sizes = [_choose(rng, config.size.weights) for _ in range(num_layers)]
         if sum(lows[size] for size in sizes) <= config.size.max_total_share:

@@ -13,7 +13,7 @@ from pipelines.scenes.draws import Draw
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
 
-_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt")
+_FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt", "object")
 _BACKGROUND = ("id", "source", "origin", "sha256", "rotation_deg_ccw", "licence", "attribution")
 
 SCHEMA = pa.schema(
@@ -32,6 +32,9 @@ SCHEMA = pa.schema(
         ("occluded_fraction", pa.float64()),
         ("occlusion_level", pa.string()),  # none | light | medium | heavy, as drawn
         ("border_contact", pa.bool_()),
+        ("placement", pa.string()),  # supported | free: the rule that chose its place
+        ("support", pa.string()),  # ground | water | sky | surface | hang | border; empty where it is free
+        ("height_ratio", pa.float64()),  # its height / that of its object there; null where that is not known
         ("semi_transparent", pa.bool_()),
         ("foreground_id", pa.string()),
         ("foreground_source", pa.string()),
@@ -40,6 +43,7 @@ SCHEMA = pa.schema(
         ("foreground_sha256", pa.string()),
         ("completeness", pa.string()),
         ("category", pa.string()),
+        ("object", pa.string()),  # a noun of pipelines/library/objects.csv; empty where it is not known
         ("prompt", pa.string()),
         ("foreground_licence", pa.string()),
         ("foreground_attribution", pa.string()),
@@ -75,6 +79,7 @@ def scene_record(
     layers = []
     for i, layer in enumerate(plan):
         pose, source, box = composed.poses[i], draw.foregrounds[i], parts.layers[i].box
+        placement = composed.placements[i]
         amodal, visible = parts.areas(i)
         layers.append(
             {
@@ -88,6 +93,9 @@ def scene_record(
                 "occluded_fraction": parts.occluded_fraction(i),
                 "occlusion_level": layer.occlusion,
                 "border_contact": touches_border(box, parts.size[0]),
+                "placement": placement.rule,
+                "support": placement.support,
+                "height_ratio": placement.height_ratio,
                 "semi_transparent": source.semi_transparent,
                 "completeness": source.completeness,
                 "foreground": {name: getattr(source, name) for name in _FOREGROUND},
@@ -112,7 +120,10 @@ def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]
     for i, layer in enumerate(record["layers"]):
         source = layer["foreground"]
         plain = {name: value for name, value in layer.items() if name != "foreground"}
-        told = {name if name in ("category", "prompt") else f"foreground_{name}": source[name] for name in _FOREGROUND}
+        told = {
+            name if name in ("category", "prompt", "object") else f"foreground_{name}": source[name]
+            for name in _FOREGROUND
+        }
         rows.append(scene | {"layer": i} | plain | told)
     return rows
 

@@ -14,6 +14,7 @@ from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import encode_webp
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
+from pipelines.library.records import Split
 from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
 from pipelines.scenes.parts import pixels_sha256
@@ -24,7 +25,7 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 2
+VERSION = 4
 """Raised when the code changes the bytes of a scene."""
 
 
@@ -36,7 +37,7 @@ class SceneMaker:
     photographs: Store
     scenes: ScenesConfig
     recipe_fingerprint: str
-    split: str
+    split: Split
 
     @cached_property
     def pool(self) -> Pool:
@@ -61,15 +62,18 @@ class SceneMaker:
         plan = plan_scene(self.scenes, key)
         rejected: Counter[str] = Counter()
         for attempt in range(self.scenes.max_attempts):
-            draw = self.pool.draw(self.scenes.seed, key, plan, attempt)
+            draw = self.pool.draw(key, plan, attempt)
             if draw is None:
-                raise BadItem("small_library", f"the library lacks {len(plan)} different photographs for this scene")
+                rejected["rejected.no_background"] += 1
+                continue
             try:
                 composed = compose(key, plan, draw, self.scenes, self._assets, attempt)
             except Rejected as rejection:
                 rejected[f"rejected.{rejection.reason}"] += 1
                 continue
             return self._outcome(key, plan, draw, composed, attempt, rejected)
+        if rejected["rejected.no_background"] == self.scenes.max_attempts:
+            raise BadItem("small_library", f"the library lacks different photographs for {len(plan)} layers and behind")
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.most_common())
         raise BadItem("no_scene", f"no draw of {self.scenes.max_attempts} met the plan: {reasons}")
 
@@ -94,7 +98,7 @@ class SceneMaker:
             "composite_sha256": pixels_sha256(parts.composite),
         }
         members[f"{key}.json"] = canonical_json(record)
-        rows = scene_rows(record, self.pool.trail(self.scenes.seed, key, plan, attempt))
+        rows = scene_rows(record, self.pool.trail(key, plan, attempt))
         assets = (draw.background.id, *(foreground.id for foreground in draw.foregrounds))
         return Outcome(members, rows, counts=dict(rejected) | {"attempts": attempt + 1}, assets=assets)
 
@@ -106,7 +110,7 @@ class ScenesStage:
     store: Store
     photographs: Store
     scenes: ScenesConfig
-    split: str = "train"
+    split: Split = "train"
     name: str = "scenes"
     schema = SCENES_SCHEMA
 
@@ -161,9 +165,8 @@ class ScenesStage:
     def _draws_hold(self, manifest: Manifest) -> bool:
         index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
         table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
-        seed = self.scenes.seed
         return all(
-            row["draws"] == self.task.pool.trail(seed, row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
+            row["draws"] == self.task.pool.trail(row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
             for row in table.to_pylist()
             if row["layer"] == 0
         )

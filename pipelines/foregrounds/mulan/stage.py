@@ -35,7 +35,7 @@ from pipelines.stages.manifest import CurrentByInputs, Drop, Manifest
 from pipelines.stages.run import Outcome, Report
 from pipelines.stages.store import Store
 
-VERSION = 1
+VERSION = 2
 """Raised when a change of the code changes the bytes of foregrounds."""
 
 

@@ -25,7 +25,7 @@ def disc(y: int = 100) -> np.ndarray:
 
 
 def make(rgba: np.ndarray, **names: Any) -> tuple[bytes, ForegroundRecord]:
-    return make_cutout(rgba, GateConfig(), **{"kind": "real", "id": "mulan-1-1", **NAMES, **names})
+    return make_cutout(rgba, GateConfig(min_area_px=2000), **{"kind": "real", "id": "mulan-1-1", **NAMES, **names})
 
 
 def test_the_record_describes_the_bytes() -> None:

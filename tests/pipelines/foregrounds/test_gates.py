@@ -11,7 +11,7 @@ from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.gates import Gated, apply_gates, gates_recipe
 
-GATES = GateConfig()
+GATES = GateConfig(min_area_px=2000)
 
 
 def picture(alpha: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def foregrounds(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, list[dict[str, object]]]:
     root = tmp_path_factory.mktemp("root")
-    stage = MulanForegrounds(tree / "annotations", tree / "images", GateConfig(), 2)
+    stage = MulanForegrounds(tree / "annotations", tree / "images", GateConfig(min_area_px=2000), 2)
     report = run_stage(stage, Store(str(root)), SerialEngine())
     rows = [row for s in report.shards for row in pq.read_table(root / f"foregrounds/mulan/{s}.parquet").to_pylist()]
     return report, rows

@@ -46,7 +46,7 @@ def placed_pair(sizes, plan, seed):
     """Both discs on the canvas, or the reason why they cannot be placed."""
     sprites = [Sprite(disc(height, width), "") for height, width in sizes]
     try:
-        corners = place(sprites, plan, CONFIG, np.random.default_rng(seed))
+        corners = place(sprites, plan, None, CONFIG, np.random.default_rng(seed))
     except Rejected as rejection:
         return rejection.reason
     return [inside(canvas_of(sprite.alpha, corner)) for sprite, corner in zip(sprites, corners, strict=True)]
@@ -78,7 +78,7 @@ def test_layers_that_shall_not_overlap_do_not(h0, w0, h1, w1, seed):
 @given(sizes, sizes, st.booleans(), st.integers(0, 99))
 def test_the_border_rule_holds(height, width, contact, seed):
     sprite = Sprite(disc(height, width), "")
-    (corner,) = place([sprite], [LayerPlan("real", "small", contact)], CONFIG, np.random.default_rng(seed))
+    (corner,) = place([sprite], [LayerPlan("real", "small", contact)], None, CONFIG, np.random.default_rng(seed))
     canvas = canvas_of(sprite.alpha, corner)
     share = inside(canvas).sum() / canvas.sum()
     if contact:
@@ -90,7 +90,7 @@ def test_the_border_rule_holds(height, width, contact, seed):
 @given(sizes, sizes, st.sampled_from(["l", "t", "r", "b", "lb", "tr"]), st.integers(0, 99))
 def test_a_cut_side_lies_on_the_same_border(height, width, cut, seed):
     sprite = Sprite(disc(height, width), cut)
-    ((top, left),) = place([sprite], [LayerPlan("real", "small", False)], CONFIG, np.random.default_rng(seed))
+    ((top, left),) = place([sprite], [LayerPlan("real", "small", False)], None, CONFIG, np.random.default_rng(seed))
     touching = {"l": left <= 0, "t": top <= 0, "r": left + width >= GRID, "b": top + height >= GRID}
     assert {side for side, touches in touching.items() if touches} >= set(cut)
     whole = {"l": left >= 0, "t": top >= 0, "r": left + width <= GRID, "b": top + height <= GRID}
@@ -100,4 +100,4 @@ def test_a_cut_side_lies_on_the_same_border(height, width, cut, seed):
 def test_what_fits_nowhere_is_rejected():
     huge = Sprite(disc(GRID + 1, 10), "")
     with pytest.raises(Rejected, match="no_room"):
-        place([huge], [LayerPlan("real", "large", False)], CONFIG, np.random.default_rng(0))
+        place([huge], [LayerPlan("real", "large", False)], None, CONFIG, np.random.default_rng(0))

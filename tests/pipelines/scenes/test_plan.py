@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.config import OcclusionConfig, ScenesConfig, SizeConfig
-from pipelines.scenes.plan import SIZE_CLASSES, plan_scene
+from pipelines.config.scenes import SIZE_CLASSES
+from pipelines.scenes.plan import plan_scene
 from tests.library import scenes_config
 
 PLANS = [plan_scene(scenes_config(), f"{i:08d}") for i in range(4000)]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.config import BorderConfig, SizeConfig
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.parts import SceneParts, pixels_sha256
@@ -162,7 +163,7 @@ def test_a_library_change_remakes_only_the_scenes_it_touches(tmp_path, change):
     sizes = {"num_scenes": 24, "scenes_per_shard": 2}
     write_library(str(tmp_path))
     make(tmp_path, **sizes)
-    before, rows = scenes_of(tmp_path), rows_of(tmp_path)
+    before, rows, trails = scenes_of(tmp_path), rows_of(tmp_path), trails_of(tmp_path)
     used = [row["foreground_id"] for row in rows]
     rare = min((id_ for id_ in set(used) if id_.startswith("real")), key=used.count)
     numbers = [n for n in range(8) if f"real-{n}" != rare] if change == "remove" else [*range(8), 50]
@@ -170,15 +171,19 @@ def test_a_library_change_remakes_only_the_scenes_it_touches(tmp_path, change):
     report = make(tmp_path, **sizes)
     after = scenes_of(tmp_path)
     moved = {key for key in before if before[key] != after[key]}
-    asset = rare if change == "remove" else "real-50"
+    now = trails_of(tmp_path)
     # A draw that was rejected counts too: what replaces it might have been accepted.
-    drew = {
-        row["key"]
-        for row in (rows if change == "remove" else rows_of(tmp_path))
-        if any(token.startswith(asset + "@") for token in row["draws"])
-    }
+    drew = {key for key in before if trails[key] != now[key]}
+    asset = rare if change == "remove" else "real-50"
+    there = trails if change == "remove" else now
+    assert {key for key in there if any(token.startswith(asset + "@") for token in there[key])} <= drew
     assert moved and moved <= drew and len(drew) < 24
     assert report.num_made == len({int(key) // 2 for key in drew})
+
+
+def trails_of(root):
+    """Key -> tokens of all its draws."""
+    return {row["key"]: row["draws"] for row in rows_of(root)}
 
 
 def rows_of(root):
@@ -212,10 +217,28 @@ def test_a_killed_run_resumes_to_the_same_bytes(made, tmp_path):
 
 def test_a_scene_that_cannot_be_made_is_dropped_with_its_reasons(tmp_path):
     write_library(str(tmp_path), photographs=(0,))
-    report = make(tmp_path, size_px=2048, max_attempts=3, num_scenes=2, scenes_per_shard=2)
+    # Hardly any position leaves exactly this much inside.
+    border = BorderConfig(contact_share=1.0, inside=(0.7, 0.70001))
+    report = make(tmp_path, border=border, max_attempts=3, num_scenes=2, scenes_per_shard=2)
     assert report.num_items == 0 and report.drops_by_reason == {"no_scene": 2}
     line = json.loads((tmp_path / "quarantine" / "scenes.jsonl").read_text().splitlines()[0])
-    assert line["id"] == "00000000" and "rejected.enlarged 3" in line["detail"]
+    assert line["id"] == "00000000" and "rejected.no_room 3" in line["detail"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"size_px": 512}, "no real foreground in split 'train' can fill the size class large at 512 px"),
+        ({"size_px": 256, "max_background_enlargement": 1.0}, "no background in split 'train' can fill 256 px"),
+    ],
+)
+def test_a_library_of_small_pictures_stops_before_work(tmp_path, changes, fault):
+    write_library(str(tmp_path))
+    with pytest.raises(BadSetup, match=fault):
+        make(tmp_path, **changes)
+    # What no plan asks for need not be there.
+    weights = SizeConfig(weights=(1.0, 0.0, 0.0))
+    assert make(tmp_path, size_px=256, size=weights, num_scenes=2).num_items == 2
 
 
 def test_a_library_without_a_wanted_kind_stops_before_work(tmp_path):

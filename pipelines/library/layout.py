@@ -1,0 +1,139 @@
+"""A photograph's layout: what could stand, float, fly or hang at each place of it, and how near each place is.
+
+The stage of backgrounds that makes layouts is `pipelines.backgrounds.layouts`; scenes place layers by them.
+"""
+
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from decoupage.faults import BadSetup
+from decoupage.images.codecs import decode_gray, encode_gray
+from decoupage.images.types import Gray, Mask
+from pipelines.library.records import BackgroundRecord
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
+
+LAYOUTS = "layouts"
+"""Folder of the stage in the store."""
+SUPPORTS = ("ground", "water", "sky", "surface", "hang")
+"""What carries an object: `surface` is a table, bed, shelf or counter; things hang from `hang`: ceilings, trees."""
+_CODES = {name: code for code, name in enumerate(SUPPORTS, 1)}
+OFFERED_SHARE = {"ground": 0.08, "water": 0.08, "sky": 0.1, "surface": 0.02, "hang": 0.05}
+"""Shares of the picture from which a photograph offers a support; chosen by us, so that a crop still holds some."""
+GOOD_FIT = 0.5
+"""Coefficient of determination of the ground plane's fit from which inverse depth is used; chosen by us."""
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("member", pa.string()),
+        *((f"{name}_share", pa.float64()) for name in SUPPORTS),  # of the picture's cells
+        ("horizon", pa.float64()),  # rows are shares of the picture's height, from its top
+        ("slope", pa.float64()),  # inverse depth a picture's height downwards, on the ground; 0 = it has no fit
+        ("zero", pa.float64()),  # row at which the fit reaches inverse depth 0
+        ("fit", pa.float64()),  # coefficient of determination of the fit, 0..1
+    ]
+)
+"""One row a photograph."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layout of an upright photograph on a coarse grid that covers all of it.
+
+    Attributes:
+        support_HW: 0 = carries nothing, else 1 + index in SUPPORTS.
+        inverse_depth_HW: 0..1, 1 = nearest; 0 everywhere where it is not known.
+    """
+
+    support_HW: Gray
+    inverse_depth_HW: NDArray[np.float32]
+
+    def cells(self, support: str) -> Mask:
+        """[H, W]: where there is this support."""
+        return self.support_HW == _CODES[support]
+
+    def shares(self) -> dict[str, float]:
+        """Support -> share of the picture."""
+        return {name: round(float(self.cells(name).mean()), 4) for name in SUPPORTS}
+
+    def encode(self) -> bytes:
+        """16-bit gray PNG of twice the height: above the supports, below the inverse depth, 65,535 = nearest."""
+        depth = np.rint(self.inverse_depth_HW * 65535.0).astype(np.uint16)
+        return encode_gray(np.concatenate([self.support_HW.astype(np.uint16), depth]))
+
+    @classmethod
+    def decode(cls, png: bytes) -> "Layout":
+        """Reads what `encode` wrote. Raises BadItem: the picture is damaged."""
+        support, depth = np.split(decode_gray(png), 2)
+        return cls(support.astype(np.uint8), depth.astype(np.float32) / np.float32(65535))
+
+
+def support_codes(support_of: Mapping[str, str], id2label: Mapping[int, str], setting: str) -> Gray:
+    """[256] uint8: label of a network -> code in `Layout.support_HW`; labels without a class carry nothing.
+
+    Args:
+        support_of: name of a class -> one of SUPPORTS, or empty.
+        setting: what asks for it, for the message.
+
+    Raises:
+        BadSetup: a label's class is unknown.
+    """
+    table = np.zeros(256, np.uint8)
+    for label, name in id2label.items():
+        support = support_of.get(name.strip().lower())
+        if support is None:
+            raise BadSetup(f"{setting} needs a network with ADE20K's classes, which do not include {name!r}")
+        table[label] = _CODES[support] if support else 0
+    return table
+
+
+def offers(shares: Mapping[str, float]) -> str:
+    """The supports of which a photograph shows enough, separated by spaces, in the order of SUPPORTS."""
+    return " ".join(name for name in SUPPORTS if shares[name] >= OFFERED_SHARE[name])
+
+
+def with_layouts(store: Store, records: Iterable[BackgroundRecord], shards: Iterable[str]) -> list[BackgroundRecord]:
+    """The records with what each photograph offers, the place of its layout's bytes, and its ground plane.
+
+    A photograph whose layout could not be made offers nothing.
+
+    Args:
+        shards: the shards of the layouts.
+
+    Raises:
+        BadSetup: the layouts have not been made, or lack a photograph.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    dropped: set[str] = set()
+    for shard in shards:
+        manifest = read_manifest(store, LAYOUTS, shard)
+        if manifest is None:
+            raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
+        dropped |= {drop["id"] for drop in manifest.drops}
+        members = {member.name: member for member in manifest.members}
+        for row in pq.read_table(io.BytesIO(store.read(f"{LAYOUTS}/{shard}.parquet"))).to_pylist():
+            member = members[row["member"]]
+            found[row["id"]] = {
+                "offers": offers({name: row[f"{name}_share"] for name in SUPPORTS}),
+                "horizon": row["horizon"],
+                "slope": row["slope"] if row["fit"] >= GOOD_FIT else 0.0,
+                "zero": row["zero"],
+                "layout_sha256": member.sha256,
+                "layout_tar": f"{LAYOUTS}/{shard}.tar",
+                "layout_offset": member.offset,
+                "layout_num_bytes": member.num_bytes,
+            }
+    records = list(records)
+    if absent := [record.id for record in records if record.id not in found | dict.fromkeys(dropped)]:
+        raise BadSetup(
+            f"{store.url(LAYOUTS)} lacks {len(absent)} photographs, such as {absent[0]}; make the layouts again"
+        )
+    return [dataclasses.replace(record, **found.get(record.id, {})) for record in records]
