@@ -56,12 +56,17 @@ def write_tree(data: Path, out: Path, seed: int = 0) -> int:
     while order:
         taken, number = [stamps[order.pop()] for _ in range(min(len(order), int(rng.integers(1, 4))))], number + 1
         canvas = _canvas(canvases[number % len(canvases)])
-        names = [_name(path) for path in taken]
-        jpeg, annotation = _annotate(canvas, [_read(path) for path in taken], names, rng)
+        captions = [_caption(path) for path in taken]
+        jpeg, annotation = _annotate(canvas, [_read(path) for path in taken], captions, rng)
         id = f"{number:012d}"
         (out / "images/train2017" / f"{id}.jpg").write_bytes(jpeg)
         (out / "annotations" / f"{id}.p.zl").write_bytes(zlib.compress(pickle.dumps(annotation, 4), 6))
-        known[id] = {"name": f"trial-{id}", "licence": "gpl-2.0", "attribution": ", ".join(names), "categories": names}
+        known[id] = {
+            "name": f"trial-{id}",
+            "licence": "gpl-2.0",
+            "attribution": ", ".join(path.name for path in taken),
+            "categories": [""] * len(taken),  # MuLAn has none.
+        }
     (out / "annotations/photographs.json").write_text(json.dumps(known, indent=1))
     return len(stamps)
 
@@ -83,14 +88,14 @@ def _read(path: Path) -> Rgba:
     return np.asarray(whole)
 
 
-def _name(path: Path) -> str:
-    """`animals__birds__albino_peahen.webp` -> `albino peahen`."""
-    last = path.stem.split("__")[-1]
-    return " ".join(re.sub(r"[^A-Za-z]+", " ", last).lower().split())
+def _caption(path: Path) -> str:
+    """As a captioner would describe it: by `captions.csv`, else `animals__birds__penguin3.webp` -> `a penguin`."""
+    name = " ".join(re.sub(r"[^A-Za-z]+", " ", path.stem.split("__")[-1]).lower().split())
+    return _table("captions.csv", "name").get(name, {"caption": f"a {name}"})["caption"]
 
 
 def _annotate(
-    canvas: Rgb, stamps: Sequence[Rgba], names: Sequence[str], rng: np.random.Generator
+    canvas: Rgb, stamps: Sequence[Rgba], captions: Sequence[str], rng: np.random.Generator
 ) -> tuple[bytes, dict[str, Any]]:
     """The photograph with the stamps on it, as JPEG, and its annotation with MuLAn's keys."""
     picture, placed = canvas, []
@@ -99,9 +104,9 @@ def _annotate(
         picture = np.asarray(blend(picture, whole))
         placed.append(whole)
     jpeg = encode_jpeg(picture, 95)
-    instances = {k: _instance(k - 1, placed, name) for k, name in enumerate(names, start=1)}
+    instances = {k: _instance(k - 1, placed, caption) for k, caption in enumerate(captions, start=1)}
     covered = np.any([whole[..., 3] > 0 for whole in placed], axis=0)
-    caption = " and ".join(f"a {name}" for name in names)
+    caption = " and ".join(captions)
     filled = np.where(covered[..., None], inpaint(decode_rgb(jpeg), covered), 0)
     background = {
         "llava": caption,
@@ -114,12 +119,12 @@ def _annotate(
     return jpeg, {"captioning": captioning, "background": background, "image": image, "instances": instances}
 
 
-def _instance(i: int, placed: Sequence[Rgba], name: str) -> dict[str, Any]:
+def _instance(i: int, placed: Sequence[Rgba], caption: str) -> dict[str, Any]:
     """One instance; what later ones hide of it is given by its delta, as MuLAn's inpainting gives it."""
     alpha = placed[i][..., 3]
     hidden = np.any([whole[..., 3] > 0 for whole in placed[i + 1 :]] or [np.zeros_like(alpha, bool)], axis=0)
     return {
-        "blip2": f"a photo of a {name}",
+        "blip2": caption,
         "original_image_mask": ~hidden[..., None],
         "instance_mask": (alpha > 0)[..., None],
         "inpainted_delta": np.where((hidden & (alpha > 0))[..., None], placed[i][..., :3], 0).astype(np.int16),
@@ -163,11 +168,11 @@ class Rendered:
 
     def prompts(self) -> list[Prompt]:
         """A prompt for each object of `rendered.csv`."""
-        return [Prompt(row["category"], row["prompt"]) for row in _rows()]
+        return [Prompt(row["category"], row["prompt"]) for row in _table("rendered.csv", "prompt").values()]
 
     def generate(self, prompt: Prompt, seed: int) -> Rgba:
         """The object in the middle of LayerDiffuse's canvas, [1024, 1024, 4]."""
-        code = next(row["code"] for row in _rows() if row["prompt"] == prompt.text)
+        code = _table("rendered.csv", "prompt")[prompt.text]["code"]
         path = next(
             path for path in (self.folder / f"{code}.webp", self.folder / f"{code}-fe0f.webp") if path.is_file()
         )
@@ -179,6 +184,6 @@ class Rendered:
         return canvas
 
 
-def _rows() -> list[dict[str, str]]:
-    with (HERE / "rendered.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _table(file: str, key: str) -> dict[str, dict[str, str]]:
+    with (HERE / file).open(newline="", encoding="utf-8") as rows:
+        return {row[key]: row for row in csv.DictReader(rows)}
