@@ -19,6 +19,8 @@ SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "few_drops": checks.scene_drops,
     "one_to_three_layers": checks.layers_per_scene,
     "occlusion_recomputed": checks.occlusion_recomputed,
+    "placed_freely": checks.placed_freely,
+    "supports_recomputed": checks.supports_recomputed,
     "counts_against_manifest": checks.counts_against_manifest,
 }
 ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
@@ -71,6 +73,8 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
             checks.scene_drops(report, profile.checks),
             checks.layers_per_scene(rows),
             checks.occlusion_recomputed(factory.store, report),
+            checks.placed_freely(rows, profile.scenes.placement),
+            checks.supports_recomputed(factory.store, report),
             checks.counts_against_manifest(factory.store, report),
         )
         named = [check(name, result) for name, result in zip(SCENE_CHECKS, results, strict=True)]

@@ -5,6 +5,7 @@ the quick ones on the way there.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,14 +13,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
-from pipelines.library.catalogue import CatalogueReport, read_catalogue
+from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig, PlacementConfig
+from pipelines.library.catalogue import CatalogueReport, find_records, read_catalogue
+from pipelines.library.layout import Layout
 from pipelines.library.leaks import LEAKS, LeakReport
+from pipelines.library.objects import objects
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
 from pipelines.licences.combined import read_licences
 from pipelines.licences.terms import why_not_commercial
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
+from pipelines.scenes.terrain import Terrain
 from pipelines.shards.verify import verify
 from pipelines.stages.engine import Engine
 from pipelines.stages.manifest import Manifest
@@ -107,6 +111,44 @@ def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
             if recorded != [parts.occluded_fraction(i) for i in range(len(parts.layers))]:
                 bad.append(key)
     return CheckResult(not bad, f"{num - len(bad)} of {num} scenes recompute", {"bad": bad})
+
+
+def placed_freely(rows: Sequence[dict[str, Any]], placement: PlacementConfig) -> CheckResult:
+    """No more layers are placed without a support than the profile plans, but for chance (three standard errors)."""
+    share = sum(row["placement"] == "free" for row in rows) / max(1, len(rows))
+    planned = 1.0 if placement.kind == "free" else placement.free_share
+    limit = planned + 3 * math.sqrt(planned * (1 - planned) / max(1, len(rows)))
+    sentence = f"{share:.1%} of {len(rows)} layers are placed freely, at most {limit:.1%} for {planned:.0%} planned"
+    return CheckResult(share <= limit, sentence, {"share": round(share, 4)})
+
+
+def supports_recomputed(store: Store, report: Report) -> CheckResult:
+    """What is placed by its support lies on it, by its own alpha and the photograph's layout (as `occlusion_...`)."""
+    scenes = [
+        SceneParts.decode(key, read_members(store, manifest, key))
+        for manifest in report.shards.values()
+        for key in islice(scene_keys(manifest), SCENES_RECOMPUTED)
+    ]
+    supported = [parts for parts in scenes if any(layer["support"] for layer in parts.record["layers"])]
+    records = find_records(store, BackgroundRecord, {parts.record["background"]["id"] for parts in supported})
+    bad = [parts.key for parts in supported if not _on_support(store, parts, records)]
+    return CheckResult(not bad, f"{len(scenes) - len(bad)} of {len(scenes)} scenes recompute", {"bad": bad})
+
+
+def _on_support(store: Store, parts: SceneParts, records: Mapping[str, BackgroundRecord]) -> bool:
+    background = parts.record["background"]
+    record = records.get(background["id"])
+    if record is None:
+        return False
+    layout = Layout.decode(store.read_range(record.layout_tar, record.layout_offset, record.layout_num_bytes))
+    left, top, side = background["crop"]
+    terrain = Terrain.of(layout, record, (left, top, side))
+    told = [(entry["support"], entry["foreground"]["object"]) for entry in parts.record["layers"]]
+    return all(
+        terrain.under(objects()[noun], layer.rgba[..., 3], layer.box, parts.size[0]) == support
+        for layer, (support, noun) in zip(parts.layers, told, strict=True)
+        if support
+    )
 
 
 def verified(store: Store, report: Report, engine: Engine) -> CheckResult:

@@ -44,14 +44,15 @@ def find_ground(layout: Layout) -> Ground:
     height = layout.support_HW.shape[0]
     rows, columns = np.nonzero(layout.cells("ground") | layout.cells("water"))
     sky_rows = np.nonzero(layout.cells("sky"))[0]
+    sees_sky = sky_rows.size >= SEEN_SKY * layout.support_HW.size
+    # The sky is above the horizon; a hill or a house may hide the lower part of it.
+    lowest_sky = float(np.quantile(sky_rows, 1 - _OUTERMOST) + 1) / height if sees_sky else 0.0
     if rows.size < MIN_CELLS:
-        lowest_sky = float(np.quantile(sky_rows, 1 - _OUTERMOST) + 1) / height if sky_rows.size else 0.0
         return Ground(round(max(LEVEL, lowest_sky), 5))
     top = float(np.quantile(rows, _OUTERMOST)) / height
     slope, zero, fit = _line((rows + 0.5) / height, layout.inverse_depth_HW[rows, columns].astype(np.float64))
-    sees_sky = sky_rows.size >= SEEN_SKY * layout.support_HW.size
-    # Ground lies below the horizon; a wall or a hedge may hide the upper part of it.
-    horizon = min(top, zero if fit >= GOOD_FIT and sees_sky else LEVEL)
+    # The ground is below the horizon; a wall or a hedge may hide the upper part of it.
+    horizon = min(top, max(lowest_sky, zero if fit >= GOOD_FIT and sees_sky else LEVEL))
     return Ground(round(horizon, 5), round(slope, 5), round(zero, 5), round(fit, 4))
 
 

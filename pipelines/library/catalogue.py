@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -118,6 +118,13 @@ def read_catalogue(store: Store, kind: type[Record]) -> tuple[list[Record], str]
     """
     data, sha256 = read_catalogue_bytes(store, kind)
     return _records(data, kind), sha256
+
+
+def find_records(store: Store, kind: type[Record], ids: Collection[str]) -> dict[str, Record]:
+    """Those records of a catalogue, by id; one that it lacks is left out. Raises as `read_catalogue`."""
+    data, _ = read_catalogue_bytes(store, kind)
+    table = pq.read_table(io.BytesIO(data), filters=[("id", "in", sorted(ids))]) if ids else None
+    return {row["id"]: kind(**row) for row in table.to_pylist()} if table else {}
 
 
 def read_catalogue_bytes(store: Store, kind: type[Record]) -> tuple[bytes, str]:

@@ -28,6 +28,9 @@ SUPPORTS = ("ground", "water", "sky", "surface", "hang")
 _CODES = {name: code for code, name in enumerate(SUPPORTS, 1)}
 OFFERED_SHARE = {"ground": 0.08, "water": 0.08, "sky": 0.1, "surface": 0.02, "hang": 0.05}
 """Shares of the picture from which a photograph offers a support; chosen by us, so that a crop still holds some."""
+NEAR_GROUND_SHARE = 0.6
+"""Share of the picture from which its ground is seen from near by, so that small things on it look as large as on a
+table, which it then counts as; chosen by us."""
 GOOD_FIT = 0.5
 """Coefficient of determination of the ground plane's fit from which inverse depth is used; chosen by us."""
 SCHEMA = pa.schema(
@@ -97,7 +100,9 @@ def support_codes(support_of: Mapping[str, str], id2label: Mapping[int, str], se
 
 def offers(shares: Mapping[str, float]) -> str:
     """The supports of which a photograph shows enough, separated by spaces, in the order of SUPPORTS."""
-    return " ".join(name for name in SUPPORTS if shares[name] >= OFFERED_SHARE[name])
+    near = shares["ground"] >= NEAR_GROUND_SHARE
+    enough = {name: shares[name] >= OFFERED_SHARE[name] or (near and name == "surface") for name in SUPPORTS}
+    return " ".join(name for name in SUPPORTS if enough[name])
 
 
 def with_layouts(store: Store, records: Iterable[BackgroundRecord], shards: Iterable[str]) -> list[BackgroundRecord]:

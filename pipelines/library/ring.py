@@ -5,7 +5,7 @@ that takes the first, removing an asset changes only what took it, and adding on
 points.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,14 +28,12 @@ class Ring:
     groups: NDArray[np.int32]
 
     @classmethod
-    def of(cls, ids: Sequence[str], groups: NDArray[np.int32], virtual_nodes: int) -> "Ring":
-        """Build a ring; which asset a point meets does not depend on the order of the ids."""
-        seeds = np.fromiter((hash64("ring", asset) for asset in ids), np.uint64, len(ids))
+    def of(cls, ids: Iterable[str], groups: NDArray[np.int32], virtual_nodes: int) -> "Ring":
+        """Build a ring of different ids; which asset a point meets does not depend on their order."""
+        seeds = np.fromiter((hash64("ring", asset) for asset in ids), np.uint64, len(groups))
         points = _splitmix64(seeds[:, None], np.arange(virtual_nodes, dtype=np.uint64)[None]).ravel()
-        by_id = np.empty(len(ids), np.int32)
-        by_id[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids), dtype=np.int32)
-        owners = np.repeat(np.arange(len(ids), dtype=np.int32), virtual_nodes)
-        order = np.lexsort((by_id[owners], points))
+        owners = np.repeat(np.arange(len(groups), dtype=np.int32), virtual_nodes)
+        order = np.lexsort((seeds[owners], points))
         return cls(points[order], owners[order], groups)
 
     def among(self, members: NDArray[np.bool_]) -> "Ring":

@@ -3,6 +3,7 @@
 At 170,000 assets the records as objects take a gigabyte; `catalogue.read_catalogue` gives those, for small work.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Generic
 
@@ -42,10 +43,11 @@ class RecordTable(Generic[Record]):
         data, version = read_catalogue_bytes(store, kind)
         names = [field.name for field in fields(kind)]
         repeated = [name for name in _REPEATED if name in names]
-        table = pq.read_table(pa.BufferReader(data), columns=names, read_dictionary=repeated, use_threads=False)
-        del data
-        table = table.filter(pc.equal(table["split"].cast(pa.string()), split))
-        columns = {name: _one_array(table[name]) for name in names}
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=repeated)
+        in_split = pc.equal(_column(file, "split").cast(pa.string()), split)
+        # One column at a time: a table of all would be held twice while it is filtered.
+        columns = {name: _column(file, name).filter(in_split) for name in names}
+        pa.default_memory_pool().release_unused()
         return cls(kind, columns, version)
 
     def __len__(self) -> int:
@@ -55,9 +57,9 @@ class RecordTable(Generic[Record]):
         """The record of a row."""
         return self.kind(**{name: column[row].as_py() for name, column in self.columns.items()})
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str) -> Iterator[str]:
         """A text column."""
-        return list(self.columns[name].to_pylist())
+        return (text.as_py() for text in self.columns[name])
 
     def numbers(self, name: str) -> NDArray[Any]:
         """A column of numbers."""
@@ -73,10 +75,13 @@ def origin_codes(*tables: "RecordTable[Any]") -> list[NDArray[np.int32]]:
     """A number for each row of each table, equal for rows of one origin, over all tables."""
     together = pa.concat_arrays([table.columns["origin"] for table in tables])
     codes = together.dictionary_encode().indices.to_numpy().astype(np.int32)
+    del together
+    pa.default_memory_pool().release_unused()
     return np.split(codes, np.cumsum([len(table) for table in tables])[:-1])
 
 
-def _one_array(column: pa.ChunkedArray) -> pa.Array:
+def _column(file: pq.ParquetFile, name: str) -> pa.Array:
+    column = file.read(columns=[name], use_threads=False).column(0)
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     combined = column.combine_chunks()

@@ -12,15 +12,16 @@ from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.types import Rgb, Rgba
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
+from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.assets import Assets
 from pipelines.library.objects import Object, objects, support_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.scenes.draws import Draw
+from pipelines.scenes.draws import Draw, largest_share
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
 from pipelines.scenes.placement import Rejected, Sprite, place
-from pipelines.scenes.plan import LayerPlan, Rule
-from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, STANDING, Terrain, anchor, ideal_heights
+from pipelines.scenes.plan import LayerPlan, Rule, occluders_larger
+from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005
 """Of the canvas: a target that shows less cannot be asked for with a mask."""
@@ -42,8 +43,7 @@ class Placement:
     """By which rule a layer found its place, and how well it fits there.
 
     Attributes:
-        support: what carries it (`pipelines.library.layout.SUPPORTS`, or `border` where the canvas' border cuts it
-            there); empty for a free one.
+        support: what carries it, one of `pipelines.library.layout.SUPPORTS`; empty for a free one.
         height_ratio: its height in the picture / that which its object would have there; None where that is not known.
     """
 
@@ -81,12 +81,9 @@ def compose(
         Rejected: `no_room`, `unsupported`, `scale`, `overlap`, `occlusion`, `occlusion_missed` or `hidden`.
     """
     rng = generator(config.seed, "scene", f"{key}/{attempt}")
-    room = 1 - attempt / config.max_attempts
     things = [_thing(record, config) for record in draw.foregrounds]
-    poses = [
-        _pose(layer, record, thing, config, room, rng)
-        for layer, record, thing in zip(plan, draw.foregrounds, things, strict=True)
-    ]
+    positions = _positions(plan, 1 - attempt / config.max_attempts, rng)
+    poses = [_pose(*drawn, config, rng) for drawn in zip(plan, draw.foregrounds, things, positions, strict=True)]
     cutouts = [
         assets.cutout(record)[:, ::-1] if pose.flipped else assets.cutout(record)
         for pose, record in zip(poses, draw.foregrounds, strict=True)
@@ -120,19 +117,25 @@ def _thing(record: ForegroundRecord, config: ScenesConfig) -> Object | None:
     return objects()[record.object] if config.placement.kind == "supported" and support_of(record.object) else None
 
 
+def _positions(plan: Sequence[LayerPlan], room: float, rng: np.random.Generator) -> list[float]:
+    """Where each layer is in its size class, 0..1; of two layers of one class, the larger is the one that hides."""
+    sizes = [(SIZE_CLASSES.index(layer.size_class), room * float(rng.random())) for layer in plan]
+    return [position for _, position in occluders_larger(sizes, [layer.occluder for layer in plan])]
+
+
 def _pose(
     layer: LayerPlan,
     record: ForegroundRecord,
     thing: Object | None,
+    position: float,
     config: ScenesConfig,
-    room: float,
     rng: np.random.Generator,
 ) -> Pose:
     low, high = config.size.shares(layer.size_class)
     # Draws are from cutouts that reach the low end.
-    reachable = max(low, record.area_px * config.size.max_enlargement**2 / config.size_px**2)
+    reachable = max(low, float(largest_share(record.width_px, record.height_px, record.area_px, config)))
     # Uniform in the logarithm: half and double are equally far.
-    share = low * (min(high, reachable) / low) ** (room * rng.random())
+    share = low * (min(high, reachable) / low) ** position
     scale = float(np.sqrt(share * config.size_px**2 / record.area_px))
     # A mirrored text cannot be read; what is not known may carry one.
     mirrors = record.object in objects() and not objects()[record.object].lettering
@@ -211,7 +214,7 @@ def _placement(
     support = terrain.under(thing, rgba[..., 3], box, size_px)
     if not support:
         raise Rejected("unsupported")
-    if thing.height_m is None or support not in STANDING or "t" in sprite.cut_sides:
+    if thing.height_m is None or box[3] == size_px or {"t", "b"} & set(sprite.cut_sides):
         return Placement("supported", support)
     row, column = anchor(rgba[..., 3], thing.support)
     cell = (np.array([at * GRID // size_px]) for at in (row + box[1], column + box[0]))

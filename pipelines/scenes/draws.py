@@ -7,13 +7,14 @@ theirs: of the next `CHOICES` assets on the ring, the first of those drawn least
 Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
 worker has to work out before it can make a scene.
 
-Layers of the rule `supported` draw from the cutouts of whose object a support is known, and the background from the
-photographs that offer the supports of all of them.
+Layers of the rule `supported` draw from the cutouts of whose object a support is known, small things beside small ones,
+and the background from the photographs that offer the supports of all of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,18 @@ from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRec
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
 from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
+from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
 NOTHING: frozenset[str] = frozenset()
+NEAR_REACH = 0.6
+"""Height of the horizon above the foot of what stands near by, in canvases."""
 CHOICES = 8
 EPOCH = 65_536
 _PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
-_Rows = tuple[int, ...]
+Rows = tuple[int, ...]
 """Rows of a scene's foregrounds from bottom to top, then the row of its background."""
 _Choose = Callable[[Iterator[int], list[int]], int | None]
 
@@ -58,7 +62,7 @@ class _Epoch:
         foreground_uses, background_uses: by row, the scenes so far that drew it.
     """
 
-    rows: list[_Rows | None]
+    rows: list[Rows | None]
     foreground_uses: list[int]
     background_uses: list[int]
 
@@ -83,6 +87,7 @@ class Pool:
     needs: Sequence[str]
     version: str
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
+    _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
@@ -104,7 +109,7 @@ class Pool:
 
         It is also too small where no background offers the supports of the foregrounds; those of another turn may fit.
         """
-        rows = self._rows(key, plan, attempt // REDRAW_EVERY)
+        rows = self.rows(key, plan, attempt // REDRAW_EVERY)
         if rows is None:
             return None
         return Draw(self.backgrounds[rows[-1]], tuple(self.foregrounds[row] for row in rows[:-1]))
@@ -121,14 +126,15 @@ class Pool:
             tokens += [_token(record) for record in records] or ["none"]
         return tokens
 
-    def _rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> _Rows | None:
+    def rows(self, key: str, plan: Sequence[LayerPlan], turn: int) -> Rows | None:
+        """The rows that the attempts of a turn draw; None when the library is too small."""
         return (
             self._first_rows(int(key))
             if turn == 0
             else self._turn_rows(key, plan, turn, lambda met, _: next(met, None))
         )
 
-    def _first_rows(self, number: int) -> _Rows | None:
+    def _first_rows(self, number: int) -> Rows | None:
         """The first draw of a scene, and so of all before it in its epoch."""
         epoch = self._epochs.get(number // EPOCH)
         if epoch is None:
@@ -146,13 +152,12 @@ class Pool:
 
     def _turn_rows(
         self, key: str, plan: Sequence[LayerPlan], turn: int, choose: _Choose, epoch: _Epoch | None = None
-    ) -> _Rows | None:
-        """The rows that a turn draws; None when the library is too small."""
+    ) -> Rows | None:
         rows: list[int] = []
         refused: set[int] = set()
         for slot in range(len(plan) + 1):
             is_background = slot == len(plan)
-            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot])
+            ring = self._backgrounds_for(rows) if is_background else self._foregrounds_for(plan[slot], rows)
             point = hash64(self.config.seed, "background" if is_background else "foreground", key, slot, turn)
             uses = [] if epoch is None else epoch.background_uses if is_background else epoch.foreground_uses
             row = choose(ring.clockwise(point, refused), uses)
@@ -162,15 +167,24 @@ class Pool:
             refused.add(int(ring.groups[row]))
         return tuple(rows)
 
-    def _foregrounds_for(self, layer: LayerPlan) -> Ring:
-        return self.foreground_rings[layer.kind, layer.size_class, layer.rule]
+    def _foregrounds_for(self, layer: LayerPlan, below: Sequence[int]) -> Ring:
+        """The ring of a layer: beside a thing that lies on a table, others that do, and no truck."""
+        group = (layer.kind, layer.size_class, layer.rule)
+        first = next((self.needs[row] for row in below if self.needs[row]), "")
+        if layer.rule == "free" or not first:
+            return self.foreground_rings[group]
+        lies = first == "surface"
+        if (*group, lies) not in self._alike_rings:
+            alike = np.array([(need == "surface") == lies for need in self.needs], bool)
+            self._alike_rings[*group, lies] = self.foreground_rings[group].among(alike)
+        return self._alike_rings[*group, lies]
 
     def _backgrounds_for(self, foregrounds: Sequence[int]) -> Ring:
         """The ring of the photographs that can carry these foregrounds."""
         needs = frozenset(filter(None, (self.needs[row] for row in foregrounds)))
         if needs not in self.background_rings:
             offered = [set(offers.split()) for offers in self.backgrounds.texts("offers")]
-            fit = np.array([all(_offers(found, need) for need in needs) for found in offered], bool)
+            fit = np.array([needs <= found for found in offered], bool)
             self.background_rings[needs] = self.background_rings[NOTHING].among(fit)
         return self.background_rings[needs]
 
@@ -179,13 +193,18 @@ def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[s
     """By row, the support that a cutout needs of a photograph; empty where it needs none."""
     if config.placement.kind == "free":
         return [""] * len(table)
-    # What its photograph's lower border cuts stands on the canvas' border.
-    rows = zip(table.texts("object"), table.texts("cut_sides"), strict=True)
-    return ["" if "b" in cut_sides else support_of(noun) for noun, cut_sides in rows]
+    return [support_of(noun) for noun in table.texts("object")]
 
 
-def _offers(offered: set[str], need: str) -> bool:
-    return need in offered or (need == "surface" and "ground" in offered)
+def largest_share(width_px: Any, height_px: Any, area_px: Any, config: ScenesConfig) -> Any:
+    """The share of the canvas that a cutout can fill, for numbers or arrays: by enlargement, and by its box.
+
+    At most `scenes.size.max_enlargement`, and so that its box is within the canvas, turned too.
+    """
+    turn = np.deg2rad(config.max_rotation_deg)
+    long, short = np.maximum(width_px, height_px), np.minimum(width_px, height_px)
+    side_px = long * np.cos(turn) + short * np.sin(turn)
+    return area_px * np.minimum(config.size.max_enlargement / config.size_px, 1 / side_px) ** 2
 
 
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
@@ -197,7 +216,13 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
 
     Without this coarseness every use would echo: an asset that goes would move several times as many scenes.
     """
-    return min(islice(met, CHOICES), key=lambda row: uses[row].bit_length(), default=None)
+    best: int | None = None
+    for row in islice(met, CHOICES):
+        if best is None or uses[row].bit_length() < uses[best].bit_length():
+            best = row
+        if not uses[best]:
+            break
+    return best
 
 
 def _foreground_rings(
@@ -206,7 +231,7 @@ def _foreground_rings(
     shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
     ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
     areas_px = table.numbers("area_px")
-    followers = _followers(table, config)
+    reachable = largest_share(table.numbers("width_px"), table.numbers("height_px"), areas_px, config)
     rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
     for kind in [kind for kind, share in shares.items() if share > 0]:
         of_kind = table.equals("kind", kind)
@@ -216,20 +241,19 @@ def _foreground_rings(
                 f"in split {split!r}; add a source or change the share"
             )
         for size_class in config.size.drawn:
-            least_px = config.min_area_px(size_class)
-            large = of_kind & (areas_px >= least_px)
+            large = of_kind & (reachable >= config.size.shares(size_class)[0])
             if not large.any():
                 raise BadSetup(
                     f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
-                    f"{config.size_px} px: the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px, at "
-                    f"least {least_px:.0f} are needed; add larger ones, set the class's weight in scenes.size.weights "
-                    f"to 0, or raise scenes.size.max_enlargement"
+                    f"{config.size_px} px: it needs {config.min_area_px(size_class):.0f} px in a box that fits the "
+                    f"canvas, and the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px; add larger "
+                    f"ones, set the class's weight in scenes.size.weights to 0, or raise scenes.size.max_enlargement"
                 )
-            for rule, following in followers.items():
-                # Where every object is known, known ones fill the free share, and keep to their support.
-                among = large if rule == "free" and not (large & following).any() else large & following
-                rings[kind, size_class, rule] = ring.among(among)
-                if not among.any() and config.placement.free_share < 1:
+            for rule, wanted in _followers(table, config, size_class).items():
+                found = [large & mask for mask in wanted if (large & mask).any()]
+                if found:
+                    rings[kind, size_class, rule] = ring.among(found[0])
+                elif config.placement.free_share < 1:
                     raise BadSetup(
                         f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
                         f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
@@ -238,12 +262,24 @@ def _foreground_rings(
     return rings
 
 
-def _followers(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> dict[Rule, NDArray[np.bool_]]:
-    """Rule -> which cutouts follow it."""
+def _followers(
+    table: RecordTable[ForegroundRecord], config: ScenesConfig, size_class: SizeClass
+) -> dict[Rule, tuple[NDArray[np.bool_], ...]]:
+    """Rule -> which cutouts follow it, and which do where there are none of these."""
+    everything = np.ones(len(table), bool)
     if config.placement.kind == "free":
-        return {"free": np.ones(len(table), bool)}
+        return {"free": (everything,)}
     known = np.array([support_of(noun) != "" for noun in table.texts("object")], bool)
-    return {"supported": known, "free": ~known}
+    # How high the class makes a cutout at least, and its object may be at most where it stands near by, in canvases.
+    heights = np.sqrt(config.size.shares(size_class)[0] / table.numbers("area_px")) * table.numbers("height_px")
+    whole = np.array([not {"t", "b"} & set(cut_sides) for cut_sides in table.texts("cut_sides")], bool)
+    highest = np.array([_height_m(noun) for noun in table.texts("object")]) / CAMERA_M * NEAR_REACH * MAX_SIZE_FACTOR
+    # Where every object is known, known ones fill the free share, and keep to their support.
+    return {"supported": (known & ((heights <= highest) | ~whole), known), "free": (~known, everything)}
+
+
+def _height_m(noun: str) -> float:
+    return (objects()[noun].height_m if noun in objects() else None) or np.inf
 
 
 def _background_ring(

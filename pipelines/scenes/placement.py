@@ -20,6 +20,7 @@ from pipelines.library.objects import Object
 from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.terrain import (
     BASE_SHARE,
+    CAMERA_M,
     GRID,
     MAX_SIZE_FACTOR,
     NEAR_SHARE,
@@ -31,6 +32,9 @@ from pipelines.scenes.terrain import (
     base,
     ideal_heights,
 )
+
+TRIES = 8
+"""How often the layers of an attempt are placed, one after the other, where they need a support."""
 
 
 class Rejected(Exception):
@@ -83,6 +87,24 @@ def place(
             must stay visible), `occlusion` (no position hides as much as the plan asks), `scale` (at none of these
             positions its size is possible).
     """
+    # Ground leaves less room than a canvas: a layer that is placed well enough alone may stand in the next one's way.
+    tries = TRIES if terrain is not None and len(sprites) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            return _place(sprites, plan, terrain, config, rng)
+        except Rejected as rejection:
+            if not tries or rejection.reason in ("no_room", "unsupported"):
+                raise
+
+
+def _place(
+    sprites: Sequence[Sprite],
+    plan: Sequence[LayerPlan],
+    terrain: Terrain | None,
+    config: ScenesConfig,
+    rng: np.random.Generator,
+) -> list[tuple[int, int]]:
     canvas: list[Gray] = []
     corners: list[tuple[int, int]] = []
     for i, sprite in enumerate(sprites):
@@ -158,26 +180,36 @@ def _supported(sprite: Sprite, thing: Object, terrain: Terrain) -> tuple[np.ndar
     if thing.support == "sky":
         above = np.arange(1, GRID + height)[:, None] <= terrain.horizon
         return above & (_share_on(terrain.carries("sky"), alpha) >= SKY_SHARE), np.zeros(shape)
-    there = ((rows >= 0) & (rows < GRID))[:, None] & ((columns >= 0) & (columns < GRID))[None]
     carries = terrain.carries(thing.support)
     inside = np.ix_(rows.clip(0, GRID - 1), columns.clip(0, GRID - 1))
-    carried = there & carries[inside]
+    carried = carries[inside] & ((columns >= 0) & (columns < GRID))[None]
+    over = np.broadcast_to(rows[:, None] < 0, shape)
     if thing.support == "hang":
         # What reaches over the upper border hangs from something that is not seen.
-        return carried | np.broadcast_to(rows[:, None] < 0, shape), np.zeros(shape)
-    carried &= _share_on(carries, base(alpha)) >= BASE_SHARE
-    if "b" in sprite.cut_sides:
-        return np.ones(shape, bool), np.zeros(shape)
-    carried |= np.broadcast_to(rows[:, None] >= GRID, shape)
-    if thing.height_m is not None and "t" not in sprite.cut_sides:
-        ideal = ideal_heights(thing.height_m, terrain, rows, columns)
-        return carried, np.abs(np.log(height / np.maximum(ideal, 1e-3)))
+        return carried | over, np.zeros(shape)
+    # What reaches over the lower border stands on what goes on below it.
+    beyond = (rows >= GRID)[:, None] | ("b" in sprite.cut_sides)
+    carried &= ~over & (beyond | (_share_on(carries, base(alpha)) >= BASE_SHARE))
     if thing.height_m is not None:
-        return carried, np.zeros(shape)
-    nearest = terrain.reach_HW[carries].max(initial=0.0)
-    reach = np.where(rows[:, None] < GRID, terrain.reach_HW[inside], nearest)
-    near = (reach >= NEAR_SHARE * nearest) | (terrain.cells["surface"][inside] & (rows < GRID)[:, None])
-    return carried & near, np.zeros(shape)
+        feet = rows.clip(None, GRID - 1) if "b" in sprite.cut_sides else rows
+        ideal = ideal_heights(thing.height_m, terrain, feet, columns)
+        return carried, _misfit(np.log(height / np.maximum(ideal, 1e-3)), thing.height_m, sprite.cut_sides)
+    reach = terrain.reach_HW[inside]
+    near = reach >= NEAR_SHARE * terrain.reach_HW[carries].max(initial=0.0)
+    return carried & (near | terrain.cells["surface"][inside]), np.zeros(shape)
+
+
+def _misfit(excess: np.ndarray, height_m: float, cut_sides: str) -> np.ndarray:
+    """How wrong a size is, as the logarithm of a factor >= 1, from that of its height to what it would be there.
+
+    Without its head an object is less tall. One whose feet are below the picture shows less than one that stands at
+    the lower border if it is lower than the camera, and more if it is taller.
+    """
+    if "t" in cut_sides:
+        return np.maximum(excess, 0.0)
+    if "b" in cut_sides:
+        return np.maximum(excess if height_m <= CAMERA_M else -excess, 0.0)
+    return np.abs(excess)
 
 
 def _share_on(cells: Mask, alpha: Gray) -> np.ndarray:

@@ -4,8 +4,9 @@ A plan is drawn once a scene. Later attempts change assets and positions, never 
 not bend the distributions that the profile sets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from pipelines.library.records import Kind
 Level = Literal["none", "light", "medium", "heavy"]
 Rule = Literal["supported", "free"]
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
+
+
+Size = TypeVar("Size", int, tuple[int, float])
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,8 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
         for i, level in enumerate(levels):
             if level == "none":
                 continue
-            occluder = int(rng.integers(i + 1, num_layers))
-            occluders[i] = occluder
-            if sizes[occluder] < sizes[i]:  # A small layer cannot hide much of a large one.
-                sizes[occluder], sizes[i] = sizes[i], sizes[occluder]
+            occluders[i] = int(rng.integers(i + 1, num_layers))
+        sizes = occluders_larger(sizes, occluders)
     rules: list[Rule] = ["free"] * num_layers
     if config.placement.kind == "supported":
         rules = ["free" if rng.random() < config.placement.free_share else "supported" for _ in range(num_layers)]
@@ -64,6 +66,22 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
         LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i], rules[i])
         for i in range(num_layers)
     )
+
+
+def occluders_larger(sizes: Sequence[Size], occluders: Sequence[int | None]) -> list[Size]:
+    """The sizes, exchanged until no layer is larger than the one that hides it: a small one cannot hide much of it.
+
+    Args:
+        sizes: of the layers, from bottom to top.
+        occluders: for each layer the index of one above it, or None.
+    """
+    ordered = list(sizes)
+    pairs = [(below, above) for below, above in enumerate(occluders) if above is not None]
+    while any(ordered[above] < ordered[below] for below, above in pairs):
+        for below, above in pairs:
+            if ordered[above] < ordered[below]:
+                ordered[above], ordered[below] = ordered[below], ordered[above]
+    return ordered
 
 
 def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:

@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         ("occlusion_level", pa.string()),  # none | light | medium | heavy, as drawn
         ("border_contact", pa.bool_()),
         ("placement", pa.string()),  # supported | free: the rule that chose its place
-        ("support", pa.string()),  # ground | water | sky | surface | hang | border; empty where it is free
+        ("support", pa.string()),  # ground | water | sky | surface | hang; empty where it is free
         ("height_ratio", pa.float64()),  # its height / that of its object there; null where that is not known
         ("semi_transparent", pa.bool_()),
         ("foreground_id", pa.string()),

@@ -29,7 +29,7 @@ NEAR_SHARE = 0.6
 """What has no height in the table is a close-up: its foot is at least so near as this share of the nearest support."""
 SIZE_TOLERANCE = 1.25
 """Factor by which the size at a position may be worse than at the best one."""
-MAX_SIZE_FACTOR = 2.5
+MAX_SIZE_FACTOR = 2.0
 """Factor by which an object may be taller or less tall than it would be where it stands; ours, as are those above."""
 MAX_LEAN_DEG = 2.0
 """Largest turn of what stands, floats or hangs, to either side."""
@@ -78,30 +78,34 @@ class Terrain:
         return cls({name: cropped.cells(name) for name in SUPPORTS}, horizon, np.maximum(reach, 0.0))
 
     def carries(self, support: str) -> Mask:
-        """[GRID, GRID]: where the foot of something with this support (`Object.support`) may be."""
+        """[GRID, GRID]: where the foot of something with this support (`Object.support`) may be.
+
+        Where no surface is seen, small things lie on the ground: then it is a view from near by (`layout.offers`).
+        """
         rows = np.arange(GRID)[:, None]
         if support == "surface":
-            return self.cells["surface"] | self.carries("ground")
+            return self.cells["surface"] if self.cells["surface"].any() else self.carries("ground")
         if support in ("ground", "water"):
             return self.cells[support] & (rows > self.horizon)
         return self.cells[support]
 
     def under(self, thing: Object, alpha: Gray, box: tuple[int, int, int, int], size_px: int) -> str:
-        """What carries a placed layer, or an empty string: one of SUPPORTS, or `border` where the canvas cuts it there.
+        """What carries a placed layer, one of SUPPORTS, or an empty string.
+
+        What the lower border cuts stands on what it hides there; what the upper border cuts hangs from it.
 
         Args:
             alpha: of the layer, [h, w], cropped to its box on a canvas of size_px.
         """
         if thing.support == "sky":
             return "sky" if self._flies(alpha, box, size_px) else ""
-        hangs = thing.support == "hang"
-        if box[1] == 0 if hangs else box[3] == size_px:
-            return "border"
+        if thing.support == "hang" and box[1] == 0:
+            return "hang"
         row, column = anchor(alpha, thing.support)
         cell = (row + box[1]) * GRID // size_px, (column + box[0]) * GRID // size_px
         if not self.carries(thing.support)[cell]:
             return ""
-        return "ground" if thing.support == "surface" and not self.cells["surface"][cell] else thing.support
+        return "ground" if self.cells["ground"][cell] else thing.support
 
     def _flies(self, alpha: Gray, box: tuple[int, int, int, int], size_px: int) -> bool:
         canvas = np.zeros((size_px, size_px), np.uint8)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.config import OcclusionConfig, ScenesConfig, SizeConfig
 from pipelines.config.scenes import SIZE_CLASSES
-from pipelines.scenes.plan import plan_scene
+from pipelines.scenes.plan import occluders_larger, plan_scene
 from tests.library import scenes_config
 
 PLANS = [plan_scene(scenes_config(), f"{i:08d}") for i in range(4000)]
@@ -55,9 +55,17 @@ def test_a_plan_is_possible(index, seed):
         assert layer.occluder is None or layer.occluder > i
 
 
-def test_in_a_pair_the_occluder_is_not_the_smaller_one():
-    for plan in (plan for plan in PLANS if len(plan) == 2 and plan[0].occluder is not None):
-        assert SIZE_CLASSES.index(plan[1].size_class) >= SIZE_CLASSES.index(plan[0].size_class)
+def test_no_layer_is_larger_than_its_occluder():
+    for plan in PLANS:
+        for layer in (layer for layer in plan if layer.occluder is not None):
+            assert SIZE_CLASSES.index(plan[layer.occluder].size_class) >= SIZE_CLASSES.index(layer.size_class)
+
+
+@given(st.permutations([0, 1, 2]), st.sampled_from([(1, 2, None), (2, 2, None), (None, 2, None), (1, None, None)]))
+def test_sizes_are_exchanged_not_changed(sizes, occluders):
+    ordered = occluders_larger(sizes, occluders)
+    assert sorted(ordered) == [0, 1, 2]
+    assert all(above is None or ordered[below] < ordered[above] for below, above in enumerate(occluders))
 
 
 def test_number_of_scenes_does_not_reach_a_plan():
