@@ -85,7 +85,6 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "scenes.scenes_per_shard": 100,
         "library.held_out_share": 0.0,
         "engine.kind": "serial",
-        "scenes.placement.kind": "supported",
     }
     overrides = {
         key: json.dumps(value if isinstance(value, int | float) else str(value)) for key, value in changes.items()

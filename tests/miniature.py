@@ -21,6 +21,7 @@ from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
 from pipelines.config import DepthConfig, SegmentationConfig
+from pipelines.config.foregrounds import SafetyFilterConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
 from tests.decoupage.maps.nets import SIZE_PX, save_depth_anything, save_segformer
 from tests.decoupage.tiny import flux_fill
@@ -28,7 +29,7 @@ from tests.library import shape_rgba
 from tests.pipelines.backgrounds.lists import box, id_of, image, label, lists
 from tests.pipelines.downloads import server as file_server
 from tests.pipelines.foregrounds import prompts_server
-from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_sdxl
+from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_checker, save_sdxl
 from tests.pipelines.foregrounds.mulan.annotations import pack
 
 TRAIN = tuple(f"{number:012d}" for number in range(11, 17))
@@ -196,16 +197,18 @@ def write_hub(hub: Path) -> None:
     layerdiffuse = snapshot(hub, repository)
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
+    save_checker(snapshot(hub, SafetyFilterConfig().weights, SafetyFilterConfig().revision), 1.0)
     save_segformer(snapshot(hub, SegmentationConfig().weights))
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))
 
 
-def snapshot(hub: Path, repository: str) -> Path:
+def snapshot(hub: Path, repository: str, revision: str = "main") -> Path:
     """The folder of a repository's newest commit in a Hub's cache."""
     commit, held = "0" * 40, hub / f"models--{repository.replace('/', '--')}"
     folder = held / "snapshots" / commit
     folder.mkdir(parents=True)
-    (held / "refs").mkdir()
-    (held / "refs" / "main").write_text(commit)
+    reference = held / "refs" / revision
+    reference.parent.mkdir(parents=True)
+    reference.write_text(commit)
     return folder

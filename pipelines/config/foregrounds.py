@@ -70,10 +70,22 @@ class MulanConfig(Section):
         return self
 
 
+class SafetyFilterConfig(Section):
+    """The safety filter on generated people: Stable Diffusion's safety checker, run on the CPU."""
+
+    use: bool = False
+    """True refuses what it finds unsafe among pictures of the categories human, profession and clothes."""
+    weights: str = Field("CompVis/stable-diffusion-safety-checker", pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(
+        "refs/pr/41", pattern=r"^[\w./-]+$", description="that has model.safetensors; pickles are refused"
+    )
+    folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
+
+
 class GeneratedConfig(Section):
     """Foregrounds generated from prompts, with complete shapes.
 
-    The fields after `seed` are for the two LayerDiffuse generators; a value left out is the publisher's own
+    The fields after `safety_filter` are for the two LayerDiffuse generators; a value left out is the publisher's own
     (`pipelines/foregrounds/layerdiffuse/settings.py`).
     """
 
@@ -85,6 +97,7 @@ class GeneratedConfig(Section):
     num_shards: int = Field(2, ge=1, le=2000)
     size_px: int = Field(512, ge=64, le=2048, description="side of the square canvas")
     seed: int = Field(0, ge=0)
+    safety_filter: SafetyFilterConfig = SafetyFilterConfig()
 
     height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
     width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
@@ -161,6 +174,12 @@ class GateConfig(Section):
     )
     coverage: tuple[Share, Share] = (0.12, 0.97)
     """Share of the alpha box that the cutout covers: wires and dust cover less, plain rectangles more."""
+    border_tolerance: float = Field(
+        0.015, ge=0.0, le=0.1, description="share of the picture's side: a straight end this near to its border is cut"
+    )
+    min_straight_share: float = Field(
+        0.25, ge=0.05, le=1.0, description="share of the box's side that such an end must lie on"
+    )
     max_cut_share: Share = Field(0.4, description="share of the box's outline that may lie on the picture's border")
     """A bust cut straight at the bottom has 0.2 to 0.3, a full picture 1; cuts on opposite sides are always refused."""
     max_island_share: Share = Field(0.12, description="share of the area outside the largest connected part")

@@ -11,6 +11,7 @@ from decoupage.images.codecs import encode_webp
 from decoupage.images.types import Rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.gates import apply_gates
+from pipelines.foregrounds.prompts.nouns import is_plural
 from pipelines.library.picture_hashes import perceptual_hash
 from pipelines.library.records import Completeness, ForegroundRecord, Kind, Split
 
@@ -38,7 +39,8 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
     Args:
         rgba: [H, W, 4] of the source picture's size, straight alpha.
         gates: the limits that it must meet.
-        id: becomes the member `<id>.webp`; the other names are columns of `ForegroundRecord`.
+        id: becomes the member `<id>.webp`; the other names are columns of `ForegroundRecord`. A prompt in the plural,
+            or where there is none such a caption, lets two parts of about the same area pass.
 
     Returns:
         Lossless WebP cropped to the alpha box with bled colour, and the record (split as given; tar, offset and
@@ -49,7 +51,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"a foreground's id must be letters, digits, - and _, got {id!r}")
-    gated = apply_gates(rgba, gates)
+    gated = apply_gates(rgba, gates, pair=is_plural(prompt or caption))
     bled = bleed(gated.rgba)
     data = encode_webp(bled)
     completeness: Completeness = "cut" if gated.cut_sides else "complete" if kind == "generated" else "unknown"

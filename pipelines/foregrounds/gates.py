@@ -3,6 +3,7 @@
 They look at alpha only. The limits are in `GateConfig`; how each measure is taken is fixed here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,7 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.alpha import alpha_box
 from decoupage.images.types import Gray, Mask, Rgba
 from pipelines.config import GateConfig
+from pipelines.foregrounds.cuts import Cut, find_cuts, trim
 
 ALPHA_FLOOR = 8
 """Alpha at or below this is set to 0."""
@@ -22,15 +24,12 @@ HAZE_ALPHA = 64
 """Visible pixels below this alpha count as haze."""
 SOLID_ALPHA = 200
 """Inner pixels below this alpha let light through."""
-BORDER_PX = 2
-"""A pixel this near to the picture's border lies on it: matting often leaves the outermost row empty."""
-CONTACT_ALPHA = 128
-"""Alpha from which a pixel on the border counts as contact."""
-NOTICEABLE_CUT_SHARE = 0.04
-"""Contact along less than this share of the box's side is a touch, not a cut."""
+PAIR_SHARE = 0.5
+"""Of a pair, the smaller part has at least this share of the larger one's area: one shoe may be nearer."""
 DUST_SHARE = 0.02
 """Connected parts below this share of the largest one are removed."""
-SIDES = "ltrb"
+VERSION = 2
+"""Raised when a change of the code changes which cutouts pass, their alpha or their measures."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Gated:
         alpha_mean: mean alpha / 255 over the box.
         soft_share: share of visible pixels with alpha in (0, 255).
         semi_transparent: most of its inside lets light through.
-        cut_sides: letters of `ltrb`: the sides that the picture's border cuts.
+        cut_sides: letters of `ltrb`: the sides that the picture's border cuts; the cutout ends straight there.
     """
 
     rgba: Rgba
@@ -58,15 +57,17 @@ class Gated:
 
 def gates_recipe(gates: GateConfig) -> Recipe:
     """The part of a source's recipe that decides which cutouts pass, and with which alpha."""
-    return gates.model_dump(mode="json") | {"alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+    fixed = {"version": VERSION, "alpha_floor": ALPHA_FLOOR, "alpha_ceiling": ALPHA_CEILING}
+    return gates.model_dump(mode="json") | fixed
 
 
-def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
+def apply_gates(rgba_HWC: Rgba, gates: GateConfig, pair: bool = False) -> Gated:
     """Clean a cutout that lies in its whole source picture, and crop it to its alpha box.
 
     Args:
         rgba_HWC: [H, W, 4] of the source picture's size: border contact is measured against H and W.
         gates: the limits that it must meet.
+        pair: whether it may consist of two parts of about the same area, such as two shoes.
 
     Raises:
         BadItem: `empty_alpha`, `haze`, `islands`, `too_small`, `low_coverage`, `high_coverage` or `cut_off`.
@@ -75,12 +76,14 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
         raise ValueError(f"a cutout must be [H, W, 4] uint8, got {rgba_HWC.shape} {rgba_HWC.dtype}")
     alpha = clamp_alpha(rgba_HWC[..., 3])
     _check_haze(alpha, gates)
-    alpha = remove_islands(alpha, gates)
+    alpha = remove_islands(alpha, gates, pair)
+    cuts = find_cuts(alpha, gates)
+    alpha = trim(alpha, cuts)
     box = alpha_box(alpha)
     left, top, right, bottom = box
     inner = alpha[top:bottom, left:right]
     _check_size(inner, gates)
-    cut_sides = _check_cut(cut_shares(alpha), inner.shape, gates)
+    _check_cut(cuts, inner.shape, gates)
     visible = inner > 0
     return Gated(
         rgba=np.dstack([rgba_HWC[top:bottom, left:right, :3], inner]),
@@ -89,7 +92,7 @@ def apply_gates(rgba_HWC: Rgba, gates: GateConfig) -> Gated:
         alpha_mean=round(float(inner.mean()) / 255, 4),
         soft_share=round(float((inner[visible] < 255).mean()), 4),
         semi_transparent=is_semi_transparent(inner),
-        cut_sides=cut_sides,
+        cut_sides="".join(cuts),
     )
 
 
@@ -103,27 +106,23 @@ def clamp_alpha(alpha: Gray) -> Gray:
     return clamped.astype(np.uint8)
 
 
-def remove_islands(alpha: Gray, gates: GateConfig) -> Gray:
-    """Remove dust, keep larger separate parts. Raises BadItem `islands` when too much lies apart."""
+def remove_islands(alpha: Gray, gates: GateConfig, pair: bool = False) -> Gray:
+    """Remove dust, keep larger separate parts. Raises BadItem `islands` when too much lies apart.
+
+    Args:
+        pair: the two largest parts count as one, where the smaller has at least `PAIR_SHARE` of the larger.
+    """
     num_parts, parts = cv2.connectedComponents((alpha > 0).astype(np.uint8), connectivity=8)
     areas = np.bincount(parts.ravel(), weights=alpha.ravel(), minlength=num_parts)
-    largest = float(areas[1:].max())
-    apart = 1.0 - largest / float(areas[1:].sum())
+    largest, second = (float(area) for area in np.sort(np.append(areas[1:], 0.0))[:-3:-1])
+    together = largest + second if pair and second >= PAIR_SHARE * largest else largest
+    apart = 1.0 - together / float(areas[1:].sum())
     if apart > gates.max_island_share:
-        detail = f"{apart:.2f} of the area lies outside the largest part, limit {gates.max_island_share}"
+        largest_parts = "the two largest parts" if together > largest else "the largest part"
+        detail = f"{apart:.2f} of the area lies outside {largest_parts}, limit {gates.max_island_share}"
         raise BadItem("islands", detail)
     keep = areas >= DUST_SHARE * largest
     return np.where(keep[parts], alpha, 0).astype(np.uint8)
-
-
-def cut_shares(alpha: Gray) -> tuple[float, float, float, float]:
-    """For left, top, right, bottom: the share of the alpha box's side that lies on the picture's border."""
-    left, top, right, bottom = alpha_box(alpha)
-    solid = alpha >= CONTACT_ALPHA
-    lines = (solid[:, :BORDER_PX].T, solid[:BORDER_PX], solid[:, -BORDER_PX:].T, solid[-BORDER_PX:])
-    lengths = (bottom - top, right - left, bottom - top, right - left)
-    shares = [float(line.any(axis=0).sum()) / length for line, length in zip(lines, lengths, strict=True)]
-    return shares[0], shares[1], shares[2], shares[3]
 
 
 def is_semi_transparent(alpha: Gray) -> bool:
@@ -165,16 +164,14 @@ def _check_size(alpha: Gray, gates: GateConfig) -> None:
         raise BadItem("high_coverage", f"it covers {coverage:.2f} of its box, at most {high}")
 
 
-def _check_cut(shares: tuple[float, float, float, float], shape: tuple[int, ...], gates: GateConfig) -> str:
-    """The sides that are cut, or BadItem `cut_off`."""
+def _check_cut(cuts: Mapping[str, Cut], shape: tuple[int, ...], gates: GateConfig) -> None:
+    """Raises BadItem `cut_off` when the picture's border leaves too little of it."""
     height_px, width_px = shape
-    lengths = (height_px, width_px, height_px, width_px)
-    contact = sum(share * length for share, length in zip(shares, lengths, strict=True)) / sum(lengths)
-    cut_sides = "".join(side for side, share in zip(SIDES, shares, strict=True) if share > NOTICEABLE_CUT_SHARE)
-    found = ", ".join(f"{side} {share:.2f}" for side, share in zip(SIDES, shares, strict=True))
-    if {"l", "r"} <= set(cut_sides) or {"t", "b"} <= set(cut_sides):
+    found = ", ".join(f"{side} {cut.share:.2f}" for side, cut in cuts.items())
+    if {"l", "r"} <= cuts.keys() or {"t", "b"} <= cuts.keys():
         raise BadItem("cut_off", f"the picture's border cuts it on opposite sides ({found})")
+    lengths_px = (cut.share * (height_px if side in "lr" else width_px) for side, cut in cuts.items())
+    contact = sum(lengths_px) / (2 * (height_px + width_px))
     if contact > gates.max_cut_share:
         detail = f"{contact:.2f} of its box's outline lies on the picture's border ({found})"
         raise BadItem("cut_off", f"{detail}, limit {gates.max_cut_share}")
-    return cut_sides

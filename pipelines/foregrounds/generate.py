@@ -17,6 +17,7 @@ from decoupage.images.types import Rgba
 from pipelines.config import GateConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
+from pipelines.foregrounds.layerdiffuse.safety import SafetyFilter
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
@@ -86,10 +87,12 @@ class Generate:
 
     generator: ForegroundGenerator
     gates: GateConfig
+    safety: SafetyFilter | None = None
 
     def __call__(self, request: Request) -> Outcome:
         """Generate one picture and cut it out. Raises BadItem when the generator or a filter refuses it."""
-        return cut_out(self.generator.generate(request.prompt, request.seed), request, self.generator, self.gates)
+        rgba = self.generator.generate(request.prompt, request.seed)
+        return cut_out(rgba, request, self.generator, self.gates, self.safety)
 
 
 @dataclass
@@ -99,6 +102,7 @@ class GenerateBatches:
     generator: BatchGenerator
     gates: GateConfig
     pictures: RawPictures
+    safety: SafetyFilter | None = None
     in_process: bool = True
     _claimed: bool = field(default=False, init=False)
 
@@ -130,14 +134,18 @@ class GenerateBatches:
         if isinstance(picture, BadItem):
             return picture
         try:
-            return cut_out(picture, request, self.generator, self.gates)
+            return cut_out(picture, request, self.generator, self.gates, self.safety)
         except BadItem as fault:
             return fault
 
 
-def cut_out(rgba: Rgba, request: Request, generator: ForegroundGenerator, gates: GateConfig) -> Outcome:
+def cut_out(
+    rgba: Rgba, request: Request, generator: ForegroundGenerator, gates: GateConfig, safety: SafetyFilter | None
+) -> Outcome:
     """A generated picture as a foreground with its provenance. Raises BadItem when a filter refuses it."""
     prompt = request.prompt
+    if safety:
+        safety.judge(rgba, prompt)
     data, record = make_cutout(
         rgba,
         gates,

@@ -13,6 +13,7 @@ from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.generate import Generate, GenerateBatches, RawPictures
 from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator, Request
 from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
+from pipelines.foregrounds.layerdiffuse.safety import SafetyFilter
 from pipelines.foregrounds.layerdiffuse.settings import settings
 from pipelines.foregrounds.procedural.generator import ProceduralGenerator
 from pipelines.foregrounds.prompts import Prompt, builtin_prompts
@@ -52,17 +53,20 @@ class GeneratedForegrounds(CurrentByInputs):
 
     def __post_init__(self) -> None:
         generator = make_generator(self.config)
-        self.task = Generate(generator, self.gates)
+        self._safety = SafetyFilter(self.config.safety_filter) if self.config.safety_filter.use else None
+        self.task = Generate(generator, self.gates, self._safety)
         if isinstance(generator, BatchGenerator):
             if self.store is None:
                 raise ValueError(f"GeneratedForegrounds needs a store for the pictures of {generator.name}")
-            self.task = GenerateBatches(generator, self.gates, RawPictures(self.store, generator))
+            self.task = GenerateBatches(generator, self.gates, RawPictures(self.store, generator), self._safety)
         self.schema = schema_of(ForegroundRecord)
         self.recipe: Recipe = {
             "generator": generator.recipe,
             "gates": gates_recipe(self.gates),
             "seed": self.config.seed,
         }
+        if self._safety:
+            self.recipe["safety_filter"] = self._safety.recipe
         self.layout: Recipe = {"num_shards": self.config.num_shards}
 
     def shards(self) -> Sequence[str]:
@@ -77,20 +81,24 @@ class GeneratedForegrounds(CurrentByInputs):
         """Hash of the shard's list of prompts.
 
         Raises:
-            BadSetup: pictures of the shard must be generated, and a requirement of the generator is missing.
+            BadSetup: the shard is to be made, and a requirement of the generator or the safety filter is missing.
         """
         wanted = [[request.id, request.prompt.category, request.prompt.text] for request in self._requests[shard]]
         inputs = {"prompts": hashlib.sha256(canonical_json(wanted)).hexdigest()}
-        if isinstance(self.task, GenerateBatches):
-            self._check(self.task, shard, inputs)
+        if not self._is_made(shard, inputs):
+            self._check(shard)
         return inputs
 
-    def _check(self, task: GenerateBatches, shard: str, inputs: dict[str, str]) -> None:
-        """Check the generator's requirements, but only where pictures are left to generate."""
-        manifest = read_manifest(task.pictures.store, self.name, shard)
-        made = manifest is not None and self.is_current(manifest, inputs)
-        if not made and task.pictures.lacks(self._requests[shard]):
-            task.generator.check()
+    def _is_made(self, shard: str, inputs: dict[str, str]) -> bool:
+        manifest = read_manifest(self.store, self.name, shard) if self.store else None
+        return manifest is not None and self.is_current(manifest, inputs)
+
+    def _check(self, shard: str) -> None:
+        """Check the requirements of the safety filter, and of the generator where pictures are left to generate."""
+        if self._safety:
+            self._safety.check(request.prompt for request in self._requests[shard])
+        if isinstance(self.task, GenerateBatches) and self.task.pictures.lacks(self._requests[shard]):
+            self.task.generator.check()
 
     @cached_property
     def _requests(self) -> dict[str, list[Request]]:

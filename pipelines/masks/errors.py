@@ -14,7 +14,7 @@ from decoupage.images.types import Mask
 _BLOB_SIDE_PX = 160
 """Blobs are computed with the object's longer side at most this: they have no finer detail."""
 _TRIES = 32
-"""Places tried for a hole before it may lie over the edge."""
+"""Places inside the object tried for a hole before it may reach over the edge."""
 
 
 def dilation(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
@@ -78,12 +78,13 @@ def blob(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
 
 
 def hole(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
-    """One to three round holes of radius up to `reach_px`, well inside where there is room."""
+    """One to three round holes of radius up to `reach_px`, centred on the mask, well inside where there is room."""
     pierced = mask.astype(np.uint8)
-    left, top, width, height = cv2.boundingRect(pierced)
+    inside = np.flatnonzero(mask)
     for _ in range(rng.integers(1, 3, endpoint=True)):
         radius_px = reach_px * rng.uniform(0.5, 1.0)
-        places = rng.integers((left, top), (left + width, top + height), size=(_TRIES, 2))
+        rows, columns = np.divmod(inside[rng.integers(len(inside), size=_TRIES)], mask.shape[1])
+        places = np.stack([columns, rows], axis=1)
         x, y = places[np.argmax(_room(mask, places, radius_px))]
         axes = (max(1, round(radius_px)), max(1, round(radius_px * rng.uniform(0.6, 1.0))))
         cv2.ellipse(pierced, (int(x), int(y)), axes, rng.uniform(0.0, 180.0), 0.0, 360.0, 0, cv2.FILLED)
@@ -91,14 +92,14 @@ def hole(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
 
 
 def _room(mask: Mask, places: NDArray[np.int64], radius_px: float) -> NDArray[np.int64]:
-    """For each (x, y), how many of nine points of a disc around it lie in the mask; its centre counts most."""
+    """For each (x, y), how many of eight points around it at a little more than the radius lie in the mask."""
     angles = np.arange(8) * (np.pi / 4)
     ring = (radius_px + 2.0) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     x, y = np.moveaxis((places[:, None] + ring).round().astype(int), -1, 0)
     height, width = mask.shape
     inside = mask[y.clip(0, height - 1), x.clip(0, width - 1)]
     inside &= (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return 9 * mask[places[:, 1], places[:, 0]] + inside.sum(axis=1)
+    return np.asarray(inside.sum(axis=1), np.int64)
 
 
 def missing_part(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:

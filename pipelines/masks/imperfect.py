@@ -33,9 +33,9 @@ class ImperfectMask:
 
     Attributes:
         mask: [H, W] bool, never empty.
-        error: the kind, a key of `ERRORS`.
+        error: the kind, a key of `ERRORS`; `none` exactly where the mask equals the visible mask.
         iou: intersection over union with the visible mask.
-        reach_px: how far the error was told to go, as drawn from the profile.
+        reach_px: how far the error may go, as drawn from the profile.
     """
 
     mask: Mask
@@ -47,8 +47,8 @@ class ImperfectMask:
 def imperfect_mask(visible: Mask, config: MasksConfig, rng: np.random.Generator) -> ImperfectMask:
     """Make a visible mask imperfect.
 
-    A result that is empty or whose IoU is below `config.min_iou` is drawn again, kind included; after
-    `config.max_attempts` draws the mask is left as it is.
+    A result that is empty, whose IoU is below `config.min_iou`, or that an error left unchanged (the box of a box) is
+    drawn again, kind included; after `config.max_attempts` draws the mask is left as it is.
 
     Raises:
         ValueError: the visible mask has no pixels.
@@ -69,7 +69,7 @@ def imperfect_mask(visible: Mask, config: MasksConfig, rng: np.random.Generator)
         near = np.ascontiguousarray(visible[rows, columns])
         worse = ERRORS[kind](near, reach_px, rng)
         iou = mask_iou(near, worse)
-        if iou >= config.min_iou and worse.any():
+        if iou >= config.min_iou and worse.any() and (iou < 1.0 or kind == "none"):
             mask = np.zeros_like(visible)
             mask[rows, columns] = worse
             return ImperfectMask(mask, kind, iou, reach_px)

@@ -20,7 +20,7 @@ from pipelines.shards.upstream import SceneFollower
 from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the code changes the bytes of a mask."""
 SCHEMA = pa.schema([column for column in record.SCHEMA if column.name in ("key", "layer", *record.MASK_COLUMNS)])
 """One row a layer."""

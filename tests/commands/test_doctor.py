@@ -73,7 +73,8 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
         "real foregrounds: mulan.source = folder": {"mulan.annotations", "mulan.images"},
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},
         "generated foregrounds: generated.generator = layerdiffuse": {
-            "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", *_without_gpu("layerdiffuse.device"),
+            "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "safety_filter",
+            *_without_gpu("layerdiffuse.device"),
         },
         "backgrounds: backgrounds.source = openimages": _too_small(examination, "openimages.disk"),
         "maps: segmentation by segformer, depth by depth_anything_v2": {
@@ -101,7 +102,7 @@ def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
     examination = examine(load_profile("paper", str(tmp_path)))
     lines = examination.to_text().splitlines()
     commands = [line.strip() for line in lines if line.strip().startswith("hf download ")]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         # hf takes a pattern without an --include of its own for the name of a file, and fetches nothing.
         words = shlex.split(command)[3:]

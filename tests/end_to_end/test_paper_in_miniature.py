@@ -229,6 +229,7 @@ def test_the_doctor_names_a_remedy_for_all_that_is_missing(tmp_path: Path, monke
     status, missing = doctor({}, tmp_path / "root")
     assert status == 1
     nets = {"layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "maps.segmentation", "maps.depth"}
+    nets |= {"safety_filter"}
     expected = {"mulan.annotations", "mulan.images", "OPENAI_API_KEY", *nets, "weights", "HF_TOKEN"}
     # The machine that the test runs on may have a GPU and a large disk, or neither.
     machine = {"layerdiffuse.device", "maps.segmentation.device", "maps.depth.device", "disk", "openimages.disk"}

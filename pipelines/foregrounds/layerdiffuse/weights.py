@@ -12,6 +12,7 @@ from decoupage.weights.files import hashes
 from decoupage.weights.hub import HubFiles, is_folder
 from decoupage.weights.models import DiffusersModel
 from pipelines.config import GeneratedConfig
+from pipelines.foregrounds.layerdiffuse.safety import SafetyFilter
 from pipelines.foregrounds.layerdiffuse.settings import LICENCES, Family, File, Settings, settings
 
 NETWORK: dict[Family, str] = {"sdxl": "unet", "flux": "transformer"}
@@ -54,11 +55,12 @@ def find_weights(wanted: Settings) -> Weights:
 
 
 def requirements(config: GeneratedConfig) -> list[Requirement]:
-    """What the profile's generator needs, with the licences to know of; nothing for drawn shapes."""
+    """What the profile's generator and its safety filter need; nothing for drawn shapes."""
+    safety = [SafetyFilter(config.safety_filter).requirement()] if config.safety_filter.use else []
     if config.generator == "procedural":
-        return []
+        return safety
     wanted = settings(config)
-    return [*_file_requirements(wanted), _device(wanted)]
+    return [*_file_requirements(wanted), _device(wanted), *safety]
 
 
 def digests(weights: Weights) -> dict[str, str]:

@@ -21,7 +21,8 @@ FAMILIES: dict[str, list[tuple[str, Draw]]] = {
         ("", animals.four_legged),
     ],
     "common object": [
-        ("bottle cup glass", things.vessel), ("banana", things.banana), ("ball bubble balloon", things.ball),
+        ("robot", devices.robot), ("bottle cup glass", things.vessel), ("banana", things.banana),
+        ("ball bubble balloon", things.ball),
         ("", things.fruit),
     ],
     "complex object": [
@@ -53,7 +54,7 @@ FAMILIES: dict[str, list[tuple[str, Draw]]] = {
 SEE_THROUGH = "glass crystal bubble ghost sheer veil jellyfish shield orb field hologram"
 ALPHA = 0.5
 """Alpha of a flat piece of a see-through object."""
-VERSION = 1
+VERSION = 2
 """Raised whenever a drawing changes: it is part of the recipe."""
 
 

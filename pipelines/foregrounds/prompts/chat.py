@@ -18,6 +18,7 @@ You write prompts for a generator that draws one object on a transparent canvas.
 Each prompt names one plain object, person or animal by a noun, with at most three words before it.
 Write in English, in lower case, in the singular, without article and punctuation.
 Never write a place, a background, a scene, an action with another object, a brand, a named person or figure.
+Never write a person under age in swimwear, underwear or the like.
 Every prompt must name something different: no synonyms, no two spellings or sizes or colours of one thing.
 Begin with what people would think of first and go on to what is less usual."""
 NUM_EXAMPLES = 3

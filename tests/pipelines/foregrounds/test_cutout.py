@@ -60,6 +60,34 @@ def test_completeness(kind: str, y: int, completeness: str, sides: str) -> None:
     assert (record.completeness, record.cut_sides) == (completeness, sides)
 
 
+def halves(second: int = 45) -> np.ndarray:
+    rgba = np.zeros((200, 240, 4), np.uint8)
+    for x, radius in ((60, 50), (180, second)):
+        cv2.circle(rgba, (x, 100), radius, (200, 120, 40, 255), -1)
+    return rgba
+
+
+@pytest.mark.parametrize("names", [{"prompt": "sneakers"}, {"caption": "a pair of sneakers on a white background"}])
+def test_a_pair_passes_where_its_prompt_or_caption_names_one(names: dict[str, str]) -> None:
+    assert make(halves(), **names)[1].width_px == 216
+
+
+@pytest.mark.parametrize("names", [{"prompt": "dog"}, {"caption": "a dog"}, {}, {"prompt": "dog", "caption": "dogs"}])
+def test_two_halves_of_one_thing_are_refused(names: dict[str, str]) -> None:
+    with pytest.raises(BadItem, match="islands"):
+        make(halves(), **names)
+
+
+def test_a_plural_lets_neither_unequal_parts_nor_a_third_pass() -> None:
+    with pytest.raises(BadItem, match="islands"):
+        make(halves(second=30), prompt="sneakers")
+    three = halves()
+    cv2.rectangle(three, (0, 0), (239, 20), (200, 120, 40, 255), -1)
+    with pytest.raises(BadItem, match="outside the two largest parts"):
+        make(three, prompt="sneakers")
+    assert make(disc(), prompt="scissors")[1].width_px == 121
+
+
 def test_the_hash_is_near_for_alike_and_far_for_other_pictures() -> None:
     random = np.random.default_rng(1)
     noise = cv2.GaussianBlur(random.integers(0, 256, (160, 160, 3), np.uint8), (0, 0), 9)

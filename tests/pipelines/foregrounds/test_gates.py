@@ -148,4 +148,4 @@ def test_real_glass_passes_as_semi_transparent(shared_picture) -> None:
 
 
 def test_the_recipe_holds_the_fixed_limits_of_alpha_beside_the_profiles() -> None:
-    assert gates_recipe(GATES) == GATES.model_dump(mode="json") | {"alpha_floor": 8, "alpha_ceiling": 247}
+    assert gates_recipe(GATES) == GATES.model_dump(mode="json") | {"version": 2, "alpha_floor": 8, "alpha_ceiling": 247}

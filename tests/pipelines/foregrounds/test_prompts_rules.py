@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.foregrounds.prompts.builtin import Prompt
-from pipelines.foregrounds.prompts.rules import PromptFilter, clean, fault, key_words
+from pipelines.foregrounds.prompts.nouns import is_plural, key_words, same_head
+from pipelines.foregrounds.prompts.rules import PromptFilter, brands, clean, fault
 
-ACCEPTED = ["beach ball", "street lamp", "mountain goat", "bunch of grapes", "t-shirt", "golden retriever"]
+ACCEPTED = ["beach ball", "street lamp", "mountain goat", "bunch of grapes", "t-shirt", "golden retriever", "apple"]
+ACCEPTED += ["green apple", "jaguar", "baby carriage", "schoolgirl", "woman swimmer", "swimsuit", "toddler overalls"]
 
 
 @pytest.mark.parametrize("text", ACCEPTED)
@@ -29,6 +31,13 @@ def test_plain_things_pass(text: str) -> None:
         ("apple background", "scene"),
         ("salt and pepper", "several_things"),
         ("ferrari coupe", "brand"),
+        ("apple watch", "brand"),
+        ("green apple watches", "brand"),
+        ("jeep", "brand"),
+        ("thermos flask", "brand"),
+        ("red frisbee", "brand"),
+        ("roomba", "brand"),
+        ("jaguar car", "brand"),
         ("albert einstein", "person"),
     ],
 )
@@ -65,6 +74,79 @@ def test_a_capital_tells_a_name_unless_the_whole_answer_has_them() -> None:
 def test_an_answer_that_repeats_itself_gives_a_thing_once() -> None:
     accepted, rejected = PromptFilter([]).judge(["dog", "a dog", "dogs", "cow"])
     assert (accepted, rejected) == (["dog", "cow"], {"duplicate": ["a dog", "dogs"]})
+
+
+@pytest.mark.parametrize("minor", ["boy", "teenage girls", "toddler", "small child", "schoolgirls"])
+@pytest.mark.parametrize("undress", ["swimmer", "bikini", "swimming trunks", "underwear", "lingerie", "topless"])
+def test_no_minor_comes_in_swimwear_or_underwear(minor: str, undress: str) -> None:
+    assert fault(f"{minor} {undress}") == fault(f"{undress} {minor}") == "minor"
+    accepted, rejected = PromptFilter([]).judge([f"a {minor} {undress}"])
+    assert (accepted, list(rejected)) == ([], ["minor"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("man", "woman"),
+        ("young man", "young woman"),
+        ("businessman", "businesswoman"),
+        ("grey-haired man", "grey-haired woman"),
+        ("middle-aged gentleman", "middle-aged gentlewoman"),
+        ("cat", "kitten"),
+        ("red car", "blue car"),
+        ("fire truck", "fire hydrant"),
+        ("rocking horse", "rocking house"),
+    ],
+)
+def test_other_things_are_not_near_however_they_are_spelt(one: str, other: str) -> None:
+    assert PromptFilter([Prompt("human", one)]).judge([other])[0] == [other]
+    assert PromptFilter([Prompt("human", other)]).judge([one])[0] == [one]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("tall man", "man", True),
+        ("glass of wine", "wine bottle", False),
+        ("glass of wine", "beer glasses", True),
+        ("tumble drier", "tumble dryer", True),
+        ("man", "woman", False),
+        ("", "dog", False),
+    ],
+)
+def test_the_head_noun_is_the_last_key_word(one: str, other: str, same: bool) -> None:
+    assert same_head(one, other) == same_head(other, one) == same
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sneakers", "a pair of sneakers", "scissors", "two dogs", "boots of leather", "a pair of gloves on a table"],
+)
+def test_plural_prompts_and_captions(text: str) -> None:
+    assert is_plural(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a dog",
+        "dress",
+        "bunch of grapes",
+        "cactus",
+        "rhinoceros",
+        "a man wearing sunglasses",
+        "chess set",
+        "",
+        "of",
+        "pair of",
+    ],
+)
+def test_singular_prompts_and_captions(text: str) -> None:
+    assert not is_plural(text)
+
+
+def test_brands_are_written_as_they_are_compared() -> None:
+    assert all(brand == " ".join(brand.split()).lower() and "-" not in brand for brand in brands())
 
 
 def test_words_that_only_look_like_plurals_are_kept() -> None:

@@ -111,6 +111,11 @@ def test_boundary_noise_is_smooth_and_bounded() -> None:
         )
 
 
+@given(mask=masks(), reach_px=reaches, seed=seeds)
+def test_a_hole_always_takes_something_away(mask: Mask, reach_px: int, seed: int) -> None:
+    assert _run("hole", mask, reach_px, seed).sum() < mask.sum()
+
+
 def test_holes_lie_inside_where_there_is_room() -> None:
     mask = np.zeros((120, 120), np.bool_)
     mask[10:110, 10:110] = True

@@ -42,11 +42,27 @@ def test_any_mask_gives_a_measured_mask_with_pixels(x: int, y: int, radius: int,
     found = imperfect_mask(visible, config, generator(seed, "masks", 0))
     assert found.mask.any() and found.mask.shape == visible.shape and found.mask.dtype == np.bool_
     assert found.iou == mask_iou(visible, found.mask) >= min_iou
-    assert (found.error == "none") <= np.array_equal(found.mask, visible)
+    assert (found.error == "none") == np.array_equal(found.mask, visible) == (found.iou == 1.0)
     low, high = getattr(config, found.error).reach_px
     assert low <= found.reach_px <= high
     again = imperfect_mask(visible, config, generator(seed, "masks", 0))
     assert np.array_equal(again.mask, found.mask) and again.error == found.error
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+@given(
+    width=st.integers(1, 40), height=st.integers(1, 40), slant=st.integers(0, 3), reach_px=st.integers(0, 12),
+    seed=st.integers(0, 10_000),
+)  # fmt: skip
+def test_every_kind_changes_something_or_counts_as_none(
+    kind: str, width: int, height: int, slant: int, reach_px: int, seed: int
+) -> None:
+    # Boxes, which errors of the outline may leave as they are, and slanted bars, whose box is mostly empty.
+    rows, columns = np.mgrid[:90, :90]
+    visible = (abs(rows - 40) <= height // 2) & (abs(columns - 40 - slant * (rows - 40)) <= width // 2)
+    found = imperfect_mask(visible, _only(kind, (reach_px, reach_px)), generator(seed, "masks", kind))
+    assert found.error in (kind, "none")
+    assert (found.error == "none") == np.array_equal(found.mask, visible) == (found.iou == 1.0)
 
 
 def test_working_near_the_object_gives_what_the_whole_canvas_gives() -> None:

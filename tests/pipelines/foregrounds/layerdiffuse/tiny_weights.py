@@ -16,11 +16,13 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import CLIPTextModelWithProjection
+from transformers import CLIPConfig, CLIPTextModelWithProjection
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from pipelines.config import GeneratedConfig
 from pipelines.foregrounds.layerdiffuse import settings as names
@@ -220,4 +222,25 @@ def save_all(folder: Path) -> Path:
     save_sdxl(folder / "sdxl")
     save_flux(folder / "flux")
     save_layerdiffuse(folder / "layerdiffuse")
+    return folder
+
+
+def save_checker(folder: Path, threshold: float) -> Path:
+    """A tiny checker that refuses a picture whose similarity to any concept is above the threshold."""
+    layers = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = layers | {"image_size": 32, "patch_size": 16}
+    torch.manual_seed(0)
+    checker = StableDiffusionSafetyChecker(CLIPConfig(projection_dim=8, vision_config=vision, text_config=layers))
+    torch.nn.init.normal_(checker.concept_embeds)
+    checker.concept_embeds_weights.data.fill_(threshold)
+    checker.special_care_embeds_weights.data.fill_(2.0)
+    checker.save_pretrained(folder)
+    # The names of the published file, in which CLIP's tower stands in a module of its own.
+    tensors = load_file(folder / "model.safetensors")
+    own = {name: name.replace("vision_model.", "vision_model.vision_model.", 1) for name in tensors}
+    published = {
+        name if name.startswith("vision_model.vision_model.") else own[name]: tensor for name, tensor in tensors.items()
+    }
+    save_file(published, folder / "model.safetensors", metadata={"format": "pt"})
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
