@@ -85,9 +85,11 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "scenes.scenes_per_shard": 100,
         "library.held_out_share": 0.0,
         "engine.kind": "serial",
+        "generated.safety_filter.use": False,  # There are no people among the rendered objects.
+        "scenes.placement.kind": "supported",
     }
     overrides = {
-        key: json.dumps(value if isinstance(value, int | float) else str(value)) for key, value in changes.items()
+        key: json.dumps(value if isinstance(value, bool | int | float) else str(value)) for key, value in changes.items()
     }
     return load_profile("paper", str(out / "root"), overrides)
 
@@ -97,7 +99,7 @@ def _factory(profile: Profile, store: Store, data: Path) -> Factory:
     factory, labels = Factory(profile, store), HandLabels(data / PHOTOGRAPHS)
     rendered = Rendered(data / RENDERED)
     generated = factory.generated_foregrounds
-    generated.task, generated.read = Generate(rendered, generated.gates), rendered.prompts
+    generated.task, generated.read = Generate(rendered, generated.gates, None), rendered.prompts
     generated.recipe = {**generated.recipe, "generator": rendered.recipe}
     backgrounds = profile.backgrounds.model_copy(update={"max_thing_share": 1.0})
     factory.__dict__["backgrounds"] = dataclasses.replace(
