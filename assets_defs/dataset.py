@@ -14,6 +14,7 @@ from pipelines.library.leaks import find_leaks, shown_assets
 
 DATASET_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
     "as_many_scenes_as_planned": checks.scenes_planned,
+    "even_uses": checks.even_uses,
     "commercial_use": checks.commercial_use,
     "no_leak": checks.no_leak,
 }
@@ -53,6 +54,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out_shards)}
         results = (
             checks.scenes_planned(statistics.num_scenes, profile),
+            checks.even_uses(statistics.uses, profile.checks),
             checks.commercial_use(factory.store, profile, recipes),
             checks.no_leak(leaks),
         )

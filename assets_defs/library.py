@@ -9,7 +9,7 @@ from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, library_metadata
 from assets_defs.plan import Plan
 from decoupage.fingerprint import fingerprint
-from pipelines import checks
+from pipelines import checklists
 from pipelines.library.assets import Assets
 from pipelines.previews import background_tiles, foreground_tiles, preview, write_sheet
 
@@ -31,10 +31,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"parquet"},
         code_version=version,
-        check_specs=[
-            check_spec("foreground_library", "enough_foregrounds", checks.library_size),
-            check_spec("foreground_library", "alpha_coverage", checks.alpha_coverage),
-        ],
+        check_specs=[check_spec("foreground_library", *named) for named in checklists.FOREGROUND_LIBRARY.items()],
         description="The catalogue of usable foregrounds over all sources: hash, size, alpha figures, completeness, "
         "licence, attribution, split. Exact and near duplicates and takedowns are left out.",
     )
@@ -46,19 +43,16 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             metadata=library_metadata(library, preview(tiles), factory.store),
             data_version=dg.DataVersion(library.sha256[:16]),
-            check_results=[
-                check("enough_foregrounds", checks.library_size(library, profile.checks)),
-                check("alpha_coverage", checks.alpha_coverage(library, profile.gates)),
-            ],
+            check_results=[check(*named) for named in checklists.check_foreground_library(library, profile).items()],
         )
 
     @asset(
-        deps=["openimages_index", "takedown_list", "exclusion_list"],
+        deps=["background_layouts" if factory.layouts else "openimages_index", "takedown_list", "exclusion_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
         code_version=version,
-        check_specs=[check_spec("background_library", "enough_backgrounds", checks.library_size)],
+        check_specs=[check_spec("background_library", *named) for named in checklists.BACKGROUND_LIBRARY.items()],
         description="The catalogue of usable backgrounds: photographs without a salient object in the way, with "
         "rotation, licence, attribution and split.",
     )
@@ -70,7 +64,7 @@ def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(
             metadata=library_metadata(library, preview(tiles), factory.store),
             data_version=dg.DataVersion(library.sha256[:16]),
-            check_results=[check("enough_backgrounds", checks.library_size(library, profile.checks))],
+            check_results=[check(*named) for named in checklists.check_background_library(library, profile).items()],
         )
 
     return [foreground_library, background_library]

@@ -13,6 +13,7 @@ import numpy as np
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
 from pipelines.library.records import Record
+from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.manifest import Drop, Manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
@@ -32,6 +33,8 @@ def report_metadata(report: Report, store: Store) -> Metadata:
         "seconds": dg.MetadataValue.float(round(report.seconds, 2)),
         "dagster/uri": dg.MetadataValue.text(store.url(report.stage)),
     }
+    if report.drops:
+        metadata["dropped_by_kind"] = counts_table(count_kinds(report.drops), "kind")
     return metadata | _drops(report.stage, report.drops, store)
 
 

@@ -1,6 +1,5 @@
 """Partitioned assets, a partition for each shard: scenes, their masks, the maps, and the join."""
 
-from collections.abc import Callable
 from functools import partial
 
 import dagster as dg
@@ -9,20 +8,12 @@ from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, layer_metadata, mask_metadata, picture, shard_metadata
 from assets_defs.plan import POLICY, Plan
 from decoupage.maps.table import MAPS
-from pipelines import checks
+from pipelines import checklists, checks
 from pipelines.maps.stage import MapStage
 from pipelines.previews import ManifestTiles, map_tiles, mask_tiles, scene_tiles, shard_preview
 from pipelines.stages.run import Report
 
 OWNERS = ["team:data"]
-SCENE_CHECKS: dict[str, Callable[..., checks.CheckResult]] = {
-    "few_drops": checks.scene_drops,
-    "one_to_three_layers": checks.layers_per_scene,
-    "occlusion_recomputed": checks.occlusion_recomputed,
-    "placed_freely": checks.placed_freely,
-    "supports_recomputed": checks.supports_recomputed,
-    "counts_against_manifest": checks.counts_against_manifest,
-}
 ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
 STAND_INS = {
     "felzenszwalb": " SegFormer's place is taken by `felzenszwalb` regions, which have no classes.",
@@ -46,7 +37,7 @@ def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: 
 
 
 def _scenes(plan: Plan) -> dg.AssetsDefinition:
-    factory, profile = plan.factory, plan.profile
+    factory = plan.factory
 
     @asset(
         deps=["foreground_library", "background_library"],
@@ -56,7 +47,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"webdataset"},
         code_version=plan.code_version(factory.scenes),
-        check_specs=[check_spec("scenes", name, function) for name, function in SCENE_CHECKS.items()],
+        check_specs=[check_spec("scenes", name, function) for name, function in checklists.SCENES.items()],
         description="Layered scenes: a background with one to three foregrounds that may hide each other, each "
         "complete also where it is hidden. The same recipe gives the same bytes.",
     )
@@ -69,15 +60,8 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
             of_shard = checks.read_rows(factory.store, manifest)
             context.add_asset_metadata(layer_metadata(of_shard), partition_key=shard)
             rows += of_shard
-        results = (
-            checks.scene_drops(report, profile.checks),
-            checks.layers_per_scene(rows),
-            checks.occlusion_recomputed(factory.store, report),
-            checks.placed_freely(rows, profile.scenes.placement),
-            checks.supports_recomputed(factory.store, report),
-            checks.counts_against_manifest(factory.store, report),
-        )
-        named = [check(name, result) for name, result in zip(SCENE_CHECKS, results, strict=True)]
+        results = checklists.check_scenes(report, rows, factory)
+        named = [check(name, result) for name, result in results.items()]
         return dg.MaterializeResult(check_results=named)
 
     return scenes
@@ -94,7 +78,7 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"png"},
         code_version=plan.code_version(factory.masks),
-        check_specs=[check_spec("imperfect_masks", "mask_overlap", checks.mask_overlap)],
+        check_specs=[check_spec("imperfect_masks", name, function) for name, function in checklists.MASKS.items()],
         description="For each layer where it shows, as a person or a detector might give it: with one of ten errors. "
         "Another mix of errors remakes these and the shards, not the scenes.",
     )
@@ -107,8 +91,8 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
             of_shard = checks.read_rows(factory.store, manifest)
             context.add_asset_metadata(mask_metadata(of_shard), partition_key=shard)
             rows += of_shard
-        result = checks.mask_overlap(rows, profile.masks)
-        return dg.MaterializeResult(check_results=[check("mask_overlap", result)])
+        results = checklists.check_masks(rows, profile)
+        return dg.MaterializeResult(check_results=[check(name, result) for name, result in results.items()])
 
     return imperfect_masks
 
@@ -147,15 +131,15 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"webdataset"},
         code_version=plan.code_version(factory.shards),
-        check_specs=[check_spec("shards", "verified", checks.verified)],
+        check_specs=[check_spec("shards", name, function) for name, function in checklists.SHARDS.items()],
         description="Training shards: scenes, masks and maps side by side in one tar, with a parquet index (a row a "
         "layer) and a manifest that is written last. Each is verified before anything is built on it.",
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes shards, index and manifest. Raises BadSetup: a source is not there, or of another recipe."""
         report = factory.run(factory.shards, context.partition_keys)
-        result = checks.verified(factory.store, report, factory.engine)
+        results = checklists.check_shards(report, factory)
         _show(context, plan, report, scene_tiles)
-        return dg.MaterializeResult(check_results=[check("verified", result)])
+        return dg.MaterializeResult(check_results=[check(name, result) for name, result in results.items()])
 
     return shards

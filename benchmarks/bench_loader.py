@@ -37,6 +37,7 @@ def make_shards(size_px: int, folder: str) -> str:
         "scenes.scenes_per_shard": str(SCENES // 2),
         # A 512 px photograph must be enlarged to fill larger scenes; the work for a scene is the same.
         "scenes.size.max_enlargement": "4.0",
+        "scenes.max_background_enlargement": "4.0",
     }
     Factory(load_profile("demo", folder, overrides), Store(folder)).make_shards()
     return folder

@@ -128,6 +128,7 @@ def make_scenes(folder: str, num_scenes: int, scene_px: int) -> Factory:
         "scenes.scenes_per_shard": str(-(-num_scenes // 4)),
         # A 512 px photograph must be enlarged to fill larger scenes; the work for a scene is the same.
         "scenes.size.max_enlargement": "4.0",
+        "scenes.max_background_enlargement": "4.0",
     }
     factory = Factory(load_profile("demo", folder, overrides), Store(folder))
     factory.make_library()

@@ -28,7 +28,7 @@ def measure(size_px: int, num_scenes: int) -> dict[str, Any]:
         "engine.kind": "serial",
     }
     # A 512 px photograph must be enlarged to fill larger scenes; the work for a scene is the same.
-    overrides["scenes.size.max_enlargement"] = "4.0"
+    overrides |= {"scenes.size.max_enlargement": "4.0", "scenes.max_background_enlargement": "4.0"}
     with tempfile.TemporaryDirectory() as folder:
         factory = Factory(load_profile("demo", folder, overrides), Store(folder))
         factory.make_shards()

@@ -132,11 +132,16 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
                 "occluded_fraction": parts.occluded_fraction(i),
                 "occlusion_level": "light",
                 "border_contact": False,
+                "placement": "free",
+                "support": "",
+                "height_ratio": None,
                 "semi_transparent": False,
+                "sharpness": 40.0,
+                "sharpness_around": 80.0,
                 "completeness": "complete",
                 "foreground": licence
                 | {"id": f"fake-{i}", "source": "fake", "kind": "generated", "origin": f"fake-{parts.key}-{i}"}
-                | {"category": "ellipse", "prompt": ""},
+                | {"category": "ellipse", "prompt": "", "object": ""},
             }
         )
     for i, mask in enumerate(parts.imperfect_masks):
@@ -152,7 +157,7 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
         "composite_sha256": pixels_sha256(parts.composite),
         "background": licence
         | {"id": "blobs", "source": "fake", "origin": f"blobs-{parts.key}", "rotation_deg_ccw": 0}
-        | {"crop": [0, 0, 64]},
+        | {"crop": [0, 0, 64], "enlargement": parts.size[0] / 64},
         "layers": layers,
     }
 

@@ -13,15 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from decoupage.fingerprint import fingerprint
-from decoupage.requirements import Requirement, free_space
+from decoupage.requirements import Requirement, Space, disks
 from evaluation.methods.requirements import requirements as baselines_requirements
 from evaluation.metrics.networks import requirements as metrics_requirements
 from evaluation.test_sets.requirements import requirements as test_sets_requirements
 from pipelines.backgrounds.requirements import requirements as backgrounds_requirements
 from pipelines.dataset.stand_ins import stand_ins
-from pipelines.factory import Factory
+from pipelines.factory import OPENIMAGES, Factory
 from pipelines.foregrounds.layerdiffuse.weights import requirements as layerdiffuse_requirements
 from pipelines.foregrounds.mulan.requirements import requirements as mulan_requirements
+from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.stages.run import Stage
@@ -35,6 +36,8 @@ TINY_BASE = "tiny-fill"
 _SCENE_MB_PER_MEGAPIXEL = 0.8
 _DEPTH_MB_PER_MEGAPIXEL = 1.7
 """For scenes at 1024 px (benchmarks/RESULTS.md), and for 16-bit depth at its own size, as the demo's shards hold it."""
+_PICTURE_MB_PER_MEGAPIXEL = 1.3
+"""A generated picture as it was painted and as a cutout, by estimate: 1 and 0.35 MB at 1024 px."""
 _WIDTH = 100
 _COMMAND = re.compile(r"hf download .*?(?=, or |$)")
 
@@ -162,7 +165,7 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
     packages = [Requirement(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
     licences = [Requirement("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     maps, baselines = profile.maps, profile.evaluation.baselines
-    return {
+    parts = {
         "packages": packages,
         f"licences: licences.commercial = {json.dumps(profile.licences.commercial)}": licences,
         f"real foregrounds: mulan.source = {profile.mulan.source}": mulan_requirements(profile.mulan),
@@ -171,15 +174,16 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
             profile.generated
         ),
         f"backgrounds: backgrounds.source = {profile.backgrounds.source}": backgrounds_requirements(
-            profile.backgrounds, profile.root
+            profile.backgrounds, f"{profile.root.rstrip('/')}/{OPENIMAGES}"
         ),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
-        "root": [_disk(profile), _own_recipe(profile)],
+        "root": [_room(profile), _own_recipe(profile)],
         f"training: recipe {profile.training.recipe}": _weights(profile),
         f"baselines: {', '.join(baselines.enabled) or 'classical ones only'}": baselines_requirements(baselines),
         "test sets": test_sets_requirements(profile.evaluation.test_sets),
         "metrics": metrics_requirements(profile.evaluation.metrics),
     }
+    return parts | {"disks": list(disks(one for requirements in parts.values() for one in requirements))}
 
 
 def _weights(profile: Profile) -> list[Requirement]:
@@ -192,20 +196,19 @@ def _weights(profile: Profile) -> list[Requirement]:
     return find_base(name).weights(profile.training.base or None).requirements(name)
 
 
-def _disk(profile: Profile) -> Requirement:
-    """Room for the shards and for the stages they are joined from."""
+def _room(profile: Profile) -> Requirement:
+    """What will be written to the root beside OpenImages' photographs: foregrounds, scenes, and what follows."""
     areas_mp = (profile.scenes.size_px**2 / 1e6, profile.maps.depth.size_px**2 / 1e6)
     scene_mb = areas_mp[0] * _SCENE_MB_PER_MEGAPIXEL + areas_mp[1] * _DEPTH_MB_PER_MEGAPIXEL
-    wanted_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3
-    store = Store(profile.root)
-    if not store.is_local:
-        return Requirement("disk", True, f"about {wanted_gb:.1f} GB in {profile.root}, not measured there", "")
-    free_gb, folder = free_space(profile.root)
-    there_gb = _shards_gb(profile)
-    found = f"about {wanted_gb:.1f} GB wanted, {there_gb:.1f} GB of it there, {free_gb:.1f} GB free at {folder}"
-    return Requirement(
-        "disk", free_gb > wanted_gb - there_gb, found, "free space, or set DECOUPAGE_ROOT to a larger disk"
-    )
+    shards_gb, there_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3, _shards_gb(profile)
+    spaces = [Space("scenes, masks, maps and shards", profile.root, max(0.0, shards_gb - there_gb))]
+    generated = profile.generated
+    if generated.generator != "procedural":
+        num_pictures = len(categories()) * generated.prompts_per_category * generated.images_per_prompt
+        picture_mb = generated.size_px**2 / 1e6 * _PICTURE_MB_PER_MEGAPIXEL
+        spaces.append(Space("generated foregrounds", profile.root, num_pictures * picture_mb / 1e3))
+    found = f"about {shards_gb:.1f} GB of scenes, masks, maps and shards, {there_gb:.1f} GB of it there"
+    return Requirement("room", True, found, "", tuple(spaces))
 
 
 def _shards_gb(profile: Profile) -> float:

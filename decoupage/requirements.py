@@ -4,12 +4,28 @@ Every part lists its own (`requirements(config) -> list[Requirement]`); `decoupa
 downloads and changes nothing, and of a secret only its presence is reported.
 """
 
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+
+
+@dataclass(frozen=True)
+class Space:
+    """Room that is still to be taken on a disk.
+
+    Attributes:
+        use: what takes it, in a few words.
+        folder: where it will lie, a path or an address.
+        gb: GB, less what is there already.
+    """
+
+    use: str
+    folder: str
+    gb: float
 
 
 @dataclass(frozen=True)
@@ -21,12 +37,14 @@ class Requirement:
         present: whether it was found.
         found: what was found, or what is wanted.
         fix: the command or link that gets it.
+        space: room that getting it takes, or that the run takes for it.
     """
 
     name: str
     present: bool
     found: str
     fix: str
+    space: tuple[Space, ...] = ()
 
 
 def require(requirements: Iterable[Requirement]) -> None:
@@ -40,9 +58,34 @@ def require(requirements: Iterable[Requirement]) -> None:
         raise BadSetup("; ".join(missing))
 
 
-def free_space(path: str | Path) -> tuple[float, Path]:
-    """Free GB on the disk that a folder lies on or will lie on, and the nearest folder that is there."""
-    folder = Path(path).absolute()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free / 1e9, folder
+def disks(requirements: Iterable[Requirement]) -> Iterator[Requirement]:
+    """A requirement for each disk: the room that all others take on it, in whatever folder, and what is free there.
+
+    An object store is listed and not measured.
+    """
+    by_disk: dict[str, list[Space]] = {}
+    for space in (space for requirement in requirements for space in requirement.space if space.gb > 0):
+        by_disk.setdefault(_disk(space.folder), []).append(space)
+    for disk, spaces in by_disk.items():
+        wanted_gb = sum(space.gb for space in spaces)
+        uses = "; ".join(f"{space.use} {space.gb:.1f} in {space.folder}" for space in spaces)
+        if "://" in disk:
+            yield Requirement(f"disk {disk}", True, f"{wanted_gb:.1f} GB wanted, free room not measured: {uses}", "")
+            continue
+        free_gb = shutil.disk_usage(disk).free / 1e9
+        lack = f"{wanted_gb - free_gb:.1f} GB too little: " if wanted_gb > free_gb else ""
+        found = f"{lack}{wanted_gb:.1f} GB wanted, {free_gb:.1f} GB free: {uses}"
+        fix = "free space, or put one of these folders on a larger disk (the root by DECOUPAGE_ROOT)"
+        yield Requirement(f"disk {disk}", wanted_gb <= free_gb, found, fix)
+
+
+def _disk(folder: str) -> str:
+    """The mount point of the disk that a folder lies on or will lie on; an object store's root as it is."""
+    if "://" in folder:
+        return folder
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    while not os.path.ismount(place):
+        place = place.parent
+    return str(place)

@@ -5,30 +5,32 @@ the quick ones on the way there.
 """
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig, PlacementConfig
-from pipelines.library.catalogue import CatalogueReport, find_records, read_catalogue
-from pipelines.library.layout import Layout
+from pipelines.backgrounds.openimages.fetch import PhotographsReport
+from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
+from pipelines.config.build import DropLimits
+from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
-from pipelines.library.objects import objects
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
 from pipelines.licences.combined import read_licences
 from pipelines.licences.terms import why_not_commercial
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
-from pipelines.scenes.terrain import Terrain
 from pipelines.shards.verify import verify
+from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.engine import Engine
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.dataset.uses import Uses
 
 SCENES_RECOMPUTED = 4
 """Scenes of each shard that are decoded to recompute their occlusion."""
@@ -43,14 +45,65 @@ class CheckResult:
     figures: dict[str, Any] = field(default_factory=dict)
 
 
-def quarantine_share(report: Report, checks: ChecksConfig) -> CheckResult:
-    """Not too many items of a source are unusable."""
-    return _share_of_drops(report, checks.max_quarantine_share, "checks.max_quarantine_share")
+def source_drops(report: Report, checks: ChecksConfig) -> CheckResult:
+    """Of a source not too much is unreadable, unlicensed or filtered out."""
+    source = report.stage.rpartition("/")[2]
+    limits: DropLimits = getattr(checks.max_drop_share, source)
+    counts = count_kinds(report.drops)
+    # A file of MULAN holds several cutouts, each kept or filtered on its own; of other sources it is one item.
+    kept = report.num_rows
+    num_files = report.counts.get("files", kept + len(report.drops))
+    whole = {"unreadable": num_files, "unlicensed": num_files, "filtered": kept + counts["filtered"]}
+    parts: list[str] = []
+    figures: dict[str, Any] = {}
+    too_many: list[str] = []
+    for kind, count in counts.items():
+        share, limit = count / max(1, whole[kind]), getattr(limits, kind)
+        figures |= {kind: count, f"{kind}_share": round(share, 4)}
+        parts.append(f"{count} of {whole[kind]} {kind} ({share:.1%}, at most {limit:.0%})")
+        if share > limit:
+            too_many.append(f"checks.max_drop_share.{source}.{kind}")
+    sentence = f"{kept} kept, {', '.join(parts)}: {_listed(report.drops_by_reason)}"
+    sentence += f"; mend the source, or raise {' and '.join(too_many)}" if too_many else ""
+    return CheckResult(not too_many, sentence, figures | report.drops_by_reason)
+
+
+def enough_photographs(report: Report, fetched: PhotographsReport | None, config: DataConfig) -> CheckResult:
+    """There are enough photographs for the scenes; a shortfall is reported with its cause."""
+    kept, limit = report.num_rows, config.checks.max_scenes_per_background
+    found = kept + len(report.drops)
+    wanted = config.backgrounds.openimages.num_images if fetched else found
+    mean = config.scenes.num_scenes / max(1, kept)
+    sentence = f"{wanted} photographs wanted, {found} found, {kept} kept for {config.scenes.num_scenes} scenes: "
+    sentence += f"{mean:.1f} scenes each, at most {limit:g} by checks.max_scenes_per_background"
+    lost = _where_photographs_fell(fetched, wanted) if fetched else {}
+    lost |= {f"refused as {reason}": number for reason, number in report.drops_by_reason.items()}
+    sentence += f"; lost: {', '.join(f'{number} {cause}' for cause, number in lost.items()) or 'none'}"
+    if mean > limit:
+        more = "raise backgrounds.openimages.num_images" if fetched else "add photographs"
+        sentence += f"; {more}, or loosen the filter that refused most"
+    figures = {"wanted": wanted, "found": found, "kept": kept, "scenes_per_photograph": round(mean, 2)}
+    return CheckResult(mean <= limit, sentence, figures)
+
+
+def _where_photographs_fell(fetched: PhotographsReport, wanted: int) -> dict[str, int]:
+    """Cause -> number of wanted photographs that did not reach the index."""
+    downloads = fetched.downloads
+    ranked = sorted(fetched.drops_of_lists.items(), key=lambda item: -item[1])
+    filters = ", ".join(f"{reason} {number}" for reason, number in ranked[:3] if number)
+    lost = {f"not in the lists after their filters ({filters})": wanted - fetched.num_chosen}
+    lost |= {f"not fetched ({reason})": number for reason, number in downloads.drops_by_reason.items()}
+    lost["left out by backgrounds.openimages.max_gb"] = downloads.num_left
+    return {cause: number for cause, number in lost.items() if number}
 
 
 def scene_drops(report: Report, checks: ChecksConfig) -> CheckResult:
     """Nearly every planned scene could be made."""
-    return _share_of_drops(report, checks.max_scene_drop_share, "checks.max_scene_drop_share")
+    num, limit = len(report.drops), checks.max_scene_drop_share
+    share = num / max(1, num + report.num_items)
+    sentence = f"{num} dropped ({share:.1%}, at most {limit:.0%} by checks.max_scene_drop_share)"
+    sentence += f": {_listed(report.drops_by_reason)}"
+    return CheckResult(share <= limit, sentence, {"share": round(share, 4), **report.drops_by_reason})
 
 
 def library_size(library: CatalogueReport[Record], checks: ChecksConfig) -> CheckResult:
@@ -111,44 +164,6 @@ def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
             if recorded != [parts.occluded_fraction(i) for i in range(len(parts.layers))]:
                 bad.append(key)
     return CheckResult(not bad, f"{num - len(bad)} of {num} scenes recompute", {"bad": bad})
-
-
-def placed_freely(rows: Sequence[dict[str, Any]], placement: PlacementConfig) -> CheckResult:
-    """No more layers are placed without a support than the profile plans, but for chance (three standard errors)."""
-    share = sum(row["placement"] == "free" for row in rows) / max(1, len(rows))
-    planned = 1.0 if placement.kind == "free" else placement.free_share
-    limit = planned + 3 * math.sqrt(planned * (1 - planned) / max(1, len(rows)))
-    sentence = f"{share:.1%} of {len(rows)} layers are placed freely, at most {limit:.1%} for {planned:.0%} planned"
-    return CheckResult(share <= limit, sentence, {"share": round(share, 4)})
-
-
-def supports_recomputed(store: Store, report: Report) -> CheckResult:
-    """What is placed by its support lies on it, by its own alpha and the photograph's layout (as `occlusion_...`)."""
-    scenes = [
-        SceneParts.decode(key, read_members(store, manifest, key))
-        for manifest in report.shards.values()
-        for key in islice(scene_keys(manifest), SCENES_RECOMPUTED)
-    ]
-    supported = [parts for parts in scenes if any(layer["support"] for layer in parts.record["layers"])]
-    records = find_records(store, BackgroundRecord, {parts.record["background"]["id"] for parts in supported})
-    bad = [parts.key for parts in supported if not _on_support(store, parts, records)]
-    return CheckResult(not bad, f"{len(scenes) - len(bad)} of {len(scenes)} scenes recompute", {"bad": bad})
-
-
-def _on_support(store: Store, parts: SceneParts, records: Mapping[str, BackgroundRecord]) -> bool:
-    background = parts.record["background"]
-    record = records.get(background["id"])
-    if record is None:
-        return False
-    layout = Layout.decode(store.read_range(record.layout_tar, record.layout_offset, record.layout_num_bytes))
-    left, top, side = background["crop"]
-    terrain = Terrain.of(layout, record, (left, top, side))
-    told = [(entry["support"], entry["foreground"]["object"]) for entry in parts.record["layers"]]
-    return all(
-        terrain.under(objects()[noun], layer.rgba[..., 3], layer.box, parts.size[0]) == support
-        for layer, (support, noun) in zip(parts.layers, told, strict=True)
-        if support
-    )
 
 
 def verified(store: Store, report: Report, engine: Engine) -> CheckResult:
@@ -231,17 +246,28 @@ def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
     return CheckResult(enough, f"{num_scenes} of {planned} planned scenes", {"num": num_scenes})
 
 
+def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
+    """No foreground is shown in too many scenes."""
+    most = {name: found.max for name, found in uses.items() if name.startswith("foreground ")}
+    shown = "; ".join(
+        f"{name}: {found.never_share:.0%} of {found.num_assets} never, at most {found.max}, "
+        f"top tenth {found.top_tenth_share:.0%}"
+        for name, found in uses.items()
+    )
+    sentence = f"scenes that show an asset: {shown}; {checks.max_uses} allowed by checks.max_uses"
+    return CheckResult(max(most.values(), default=0) <= checks.max_uses, sentence, {"max_uses": most})
+
+
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """Rows of a shard's index, a row a layer."""
     data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
     return list(pq.read_table(io.BytesIO(data)).to_pylist())
 
 
-def _share_of_drops(report: Report, limit: float, name: str) -> CheckResult:
-    num = len(report.drops)
-    # An item of a foreground source holds several cutouts, each kept or dropped on its own.
-    kept = report.num_rows if report.stage.startswith("foregrounds/") else report.num_items
-    share = num / max(1, num + kept)
-    reasons = ", ".join(f"{reason} {count}" for reason, count in report.drops_by_reason.items()) or "none"
-    sentence = f"{num} dropped ({share:.1%}, at most {limit:.0%} by {name}): {reasons}"
-    return CheckResult(share <= limit, sentence, {"share": round(share, 4), **report.drops_by_reason})
+def rows_of(store: Store, report: Report) -> list[dict[str, Any]]:
+    """Rows of the indexes of all shards of a run."""
+    return [row for manifest in report.shards.values() for row in read_rows(store, manifest)]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"

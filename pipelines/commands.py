@@ -95,7 +95,11 @@ def scenes_make(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one for each core.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make."""
+    """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make.
+
+    Leaves with 1 when one of the assets' checks fails; everything is made all the same.
+    """
+    from pipelines.checklists import WARNINGS, check_reports
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
 
@@ -103,16 +107,22 @@ def scenes_make(
     overrides = {key: str(value) for key, value in given.items() if value is not None}
     loaded = context.obj(profile, root, overrides)
     store = Store(loaded.root)
-    reports = Factory(loaded, store).make_shards()
+    factory = Factory(loaded, store)
+    reports = factory.make_shards()
+    failed = {name: result for name, result in check_reports(factory, reports).items() if not result.passed}
     if as_json:
         print(json.dumps([_summary(report) for report in reports]))
-        return
-    table = Table("stage", "items", "shards", "made now", "dropped", "MB", "s")
-    for report in reports:
-        numbers = (report.num_items, len(report.shards), report.num_made, len(report.drops))
-        table.add_row(report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}")
-    Console().print(table)
-    print(f"shards in {store.url('shards')}")
+    else:
+        table = Table("stage", "items", "shards", "made now", "dropped", "MB", "s")
+        for report in reports:
+            numbers = (report.num_items, len(report.shards), report.num_made, len(report.drops))
+            table.add_row(report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}")
+        Console().print(table)
+        print(f"shards in {store.url('shards')}")
+    warnings = {name for name in failed if name.rpartition(": ")[2] in WARNINGS}
+    for name, result in failed.items():
+        typer.echo(f"{'warning' if name in warnings else 'check failed'}: {name}: {result.sentence}", err=True)
+    raise typer.Exit(1 if failed.keys() - warnings else 0)
 
 
 @shards.command("verify")
@@ -167,7 +177,8 @@ def takedowns_list(
         print(json.dumps(report.to_dict()))
     else:
         for shard in report.shards:
-            what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
+            unseen = "drew one and refused it" if shard.drawn else "draws otherwise without it"
+            what = f"shows {', '.join(shard.shown)}" if shard.shown else unseen
             then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
             print(f"{shard.folder}/{shard.shard} {what}; {then}")
         for name in report.unmatched:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.maps.choose import make_makers
-from pipelines.backgrounds.layouts import LayoutsStage, network_source
+from pipelines.backgrounds.layouts import LayoutSource, LayoutsStage, network_source
 from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
@@ -45,10 +45,12 @@ class Factory:
     Attributes:
         config: all data sections of the profile.
         store: the root.
+        layout_source: says what photographs show, where layers are placed by it; None = the networks of the maps.
     """
 
     config: DataConfig
     store: Store
+    layout_source: LayoutSource | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -119,7 +121,10 @@ class Factory:
     def mulan_foregrounds(self) -> MulanForegrounds:
         """Foregrounds of the MULAN tree."""
         mulan, split = self.config.mulan, self.mulan_source.split
-        return MulanForegrounds(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split)
+        return MulanForegrounds(
+            *(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split),
+            *(mulan.coco.info, mulan.licences),
+        )
 
     @cached_property
     def generated_foregrounds(self) -> GeneratedForegrounds:
@@ -149,7 +154,8 @@ class Factory:
         """
         if self.config.scenes.placement.kind == "free":
             return None
-        return LayoutsStage(self.store, self.photographs, self.backgrounds, network_source(self.config.maps))
+        source = self.layout_source or network_source(self.config.maps)
+        return LayoutsStage(self.store, self.photographs, self.backgrounds, source)
 
     # ---- library
 

@@ -3,6 +3,7 @@
 Put together here because it needs the sources, the library's rules and the profile's plan at once.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipelines.library.catalogue import read_backgrounds, read_foregrounds
 from pipelines.library.exclusions import excluded, read_exclusions
 from pipelines.library.records import AnyRecord
 from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, taken_down
+from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 
@@ -22,7 +24,7 @@ class TakedownReport:
         listed: lines of the list.
         removed: id -> why, of every asset of the sources that goes, and of listed ids that no source holds.
         unmatched: lines that name nothing in this store.
-        shards: that show or have drawn one.
+        shards: that show or have drawn one, or have a scene that draws otherwise without it.
     """
 
     listed: tuple[str, ...]
@@ -55,7 +57,7 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     known = {name for record in records for name in (record.id, record.origin)}
     # An asset whose source is gone is still known by its id to the shards that show it.
     removed |= dict.fromkeys(names - known, f"listed in {config.takedowns}")
-    shards = affected_shards(store, removed.keys(), planned_shards(factory))
+    shards = affected_shards(store, removed.keys(), planned_shards(factory), moved_shards(factory, removed))
     shown = {asset for shard in shards for asset in shard.shown}
     unmatched = names - known - shown
     removed = {name: why for name, why in sorted(removed.items()) if name not in unmatched}
@@ -69,7 +71,8 @@ class ExclusionReport:
     Attributes:
         excluded: id -> why, of every asset of the sources that the library leaves out, copies too.
         unmatched: listed ids that no source holds.
-        shards: finished ones that show or have drawn one; the next run makes the planned ones again.
+        shards: finished ones that show or have drawn one, or have a scene that draws otherwise without it; the next
+            run makes the planned ones again.
     """
 
     excluded: dict[str, str]
@@ -92,7 +95,7 @@ def find_excluded(factory: Factory) -> ExclusionReport:
     foregrounds, backgrounds = all_foregrounds(store), read_backgrounds(store, factory.backgrounds.name)
     gone = excluded(foregrounds, exclusions, bits) | excluded(backgrounds, exclusions, bits)
     unmatched = tuple(exclusion.id for exclusion in exclusions if exclusion.id not in gone)
-    shards = affected_shards(store, gone.keys(), planned_shards(factory))
+    shards = affected_shards(store, gone.keys(), planned_shards(factory), moved_shards(factory, gone))
     return ExclusionReport(dict(sorted(gone.items())), unmatched, tuple(shards))
 
 
@@ -100,6 +103,22 @@ def planned_shards(factory: Factory) -> set[tuple[str, str]]:
     """(folder, shard) of all shards of scenes that the profile makes."""
     stages = (factory.scenes, factory.shards, factory.held_out_scenes, factory.held_out_shards)
     return {(stage.name, shard) for stage in stages for shard in stage.shards()}
+
+
+def moved_shards(factory: Factory, gone: Collection[str]) -> set[tuple[str, str]]:
+    """(folder, shard) of the finished shards with a scene whose draws change when these assets go."""
+    found: set[tuple[str, str]] = set()
+    if not gone:
+        return found
+    for scenes, joined in (
+        (factory.scenes, factory.shards),
+        (factory.held_out_scenes, factory.held_out_shards),
+    ):
+        finished = [read_manifest(factory.store, scenes.name, shard) for shard in scenes.shards()]
+        manifests = [manifest for manifest in finished if manifest is not None]
+        for manifest in scenes.moved_without(manifests, gone):
+            found |= {(scenes.name, manifest.shard), (joined.name, manifest.shard)}
+    return found
 
 
 def all_foregrounds(store: Store) -> list[AnyRecord]:

@@ -7,14 +7,37 @@ import numpy as np
 from decoupage.images.codecs import encode_png
 from decoupage.images.types import Rgba
 from decoupage.randomness import generator
+from pipelines.backgrounds.layouts import LayoutSource, LayoutsStage
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.config import BackgroundConfig, GateConfig, LibraryConfig, ScenesConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
+from pipelines.library.layout import with_layouts
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Outcome, run_stage
 from pipelines.stages.store import Store
+
+CATEGORIES = ("dog", "rabbit", "truck", "mug", "zorgon", "tree", "person", "airplane", "boat", "apple")
+
+
+class Meadow:
+    """A `LayoutSource` that sees the same in every photograph: sky, below it meadow, a table and a pond."""
+
+    recipe = {"source": "meadow"}
+    batch_size = 2
+    in_process = False
+    id2label = {0: "sky", 1: "grass", 2: "table", 3: "water"}
+
+    def inputs(self):
+        return {"labels": "v1"}
+
+    def see(self, pictures_HWC):
+        labels = np.ones((60, 60), np.uint8)
+        labels[:24] = 0
+        labels[45:, :18] = 2
+        labels[36:, 42:] = 3
+        return [(labels, None) for _ in pictures_HWC]
 
 
 def shape_rgba(seed: int, size_px: int = 160, alpha: int = 255) -> Rgba:
@@ -65,6 +88,7 @@ class ShapeSource:
             origin=f"{self.kind}-{number}",
             licence="CC0-1.0",
             attribution="tests",
+            category=CATEGORIES[number % len(CATEGORIES)],
         )
         return Outcome({record.member: data}, [vars(record)])
 
@@ -81,8 +105,12 @@ def write_library(
     real: tuple[int, ...] = tuple(range(8)),
     generated: tuple[int, ...] = tuple(range(6)),
     photographs: tuple[int, ...] = tuple(range(5)),
+    layouts: LayoutSource | None = None,
 ) -> CatalogueReport[ForegroundRecord]:
-    """Sources and both catalogues under a root; calling it again with other numbers changes the library."""
+    """Sources and both catalogues under a root; calling it again with other numbers changes the library.
+
+    Backgrounds have layouts where there is a source of these.
+    """
     store, folder = Store(root), Store(f"{root}/photographs")
     engine = SerialEngine()
     run_stage(ShapeSource("real", real), store, engine)
@@ -90,9 +118,14 @@ def write_library(
     folder.remove("")
     write_photographs(folder, photographs)
     backgrounds = BackgroundConfig(folder=folder.root, min_side_px=100)
-    run_stage(BackgroundsStage(folder, backgrounds, "tests"), store, engine)
+    index = BackgroundsStage(folder, backgrounds, "tests")
+    run_stage(index, store, engine)
+    found_behind = read_backgrounds(store, "backgrounds")
+    if layouts:
+        run_stage(LayoutsStage(store, folder, index, layouts), store, engine)
+        found_behind = with_layouts(store, found_behind, index.shards())
     config = LibraryConfig(held_out_share=0.0, duplicate_distance_bits=0)
-    build_catalogue(store, read_backgrounds(store, "backgrounds"), config)
+    build_catalogue(store, found_behind, config)
     found = [record for kind in ("real", "generated") for record in read_foregrounds(store, f"foregrounds/{kind}")]
     return build_catalogue(store, found, config)
 

@@ -4,6 +4,8 @@ Photographs, annotations, lists and weights have their published formats and ran
 rule of `configs/paper.toml`: `overrides` changes numbers of things, sizes, addresses and folders alone.
 """
 
+import base64
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from decoupage.bases import find_base
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
+from decoupage.weights.hub import split_revision
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.config.foregrounds import SafetyFilterConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
@@ -31,6 +34,8 @@ from tests.pipelines.downloads import server as file_server
 from tests.pipelines.foregrounds import prompts_server
 from tests.pipelines.foregrounds.layerdiffuse.tiny_weights import deltas, object_decoder, save_checker, save_sdxl
 from tests.pipelines.foregrounds.mulan.annotations import pack
+from tests.pipelines.foregrounds.mulan.test_coco_info import write_info
+from tests.publishers import repository
 
 TRAIN = tuple(f"{number:012d}" for number in range(11, 17))
 VAL = ("000000000139", "000000000285")
@@ -40,8 +45,12 @@ LAION = "000000009"
 OBJECT_PX = 220
 NUM_BACKGROUNDS = 12
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
+NEWEST = "0" * 40
+"""Commit of each repository's `main`."""
 LOST = id_of(0)
 """Listed, and not in OpenImages' bucket any more."""
+TAKEN_DOWN = 2
+"""Number of the image whose original its author removed: the bucket's file is used."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ class World:
         return {
             "mulan.annotations": str(self.folder / "annotations"),
             "mulan.images": str(images),
+            "mulan.coco.info": str(self.folder / "coco"),
             "mulan.coco.download": "true",
             "mulan.coco.url": f"{self.files.url}/coco/{{subset}}/{{id}}.jpg",
             "mulan.fetch.workers": "2",
@@ -86,6 +96,7 @@ class World:
             "backgrounds.openimages.workers": "2",
             "backgrounds.num_shards": "2",
             "library.held_out_share": "0.25",
+            "checks.max_drop_share.mulan.unreadable": "0.2",  # One photograph of nine is gone.
             "scenes.num_scenes": "6",
             "scenes.scenes_per_shard": "3",
             "scenes.size_px": "256",
@@ -115,8 +126,11 @@ def small_world(folder: Path) -> Iterator[World]:
     content |= {f"coco/val2017/{id}.jpg": write_annotated(folder, id) for id in VAL}
     write_annotated(folder, GONE)
     write_annotated(folder, LAION)
+    # As COCO numbers them: 4 is CC BY 2.0, 1 is CC BY-NC-SA 2.0.
+    write_info(folder / "coco", {int(id): 4 for id in (*TRAIN, GONE)}, {int(id): 1 for id in VAL})
     write_hub(folder / "hub")
-    with file_server.serving(content | openimages()) as files, prompts_server.serving() as (model, url):
+    with file_server.serving(content) as files, prompts_server.serving() as (model, url):
+        files.content |= openimages(files.url)
         model.usual = answer
         yield World(folder, files, model, url)
 
@@ -175,8 +189,8 @@ def photograph_of(seed: int, height: int, width: int) -> Rgb:
     return np.kron(squares, np.ones((20, 20, 1), np.uint8))
 
 
-def openimages() -> dict[str, bytes]:
-    """Published lists, of which each filter takes one image, and the bucket."""
+def openimages(url: str) -> dict[str, bytes]:
+    """Published lists, of which each filter takes one image, the bucket, and the authors' larger files on `url`."""
     ids = [id_of(number) for number in range(NUM_BACKGROUNDS + 4)]
     unturned, peopled, tiny, full = ids[-4:]
     listed = [image(id, Rotation="90.0" if number == 1 else "0.0") for number, id in enumerate(ids)]
@@ -187,28 +201,40 @@ def openimages() -> dict[str, bytes]:
     boxes = [box(id, 0, 0.9 if id == full else 0.2, 0.1, 0.4) for id in ids]
     bucket = {f"train/{id}.jpg": encode_jpeg(photograph_of(number, 660, 760), 90) for number, id in enumerate(ids)}
     del bucket[f"train/{LOST}.jpg"]
-    return lists(listed, labels, boxes) | bucket
+    flickr = {}
+    for number, id in enumerate(ids):
+        larger = np.kron(photograph_of(number, 660, 760), np.ones((2, 2, 1), np.uint8))
+        flickr[f"flickr/{number}_o.jpg"] = data = encode_jpeg(larger, 90)
+        md5 = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        by_id[id] |= {"OriginalURL": f"{url}/flickr/{number}_o.jpg", "OriginalMD5": md5}
+    del flickr[f"flickr/{TAKEN_DOWN}_o.jpg"]
+    return lists(listed, labels, boxes) | bucket | flickr
 
 
 def write_hub(hub: Path) -> None:
     """Every net of the profile with random weights, as the Hub's cache holds the published one."""
-    save_sdxl(snapshot(hub, published.SDXL_BASE))
+    save_sdxl(snapshot(hub, published.SDXL_BASE), half=True)
     repository, adapter = published.SDXL_DELTAS
     layerdiffuse = snapshot(hub, repository)
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
-    save_checker(snapshot(hub, SafetyFilterConfig().weights, SafetyFilterConfig().revision), 1.0)
+    save_checker(snapshot(hub, SafetyFilterConfig().weights), 1.0)
     save_segformer(snapshot(hub, SegmentationConfig().weights))
+    (snapshot(hub, split_revision(SegmentationConfig().weights)[0]) / "pytorch_model.bin").write_bytes(b"a pickle")
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))
 
 
-def snapshot(hub: Path, repository: str, revision: str = "main") -> Path:
-    """The folder of a repository's newest commit in a Hub's cache."""
-    commit, held = "0" * 40, hub / f"models--{repository.replace('/', '--')}"
+def snapshot(hub: Path, place: str) -> Path:
+    """The folder of a repository's newest commit in a Hub's cache, or of the branch or commit that is named."""
+    repo_id, revision = split_revision(place)
+    held = repository(hub, repo_id)
+    if len(revision) == len(NEWEST):
+        commit = revision
+    else:
+        commit, reference = NEWEST, held / "refs" / revision
+        reference.parent.mkdir(parents=True)
+        reference.write_text(commit)
     folder = held / "snapshots" / commit
     folder.mkdir(parents=True)
-    reference = held / "refs" / revision
-    reference.parent.mkdir(parents=True)
-    reference.write_text(commit)
     return folder

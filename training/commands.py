@@ -21,7 +21,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `decoupage train list` names them.")],
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the run.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="Shards; for tiny_base folders of photographs.")] = None,
-    base: Annotated[str | None, typer.Option(help="Folder or hub id of the base instead of the published one.")] = None,
+    base: Annotated[str | None, typer.Option(help="Folder, or owner/name[@revision], of another base.")] = None,
     rgba_vae: Annotated[str | None, typer.Option(help="Folder of a trained RGBA VAE; adapters need it.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the data, for its mask errors.")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value, as often as needed.")] = None,

@@ -25,7 +25,7 @@ class TrainingSection(Section):
 
     recipe: str = Field("paper", description="name of the adapter's recipe")
     rgba_vae: str = Field("rgba_vae", description="name of the RGBA VAE's recipe")
-    base: str = Field("", description="folder or hub id of the base's weights; empty = the published ones")
+    base: str = Field("", description="folder or owner/name[@revision] of the base; empty = the published one")
     changes: dict[str, Any] = Field({}, description="values that differ from the adapter's recipe")
     rgba_vae_changes: dict[str, Any] = Field({}, description="values that differ from the RGBA VAE's recipe")
     launcher: Launcher = "subprocess"

@@ -89,13 +89,14 @@ def watched_inputs(plan: Plan) -> list[Input]:
     ]
     if profile.mulan.source == "folder":
         source = factory.mulan_source
+        info = (Path(source.config.coco.info),) if source.config.coco.info else ()
         found.append(
             Input(
                 MULAN,
-                f"MULAN's annotation files in `{source.annotations}`, and their photographs where nothing "
-                "is fetched. Observed, not made: files that come or go make what is built on them stale.",
+                f"MULAN's annotation files in `{source.annotations}`, COCO's files on licences, and photographs where "
+                "nothing is fetched. Observed, not made: files that come or go make what is built on them stale.",
                 source.version,
-                (source.annotations,) if source.fetches else (source.annotations, source.images),
+                (source.annotations, *info, *(() if source.fetches else (source.images,))),
             )
         )
     return found

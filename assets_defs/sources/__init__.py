@@ -8,10 +8,11 @@ import dagster as dg
 
 from assets_defs.plan import Plan
 from assets_defs.sources.generated import generated_assets
+from assets_defs.sources.layouts import layouts_assets
 from assets_defs.sources.mulan import mulan_assets
 from assets_defs.sources.openimages import openimages_assets
 
 
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """All assets before the library."""
-    return [*mulan_assets(plan), *generated_assets(plan), *openimages_assets(plan)]
+    return [*mulan_assets(plan), *generated_assets(plan), *openimages_assets(plan), *layouts_assets(plan)]

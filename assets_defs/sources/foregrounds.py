@@ -7,7 +7,7 @@ import dagster as dg
 from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, picture, report_metadata
 from assets_defs.plan import Plan
-from pipelines import checks
+from pipelines import checklists
 from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_foregrounds
 from pipelines.previews import foreground_tiles, preview
@@ -25,7 +25,7 @@ def foregrounds_asset(
     description: str,
     more: Callable[[Report], Metadata] | None = None,
 ) -> dg.AssetsDefinition:
-    """A stage of foregrounds as an asset, with a preview, a check of the quarantined share, its source's metadata."""
+    """A stage of foregrounds as an asset, with a preview, a check of what is dropped, its source's metadata."""
     factory, profile = plan.factory, plan.profile
 
     @asset(
@@ -35,7 +35,7 @@ def foregrounds_asset(
         owners=OWNERS,
         kinds={"webp"},
         code_version=plan.code_version(stage),
-        check_specs=[check_spec(name, "quarantine_share", checks.quarantine_share)],
+        check_specs=[check_spec(name, *named) for named in checklists.SOURCE.items()],
         description=description,
     )
     def foregrounds() -> dg.MaterializeResult:
@@ -46,7 +46,7 @@ def foregrounds_asset(
         if records:
             tiles = foreground_tiles(Assets(factory.store, factory.photographs), records)
             metadata["preview"] = picture(preview(tiles))
-        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=metadata, check_results=[share])
+        results = checklists.check_source(report, profile)
+        return dg.MaterializeResult(metadata=metadata, check_results=[check(*named) for named in results.items()])
 
     return foregrounds

@@ -1,5 +1,6 @@
 """Assets of MULAN: its annotations, which are observed, and the foregrounds rebuilt from them."""
 
+from collections.abc import Collection, Mapping
 from itertools import islice
 
 import dagster as dg
@@ -67,11 +68,19 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
             "dagster/uri": dg.MetadataValue.text(str(source.annotations)),
             "images": dg.MetadataValue.path(str(source.images)),
         }
+        if found.licences:
+            metadata["photographs_by_licence"] = _licences_table(found.licences, plan.profile.mulan.licences)
         if found.fetched is not None:
             metadata |= _fetched(found.fetched, factory.store)
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(found.version))
 
     return mulan_annotations
+
+
+def _licences_table(licences: Mapping[str, int], used: Collection[str]) -> dg.MetadataValue:
+    """A table of the photographs' licences, and whether the profile uses photographs under them."""
+    rows = ({"licence": name, "number": n, "used": not used or name in used} for name, n in licences.items())
+    return table(rows, {"licence": "string", "number": "int", "used": "bool"})
 
 
 def _fetched(fetched: FetchReport, store: Store) -> Metadata:

@@ -6,7 +6,7 @@ from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, counts_table, picture, report_metadata
 from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS
-from pipelines import checks
+from pipelines import checklists, checks
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.library.assets import Assets
 from pipelines.library.catalogue import read_backgrounds
@@ -23,7 +23,10 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         kinds={"jpeg"},
         code_version=plan.code_version(factory.backgrounds),
-        check_specs=[check_spec("openimages_index", "quarantine_share", checks.quarantine_share)],
+        check_specs=[
+            *(check_spec("openimages_index", *named) for named in checklists.SOURCE.items()),
+            check_spec("openimages_index", "enough_photographs", checks.enough_photographs, blocking=False),
+        ],
         description="The index of background photographs: chosen from OpenImages' lists, fetched, each opened once, "
         "judged by size and sharpness, with rotation, licence and attribution." + stand_in,
     )
@@ -38,8 +41,13 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         if records:
             tiles = background_tiles(Assets(factory.store, factory.photographs), records)
             metadata["preview"] = picture(preview(tiles))
-        share = check("quarantine_share", checks.quarantine_share(report, profile.checks))
-        return dg.MaterializeResult(metadata=metadata, check_results=[share])
+        enough = checks.enough_photographs(report, fetched, profile)
+        metadata |= {name: dg.MetadataValue.int(enough.figures[name]) for name in ("wanted", "found", "kept")}
+        results = [
+            *(check(*named) for named in checklists.check_source(report, profile).items()),
+            check("enough_photographs", enough, blocking=False),
+        ]
+        return dg.MaterializeResult(metadata=metadata, check_results=results)
 
     return [openimages_index]
 
@@ -57,6 +65,9 @@ def _fetched(report: PhotographsReport) -> Metadata:
         "listed_dropped_by_reason": counts_table(report.drops_of_lists, "reason"),
         "licences": counts_table(report.licences, "licence"),
     }
+    if report.originals:
+        metadata["originals_by_outcome"] = counts_table(report.originals.outcomes, "outcome")
+        metadata["originals_megabytes_fetched_now"] = dg.MetadataValue.float(round(report.originals.num_bytes / 1e6, 3))
     if downloads.drops:
         metadata["not_fetched_by_reason"] = counts_table(downloads.drops_by_reason, "reason")
     return metadata

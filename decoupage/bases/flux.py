@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline, FluxFillPipeline, FluxKontextPipeline
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Components, ContextKind, Text
+from decoupage.weights.hub import split_revision
 
 Posterior = Literal["sample", "mode"]
 PATCH = 2
@@ -43,7 +44,8 @@ class Flux(Base):
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`."""
-        return self.pipeline_class.from_pretrained(source or self.repo_id, **options).components
+        place, revision = split_revision(source or self.repo_id)
+        return self.pipeline_class.from_pretrained(place, revision=revision, **options).components
 
     def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `Base.encode`."""

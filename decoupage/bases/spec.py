@@ -14,7 +14,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from decoupage.weights.hub import MAIN, is_folder
+from decoupage.weights.hub import is_folder, split_revision
 from decoupage.weights.models import DiffusersModel
 
 ContextKind = Literal["channel", "sequence"]
@@ -86,15 +86,16 @@ class Base(ABC):
 
     # ---- weights
 
-    def weights(self, source: str | None = None, revision: str = MAIN) -> DiffusersModel:
-        """The files that `load(source)` reads: of a folder, else of a Hub repository at a revision.
+    def weights(self, source: str | None = None) -> DiffusersModel:
+        """The files that `load(source)` reads: of a folder, else of a Hub repository (`owner/name@revision`).
 
         Without a source, the packaged weights or those that `repo_id` publishes.
         """
         if source is None and self.packaged is not None:
             source = str(self.packaged)
+        repo_id, revision = split_revision(source or self.repo_id)
         return DiffusersModel(
-            repo_id=source or self.repo_id,
+            repo_id=repo_id,
             network=self.network,
             revision=revision,
             folder=source if source and is_folder(source) else "",
@@ -104,7 +105,7 @@ class Base(ABC):
 
     @abstractmethod
     def load(self, source: str | None = None, **options: Any) -> Components:
-        """All components from a hub id or a folder in diffusers' layout (None = `repo_id`).
+        """All components from a folder in diffusers' layout or a hub id, with a revision or without (None = `repo_id`).
 
         Args:
             options: passed to diffusers' `from_pretrained` (`dtype`, `variant`, ...).

@@ -10,6 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from decoupage.bases.flux import FluxFill, Posterior
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
 from decoupage.bases.spec import Components, Text
+from decoupage.weights.hub import split_revision
 
 WEIGHTS = Path(__file__).parent / "tiny_fill"
 """The packaged weights, with their model card."""
@@ -36,9 +37,9 @@ class TinyFill(FluxFill):
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
-        source = source or str(WEIGHTS)
-        options = {"dtype": torch.float32} | options  # The files are in half precision.
-        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler")
+        source, revision = split_revision(source or str(WEIGHTS))
+        options = {"dtype": torch.float32, "revision": revision} | options  # The files are in half precision.
+        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
         # A pipeline's option names which component is quantised, and how.
         quantised = options.pop("quantization_config", None)
         own = {"quantization_config": quantised.quant_mapping[self.network]} if quantised else {}

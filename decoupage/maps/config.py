@@ -1,10 +1,11 @@
 """Maps of the composite."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from decoupage.settings import Section, check_range
+from decoupage.weights.hub import HubId
 
 
 class EdgesConfig(Section):
@@ -19,20 +20,16 @@ class EdgesConfig(Section):
         return self
 
 
-HubId = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
-"""`owner/name` on the Hub."""
-
-
 class ModelConfig(Section):
     """How a model of maps is run, and where a net's weights are; classical models read the size alone.
 
-    Of the rest only `weights` is part of the recipe. What the files hold is hashed into every shard's manifest.
+    Of the rest only `weights` is part of the recipe, without its revision. What the files hold is hashed into every
+    shard's manifest.
     """
 
     size_px: int = Field(256, ge=32, le=2048, description="side at which maps are computed")
     weights: HubId
     """The published model; its licence goes by it, wherever the files lie."""
-    revision: str = Field("main", pattern=r"^[\w./-]+$", description="branch, tag or commit in the Hub's cache")
     folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
     batch_size: int = Field(8, ge=1, le=1024, description="pictures at once")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto = a GPU where there is one")
@@ -44,7 +41,8 @@ class SegmentationConfig(ModelConfig):
     model: Literal["felzenszwalb", "segformer"] = "felzenszwalb"
     """`felzenszwalb`: classical graph regions without classes, the stand-in for SegFormer."""
     min_region_share: float = Field(0.005, ge=0.004, le=1.0, description="at most 250 regions fit the 8-bit map")
-    weights: HubId = "nvidia/segformer-b5-finetuned-ade-640-640"
+    weights: HubId = "nvidia/segformer-b5-finetuned-ade-640-640@f4c8e8f5b581b6bc8ed5208e4bd139d95f65610f"
+    """The commit is that of the repository's pull request 3: `main` has the weights as a pickle alone."""
 
 
 class DepthConfig(ModelConfig):

@@ -9,7 +9,8 @@ from decoupage.fingerprint import Recipe
 from decoupage.maps.config import ModelConfig
 from decoupage.maps.maker import MapMaker
 from decoupage.maps.net import NetFiles, is_here
-from decoupage.weights.hub import HubFiles
+from decoupage.requirements import Space
+from decoupage.weights.hub import HubFiles, split_revision
 
 FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 """Of transformers' published layout, what is read."""
@@ -25,13 +26,13 @@ class PublishedNet(MapMaker):
 
     @property
     def recipe(self) -> Recipe:
-        """Published model and size. What its files hold is among `inputs`; they need not be here to plan."""
-        return {"model": self.model, "weights": self.config.weights, "size_px": self.config.size_px}
+        """Published model and size. What its files hold, at any revision, is among `inputs`; they need not be here."""
+        return {"model": self.model, "weights": self.weights, "size_px": self.config.size_px}
 
     @property
     def weights(self) -> str:
-        """Hub id of the weights; their licence goes by it."""
-        return self.config.weights
+        """Hub id of the weights, without a revision; their licence goes by it."""
+        return self._wanted.repo_id
 
     @property
     def batch_size(self) -> int:
@@ -61,6 +62,11 @@ class PublishedNet(MapMaker):
         return f"{self._wanted.fix()}, or name a folder with them in {self.section}.folder"
 
     @property
+    def space(self) -> tuple[Space, ...]:
+        """Room that getting the files takes."""
+        return self._wanted.space
+
+    @property
     def files(self) -> NetFiles:
         """The net's files. Raises BadSetup as `look` finds fault."""
         found = self.look()
@@ -70,7 +76,8 @@ class PublishedNet(MapMaker):
 
     @property
     def _wanted(self) -> HubFiles:
-        return HubFiles(self.config.weights, FILES, self.config.revision, self.config.folder)
+        repo_id, revision = split_revision(self.config.weights)
+        return HubFiles(repo_id, FILES, revision, self.config.folder)
 
     def inputs(self) -> dict[str, str]:
         """Hash of the net's files. Raises BadSetup as `files`, and when the device is not here."""

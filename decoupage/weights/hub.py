@@ -1,20 +1,28 @@
 """Named files of a Hub repository at a revision: in a folder that is named instead, else in the Hub's cache.
 
-Weights come as safetensors wherever they are published so: a `.bin` file is a pickle, and pickles run code.
+A setting names a repository as `owner/name`, or as `owner/name@revision` with a branch, a tag or a commit; without one,
+`main` is meant. Weights come as safetensors wherever they are published so: a `.bin` file is a pickle, and pickles run
+code.
 """
 
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from decoupage.fingerprint import canonical_json
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, Space
 from decoupage.weights.files import file_fault, hashes
+from decoupage.weights.sizes import FILES, told
 
 _TRANSFORMERS = "model.safetensors"
 MAIN = "main"
 """The revision that a repository gives where none is asked for."""
+HubId = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+(@[\w.-][\w./-]*)?$")]
+"""`owner/name` on the Hub, or `owner/name@revision`."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,8 @@ class HubFiles:
         """What is missing or damaged; empty when all files are here and whole."""
         folder = self.find()
         if folder is None:
-            return f"{self.repo_id} is not in the Hub's cache"
+            files = f"{', '.join(self.names)}, {told(self.num_bytes)}"
+            return f"{named(self.repo_id, self.revision)} is not in the Hub's cache ({files})"
         if missing := [name for name in self.names if not (folder / name).is_file()]:
             return f"{folder} has no {', '.join(missing)}{_pickles(folder) if _TRANSFORMERS in missing else ''}"
         tensors = [folder / name for name in self.names if name.endswith(".safetensors")]
@@ -55,6 +64,18 @@ class HubFiles:
         if folder is None:
             raise FileNotFoundError(f"{self.repo_id} is not in the Hub's cache")
         return hashlib.sha256(canonical_json(hashes(folder, [folder / name for name in self.names]))).hexdigest()
+
+    @property
+    def num_bytes(self) -> int | None:
+        """Size of the weights among the published files; None = not known."""
+        weights = [name for name in self.names if Path(name).suffix != ".json"]
+        sizes = [FILES[self.repo_id, name] for name in weights if (self.repo_id, name) in FILES]
+        return sum(sizes) if len(sizes) == len(weights) else None
+
+    @property
+    def space(self) -> tuple[Space, ...]:
+        """Room that their download takes; none where they are here, or lie in a folder."""
+        return () if self.folder or not self.fault() else cache_space(self.repo_id, self.num_bytes)
 
     def fix(self) -> str:
         """The command that gets the files into the cache."""
@@ -76,6 +97,24 @@ def snapshot(repo_id: str, name: str, revision: str = MAIN) -> Path | None:
 def is_folder(place: str) -> bool:
     """Whether a setting that may name a folder or a Hub repository (`owner/name`) names a folder."""
     return "/" not in place or place.startswith((".", "/", "~")) or Path(place).is_dir()
+
+
+def split_revision(place: str) -> tuple[str, str]:
+    """(`owner/name`, revision) of a repository that a setting names; a folder, or a plain name, is given back whole."""
+    repo_id, _, revision = place.partition("@")
+    return (place, MAIN) if is_folder(place) else (repo_id, revision or MAIN)
+
+
+def cache_space(repo_id: str, num_bytes: int | None) -> tuple[Space, ...]:
+    """Room that a download takes in the Hub's cache; none where its size is not known."""
+    from huggingface_hub import constants
+
+    return () if num_bytes is None else (Space(repo_id, constants.HF_HUB_CACHE, num_bytes / 1e9),)
+
+
+def named(repo_id: str, revision: str) -> str:
+    """A repository with its revision, for messages."""
+    return repo_id if revision == MAIN else f"{repo_id} at {revision}"
 
 
 def download(repo_id: str, files: str, revision: str = MAIN) -> str:

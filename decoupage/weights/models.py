@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, Space
 from decoupage.weights.files import file_fault, tensor_names
-from decoupage.weights.hub import MAIN, download, page, snapshot, token_requirement
+from decoupage.weights.hub import MAIN, cache_space, download, named, page, snapshot, token_requirement
+from decoupage.weights.sizes import MODELS, told
 
 INDEX = "model_index.json"
 _CONFIG = "config.json"
@@ -63,9 +64,22 @@ class DiffusersModel:
         """What is not here or not whole, in a few words; empty when nothing is. `components` says more."""
         folder = self.find()
         if folder is None:
-            return f"no weights at {self.folder}" if self.folder else f"{self.repo_id} is not here"
+            if self.folder:
+                return f"no weights at {self.folder}"
+            files = f"{INDEX}, {', '.join(self.patterns)}, {told(self.num_bytes)}"
+            return f"{named(self.repo_id, self.revision)} is not in the Hub's cache ({files})"
         lacking = [component.name for component in self.components() if component.fault]
         return f"{folder} lacks {', '.join(lacking)}" if lacking else ""
+
+    @property
+    def num_bytes(self) -> int | None:
+        """Size of the published weights; None = not known."""
+        return MODELS.get((self.repo_id, self.variant))
+
+    @property
+    def space(self) -> tuple[Space, ...]:
+        """Room that its download takes; none where it is here, or lies in a folder."""
+        return () if self.folder or not self.fault() else cache_space(self.repo_id, self.num_bytes)
 
     def fix(self) -> str:
         """What gets the files, or mends them."""
@@ -98,7 +112,7 @@ class DiffusersModel:
         """
         fix = self.fix()
         if self.find() is None:
-            weights = Requirement("weights", False, f"{name}: {self.fault()}", fix)
+            weights = Requirement("weights", False, f"{name}: {self.fault()}", fix, self.space)
             return [weights, token_requirement()] if self.consent and not self.folder else [weights]
         return [
             Requirement(f"{name}/{part.name}", not part.fault, part.fault or part.extent, fix if part.fault else "")

@@ -32,7 +32,7 @@ class AblationsConfig(Section):
     rows: tuple[RowName, ...] = Field(ROW_NAMES, min_length=1, description="rows that `decoupage ablations` trains")
     changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in every row alike")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
-    kontext_base: str = Field("", description="folder or hub id of Kontext's weights; empty = the published ones")
+    kontext_base: str = Field("", description="folder or owner/name[@revision] of Kontext; empty = the published one")
 
     @field_validator("changes", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from decoupage.maps.config import HubId
+from decoupage.weights.hub import HubId
 from pipelines.config import Section
 
 INPUT, OUTPUT = "{input}", "{output}"
@@ -27,7 +27,6 @@ class ModelBaseline(Section):
 
     weights: HubId
     """The published model; it decides the licence, wherever the files are."""
-    revision: str = Field("main", pattern=r"^[\w./-]+$", description="branch, tag or commit in the Hub's cache")
     folder: str = Field("", description="folder in diffusers' layout; empty = the Hub's cache. Nothing is downloaded")
     num_steps: int = Field(50, ge=1, le=1000, description="sampling steps")
     guidance: float = Field(4.0, ge=0.0, le=100.0, description="guidance scale, as the pipeline means it")

@@ -10,7 +10,7 @@ from decoupage.maps.segformer import Segformer
 from decoupage.randomness import digest, hash64
 from pipelines.backgrounds.attribution import Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
-from pipelines.backgrounds.things import ThingFilter, is_thing
+from pipelines.backgrounds.things import ThingFilter, is_salient, salient_names
 from pipelines.config import BackgroundConfig
 from pipelines.library.records import BackgroundRecord, schema_of
 from pipelines.stages.manifest import CurrentByInputs
@@ -29,7 +29,7 @@ class BackgroundsStage(CurrentByInputs):
     A folder of OpenImages holds the files that its `attribution.csv` names; any other, all pictures in it and below.
 
     Attributes:
-        labeller: labels the pixels that show things; None where the profile does not filter by them.
+        labeller: labels the pixels that show salient objects; None where the profile does not filter by them.
     """
 
     folder: Store
@@ -45,7 +45,8 @@ class BackgroundsStage(CurrentByInputs):
         rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
         recipe: Recipe = {"version": VERSION, "source": self.source, "backgrounds": rules}
         if self.labeller:
-            recipe["things"] = {"max_share": self.config.max_thing_share, **self.labeller.recipe}
+            rule = {"max_share": self.config.max_thing_share, "salient": salient_names()}
+            recipe["things"] = {**rule, **self.labeller.recipe}
         return recipe
 
     @property
@@ -55,7 +56,7 @@ class BackgroundsStage(CurrentByInputs):
 
     @cached_property
     def task(self) -> PhotographReader | ThingFilter:
-        """The reader of photographs, followed by the filter on things where there is a labeller."""
+        """The reader of photographs, followed by the filter on salient objects where there is a labeller."""
         reader = PhotographReader(self.folder, self.config, self.source)
         return ThingFilter(reader, self.labeller, self.config.max_thing_share) if self.labeller else reader
 
@@ -87,7 +88,7 @@ class BackgroundsStage(CurrentByInputs):
         inputs = {"files": digest(*lines).hex()}
         if self.labeller:
             inputs |= self.labeller.inputs()
-            is_thing(self.labeller.id2label)  # Wrong classes are reported before work starts.
+            is_salient(self.labeller.id2label)  # Wrong classes are reported before work starts.
         return inputs
 
     def _size(self, file: str) -> int:

@@ -1,8 +1,11 @@
-"""Drops photographs in which a network sees too many things: objects that nobody labelled may still be in the way.
+"""Drops photographs in which a network sees too much of salient objects: nobody may have labelled them.
 
-`ade20k.csv` divides the 150 classes of the scene parsing benchmark as its panoptic task does: 100 kinds of things, 50
-of stuff (sky, wall, water, ...). Names are those of the published SegFormer configurations; the division is that of
-https://github.com/facebookresearch/Mask2Former, mask2former/data/datasets/register_ade20k_panoptic.py.
+`ade20k.csv` has the 150 classes of the scene parsing benchmark, by the names of the published SegFormer configurations.
+`kind` divides them as the panoptic task does, into 100 kinds of things and 50 of stuff (sky, wall, water, ...):
+https://github.com/facebookresearch/Mask2Former, mask2former/data/datasets/register_ade20k_panoptic.py. Things include
+beds, doors and windows, so an empty room would be full of them. `salient` is our own choice of 28 things that somebody
+would ask to have removed: people, animals, vehicles, and what is held, carried, worn, eaten or played with; not parts
+of a building, furniture, appliances or what stands in a street (docs/sources.md).
 """
 
 import csv
@@ -24,7 +27,7 @@ from pipelines.stages.run import Outcome
 
 
 def make_labeller(max_share: float, config: SegmentationConfig) -> Segformer | None:
-    """The segmentation network of the profile's maps; None where a picture may show things only.
+    """The segmentation network of the profile's maps; None where a picture may be covered by objects.
 
     Raises:
         BadSetup: the profile's segmentation has no classes.
@@ -40,47 +43,48 @@ def make_labeller(max_share: float, config: SegmentationConfig) -> Segformer | N
 
 
 @cache
-def kinds() -> dict[str, str]:
-    """Name of a class -> `thing` or `stuff`."""
-    return {row["name"]: row["kind"] for row in _table()}
+def classes() -> dict[str, dict[str, str]]:
+    """Name of a class -> its row in `ade20k.csv`."""
+    lines = (files(__package__) / "ade20k.csv").read_text().splitlines()
+    return {row["name"]: row for row in csv.DictReader(lines)}
 
 
 @cache
 def supports() -> dict[str, str]:
     """Name of a class -> what it can carry, one of `pipelines.library.layout.SUPPORTS`; empty for nothing (ours)."""
-    return {row["name"]: row["support"] for row in _table()}
+    return {name: row["support"] for name, row in classes().items()}
 
 
-def _table() -> list[dict[str, str]]:
-    lines = (files(__package__) / "ade20k.csv").read_text().splitlines()
-    return list(csv.DictReader(lines))
+def salient_names() -> list[str]:
+    """The classes of salient objects."""
+    return [name for name, row in classes().items() if row["salient"] == "yes"]
 
 
-def is_thing(id2label: Mapping[int, str]) -> NDArray[np.bool_]:
-    """[256] booleans: True where a label stands for a thing.
+def is_salient(id2label: Mapping[int, str]) -> NDArray[np.bool_]:
+    """[256] booleans: True where a label stands for a salient object.
 
     Raises:
         BadSetup: a class is not one of ADE20K's.
     """
     table = np.zeros(256, np.bool_)
     for label, name in id2label.items():
-        kind = kinds().get(name.strip().lower())
-        if kind is None:
+        row = classes().get(name.strip().lower())
+        if row is None:
             raise BadSetup(
                 f"backgrounds.max_thing_share needs a network with ADE20K's classes, which do not include {name!r}"
             )
-        table[label] = kind == "thing"
+        table[label] = row["salient"] == "yes"
     return table
 
 
-def thing_share(labels_HW: Gray, things: NDArray[np.bool_]) -> float:
-    """Share of a picture's pixels that are labelled as things, in [0, 1]."""
-    return float(things[labels_HW].mean())
+def salient_share(labels_HW: Gray, salient: NDArray[np.bool_]) -> float:
+    """Share of a picture's pixels that are labelled as salient objects, in [0, 1]."""
+    return float(salient[labels_HW].mean())
 
 
 @dataclass(frozen=True)
 class ThingFilter:
-    """A `BatchTask` that reads photographs and drops those with too many things. The network sees them upright."""
+    """A `BatchTask` that reads photographs and drops those full of salient objects; the network sees them upright."""
 
     reader: PhotographReader
     labeller: Segformer
@@ -93,11 +97,11 @@ class ThingFilter:
         return self.labeller.batch_size
 
     @cached_property
-    def _things(self) -> NDArray[np.bool_]:
-        return is_thing(self.labeller.id2label)
+    def _salient(self) -> NDArray[np.bool_]:
+        return is_salient(self.labeller.id2label)
 
     def many(self, items: Sequence[Item]) -> list[Outcome | BadItem]:
-        """One result for each item; a photograph with too many things is a BadItem `things`."""
+        """One result for each item; a photograph with too much of salient objects is a BadItem `things`."""
         read = [self._read(item) for item in items]
         good = [found for found in read if not isinstance(found, BadItem)]
         upright = [np.ascontiguousarray(np.rot90(rgb, record.rotation_deg_ccw // 90)) for record, rgb in good]
@@ -111,7 +115,8 @@ class ThingFilter:
             return fault
 
     def _judged(self, record: BackgroundRecord, labels_HW: Gray) -> Outcome | BadItem:
-        share = thing_share(labels_HW, self._things)
+        share = salient_share(labels_HW, self._salient)
         if share > self.max_share:
-            return BadItem("things", f"{record.path}: things cover {share:.2f} of it, at most {self.max_share}")
+            detail = f"{record.path}: salient objects cover {share:.2f} of it, at most {self.max_share}"
+            return BadItem("things", detail)
         return Outcome(rows=[asdict(record)])

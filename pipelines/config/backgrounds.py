@@ -29,7 +29,14 @@ class OpenImagesConfig(Section):
     seed: int = Field(0, ge=0, description="seed of the random order of the images")
     min_original_kb: float = Field(0.0, ge=0.0, le=100_000.0, description="smallest size of the author's original file")
     max_box_share: Share = Field(0.1, description="largest share of the picture that all boxes together may cover")
-    max_gb: float = Field(10.0, gt=0.0, le=100_000.0, description="budget for all pictures together")
+    max_gb: float = Field(10.0, gt=0.0, le=100_000.0, description="budget for all pictures of the mirror together")
+    originals: bool = Field(
+        False, description="fetch the authors' own files of the chosen images too: the mirror's have 1024 px at most"
+    )
+    originals_mp: int = Field(3, ge=1, le=25, description="megapixels that an original is reduced to and stored with")
+    originals_max_gb: float = Field(
+        100.0, gt=0.0, le=100_000.0, description="budget of one run for originals, as they are fetched"
+    )
     workers: int = Field(16, ge=1, le=64, description="connections at a time")
     timeout_s: float = Field(30.0, gt=0.0, le=3600.0)
     max_attempts: int = Field(6, ge=1, le=100)
@@ -58,7 +65,9 @@ class BackgroundConfig(Section):
     openimages: OpenImagesConfig = OpenImagesConfig()
     min_side_px: int = Field(256, ge=16, le=8192)
     min_sharpness: float = Field(0.0, ge=0.0, description="variance of the Laplacian of the gray picture at 512 px")
-    max_thing_share: Share = Field(1.0, description="largest share that SegFormer labels as things; 1 = no filter")
+    max_thing_share: Share = Field(
+        1.0, description="largest share that SegFormer labels as salient objects; 1 = no filter"
+    )
     licence: str = Field("unknown", description="licence of pictures for which attribution.csv names none")
     num_shards: int = Field(1, ge=1, le=2000, description="number of shards of the index")
 

@@ -34,10 +34,47 @@ class EngineConfig(Section):
     workers: int = Field(0, ge=0, le=1024, description="processes; 0 = one for each core")
 
 
+class DropLimits(Section):
+    """The largest shares of one source that may be dropped, by kind (`pipelines.stages.drop_kinds`)."""
+
+    unreadable: Share = Field(0.05, description="of its files: missing, broken or forbidden")
+    unlicensed: Share = Field(0.0, description="of its files: under a licence that the profile does not use")
+    filtered: Share = Field(0.5, description="of its sound cutouts or photographs: refused by a filter")
+
+
+class MulanDropLimits(DropLimits):
+    """MULAN's limits: most objects of a COCO photograph are small, and a third of its photographs no-derivatives."""
+
+    unlicensed: Share = Field(0.6, description="of its files: photographs that mulan.licences does not name")
+    filtered: Share = Field(0.85, description="of its instances: refused by [gates]")
+
+
+class BackgroundDropLimits(DropLimits):
+    """The limits of the background index."""
+
+    filtered: Share = Field(0.6, description="of its sound photographs: refused by the filters of [backgrounds]")
+
+
+class SourceDropLimits(Section):
+    """The limits of each source."""
+
+    mulan: MulanDropLimits = MulanDropLimits()
+    generated: DropLimits = DropLimits()
+    backgrounds: BackgroundDropLimits = BackgroundDropLimits()
+
+
 class ChecksConfig(Section):
     """The limits beyond which a check of the data fails."""
 
-    max_quarantine_share: Share = Field(0.2, description="of a source's items that may be dropped")
+    max_drop_share: SourceDropLimits = SourceDropLimits()
+    max_scenes_per_background: float = Field(
+        200.0, gt=0.0, description="mean number of scenes that a photograph serves; more is a warning"
+    )
     max_scene_drop_share: Share = Field(0.05, description="of the planned scenes that may be dropped")
+    max_plan_difference: Share = Field(0.02, description="between a property's share as made and as planned")
+    max_sharpness_log2_ratio: float = Field(
+        2.0, ge=0.0, le=16.0, description="of sharpness inside and around a layer, median; 1 = twice as sharp or half"
+    )
+    max_uses: int = Field(200, ge=1, description="scenes that may show one foreground")
     min_foregrounds: int = Field(4, ge=1, description="in the library, for training")
     min_backgrounds: int = Field(2, ge=1, description="in the library, for training")

@@ -6,13 +6,25 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from decoupage.settings import Section, Share, check_range
+from decoupage.weights.hub import HubId
+from pipelines.licences.terms import UNKNOWN, canonical, find_terms
 
 CELL_PX = 64
 """Both sides are multiples of this, because LayerDiffuse's decoder halves a picture six times."""
 
 
+def _known_licence(name: str) -> str:
+    if canonical(name) != UNKNOWN and find_terms(name) is None:
+        raise ValueError(f"must be {UNKNOWN!r} or a licence of pipelines/licences/terms.csv, got {name!r}")
+    return canonical(name)
+
+
 class CocoConfig(Section):
-    """COCO 2017's photographs, fetched one by one where they are missing."""
+    """COCO 2017's photographs: where their licences are written, and whether missing ones are fetched."""
+
+    info: str = Field(
+        "", description="folder or file of annotations_trainval2017.zip: licence and author's address of photographs"
+    )
 
     download: bool = False
     """True fetches missing photographs into `mulan.images`."""
@@ -57,6 +69,9 @@ class MulanConfig(Section):
     """`packaged`: a small tree in the same byte format, made from packaged photographs (the demo); `none`: no MULAN."""
     annotations: str = Field("", description="folder with *.p.zl files, searched recursively")
     images: str = Field("", description="folder with train2017/ and val2017/, and laion/ where that part is used")
+    licences: tuple[Annotated[str, AfterValidator(_known_licence)], ...] = Field(
+        (), description="photographs' licences that are used, `unknown` for those that nothing states; empty = all"
+    )
     coco: CocoConfig = CocoConfig()
     laion: LaionConfig = LaionConfig()
     fetch: FetchConfig = FetchConfig()
@@ -69,16 +84,27 @@ class MulanConfig(Section):
             raise ValueError("annotations and images must name folders when source = 'folder'")
         return self
 
+    @model_validator(mode="after")
+    def _licences_known(self) -> "MulanConfig":
+        if self.source != "folder" or not self.licences or UNKNOWN in self.licences:
+            return self
+        if not self.coco.info:
+            raise ValueError(
+                "licences needs coco.info, the folder of COCO's annotation files, which state each photograph's "
+                "licence; or set licences = [] to use photographs of any licence"
+            )
+        if self.laion.use:
+            raise ValueError("licences must name 'unknown' where laion.use = true: nothing states LAION's licences")
+        return self
+
 
 class SafetyFilterConfig(Section):
     """The safety filter on generated people: Stable Diffusion's safety checker, run on the CPU."""
 
     use: bool = False
     """True refuses what it finds unsafe among pictures of the categories human, profession and clothes."""
-    weights: str = Field("CompVis/stable-diffusion-safety-checker", pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str = Field(
-        "refs/pr/41", pattern=r"^[\w./-]+$", description="that has model.safetensors; pickles are refused"
-    )
+    weights: HubId = "CompVis/stable-diffusion-safety-checker@refs/pr/41"
+    """That revision has `model.safetensors`; pickles are refused."""
     folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
 
 
@@ -101,8 +127,8 @@ class GeneratedConfig(Section):
 
     height_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
     width_px: int | None = Field(None, ge=64, le=2048, multiple_of=CELL_PX, description="instead of size_px")
-    base: str = Field("", description="Hub repository or folder of SDXL or FLUX.1, in diffusers' layout")
-    weights: str = Field("", description="Hub repository or folder that holds LayerDiffuse's own files")
+    base: str = Field("", description="owner/name[@revision] or folder of SDXL or FLUX.1, in diffusers' layout")
+    weights: str = Field("", description="owner/name[@revision] or folder that holds LayerDiffuse's own files")
     variant: Literal["deltas", "lora"] | None = None
     """On SDXL `deltas`, differences added to the attention matrices, or a `lora` of rank 256 on the same; on FLUX.1 a
     LoRA is all there is."""

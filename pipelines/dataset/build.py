@@ -30,7 +30,7 @@ FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
 """Written last: its presence means that the folder is complete."""
 PREVIEW = f"{FOLDER}/sheets/preview.jpg"
-VERSION = 2
+VERSION = 3
 """Raised when a change of the code changes the files."""
 
 
@@ -78,6 +78,7 @@ def write_dataset(
     store.remove_leftovers(FOLDER)
     index = write_index(store, manifests)
     layers = read_layers(store, manifests)
+    assets = count_assets(store, manifests)
     sheets = _draw_sheets(store, manifests, layers, config.scenes.seed)
     release = Release(
         profile=profile_name,
@@ -85,8 +86,8 @@ def write_dataset(
         data_version=version,
         fingerprint=next(iter(manifests.values())).fingerprint,
         shards=tuple(manifests),
-        statistics=measure(manifests, layers, tallies),
-        assets=count_assets(store, manifests),
+        statistics=measure(manifests, layers, tallies, assets),
+        assets=assets,
         sheets=tuple(name for name in sheets if name != "preview"),
         compared=compared,
     )
@@ -104,7 +105,7 @@ def _files(release: Release, index: FileFacts, layers: pd.DataFrame, sheets: Map
     from pipelines.dataset.figures import draw_figures
 
     facts = (release.name, release.description, release.data_version, release.statistics)
-    figures = draw_figures(release.statistics, layers, release.config.scenes.occlusion)
+    figures = draw_figures(release.statistics, layers, release.config.scenes)
     named = {f"sheets/{name}.jpg": data for name, data in sheets.items()}
     named |= {f"figures/{name}": data for name, data in figures.items()}
     named["attributions.csv"] = attributions_csv(release.assets)

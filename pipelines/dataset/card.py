@@ -27,7 +27,11 @@ _SIZES = (
 )
 RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps", "licences")
 """Sections of the profile that decide the data; the engine and the limits of checks do not."""
-_PRIVATE = {"mulan": {"annotations", "images"}, "backgrounds": {"folder"}, "library": {"takedowns", "evaluation_lists"}}
+_PRIVATE: dict[str, Any] = {
+    "mulan": {"annotations": True, "images": True, "coco": {"info"}},
+    "backgrounds": {"folder"},
+    "library": {"takedowns", "evaluation_lists"},
+}
 """Fields that hold paths on the machine that made the data."""
 
 

@@ -14,8 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from pipelines.config import OcclusionConfig
+from pipelines.config import OcclusionConfig, ScenesConfig
 from pipelines.dataset.statistics import Counts, Statistics
+from pipelines.scenes.sharpness import log2_ratio
 
 BLUE = "#3b6ea5"
 LEVEL_COLOURS = {"none": "#9aa5b1", "light": "#7fb2d6", "medium": "#3b7cb3", "heavy": "#16416b"}
@@ -40,18 +41,19 @@ STYLE: Any = {
 }
 
 
-def draw_figures(statistics: Statistics, layers: pd.DataFrame, occlusion: OcclusionConfig) -> dict[str, bytes]:
+def draw_figures(statistics: Statistics, layers: pd.DataFrame, scenes: ScenesConfig) -> dict[str, bytes]:
     """All figures: file name -> PNG.
 
     Args:
         statistics: the numbers to draw.
         layers: the table of `statistics.read_layers`, whose values the quantiles summarise.
-        occlusion: the target ranges of the drawn levels.
+        scenes: the target ranges of the drawn levels, and the limits of enlargement.
     """
     return {
         "overview.png": overview(statistics),
         "mask_iou.png": mask_iou(layers),
-        "occlusion.png": occluded_fraction(layers, occlusion),
+        "occlusion.png": occluded_fraction(layers, scenes.occlusion),
+        "sharpness.png": sharpness(layers, scenes),
     }
 
 
@@ -162,6 +164,32 @@ def occluded_fraction(layers: pd.DataFrame, occlusion: OcclusionConfig) -> bytes
         axes.set_xlabel("share of the layer's area that the layers above hide")
         axes.set_ylabel("layers (linear to 10, then logarithmic)")
         axes.legend(frameon=False)
+    return png[0]
+
+
+def sharpness(layers: pd.DataFrame, scenes: ScenesConfig) -> bytes:
+    """Histograms of the enlargement of cutouts and backgrounds, and of the layers' sharpness against surroundings."""
+    measured = layers[["sharpness", "sharpness_around"]].dropna()
+    ratios = [log2_ratio(*pair) for pair in measured.itertuples(index=False)]
+    of_scenes = layers.loc[layers["layer"] == 0, "background_enlargement"]
+    with _figure(12.0, 3.4) as (figure, png):
+        factor, ratio = "factor (dashed: the limit)", "log2 (variance of the Laplacian inside / around)"
+        for axes, values, limit, names in zip(
+            figure.subplots(1, 3),
+            (layers["scale"], of_scenes, ratios),
+            (scenes.size.max_enlargement, scenes.max_background_enlargement, 0.0),
+            (
+                ("Enlargement of cutouts", "layers", factor),
+                ("Enlargement of backgrounds", "scenes", factor),
+                ("Sharpness against surroundings", "layers", ratio),
+            ),
+            strict=True,
+        ):
+            axes.hist(np.asarray(values, np.float64), bins=40, color=BLUE, edgecolor="white", linewidth=0.4)
+            axes.axvline(limit, color=INK, linewidth=1, linestyle="--")
+            axes.set_title(names[0])
+            axes.set_ylabel(f"{names[1]} (n = {np.size(values):,})")
+            axes.set_xlabel(names[2])
     return png[0]
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.dataset.index import shard_tables
+from pipelines.dataset.index import Asset, shard_tables
+from pipelines.dataset.uses import Uses, count_library, measure_uses
+from pipelines.licences.terms import split_expression
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
@@ -25,6 +27,7 @@ COLUMNS = (
     *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
     *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
     *("background_source", "background_licence", "attempt"),
+    *("scale", "background_enlargement", "sharpness", "sharpness_around"),
 )
 """Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
 REPEATED = {"shard", *COLUMNS} - {"key"}
@@ -38,14 +41,16 @@ class Tallies:
     Attributes:
         rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
         drops: stage -> reason -> number of items that were left out.
+        library: role and source -> number of assets for training.
     """
 
     rejected_draws: Counts
     drops: dict[str, Counts]
+    library: Counts
 
 
 def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
-    """Sum the counts in the scenes' manifests, and count the lines of the quarantine files."""
+    """Sum the counts in the scenes' manifests, and count the lines of the quarantine files and the library's assets."""
     rejected: Counter[str] = Counter()
     for shard in shards:
         scenes = read_manifest(store, "scenes", shard)
@@ -57,7 +62,7 @@ def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
         reasons = Counter(str(json.loads(line)["reason"]) for line in lines if line)
         if reasons:
             drops[name.removesuffix(".jsonl")] = _ranked(reasons)
-    return Tallies(_ranked(rejected), drops)
+    return Tallies(_ranked(rejected), drops, count_library(store))
 
 
 def _ranked(counts: Counter[str]) -> Counts:
@@ -88,7 +93,9 @@ class Statistics:
         border_contact_share, semi_transparent_share: shares of layers, 0..1.
         rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
         drops: stage -> reason -> number of items that were left out.
-        licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it.
+        uses: role and source of assets -> how evenly they are shown.
+        licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it; a layer under
+            two licences at once counts under each.
         num_bytes: size of the tars.
     """
 
@@ -111,6 +118,7 @@ class Statistics:
     mean_attempts: float
     rejected_draws: Counts
     drops: dict[str, Counts]
+    uses: dict[str, Uses]
     licences: dict[str, Counts]
 
     @classmethod
@@ -120,7 +128,8 @@ class Statistics:
             name: {level: Spread(**spread) for level, spread in values[name].items()}
             for name in ("occlusion", "mask_iou")
         }
-        return cls(**{**values, **spreads})
+        uses = {name: Uses(**counts) for name, counts in values["uses"].items()}
+        return cls(**{**values, **spreads, "uses": uses})
 
 
 def num_layers(spreads: Mapping[str, Spread]) -> Counts:
@@ -142,13 +151,16 @@ def _with_categories(table: pa.Table) -> pa.Table:
     return pa.table(columns, names=table.column_names)
 
 
-def measure(manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Tallies) -> Statistics:
+def measure(
+    manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Tallies, assets: Mapping[Asset, int]
+) -> Statistics:
     """Compute the statistics of a dataset.
 
     Args:
         manifests: manifests of the finished shards.
         layers: the table of `read_layers`.
         tallies: the counts of `read_tallies`.
+        assets: the counts of `index.count_assets`.
     """
     scenes = layers[layers["layer"] == 0]
     return Statistics(
@@ -171,6 +183,7 @@ def measure(manifests: Mapping[str, Manifest], layers: pd.DataFrame, tallies: Ta
         mean_attempts=_rounded(scenes["attempt"].mean() + 1) if len(scenes) else 0.0,
         rejected_draws=tallies.rejected_draws,
         drops=tallies.drops,
+        uses=measure_uses(assets, tallies.library),
         licences=_licences(layers, scenes),
     )
 
@@ -193,8 +206,9 @@ def _spreads(layers: pd.DataFrame, group: str, measure_: str, order: Sequence[st
 
 
 def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:
-    foregrounds = _counts(layers["foreground_licence"])
-    backgrounds = _counts(scenes["background_licence"])
+    # A cutout of MULAN is under two licences at once, and counts under each.
+    foregrounds = _counts(layers["foreground_licence"].astype(str).map(split_expression).explode())
+    backgrounds = _counts(scenes["background_licence"].astype(str).map(split_expression).explode())
     names = sorted(set(foregrounds) | set(backgrounds))
     return {name: {"foregrounds": foregrounds.get(name, 0), "backgrounds": backgrounds.get(name, 0)} for name in names}
 

@@ -127,6 +127,13 @@ def find_records(store: Store, kind: type[Record], ids: Collection[str]) -> dict
     return {row["id"]: kind(**row) for row in table.to_pylist()} if table else {}
 
 
+def stored_catalogue(store: Store, kind: type[Record]) -> CatalogueReport[Record]:
+    """The contents of a catalogue that was made. Raises as `read_catalogue`."""
+    records, sha256 = read_catalogue(store, kind)
+    drops = json.loads(store.read(f"library/{_NAMES[kind]}.json"))["drops"]
+    return CatalogueReport(_NAMES[kind], records, drops, sha256)
+
+
 def read_catalogue_bytes(store: Store, kind: type[Record]) -> tuple[bytes, str]:
     """The parquet file of a catalogue, and its hash. Raises as `read_catalogue`."""
     path = f"library/{_NAMES[kind]}.parquet"

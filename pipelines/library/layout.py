@@ -5,7 +5,8 @@ The stage of backgrounds that makes layouts is `pipelines.backgrounds.layouts`; 
 
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray, encode_gray
 from decoupage.images.types import Gray, Mask
 from pipelines.library.records import BackgroundRecord
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
 LAYOUTS = "layouts"
@@ -118,21 +119,18 @@ def with_layouts(store: Store, records: Iterable[BackgroundRecord], shards: Iter
     """
     found: dict[str, dict[str, Any]] = {}
     dropped: set[str] = set()
-    for shard in shards:
-        manifest = read_manifest(store, LAYOUTS, shard)
-        if manifest is None:
-            raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
+    for manifest, rows in _shards(store, shards):
         dropped |= {drop["id"] for drop in manifest.drops}
         members = {member.name: member for member in manifest.members}
-        for row in pq.read_table(io.BytesIO(store.read(f"{LAYOUTS}/{shard}.parquet"))).to_pylist():
+        for row in rows:
             member = members[row["member"]]
             found[row["id"]] = {
-                "offers": offers({name: row[f"{name}_share"] for name in SUPPORTS}),
+                "offers": _offers_of(row),
                 "horizon": row["horizon"],
                 "slope": row["slope"] if row["fit"] >= GOOD_FIT else 0.0,
                 "zero": row["zero"],
                 "layout_sha256": member.sha256,
-                "layout_tar": f"{LAYOUTS}/{shard}.tar",
+                "layout_tar": f"{LAYOUTS}/{manifest.shard}.tar",
                 "layout_offset": member.offset,
                 "layout_num_bytes": member.num_bytes,
             }
@@ -142,3 +140,25 @@ def with_layouts(store: Store, records: Iterable[BackgroundRecord], shards: Iter
             f"{store.url(LAYOUTS)} lacks {len(absent)} photographs, such as {absent[0]}; make the layouts again"
         )
     return [dataclasses.replace(record, **found.get(record.id, {})) for record in records]
+
+
+def offers_of(store: Store, shards: Iterable[str]) -> dict[str, int]:
+    """Support -> number of photographs that offer it, in finished shards; `nothing` for those that offer none.
+
+    Raises:
+        BadSetup: as `with_layouts`.
+    """
+    found = [_offers_of(row).split() or ["nothing"] for _, rows in _shards(store, shards) for row in rows]
+    return dict(Counter(name for names in found for name in names).most_common())
+
+
+def _offers_of(row: dict[str, Any]) -> str:
+    return offers({name: row[f"{name}_share"] for name in SUPPORTS})
+
+
+def _shards(store: Store, shards: Iterable[str]) -> Iterator[tuple[Manifest, list[dict[str, Any]]]]:
+    for shard in shards:
+        manifest = read_manifest(store, LAYOUTS, shard)
+        if manifest is None:
+            raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
+        yield manifest, pq.read_table(io.BytesIO(store.read(f"{LAYOUTS}/{shard}.parquet"))).to_pylist()

@@ -3,7 +3,7 @@
 At 170,000 assets the records as objects take a gigabyte; `catalogue.read_catalogue` gives those, for small work.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 from typing import Any, Generic
 
@@ -34,8 +34,10 @@ class RecordTable(Generic[Record]):
     version: str
 
     @classmethod
-    def read(cls, store: Store, kind: type[Record], split: Split) -> "RecordTable[Record]":
-        """Read the part of a catalogue that is in a split.
+    def read(
+        cls, store: Store, kind: type[Record], split: Split, without: Collection[str] = ()
+    ) -> "RecordTable[Record]":
+        """Read the part of a catalogue that is in a split, but for the ids in `without`.
 
         Raises:
             BadSetup: the catalogue has not been made.
@@ -44,9 +46,12 @@ class RecordTable(Generic[Record]):
         names = [field.name for field in fields(kind)]
         repeated = [name for name in _REPEATED if name in names]
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=repeated)
-        in_split = pc.equal(_column(file, "split").cast(pa.string()), split)
+        kept = pc.equal(_column(file, "split").cast(pa.string()), split)
+        if without:
+            listed = pa.array(list(without), pa.string())
+            kept = pc.and_(kept, pc.invert(pc.is_in(_column(file, "id"), value_set=listed)))
         # One column at a time: a table of all would be held twice while it is filtered.
-        columns = {name: _column(file, name).filter(in_split) for name in names}
+        columns = {name: _column(file, name).filter(kept) for name in names}
         pa.default_memory_pool().release_unused()
         return cls(kind, columns, version)
 

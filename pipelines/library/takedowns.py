@@ -1,6 +1,7 @@
 """Takedowns: pictures that must no longer be used, and the finished shards that still hold them.
 
-The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
+The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one, and
+the few with a scene that draws another asset because of that.
 """
 
 import io
@@ -27,13 +28,15 @@ class AffectedShard:
 
     Attributes:
         folder, shard: its folder in the store, and its number.
-        shown: ids of listed assets that its pictures show; empty where one was only drawn and rejected.
+        shown: ids of listed assets that its pictures show.
+        drawn: True where its scenes drew one, rejected draws included; False where they only draw otherwise without it.
         planned: False for a shard that the profile no longer makes, so that no run remakes it.
     """
 
     folder: str
     shard: str
     shown: tuple[str, ...]
+    drawn: bool
     planned: bool
 
 
@@ -83,12 +86,15 @@ def with_copies(records: Sequence[AnyRecord], found: Mapping[str, str], distance
     return gone
 
 
-def affected_shards(store: Store, ids: Collection[str], planned: Collection[tuple[str, str]]) -> list[AffectedShard]:
-    """Finished shards that show, or have drawn, one of these assets.
+def affected_shards(
+    store: Store, ids: Collection[str], planned: Collection[tuple[str, str]], moved: Collection[tuple[str, str]]
+) -> list[AffectedShard]:
+    """Finished shards that show, or have drawn, one of these assets, or whose draws change without them.
 
     Args:
         ids: ids of the assets.
         planned: (folder, shard) of all shards that the profile makes.
+        moved: (folder, shard) of those whose draws change.
     """
     found = []
     for folder in FOLDERS:
@@ -98,8 +104,9 @@ def affected_shards(store: Store, ids: Collection[str], planned: Collection[tupl
             if manifest is None:
                 continue
             shown = tuple(asset for asset in manifest.assets if asset in ids)
-            if shown or not _drawn(store, manifest).isdisjoint(ids):
-                found.append(AffectedShard(folder, shard, shown, (folder, shard) in planned))
+            drawn = bool(shown) or not _drawn(store, manifest).isdisjoint(ids)
+            if drawn or (folder, shard) in moved:
+                found.append(AffectedShard(folder, shard, shown, drawn, (folder, shard) in planned))
     return found
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from decoupage.weights.hub import split_revision
+
 HUB_LICENCES = frozenset(
     {
         *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "bsd-3-clause-clear", "unlicense", "pddl", "wtfpl"),
@@ -83,9 +85,14 @@ def canonical(licence: str) -> str:
     return _ALIASES.get(name, name)
 
 
+def split_expression(licence: str) -> list[str]:
+    """The licences that hold at once, as written: `CC-BY-NC-SA-4.0 AND unknown` is two (an SPDX expression)."""
+    return re.split(r"\s+AND\s+", licence.strip())
+
+
 def parts_of(licence: str) -> list[str]:
-    """The licences that hold at once: `CC-BY-NC-SA-4.0 AND unknown` is two (an SPDX expression)."""
-    return [canonical(part) for part in re.split(r"\s+AND\s+", licence.strip())]
+    """The same by their names in `terms.csv`."""
+    return [canonical(part) for part in split_expression(licence)]
 
 
 def find_terms(licence: str) -> Terms | None:
@@ -154,6 +161,6 @@ def ledger() -> dict[str, Entry]:
 
 
 def licence_of(name: str) -> str:
-    """The licence of a data set, model or weights by name or Hub id; `unknown` when `ledger.csv` lacks it."""
-    entry = ledger().get(name)
+    """The licence of a data set, model or weights by name or Hub id, at any revision; `unknown` without an entry."""
+    entry = ledger().get(split_revision(name)[0])
     return entry.licence if entry else UNKNOWN

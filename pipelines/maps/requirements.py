@@ -20,8 +20,8 @@ def requirements(config: MapsConfig) -> list[Requirement]:
 def _requirements(net: PublishedNet) -> Iterator[Requirement]:
     files = net.look()
     found = files if isinstance(files, str) else f"{net.config.weights} in {files.folder}"
-    licence = licence_of(net.weights)
-    yield Requirement(net.section, isinstance(files, NetFiles), f"{found} (licence: {licence})", net.fix)
+    found += f" (licence: {licence_of(net.weights)})"
+    yield Requirement(net.section, isinstance(files, NetFiles), found, net.fix, net.space)
     if net.config.device != "cpu":
         yield _gpu(net.section, net.config)
 

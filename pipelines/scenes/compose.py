@@ -16,11 +16,12 @@ from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.assets import Assets
 from pipelines.library.objects import Object, objects, support_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.scenes.draws import Draw, largest_share
+from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
 from pipelines.scenes.parts import Layer, SceneParts
 from pipelines.scenes.placement import Rejected, Sprite, place
 from pipelines.scenes.plan import LayerPlan, Rule, occluders_larger
+from pipelines.scenes.rings import largest_share
 from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005

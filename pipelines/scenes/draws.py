@@ -11,32 +11,27 @@ Layers of the rule `supported` draw from the cutouts of whose object a support i
 and the background from the photographs that offer the supports of all of them.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SizeClass
-from pipelines.library.objects import objects, support_of
+from pipelines.library.objects import objects
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
 from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
-from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
+from pipelines.scenes.rings import background_ring, foreground_rings, support_needs
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
 """Attempts that a set of assets gets before others are drawn."""
 NOTHING: frozenset[str] = frozenset()
-NEAR_REACH = 0.6
-"""Height of the horizon above the foot of what stands near by, in canvases."""
 CHOICES = 8
 EPOCH = 65_536
 _PLACE = ("tar", "offset", "num_bytes", "layout_tar", "layout_offset", "layout_num_bytes")
@@ -90,19 +85,22 @@ class Pool:
     _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, store: Store, config: ScenesConfig, split: Split) -> "Pool":
+    def read(cls, store: Store, config: ScenesConfig, split: Split, without: Collection[str] = ()) -> "Pool":
         """Read both catalogues and build the rings.
+
+        Args:
+            without: ids of assets to leave out, to see what would be drawn in their place.
 
         Raises:
             BadSetup: a catalogue is missing, or lacks what the profile's plans can ask for.
         """
-        foregrounds = RecordTable.read(store, ForegroundRecord, split)
-        backgrounds = RecordTable.read(store, BackgroundRecord, split)
+        foregrounds = RecordTable.read(store, ForegroundRecord, split, without)
+        backgrounds = RecordTable.read(store, BackgroundRecord, split, without)
         fronts, backs = origin_codes(foregrounds, backgrounds)
-        rings = _foreground_rings(foregrounds, fronts, config, split)
+        rings = foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()
-        anywhere = {NOTHING: _background_ring(backgrounds, backs, config, split)}
-        return cls(config, foregrounds, backgrounds, rings, anywhere, _needs(foregrounds, config), version)
+        anywhere = {NOTHING: background_ring(backgrounds, backs, config, split)}
+        return cls(config, foregrounds, backgrounds, rings, anywhere, support_needs(foregrounds, config), version)
 
     def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
         """The assets of an attempt, no photograph twice; None when the library is too small for that.
@@ -189,24 +187,6 @@ class Pool:
         return self.background_rings[needs]
 
 
-def _needs(table: RecordTable[ForegroundRecord], config: ScenesConfig) -> list[str]:
-    """By row, the support that a cutout needs of a photograph; empty where it needs none."""
-    if config.placement.kind == "free":
-        return [""] * len(table)
-    return [support_of(noun) for noun in table.texts("object")]
-
-
-def largest_share(width_px: Any, height_px: Any, area_px: Any, config: ScenesConfig) -> Any:
-    """The share of the canvas that a cutout can fill, for numbers or arrays: by enlargement, and by its box.
-
-    At most `scenes.size.max_enlargement`, and so that its box is within the canvas, turned too.
-    """
-    turn = np.deg2rad(config.max_rotation_deg)
-    long, short = np.maximum(width_px, height_px), np.minimum(width_px, height_px)
-    side_px = long * np.cos(turn) + short * np.sin(turn)
-    return area_px * np.minimum(config.size.max_enlargement / config.size_px, 1 / side_px) ** 2
-
-
 def _nearest(met: Iterator[int], uses: list[int]) -> int | None:
     return next(met, None)
 
@@ -223,82 +203,6 @@ def _least_drawn(met: Iterator[int], uses: list[int]) -> int | None:
         if not uses[best]:
             break
     return best
-
-
-def _foreground_rings(
-    table: RecordTable[ForegroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
-) -> dict[tuple[Kind, SizeClass, Rule], Ring]:
-    shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
-    ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
-    areas_px = table.numbers("area_px")
-    reachable = largest_share(table.numbers("width_px"), table.numbers("height_px"), areas_px, config)
-    rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
-    for kind in [kind for kind, share in shares.items() if share > 0]:
-        of_kind = table.equals("kind", kind)
-        if not of_kind.any():
-            raise BadSetup(
-                f"scenes.generated_share is {config.generated_share}, but the library has no {kind} foreground "
-                f"in split {split!r}; add a source or change the share"
-            )
-        for size_class in config.size.drawn:
-            large = of_kind & (reachable >= config.size.shares(size_class)[0])
-            if not large.any():
-                raise BadSetup(
-                    f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
-                    f"{config.size_px} px: it needs {config.min_area_px(size_class):.0f} px in a box that fits the "
-                    f"canvas, and the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px; add larger "
-                    f"ones, set the class's weight in scenes.size.weights to 0, or raise scenes.size.max_enlargement"
-                )
-            for rule, wanted in _followers(table, config, size_class).items():
-                found = [large & mask for mask in wanted if (large & mask).any()]
-                if found:
-                    rings[kind, size_class, rule] = ring.among(found[0])
-                elif config.placement.free_share < 1:
-                    raise BadSetup(
-                        f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
-                        f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
-                        f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
-                    )
-    return rings
-
-
-def _followers(
-    table: RecordTable[ForegroundRecord], config: ScenesConfig, size_class: SizeClass
-) -> dict[Rule, tuple[NDArray[np.bool_], ...]]:
-    """Rule -> which cutouts follow it, and which do where there are none of these."""
-    everything = np.ones(len(table), bool)
-    if config.placement.kind == "free":
-        return {"free": (everything,)}
-    known = np.array([support_of(noun) != "" for noun in table.texts("object")], bool)
-    # How high the class makes a cutout at least, and its object may be at most where it stands near by, in canvases.
-    heights = np.sqrt(config.size.shares(size_class)[0] / table.numbers("area_px")) * table.numbers("height_px")
-    whole = np.array([not {"t", "b"} & set(cut_sides) for cut_sides in table.texts("cut_sides")], bool)
-    highest = np.array([_height_m(noun) for noun in table.texts("object")]) / CAMERA_M * NEAR_REACH * MAX_SIZE_FACTOR
-    # Where every object is known, known ones fill the free share, and keep to their support.
-    return {"supported": (known & ((heights <= highest) | ~whole), known), "free": (~known, everything)}
-
-
-def _height_m(noun: str) -> float:
-    return (objects()[noun].height_m if noun in objects() else None) or np.inf
-
-
-def _background_ring(
-    table: RecordTable[BackgroundRecord], origins: NDArray[np.int32], config: ScenesConfig, split: Split
-) -> Ring:
-    if not len(table):
-        raise BadSetup(f"the library has no background in split {split!r}; add a source")
-    sides_px = np.minimum(table.numbers("width_px"), table.numbers("height_px"))
-    large = sides_px * config.max_background_enlargement >= config.size_px
-    if not large.any():
-        raise BadSetup(
-            f"no background in split {split!r} can fill {config.size_px} px: the largest of {len(table)} has a shorter "
-            f"side of {sides_px.max()} px; add larger ones, or raise scenes.max_background_enlargement"
-        )
-    if config.placement.kind == "supported":
-        large &= np.array([sha256 != "" for sha256 in table.texts("layout_sha256")], bool)
-        if not large.any():
-            raise BadSetup("no background of the library has a layout; make the layouts, then the library again")
-    return Ring.of(table.texts("id"), origins, config.virtual_nodes).among(large)
 
 
 def _token(record: AnyRecord) -> str:

@@ -12,6 +12,7 @@ from pipelines.scenes.compose import Composed, touches_border
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan
+from pipelines.scenes.sharpness import sharpness_of_layers
 
 _FOREGROUND = ("id", "source", "kind", "origin", "sha256", "licence", "attribution", "category", "prompt", "object")
 _BACKGROUND = ("id", "source", "origin", "sha256", "rotation_deg_ccw", "licence", "attribution")
@@ -36,6 +37,8 @@ SCHEMA = pa.schema(
         ("support", pa.string()),  # ground | water | sky | surface | hang; empty where it is free
         ("height_ratio", pa.float64()),  # its height / that of its object there; null where that is not known
         ("semi_transparent", pa.bool_()),
+        ("sharpness", pa.float64()),  # variance of the Laplacian inside what shows of it; null = too small to tell
+        ("sharpness_around", pa.float64()),  # the same in a ring around it
         ("foreground_id", pa.string()),
         ("foreground_source", pa.string()),
         ("foreground_kind", pa.string()),
@@ -56,6 +59,7 @@ SCHEMA = pa.schema(
         ("background_sha256", pa.string()),
         ("background_rotation_deg_ccw", pa.int64()),
         ("background_crop", pa.list_(pa.int64())),  # left, top, side of the upright photograph
+        ("background_enlargement", pa.float64()),  # side of the canvas / side of the crop
         ("background_licence", pa.string()),
         ("background_attribution", pa.string()),
         ("attempt", pa.int64()),  # the draw that was kept; 0 = the first
@@ -77,6 +81,7 @@ def scene_record(
 ) -> dict[str, Any]:
     """The json of a scene, but for what the stage knows (recipe, seed, attempt, hash of the composite)."""
     layers = []
+    sharpness = sharpness_of_layers(parts)
     for i, layer in enumerate(plan):
         pose, source, box = composed.poses[i], draw.foregrounds[i], parts.layers[i].box
         placement = composed.placements[i]
@@ -97,12 +102,15 @@ def scene_record(
                 "support": placement.support,
                 "height_ratio": placement.height_ratio,
                 "semi_transparent": source.semi_transparent,
+                "sharpness": sharpness[i][0],
+                "sharpness_around": sharpness[i][1],
                 "completeness": source.completeness,
                 "foreground": {name: getattr(source, name) for name in _FOREGROUND},
             }
         )
     background = {name: getattr(draw.background, name) for name in _BACKGROUND}
-    background |= {"crop": list(composed.background_crop)}
+    crop = list(composed.background_crop)
+    background |= {"crop": crop, "enlargement": round(parts.size[0] / crop[2], 4)}
     return {"key": parts.key, "difficulty": _difficulty(layers), "background": background, "layers": layers}
 
 
@@ -115,7 +123,7 @@ def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]
         "difficulty": record["difficulty"],
         "attempt": record["attempt"],
         "draws": draws,
-    } | {f"background_{name}": background[name] for name in (*_BACKGROUND, "crop")}
+    } | {f"background_{name}": background[name] for name in (*_BACKGROUND, "crop", "enlargement")}
     rows = []
     for i, layer in enumerate(record["layers"]):
         source = layer["foreground"]

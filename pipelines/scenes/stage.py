@@ -2,14 +2,14 @@
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from decoupage.faults import BadItem
+from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from decoupage.images.codecs import encode_webp
 from pipelines.config import ScenesConfig
@@ -160,13 +160,23 @@ class ScenesStage:
         if manifest.inputs["library"] == inputs["library"]:
             return True
         # A scene that could not be made has no recorded draws; a changed library may let it be made.
-        return not manifest.drops and self._draws_hold(manifest)
+        return not manifest.drops and self._draws_hold(manifest, self.task.pool)
 
-    def _draws_hold(self, manifest: Manifest) -> bool:
+    def moved_without(self, manifests: Sequence[Manifest], ids: Collection[str]) -> list[Manifest]:
+        """The finished shards with a scene that would draw otherwise if these assets were not in the library."""
+        if not manifests:
+            return []
+        try:
+            pool = Pool.read(self.store, self.scenes, self.split, without=ids)
+        except BadSetup:
+            return []  # The next run stops with that sentence, and makes nothing again.
+        return [manifest for manifest in manifests if not self._draws_hold(manifest, pool)]
+
+    def _draws_hold(self, manifest: Manifest, pool: Pool) -> bool:
         index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
         table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
         return all(
-            row["draws"] == self.task.pool.trail(row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
+            row["draws"] == pool.trail(row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
             for row in table.to_pylist()
             if row["layer"] == 0
         )

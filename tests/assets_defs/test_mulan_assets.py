@@ -12,6 +12,7 @@ from pipelines.foregrounds.mulan.split import hash_of
 from profiles.profile import load_profile
 from tests.assets_defs.small import materializations
 from tests.pipelines.downloads.server import serving
+from tests.pipelines.foregrounds.mulan.test_coco_info import write_info
 from tests.pipelines.foregrounds.mulan.trees import (
     COCO_GONE,
     COCO_TRAIN,
@@ -29,7 +30,7 @@ def shown(folder: Path, **changes: str) -> dict[str, dict[str, dg.MetadataValue]
         "mulan.annotations": str(folder / "annotations"),
         "mulan.images": str(folder / "images"),
         "mulan.num_shards": "3",
-        "checks.max_quarantine_share": "1.0",
+        "checks.max_drop_share.mulan": "{ unreadable = 1.0, filtered = 1.0 }",
         "engine.kind": "serial",
     }
     profile = load_profile("demo", str(folder / "root"), overrides | changes)
@@ -67,6 +68,21 @@ def test_annotations_are_counted_by_part_and_each_shard_is_told(tmp_path: Path, 
     assert [shard["files"] for shard in shards] == [manifest["counts"].get("files", 0) for manifest in manifests]
     assert [shard["dropped"] for shard in shards] == [len(manifest["drops"]) for manifest in manifests]
     assert all((shard["drops_by_reason"] == "") == (shard["dropped"] == 0) for shard in shards)
+
+
+def test_licences_of_photographs_are_shown_with_those_that_are_used(tmp_path: Path) -> None:
+    annotate(tmp_path, COCO_TRAIN, COCO_VAL, COCO_GONE)
+    photograph(tmp_path, "train2017", COCO_TRAIN)
+    photograph(tmp_path, "val2017", COCO_VAL)
+    write_info(tmp_path / "info", {int(COCO_TRAIN): 6}, {int(COCO_VAL): 4})
+    limits = {"checks.max_drop_share.mulan": "{ unreadable = 1.0, unlicensed = 0.7, filtered = 1.0 }"}
+    info = {"mulan.coco.info": str(tmp_path / "info"), "mulan.licences": '["cc-by-2.0"]'}
+    found = shown(tmp_path, **info, **limits)
+    assert {tuple(row.values()) for row in rows(found["mulan_annotations"]["photographs_by_licence"])} == {
+        ("cc-by-nd-2.0", 1, False), ("cc-by-2.0", 1, True), ("unknown", 1, False),
+    }  # fmt: skip
+    kinds = numbers(found["mulan_foregrounds"]["dropped_by_kind"])
+    assert kinds["unlicensed"] == 2 and kinds["unreadable"] == 0
 
 
 def test_photographs_are_fetched_and_told(tmp_path: Path) -> None:

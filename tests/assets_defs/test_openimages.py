@@ -32,7 +32,7 @@ def test_the_asset_tells_each_step_from_list_to_index(server, tmp_path):
         "backgrounds.min_side_px": "100",
         "backgrounds.openimages.lists": f'"{server.url}"',
         "backgrounds.openimages.images": f'"{server.url}/{{subset}}/{{id}}.jpg"',
-        "checks.max_quarantine_share": "0.5",
+        "checks.max_drop_share.backgrounds.unreadable": "0.5",
         "engine.kind": '"serial"',
     }
     plan = Plan(load_profile("demo", str(tmp_path / "root"), overrides))

@@ -12,6 +12,7 @@ from huggingface_hub import constants
 
 from commands.doctor import examine
 from decoupage.fingerprint import fingerprint
+from decoupage.requirements import Requirement, Space, disks
 from pipelines.factory import Factory
 from pipelines.stages.manifest import claim
 from pipelines.stages.store import Store
@@ -64,27 +65,28 @@ def test_a_folder_of_weights_that_the_profile_names_is_looked_into(tmp_path):
 
 def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    away = {"mulan.annotations": f'"{tmp_path}/away"', "mulan.images": f'"{tmp_path}/away"'}
+    away = dict.fromkeys(("mulan.annotations", "mulan.images", "mulan.coco.info"), f'"{tmp_path}/away"')
     examination = examine(load_profile("paper", str(tmp_path), away))
     missing = {part: {item.name for item in found if not item.present} for part, found in examination.parts.items()}
     assert missing == {
         "packages": set(),
         "licences: licences.commercial = false": set(),
-        "real foregrounds: mulan.source = folder": {"mulan.annotations", "mulan.images"},
+        "real foregrounds: mulan.source = folder": set(away),
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},
         "generated foregrounds: generated.generator = layerdiffuse": {
             "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "safety_filter",
             *_without_gpu("layerdiffuse.device"),
         },
-        "backgrounds: backgrounds.source = openimages": _too_small(examination, "openimages.disk"),
+        "backgrounds: backgrounds.source = openimages": set(),
         "maps: segmentation by segformer, depth by depth_anything_v2": {
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },
-        "root": _too_small(examination, "disk"),
+        "root": set(),
         "training: recipe paper": {"weights", "HF_TOKEN"},
         "test sets": set(),
         "metrics": set(),
         "baselines: classical ones only": set(),
+        "disks": _too_small(examination),
     }  # fmt: skip
     assert all(requirement.fix for requirement in examination.missing)
 
@@ -93,9 +95,9 @@ def _without_gpu(*names):
     return () if torch.cuda.is_available() else names
 
 
-def _too_small(examination, name):
-    """Whether this machine's disk is large enough is no matter of the test."""
-    return {requirement.name for requirement in examination.missing if requirement.name == name}
+def _too_small(examination):
+    """Whether this machine's disks are large enough is no matter of the test."""
+    return {requirement.name for requirement in examination.missing if requirement.name.startswith("disk /")}
 
 
 def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
@@ -124,9 +126,9 @@ def test_json_has_the_needs_one_after_another(tmp_path):
     found = json.loads(examination.to_json())
     keys = {"profile", "stand_ins", "fingerprints", "machine", "packages", "requirements", "missing"}
     assert set(found) == keys
-    assert [set(requirement) for requirement in found["requirements"]] == [{"name", "present", "found", "fix"}] * len(
-        examination.requirements
-    )
+    assert [set(requirement) for requirement in found["requirements"]] == [
+        {"name", "present", "found", "fix", "space"}
+    ] * len(examination.requirements)
     assert found["missing"] == [requirement.name for requirement in examination.missing]
 
 
@@ -144,11 +146,52 @@ def test_the_folders_of_another_recipe_are_named(tmp_path):
     assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile asks for ")
 
 
+def disk(profile):
+    """The requirement of the only disk, which all folders of the tests lie on."""
+    (found,) = (one for name, one in requirements(profile).items() if name.startswith("disk /"))
+    return found
+
+
 def test_room_is_asked_for_what_is_not_there_yet(tmp_path, monkeypatch):
-    profile = load_profile("paper", str(tmp_path))
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=100e9))
-    assert not requirements(profile)["disk"].present and "129.5 GB wanted" in requirements(profile)["disk"].found
+    profile = load_profile("demo", str(tmp_path), {"scenes.num_scenes": "50000", "scenes.size_px": "1024"})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=80e9))
+    wanted_gb = 2 * 50_000 * (1.048576 * 0.8 + 0.065536 * 1.7) / 1e3
+    assert not disk(profile).present
+    assert disk(profile).found.startswith(
+        f"{wanted_gb - 80:.1f} GB too little: {wanted_gb:.1f} GB wanted, 80.0 GB free: scenes, masks, maps and shards"
+    )
     (tmp_path / "shards").mkdir()
     with (tmp_path / "shards" / "00000.tar").open("wb") as file:
         file.truncate(40 * 10**9)
-    assert requirements(profile)["disk"].present and "40.0 GB of it there" in requirements(profile)["disk"].found
+    assert disk(profile).present and f"{wanted_gb - 40:.1f} GB wanted" in disk(profile).found
+    assert "40.0 GB of it there" in requirements(profile)["room"].found
+
+
+def test_a_disk_must_hold_what_all_folders_on_it_will_take(tmp_path, monkeypatch):
+    """MULAN's archive and what is taken of it, COCO, photographs, weights, scenes, each in a folder of its own."""
+    places = {"mulan.annotations": str(tmp_path / "mulan" / "annotations"), "mulan.images": str(tmp_path / "coco")}
+    profile = load_profile("paper", str(tmp_path / "root"), places)
+    spaces = [space for requirement in examine(profile).requirements for space in requirement.space]
+    assert {space.folder for space in spaces} == {
+        *(str(tmp_path / place) for place in ("mulan", "mulan/annotations", "coco", "hub", "root")),
+        str(tmp_path / "root" / "sources" / "openimages"),
+    }
+    wanted_gb = sum(space.gb for space in spaces)
+    assert 36.5 + 13.0 + 38.6 + 17.8 + 9.6 + 33.7 + 129.5 < wanted_gb < 285
+    # Each part alone would fit.
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=200e9))
+    assert not disk(profile).present and all(space.use in disk(profile).found for space in spaces)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=(wanted_gb + 1) * 1e9))
+    assert disk(profile).present
+    (tmp_path / "mulan").mkdir()
+    with (tmp_path / "mulan" / "mulan.part001.rar").open("wb") as file:
+        file.truncate(30 * 10**9)
+    assert f"{wanted_gb - 30:.1f} GB wanted" in disk(profile).found
+
+
+def test_what_goes_to_an_object_store_is_listed_and_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0.0))
+    spaces = Space("shards", "s3://bucket/run", 5.0), Space("weights", str(tmp_path / "not" / "yet"), 1.0)
+    bucket, local = disks([Requirement("room", True, "", "", spaces)])
+    assert bucket.present and bucket.found.startswith("5.0 GB wanted, free room not measured: shards 5.0 in s3://")
+    assert not local.present and local.found.startswith("1.0 GB too little: ")

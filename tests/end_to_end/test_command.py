@@ -88,6 +88,15 @@ def test_more_scenes_leave_the_earlier_shards_alone(root, tmp_path):
     assert before.items() <= after.items() and len(after) == 3
 
 
+def test_a_failed_check_is_named_and_leaves_with_one_after_everything_is_made(root):
+    checked = {"DECOUPAGE__CHECKS__MIN_BACKGROUNDS": "99", "DECOUPAGE__SCENES__NUM_SCENES": "6"}
+    done = decoupage("scenes", "make", "--root", root, "--json", **checked)
+    assert done.returncode == 1
+    assert {report["stage"]: report["num_items"] for report in json.loads(done.stdout)}["shards"] == 6
+    lines = [line for line in done.stderr.splitlines() if line.startswith("check failed: ")]
+    assert len(lines) == 1 and "background library: enough_backgrounds" in lines[0] and "at least 99" in lines[0]
+
+
 def test_another_recipe_is_refused_with_both_fingerprints(root):
     done = decoupage("scenes", "make", "--root", root, "--scenes", 4, DECOUPAGE__SCENES__SEED="8")
     assert done.returncode == 2

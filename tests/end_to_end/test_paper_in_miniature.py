@@ -28,7 +28,8 @@ from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 from tests.assets_defs.small import run_job
 from tests.conftest import CHECKOUT
-from tests.miniature import GONE, KEYS, LOST, NUM_BACKGROUNDS, TRAIN, VAL, World, small_world
+from tests.miniature import GONE, KEYS, LOST, NUM_BACKGROUNDS, TAKEN_DOWN, TRAIN, VAL, World, small_world
+from tests.pipelines.backgrounds.lists import id_of
 
 FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "masks", "edges", "segmentation", "depth", "shards")
 DATA = {
@@ -106,13 +107,17 @@ def test_every_source_is_the_papers_own(world: World, made: Made) -> None:
     assert stand_ins(profile_of(world, made.root)) == {}
     foregrounds, _ = read_catalogue(Store(str(made.root)), ForegroundRecord)
     assert {(r.source, r.kind, r.licence) for r in foregrounds} == {
-        ("mulan", "real", "cc-by-nc-sa-4.0"),
+        ("mulan", "real", "cc-by-nc-sa-4.0 AND cc-by-2.0"),
+        ("mulan", "real", "cc-by-nc-sa-4.0 AND cc-by-nc-sa-2.0"),
         ("layerdiffuse", "generated", "creativeml-openrail-m"),
     }
     drawn = [r for r in foregrounds if r.kind == "generated"]
     assert {r.category for r in drawn} == set(categories()) and all(r.completeness == "complete" for r in drawn)
     backgrounds, _ = read_catalogue(Store(str(made.root)), BackgroundRecord)
     assert {(r.source, r.licence) for r in backgrounds} == {("openimages", "cc-by-2.0")}
+    own = [r for r in backgrounds if r.path.startswith("originals-3mp/train/")]
+    assert len(own) == len(backgrounds) - 1 and {(r.width_px, r.height_px) for r in own} == {(1520, 1320)}
+    assert [r.path for r in backgrounds if r not in own] == [f"train/{id_of(TAKEN_DOWN)}.jpg"]
     assert all("Ann, of course" in r.attribution for r in backgrounds) and 90 in {
         r.rotation_deg_ccw for r in backgrounds
     }
@@ -174,7 +179,7 @@ def test_the_assets_make_the_same_bytes_and_every_check_passes(made: Made, asset
     found = {event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization}
     assert found == DATA
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == 17 and [e.check_name for e in evaluations if not e.passed] == []
+    assert len(evaluations) == 18 and [e.check_name for e in evaluations if not e.passed] == []
     ours, theirs = made_bytes(made.root), made_bytes(root)
     assert ours.keys() == theirs.keys() and len(ours) == 2 * 2 * len(FOLDERS)
     assert [path for path in ours if ours[path] != theirs[path]] == []
@@ -183,7 +188,8 @@ def test_the_assets_make_the_same_bytes_and_every_check_passes(made: Made, asset
 def test_card_and_index_tell_the_whole_and_name_no_stand_in(assets: Assets) -> None:
     root, _ = assets
     card = (root / "dataset/README.md").read_text()
-    assert "tand-in" not in card and "**Not for commercial use**: cc-by-nc-sa-4.0." in card
+    assert "tand-in" not in card and "**Not for commercial use**: cc-by-nc-sa-" in card
+    assert "\n- cc-by-nc-sa-4.0\n" in card and "| mulan | cc-by-nc-sa-4.0 AND cc-by-2.0 |" in card
     assert "under **cc-by-nc-sa-4.0 AND creativeml-openrail-m AND nvidia-non-commercial**" in card
     index = pq.read_table(root / "dataset/index.parquet", columns=["key"])
     assert set(index["key"].to_pylist()) == {f"{number:08d}" for number in range(6)}
@@ -230,9 +236,10 @@ def test_the_doctor_names_a_remedy_for_all_that_is_missing(tmp_path: Path, monke
     assert status == 1
     nets = {"layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "maps.segmentation", "maps.depth"}
     nets |= {"safety_filter"}
-    expected = {"mulan.annotations", "mulan.images", "OPENAI_API_KEY", *nets, "weights", "HF_TOKEN"}
+    expected = {"mulan.annotations", "mulan.images", "mulan.coco.info", "OPENAI_API_KEY", *nets, "weights", "HF_TOKEN"}
     # The machine that the test runs on may have a GPU and a large disk, or neither.
-    machine = {"layerdiffuse.device", "maps.segmentation.device", "maps.depth.device", "disk", "openimages.disk"}
+    machine = {"layerdiffuse.device", "maps.segmentation.device", "maps.depth.device"}
+    machine |= {name for name in missing if name.startswith("disk /")}
     assert expected <= missing.keys() <= expected | machine
     assert all(requirement["fix"] for requirement in missing.values())
     assert all("hf download " in missing[name]["fix"] for name in (*nets, "weights"))

@@ -11,6 +11,7 @@ from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.requirements import Requirement, require
 from decoupage.weights.files import hashes
+from decoupage.weights.hub import split_revision
 from decoupage.weights.models import DiffusersModel
 from evaluation.config.baselines import ModelBaseline
 from evaluation.methods.published.catalogue import PUBLISHED
@@ -56,7 +57,7 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
         raise BadSetup(f"{name}: {model.fault()}. Fix: {model.fix()}")
     files = hashes(folder, folder.rglob("*.safetensors"))
     return {
-        "weights": config.weights,
+        "weights": model.repo_id,
         "licence": PUBLISHED[name].licence,
         "weights_sha256": hashlib.sha256(canonical_json(files)).hexdigest(),
     }
@@ -64,15 +65,16 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
 
 def settings(config: ModelBaseline) -> dict[str, Any]:
     """What the profile says of a model, but for where its files lie and where it runs."""
-    return config.model_dump(mode="json", exclude={"folder", "device", "revision"})
+    return config.model_dump(mode="json", exclude={"folder", "device"}) | {"weights": split_revision(config.weights)[0]}
 
 
 def _model(name: str, config: ModelBaseline) -> DiffusersModel:
     published = PUBLISHED[name]
+    repo_id, revision = split_revision(config.weights)
     return DiffusersModel(
-        repo_id=config.weights,
+        repo_id=repo_id,
         network=published.network,
-        revision=config.revision,
+        revision=revision,
         folder=config.folder,
         setting=f"evaluation.baselines.{name}.folder",
         consent=published.licence if published.gated else "",
@@ -83,7 +85,7 @@ def _file_requirements(name: str, config: ModelBaseline) -> list[Requirement]:
     model, section = _model(name, config), f"evaluation.baselines.{name}"
     folder, licence = model.find(), f"(licence: {PUBLISHED[name].licence})"
     if folder is None:
-        return [Requirement(section, False, f"{model.fault()} {licence}", model.fix())]
+        return [Requirement(section, False, f"{model.fault()} {licence}", model.fix(), model.space)]
     faults = [f"{name}/{part.name}: {part.fault}" for part in model.components() if part.fault]
     if faults:
         return [Requirement(section, False, fault, model.fix()) for fault in faults]

@@ -1,5 +1,6 @@
 """From the lists to the images to fetch, in a stable random order, with their attributions."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipelines.backgrounds.openimages.boxes import with_boxes
 from pipelines.backgrounds.openimages.candidates import Candidates, read_candidates
 from pipelines.backgrounds.openimages.filters import OF_BOXES, OF_LABELS, OF_LIST, apply
 from pipelines.backgrounds.openimages.labels import read_classes, scene_names, with_labels
+from pipelines.backgrounds.openimages.originals import Original, md5_hex
 from pipelines.backgrounds.openimages.table import format_id, parse_ids, places_of, stream
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.stages.progress import Progress
@@ -28,11 +30,14 @@ class Choice:
         images: path in the folder (`<subset>/<id>.jpg`) -> attribution, in the order of the choice.
         num_listed: number of images in the lists.
         drops: reason of a filter -> number of images that it removed, without those beyond the wanted number.
+        originals: path in the folder -> the author's own file, where the configuration wants it and the list gives
+            address and MD5.
     """
 
     images: dict[str, Attribution]
     num_listed: int
     drops: dict[str, int]
+    originals: dict[str, Original]
 
 
 def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
@@ -56,10 +61,13 @@ def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
         reasons = ", ".join(f"{reason} {number}" for reason, number in drops.items() if number)
         raise BadSetup(f"no image of OpenImages is left of {num_listed}: {reasons}; loosen backgrounds.openimages")
     images: dict[str, Attribution] = {}
+    originals: dict[str, Original] = {}
     for name, candidates in chosen.items():
         images |= _described(candidates, name, lists)
+        originals |= _originals(candidates, name, lists) if config.originals else {}
     order = sorted(images, key=lambda path: _rank(config.seed, path[-20:-4]))
-    return Choice({path: images[path] for path in order}, num_listed, drops)
+    own = {path: originals[path] for path in order if path in originals}
+    return Choice({path: images[path] for path in order}, num_listed, drops, own)
 
 
 def _filtered(
@@ -97,23 +105,38 @@ def _first(left: dict[str, Candidates], config: OpenImagesConfig) -> dict[str, C
 def _described(chosen: Candidates, subset: str, lists: dict[str, Path]) -> dict[str, Attribution]:
     """The attributions of the chosen images, from a second pass over the list of images."""
     described: dict[str, Attribution] = {}
-    columns = {"ImageID": pa.string(), **dict.fromkeys(_DETAILS, pa.string())}
-    for block in stream(lists[f"{subset}.images"], columns, has_newlines=True):
+    for place, (author, profile, title, landing) in _rows(chosen, lists[f"{subset}.images"], _DETAILS):
+        id = format_id(chosen.ids[place])
+        attribution = Attribution(
+            origin=id,
+            licence=chosen.licences[chosen.licence[place]],
+            attribution=_attribution(title, author, profile, landing),
+            caption=", ".join(scene_names(chosen.scenes[place])),
+            rotation_deg_ccw=int(chosen.rotation_deg_ccw[place]),
+        )
+        described.setdefault(f"{subset}/{id}.jpg", attribution)
+    return described
+
+
+def _originals(chosen: Candidates, subset: str, lists: dict[str, Path]) -> dict[str, Original]:
+    """The authors' own files of the chosen images, where the list gives address and MD5."""
+    found: dict[str, Original] = {}
+    for place, (url, md5) in _rows(chosen, lists[f"{subset}.images"], ("OriginalURL", "OriginalMD5")):
+        original = Original((url or "").strip(), md5_hex((md5 or "").strip()))
+        if original.url and original.md5:
+            found.setdefault(f"{subset}/{format_id(chosen.ids[place])}.jpg", original)
+    return found
+
+
+def _rows(chosen: Candidates, path: Path, names: Sequence[str]) -> Iterator[tuple[int, tuple[str | None, ...]]]:
+    """(position among the chosen, texts of the named columns) of each line of a list of images that is chosen."""
+    columns = {"ImageID": pa.string(), **dict.fromkeys(names, pa.string())}
+    for block in stream(path, columns, has_newlines=True):
         ids, good = parse_ids(block["ImageID"])
         places = np.where(good, places_of(ids, chosen.ids), -1)
         rows = np.flatnonzero(places >= 0)
-        texts = zip(*(block[name].take(pa.array(rows)).to_pylist() for name in _DETAILS), strict=True)
-        for place, (author, profile, title, landing) in zip(places[rows], texts, strict=True):
-            id = format_id(chosen.ids[place])
-            attribution = Attribution(
-                origin=id,
-                licence=chosen.licences[chosen.licence[place]],
-                attribution=_attribution(title, author, profile, landing),
-                caption=", ".join(scene_names(chosen.scenes[place])),
-                rotation_deg_ccw=int(chosen.rotation_deg_ccw[place]),
-            )
-            described.setdefault(f"{subset}/{id}.jpg", attribution)
-    return described
+        texts = zip(*(block[name].take(pa.array(rows)).to_pylist() for name in names), strict=True)
+        yield from zip(places[rows].tolist(), texts, strict=True)
 
 
 def _attribution(title: str | None, author: str | None, profile: str | None, landing: str | None) -> str:

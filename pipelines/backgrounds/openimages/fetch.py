@@ -1,7 +1,8 @@
 """Fetches the chosen images: `<folder>/<subset>/<id>.jpg` with `attribution.csv`, which the index reads.
 
-The choice is stored beside them (`choice.csv`, `choice.json`): the long lists are read again only when they or the
-filters change.
+Where the authors' own files are wanted, these take the place of the mirror's in `attribution.csv` (`originals.py`). The
+choice is stored beside them (`choice.csv`, `choice_originals.csv`, `choice.json`): the long lists are read again only
+when they or the filters change.
 """
 
 import json
@@ -15,6 +16,12 @@ from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attri
 from pipelines.backgrounds.openimages.choose import Choice, choose
 from pipelines.backgrounds.openimages.labels import class_names
 from pipelines.backgrounds.openimages.lists import gather
+from pipelines.backgrounds.openimages.originals import (
+    OriginalsReport,
+    fetch_originals,
+    originals_csv,
+    read_originals,
+)
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.run import download_all
@@ -24,7 +31,9 @@ from pipelines.stages.store import Store
 VERSION = 1
 MAX_IMAGE_BYTES = 32 << 20
 _CHOICE = "choice"
-_HOW_FETCHED = {"lists", "paths", "images", "max_gb", "workers", "timeout_s", "max_attempts"}
+_ORIGINALS = "choice_originals.csv"
+_HOW_FETCHED = {"lists", "paths", "images", "max_gb", "originals_mp", "originals_max_gb"}
+_HOW_FETCHED |= {"workers", "timeout_s", "max_attempts"}
 """Fields that do not decide which images are chosen."""
 
 
@@ -38,6 +47,7 @@ class PhotographsReport:
         num_chosen: number of images to fetch.
         downloads: the report on fetching them.
         licences: licence -> number of images in the folder.
+        originals: the report on the authors' own files; None = the configuration wants none.
     """
 
     num_listed: int
@@ -45,6 +55,7 @@ class PhotographsReport:
     num_chosen: int
     downloads: DownloadReport = field(default_factory=DownloadReport)
     licences: dict[str, int] = field(default_factory=dict)
+    originals: OriginalsReport | None = None
 
     @property
     def drops(self) -> list[Drop]:
@@ -71,14 +82,18 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
         max_attempts=config.max_attempts,
         title="images of OpenImages",
     )
-    here = {path: choice.images[path] for path in report.paths}
-    if not here:
+    if not report.paths:
         raise BadSetup(f"none of {len(choice.images)} images could be fetched: {report.drops_by_reason}")
+    originals = fetch_originals(config, choice.originals, report.paths, folder) if config.originals else None
+    own = originals.paths if originals else {}
+    here = {own.get(path, path): choice.images[path] for path in report.paths}
     _write(store, FILE, attributions_csv(here))
     lines = b"".join(json.dumps(drop).encode() + b"\n" for drop in report.drops)
     _write(store, "not_fetched.jsonl", lines)
     licences = Counter(attribution.licence for attribution in here.values())
-    return PhotographsReport(choice.num_listed, choice.drops, len(choice.images), report, dict(licences.most_common()))
+    return PhotographsReport(
+        *(choice.num_listed, choice.drops, len(choice.images), report, dict(licences.most_common()), originals)
+    )
 
 
 def _address(config: OpenImagesConfig, path: str) -> str:
@@ -100,11 +115,15 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
     if store.exists(f"{_CHOICE}.json"):
         summary = json.loads(store.read(f"{_CHOICE}.json"))
         if summary["made_from"] == made_from:
-            return Choice(read_attributions(store, f"{_CHOICE}.csv"), summary["num_listed"], summary["drops"])
+            images = read_attributions(store, f"{_CHOICE}.csv")
+            originals = read_originals(store, _ORIGINALS) if config.originals else {}
+            return Choice(images, summary["num_listed"], summary["drops"], originals)
     # The summary is removed first and written last: without it the table does not count as a choice.
     store.remove(f"{_CHOICE}.json")
     choice = choose(config, lists)
     store.write(f"{_CHOICE}.csv", attributions_csv(choice.images))
+    if config.originals:
+        store.write(_ORIGINALS, originals_csv(choice.originals))
     summary = {"made_from": made_from, "num_listed": choice.num_listed, "drops": choice.drops}
     store.write(f"{_CHOICE}.json", json.dumps(summary, indent=1).encode())
     return choice

@@ -18,7 +18,7 @@ from decoupage.fingerprint import Recipe
 from decoupage.images.alpha import blend
 from decoupage.images.types import Rgba
 from decoupage.requirements import Requirement, require
-from decoupage.weights.hub import HubFiles
+from decoupage.weights.hub import HubFiles, split_revision
 from pipelines.config.foregrounds import SafetyFilterConfig
 from pipelines.foregrounds.prompts import Prompt
 
@@ -38,14 +38,15 @@ class SafetyFilter:
     @property
     def recipe(self) -> Recipe:
         """What decides which pictures pass, wherever the files are."""
-        return {"weights": self.config.weights, "revision": self.config.revision, "shows_people": sorted(SHOWS_PEOPLE)}
+        return {"weights": self.config.weights, "shows_people": sorted(SHOWS_PEOPLE)}
 
     def requirement(self) -> Requirement:
         """The checker's files."""
         files = self._files
         fault = files.fault()
         fix = f"{files.fix()}, or name a folder with them in generated.safety_filter.folder"
-        return Requirement("safety_filter", not fault, fault or f"{self.config.weights} in {files.find()}", fix)
+        found = fault or f"{self.config.weights} in {files.find()}"
+        return Requirement("safety_filter", not fault, found, fix, files.space)
 
     def check(self, prompts: Iterable[Prompt]) -> None:
         """Look for the weights where one of the prompts needs them. Raises BadSetup when they are not here."""
@@ -65,7 +66,8 @@ class SafetyFilter:
 
     @property
     def _files(self) -> HubFiles:
-        return HubFiles(self.config.weights, FILES, self.config.revision, self.config.folder)
+        repo_id, revision = split_revision(self.config.weights)
+        return HubFiles(repo_id, FILES, revision, self.config.folder)
 
 
 def refused(rgb: np.ndarray, folder: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from decoupage.fingerprint import Recipe
+from decoupage.weights.hub import split_revision
 from pipelines.config import GeneratedConfig
 
 Family = Literal["sdxl", "flux"]
@@ -36,7 +37,7 @@ class Settings:
     Attributes:
         adapter: the file that teaches the base transparency.
         decoder: the file of the transparent decoder.
-        weights: where both files lie instead, a Hub repository or a folder; empty = each with its publisher.
+        weights: where both files lie instead, `owner/name[@revision]` or a folder; empty = each with its publisher.
     """
 
     family: Family
@@ -56,8 +57,8 @@ class Settings:
 
     @property
     def base_name(self) -> str:
-        """The base without its owner or the folder it lies in: the same wherever it is."""
-        return self.base.rstrip("/").rsplit("/", 1)[-1]
+        """The base without its owner or the folder it lies in, and without a revision: the same wherever it is."""
+        return split_revision(self.base)[0].rstrip("/").rsplit("/", 1)[-1]
 
     @property
     def recipe(self) -> Recipe:

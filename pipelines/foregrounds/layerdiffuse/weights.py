@@ -9,7 +9,7 @@ from pathlib import Path
 
 from decoupage.requirements import Requirement, require
 from decoupage.weights.files import hashes
-from decoupage.weights.hub import HubFiles, is_folder
+from decoupage.weights.hub import HubFiles, is_folder, split_revision
 from decoupage.weights.models import DiffusersModel
 from pipelines.config import GeneratedConfig
 from pipelines.foregrounds.layerdiffuse.safety import SafetyFilter
@@ -75,9 +75,11 @@ def _base(wanted: Settings) -> DiffusersModel:
     flux = wanted.family == "flux"
     half = wanted.dtype != "float32"
     files = "*/*.fp16.safetensors" if half and not flux else "*/*.safetensors"
+    repo_id, revision = split_revision(wanted.base)
     return DiffusersModel(
-        repo_id=wanted.base,
+        repo_id=repo_id,
         network=NETWORK[wanted.family],
+        revision=revision,
         folder=wanted.base if is_folder(wanted.base) else "",
         setting="generated.base",
         consent=LICENCES["flux"] if flux else "",
@@ -90,18 +92,20 @@ def _file(wanted: Settings, file: File) -> HubFiles:
     """A file that its publisher gives, or another place that the profile names."""
     if wanted.weights and is_folder(wanted.weights):
         return HubFiles(file[0], (file[1],), folder=wanted.weights)
-    return HubFiles(wanted.weights or file[0], (file[1],))
+    repo_id, revision = split_revision(wanted.weights or file[0])
+    return HubFiles(repo_id, (file[1],), revision)
 
 
 def _file_requirements(wanted: Settings) -> list[Requirement]:
     base = _base(wanted)
     fault = base.fault()
-    requirements = [Requirement("layerdiffuse.base", not fault, fault or str(base.find()), base.fix())]
+    requirements = [Requirement("layerdiffuse.base", not fault, fault or str(base.find()), base.fix(), base.space)]
     for role, file in (("adapter", wanted.adapter), ("decoder", wanted.decoder)):
         files = _file(wanted, file)
         fix = f"put {file[1]} there: {files.fix()} --local-dir {files.folder}" if files.folder else files.fix()
         fault = files.fault()
-        requirements.append(Requirement(f"layerdiffuse.{role}", not fault, fault or f"{files.find()}/{file[1]}", fix))
+        found = fault or f"{files.find()}/{file[1]}"
+        requirements.append(Requirement(f"layerdiffuse.{role}", not fault, found, fix, files.space))
     return requirements
 
 

@@ -22,6 +22,7 @@ from decoupage.images.types import Array
 from pipelines.foregrounds.mulan.annotation import NO_CAPTION, Captions
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, Decomposition, read_decomposition
+from pipelines.licences.terms import UNKNOWN
 from pipelines.stages.engine import Engine, SerialEngine
 from pipelines.stages.progress import Progress
 from pipelines.stages.run import Outcome
@@ -159,7 +160,7 @@ def _row(found: Decomposition, k: int, picture: Array, captions: Captions) -> di
         "alpha_mean": round(float(alpha.mean()) / 255, 4),
         "soft_share": round(float((visible < 255).mean()), 4),
         "consistency_error": found.layers.consistency_error,
-        "licence": LICENCE,
+        "licence": f"{LICENCE} AND {UNKNOWN}",
     }
 
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.randomness import hash64
-from pipelines.foregrounds.mulan.files import AnnotationFile, find_annotations
+from pipelines.foregrounds.mulan.files import AnnotationFile, Part, find_annotations
 
 SCHEMA = pa.schema(
     [
@@ -76,6 +76,11 @@ class Index:
     def num_clashes(self) -> int:
         """Number of files whose part and id an earlier file has: they are refused."""
         return sum(bool(first.as_py()) for first in self.table["first_with_id"])
+
+    def ids(self, part: Part) -> frozenset[str]:
+        """Ids of one part of MuLAn."""
+        rows = zip(self.table["part"].to_pylist(), self.table["id"].to_pylist(), strict=True)
+        return frozenset(id for of, id in rows if of == part)
 
     def entries(self, shard: int | None = None) -> Iterator[Entry]:
         """The files of one shard, or of all."""

@@ -1,7 +1,8 @@
-"""Where MuLAn's photographs come from, and under which licence: MuLAn's own, unless a file beside it says otherwise.
+"""Where MuLAn's photographs come from, and under which licences: MuLAn's own, and that of each photograph.
 
-`photographs.json` describes the photographs of a tree that is not on COCO or LAION; `file_id_url_linking.csv` lists the
-addresses of LAION's pictures. The names of that list's columns are published nowhere, so the profile gives them.
+COCO's own files give licence and address of its photographs (`coco_info`). `photographs.json` describes those of a tree
+that is not on COCO or LAION; `file_id_url_linking.csv` lists the addresses of LAION's pictures, whose licences nothing
+states. The names of that list's columns are published nowhere, so the profile gives them.
 """
 
 import csv
@@ -14,22 +15,30 @@ from urllib.parse import quote
 
 from decoupage.faults import BadSetup
 from pipelines.config.foregrounds import LaionConfig
+from pipelines.foregrounds.mulan.coco_info import URL_CHARACTERS, CocoPhotograph
 from pipelines.foregrounds.mulan.index import Entry
 from pipelines.foregrounds.mulan.reader import LICENCE
+from pipelines.licences.terms import UNKNOWN
 
 PHOTOGRAPHS = "photographs.json"
 """File beside the annotations that describes each photograph, by image id, when they are not COCO's or LAION's."""
 _KEY_DIGITS = 9
 _LONGEST_FIELD = 1 << 16
-_URL_CHARACTERS = "%/:=&?~#+!$,;@'*"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a photograph comes from; instances take their category from `categories`, in the file's order."""
+    """Where a photograph comes from.
+
+    Attributes:
+        licence: of what is cut out of it; an expression with `AND` where MULAN's and the photograph's hold at once.
+        photograph_licence: of the photograph alone.
+        categories: of its instances, in the file's order.
+    """
 
     origin: str
     licence: str
+    photograph_licence: str
     attribution: str
     categories: tuple[str, ...] = ()
 
@@ -46,19 +55,31 @@ def read_provenance(annotations: Path) -> dict[str, Provenance]:
     try:
         entries = json.loads(path.read_bytes())
         return {
-            id: Provenance(entry["name"], entry["licence"], entry["attribution"], tuple(entry["categories"]))
+            id: Provenance(
+                origin=entry["name"],
+                licence=entry["licence"],
+                photograph_licence=entry["licence"],
+                attribution=entry["attribution"],
+                categories=tuple(entry["categories"]),
+            )
             for id, entry in entries.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadSetup(f"{path} is damaged: {error!r}") from error
 
 
-def provenance_of(entry: Entry) -> Provenance:
-    """The provenance of a MuLAn picture that is part of COCO 2017 or of LAION-Aesthetics."""
+def provenance_of(entry: Entry, photograph: CocoPhotograph | None = None) -> Provenance:
+    """The provenance of a MuLAn picture that is part of COCO 2017 or of LAION-Aesthetics.
+
+    Args:
+        photograph: what COCO says of it; None = its licence is unknown.
+    """
     file = entry.file
     place = f"LAION-Aesthetics picture {file.id}" if file.part == "laion" else f"COCO 2017 picture {file.id}"
-    address = f", {entry.url}" if entry.url else ""
-    return Provenance(f"mulan-{file.key}", LICENCE, f"MuLAn (Tudosiu et al., CVPR 2024), on {place}{address}")
+    url = photograph.url if photograph else entry.url
+    licence = photograph.licence if photograph else UNKNOWN
+    attribution = f"MuLAn (Tudosiu et al., CVPR 2024), on {place}" + (f", {url}" if url else "")
+    return Provenance(f"mulan-{file.key}", f"{LICENCE} AND {licence}", licence, attribution)
 
 
 def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:
@@ -80,7 +101,7 @@ def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:
         for row in reader:
             id = (row[columns.id_column] or "").strip().removesuffix(".jpg")
             # Untrusted addresses go into attributions: spaces, brackets and control characters are escaped.
-            url = quote((row[columns.url_column] or "").strip(), safe=_URL_CHARACTERS)
+            url = quote((row[columns.url_column] or "").strip(), safe=URL_CHARACTERS)
             if not (id.isascii() and id.isdecimal() and len(id) <= _KEY_DIGITS and url):
                 continue
             key = id.zfill(_KEY_DIGITS)

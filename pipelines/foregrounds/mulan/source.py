@@ -11,11 +11,13 @@ from pathlib import Path
 from decoupage.faults import BadItem, BadSetup
 from decoupage.randomness import digest
 from pipelines.config.foregrounds import LaionConfig, MulanConfig
+from pipelines.foregrounds.mulan.coco_info import info_files, read_coco_info
 from pipelines.foregrounds.mulan.fetch import FetchReport, fetch_photographs
 from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan
 from pipelines.foregrounds.mulan.provenance import read_links
 from pipelines.foregrounds.mulan.split import Split, SplitReport
+from pipelines.licences.terms import UNKNOWN
 from pipelines.stages.store import Store
 
 INDEX = "sources/mulan/index.parquet"
@@ -28,13 +30,15 @@ class Observation:
     Attributes:
         fetched: what was fetched; None = the profile fetches nothing.
         photographs: subset, `absent` or `not used` -> number of annotations, without those that repeat an id.
-        version: hash of annotations and photographs, by name and size; no content is read.
+        licences: licence -> number of COCO's photographs under it, annotated; empty = the profile names no `coco.info`.
+        version: hash of annotations, photographs and COCO's files, by name and size; no content is hashed.
     """
 
     index: Index
     fetched: FetchReport | None
     photographs: dict[str, int]
     split: SplitReport
+    licences: dict[str, int]
     version: str
 
 
@@ -62,13 +66,13 @@ class MulanSource:
         return bool(self.config.coco.download or (self.config.laion.use and self.config.laion.links))
 
     def version(self) -> str:
-        """Hash of annotations and photographs; of the annotations only where this fetches the photographs itself.
+        """Hash of annotations, COCO's files and photographs; without these where this fetches them itself.
 
         Raises:
             BadSetup: a folder or a list is missing or damaged.
         """
         index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
-        return index.sha256[:16] if self.fetches else _version(index, self._photographs(index))
+        return _version(index, self._info_state(), () if self.fetches else self._photographs(index))
 
     def observe(self) -> Observation:
         """List the annotations, fetch missing photographs, fix the split.
@@ -95,7 +99,22 @@ class MulanSource:
             # Photographs still to be fetched may be of val2017: a list frozen now would never include them.
             split = Split(None, self.config.test_ids) if split.keys() is None else split
         settled = split.settle(by_rule, known)
-        return Observation(index, fetched, dict(counts.most_common()), settled, _version(index, found))
+        version = _version(index, self._info_state(), found)
+        return Observation(index, fetched, dict(counts.most_common()), settled, self._licences(index), version)
+
+    def _licences(self, index: Index) -> dict[str, int]:
+        if not self.config.coco.info:
+            return {}
+        ids = index.ids("coco")
+        known = read_coco_info(Path(self.config.coco.info), ids)
+        counts = Counter(photograph.licence for photograph in known.values())
+        counts[UNKNOWN] = len(ids) - len(known)
+        return {licence: number for licence, number in counts.most_common() if number}
+
+    def _info_state(self) -> list[str]:
+        """Names and sizes of COCO's files."""
+        info = self.config.coco.info
+        return [f"{file} {file.stat().st_size}" for file in info_files(Path(info))] if info else []
 
     def _photographs(self, index: Index) -> Iterator[tuple[str, str, int]]:
         """(key, subset, bytes) of each annotation's photograph, without those that repeat an id.
@@ -122,5 +141,7 @@ def scan_used(annotations: Path, num_shards: int, laion: LaionConfig) -> Index:
     return scan(annotations, num_shards, urls)
 
 
-def _version(index: Index, photographs: Iterable[tuple[str, str, int]]) -> str:
-    return digest(index.sha256, *(f"{key} {subset} {num_bytes}" for key, subset, num_bytes in photographs)).hex()[:16]
+def _version(index: Index, info: Iterable[str], photographs: Iterable[tuple[str, str, int]]) -> str:
+    return digest(
+        index.sha256, *info, *(f"{key} {subset} {num_bytes}" for key, subset, num_bytes in photographs)
+    ).hex()[:16]

@@ -23,6 +23,7 @@ from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.foregrounds.gates import gates_recipe
 from pipelines.foregrounds.mulan.annotation import NO_CAPTION
+from pipelines.foregrounds.mulan.coco_info import CocoPhotograph, read_coco_info
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
 from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
@@ -31,6 +32,7 @@ from pipelines.foregrounds.mulan.source import scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
+from pipelines.licences.terms import canonical
 from pipelines.stages.manifest import CurrentByInputs, Drop, Manifest
 from pipelines.stages.run import Outcome, Report
 from pipelines.stages.store import Store
@@ -50,14 +52,20 @@ class CutItem:
 
 @dataclass(frozen=True)
 class Cutting:
-    """The task: one annotation file -> its foregrounds; instances that the filters refuse are drops."""
+    """The task: one annotation file -> its foregrounds; instances that the filters refuse are drops.
+
+    Attributes:
+        licences: the photographs' licences that are used; empty = all.
+    """
 
     images: str
     gates: GateConfig
+    licences: tuple[str, ...] = ()
 
     def __call__(self, item: CutItem) -> Outcome:
-        """Rebuild, filter and encode; a file that `read_decomposition` refuses is a drop."""
+        """Rebuild, filter and encode; a file that is unlicensed or that `read_decomposition` refuses is a drop."""
         try:
+            self._check_licence(item.provenance)
             found = read_decomposition(item.file, Path(self.images))
         except BadItem as fault:
             # Returned rather than raised, so that the counts include the file.
@@ -75,6 +83,11 @@ class Cutting:
             members[record.member] = data
             rows.append(asdict(record))
         return Outcome(members, rows, drops, {"files": 1, "instances": len(found.layers.instances)})
+
+    def _check_licence(self, provenance: Provenance) -> None:
+        licence = canonical(provenance.photograph_licence)
+        if self.licences and licence not in self.licences:
+            raise BadItem("unlicensed", f"its photograph is under {licence}, which mulan.licences does not name")
 
     def _cut(self, item: CutItem, found: Decomposition, k: int) -> tuple[bytes, ForegroundRecord]:
         captions = found.annotation.instances[k - 1].layer.captions
@@ -106,6 +119,8 @@ class MulanForegrounds(CurrentByInputs):
         num_shards: an image's shard is a hash of its id, so a new image changes one shard.
         laion: whether that part is used, and where its addresses are listed.
         split: which pictures are for testing; by default those in val2017.
+        coco_info: COCO's files that say each photograph's licence (`coco_info`); empty = licences are unknown.
+        licences: the photographs' licences that are used; empty = all.
     """
 
     annotations: Path
@@ -114,12 +129,14 @@ class MulanForegrounds(CurrentByInputs):
     num_shards: int
     laion: LaionConfig = field(default_factory=LaionConfig)
     split: Split = field(default_factory=Split)
+    coco_info: str = ""
+    licences: tuple[str, ...] = ()
     name = "foregrounds/mulan"
     schema: ClassVar[pa.Schema] = schema_of(ForegroundRecord)
 
     def __post_init__(self) -> None:
         self.layout: Recipe = {"num_shards": self.num_shards}
-        self.task = Cutting(str(self.images), self.gates)
+        self.task = Cutting(str(self.images), self.gates, self.licences)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -128,6 +145,7 @@ class MulanForegrounds(CurrentByInputs):
             "version": VERSION,
             "gates": gates_recipe(self.gates),
             "max_inflated_mb": MAX_INFLATED_BYTES // 1_000_000,
+            "licences": sorted(self.licences),
         }
         return rules | self.split.recipe()
 
@@ -152,8 +170,7 @@ class MulanForegrounds(CurrentByInputs):
             subset, num_bytes = self._photograph(file)
             line = (str(file.path.relative_to(self.annotations)), entry.num_bytes, subset, num_bytes)
             sha.update(canonical_json((*line, entry.url) if entry.url else line) + b"\n")
-            if file.id in self._provenance:
-                provenance = self._provenance[file.id]
+            if provenance := self._stated(entry):
                 known[file.id] = vars(provenance) | {"categories": [*provenance.categories]}
             if self._split_of(file, subset) == "test":
                 tested.append(file.key)
@@ -169,8 +186,13 @@ class MulanForegrounds(CurrentByInputs):
 
     def item(self, entry: Entry) -> CutItem:
         """The task's item for a file."""
-        provenance = self._provenance.get(entry.file.id) or provenance_of(entry)
+        provenance = self._stated(entry) or provenance_of(entry)
         return CutItem(entry.file, provenance, self._split_of(entry.file, self._photograph(entry.file)[0]))
+
+    def _stated(self, entry: Entry) -> Provenance | None:
+        """The provenance that `photographs.json` or COCO states."""
+        photograph = self._coco.get(entry.file.id)
+        return self._provenance.get(entry.file.id) or (provenance_of(entry, photograph) if photograph else None)
 
     def _split_of(self, file: AnnotationFile, subset: str) -> SplitName:
         listed = subset == "val2017" if self._test_keys is None else file.key in self._test_keys
@@ -194,6 +216,12 @@ class MulanForegrounds(CurrentByInputs):
     @cached_property
     def _test_keys(self) -> frozenset[str] | None:
         return self.split.keys()
+
+    @cached_property
+    def _coco(self) -> dict[str, CocoPhotograph]:
+        if not self.coco_info:
+            return {}
+        return read_coco_info(Path(self.coco_info), self._index.ids("coco"))
 
     @cached_property
     def _provenance(self) -> dict[str, Provenance]:

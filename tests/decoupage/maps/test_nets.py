@@ -140,7 +140,7 @@ def test_what_decides_bytes_and_what_does_not(segformer, depth_anything, tmp_pat
     here = Segformer(segmentation(segformer))
     there = Segformer(segmentation(moved, batch_size=64, device="auto"))
     assert here.recipe == there.recipe
-    assert here.recipe == {"model": "segformer", "weights": here.config.weights, "size_px": 64}
+    assert here.recipe == {"model": "segformer", "weights": "nvidia/segformer-b5-finetuned-ade-640-640", "size_px": 64}
     assert here.inputs() == there.inputs()
     assert here.recipe != Segformer(segmentation(segformer, size_px=32)).recipe
     assert here.recipe != Segformer(segmentation(segformer, weights="someone/else")).recipe

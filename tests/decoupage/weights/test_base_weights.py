@@ -41,12 +41,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
-def put_in_cache(cache, folder, names=None):
+def put_in_cache(cache, folder, names=None, revision="main"):
     """As the Hub's client lays a download out: refs, blobs, and a snapshot of links."""
     repository = cache / f"models--{BASE.repo_id.replace('/', '--')}"
     commit = "0" * 40
     (repository / "refs").mkdir(parents=True)
-    (repository / "refs" / "main").write_text(commit)
+    (repository / "refs" / revision).write_text(commit)
     for i, path in enumerate(sorted(p for p in folder.rglob("*") if p.is_file())):
         name = path.relative_to(folder)
         if names is None or str(name).split("/", 1)[0] in names:
@@ -181,3 +181,14 @@ def test_published_weights_are_whole_where_they_are(name):
     if findings[0].name == "weights":
         pytest.skip(f"no weights of {name}")
     assert [finding for finding in findings if not finding.present] == []
+
+
+def test_a_base_is_found_and_loaded_at_its_revision(cache, folder):
+    put_in_cache(cache, folder, revision="v2")
+    source = f"{BASE.repo_id}@v2"
+    assert check_weights(BASE)[0].found.startswith(f"{BASE.name}: {BASE.repo_id} is not in the Hub's cache")
+    assert faults(source) == {}
+    loaded = BASE.load(source, cache_dir=str(cache), local_files_only=True)
+    assert set(loaded) >= {"transformer", "vae", "scheduler"}
+    with pytest.raises(OSError, match=r"v3|cached"):
+        BASE.load(f"{BASE.repo_id}@v3", cache_dir=str(cache), local_files_only=True)

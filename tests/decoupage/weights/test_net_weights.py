@@ -11,7 +11,7 @@ from decoupage.faults import BadSetup
 from decoupage.maps.depth_anything import DepthAnything
 from decoupage.maps.published import FILES
 from decoupage.maps.segformer import Segformer
-from pipelines.config import MapsConfig
+from pipelines.config import MapsConfig, SegmentationConfig
 from pipelines.maps.requirements import requirements
 from tests.decoupage.maps.nets import both, depth, save_depth_anything, save_segformer, segmentation, set_config
 
@@ -36,23 +36,37 @@ def put_in_cache(cache, folder, revision="main"):
     (repository / "refs" / revision).write_text("abc123")
 
 
-def test_absent_weights_name_the_download(cache):
+def test_absent_weights_are_named_with_revision_files_size_and_download(cache):
     with pytest.raises(BadSetup) as fault:
         Segformer(segmentation("")).inputs()
+    commit = "f4c8e8f5b581b6bc8ed5208e4bd139d95f65610f"
     assert str(fault.value) == (
-        "maps.segmentation: nvidia/segformer-b5-finetuned-ade-640-640 is not in the Hub's cache; "
-        "hf download nvidia/segformer-b5-finetuned-ade-640-640 config.json preprocessor_config.json model.safetensors, "
-        "or name a folder with them in maps.segmentation.folder"
+        f"maps.segmentation: nvidia/segformer-b5-finetuned-ade-640-640 at {commit} is not in the Hub's cache "
+        "(config.json, preprocessor_config.json, model.safetensors, 0.34 GB); "
+        "hf download nvidia/segformer-b5-finetuned-ade-640-640 config.json preprocessor_config.json model.safetensors "
+        f"--revision {commit}, or name a folder with them in maps.segmentation.folder"
     )
+
+
+def test_the_commit_is_found_as_a_download_leaves_it(cache, folder):
+    """A download of a commit writes no reference: the snapshot's own name is the revision."""
+    repo_id, commit = SegmentationConfig().weights.split("@")
+    shutil.copytree(folder, cache / f"models--{repo_id.replace('/', '--')}" / "snapshots" / commit)
+    assert Segformer(segmentation("")).inputs() == Segformer(segmentation(folder)).inputs()
 
 
 @pytest.mark.parametrize("revision", ["main", "v1"])
 def test_weights_come_from_the_hubs_cache(cache, folder, revision):
     put_in_cache(cache, folder, revision)
-    cached = Segformer(segmentation("", revision=revision))
+    repo_id = "nvidia/segformer-b5-finetuned-ade-640-640"
+    cached = Segformer(segmentation("", weights=repo_id if revision == "main" else f"{repo_id}@{revision}"))
     assert cached.inputs() == Segformer(segmentation(folder)).inputs()
+    other = Segformer(segmentation("", weights=f"{repo_id}@other"))
     with pytest.raises(BadSetup, match="--revision other"):
-        Segformer(segmentation("", revision="other")).inputs()
+        other.inputs()
+    # What the files hold is hashed; where they were taken from changes no recipe, and no licence.
+    assert other.recipe == cached.recipe == Segformer(segmentation(folder)).recipe
+    assert (other.recipe["weights"], other.weights) == (repo_id, repo_id)
 
 
 @pytest.mark.parametrize("name", FILES)

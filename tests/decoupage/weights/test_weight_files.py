@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, require
 from decoupage.weights.files import PinnedFile, file_fault, read_sha256, sha256
-from decoupage.weights.hub import HubFiles, is_folder
+from decoupage.weights.hub import HubFiles, is_folder, split_revision
 from decoupage.weights.models import INDEX, DiffusersModel
+from profiles.profile import load_profile
 
 REPOSITORY = "owner/name"
 
@@ -106,7 +107,8 @@ def test_a_revision_has_its_own_files(cache, tmp_path):
     main, second, third = (HubFiles(REPOSITORY, ("a.safetensors",), revision) for revision in ("main", "v2", "v3"))
     assert main.fault() == "" and main.find() == cache / "snapshots" / "commit-of-main"
     assert "a.safetensors is damaged" in second.fault()
-    assert third.find() is None and third.fault() == "owner/name is not in the Hub's cache"
+    assert third.find() is None
+    assert third.fault() == "owner/name at v3 is not in the Hub's cache (a.safetensors, size not known)"
     assert (main.fix(), third.fix()) == (
         "hf download owner/name a.safetensors",
         "hf download owner/name a.safetensors --revision v3",
@@ -130,6 +132,18 @@ def test_what_names_a_folder_is_no_repository(tmp_path, monkeypatch):
     (tmp_path / "owner" / "name").mkdir(parents=True)
     assert all(map(is_folder, ("/weights", "./a/b", "~/weights", "weights", "owner/name")))
     assert not is_folder("owner/other")
+
+
+def test_a_setting_names_a_repository_with_its_revision_or_without(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert split_revision("owner/name") == ("owner/name", "main")
+    assert split_revision("owner/name@0a1b") == ("owner/name", "0a1b")
+    assert split_revision("owner/name@refs/pr/3") == ("owner/name", "refs/pr/3")
+    assert split_revision("/weights@home/sdxl") == ("/weights@home/sdxl", "main")
+    with pytest.raises(ValueError, match=r"maps.*weights"):
+        load_profile("demo", str(tmp_path), {"maps.depth.weights": "owner/name@"})
+    with pytest.raises(ValueError, match=r"maps.*weights"):
+        load_profile("demo", str(tmp_path), {"maps.depth.weights": "owner/name@../../x y"})
 
 
 # --- a model in diffusers' layout -------------------------------------------------------------------------------

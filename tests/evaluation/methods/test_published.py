@@ -162,16 +162,17 @@ def test_every_pipeline_is_one_of_diffusers(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_absent_weights_come_with_the_line_that_gets_them(name, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
-    config = CONFIGS[name].model_copy(update={"revision": "abc123"})
+    config = CONFIGS[name].model_copy(update={"weights": f"{CONFIGS[name].weights}@abc123"})
     requirement = weights.requirements(name, config)[-1]
     assert not requirement.present and PUBLISHED[name].licence in requirement.found
-    assert f"hf download {config.weights} --include model_index.json" in requirement.fix
+    assert f"hf download {CONFIGS[name].weights} --include model_index.json" in requirement.fix
     assert "--revision abc123" in requirement.fix
     assert ("accept the licence" in requirement.fix) == (name == "flux_fill")
     with pytest.raises(BadSetup, match="hf download"):
         weights.load(name, config)
     with pytest.raises(BadSetup, match="hf download"):
         weights.facts(name, config)
+    assert weights.settings(config) == weights.settings(CONFIGS[name])  # What was recorded stays valid.
 
 
 def test_damaged_weights_are_told_before_anything_is_loaded(folders, tmp_path):

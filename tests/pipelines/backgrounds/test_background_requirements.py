@@ -30,7 +30,13 @@ def test_local_lists_must_be_there_and_addresses_need_not(tmp_path):
     assert missing(BackgroundConfig(source="openimages", openimages=remote), tmp_path) == set()
 
 
-def test_the_disk_must_hold_the_budget(tmp_path):
-    config = BackgroundConfig(source="openimages", openimages=OpenImagesConfig(max_gb=99_999))
-    assert missing(config, tmp_path / "not" / "yet") == {"openimages.disk"}
-    assert missing(config, "memory://root") == {"openimages.disk"}
+def test_room_is_asked_for_the_budget_less_what_is_there(tmp_path):
+    config = BackgroundConfig(source="openimages", openimages=OpenImagesConfig(subsets=("train",), max_gb=12.0))
+    *_, folder = requirements(config, str(tmp_path / "not" / "yet"))
+    assert [(space.folder, round(space.gb, 1)) for space in folder.space] == [(str(tmp_path / "not" / "yet"), 17.8)]
+    (tmp_path / "train").mkdir()
+    with (tmp_path / "train" / "a.jpg").open("wb") as file:
+        file.truncate(10**10)
+    *_, folder = requirements(config, str(tmp_path))
+    assert round(folder.space[0].gb, 1) == 7.8
+    assert missing(config, "memory://root") == {"openimages.folder"}

@@ -15,7 +15,7 @@ from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import kinds, supports
 from pipelines.config import BackgroundConfig, DepthConfig, MapsConfig, SegmentationConfig
 from pipelines.library.catalogue import read_backgrounds
-from pipelines.library.layout import SUPPORTS, Layout, support_codes, with_layouts
+from pipelines.library.layout import SUPPORTS, Layout, offers_of, support_codes, with_layouts
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
@@ -145,11 +145,12 @@ def test_the_stage_sees_photographs_upright_and_fills_the_records(tmp_path, phot
     records = with_layouts(store, read_backgrounds(store, "backgrounds"), stage.shards())
     found = {record.path: (record.offers, round(record.horizon, 1)) for record in records}
     assert found == {
-        "a.png": ("ground sky", 0.3),
+        "a.png": ("ground sky surface", 0.3),
         "b.png": ("ground sky", 0.5),
-        "c.png": ("sky", 0.5),
-        "turned.png": ("ground sky", 0.4),
+        "c.png": ("sky", 1.0),
+        "turned.png": ("ground sky surface", 0.4),
     }
+    assert offers_of(store, stage.shards()) == {"sky": 4, "ground": 3, "surface": 2}
     turned = next(record for record in records if record.path == "turned.png")
     data = store.read_range(turned.layout_tar, turned.layout_offset, turned.layout_num_bytes)
     assert Layout.decode(data).support_HW.shape == (128, 96)

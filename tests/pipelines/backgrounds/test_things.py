@@ -1,4 +1,4 @@
-"""Photographs in which a net sees too much of things are dropped; the net sees them upright."""
+"""Photographs in which a net sees too much of salient objects are dropped; the net sees them upright."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_png
 from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.stage import BackgroundsStage
-from pipelines.backgrounds.things import is_thing, kinds, make_labeller, thing_share
+from pipelines.backgrounds.things import classes, is_salient, make_labeller, salient_names, salient_share
 from pipelines.config import BackgroundConfig, SegmentationConfig
 from pipelines.library.catalogue import read_backgrounds
 from pipelines.stages.engine import SerialEngine
@@ -41,14 +41,23 @@ def half_bright(share):
 
 
 def test_classes_are_divided_as_in_the_panoptic_task():
-    assert sum(kind == "thing" for kind in kinds().values()) == 100 and len(kinds()) == 150
-    assert kinds()["sky"] == kinds()["tree"] == "stuff" and kinds()["person"] == kinds()["car"] == "thing"
+    kinds = {name: row["kind"] for name, row in classes().items()}
+    assert sum(kind == "thing" for kind in kinds.values()) == 100 and len(kinds) == 150
+    assert kinds["sky"] == kinds["tree"] == "stuff" and kinds["person"] == kinds["car"] == "thing"
 
 
-def test_share_counts_labels_of_things():
-    things = is_thing({0: "sky", 1: "person", 2: "bed "})
-    assert thing_share(np.array([[0, 0, 1, 2]], np.uint8), things) == 0.5
-    assert thing_share(np.full((2, 2), 255, np.uint8), things) == 0.0
+def test_salient_objects_are_things_and_leave_an_empty_room_alone():
+    salient = set(salient_names())
+    assert all(classes()[name]["kind"] == "thing" for name in salient)
+    assert {"person", "animal", "car", "bicycle", "bag", "bottle"} <= salient
+    room = {"bed", "cabinet", "door", "windowpane", "table", "curtain", "sofa", "chair", "mirror", "lamp"}
+    assert room <= set(classes()) and not room & salient
+
+
+def test_share_counts_labels_of_salient_objects():
+    salient = is_salient({0: "sky", 1: "person", 2: "car ", 3: "bed"})
+    assert salient_share(np.array([[0, 0, 1, 2, 3]], np.uint8), salient) == 0.4
+    assert salient_share(np.full((2, 2), 255, np.uint8), salient) == 0.0
 
 
 def test_too_many_things_drop_the_photograph(tmp_path):

@@ -24,7 +24,7 @@ FILES = {
     "dataset/attributions.csv",
     "dataset/croissant.json",
     "dataset/index.parquet",
-    *(f"dataset/figures/{name}.png" for name in ("mask_iou", "occlusion", "overview")),
+    *(f"dataset/figures/{name}.png" for name in ("mask_iou", "occlusion", "overview", "sharpness")),
     *(f"dataset/sheets/{name}.jpg" for name in ("random", "most_occluded", "worst_masks", "preview")),
 }
 

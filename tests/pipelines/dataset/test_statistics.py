@@ -7,11 +7,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from pipelines.config import OcclusionConfig
 from pipelines.dataset.figures import draw_figures
-from pipelines.dataset.index import data_version, read_shards
+from pipelines.dataset.index import Asset, count_assets, data_version, read_shards
 from pipelines.dataset.samples import choose
 from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
+from pipelines.dataset.uses import Uses, measure_uses
 from pipelines.stages.store import Store
 
 SHARDS = ["00000", "00001", "00002"]
@@ -24,7 +24,8 @@ def layers(shard_files: Store):
 
 @pytest.fixture(scope="module")
 def statistics(shard_files: Store, layers) -> Statistics:
-    return measure(read_shards(shard_files, SHARDS), layers, read_tallies(shard_files, SHARDS))
+    manifests = read_shards(shard_files, SHARDS)
+    return measure(manifests, layers, read_tallies(shard_files, SHARDS), count_assets(shard_files, manifests))
 
 
 def test_counts_are_those_of_the_scenes(statistics: Statistics):
@@ -50,6 +51,15 @@ def test_spreads_are_quantiles_of_the_measured_values(statistics: Statistics, la
         assert spread.median == round(float(np.median(values)), 4)
         assert spread.q05 <= spread.q25 <= spread.median <= spread.q75 <= spread.q95
     assert sum(spread.num_layers for spread in statistics.occlusion.values()) == statistics.num_layers
+
+
+def test_uses_are_counted_over_the_whole_library():
+    cups = [Asset("foreground", "mulan", f"cup-{i}", "CC0-1.0", "", "ab" * 32) for i in range(3)]
+    photo = Asset("background", "packaged", "photo", "CC0-1.0", "", "cd" * 32)
+    uses = measure_uses({cups[0]: 6, cups[1]: 1, cups[2]: 1, photo: 7}, {"foreground mulan": 20})
+    assert uses["foreground mulan"] == Uses(20, never_share=0.85, median=0.0, max=6, top_tenth_share=0.875)
+    # Without a library beside the shards, the assets are those shown.
+    assert uses["background packaged"] == Uses(1, never_share=0.0, median=7.0, max=7, top_tenth_share=1.0)
 
 
 def test_statistics_survive_json(statistics: Statistics):
@@ -82,7 +92,7 @@ def test_nothing_hidden_means_no_sheet_of_hidden_things(layers):
     assert choose(layers.assign(occluded_fraction=0.0), seed=5)["most_occluded"] == []
 
 
-def test_figures_are_the_same_bytes_each_time(statistics: Statistics, layers):
-    first = draw_figures(statistics, layers, OcclusionConfig())
-    assert set(first) == {"overview.png", "mask_iou.png", "occlusion.png"}
-    assert first == draw_figures(statistics, layers, OcclusionConfig())
+def test_figures_are_the_same_bytes_each_time(statistics: Statistics, layers, config):
+    first = draw_figures(statistics, layers, config.scenes)
+    assert set(first) == {"overview.png", "mask_iou.png", "occlusion.png", "sharpness.png"}
+    assert first == draw_figures(statistics, layers, config.scenes)

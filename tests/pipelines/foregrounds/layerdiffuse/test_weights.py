@@ -58,8 +58,18 @@ def test_an_empty_machine_is_told_each_command(cache):
     assert set(missing) == {"layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder"}
     assert f"hf download {SDXL_BASE} --include model_index.json" in missing["layerdiffuse.base"]
     assert f"hf download {' '.join(SDXL_DELTAS)}" in missing["layerdiffuse.adapter"]
-    with pytest.raises(BadSetup, match=f"layerdiffuse.base: {SDXL_BASE} is not here.*hf download.*decoder"):
+    with pytest.raises(BadSetup, match=f"layerdiffuse.base: {SDXL_BASE} is not in .*7.11 GB.*hf download.*decoder"):
         find_weights(settings(PUBLISHED))
+
+
+def test_base_and_files_can_be_had_at_a_revision(cache, weights):
+    at = {"base": f"{SDXL_BASE}@v2", "weights": f"{SDXL_DELTAS[0]}@refs/pr/1"}
+    wanted = PUBLISHED.model_copy(update=at)
+    missing = _missing(wanted)
+    assert f"{SDXL_BASE} at v2 is not in" in missing["layerdiffuse.base"]
+    assert missing["layerdiffuse.base"].endswith(" --revision v2")
+    assert missing["layerdiffuse.adapter"].endswith(f"hf download {' '.join(SDXL_DELTAS)} --revision refs/pr/1")
+    assert settings(wanted).recipe == settings(PUBLISHED).recipe
 
 
 def test_what_the_hub_has_brought_is_found(cache, weights):

@@ -132,9 +132,9 @@ def object_decoder() -> TransparentDecoder:
     return decoder
 
 
-def save_sdxl(folder: Path) -> None:
-    """A base in diffusers' layout, with SDXL's noise schedule."""
-    StableDiffusionXLPipeline(
+def save_sdxl(folder: Path, half: bool = False) -> None:
+    """A base in diffusers' layout, with SDXL's noise schedule; with `half` also in half precision, as `fp16`."""
+    base = StableDiffusionXLPipeline(
         vae=tiny_vae(4),
         text_encoder=clip(),
         text_encoder_2=clip(CLIPTextModelWithProjection),
@@ -143,7 +143,10 @@ def save_sdxl(folder: Path) -> None:
         unet=tiny_unet(),
         scheduler=EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
         add_watermarker=False,
-    ).save_pretrained(folder)
+    )
+    base.save_pretrained(folder)
+    if half:
+        base.to(torch.float16).save_pretrained(folder, variant="fp16")
 
 
 def save_flux(folder: Path) -> None:

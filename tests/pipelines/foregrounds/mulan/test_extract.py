@@ -171,7 +171,7 @@ def test_the_catalogue_says_what_each_layer_is(tmp_path: Path) -> None:
     assert rows["000000000110x-layer_0.png"]["subset"] == "val2017"
     alpha = np.asarray(good["000000000100"][0]["instances"][1]["instance_alpha"])
     assert instance["area_px"] == pytest.approx(alpha.sum() / 255, abs=0.01)
-    assert {row["licence"] for row in rows.values()} == {"cc-by-nc-sa-4.0"}
+    assert {row["licence"] for row in rows.values()} == {"cc-by-nc-sa-4.0 AND unknown"}
     assert all(row["consistency_error"] >= 0 for row in rows.values())
 
 

@@ -1,0 +1,47 @@
+"""The three kinds of drops of a source, by their reason: what cannot be read, what may not be used, what is not wanted.
+
+The kind follows from the reason alone, so manifests need no column for it. A reason without a kind is refused here,
+and tests/pipelines/stages/test_drop_kinds.py finds it in the code before a run does.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from pipelines.stages.manifest import Drop
+
+DropKind = Literal["unreadable", "unlicensed", "filtered"]
+
+REASONS: Mapping[DropKind, frozenset[str]] = {
+    # The file or its photograph is missing, broken, forbidden, or not what it says it is.
+    "unreadable": frozenset(
+        {
+            *("bad_image", "bad_name", "bad_pickle", "bad_type", "bad_values", "bad_zlib", "duplicate_id"),
+            *("forbidden_pickle", "missing_image", "missing_key", "not_finite", "not_zlib", "object_array"),
+            *("shape_mismatch", "too_large", "trailing_data", "truncated", "unreadable"),
+        }
+    ),
+    # Its licence is not among those that the profile uses.
+    "unlicensed": frozenset({"unlicensed"}),
+    # A filter refused a sound picture or cutout.
+    "filtered": frozenset(
+        {
+            *("blurred", "cut_off", "empty_alpha", "haze", "high_coverage", "islands", "low_coverage", "things"),
+            *("too_small", "unknown_rotation", "unsafe"),
+        }
+    ),
+}
+
+
+def kind_of(reason: str) -> DropKind:
+    """The kind of a source's drop. Raises ValueError for a reason that `REASONS` does not name."""
+    for kind, reasons in REASONS.items():
+        if reason in reasons:
+            return kind
+    raise ValueError(f"the drop reason {reason!r} has no kind; add it to REASONS in {__name__}")
+
+
+def count_kinds(drops: Iterable[Drop]) -> dict[str, int]:
+    """Kind -> number of drops, all three kinds in order."""
+    counts = Counter(kind_of(drop["reason"]) for drop in drops)
+    return {kind: counts[kind] for kind in REASONS}
