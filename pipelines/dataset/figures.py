@@ -185,10 +185,11 @@ def sharpness(layers: pd.DataFrame, scenes: ScenesConfig) -> bytes:
             ),
             strict=True,
         ):
-            axes.hist(np.asarray(values, np.float64), bins=40, color=BLUE, edgecolor="white", linewidth=0.4)
+            factors = np.asarray(values, np.float64)
+            axes.hist(factors, bins=40, color=BLUE, edgecolor="white", linewidth=0.4)
             axes.axvline(limit, color=INK, linewidth=1, linestyle="--")
             axes.set_title(names[0])
-            axes.set_ylabel(f"{names[1]} (n = {np.size(values):,})")
+            axes.set_ylabel(f"{names[1]} (n = {factors.size:,})")
             axes.set_xlabel(names[2])
     return png[0]
 
