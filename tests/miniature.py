@@ -22,10 +22,12 @@ from decoupage.bases import find_base
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import encode_jpeg
 from decoupage.images.types import Array, Rgb, Rgba
+from decoupage.randomness import hash64
 from decoupage.weights.hub import split_revision
 from pipelines.config import DepthConfig, SegmentationConfig
 from pipelines.config.foregrounds import SafetyFilterConfig
 from pipelines.foregrounds.layerdiffuse import settings as published
+from pipelines.library.objects import objects
 from tests.decoupage.maps.nets import SIZE_PX, save_depth_anything, save_segformer
 from tests.decoupage.tiny import flux_fill
 from tests.library import shape_rgba
@@ -136,9 +138,11 @@ def small_world(folder: Path) -> Iterator[World]:
 
 
 def answer(body: dict[str, Any]) -> dict[str, Any]:
-    """New nouns that hang on the question alone, as a model's do that is asked with a seed."""
+    """Nouns of what stands on the ground, by the question alone, as of a model that is asked with a seed."""
     wanted = int(re.search(r"Write (\d+) prompts", body["messages"][1]["content"])[1])
-    return prompts_server.listed(*(prompts_server.noun(100 * body["seed"] + number) for number in range(wanted)))
+    words = sorted(o.noun for o in objects().values() if o.support == "ground" and not o.height_m and o.noun.isalpha())
+    picks = (hash64("word", body["seed"], number) % len(words) for number in range(wanted))
+    return prompts_server.listed(*(words[pick] for pick in picks))
 
 
 def write_annotated(folder: Path, id: str) -> bytes:
@@ -165,7 +169,7 @@ def _annotation(objects: list[Rgba]) -> dict[str, Any]:
     seen[180:] = False
     instances = {
         k: {
-            "blip2": f"thing {k}",
+            "blip2": ("a hedgehog", "a rabbit")[k - 1],
             "original_image_mask": seen,
             "instance_mask": rgba[..., 3:] > 0,
             "inpainted_delta": np.where(seen | (rgba[..., 3:] == 0), 0, rgba[..., :3]).astype(np.int16),
@@ -219,7 +223,7 @@ def write_hub(hub: Path) -> None:
     save_file(deltas(), layerdiffuse / adapter)
     save_file(object_decoder().state_dict(), layerdiffuse / published.SDXL_DECODER[1])
     save_checker(snapshot(hub, SafetyFilterConfig().weights), 1.0)
-    save_segformer(snapshot(hub, SegmentationConfig().weights))
+    save_segformer(snapshot(hub, SegmentationConfig().weights), id2label={0: "floor", 1: "sky", 2: "grass"})
     (snapshot(hub, split_revision(SegmentationConfig().weights)[0]) / "pytorch_model.bin").write_bytes(b"a pickle")
     save_depth_anything(snapshot(hub, DepthConfig().weights))
     flux_fill().save_pretrained(snapshot(hub, find_base("flux-fill").repo_id))

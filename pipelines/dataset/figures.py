@@ -176,7 +176,7 @@ def sharpness(layers: pd.DataFrame, scenes: ScenesConfig) -> bytes:
         factor, ratio = "factor (dashed: the limit)", "log2 (variance of the Laplacian inside / around)"
         for axes, values, limit, names in zip(
             figure.subplots(1, 3),
-            (layers["scale"], of_scenes, ratios),
+            (layers["scale"].to_numpy(), of_scenes.to_numpy(), np.array(ratios)),
             (scenes.size.max_enlargement, scenes.max_background_enlargement, 0.0),
             (
                 ("Enlargement of cutouts", "layers", factor),

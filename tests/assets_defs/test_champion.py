@@ -137,14 +137,14 @@ def test_on_a_new_list_the_champion_is_judged_by_its_weights(root, world):
         selected = [dg.AssetKey("evaluation"), dg.AssetKey("champion")]
         result = run_job(profile, instance, "evaluate", asset_selection=selected)
     made = materializations(result)["champion"]
-    # The very weights of the champion, so neither a gain nor a loss on any metric that was measured. All these scenes
-    # have one photograph behind them, so there is no interval, and nothing is decided.
+    # The very weights of the champion, so neither a gain nor a loss on any metric that was measured. These scenes
+    # have two photographs behind them, too few to decide anything.
     demands = [row.data for row in made.metadata["demands"].value.records]
     measured = [demand for demand in demands if demand["gain"] != "-"]
     assert "background.psnr_mask" in {demand["metric"] for demand in measured}
-    assert {(demand["gain"], demand["95 %"], demand["met"]) for demand in measured} == {("+0", "-", "undecided")}
+    assert {(demand["gain"], demand["95 %"], demand["met"]) for demand in measured} == {("+0", "[+0, +0]", "undecided")}
     assert made.metadata["decision"].value == "refused"
-    assert "; undecided (too few photographs: 1" in verdict(made)
+    assert "; undecided (too few photographs: 2" in verdict(made)
     assert "background.psnr_mask gains +0.00 dB (" in verdict(made)
     report = json.loads((root / "report" / "report.json").read_text())
     assert made.metadata["list_sha256"].value == report["list_sha256"]

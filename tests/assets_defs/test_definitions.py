@@ -59,7 +59,7 @@ def test_the_job_makes_a_dataset_with_checks_and_pictures(made):
     for name in ("scenes", "imperfect_masks", "edge_maps", "segmentation_maps", "depth_maps", "shards"):
         assert instance.get_materialized_partitions(dg.AssetKey(name)) == {"00000", "00001"}
     evaluations = {(e.asset_key.to_user_string(), e.check_name): e for e in result.get_asset_check_evaluations()}
-    assert len(evaluations) == 16 and all(e.passed for e in evaluations.values())
+    assert len(evaluations) == 22 and all(e.passed for e in evaluations.values())
     assert {name for (_, name), e in evaluations.items() if not e.blocking} == {"enough_photographs"}
     shown = {True: set(), False: set()}
     for event in result.all_events:

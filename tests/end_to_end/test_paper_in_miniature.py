@@ -34,6 +34,7 @@ from tests.pipelines.backgrounds.lists import id_of
 FOLDERS = ("foregrounds/mulan", "foregrounds/generated", "scenes", "masks", "edges", "segmentation", "depth", "shards")
 DATA = {
     "mulan_annotations", "foreground_prompts", "mulan_foregrounds", "layerdiffuse_foregrounds", "openimages_index",
+    "background_layouts",
     "foreground_library", "background_library", "scenes", "imperfect_masks", "edge_maps", "segmentation_maps",
     "depth_maps", "shards", "dataset", "held_out_scenes",
 }  # fmt: skip
@@ -179,7 +180,7 @@ def test_the_assets_make_the_same_bytes_and_every_check_passes(made: Made, asset
     found = {event.asset_key.to_user_string() for event in result.all_events if event.is_step_materialization}
     assert found == DATA
     evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == 18 and [e.check_name for e in evaluations if not e.passed] == []
+    assert len(evaluations) == 25 and [e.check_name for e in evaluations if not e.passed] == []
     ours, theirs = made_bytes(made.root), made_bytes(root)
     assert ours.keys() == theirs.keys() and len(ours) == 2 * 2 * len(FOLDERS)
     assert [path for path in ours if ours[path] != theirs[path]] == []
