@@ -76,6 +76,8 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "mulan.annotations": out / "mulan/annotations",
         "mulan.images": out / "mulan/images",
         "mulan.num_shards": 2,
+        "mulan.coco.info": "",
+        "mulan.licences": [],
         "backgrounds.source": "folder",
         "backgrounds.folder": data / PHOTOGRAPHS,
         "backgrounds.num_shards": 1,
@@ -86,10 +88,9 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "library.held_out_share": 0.0,
         "engine.kind": "serial",
         "generated.safety_filter.use": False,  # There are no people among the rendered objects.
-        "scenes.placement.kind": "supported",
     }
     overrides = {
-        key: json.dumps(value if isinstance(value, bool | int | float) else str(value)) for key, value in changes.items()
+        key: json.dumps(value if isinstance(value, list | bool | int | float) else str(value)) for key, value in changes.items()
     }
     return load_profile("paper", str(out / "root"), overrides)
 

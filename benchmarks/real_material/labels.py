@@ -1,8 +1,9 @@
 """What SegFormer and Depth-Anything would say of the trial's photographs, drawn by hand (`labels.json`).
 
 `labels.json`: name of a photograph -> the class that fills it, polygons of other classes painted over it in order
-(points are shares of width and height), and the row of its horizon; null where the camera looks down, up or at
-something near. Inverse depth is that of a level plane below the horizon, and that of its foot for what stands on it.
+(points are shares of width and height; a third value is the row at which the thing meets the ground), and the row of
+its horizon; null where the camera looks down, up or at something near. Inverse depth is that of a level plane below
+the horizon, shifted for what stands on it so that it fits at its foot.
 """
 
 import json
@@ -61,13 +62,15 @@ class HandLabels:
     def _draw(self, drawing: dict[str, Any]) -> tuple[Gray, NDArray[np.float32]]:
         label_of = {name: label for label, name in self.id2label.items()}
         labels = np.full((_SIZE_PX, _SIZE_PX), label_of[drawing["base"]], np.uint8)
-        for name, points in drawing["shapes"]:
-            cv2.fillPoly(labels, [np.rint(np.array(points) * _SIZE_PX).astype(np.int32)], label_of[name])
+        foot = np.zeros(labels.shape, np.float32)
+        for name, points, *feet in drawing["shapes"]:
+            polygon = np.rint(np.array(points) * _SIZE_PX).astype(np.int32)
+            cv2.fillPoly(labels, [polygon], label_of[name])
+            cv2.fillPoly(foot, [polygon], sum(feet) - max(y for _, y in points) if feet else 0.0)
         if drawing["horizon"] is None:
             return labels, np.full(labels.shape, 0.5, np.float32)
         rows = (np.arange(_SIZE_PX, dtype=np.float32) + 0.5) / _SIZE_PX
-        plane = np.clip((rows - drawing["horizon"]) / (1 - drawing["horizon"]), 0, 1)
-        depth = np.repeat(plane[:, None], _SIZE_PX, axis=1)
+        depth = np.clip((rows[:, None] + foot - drawing["horizon"]) / (1 - drawing["horizon"]), 0, 1)
         return labels, np.where(labels == label_of.get("sky", 255), 0, depth).astype(np.float32)
 
     def _name(self, picture_HWC: Rgb) -> str:
@@ -85,7 +88,7 @@ def _thumb(rgb_HWC: Rgb) -> NDArray[np.float32]:
 
 
 def _classes(drawing: dict[str, Any]) -> list[str]:
-    return [name for name, _ in drawing["shapes"]]
+    return [shape[0] for shape in drawing["shapes"]]
 
 
 def _drawings() -> dict[str, Any]:
