@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.library.layout import GOOD_FIT, Layout
+from pipelines.library.layout import GOOD_FIT, SEEN_SKY, Layout
 
 MIN_CELLS = 48
 MIN_ROWS = 0.06
 """Least number of cells of ground, and least share of the picture's height that they span, for a fit."""
-SEEN_SKY = 0.02
-"""Share of the picture from which its sky counts as seen."""
 LEVEL = 0.5
 """The horizon of a camera that is held level, as a share of the picture's height."""
 _OUTERMOST = 0.02

@@ -76,7 +76,7 @@ class PlacementConfig(Section):
 
     kind: Literal["supported", "free"] = "free"
     """`supported` needs a segmentation with ADE20K's classes; `free` places without regard to the photograph."""
-    free_share: Share = Field(0.15, description="share of layers, placed freely, of whose object no support is known")
+    free_share: Share = Field(0.1, description="share of layers, placed freely, of whose object no support is known")
 
 
 class ScenesConfig(Section):

@@ -29,9 +29,11 @@ SUPPORTS = ("ground", "water", "sky", "surface", "hang")
 _CODES = {name: code for code, name in enumerate(SUPPORTS, 1)}
 OFFERED_SHARE = {"ground": 0.08, "water": 0.08, "sky": 0.1, "surface": 0.02, "hang": 0.05}
 """Shares of the picture from which a photograph offers a support; chosen by us, so that a crop still holds some."""
-NEAR_GROUND_SHARE = 0.6
-"""Share of the picture from which its ground is seen from near by, so that small things on it look as large as on a
-table, which it then counts as; chosen by us."""
+NEAR_GROUND_SHARE = 0.5
+"""Share of the picture from which ground without a sky is seen from near by: small things on it look as large as on a
+table, which it then counts as, and tall ones have no place; chosen by us."""
+SEEN_SKY = 0.02
+"""Share of the picture from which its sky counts as seen."""
 GOOD_FIT = 0.5
 """Coefficient of determination of the ground plane's fit from which inverse depth is used; chosen by us."""
 SCHEMA = pa.schema(
@@ -99,11 +101,19 @@ def support_codes(support_of: Mapping[str, str], id2label: Mapping[int, str], se
     return table
 
 
-def offers(shares: Mapping[str, float]) -> str:
-    """The supports of which a photograph shows enough, separated by spaces, in the order of SUPPORTS."""
-    near = shares["ground"] >= NEAR_GROUND_SHARE
-    enough = {name: shares[name] >= OFFERED_SHARE[name] or (near and name == "surface") for name in SUPPORTS}
-    return " ".join(name for name in SUPPORTS if enough[name])
+def offers(shares: Mapping[str, float], fit: float) -> str:
+    """The supports of which a photograph shows enough, separated by spaces, in the order of SUPPORTS.
+
+    Ground is offered where its distance is known, by a sky above it or by the fit of its plane: on ground from near by,
+    such as a lawn that fills the picture, what is taller than a person has no place, and what is small has.
+    """
+    enough = {name for name in SUPPORTS if shares[name] >= OFFERED_SHARE[name]}
+    sees_sky = shares["sky"] >= SEEN_SKY
+    if shares["ground"] >= NEAR_GROUND_SHARE and not sees_sky:
+        enough = enough - {"ground"} | {"surface"}
+    elif not sees_sky and fit < GOOD_FIT:
+        enough -= {"ground"}
+    return " ".join(name for name in SUPPORTS if name in enough)
 
 
 def with_layouts(store: Store, records: Iterable[BackgroundRecord], shards: Iterable[str]) -> list[BackgroundRecord]:
@@ -153,7 +163,7 @@ def offers_of(store: Store, shards: Iterable[str]) -> dict[str, int]:
 
 
 def _offers_of(row: dict[str, Any]) -> str:
-    return offers({name: row[f"{name}_share"] for name in SUPPORTS})
+    return offers({name: row[f"{name}_share"] for name in SUPPORTS}, row["fit"])
 
 
 def _shards(store: Store, shards: Iterable[str]) -> Iterator[tuple[Manifest, list[dict[str, Any]]]]:

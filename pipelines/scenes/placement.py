@@ -26,6 +26,7 @@ from pipelines.scenes.terrain import (
     NEAR_SHARE,
     SIZE_TOLERANCE,
     SKY_SHARE,
+    SMALL_M,
     STANDING,
     Terrain,
     anchor,
@@ -196,7 +197,11 @@ def _supported(sprite: Sprite, thing: Object, terrain: Terrain) -> tuple[np.ndar
         return carried, _misfit(np.log(height / np.maximum(ideal, 1e-3)), thing.height_m, sprite.cut_sides)
     reach = terrain.reach_HW[inside]
     near = reach >= NEAR_SHARE * terrain.reach_HW[carries].max(initial=0.0)
-    return carried & (near | terrain.cells["surface"][inside]), np.zeros(shape)
+    carried &= near | terrain.cells["surface"][inside]
+    if terrain.is_near:
+        return carried, np.zeros(shape)
+    largest = ideal_heights(SMALL_M, terrain, rows, columns)
+    return carried, np.log(np.maximum(height / np.maximum(largest, 1e-3), 1.0))
 
 
 def _misfit(excess: np.ndarray, height_m: float, cut_sides: str) -> np.ndarray:

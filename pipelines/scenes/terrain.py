@@ -29,7 +29,9 @@ NEAR_SHARE = 0.6
 """What has no height in the table is a close-up: its foot is at least so near as this share of the nearest support."""
 SIZE_TOLERANCE = 1.25
 """Factor by which the size at a position may be worse than at the best one."""
-MAX_SIZE_FACTOR = 2.0
+SMALL_M = 0.4
+"""Largest height of what has none in the table, where distances are known."""
+MAX_SIZE_FACTOR = 1.6
 """Factor by which an object may be taller or less tall than it would be where it stands; ours, as are those above."""
 MAX_LEAN_DEG = 2.0
 """Largest turn of what stands, floats or hangs, to either side."""
@@ -47,11 +49,13 @@ class Terrain:
         cells: support -> [GRID, GRID], where it is.
         horizon: its row, in cells from the canvas' top; it may lie outside.
         reach_HW: [GRID, GRID]: height in cells of what is as tall as the camera's height and stands there; >= 0.
+        is_near: the picture is seen from near by, so that nothing tells its scale (`layout.offers`).
     """
 
     cells: dict[str, Mask]
     horizon: float
     reach_HW: NDArray[np.float64]
+    is_near: bool
 
     @classmethod
     def of(cls, layout: Layout, record: BackgroundRecord, crop: tuple[int, int, int]) -> "Terrain":
@@ -75,7 +79,8 @@ class Terrain:
             reach = below.astype(np.float64) * cells_a_height
         else:
             reach = np.repeat((np.arange(GRID) + 0.5 - horizon)[:, None], GRID, axis=1)
-        return cls({name: cropped.cells(name) for name in SUPPORTS}, horizon, np.maximum(reach, 0.0))
+        cells, is_near = {name: cropped.cells(name) for name in SUPPORTS}, "ground" not in record.offers.split()
+        return cls(cells, horizon, np.maximum(reach, 0.0), is_near)
 
     def carries(self, support: str) -> Mask:
         """[GRID, GRID]: where the foot of something with this support (`Object.support`) may be.

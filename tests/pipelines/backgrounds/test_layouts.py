@@ -12,10 +12,10 @@ from decoupage.maps.segformer import Segformer
 from pipelines.backgrounds.ground import find_ground
 from pipelines.backgrounds.layouts import LayoutsStage, NetworkSource, make_layout, network_source
 from pipelines.backgrounds.stage import BackgroundsStage
-from pipelines.backgrounds.things import kinds, supports
+from pipelines.backgrounds.things import classes, supports
 from pipelines.config import BackgroundConfig, DepthConfig, MapsConfig, SegmentationConfig
 from pipelines.library.catalogue import read_backgrounds
-from pipelines.library.layout import SUPPORTS, Layout, offers_of, support_codes, with_layouts
+from pipelines.library.layout import SUPPORTS, Layout, offers, offers_of, support_codes, with_layouts
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
@@ -75,7 +75,7 @@ def staged(store, photographs, source):
 
 
 def test_every_class_of_ade20k_has_a_known_support():
-    assert set(supports()) == set(kinds()) and set(supports().values()) == {*SUPPORTS, ""}
+    assert set(supports()) == set(classes()) and set(supports().values()) == {*SUPPORTS, ""}
     assert supports()["road"] == "ground" and supports()["sky"] == "sky" and supports()["wall"] == ""
 
 
@@ -136,6 +136,14 @@ def test_a_surface_is_where_depth_grows_and_not_the_front_of_a_table():
     assert make_layout(support, None, (60, 80)).cells("surface").all()
 
 
+def test_ground_is_offered_where_its_distance_is_known_and_from_near_by_it_is_a_surface():
+    nothing = dict.fromkeys(SUPPORTS, 0.0)
+    assert offers(nothing | {"ground": 0.4, "sky": 0.3}, fit=0.0) == "ground sky"
+    assert offers(nothing | {"ground": 0.4, "surface": 0.1}, fit=0.9) == "ground surface"
+    assert offers(nothing | {"ground": 0.4}, fit=0.0) == ""
+    assert offers(nothing | {"ground": 0.9}, fit=0.9) == "surface"
+
+
 def test_the_stage_sees_photographs_upright_and_fills_the_records(tmp_path, photographs):
     store = Store(str(tmp_path / "store"))
     stage = staged(store, photographs, Drawn())
@@ -145,12 +153,12 @@ def test_the_stage_sees_photographs_upright_and_fills_the_records(tmp_path, phot
     records = with_layouts(store, read_backgrounds(store, "backgrounds"), stage.shards())
     found = {record.path: (record.offers, round(record.horizon, 1)) for record in records}
     assert found == {
-        "a.png": ("ground sky surface", 0.3),
+        "a.png": ("ground sky", 0.3),
         "b.png": ("ground sky", 0.5),
         "c.png": ("sky", 1.0),
-        "turned.png": ("ground sky surface", 0.4),
+        "turned.png": ("ground sky", 0.4),
     }
-    assert offers_of(store, stage.shards()) == {"sky": 4, "ground": 3, "surface": 2}
+    assert offers_of(store, stage.shards()) == {"sky": 4, "ground": 3}
     turned = next(record for record in records if record.path == "turned.png")
     data = store.read_range(turned.layout_tar, turned.layout_offset, turned.layout_num_bytes)
     assert Layout.decode(data).support_HW.shape == (128, 96)

@@ -232,8 +232,8 @@ def test_the_doctor_counts_the_disk_of_originals(tmp_path):
     def disk(**changes):
         openimages = OpenImagesConfig(lists=str(tmp_path), max_gb=10, num_images=30_000, **changes)
         found = requirements(BackgroundConfig(source="openimages", openimages=openimages), str(tmp_path))
-        return next(one.found for one in found if one.name == "openimages.disk")
+        return next(one.found for one in found if one.name == "openimages.folder")
 
-    assert disk().startswith("up to 10.0 GB")
+    assert disk().startswith("at most 10.0 GB")
     # 30,000 x 3 megapixels x 0.4 MB, and 200 of at most 32 MiB on their way.
-    assert disk(originals=True).startswith("up to 52.7 GB")
+    assert disk(originals=True).startswith("at most 52.7 GB")

@@ -31,10 +31,10 @@ CARRIERS = ("ground", "water", "sky", "surface", "hang")
 carriers = st.sampled_from(CARRIERS)
 
 
-def terrain_of(cells, horizon):
+def terrain_of(cells, horizon, is_near=False):
     rows = np.maximum(np.arange(GRID) + 0.5 - horizon, 0.0)
     masks = {name: np.zeros((GRID, GRID), bool) for name in SUPPORTS} | cells
-    return Terrain(masks, horizon, np.repeat(rows[:, None], GRID, 1))
+    return Terrain(masks, horizon, np.repeat(rows[:, None], GRID, 1), is_near)
 
 
 @st.composite
@@ -83,11 +83,25 @@ def test_feet_are_on_their_support(terrain, support, height, width, seed):
         assert row > terrain.horizon
 
 
+def test_what_has_no_height_is_small_where_distances_are_known():
+    table = np.zeros((GRID, GRID), bool)
+    table[40:] = True
+    for is_near, heights in ((False, (6, 11)), (True, (6, 11, 25, 40))):
+        terrain = terrain_of({"surface": table}, 20.0, is_near)
+        sprites = [Sprite(disc(height, 9), "", thing("surface")) for height in (6, 11, 25, 40)]
+        # 0.4 m are 11 cells in the lowest row, 44 cells below the horizon; 1.6 times as much is the most.
+        placed = [sprite.alpha.shape[0] for sprite in sprites if corner_of(sprite, terrain) is not None]
+        assert placed == [*heights]
+
+
 @settings(max_examples=100)
 @given(terrains(), carriers, st.integers(3, 20), st.integers(1, 9), st.sampled_from(["", "b", "t", "l"]))
 def test_a_mirrored_layout_mirrors_the_positions(terrain, support, height, half, cut):
     mirrored = Terrain(
-        {name: mask[:, ::-1] for name, mask in terrain.cells.items()}, terrain.horizon, terrain.reach_HW[:, ::-1]
+        {name: mask[:, ::-1] for name, mask in terrain.cells.items()},
+        terrain.horizon,
+        terrain.reach_HW[:, ::-1],
+        terrain.is_near,
     )
     alpha = disc(height, 2 * half + 1)
     flipped_cut = cut.translate(str.maketrans("lr", "rl"))
