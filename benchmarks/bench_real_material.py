@@ -1,10 +1,11 @@
 """The paper's settings tried on pictures of other people: what is kept, what is made, and what it looks like.
 
-    python benchmarks/bench_real_material.py DIR [--out FOLDER] [--scenes 200] [--pictures 64]
+    python benchmarks/bench_real_material.py DIR [--out FOLDER] [--scenes 200] [--pictures 64] [--to-show]
 
 DIR holds third-party photographs and cutouts (`benchmarks/real_material` says which, and what stands in for what).
 Runs the profile `paper`'s filters, library and scenes at 1024 px in a temporary folder, or in FOLDER, where the
-pictures to look at stay: `pictures/<key>.png`. Prints one JSON object.
+pictures to look at stay: `pictures/<key>.png`. With `--to-show` only what anybody may show goes into the scenes:
+photographs under CC0 and the rendered objects, at 512 px. Prints one JSON object.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.real_material.labels import HandLabels
-from benchmarks.real_material.material import PHOTOGRAPHS, RENDERED, Rendered, write_tree
+from benchmarks.real_material.material import PHOTOGRAPHS, RENDERED, TO_SHOW, Rendered, write_tree
 from decoupage.images.codecs import encode_png
 from pipelines.backgrounds.layouts import LayoutsStage
 from pipelines.factory import Factory
@@ -37,6 +38,13 @@ from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 
+_TO_SHOW = {
+    "scenes.size_px": 512,
+    "scenes.generated_share": 1.0,
+    "backgrounds.min_side_px": 512,
+    "backgrounds.max_thing_share": 0.35,
+}
+
 
 def main() -> None:
     """Run the trial and print its figures."""
@@ -45,19 +53,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the trial; it must not hold another one")
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=64, help="composites written for people to look at")
+    parser.add_argument("--to-show", action="store_true", help="CC0 photographs and rendered objects alone, at 512 px")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         out = arguments.out or Path(folder)
-        figures = measure(arguments.data, out, arguments.scenes, arguments.pictures)
+        figures = measure(arguments.data, out, arguments.scenes, arguments.pictures, arguments.to_show)
     print(json.dumps(figures, indent=1))
 
 
-def measure(data: Path, out: Path, num_scenes: int, num_pictures: int) -> dict[str, Any]:
+def measure(data: Path, out: Path, num_scenes: int, num_pictures: int, to_show: bool) -> dict[str, Any]:
     """Figures by name."""
     write_tree(data, out / "mulan")
-    profile = _profile(data, out, num_scenes)
+    photographs = data / (TO_SHOW if to_show else PHOTOGRAPHS)
+    profile = _profile(photographs, out, num_scenes, _TO_SHOW if to_show else {})
     store = Store(profile.root)
-    factory = _factory(profile, store, data)
+    factory = _factory(profile, store, data, photographs)
     factory.observe_mulan()
     assert factory.layouts is not None
     sources = [factory.run(stage) for stage in (*factory.foreground_sources, factory.backgrounds, factory.layouts)]
@@ -71,7 +81,7 @@ def measure(data: Path, out: Path, num_scenes: int, num_pictures: int) -> dict[s
     return {"sources": kept, **_scene_figures(profile, store, scenes), "ms_per_scene": 1000 * seconds / num_scenes}
 
 
-def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
+def _profile(photographs: Path, out: Path, num_scenes: int, changed: dict[str, Any]) -> Profile:
     changes = {
         "mulan.annotations": out / "mulan/annotations",
         "mulan.images": out / "mulan/images",
@@ -79,7 +89,7 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "mulan.coco.info": "",
         "mulan.licences": [],
         "backgrounds.source": "folder",
-        "backgrounds.folder": data / PHOTOGRAPHS,
+        "backgrounds.folder": photographs,
         "backgrounds.num_shards": 1,
         "generated.generator": "procedural",  # The generator itself is put in its place below.
         "generated.num_shards": 2,
@@ -88,16 +98,18 @@ def _profile(data: Path, out: Path, num_scenes: int) -> Profile:
         "library.held_out_share": 0.0,
         "engine.kind": "serial",
         "generated.safety_filter.use": False,  # There are no people among the rendered objects.
+        **changed,
     }
     overrides = {
-        key: json.dumps(value if isinstance(value, list | bool | int | float) else str(value)) for key, value in changes.items()
+        key: json.dumps(value if isinstance(value, list | bool | int | float) else str(value))
+        for key, value in changes.items()
     }
     return load_profile("paper", str(out / "root"), overrides)
 
 
-def _factory(profile: Profile, store: Store, data: Path) -> Factory:
+def _factory(profile: Profile, store: Store, data: Path, photographs: Path) -> Factory:
     """The factory of the profile, with the trial's stand-ins in the place of its generator and networks."""
-    factory, labels = Factory(profile, store), HandLabels(data / PHOTOGRAPHS)
+    factory, labels = Factory(profile, store), HandLabels(photographs)
     rendered = Rendered(data / RENDERED)
     generated = factory.generated_foregrounds
     generated.task, generated.read = Generate(rendered, generated.gates, None), rendered.prompts

@@ -24,6 +24,8 @@ from pipelines.packaged.mulan_tree import inpaint
 
 HERE = Path(__file__).parent
 PHOTOGRAPHS = "training/photos"
+TO_SHOW = "photos/gb82"
+"""Photographs under CC0."""
 STAMPS = ("training/cutouts_photo", "cutouts")
 RENDERED = "training/cutouts_rendered"
 CANVASES = ("photos/kodak", "photos/gb82", "photos")
