@@ -27,11 +27,14 @@ def install(folder: Path) -> None:
         program.chmod(0o755)
 
 
-def publish(folder: Path, hub: Path, annotations: Iterable[Path], photographs: dict[str, bytes]) -> None:
-    """Write what is published: a copy of a Hub's cache, MULAN's archive in parts, COCO's two archives.
+def publish(
+    folder: Path, hub: Path, annotations: Iterable[Path], photographs: dict[str, bytes], info: Iterable[Path]
+) -> None:
+    """Write what is published: a copy of a Hub's cache, MULAN's archive in parts, COCO's three archives.
 
     Args:
         photographs: `train2017/ID.jpg` or `val2017/ID.jpg` -> bytes.
+        info: COCO's annotation files.
     """
     shutil.copytree(hub, folder / "hub")
     packed = _zipped({f"mulan/{path.name}": path.read_bytes() for path in annotations})
@@ -39,6 +42,9 @@ def publish(folder: Path, hub: Path, annotations: Iterable[Path], photographs: d
     parts.mkdir(parents=True)
     for number, start in enumerate(range(0, len(packed), PART_BYTES), 1):
         (parts / f"mulan.part{number:03d}.rar").write_bytes(packed[start : start + PART_BYTES])
+    coco = folder / "web/images.cocodataset.org/annotations/annotations_trainval2017.zip"
+    coco.parent.mkdir(parents=True)
+    coco.write_bytes(_zipped({f"annotations/{path.name}": path.read_bytes() for path in info}))
     for half in ("train2017", "val2017"):
         address = folder / "web/images.cocodataset.org/zips" / f"{half}.zip"
         address.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +81,9 @@ def hf(words: list[str]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, target)
     if reference.is_file() and not given.local_dir:
-        (cached / "refs").mkdir(exist_ok=True)
-        shutil.copy(reference, cached / "refs")
+        named = cached / "refs" / given.revision
+        named.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(reference, named)
 
 
 def curl(words: list[str]) -> None:

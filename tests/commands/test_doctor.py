@@ -177,7 +177,8 @@ def test_a_disk_must_hold_what_all_folders_on_it_will_take(tmp_path, monkeypatch
         str(tmp_path / "root" / "sources" / "openimages"),
     }
     wanted_gb = sum(space.gb for space in spaces)
-    assert 36.5 + 13.0 + 38.6 + 17.8 + 9.6 + 33.7 + 129.5 < wanted_gb < 285
+    # Archive and what is taken of it, COCO, photographs with their authors' files, weights, FLUX.1-Fill, scenes.
+    assert 36.5 + 13.0 + 38.6 + 60.5 + 10.8 + 33.7 + 129.5 < wanted_gb < 328
     # Each part alone would fit.
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=200e9))
     assert not disk(profile).present and all(space.use in disk(profile).found for space in spaces)

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.publishers import install, publish
 
 DISK = "/large/disk"
 """On the page, where a reader fills in a disk."""
-PAGES_OWN = ("mulan.annotations", "mulan.images", "mulan.coco.download")
+PAGES_OWN = ("mulan.annotations", "mulan.images", "mulan.coco.download", "mulan.coco.info")
 """Settings of the small world that the page has its own way to."""
 FOUND = "found.json"
 
@@ -61,7 +62,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     shutil.copy(CHECKOUT / "dagster.yaml", checkout)
     install(folder / "programs")
     with small_world(folder / "world") as world:
-        publish(folder / "published", world.hub, (world.folder / "annotations").iterdir(), photographs_of(world))
+        publish(folder / "published", world.hub, *published(world))
         overrides = {name: text for name, text in world.overrides(Path()).items() if name not in PAGES_OWN}
         overrides["generated.dtype"] = "bfloat16"  # From the files in half precision, which a CPU computes with so.
         last = load_profile("paper", str(disk), overrides).scenes.num_shards - 1
@@ -83,10 +84,11 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     return Walk(checkout, disk / "paper", found, f"{run.stdout}\n{run.stderr}")
 
 
-def photographs_of(world: World) -> dict[str, bytes]:
-    """COCO's photographs, by half and name."""
+def published(world: World) -> tuple[Iterable[Path], dict[str, bytes], Iterable[Path]]:
+    """MULAN's annotations, COCO's photographs by half and name, and COCO's annotation files."""
     content = world.files.content.items()
-    return {path.removeprefix("coco/"): data for path, data in content if path.startswith("coco/")}
+    photographs = {path.removeprefix("coco/"): data for path, data in content if path.startswith("coco/")}
+    return (world.folder / "annotations").iterdir(), photographs, (world.folder / "coco").glob("*.json")
 
 
 def environment(folder: Path, overrides: dict[str, str]) -> dict[str, str]:

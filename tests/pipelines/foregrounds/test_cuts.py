@@ -10,7 +10,7 @@ from pipelines.config import GateConfig
 from pipelines.foregrounds.cuts import BORDER_PX, find_cuts
 from pipelines.foregrounds.gates import apply_gates
 
-GATES = GateConfig()
+GATES = GateConfig(min_area_px=2000)
 SIZE_PX = 400
 NEAR_PX = 6
 """1.5 % of the picture's side."""

@@ -67,7 +67,7 @@ def test_the_lower_layer_is_hidden_as_much_as_planned(h0, w0, h1, w1, level, see
 
 
 @settings(max_examples=60)
-@given(sizes, sizes, sizes, sizes, st.integers(0, 99))
+@given(*[st.integers(3, 20)] * 4, st.integers(0, 99))
 def test_layers_that_shall_not_overlap_do_not(h0, w0, h1, w1, seed):
     found = placed_pair([(h0, w0), (h1, w1)], [LayerPlan("real", "small", False)] * 2, seed)
     assert not isinstance(found, str), "there is room for two small discs"
