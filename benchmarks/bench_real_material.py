@@ -34,6 +34,7 @@ from pipelines.foregrounds.generate import Generate
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import plan_scene
 from pipelines.scenes.read import read_members, scene_keys
+from pipelines.scenes.sharpness import log2_ratio
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
@@ -132,7 +133,9 @@ def _scene_figures(profile: Profile, store: Store, scenes: Report) -> dict[str, 
     ]
     planned = [plan_scene(profile.scenes, f"{i:08d}") for i in range(profile.scenes.num_scenes)]
     uses = sorted(Counter(row["foreground_id"] for row in rows).values(), reverse=True)
-    scores = {name: [row[name] for row in rows if row.get(name) is not None] for name in _MEASURED}
+    scores = {name: [row[name] for row in rows if row[name] is not None] for name in _MEASURED}
+    both = [(row["sharpness"], row["sharpness_around"]) for row in rows if row["sharpness"] is not None]
+    scores["sharpness_log2_ratio"] = [log2_ratio(*pair) for pair in both]
     return {
         "scenes_planned": len(planned),
         "scenes_made": scenes.num_items,
@@ -149,7 +152,7 @@ def _scene_figures(profile: Profile, store: Store, scenes: Report) -> dict[str, 
     }
 
 
-_MEASURED = ("scale", "background_enlargement", "sharpness_ratio", "height_ratio")
+_MEASURED = ("scale", "background_enlargement", "height_ratio")
 
 
 def _write_pictures(store: Store, scenes: Report, folder: Path, most: int) -> None:
