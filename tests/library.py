@@ -1,6 +1,7 @@
 """A small library for tests: cutouts of simple shapes and noise photographs, through the real source stages."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,11 +10,12 @@ from decoupage.images.types import Rgba
 from decoupage.randomness import generator
 from pipelines.backgrounds.layouts import LayoutSource, LayoutsStage
 from pipelines.backgrounds.stage import BackgroundsStage
-from pipelines.config import BackgroundConfig, GateConfig, LibraryConfig, ScenesConfig
+from pipelines.config import BackgroundConfig, GateConfig, LibraryConfig, PlacementConfig, ScenesConfig
 from pipelines.foregrounds.cutout import make_cutout
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.layout import with_layouts
 from pipelines.library.records import ForegroundRecord, schema_of
+from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Outcome, run_stage
 from pipelines.stages.store import Store
@@ -133,3 +135,10 @@ def write_library(
 def scenes_config(**changes: object) -> ScenesConfig:
     """Small scenes in small shards."""
     return ScenesConfig(**{"num_scenes": 8, "scenes_per_shard": 4, "size_px": 96, "seed": 3} | changes)
+
+
+def shadowed_scenes(root: Path | str, contact_shadow: bool = True) -> ScenesStage:
+    """Twelve supported scenes in one shard, with contact shadows, over a library with layouts."""
+    placement = PlacementConfig(kind="supported", free_share=0.2, contact_shadow=contact_shadow)
+    config = scenes_config(placement=placement, num_scenes=12, scenes_per_shard=12)
+    return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), config)

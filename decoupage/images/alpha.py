@@ -26,6 +26,11 @@ def blend(below_rgb: Rgb, above_rgba: Rgba) -> Rgb:
     return divide_by_255(mixed).astype(np.uint8)
 
 
+def darken(below_rgb: Rgb, opacity: Gray) -> Rgb:
+    """Lay black of an opacity [H, W] over a picture of the same size, exactly as `blend` does."""
+    return transmittance(below_rgb, opacity[..., None])
+
+
 def resize_rgba(rgba: Rgba, width_px: int, height_px: int, rotation_deg: float = 0.0) -> Rgba:
     """Resize, then rotate (counter-clockwise, canvas grown to fit), premultiplied, in float32.
 

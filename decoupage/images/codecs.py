@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from decoupage.faults import BadItem
-from decoupage.images.types import Array, Mask, Rgb, Rgba
+from decoupage.images.types import Array, Gray, Mask, Rgb, Rgba
 
 MAX_PIXELS = 100_000_000
 """Pictures above this many pixels are refused as decompression bombs."""
@@ -96,6 +96,14 @@ def decode_gray(data: bytes) -> Array:
     if image.mode in ("I;16", "I;16B", "I"):
         return np.asarray(image).astype(np.uint16)
     return np.asarray(image.convert("L"))
+
+
+def decode_opacity(data: bytes) -> Gray:
+    """Read an 8-bit gray PNG as [H, W]. Raises as `decode_rgb`, and BadItem `pixel_type` for any other picture."""
+    image = open_image(data)
+    if image.mode != "L":
+        raise BadItem("pixel_type", f"has pixels of type {image.mode}, not L")
+    return np.asarray(image)
 
 
 def _save(image: Image.Image, kind: str, **options: object) -> bytes:

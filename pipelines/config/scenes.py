@@ -77,6 +77,17 @@ class PlacementConfig(Section):
     kind: Literal["supported", "free"] = "free"
     """`supported` needs a segmentation with ADE20K's classes; `free` places without regard to the photograph."""
     free_share: Share = Field(0.1, description="share of layers, placed freely, of whose object no support is known")
+    contact_shadow: bool = False
+    """Whether what stands on ground or a surface darkens that under its foot; only with `supported`."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "PlacementConfig":
+        if self.contact_shadow and self.kind != "supported":
+            raise ValueError(
+                f'contact_shadow = true must go with kind = "supported", got "{self.kind}", which does not know what '
+                "layers stand on; set that kind or leave contact_shadow out"
+            )
+        return self
 
 
 class ScenesConfig(Section):

@@ -18,10 +18,11 @@ from pipelines.library.objects import Object, objects, support_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.draws import Draw
 from pipelines.scenes.harmonise import harmonise
-from pipelines.scenes.parts import Layer, SceneParts
+from pipelines.scenes.parts import Layer, SceneParts, Shadow
 from pipelines.scenes.placement import Rejected, Sprite, place
 from pipelines.scenes.plan import LayerPlan, Rule, occluders_larger
 from pipelines.scenes.rings import largest_share
+from pipelines.scenes.shadow import CASTING, contact_shadow
 from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005
@@ -101,7 +102,8 @@ def compose(
     for cutout, pose, layer, corner, sprite in zip(cutouts, poses, plan, corners, sprites, strict=True):
         rgba, box = _render(cutout, pose, layer, corner, sprite, config.size_px, rng)
         placements.append(_placement(rgba, box, cutout.shape[0] * pose.scale, sprite, terrain, config.size_px))
-        layers.append(Layer(harmonise(rgba, background, box, config.harmonisation), box))
+        shadow = _shadow(rgba, box, pose, placements[-1], config)
+        layers.append(Layer(harmonise(rgba, background, box, config.harmonisation), box, shadow))
     parts = SceneParts(key, background, tuple(layers), {})
     for i, layer in enumerate(plan):
         _check_shown(parts, i, layer, config)
@@ -221,6 +223,14 @@ def _placement(
     cell = (np.array([at * GRID // size_px]) for at in (row + box[1], column + box[0]))
     ideal = float(ideal_heights(thing.height_m, terrain, *cell)[0, 0])
     return Placement("supported", support, round(height_px * GRID / size_px / max(ideal, 1e-3), 3))
+
+
+def _shadow(
+    rgba: Rgba, box: tuple[int, int, int, int], pose: Pose, placement: Placement, config: ScenesConfig
+) -> Shadow | None:
+    """The shadow of a layer whose foot is seen where it stands; None of any other, or where none are wanted."""
+    stands = placement.support in CASTING and box[3] < config.size_px and "b" not in pose.cut_sides
+    return contact_shadow(rgba[..., 3], box, config.size_px) if config.placement.contact_shadow and stands else None
 
 
 def _keep(start: int, length: int, size_px: int, cut_low: bool, cut_high: bool) -> int:

@@ -6,7 +6,7 @@ nowhere else, so what is stored, verified, shown and trained on agrees bit for b
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from decoupage.images import alpha as alpha_arithmetic
-from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba
+from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
 
 VISIBLE_ALPHA = 26
@@ -24,11 +24,24 @@ VISIBLE_TRANSMITTANCE = 128
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """What a layer darkens under itself: opacity of black, cropped to `box` = (left, top, right, bottom)."""
+
+    opacity: Gray
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
 class Layer:
-    """One placed layer: its cutout, cropped to `box` = (left, top, right, bottom) on the canvas."""
+    """One placed layer: its cutout, cropped to `box` = (left, top, right, bottom) on the canvas.
+
+    Attributes:
+        shadow: lies under the layer and over everything below it, and goes where the layer goes. It hides nothing.
+    """
 
     rgba: Rgba
     box: tuple[int, int, int, int]
+    shadow: Shadow | None = None
 
 
 @dataclass(frozen=True)
@@ -50,19 +63,21 @@ class SceneParts:
     def decode(cls, key: str, members: Mapping[str, bytes]) -> "SceneParts":
         """Read a scene from its members, by suffix (`background.jpg`, `layer0.webp`, `mask0.png`, `json`).
 
-        Its imperfect masks are read where the json tells of them.
+        Its imperfect masks, and its layers' shadows (`shadow0.png`), are read where the json tells of them.
 
         Raises:
             BadItem: a picture is damaged. KeyError: a member is absent. ValueError: the json is damaged.
         """
         record = json.loads(members["json"])
-        layers = tuple(
-            Layer(decode_rgba(members[f"layer{i}.webp"]), (box[0], box[1], box[2], box[3]))
-            for i, box in enumerate(entry["box"] for entry in record["layers"])
-        )
+        layers = []
+        for i, entry in enumerate(record["layers"]):
+            shadow = None
+            if shadow_box := entry.get("shadow_box"):
+                shadow = Shadow(decode_opacity(members[f"shadow{i}.png"]), _box(shadow_box))
+            layers.append(Layer(decode_rgba(members[f"layer{i}.webp"]), _box(entry["box"]), shadow))
         masked = [i for i, entry in enumerate(record["layers"]) if "mask_error" in entry]
         masks = tuple(decode_mask(members[f"mask{i}.png"]) for i in masked)
-        return cls(key, decode_rgb(members["background.jpg"]), layers, record, masks)
+        return cls(key, decode_rgb(members["background.jpg"]), tuple(layers), record, masks)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,17 +86,23 @@ class SceneParts:
 
     @cached_property
     def composite(self) -> Rgb:
-        """[H, W, 3]: all layers over the background."""
+        """[H, W, 3]: all layers, each over its shadow, over the background."""
         return self.flatten()
 
     def flatten(self, without: int | None = None) -> Rgb:
-        """[H, W, 3]: the layers over the background, with one left out when asked: a triplet's background."""
+        """[H, W, 3]: the layers with their shadows over the background, without one of them when asked.
+
+        That is a triplet's background: neither the target nor its shadow is in it.
+        """
         canvas = self.background.copy()
         for i, layer in enumerate(self.layers):
-            if i != without:
-                left, top, right, bottom = layer.box
-                window = canvas[top:bottom, left:right]
-                window[...] = alpha_arithmetic.blend(window, layer.rgba)
+            if i == without:
+                continue
+            if layer.shadow:
+                window = _window(canvas, layer.shadow.box)
+                window[...] = alpha_arithmetic.darken(window, layer.shadow.opacity)
+            window = _window(canvas, layer.box)
+            window[...] = alpha_arithmetic.blend(window, layer.rgba)
         return canvas
 
     def foreground(self, i: int) -> Rgba:
@@ -123,6 +144,16 @@ class SceneParts:
         """Share of layer i that is hidden, 0..1: `1 - visible area / amodal area`."""
         amodal, visible = self.areas(i)
         return round(1.0 - visible / amodal, 4) if amodal else 1.0
+
+
+def _box(sides: Sequence[int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = sides
+    return left, top, right, bottom
+
+
+def _window(canvas: Rgb, box: tuple[int, int, int, int]) -> Rgb:
+    left, top, right, bottom = box
+    return canvas[top:bottom, left:right]
 
 
 def pixels_sha256(rgb: Rgb) -> str:

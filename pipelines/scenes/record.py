@@ -67,7 +67,7 @@ SCHEMA = pa.schema(
     ]
 )
 """One row a layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under
-`layers`."""
+`layers`. A layer that casts a shadow has its `shadow_box` in the json alone."""
 MASK_COLUMNS = ("mask_error", "mask_iou", "mask_area_px")
 SCENES_SCHEMA = pa.schema([column for column in SCHEMA if column.name not in MASK_COLUMNS])
 """The same before masks are drawn."""
@@ -108,6 +108,8 @@ def scene_record(
                 "foreground": {name: getattr(source, name) for name in _FOREGROUND},
             }
         )
+        if shadow := parts.layers[i].shadow:
+            layers[i]["shadow_box"] = list(shadow.box)
     background = {name: getattr(draw.background, name) for name in _BACKGROUND}
     crop = list(composed.background_crop)
     background |= {"crop": crop, "enlargement": round(parts.size[0] / crop[2], 4)}
@@ -127,7 +129,7 @@ def scene_rows(record: dict[str, Any], draws: list[str]) -> list[dict[str, Any]]
     rows = []
     for i, layer in enumerate(record["layers"]):
         source = layer["foreground"]
-        plain = {name: value for name, value in layer.items() if name != "foreground"}
+        plain = {name: value for name, value in layer.items() if name not in ("foreground", "shadow_box")}
         told = {
             name if name in ("category", "prompt", "object") else f"foreground_{name}": source[name]
             for name in _FOREGROUND

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
-from decoupage.images.codecs import encode_webp
+from decoupage.images.codecs import encode_gray, encode_webp
 from pipelines.config import ScenesConfig
 from pipelines.library.assets import Assets
 from pipelines.library.records import Split
@@ -89,6 +89,8 @@ class SceneMaker:
         parts = composed.parts
         members = {f"{key}.background.jpg": composed.background_jpeg}
         members |= {f"{key}.layer{i}.webp": encode_webp(layer.rgba) for i, layer in enumerate(parts.layers)}
+        shadows = {i: layer.shadow for i, layer in enumerate(parts.layers) if layer.shadow}
+        members |= {f"{key}.shadow{i}.png": encode_gray(shadow.opacity) for i, shadow in shadows.items()}
         record = scene_record(parts, plan, draw, composed)
         record |= {
             "recipe": self.recipe_fingerprint,

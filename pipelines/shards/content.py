@@ -11,13 +11,15 @@ from pydantic import BaseModel, Field
 
 from decoupage.faults import BadItem
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import decode_mask, decode_rgb, decode_rgba, open_image
+from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba, open_image
+from decoupage.images.types import Gray
 from decoupage.maps.table import MAPS
-from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.parts import Layer, SceneParts, Shadow, mask_iou, pixels_sha256
 from pipelines.scenes.record import scene_rows
 from pipelines.shards.faults import Finding
 
 T = TypeVar("T")
+Box = tuple[int, int, int, int]
 
 
 class _Foreground(BaseModel):
@@ -42,7 +44,8 @@ class _Background(BaseModel):
 
 
 class _Layer(BaseModel):
-    box: tuple[int, int, int, int]
+    box: Box
+    shadow_box: Box | None = None
     amodal_area_px: float
     visible_area_px: float
     occluded_fraction: float
@@ -88,7 +91,7 @@ def check_scene(
     except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors.
         yield Finding(f"{key}.json", "bad_json", " ".join(str(error).split()))
         return
-    yield from _check_names(key, members, len(checked.layers), joined)
+    yield from _check_names(key, members, checked.layers, joined)
     yield from _check_said(key, record, checked, rows, recipes)
     findings: list[Finding] = []
     parts = _decode(key, members, record, checked, joined, findings)
@@ -102,17 +105,18 @@ def check_scene(
         yield from _check_maps(key, members, checked)
 
 
-def _check_names(key: str, members: Mapping[str, bytes], num_layers: int, joined: bool) -> Iterator[Finding]:
-    expected = ["background.jpg", *(f"layer{i}.webp" for i in range(num_layers))]
+def _check_names(key: str, members: Mapping[str, bytes], layers: Sequence[_Layer], joined: bool) -> Iterator[Finding]:
+    expected = ["background.jpg", *(f"layer{i}.webp" for i in range(len(layers)))]
+    expected += [f"shadow{i}.png" for i, layer in enumerate(layers) if layer.shadow_box]
     expected.append("json")
     if joined:
-        expected += [*(f"mask{i}.png" for i in range(num_layers)), *(f"{name}.png" for name in MAPS)]
+        expected += [*(f"mask{i}.png" for i in range(len(layers))), *(f"{name}.png" for name in MAPS)]
     for suffix in expected:
         if suffix not in members:
             yield Finding(f"{key}.{suffix}", "missing_member", "is not in the tar")
     for suffix in members:
         if suffix not in expected:
-            yield Finding(f"{key}.{suffix}", "unknown_member", "is no part of a scene of this many layers")
+            yield Finding(f"{key}.{suffix}", "unknown_member", "is no part of a scene of these layers")
 
 
 def _check_said(
@@ -167,9 +171,12 @@ def _decode(
     background = decode("background.jpg", decode_rgb)
     cutouts = [decode(f"layer{i}.webp", decode_rgba) for i in range(num_layers)]
     masks = [decode(f"mask{i}.png", decode_mask) for i in range(num_layers if joined else 0)]
-    if background is None or any(part is None for part in (*cutouts, *masks)):
+    boxes = {i: entry.shadow_box for i, entry in enumerate(checked.layers) if entry.shadow_box}
+    opacities = {i: decode(f"shadow{i}.png", decode_opacity) for i in boxes}
+    if background is None or any(part is None for part in (*cutouts, *masks, *opacities.values())):
         return None
-    layers = (Layer(rgba, entry.box) for rgba, entry in zip(cutouts, checked.layers, strict=True) if rgba is not None)
+    shadows = {i: Shadow(opacity, boxes[i]) for i, opacity in opacities.items() if opacity is not None}
+    layers = (Layer(rgba, checked.layers[i].box, shadows.get(i)) for i, rgba in enumerate(cutouts) if rgba is not None)
     return SceneParts(key, background, tuple(layers), record, tuple(mask for mask in masks if mask is not None))
 
 
@@ -178,21 +185,28 @@ def _check_geometry(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
     if (height, width) != (checked.size_px, checked.size_px):
         yield Finding(f"{parts.key}.background.jpg", "size", f"is {width}x{height} px, the json says {checked.size_px}")
     for i, layer in enumerate(parts.layers):
-        name = f"{parts.key}.layer{i}.webp"
-        left, top, right, bottom = layer.box
-        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-            yield Finding(name, "box_outside", f"box {list(layer.box)} is not inside {width}x{height} px")
-        elif layer.rgba.shape[:2] != (bottom - top, right - left):
-            shape = f"{layer.rgba.shape[1]}x{layer.rgba.shape[0]}"
-            yield Finding(name, "box_size", f"is {shape} px, its box is {right - left}x{bottom - top}")
-        elif not layer.rgba[..., 3].any():
-            yield Finding(name, "empty_alpha", "has no visible pixel")
-        elif (tight := alpha_box(layer.rgba[..., 3])) != (0, 0, right - left, bottom - top):
-            yield Finding(name, "box_loose", f"its alpha fills only {list(tight)} of its box")
+        yield from _check_box(f"{parts.key}.layer{i}.webp", layer.rgba[..., 3], layer.box, parts.size)
+        if layer.shadow:
+            yield from _check_box(f"{parts.key}.shadow{i}.png", layer.shadow.opacity, layer.shadow.box, parts.size)
     for i, mask in enumerate(parts.imperfect_masks):
         if mask.shape != parts.size:
             detail = f"is {mask.shape[1]}x{mask.shape[0]} px, not {width}x{height}"
             yield Finding(f"{parts.key}.mask{i}.png", "size", detail)
+
+
+def _check_box(name: str, alpha: Gray, box: Box, size: tuple[int, int]) -> Iterator[Finding]:
+    """A layer's or a shadow's opacity against its box, which must be tight and inside a canvas of (height, width)."""
+    left, top, right, bottom = box
+    height, width = size
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        yield Finding(name, "box_outside", f"box {list(box)} is not inside {width}x{height} px")
+    elif alpha.shape != (bottom - top, right - left):
+        shape = f"{alpha.shape[1]}x{alpha.shape[0]}"
+        yield Finding(name, "box_size", f"is {shape} px, its box is {right - left}x{bottom - top}")
+    elif not alpha.any():
+        yield Finding(name, "empty_alpha", "has no visible pixel")
+    elif (tight := alpha_box(alpha)) != (0, 0, right - left, bottom - top):
+        yield Finding(name, "box_loose", f"its alpha fills only {list(tight)} of its box")
 
 
 def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ class Triplet:
         composite: [H, W, 3].
         mask: [H, W], the imperfect mask of the target.
         foreground: [H, W, 4], the target complete, also where it was hidden; zero outside its box.
-        background: [H, W, 3], the scene without the target; the other layers stay.
+        background: [H, W, 3], the scene without the target and its shadow; the other layers stay with theirs.
         maps: stored maps of the composite by name, each at its own resolution (`decoupage.maps.table`).
         record: the scene's json.
         parts: the scene, for what is derived from it (visible mask, amodal alpha, ...).

@@ -38,15 +38,15 @@ def store(whole, tmp_path):
     return Store(str(tmp_path / "copy"))
 
 
-def forge(store: Store, edit: Callable[[Members], None], stage: str = "shards") -> None:
+def forge(store: Store, edit: Callable[[Members], None], stage: str = "shards", key: str = KEY) -> None:
     """Write the shard again with one scene edited and all hashes right."""
     buffer = io.BytesIO()
     tar = TarWriter(buffer)
-    for key, members in stream_members(io.BytesIO(store.read(f"{stage}/00000.tar"))):
-        if key == KEY:
+    for there, members in stream_members(io.BytesIO(store.read(f"{stage}/00000.tar"))):
+        if there == key:
             edit(members)
         for suffix, data in members.items():
-            tar.add(f"{key}.{suffix}", data)
+            tar.add(f"{there}.{suffix}", data)
     sha = tar.finish()
     manifest = read_manifest(store, stage, "00000")
     changed = replace(manifest, members=tar.members, num_bytes=tar.num_bytes, tar_sha256=sha)
