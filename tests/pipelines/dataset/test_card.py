@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.config import DataConfig
+from pipelines.config import DataConfig, PlacementConfig
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.card import size_category
 from pipelines.dataset.stand_ins import stand_ins
@@ -60,6 +60,18 @@ def test_the_card_says_what_training_was_compared_with(config: DataConfig, store
     leaks = LeakReport(9, {"held-out foregrounds": 3, "/home/me/test.txt": 1234}, (), (), ())
     written = card_of(store, config, leaks)
     assert "| test.txt | 1,234 | 0 |" in written and "/home/me" not in written
+
+
+def test_the_card_names_shadows_where_scenes_have_them(config: DataConfig, store: Store):
+    assert ".shadow<i>.png" not in card_of(store, config)
+    placement = PlacementConfig(kind="supported", contact_shadow=True)
+    shadowed = config.model_copy(update={"scenes": config.scenes.model_copy(update={"placement": placement})})
+    rows = [line for line in card_of(store, shadowed).splitlines() if line.startswith("| `<key>.")]
+    assert [row.split("`")[1] for row in rows][1:4] == [
+        "<key>.layer<i>.webp",
+        "<key>.shadow<i>.png",
+        "<key>.mask<i>.png",
+    ]
 
 
 def card_of(store: Store, config: DataConfig, leaks: LeakReport | None = None) -> str:
