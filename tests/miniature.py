@@ -97,6 +97,7 @@ class World:
             "backgrounds.openimages.images": f"{self.files.url}/{{subset}}/{{id}}.jpg",
             "backgrounds.openimages.workers": "2",
             "backgrounds.num_shards": "2",
+            "backgrounds.min_side_px": "640",  # The bucket's own files, too, can fill these scenes.
             "library.held_out_share": "0.35",
             "checks.max_drop_share.mulan.unreadable": "0.2",  # One photograph of nine is gone.
             "scenes.num_scenes": "6",

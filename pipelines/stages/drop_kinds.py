@@ -18,7 +18,7 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
         {
             *("bad_image", "bad_name", "bad_pickle", "bad_type", "bad_values", "bad_zlib", "duplicate_id"),
             *("forbidden_pickle", "missing_image", "missing_key", "not_finite", "not_zlib", "object_array"),
-            *("shape_mismatch", "too_large", "trailing_data", "truncated", "unreadable"),
+            *("pixel_type", "shape_mismatch", "too_large", "trailing_data", "truncated", "unreadable"),
         }
     ),
     # Its licence is not among those that the profile uses.
