@@ -130,6 +130,7 @@ class ComputeConfig(Section):
     base_quantisation: Literal["none", "int8", "nf4", "fp8"] = "none"
     checkpoint_every_blocks: int = Field(0, ge=0, le=1000, description="recompute every n-th block; 0 = none")
     compile: bool = Field(False, description="compile each kind of block once (regional)")
+    sharded: bool = Field(False, description="share out weights and moments among the processes of a run (FSDP2)")
     loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = the training process")
 
 
@@ -160,11 +161,11 @@ class RunConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        Left out: how a batch is split, what is recomputed or compiled, the number of loader processes, when a run
-        gives up and what it writes. A run may go on with other values of these, on another machine.
+        Left out: how a batch is split, what is recomputed, compiled or sharded, the number of loader processes, when a
+        run gives up and what it writes. A run may go on with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
-        for name in ("checkpoint_every_blocks", "compile", "loader_workers"):
+        for name in ("checkpoint_every_blocks", "compile", "sharded", "loader_workers"):
             del values["compute"][name]
         return values | {"batch_size": self.batch.size}
 
