@@ -15,6 +15,7 @@ from evaluation.commands import REPORT
 from evaluation.gate.history import FOLDER, HISTORY, Event
 from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from pipelines import checks
+from pipelines.commercial import weights_obstacles
 from pipelines.factory import HELD_OUT
 from pipelines.library.leaks import find_leaks, shown_assets
 
@@ -39,16 +40,17 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
         description="The adapter in use. A new one takes its place only if it is better on the chosen metric and not "
-        "worse on the others by their margins, on the same list, with every output there and no picture in both "
-        "splits; otherwise, and where too few photographs or origins leave it undecided, the champion stays. Each "
-        "decision is recorded with its reasons, fingerprints and the "
-        "weights' hash; `decoupage champion rollback` goes back.",
+        "worse on the others by their margins, on the same list, with every output there, no picture in both splits "
+        "and no licence against it; otherwise, and where too few photographs or origins leave it undecided, the "
+        "champion stays. Each decision is recorded with its reasons, fingerprints and the weights' hash; `decoupage "
+        "champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:
         """Records a decision. Raises BadSetup: these very weights have no scores, or another process decides."""
         from evaluation.gate.decide import decide  # Knows every metric, and OpenCV with them.
 
-        event = decide(store, _candidate(plan), profile.evaluation, _leaks(plan), _rescorer(plan), profile.name)
+        asked = (_candidate(plan), profile.evaluation, _leaks(plan), _forbidden(plan), _rescorer(plan), profile.name)
+        event = decide(store, *asked)
         results = (decided_for_a_reason(event), champion_is_whole(store))
         candidate = event.details["candidate"]
         return dg.MaterializeResult(
@@ -80,6 +82,14 @@ def _candidate(plan: Plan) -> "Candidate":
     folder = training_folder(plan, "adapter")
     export = folder / "export"
     return Candidate(export, REPORT, adapter_facts(str(export)), exported_identity(folder) or {})
+
+
+def _forbidden(plan: Plan) -> list[str]:
+    """What the adapter states of its licences and a commercial profile may not publish."""
+    from evaluation.methods.models import adapter_licences  # torch comes with it.
+
+    stated = adapter_licences(str(training_folder(plan, "adapter") / "export"))
+    return weights_obstacles(stated, plan.profile.licences.commercial)
 
 
 def _leaks(plan: Plan) -> checks.CheckResult:

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets_defs.asset import asset
-from assets_defs.metadata import Metadata, picture, shrunk, table
+from assets_defs.metadata import Metadata, check, check_spec, picture, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.processes import Answer, run_process
 from decoupage.faults import BadSetup
@@ -19,12 +19,15 @@ from training.config import RunConfig, with_changes
 from training.facts import contents_digest
 from training.journal import loss_curve, read_metrics
 from training.launcher import write_plan
+from training.rgba_vae.card import opaque_pictures_kept
 from training.run import RunPlan
 
 GROUP = "training"
 OWNERS = ["team:models"]
 POOL = "gpu"
 """Limited to one step at a time (dagster.yaml): a base and its optimiser fill a GPU."""
+CHECK = "opaque_pictures_kept"
+"""Check of the RGBA VAE that stops what would be made with it."""
 FIGURES = ("step", "loss", "validation_loss", "best_validation_loss")
 STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
 
@@ -108,14 +111,20 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         code_version=recipe.fingerprint(),
         tags={"recipe": section.rgba_vae},
+        check_specs=[check_spec("rgba_vae", CHECK, opaque_pictures_kept)],
         description="The base's VAE, trained to code transparency: four channels in and out, so that a foreground is "
-        "one picture with its alpha. Opaque pictures keep the latents that the base knows.",
+        "one picture with its alpha. Opaque pictures keep the latents that the base knows: where they lose more than "
+        "is allowed, nothing is trained with it.",
     )
     def rgba_vae(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
         """Trains and exports the RGBA VAE, or continues. Raises dg.Failure: the training did not end well."""
         changes = {**section.rgba_vae_changes, **config.changes}
         launched = with_changes(recipe, config.changes)
-        return train_run(context, plan, "rgba_vae", section.rgba_vae, launched, changes)
+        made = train_run(context, plan, "rgba_vae", section.rgba_vae, launched, changes)
+        found = opaque_pictures_kept(training_folder(plan, "rgba_vae") / "export")
+        return dg.MaterializeResult(
+            metadata=made.metadata, data_version=made.data_version, check_results=[check(CHECK, found)]
+        )
 
     return rgba_vae
 
@@ -168,6 +177,7 @@ def train_run(
     profile = plan.profile
     section, folder = profile.training, training_folder(plan, name)
     fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, **more}
+    fields["commercial"] = profile.licences.commercial
     data = (plan.factory.store.url("shards"),)
     run = RunPlan(recipe=recipe, out=folder, data=data, changes=changes, **fields)
     answer = run_process(context, section, write_plan(run, folder / "plan.json"))

@@ -29,6 +29,7 @@ from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles
 from profiles.profile import Profile
+from training.rgba_vae.requirements import requirements as rgba_vae_requirements
 
 PACKAGES: tuple[str, ...] = ("decoupage-layers", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
 PACKAGES += ("tensorboard", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
@@ -178,7 +179,10 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         ),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
         "root": [_room(profile), _own_recipe(profile)],
-        f"training: recipe {profile.training.recipe}": _weights(profile),
+        f"training: recipes {profile.training.rgba_vae}, {profile.training.recipe}": [
+            *_weights(profile),
+            *rgba_vae_requirements(profile.training.rgba_vae_config()),
+        ],
         f"baselines: {', '.join(baselines.enabled) or 'classical ones only'}": baselines_requirements(baselines),
         "test sets": test_sets_requirements(profile.evaluation.test_sets),
         "metrics": metrics_requirements(profile.evaluation.metrics),

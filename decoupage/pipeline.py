@@ -44,6 +44,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
     Attributes:
         make_maps: makes the maps that a call is not given; None = calls go without them.
+        card: facts of the folder that it was loaded from (`decoupage.publishing.CardFacts`); None = it was not.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->fusion->transformer->vae->vae_rgba"
@@ -78,6 +79,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self.adapter = AdapterConfig.from_dict(adapter)
         self.base = find_base(self.adapter.base)
         self.make_maps: AutoMaps | None = None
+        self.card: Any = None
 
     # ---- loading
 
@@ -120,14 +122,14 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             raise ValueError(f"maps must be auto or none, got {maps!r}")
         loaded = load_adapter(folder, base, **options)
         pipe = cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
-        pipe.make_maps = auto_maps(loaded.config) if maps == "auto" else None
+        pipe.make_maps, pipe.card = auto_maps(loaded.config) if maps == "auto" else None, loaded.card
         return pipe
 
     def save_pretrained(self, folder: Any, card: Any = None) -> None:
-        """Write the adapter (not the base) as `decoupage.publishing` lays it out."""
+        """Write the adapter (not the base) as `decoupage.publishing` lays it out; `card` in the place of its own."""
         from decoupage.publishing import save_adapter
 
-        save_adapter(folder, self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba, card)
+        save_adapter(folder, self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba, card or self.card)
 
     @classmethod
     def assembled(
@@ -258,8 +260,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         return self.base.embed_text(self.components, prompts, device)
 
     def _noise(self, latents: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
-        noise = randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype)
-        return self.base.pack(noise)
+        return self.base.pack(randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype))
 
     def _denoise(
         self,
@@ -272,8 +273,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
     ) -> tuple[Tensor, Tensor]:
         timesteps = self.base.set_timesteps(self.scheduler, num_steps, background.shape[1], background.device)
         # While it is trained the adapter is in fp32, whatever the base is in.
-        projection = getattr(self.transformer, self.base.input_projection)
-        fits = projection.weight.dtype == background.dtype
+        fits = getattr(self.transformer, self.base.input_projection).weight.dtype == background.dtype
         mixed = torch.autocast(background.device.type, background.dtype, enabled=not fits)
         with self.progress_bar(total=len(timesteps)) as progress:
             for step, timestep in enumerate(timesteps):

@@ -4,7 +4,7 @@ What a profile names is judged here, before work starts. What the sources then h
 library (`pipelines/library/catalogue.py`) and in the finished shards (`pipelines/checks.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from decoupage.faults import BadSetup
@@ -55,6 +55,17 @@ def require_permitted(config: DataConfig) -> None:
         BadSetup: the profile asks for a commercial build and brings in what forbids it; all of it is named.
     """
     refuse(obstacles(config))
+
+
+def weights_obstacles(licences: Sequence[str], commercial: bool) -> list[str]:
+    """What in the licences that trained weights state forbids commercial use; empty too when nobody intends it.
+
+    Args:
+        licences: those of their base and of the pictures that they were trained on.
+        commercial: `licences.commercial` of the profile.
+    """
+    reasons = [why_not_commercial(licence) for licence in licences] if commercial else []
+    return [f"the weights state a licence that does not permit it: {reason}" for reason in reasons if reason]
 
 
 def refuse(found: list[str]) -> None:

@@ -39,6 +39,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from decoupage.faults import BadSetup
+from decoupage.weights.files import share
 from training.optimiser import load_ema
 
 STATE = "state.json"
@@ -125,6 +126,7 @@ class Checkpoints:
         self._barrier()
         if is_main:
             (partial / STATE).write_text(json.dumps(asdict(progress), indent=1), encoding="utf-8")
+            share(partial)
             _flush(partial)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)

@@ -8,9 +8,13 @@ import json
 import logging
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from training.loop import Outcome
+    from training.run import RunPlan
 
 _BY_SIGNAL = 128
 """A shell's exit status for a program that a signal ended is this plus the signal's number."""
@@ -35,7 +39,6 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
     saves a checkpoint and stops.
     """
-    from training.licences import mark_run
     from training.recipes import ALL
     from training.run import RunPlan
     from training.run import train as run
@@ -58,8 +61,8 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         resume=resume,
         warm_start=warm_start,
         device=device,
+        commercial=loaded.licences.commercial,
     )
-    mark_run(plan, loaded.licences.commercial)
     outcome = run(plan)
     progress = outcome.progress
     facts = {
@@ -69,9 +72,25 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         "checkpoint": str(outcome.checkpoint),
         "export": str(out / "export") if outcome.status == "done" else None,
     }
+    fault = _fault(plan, outcome)
+    if fault is not None:
+        facts["fault"] = fault
     print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
     if outcome.status == "interrupted":
         raise typer.Exit(_BY_SIGNAL + signal.SIGINT)
+    if fault is not None:
+        raise typer.Exit(1)
+
+
+def _fault(plan: "RunPlan", outcome: "Outcome") -> str | None:
+    """Why the result of a finished run may not be used; None when it may."""
+    from training.rgba_vae.card import opaque_pictures_kept
+    from training.rgba_vae.config import RgbaVaeConfig
+
+    if outcome.status != "done" or not isinstance(plan.config(), RgbaVaeConfig):
+        return None
+    found = opaque_pictures_kept(plan.out / "export")
+    return None if found.passed else found.sentence
 
 
 def _change(text: str) -> tuple[str, Any]:

@@ -1,42 +1,113 @@
-"""What a run of a commercial profile may be trained on: the base's weights, the shards, and earlier runs."""
+"""The licences that bind trained weights: gathered when a run is built, kept in its folder, stated by its export.
+
+They are those of the base, of the samples, and of the weights of earlier runs that a run is given; these state their
+own. A commercial run is refused by the same list.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipelines.commercial import Use, refuse
+from pipelines.commercial import Use
 from pipelines.licences.combined import count_licences
-from pipelines.licences.terms import licence_of, why_not_commercial
+from pipelines.licences.terms import UNKNOWN, licence_of, parts_of
 from pipelines.shards.folder import find_shards
-from training.run import RunPlan
 
-MARK = "commercial.json"
-"""File in the folder of a run that was trained on nothing that forbids commercial use."""
+FILE = "licences.json"
+"""File in the folder of a run, and in the export of a VAE or a base, that holds its `Licences`."""
 _DEPTH = 3
-"""Number of folders, from a checkpoint or an export upwards, in which a run's mark is looked for."""
+"""Number of folders, from a checkpoint or an export upwards, in which a run's file is looked for."""
 
 
-def base_obstacles(base: str, source: str | None) -> list[str]:
-    """Why a base, or the weights given in the place of the published ones, may not be adapted; empty when it may.
+@dataclass(frozen=True)
+class Licences:
+    """The licences that bind trained weights, by their names in `terms.csv`; `unknown` where nobody states one.
 
-    A folder does not say under which licence its weights are, so it is refused.
+    Attributes:
+        base: licences of the weights that training started from.
+        data: licences of the pictures that were trained on, also by earlier runs whose weights were taken over.
     """
+
+    base: tuple[str, ...]
+    data: tuple[str, ...]
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a folder, which is made where it is not there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+
+UNSTATED = Licences((UNKNOWN,), (UNKNOWN,))
+"""Licences of weights that state none."""
+
+
+def stated_licences(path: Path) -> Licences | None:
+    """What a checkpoint, an export or a run states of itself, in its folder or just above; None where nothing does.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    for folder in (path, *path.resolve().parents[: _DEPTH - 1]):
+        file = folder / FILE
+        if file.is_file():
+            try:
+                values = json.loads(file.read_text(encoding="utf-8"))
+                return Licences(tuple(values["base"]), tuple(values["data"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{file} is damaged ({error}); put it back, or make the weights anew") from error
+    return None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All that a run's weights are made from, each with its licence.
+
+    Attributes:
+        weights: the base, and the bases of earlier runs; data: pictures.
+    """
+
+    weights: tuple[Use, ...]
+    data: tuple[Use, ...]
+
+    @property
+    def licences(self) -> Licences:
+        """The licences of all of them."""
+        return Licences(_names(self.weights), _names(self.data))
+
+    @property
+    def obstacles(self) -> list[str]:
+        """Why a commercial run may not be made from them, a sentence each; empty when it may."""
+        return list(dict.fromkeys(use.obstacle for use in (*self.weights, *self.data) if use.obstacle))
+
+
+def _names(uses: Iterable[Use]) -> tuple[str, ...]:
+    return tuple(sorted({part or UNKNOWN for use in uses for part in parts_of(use.licence)}))
+
+
+def base_uses(base: str, source: str | None) -> list[Use]:
+    """A base, and the weights given in the place of the published ones, of which a folder states no licence."""
     uses = [Use("the recipe's base", base, licence_of(base), "choose a recipe of a base that permits it")]
     if source:
         fix = "leave it out, or name a hub id that the ledger knows (pipelines/licences/ledger.csv)"
         uses.append(Use("training.base (--base)", source, licence_of(source), fix))
-    return [use.obstacle for use in uses if use.obstacle]
+    return uses
 
 
-def shard_obstacles(paths: Sequence[str]) -> list[str]:
-    """Why shards may not be trained on: a sentence for each licence in them that forbids it.
+def base_obstacles(base: str, source: str | None) -> list[str]:
+    """Why a base may not be adapted by a commercial profile; empty when it may."""
+    return [use.obstacle for use in base_uses(base, source) if use.obstacle]
+
+
+def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
+    """The licences of shards, by their parquet indexes; where one is missing, `unknown`.
 
     Raises:
         BadSetup: a path holds no shards.
     """
+    key, fix = "training data (--data)", "make the data by a commercial profile"
     layers: Counter[str] = Counter()
-    found = []
     for path in paths:
         folder = find_shards(path)
         for shard in folder.shards:
@@ -44,40 +115,28 @@ def shard_obstacles(paths: Sequence[str]) -> list[str]:
             if folder.store.exists(name):
                 layers.update(count_licences(folder.store.read(name)))
             else:
-                found.append(f"{folder.store.url(name)} is missing, so nobody knows the shard's licences")
-    reasons = {licence: why_not_commercial(licence) for licence in sorted(layers)}
-    return found + [f"{layers[name]} layers of the shards ({why})" for name, why in reasons.items() if why]
+                lost = f"a shard whose index {folder.store.url(name)} is missing, so nobody knows its licences"
+                yield Use(key, lost, UNKNOWN, fix)
+    for licence, number in sorted(layers.items()):
+        yield Use(key, f"{number} layers of the shards", licence, fix)
 
 
-def mark_run(plan: RunPlan, commercial: bool) -> None:
-    """Permit a commercial run and mark its folder, or refuse it; an ordinary run loses such a mark.
+def sources_of(
+    base: str | None, source: str | None, data: Iterable[Use], earlier: Iterable[tuple[str, Path]]
+) -> Sources:
+    """All that a run is made from.
 
-    Raises:
-        BadSetup: a commercial run would be trained on something that forbids commercial use; all of it is named.
+    Args:
+        base, source: as for `base_uses`; None = the run starts from random weights.
+        data: the samples' licences.
+        earlier: (option that names it, path) of each export and checkpoint whose weights the run takes over.
     """
-    if not commercial:
-        (plan.out / MARK).unlink(missing_ok=True)
-        return
-    refuse(run_obstacles(plan))
-    plan.out.mkdir(parents=True, exist_ok=True)
-    (plan.out / MARK).write_text(json.dumps({"recipe": plan.recipe, "data": list(plan.data)}), encoding="utf-8")
-
-
-def run_obstacles(plan: RunPlan) -> list[str]:
-    """Why a commercial run may not start; empty when it may."""
-    config = plan.config()
-    base = getattr(getattr(config, "adapter", config), "base", None)
-    # Only the tiny base starts from random weights; its data are photographs, which state no licence.
-    found = [*base_obstacles(base, plan.base), *shard_obstacles(plan.data)] if base else []
-    unlabelled = [] if base else [*plan.data]
-    earlier = [Path(plan.rgba_vae)] if plan.rgba_vae else []
-    earlier += [plan.warm_start] if plan.warm_start else []
-    earlier += [plan.out / "checkpoints"] if plan.resume and (plan.out / "checkpoints").is_dir() else []
-    unlabelled += [str(path) for path in earlier if not _is_marked(path)]
+    weights, samples = base_uses(base, source) if base else [], list(data)
     fix = "leave it out, or make it by a commercial profile"
-    return found + [f"{name} comes without a licence that permits commercial use: {fix}" for name in unlabelled]
-
-
-def _is_marked(path: Path) -> bool:
-    folders = (path, *path.resolve().parents[: _DEPTH - 1])
-    return any((folder / MARK).is_file() for folder in folders)
+    for key, path in earlier:
+        stated = stated_licences(path)
+        name = str(path) if stated else f"{path}, which comes without a licence ({FILE})"
+        stated = stated or UNSTATED
+        weights += [Use(key, name, licence, fix) for licence in stated.base]
+        samples += [Use(key, name, licence, fix) for licence in stated.data]
+    return Sources(tuple(weights), tuple(samples))

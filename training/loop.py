@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from decoupage.faults import BadSetup
+from decoupage.weights.files import share
 from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
 from training.config import RunConfig
 from training.journal import Journal
@@ -120,6 +121,7 @@ def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         task.export(partial)
+        share(partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
     accelerator.wait_for_everyone()

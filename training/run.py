@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
+from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
 from training.config import RunConfig, TrainingConfig, with_changes
+from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
+from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig
 from training.tiny_base.config import TinyBaseConfig
 
@@ -42,6 +45,7 @@ class RunPlan:
         resume: continue from the newest checkpoint, if there is one.
         warm_start: checkpoint to start from with its weights alone.
         device: `auto`, `cpu` or `cuda`.
+        commercial: refuse whatever forbids commercial use.
     """
 
     recipe: str
@@ -54,6 +58,7 @@ class RunPlan:
     resume: bool = False
     warm_start: Path | None = None
     device: str = "auto"
+    commercial: bool = False
 
     def config(self) -> RunConfig:
         """The recipe with the changes. Raises ValueError: unknown recipe or key, impossible value."""
@@ -67,9 +72,11 @@ def train(plan: RunPlan) -> "Outcome":
         BadSetup: something is missing or does not fit; nothing was started.
         Diverged: a loss or gradient was not finite.
     """
-    accelerator, task = _ready(plan)
+    accelerator, task, licences = _ready(plan)
     from training.loop import export, fit
 
+    if accelerator.is_main_process:
+        licences.write(plan.out)
     outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
     if outcome.status == "done":
         _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
@@ -85,13 +92,15 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     Raises:
         BadSetup, Diverged: as `train`.
     """
-    accelerator, task = _ready(plan)
+    accelerator, task, licences = _ready(plan)
     from training.loop import export, fit
 
     key = fingerprint(dict(task.identity))
     if exported_identity(plan.out) == dict(task.identity):
         return None
     folder = plan.out / "runs" / key
+    if accelerator.is_main_process:
+        licences.write(folder)
     outcome = fit(task, accelerator, folder, resume=True)
     if outcome.status == "done":
         whole = export(task, outcome, accelerator, folder)
@@ -100,16 +109,39 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     return outcome
 
 
-def _ready(plan: RunPlan) -> "tuple[Accelerator, Task]":
-    """Accelerator and task; whatever can be missing or wrong is checked before the first step."""
+def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
+    """Accelerator, task, and the licences that bind what it makes; all faults are found before the first step."""
     config = plan.config()
     _check_data(plan, config)
+    sources = run_sources(plan)
+    if plan.commercial:
+        refuse(sources.obstacles)
     from training.loop import make_accelerator, place_of
     from training.preflight import check_machine
 
     accelerator = make_accelerator(config, plan.device)
     check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
-    return accelerator, build_task(plan, config, place_of(accelerator))
+    return accelerator, build_task(plan, config, place_of(accelerator), sources.licences), sources.licences
+
+
+def run_sources(plan: RunPlan) -> Sources:
+    """All that a run is made from, with its licences: base, samples, and the weights that it takes over.
+
+    Raises:
+        BadSetup: the data hold no shards or photographs.
+        ValueError: the licences that earlier weights state cannot be read.
+    """
+    config = plan.config()
+    earlier = [("--rgba-vae", Path(plan.rgba_vae))] if plan.rgba_vae else []
+    earlier += [("--warm-start", plan.warm_start)] if plan.warm_start else []
+    # Also where --resume is off: the run is refused then, and what its folder states must stay.
+    earlier += [("--resume", plan.out / "checkpoints")] if (plan.out / "checkpoints").is_dir() else []
+    if isinstance(config, TinyBaseConfig):
+        from training.tiny_base.photographs import photograph_uses
+
+        return sources_of(None, None, photograph_uses(plan.data, config.photographs.held_out), earlier)
+    base = config.base if isinstance(config, RgbaVaeConfig) else config.adapter.base
+    return sources_of(base, plan.base, shard_uses(plan.data), earlier)
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
@@ -132,24 +164,26 @@ def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
     (out / IDENTITY).write_text(json.dumps(identity, indent=1), encoding="utf-8")
 
 
-def build_task(plan: RunPlan, config: RunConfig, place: "Place") -> "Task":
-    """The task that a configuration describes, with its data and weights."""
+def build_task(plan: RunPlan, config: RunConfig, place: "Place", licences: Licences) -> "Task":
+    """The task that a configuration describes, with its data and weights; its export states the licences."""
     if isinstance(config, TinyBaseConfig):
         from training.tiny_base.photographs import read_photographs
         from training.tiny_base.task import TinyBaseTask
 
-        return TinyBaseTask(config, read_photographs(plan.data, config.photographs.size_px), place)
+        photographs = read_photographs(plan.data, config.photographs.size_px)
+        return TinyBaseTask(config, photographs, place, licences)
     if isinstance(config, RgbaVaeConfig):
         from training.rgba_vae.task import build
 
-        return build(config, plan.data[0], plan.base, place)
+        return build(config, plan.data[0], plan.base, place, licences)
     assert isinstance(config, TrainingConfig)
+    from decoupage.publishing.card import CardFacts
     from training.adapter.start import starting_pipeline
     from training.adapter.task import AdapterTask
 
     assert plan.rgba_vae is not None
     pipe = starting_pipeline(config, plan.base, plan.rgba_vae, place.device)
-    return AdapterTask(config, plan.data[0], pipe, plan.masks, place)
+    return AdapterTask(config, plan.data[0], pipe, plan.masks, place, CardFacts(data_licences=licences.data))
 
 
 def _check_data(plan: RunPlan, config: RunConfig) -> None:
@@ -162,3 +196,5 @@ def _check_data(plan: RunPlan, config: RunConfig) -> None:
             f"recipe {plan.recipe} needs a trained RGBA VAE (--rgba-vae FOLDER): make one with "
             "`decoupage train rgba_vae --data ... --out ...`, it is in export/ there"
         )
+    if plan.rgba_vae:
+        require_acceptable(Path(plan.rgba_vae))

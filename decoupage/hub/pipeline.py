@@ -31,7 +31,7 @@ class LayerDecomposition(DiffusionPipeline):
         pipe = LayerDecompositionPipeline(
             **loaded.components, vae_rgba=loaded.vae_rgba, fusion=loaded.fusion, adapter=loaded.config.to_dict()
         )
-        pipe.make_maps = auto_maps(loaded.config)
+        pipe.make_maps, pipe.card = auto_maps(loaded.config), loaded.card
         return pipe
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Any
 
 from decoupage.adapter import AdapterConfig
 from decoupage.bases.spec import Base
-from decoupage.publishing.folder import CARD, Kind, version
+from decoupage.publishing.folder import CARD, Kind, Manifest, version
 
 _TEMPLATES = {"adapter": "adapter.md.jinja", "remove-only": "remove_only.md.jinja"}
 
@@ -23,7 +23,9 @@ class CardFacts:
 
     Attributes:
         repo_id: where the folder will be published (owner/name), for the code on the card.
-        data_fingerprint: fingerprint of the data set's recipe; data_licences: licences of its pictures.
+        data_fingerprint: fingerprint of the data set's recipe.
+        data_licences: licences of its pictures, and of those that other weights in the folder were trained on;
+            `unknown` where nobody states one.
         training: steps, batch size and the like, by name.
         figures: measured values, by the metric's name with its region; None = not measured.
         limits: limits of this adapter beside those that every adapter has.
@@ -35,6 +37,13 @@ class CardFacts:
     training: Mapping[str, str | int | float] = field(default_factory=dict)
     figures: Mapping[str, float | None] = field(default_factory=dict)
     limits: Sequence[str] = ()
+
+
+def card_facts(manifest: Manifest) -> CardFacts:
+    """What a published folder says of its data and figures."""
+    return CardFacts(
+        data_fingerprint=manifest.data_fingerprint, data_licences=manifest.data_licences, figures=manifest.figures
+    )
 
 
 def write_card(folder: Path, kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from decoupage.weights.files import share
+
 MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
@@ -75,6 +77,7 @@ def replacing(folder: Path) -> Iterator[Path]:
         new, old = Path(temporary) / "new", Path(temporary) / "old"
         new.mkdir()
         yield new
+        share(new)
         if folder.exists():
             folder.rename(old)
         try:

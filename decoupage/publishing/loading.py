@@ -11,6 +11,7 @@ from decoupage.adapter import ADAPTER, AdapterConfig
 from decoupage.bases import find_base
 from decoupage.bases.spec import Base, Components
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.publishing.card import CardFacts, card_facts
 from decoupage.publishing.folder import WEIGHTS, find_folder, read_manifest, require
 from decoupage.publishing.lora import check_fits
 
@@ -26,12 +27,14 @@ class LoadedAdapter:
         vae_rgba: the RGBA VAE of the foreground.
         fusion: None where the adapter takes no maps.
         config: configuration of the adapter.
+        card: what its `adapter.json` says of its data and figures, to be said again where it is saved again.
     """
 
     components: Components
     vae_rgba: Any
     fusion: MultiModalLatentFusion | None
     config: AdapterConfig
+    card: CardFacts
 
 
 def load_adapter(
@@ -56,9 +59,9 @@ def load_adapter(
     """
     hub = {name: options[name] for name in _HUB_OPTIONS if name in options}
     place = find_folder(folder, revision, **hub)
-    base, config = _read(place, check_sums)
+    base, config, card = _read(place, check_sums)
     source = None if base_source is None else str(base_source)
-    return _attach(place, base, config, base.load(source, **options))
+    return _attach(place, base, config, card, base.load(source, **options))
 
 
 def attach_adapter(
@@ -78,7 +81,7 @@ def attach_adapter(
     return _attach(place, *_read(place, check_sums), components)
 
 
-def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig]:
+def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig, CardFacts]:
     manifest = read_manifest(place, check_sums)
     if manifest.kind != "adapter":
         raise ValueError(f"{place} is a {manifest.kind} export: load it with load_lora_weights of diffusers' pipeline")
@@ -86,10 +89,10 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig]:
     models = ["vae_rgba", *(["fusion"] if config.maps else [])]
     files = [f"{model}/{file}" for model in models for file in ("config.json", "diffusion_pytorch_model.safetensors")]
     require(place, manifest, WEIGHTS, *files)
-    return find_base(config.base), config
+    return find_base(config.base), config, card_facts(manifest)
 
 
-def _attach(place: Path, base: Base, config: AdapterConfig, components: Components) -> LoadedAdapter:
+def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, components: Components) -> LoadedAdapter:
     network, vae = components[base.network], components["vae"]
     check_fits(place / WEIGHTS, network, base, config)
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
@@ -99,7 +102,7 @@ def _attach(place: Path, base: Base, config: AdapterConfig, components: Componen
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
-    return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config)
+    return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config, card)
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:

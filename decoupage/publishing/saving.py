@@ -7,6 +7,7 @@ the second half of the sequence, the foreground and its VAE.
 
 import json
 import shutil
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def save_adapter(
     fusion: Any,
     vae_rgba: Any,
     card: CardFacts | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | None = torch.bfloat16,
 ) -> None:
     """Write an adapter as a folder that diffusers loads; it appears whole or not at all.
 
@@ -45,7 +46,8 @@ def save_adapter(
         fusion: trained fusion; None where the adapter takes no maps.
         vae_rgba: trained RGBA VAE.
         card: facts for the model card; None = none are known.
-        dtype: number format of LoRA and projection; None = as they are. bfloat16 halves the file.
+        dtype: number format of the LoRA's factors, of which nearly all of the file is; None = as they are, fp32 after
+            training. Projection and fusion keep theirs.
 
     Raises:
         ValueError: the folder may not be replaced, the network carries no adapter, fusion and maps disagree.
@@ -82,8 +84,8 @@ def export_remove_only(
     Args:
         adapter: folder or Hub repository of the adapter.
         folder: where to write, by the rules of `save_adapter`.
-        card: facts for the card, with figures *of the export*, which are not those of the adapter; None = fingerprint
-            and licences of the adapter's data, and no figures.
+        card: facts for the card, with figures *of the export*, which are not those of the adapter. Fingerprint and
+            licences of the adapter's data are said in any case.
         revision: branch, tag or commit of the adapter's repository.
 
     Raises:
@@ -96,7 +98,9 @@ def export_remove_only(
     config = AdapterConfig.from_dict(manifest.adapter)
     base = find_base(config.base)
     check_exportable(base)
-    card = card or CardFacts(data_fingerprint=manifest.data_fingerprint, data_licences=manifest.data_licences)
+    card = card or CardFacts()
+    licences = tuple(dict.fromkeys((*manifest.data_licences, *card.data_licences)))
+    card = replace(card, data_fingerprint=manifest.data_fingerprint, data_licences=licences)
     tensors = {name.removeprefix(f"{base.network}."): t for name, t in load_file(place / WEIGHTS).items()}
     first, second = projection_names(base)
     change = tensors[second] @ tensors[first]

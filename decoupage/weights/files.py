@@ -58,6 +58,17 @@ def file_fault(path: Path) -> str:
     return ""
 
 
+def share(folder: Path) -> None:
+    """Make every file below a folder as readable as the folder that it is in.
+
+    safetensors gives its files to their owner alone (mode 0600), whatever the umask says, and a published folder is
+    read by others: a server, a colleague, another user's job.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.parent.stat().st_mode & 0o666)
+
+
 def sha256(path: Path) -> str:
     """A file's SHA-256. In the Hub's cache a large file has it for a name; others are read, see `read_sha256`."""
     blob = path.resolve()

@@ -1,7 +1,7 @@
 """The decision: candidate, champion, list and demands go in; one recorded event comes out, and a champion with it."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,19 @@ class Candidate:
 
 
 def decide(
-    store: Store, candidate: Candidate, config: EvaluationConfig, leaks: CheckResult, rescore: Rescore, profile: str
+    store: Store,
+    candidate: Candidate,
+    config: EvaluationConfig,
+    leaks: CheckResult,
+    forbidden: Sequence[str],
+    rescore: Rescore,
+    profile: str,
 ) -> Event:
     """Promote or refuse the candidate, and record it. The same question gets the same answer, recorded once.
 
     Args:
         leaks: whether training data and evaluation share a picture.
+        forbidden: why the licences that the candidate states forbid what the profile is for.
         rescore: judges the champion anew, where its scores are of another list or protocol.
         profile: its name, for the record.
 
@@ -72,7 +79,7 @@ def decide(
         point(store)
         history = read_history(store)
         current = current_version(history)
-        question = _question(candidate, scores, current, config, leaks)
+        question = _question(candidate, scores, current, config, leaks, forbidden)
         if history and history[-1].details.get("question") == question:
             return history[-1]
         details = {
@@ -84,7 +91,7 @@ def decide(
             "num_images": len(scores.images),
             "gate": config.gate.model_dump(mode="json"),
         }
-        reasons = _obstacles(candidate, scores, leaks, history)
+        reasons = [*_obstacles(candidate, scores, leaks, history), *(f"licence: {why}" for why in forbidden)]
         lines: list[Line] = []
         if not reasons:
             opponents = _opponents(store, candidate, scores, current, rescore)
@@ -100,7 +107,12 @@ def decide(
 
 
 def _question(
-    candidate: Candidate, scores: SavedScores, current: str | None, config: EvaluationConfig, leaks: CheckResult
+    candidate: Candidate,
+    scores: SavedScores,
+    current: str | None,
+    config: EvaluationConfig,
+    leaks: CheckResult,
+    forbidden: Sequence[str],
 ) -> str:
     """Hash of everything that an answer depends on."""
     return fingerprint(
@@ -110,6 +122,7 @@ def _question(
             "terms": scores.terms,
             "gate": config.gate.model_dump(mode="json"),
             "leaks": [leaks.passed, leaks.sentence],
+            **({"forbidden": list(forbidden)} if forbidden else {}),
             "scores": scores.digest,
         }
     )

@@ -9,6 +9,7 @@ from evaluation.cases import Case
 from evaluation.config import EvaluationConfig
 from evaluation.method import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
 from evaluation.methods.noise import noise_of
+from pipelines.licences.terms import UNKNOWN, licence_of
 
 if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
@@ -154,6 +155,16 @@ def adapter_facts(folder: str) -> dict[str, Any]:
         ValueError: it is no published folder, or damaged.
     """
     return _facts(_manifest(folder))
+
+
+def adapter_licences(folder: str) -> tuple[str, ...]:
+    """The licences that a published adapter states: its base's, its data's; `unknown` where it names none of these.
+
+    Raises:
+        ValueError: as `adapter_facts`.
+    """
+    manifest = _manifest(folder)
+    return (licence_of(manifest.base.name), *(manifest.data_licences or (UNKNOWN,)))
 
 
 def _manifest(adapter: str) -> "Manifest":

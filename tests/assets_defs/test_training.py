@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -47,6 +48,7 @@ def test_one_run_goes_from_photographs_to_a_judged_adapter(everything):
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"])
     assert (Path(profile.root) / "report" / "before_after.png").is_file()
     found = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert found["opaque_pictures_kept"].passed and found["opaque_pictures_kept"].blocking
     assert found["no_origin_in_both_splits"].passed and found["no_origin_in_both_splits"].blocking
     assert found["every_output_there"].passed
     # Three steps teach nothing: the check says so, and stops nobody.
@@ -107,6 +109,19 @@ def test_an_interrupted_run_is_not_materialized_and_goes_on_the_next_time(everyt
     assert second.success
     assert materializations(second)["adapter"].metadata["step"].value == 40
     assert [line["step"] for line in read_metrics(run)] == list(range(1, 41))
+
+
+def test_an_rgba_vae_that_spoils_opaque_pictures_stops_the_adapter(everything, tmp_path):
+    profile, instance, _ = everything
+    root = shutil.copytree(profile.root, tmp_path / "root")
+    changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.5}
+    training = profile.training.model_copy(update={"rgba_vae_changes": changes})
+    spoilt = profile.model_copy(update={"training": training, "root": str(root)})
+    selected = {"asset_selection": [dg.AssetKey("rgba_vae"), dg.AssetKey("adapter")], "raise_on_error": False}
+    result = run_job(spoilt, instance, "train", **selected)
+    assert not result.success and set(materializations(result)) == {"rgba_vae"}
+    (found,) = result.get_asset_check_evaluations()
+    assert not found.passed and "at most 0.3 dB are allowed" in found.description
 
 
 def test_absent_weights_stop_before_anything_is_trained(everything, tmp_path):

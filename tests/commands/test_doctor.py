@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from importlib.util import find_spec
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -19,11 +20,13 @@ from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.decoupage.tiny import flux_fill
 from training.profile import TrainingSection
+from training.rgba_vae.requirements import PACKAGES
 
 
 @pytest.fixture(autouse=True)
 def no_weights(tmp_path, monkeypatch):
-    """An empty Hub cache, and no key."""
+    """Empty caches of both hubs, and no key."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -82,13 +85,19 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },
         "root": set(),
-        "training: recipe paper": {"weights", "HF_TOKEN"},
+        "training: recipes rgba_vae, paper": {
+            "weights", "HF_TOKEN", "rgba_vae.perceptual/weights", *_without("rgba_vae.perceptual/packages", PACKAGES),
+        },
         "test sets": set(),
         "metrics": set(),
         "baselines: classical ones only": set(),
         "disks": _too_small(examination),
     }  # fmt: skip
     assert all(requirement.fix for requirement in examination.missing)
+
+
+def _without(name, packages):
+    return () if all(find_spec(package) for package in packages) else (name,)
 
 
 def _without_gpu(*names):
@@ -173,7 +182,10 @@ def test_a_disk_must_hold_what_all_folders_on_it_will_take(tmp_path, monkeypatch
     profile = load_profile("paper", str(tmp_path / "root"), places)
     spaces = [space for requirement in examine(profile).requirements for space in requirement.space]
     assert {space.folder for space in spaces} == {
-        *(str(tmp_path / place) for place in ("mulan", "mulan/annotations", "coco", "hub", "root")),
+        *(
+            str(tmp_path / place)
+            for place in ("mulan", "mulan/annotations", "coco", "hub", "root", "torch/checkpoints")
+        ),
         str(tmp_path / "root" / "sources" / "openimages"),
     }
     wanted_gb = sum(space.gb for space in spaces)

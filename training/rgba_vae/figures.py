@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from decoupage.rgba_vae import decode_rgba, encode_rgba, opaque_drift
+from decoupage.rgba_vae import OpaqueDrift, decode_rgba, encode_rgba, opaque_drift
 from training.losses import over
 
 NINE_COLOURS = (*product((-1.0, 1.0), repeat=3), (0.0, 0.0, 0.0))
@@ -38,6 +38,11 @@ class RgbaFigures:
     opaque_psnr_loss_db: float
     opaque_alpha_mae: float
     latent_mse: float
+
+    @property
+    def drift(self) -> OpaqueDrift:
+        """The figures of whole scenes."""
+        return OpaqueDrift(self.latent_mse, self.opaque_psnr_rgb_vae_db, self.opaque_psnr_db, self.opaque_alpha_mae)
 
 
 @torch.no_grad()

@@ -7,22 +7,19 @@ invisible.
 Every part is a mean (over values, or over a network's score), so that weights hold at any size of picture.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from decoupage.requirements import require
 from training.losses import over, premultiplied, without_overshoot
-from training.rgba_vae.config import RgbaLossWeights
-from training.rgba_vae.networks import adaptive_weight, frozen, hinge_loss
-
-logger = logging.getLogger(__name__)
+from training.rgba_vae.config import RgbaLossWeights, RgbaVaeConfig
+from training.rgba_vae.networks import adaptive_weights, frozen, hinge_loss
+from training.rgba_vae.requirements import requirements
 
 BACKGROUND_MEAN = (-0.0357, -0.0811, -0.1797)
 BACKGROUND_SQUARE = (0.3163, 0.3060, 0.3634)
@@ -31,7 +28,6 @@ BACKGROUND_SQUARE = (0.3163, 0.3060, 0.3634)
 BLACK, WHITE = -1.0, 1.0
 NOT_MEASURED = "not measured"
 _SMOOTHING = 1e-3  # rounds off the root at zero, where its slope would be infinite
-_LPIPS_WEIGHTS = "vgg16-397923af.pth"  # the file that torchvision's VGG16 has in torch's hub folder
 
 
 class Posterior(Protocol):
@@ -46,7 +42,7 @@ class Posterior(Protocol):
 class RgbaLoss:
     """A batch's losses, scalars, unweighted but for `total`.
 
-    None: not measured in this step (no LPIPS weights, no opaque sample, or before the adversary's first step).
+    None: not measured in this step (LPIPS has no weight, no opaque sample, or before the adversary's first step).
     """
 
     total: Tensor
@@ -153,20 +149,15 @@ def _tie_on_opaque(
 # --- perception -------------------------------------------------------------------------------------------------
 
 
-def why_no_lpips() -> str | None:
-    """The reason why LPIPS cannot be measured; None where package and weights are there."""
-    if find_spec("lpips") is None:
-        return "the package lpips is not installed"
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / _LPIPS_WEIGHTS
-    return None if weights.is_file() else f"its weights are not at {weights}"
+def load_lpips(config: RgbaVaeConfig) -> nn.Module | None:
+    """The frozen LPIPS network (VGG); None where the recipe gives it no weight. It never downloads anything.
 
-
-def load_lpips() -> nn.Module | None:
-    """The frozen LPIPS network (VGG), or None with a warning; it never downloads anything."""
-    missing = why_no_lpips()
-    if missing is not None:
-        logger.warning("perceptual loss: %s: %s", NOT_MEASURED, missing)
+    Raises:
+        BadSetup: package or weights are not here; the message says how to get them.
+    """
+    if not config.weights.perceptual:
         return None
+    require(requirements(config))
     return import_module("lpips").LPIPS(net="vgg", verbose=False).eval().requires_grad_(False)
 
 
@@ -218,7 +209,7 @@ class RgbaObjective:
             reference: the frozen RGB encoder's posterior for the colour of `opaque_samples(target_B4HW)` alone, in
                 their order; None where there are none.
             step: steps done before this one.
-            last_layer: weight of the decoder's last layer, for `adaptive_weight`; None = weight 1.
+            last_layer: weight of the decoder's last layer, for `adaptive_weights`; None = weights of 1.
 
         Raises:
             ValueError: shapes differ, or the reference does not belong to the opaque samples.
@@ -238,9 +229,11 @@ class RgbaObjective:
             # Unwrapped: DDP would wait for gradients of parameters that get none here.
             network = getattr(self.discriminator, "module", self.discriminator)
             with frozen(network):
-                adversarial = -network(decoded).mean()
-            scale = 1.0 if last_layer is None else adaptive_weight(visible, adversarial, last_layer)
-            total = total + weights.adversarial * scale * adversarial
+                scores_B = -network(decoded).flatten(1).mean(dim=1)
+            adversarial = scores_B.mean()
+            if last_layer is not None:
+                scores_B = adaptive_weights(visible, adversarial, decoded_B4HW, last_layer) * scores_B
+            total = total + weights.adversarial * scores_B.mean()
         return RgbaLoss(total, reconstruction, kl, tie, perceptual, adversarial)
 
     def for_discriminator(self, decoded_B4HW: Tensor, target_B4HW: Tensor, step: int) -> Tensor | None:

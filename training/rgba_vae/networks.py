@@ -110,10 +110,34 @@ def hinge_loss(real_scores: Tensor, decoded_scores: Tensor) -> Tensor:
     return 0.5 * (functional.relu(1 - real_scores).mean() + functional.relu(1 + decoded_scores).mean())
 
 
-def adaptive_weight(loss: Tensor, adversarial: Tensor, last_layer: Tensor) -> Tensor:
-    """Weight that gives the adversary as strong a gradient at the decoder's last layer as the loss has (VQGAN)."""
-    own, its = (torch.autograd.grad(part, last_layer, retain_graph=True)[0].norm() for part in (loss, adversarial))
-    return (own / (its + 1e-4)).clamp(max=_MAX_ADAPTIVE_WEIGHT).detach()
+def adaptive_weights(loss: Tensor, adversarial: Tensor, decoded_B4HW: Tensor, last_layer: Tensor) -> Tensor:
+    """Weights [B] that give the adversary as strong a gradient at the decoder's last layer as the loss has (VQGAN).
+
+    VQGAN takes one weight for the pictures that happen to be on one GPU together. Here each sample has its own, so that
+    a batch trains the same however it is split, and on any number of processes.
+
+    Args:
+        loss, adversarial: means over the batch in which each sample counts for itself.
+        decoded_B4HW: decoded pictures that both were computed from, as the last layer gave them.
+        last_layer: weight of that layer.
+    """
+    own_B, its_B = (_slopes(part, decoded_B4HW, last_layer) for part in (loss, adversarial))
+    return (own_B / (its_B + 1e-4)).clamp(max=_MAX_ADAPTIVE_WEIGHT)
+
+
+def _slopes(loss: Tensor, decoded_B4HW: Tensor, last_layer: Tensor) -> Tensor:
+    """Norms [B] of the gradients of each sample's own loss at the last layer.
+
+    The networks behind the loss are gone through once for all samples, the last layer once for each.
+    """
+    (gradient_B4HW,) = torch.autograd.grad(loss, decoded_B4HW, retain_graph=True)
+    rows = torch.eye(len(gradient_B4HW), device=loss.device)
+    norms = []
+    for only_B in rows:
+        own_B4HW = len(rows) * only_B.view(-1, 1, 1, 1) * gradient_B4HW
+        (slope,) = torch.autograd.grad(decoded_B4HW, last_layer, own_B4HW, retain_graph=True)
+        norms.append(slope.norm())
+    return torch.stack(norms)
 
 
 @contextmanager

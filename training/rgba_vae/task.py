@@ -4,9 +4,7 @@ The losses are in `losses.py`; here they are given batches, the frozen RGB VAE, 
 begin to be trained.
 """
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -24,7 +22,9 @@ from decoupage.rgba_vae import widen_vae
 from pipelines.stages.store import Store
 from training import noise
 from training.data import TripletBatch
+from training.licences import UNSTATED, Licences
 from training.network import read_base, weights_digest
+from training.rgba_vae.card import write_card
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.data import as_opaque, make_loader, rgba_targets, validation_batches
 from training.rgba_vae.figures import RgbaFigures, measure
@@ -33,7 +33,6 @@ from training.rgba_vae.networks import Coded, PatchDiscriminator, RgbaAutoencode
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
 
-FIGURES = "figures.json"
 NUM_SHOWN = 4
 """Number of samples in a grid, each as a foreground and as a scene."""
 _HEAVY = ("transformer", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
@@ -48,16 +47,26 @@ class RgbaVaeTask:
         source: shards, as `TripletLoader` takes them; their maps are not used.
         rgb_vae: the base's VAE; it is frozen, and stays as it is.
         place: device and rank of this process.
+        licences: what binds the weights, for the export.
 
     Raises:
-        BadSetup: as `TripletLoader`.
+        BadSetup: as `load_lpips` and `TripletLoader`.
         TypeError, ValueError: the VAE cannot be widened, or cannot recompute what checkpointing leaves out.
     """
 
     name = "rgba_vae"
 
-    def __init__(self, config: RgbaVaeConfig, source: Store | str, rgb_vae: Any, place: Place) -> None:
-        self.config, self._source, self._place = config, source, place
+    def __init__(
+        self,
+        config: RgbaVaeConfig,
+        source: Store | str,
+        rgb_vae: Any,
+        place: Place,
+        licences: Licences = UNSTATED,
+    ) -> None:
+        self.config, self._source, self._place, self._licences = config, source, place, licences
+        perceptual = load_lpips(config)
+        self._perceptual = None if perceptual is None else perceptual.to(place.device)
         self._loader = make_loader(config, source, place)
         self._rgb_vae = rgb_vae.requires_grad_(False).eval().to(place.device)
         # Averages and small steps need float32, whatever type the base was loaded in.
@@ -68,8 +77,6 @@ class RgbaVaeTask:
         if config.has_adversary:
             modules["discriminator"] = _new_discriminator(config.seed).to(place.device)
         self.modules: Modules = modules
-        perceptual = load_lpips() if config.weights.perceptual else None
-        self._perceptual = None if perceptual is None else perceptual.to(place.device)
         self._trunk = trunk_parameters(self._vae, rgb_vae) if config.freeze_trunk_steps else []
 
     @cached_property
@@ -80,8 +87,6 @@ class RgbaVaeTask:
             "recipe": self.config.fingerprint(),
             "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
             "base": weights_digest(self._rgb_vae),
-            # It depends on what is installed, and a run must not change its loss on the way.
-            "perceptual": "none" if self._perceptual is None else "lpips-vgg",
         }
 
     def batches(self, start: int) -> Iterator[TripletBatch]:
@@ -189,17 +194,20 @@ class RgbaVaeTask:
         return measure(self._vae, self._rgb_vae, ((batch.foreground_B4HW, batch.composite_B3HW) for batch in samples))
 
     def export(self, folder: Path) -> None:
-        """See `Task.export`: the VAE as its class's `from_pretrained` loads it, and `figures.json`."""
+        """See `Task.export`: the VAE as its class's `from_pretrained` loads it, with its card."""
         self._vae.save_pretrained(folder)
-        (folder / FIGURES).write_text(json.dumps(asdict(self.figures()), indent=1), encoding="utf-8")
+        write_card(folder, self.config, self.identity, self.figures(), self._licences)
 
 
-def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, place: Place) -> RgbaVaeTask:
+def build(
+    config: RgbaVaeConfig, source: Store | str, base_folder: str | None, place: Place, licences: Licences = UNSTATED
+) -> RgbaVaeTask:
     """A task for the VAE of `config.base`.
 
     Args:
         source: shards, as `TripletLoader` takes them.
         base_folder: hub id or folder in diffusers' layout; None = where the base is published.
+        licences: what binds the weights, for the export.
 
     Raises:
         as `RgbaVaeTask` and `training.network.read_base`.
@@ -207,7 +215,7 @@ def build(config: RgbaVaeConfig, source: Store | str, base_folder: str | None, p
     base = find_base(config.base)
     # The tiny base is a few megabytes; of FLUX.1's 34 GB only the VAE is read.
     options = {} if isinstance(base, TinyFill) else dict.fromkeys(_HEAVY)
-    return RgbaVaeTask(config, source, read_base(base, base_folder, **options)["vae"], place)
+    return RgbaVaeTask(config, source, read_base(base, base_folder, **options)["vae"], place, licences)
 
 
 def _new_discriminator(seed: int) -> nn.Module:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.licences import Licences
 from training.tiny_base.config import TinyBaseConfig
 from training.tiny_base.photographs import Photograph
 
@@ -37,10 +38,11 @@ class Judged:
 
 @dataclass(frozen=True)
 class Origin:
-    """How a base was made: its run's config and identity, and the photographs that it has seen and has not."""
+    """How a base was made: its run's config, identity and licences, the photographs that it has seen and has not."""
 
     config: TinyBaseConfig
     identity: Mapping[str, str]
+    licences: Licences
     trained: Sequence[Photograph]
     held_out: Sequence[Photograph]
 
@@ -62,12 +64,16 @@ def measure(judged: Judged) -> dict[str, Any]:
 
 
 def write_card(folder: Path, judged: Judged, origin: Origin) -> None:
-    """`README.md` and `figures.json` beside the weights."""
+    """`README.md`, `figures.json` and `licences.json` beside the weights."""
+    origin.licences.write(folder)
     figures, config = measure(judged), origin.config
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     geometry, size_px = config.geometry, config.photographs.size_px
     scores = "\n".join(f"| {name} | {value} |" for name, value in figures["psnr_mask"].items())
-    seen = ", ".join(photograph.name for photograph in origin.trained)
+    by_licence: dict[str, list[str]] = {}
+    for photograph in origin.trained:
+        by_licence.setdefault(photograph.licence, []).append(photograph.name)
+    seen = "\n".join(f"| {', '.join(names)} | {licence} |" for licence, names in sorted(by_licence.items()))
     kept = ", ".join(photograph.name for photograph in origin.held_out)
     text = f"""---
 license: apache-2.0
@@ -92,7 +98,9 @@ PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photogra
 
 The VAE alone reaches {figures["codec_psnr_whole"]} dB.
 
-Trained on: {seen}.
+| trained on | licence |
+|---|---|
+{seen}
 
 Held out: {kept}.
 """

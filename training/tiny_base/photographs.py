@@ -17,7 +17,12 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
 from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import digest
+from pipelines.backgrounds.attribution import FILE as ATTRIBUTIONS
+from pipelines.backgrounds.attribution import read_attributions
+from pipelines.commercial import Use
+from pipelines.licences.terms import UNKNOWN
 from pipelines.packaged.photographs import PHOTOGRAPHS
+from pipelines.stages.store import Store
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LEVEL = 0.7
@@ -33,11 +38,21 @@ class Photograph:
         name: name of a packaged photograph, else its path below its folder without suffix.
         sha256: hash of its pixels.
         levels: the photograph, and smaller and smaller copies: a large crop is taken from a small one.
+        licence: as its package, or `attribution.csv` in its folder, states it; `unknown` where nobody does.
     """
 
     name: str
     sha256: str
     levels: tuple[Rgb, ...]
+    licence: str = UNKNOWN
+
+
+@dataclass(frozen=True)
+class _File:
+    """A photograph that was found and not read yet."""
+
+    path: Path
+    licence: str
 
 
 def read_photographs(folders: Sequence[str], size_px: int) -> list[Photograph]:
@@ -46,18 +61,36 @@ def read_photographs(folders: Sequence[str], size_px: int) -> list[Photograph]:
     Raises:
         BadSetup: a folder is not there, holds no picture, or a name comes twice.
     """
-    found: dict[str, Rgb] = {photograph.name: photograph.read() for photograph in PHOTOGRAPHS}
+    photographs = []
+    for name, file in sorted(_find(folders).items()):
+        rgb = decode_rgb(file.path.read_bytes())
+        if min(rgb.shape[:2]) >= size_px:
+            photographs.append(Photograph(name, digest(rgb.tobytes()).hex(), _levels(rgb, size_px), file.licence))
+    return photographs
+
+
+def photograph_uses(folders: Sequence[str], held_out: Sequence[str]) -> list[Use]:
+    """The licences of the photographs that are not held out. Raises as `read_photographs`."""
+    fix = f"leave it out, or state a licence that permits it in {ATTRIBUTIONS} of its folder"
+    trained = {name: file for name, file in _find(folders).items() if name not in held_out}
+    return [Use("training data (--data)", f"the photograph {name}", trained[name].licence, fix) for name in trained]
+
+
+def _find(folders: Sequence[str]) -> dict[str, _File]:
+    found = {photograph.name: _File(photograph.path, photograph.licence) for photograph in PHOTOGRAPHS}
     for folder in folders:
         files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
         if not files:
             raise BadSetup(f"{folder} holds no photographs ({', '.join(_SUFFIXES)})")
+        stated = read_attributions(Store(folder))
         for path in files:
-            name = path.relative_to(folder).with_suffix("").as_posix()
+            place = path.relative_to(folder)
+            name = place.with_suffix("").as_posix()
             if name in found:
                 raise BadSetup(f"two photographs are named {name}; the second one is {path}")
-            found[name] = decode_rgb(path.read_bytes())
-    large = {name: rgb for name, rgb in found.items() if min(rgb.shape[:2]) >= size_px}
-    return [Photograph(name, digest(rgb.tobytes()).hex(), _levels(rgb, size_px)) for name, rgb in sorted(large.items())]
+            line = stated.get(place.as_posix())
+            found[name] = _File(path, (line.licence if line else "") or UNKNOWN)
+    return found
 
 
 def _levels(rgb: Rgb, size_px: int) -> tuple[Rgb, ...]:

@@ -17,6 +17,7 @@ from decoupage.contexts import make_contexts
 from decoupage.faults import BadSetup
 from decoupage.randomness import digest
 from training import noise
+from training.licences import UNSTATED, Licences
 from training.losses import draw_sigma
 from training.sample_grids import Column, levels, sample_grid
 from training.task import Losses, Modules, Place
@@ -51,6 +52,7 @@ class TinyBaseTask:
 
     Args:
         photographs: all there are; the held-out ones judge.
+        licences: what binds the weights, for the export.
 
     Raises:
         BadSetup: none is left for training, or for judging.
@@ -58,8 +60,10 @@ class TinyBaseTask:
 
     name = NAME
 
-    def __init__(self, config: TinyBaseConfig, photographs: Sequence[Photograph], place: Place) -> None:
-        self.config, self._place = config, place
+    def __init__(
+        self, config: TinyBaseConfig, photographs: Sequence[Photograph], place: Place, licences: Licences = UNSTATED
+    ) -> None:
+        self.config, self._place, self._licences = config, place, licences
         held_out = set(config.photographs.held_out)
         self.trained = [photograph for photograph in photographs if photograph.name not in held_out]
         self.held_out = [photograph for photograph in photographs if photograph.name in held_out]
@@ -213,7 +217,8 @@ class TinyBaseTask:
         save_base(self.components, str(folder))
         for part in halved.values():
             part.float()
-        write_card(folder, self._judged(), Origin(self.config, self.identity, self.trained, self.held_out))
+        origin = Origin(self.config, self.identity, self._licences, self.trained, self.held_out)
+        write_card(folder, self._judged(), origin)
 
     @torch.no_grad()
     def _judged(self) -> Judged:

@@ -30,7 +30,7 @@ def two(tmp_path):
     """A root with two champions, one after the other."""
     for weights, by in (("first", 1.0), ("second", 2.0)):
         of = candidate(tmp_path, weights, better(by))
-        assert decide(Store(str(tmp_path)), of, CONFIG, CLEAN, lambda folder: {}, "demo").kind == "promoted"
+        assert decide(Store(str(tmp_path)), of, CONFIG, CLEAN, (), lambda folder: {}, "demo").kind == "promoted"
     return tmp_path
 
 

@@ -12,8 +12,10 @@ from evaluation.gate.champions import alone, keep, rollback
 from evaluation.gate.decide import decide
 from evaluation.gate.history import CURRENT, current_version, read_history
 from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
+from evaluation.methods.models import adapter_licences
 from evaluation.saved_scores import read_scores
 from pipelines.checks import CheckResult
+from pipelines.commercial import weights_obstacles
 from pipelines.stages.store import Store
 from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate, evaluation_files, names
 
@@ -22,8 +24,8 @@ def nobody(folder):
     raise AssertionError(f"{folder} was judged anew without need")
 
 
-def ask(root, of, leaks=CLEAN, rescore=nobody, config=CONFIG):
-    return decide(Store(str(root)), of, config, leaks, rescore, "demo")
+def ask(root, of, leaks=CLEAN, rescore=nobody, config=CONFIG, forbidden=()):
+    return decide(Store(str(root)), of, config, leaks, forbidden, rescore, "demo")
 
 
 @pytest.fixture
@@ -119,6 +121,18 @@ def test_the_champion_itself_is_not_better_and_asking_again_adds_nothing(first):
     assert event.kind == "refused" and event.reasons[0].startswith("not better: background.psnr_mask gains +0.00")
     assert ask(first, same) == event
     assert [found.kind for found in read_history(Store(str(first)))] == ["promoted", "refused"]
+
+
+def test_a_licence_against_it_refuses_whatever_the_scores(first):
+    stated = weights_obstacles(("apache-2.0", "cc0-1.0", "CC BY-NC-SA 4.0 AND CC BY 2.0", "unknown"), commercial=True)
+    event = ask(first, candidate(first, "second", better(2.0)), forbidden=stated)
+    assert event.kind == "refused" and len(event.reasons) == 2
+    assert event.reasons[0].startswith("licence: ") and "cc-by-nc-sa-4.0 forbids commercial use" in event.reasons[0]
+    assert "unknown is not known to permit commercial use" in event.reasons[1]
+    assert weights_obstacles(("unknown",), commercial=False) == []
+    # An adapter that names no licence of its data permits nothing.
+    assert adapter_licences(str(first / "training" / "adapter" / "export")) == ("apache-2.0", "unknown")
+    assert ask(first, candidate(first, "second", better(2.0))).kind == "promoted"
 
 
 def test_leaks_and_missing_outputs_refuse_whatever_the_scores(first):

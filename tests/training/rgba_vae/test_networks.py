@@ -6,7 +6,7 @@ from torch import Tensor
 
 from training.rgba_vae.config import RgbaLossWeights
 from training.rgba_vae.losses import RgbaObjective
-from training.rgba_vae.networks import PatchDiscriminator, adaptive_weight, frozen, hinge_loss
+from training.rgba_vae.networks import PatchDiscriminator, adaptive_weights, frozen, hinge_loss
 
 
 def rgba(seed: int, size: int) -> Tensor:
@@ -55,8 +55,11 @@ def test_the_adversary_learns_to_tell_pictures_apart():
     assert losses[-1] < 0.2 < losses[0]
 
 
-def test_the_adaptive_weight_levels_the_gradients():
+def test_the_adaptive_weight_levels_each_samples_gradients():
     layer = torch.tensor([1.0, 2.0], requires_grad=True)
-    loss, adversarial = (layer * 3).sum(), (layer * 1.5).sum()
-    assert adaptive_weight(loss, adversarial, layer) == pytest.approx(2.0, rel=1e-3)
-    assert adaptive_weight(loss, 0 * adversarial, layer) == pytest.approx(1e4)
+    decoded_B4HW = layer.view(1, 2, 1, 1) * torch.tensor([1.0, 5.0]).view(2, 1, 1, 1)
+    loss_B, adversarial_B = (decoded_B4HW.sum(dim=(1, 2, 3)) * torch.tensor(each) for each in ([3.0, 3.0], [1.5, 0.5]))
+    found = adaptive_weights(loss_B.mean(), adversarial_B.mean(), decoded_B4HW, layer)
+    assert found.tolist() == pytest.approx([2.0, 6.0], rel=1e-3) and not found.requires_grad
+    without = adaptive_weights(loss_B.mean(), 0 * adversarial_B.mean(), decoded_B4HW, layer)
+    assert without.tolist() == pytest.approx([1e4, 1e4])

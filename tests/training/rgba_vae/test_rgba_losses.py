@@ -1,6 +1,7 @@
 """The RGBA VAE's losses: the closed form against drawn backgrounds, divergences against torch's, a late adversary."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,11 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from decoupage.bases.patch_codec import PatchCodec
+from decoupage.faults import BadSetup
 from decoupage.rgba_vae import widen_vae
 from training.losses import over
-from training.rgba_vae import losses as rgba_losses
-from training.rgba_vae.config import RgbaLossWeights
+from training.rgba_vae import requirements as perception
+from training.rgba_vae.config import RgbaLossWeights, demo_rgba_vae, rgba_vae
 from training.rgba_vae.losses import (
     BACKGROUND_MEAN,
     BACKGROUND_SQUARE,
@@ -28,9 +30,9 @@ from training.rgba_vae.losses import (
     opaque_samples,
     perceptual_loss,
     reconstruction_loss,
-    why_no_lpips,
 )
 from training.rgba_vae.networks import PatchDiscriminator
+from training.rgba_vae.requirements import FILE, SHA256_START, requirements
 
 
 def rgba(seed: int, batch: int = 2, size: int = 4) -> Tensor:
@@ -198,27 +200,42 @@ def test_perception_is_asked_on_black_and_on_white():
     assert loss.total == pytest.approx(float(loss.reconstruction + 0.5 * score + 1e-6 * loss.kl), rel=1e-6)
 
 
-def test_lpips_without_package_or_weights_is_named_as_not_measured(monkeypatch, tmp_path, caplog):
+@pytest.fixture
+def hub(monkeypatch, tmp_path) -> Path:
+    """Torch's hub folder, empty, and a package of LPIPS."""
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(rgba_losses, "find_spec", lambda name: None)
-    assert load_lpips() is None and "not measured: the package lpips is not installed" in caplog.text
-    monkeypatch.setattr(rgba_losses, "find_spec", lambda name: object())
-    assert "weights are not at" in (why_no_lpips() or "")  # never downloaded
-    loss = RgbaObjective(RgbaLossWeights(), perceptual=load_lpips()).for_vae(
-        rgba(1), rgba(2), posterior(1), None, step=0
-    )
+    monkeypatch.setattr(perception, "find_spec", lambda name: object())
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path / "checkpoints"
+
+
+def test_lpips_without_package_or_weights_is_named_and_nothing_starts(monkeypatch, hub):
+    with pytest.raises(BadSetup, match=r"LPIPS lacks .*vgg16-397923af\.pth .*553 MB.*weights\.perceptual = 0"):
+        load_lpips(rgba_vae())  # never downloaded
+    (hub / FILE).write_bytes(b"cut off")
+    with pytest.raises(BadSetup, match="its sha256 does not begin with 397923af"):
+        load_lpips(rgba_vae())
+    monkeypatch.setattr(perception, "find_spec", lambda name: None)
+    with pytest.raises(BadSetup, match=r"lpips, torchvision not installed. Fix: pip install lpips torchvision"):
+        load_lpips(rgba_vae())
+    lacking = requirements(rgba_vae())
+    assert [one.present for one in lacking] == [False, False] and not lacking[1].space
+    (hub / FILE).unlink()
+    assert sum(space.gb for one in requirements(rgba_vae()) for space in one.space) == pytest.approx(0.553)
+
+
+def test_without_a_weight_lpips_is_not_asked_for_and_not_measured(hub):
+    assert requirements(demo_rgba_vae()) == [] and load_lpips(demo_rgba_vae()) is None
+    loss = RgbaObjective(RgbaLossWeights(), perceptual=None).for_vae(rgba(1), rgba(2), posterior(1), None, step=0)
     assert loss.parts()["perceptual"] == NOT_MEASURED and isinstance(loss.parts()["total"], float)
 
 
-def test_lpips_is_frozen_where_it_is_there(monkeypatch, tmp_path):
-    weights = tmp_path / "checkpoints" / "vgg16-397923af.pth"
-    weights.parent.mkdir()
-    weights.touch()
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(rgba_losses, "find_spec", lambda name: object())
+def test_lpips_is_frozen_where_it_is_there(monkeypatch, hub):
+    (hub / FILE).touch()
+    monkeypatch.setattr(perception, "read_sha256", lambda path: f"{SHA256_START}0")
     stand_in = SimpleNamespace(LPIPS=lambda net, verbose: torch.nn.Conv2d(3, 1, 1))
     monkeypatch.setitem(sys.modules, "lpips", stand_in)
-    network = load_lpips()
+    network = load_lpips(rgba_vae())
     assert network is not None and not any(p.requires_grad for p in network.parameters())
 
 

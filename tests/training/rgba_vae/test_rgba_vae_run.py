@@ -8,10 +8,11 @@ import torch
 from diffusers import AutoencoderKL
 
 from benchmarks.synthetic import FakeScenes, build_dataset
+from decoupage.rgba_vae import widen_vae
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator, place_of
-from training.rgba_vae.config import demo_rgba_vae
+from training.rgba_vae.config import RgbaVaeConfig, demo_rgba_vae
 from training.rgba_vae.task import RgbaVaeTask
 
 RUN = with_changes(
@@ -40,10 +41,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
-def run(dataset: str, folder: Path) -> dict[str, torch.Tensor]:
+def run(dataset: str, folder: Path, config: RgbaVaeConfig = RUN) -> dict[str, torch.Tensor]:
     """Fit as far as it goes; the exported weights."""
-    accelerator = make_accelerator(RUN, "cpu")
-    task = RgbaVaeTask(RUN, dataset, flux_vae(), place_of(accelerator))
+    accelerator = make_accelerator(config, "cpu")
+    task = RgbaVaeTask(config, dataset, flux_vae(), place_of(accelerator))
     outcome = fit(task, accelerator, folder, resume=True)
     assert outcome.status == "done"
     return AutoencoderKL.from_pretrained(export(task, outcome, accelerator, folder)).state_dict()
@@ -61,3 +62,18 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(dataset: str, tmp_pat
     start = flux_vae().state_dict()
     trunk = "decoder.mid_block.resnets.0.conv1.weight"
     assert not torch.equal(whole[trunk], start[trunk])
+
+
+def test_a_run_ends_the_same_however_its_batches_are_split(dataset: str, tmp_path: Path):
+    """Eight at a time and one at a time, with three steps after the adversary has started."""
+    changes = {"weights.adversarial_from_step": 2, "freeze_trunk_steps": 0, "optimiser.learning_rate": 1e-3}
+
+    def ended(micro_batch: int) -> torch.Tensor:
+        split = {"batch.micro_batch": micro_batch, "batch.accumulation": 8 // micro_batch}
+        state = run(dataset, tmp_path / str(micro_batch), with_changes(RUN, changes | split))
+        return torch.cat([value.flatten() for value in state.values()])
+
+    whole, split = ended(8), ended(1)
+    start = widen_vae(flux_vae()).state_dict()
+    moved = (whole - torch.cat([value.flatten() for value in start.values()])).norm()
+    assert (whole - split).norm() < 0.02 * moved

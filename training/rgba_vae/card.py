@@ -1,0 +1,94 @@
+"""What the export of an RGBA VAE says of itself: card, figures, licences; and whether by its figures it may be used.
+
+Imports no torch until something is read or written.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from decoupage.faults import BadSetup
+from pipelines.checks import CheckResult
+from training.licences import Licences
+from training.rgba_vae.config import RgbaVaeConfig
+
+if TYPE_CHECKING:
+    from training.rgba_vae.figures import RgbaFigures
+
+_log = logging.getLogger(__name__)
+FIGURES, CARD = "figures.json", "README.md"
+
+
+def write_card(
+    folder: Path, config: RgbaVaeConfig, identity: Mapping[str, str], figures: "RgbaFigures", licences: Licences
+) -> None:
+    """`README.md`, `figures.json` and `licences.json` beside the weights."""
+    (folder / FIGURES).write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+    licences.write(folder)
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in asdict(figures).items())
+    text = f"""---
+library_name: diffusers
+license: other
+license_name: {json.dumps("-and-".join(dict.fromkeys((*licences.base, *licences.data))))}
+---
+# RGBA VAE of {config.base}
+
+The VAE of {config.base} with a fourth channel, alpha, for the foregrounds of a layer decomposition adapter
+(`decoupage train paper --rgba-vae FOLDER`). Straight colour and alpha in [-1, 1].
+
+Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of {config.data.size_px} px; recipe
+{identity["recipe"]}, data {identity["data"]}, base {identity["base"]}.
+
+| figure, on samples kept out of training | value |
+|---|---|
+{rows}
+
+| what | licences that bind whoever uses these weights |
+|---|---|
+| base | {", ".join(licences.base)} |
+| training data | {", ".join(licences.data)} |
+"""
+    (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def opaque_pictures_kept(folder: Path) -> CheckResult:
+    """Opaque pictures lose no more by the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
+
+    Args:
+        folder: the export of a run.
+
+    Raises:
+        ValueError: its figures are damaged.
+    """
+    from decoupage.rgba_vae import MAX_OPAQUE_PSNR_LOSS_DB as ALLOWED_DB  # torch comes with it.
+    from training.rgba_vae.figures import RgbaFigures
+
+    file = folder / FIGURES
+    if not file.is_file():
+        return CheckResult(False, f"{file} is not there: nobody measured what opaque pictures lose")
+    try:
+        drift = RgbaFigures(**json.loads(file.read_text(encoding="utf-8"))).drift
+        sentence = f"opaque pictures lose {drift.psnr_loss_db:.3f} dB of {drift.psnr_rgb_db:.2f} dB"
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}); train the RGBA VAE again") from error
+    sentence += f", at most {ALLOWED_DB:g} dB are allowed"
+    sentence += "" if drift.is_acceptable else ": train longer, or raise weights.tie"
+    return CheckResult(drift.is_acceptable, sentence, {"opaque_psnr_loss_db": round(drift.psnr_loss_db, 4)})
+
+
+def require_acceptable(folder: Path) -> None:
+    """Refuse an RGBA VAE that its own figures speak against; one without figures is taken with a warning.
+
+    Raises:
+        BadSetup: opaque pictures lose too much by it.
+        ValueError: its figures are damaged.
+    """
+    found = opaque_pictures_kept(folder)
+    if found.passed:
+        return
+    if (folder / FIGURES).is_file():
+        raise BadSetup(f"the RGBA VAE in {folder} is not good enough: {found.sentence}")
+    _log.warning("RGBA VAE: %s", found.sentence)
