@@ -140,8 +140,10 @@ def run_sources(plan: RunPlan) -> Sources:
         from training.tiny_base.photographs import photograph_uses
 
         return sources_of(None, None, photograph_uses(plan.data, config.photographs.held_out), earlier)
-    base = config.base if isinstance(config, RgbaVaeConfig) else config.adapter.base
-    return sources_of(base, plan.base, shard_uses(plan.data), earlier)
+    if isinstance(config, RgbaVaeConfig):
+        return sources_of(config.base, plan.base, shard_uses(plan.data), earlier)
+    assert isinstance(config, TrainingConfig)
+    return sources_of(config.adapter.base, plan.base, shard_uses(plan.data), earlier)
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
