@@ -183,7 +183,7 @@ def test_the_journal_says_how_far_the_added_columns_have_come(place: Place64, re
         part = tokens[:, 386:] @ projection.added.weight[:, 2:].T
         share = (part.norm() / projection.published(tokens[:, :384]).norm()).detach()
         assert float(parts["fused_share"]) == pytest.approx(float(share), rel=1e-4) and share > 0
-        rms = float(projection.added.weight[:, 2:].square().mean().sqrt())
+        rms = float(projection.added.weight.detach()[:, 2:].square().mean().sqrt())
         assert float(parts["added_weight_rms_fused"]) == pytest.approx(rms)
     assert not projection.added._forward_hooks and not projection.published._forward_hooks
 
