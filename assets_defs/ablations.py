@@ -49,7 +49,7 @@ def plan_row(plan: Plan, row: str) -> RowPlan:
 
     Raises:
         DoesNotApply: the profile's recipe or data cannot have that change.
-        ValueError: `evaluation.ablations.changes` names an unknown key or an impossible value.
+        ValueError: the profile's changes of all rows or of this one name an unknown key or an impossible value.
     """
     section, settings = plan.profile.training, plan.profile.evaluation.ablations
     try:
@@ -63,6 +63,12 @@ def plan_row(plan: Plan, row: str) -> RowPlan:
         config = with_changes(full, changes)
     except ValueError as error:
         raise DoesNotApply(str(error)) from None
+    own = settings.row_changes.get(row, {})
+    try:
+        config = with_changes(config, own)
+    except ValueError as error:
+        raise ValueError(f"evaluation.ablations.row_changes.{row}: {error}") from None
+    changes |= own
     # The profile's own adapter is the full row where nothing else is changed: its hours are not spent twice.
     folder = "adapter" if config == section.adapter_config() else f"ablations/{row}"
     base = settings.kontext_base if row == "kontext_base" else section.base

@@ -1,7 +1,7 @@
 """The configuration of a training run: frozen models whose fields say their unit, with allowed ranges.
 
-Only types and ranges are here; complete runs are functions in `recipes.py`. The defaults are the paper's. This module
-imports no torch, so that profiles and asset definitions can read it.
+Only types and ranges are here; complete runs are functions in `recipes.py`. The defaults are the paper's where it names
+a value, else ours. This module imports no torch, so that profiles and asset definitions can read it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,6 +56,14 @@ class OptimiserConfig(Section):
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(1e-2, ge=0.0, le=1.0)
     max_grad_norm: float = Field(1.0, gt=0.0, le=1e6, description="gradients are clipped to this norm")
+
+
+class AdapterOptimiserConfig(OptimiserConfig):
+    """AdamW for an adapter, whose new modules may learn faster than what changes the base (`optimiser.py`)."""
+
+    new_modules_factor: float = Field(
+        10.0, ge=1.0, le=1000.0, description="learning rate of fusion and added columns, times the others'; ours"
+    )
 
 
 class ScheduleConfig(Section):
@@ -178,6 +186,7 @@ class TrainingConfig(RunConfig):
     """A run that trains an adapter."""
 
     adapter: AdapterSection = AdapterSection()
+    optimiser: AdapterOptimiserConfig = AdapterOptimiserConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     data: SamplesConfig = SamplesConfig()
 

@@ -19,7 +19,7 @@ from decoupage.weights.files import share
 from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
 from training.config import RunConfig
 from training.journal import Journal
-from training.optimiser import make_ema, make_optimiser, make_scheduler
+from training.optimiser import make_ema, make_optimiser, make_scheduler, parameter_groups
 from training.step import Diverged, Interruption, Running, take_step, trained
 from training.task import Place, Task
 
@@ -144,7 +144,7 @@ def _prepared(task: Task, accelerator: Accelerator) -> Running:
     config = task.config
     learners = {}
     for name, module in task.modules.items():
-        optimiser = make_optimiser(trained(module), config.optimiser, accelerator.device)
+        optimiser = make_optimiser(parameter_groups(module, config.optimiser), config.optimiser, accelerator.device)
         placed, moved = accelerator.prepare(module, optimiser)
         learners[name] = Learner(placed, moved, make_scheduler(moved.optimizer, config.schedule))
     first = next(iter(learners.values())).module

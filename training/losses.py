@@ -16,6 +16,8 @@ from decoupage.bases.spec import Base
 Pair = tuple[Tensor, Tensor]
 """Background and foreground, always in this order."""
 
+COVERED_FROM = 4 / 255
+"""Difference, two levels of 255 in [-1, 1], from which the true layers laid over one another are not the picture."""
 UP_TO_SIGMA = 0.5
 """From this noise level on, the clean estimate is too blurred for its pixels to be judged."""
 
@@ -120,20 +122,28 @@ def low_sigma_weight(sigma_B: Tensor, up_to_sigma: float = UP_TO_SIGMA) -> Tenso
     return (1 + torch.cos(math.pi * (sigma_B.float() / up_to_sigma).clamp(0, 1))) / 2
 
 
-def recomposition_loss(composite_B3HW: Tensor, layers: Pair, weight_B: Tensor) -> Tensor:
+def recomposition_loss(composite_B3HW: Tensor, layers: Pair, true_layers: Pair, weight_B: Tensor) -> Tensor:
     """Weighted mean absolute difference between the picture and its layers laid over one another, in float32.
+
+    A sample is judged where nothing covers its target, that is where the true layers themselves give the picture: what
+    is completed behind another object is in the foreground, and not in the picture. The target's shadow is in neither
+    layer, so where it falls is left out too; of samples that are scaled down, outlines partly.
 
     Args:
         composite_B3HW: the picture, in [-1, 1].
         layers: decoded background [B, 3, H, W] and foreground [B, 4, H, W] (straight colour, then alpha, -1 =
             invisible), not clipped to [-1, 1]: clipping would take the gradient from values outside.
+        true_layers: likewise, not decoded.
         weight_B: weight of each sample, see `low_sigma_weight`. The sum is divided by B, not by the weights' sum, so
             that a batch that happened to be noisy counts for little.
     """
     background_B3HW, foreground_B4HW = layers
     laid_B3HW = over(foreground_B4HW.float(), background_B3HW.float())
     _check_same_shape(composite=composite_B3HW, background=background_B3HW, recomposition=laid_B3HW)
-    difference_B = (composite_B3HW.float() - laid_B3HW).abs().mean(dim=(1, 2, 3))
+    true_laid_B3HW = over(true_layers[1].float(), true_layers[0].float())
+    shows_B1HW = ((composite_B3HW.float() - true_laid_B3HW).abs() <= COVERED_FROM).all(dim=1, keepdim=True)
+    difference_B1HW = (composite_B3HW.float() - laid_B3HW).abs().mean(dim=1, keepdim=True) * shows_B1HW
+    difference_B = difference_B1HW.flatten(1).sum(1) / shows_B1HW.flatten(1).sum(1).clamp(min=1)
     return (weight_B * difference_B).mean()
 
 

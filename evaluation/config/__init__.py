@@ -32,12 +32,21 @@ class AblationsConfig(Section):
     rows: tuple[RowName, ...] = Field(ROW_NAMES, min_length=1, description="rows that `decoupage ablations` trains")
     changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in every row alike")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
+    row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row alone, by row")
+    """For what a row needs to fit, as more that is recomputed; what decides weights would be a second change."""
     kontext_base: str = Field("", description="folder or owner/name[@revision] of Kontext; empty = the published one")
 
     @field_validator("changes", mode="before")
     @classmethod
     def _flattened(cls, values: Any) -> Any:
         return dict(_flat(values)) if isinstance(values, Mapping) else values
+
+    @field_validator("row_changes", mode="before")
+    @classmethod
+    def _flattened_by_row(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {row: dict(_flat(own)) if isinstance(own, Mapping) else own for row, own in values.items()}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

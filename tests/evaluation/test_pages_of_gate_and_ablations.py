@@ -41,6 +41,7 @@ def test_settings_load():
     assert read.gate.margins == {"background.psnr_whole_pasted": 0.2, "foreground.soft_iou": 0.01}
     read = EvaluationConfig.model_validate(tomllib.loads(ablations)["evaluation"])
     assert read.ablations.changes == {"schedule.num_steps": 300}
+    assert read.ablations.row_changes == {"rank_1024": {"compute.checkpoint_every_blocks": 1}}
 
 
 def test_every_row_is_explained():

@@ -1,5 +1,6 @@
 """Flow matching, clean estimates and recomposition: against their definitions, and on a real base's interfaces."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -11,7 +12,10 @@ from decoupage.bases import find_base
 from decoupage.bases.patch_codec import PatchCodec
 from decoupage.bases.spec import Base
 from decoupage.bases.tiny import TinyFill
+from decoupage.images.sizes import plan_geometry
+from decoupage.preparation import prepare_rgb, prepare_rgba, unit_rgb
 from decoupage.rgba_vae import widen_vae
+from pipelines.scenes.parts import Layer, SceneParts
 from training.losses import (
     clean_estimate,
     decode_layers,
@@ -135,7 +139,48 @@ def layers() -> tuple[Tensor, Tensor, Tensor]:
 
 def test_true_layers_recompose():
     composite, background, foreground = layers()
-    assert recomposition_loss(composite, (background, foreground), level(1.0, 2)) < 1e-6
+    truth = (background, foreground)
+    assert recomposition_loss(composite, truth, truth, level(1.0, 2)) < 1e-6
+
+
+def occluded(size_px: int) -> tuple[Tensor, tuple[Tensor, Tensor], slice, slice]:
+    """Picture and true layers of a target that another object hides by half, and columns where it shows and where not.
+
+    The scene is 64 px wide; the target reaches from column 8 to 40, what hides it from 24 to 56.
+    """
+    rng = np.random.default_rng(3)
+
+    def cutout() -> np.ndarray:
+        return np.concatenate([rng.integers(0, 256, (32, 32, 3)), np.full((32, 32, 1), 255)], 2).astype(np.uint8)
+
+    layers = (Layer(cutout(), (8, 16, 40, 48)), Layer(cutout(), (24, 16, 56, 48)))
+    parts = SceneParts("key", rng.integers(0, 256, (64, 64, 3), np.uint8), layers, {})
+    geometry = plan_geometry(parts.size, 1, size_px**2)
+    background, composite = (
+        prepare_rgb(unit_rgb(rgb), geometry) for rgb in (parts.flatten(without=0), parts.composite)
+    )
+    foreground = prepare_rgba(unit_rgb(parts.foreground(0)), geometry)
+    unit = size_px // 8
+    return composite[None], (background[None], foreground[None]), slice(unit, 3 * unit), slice(3 * unit, 5 * unit)
+
+
+@pytest.mark.parametrize("size_px", [64, 32])
+def test_completing_what_another_object_hides_is_no_error(size_px: int):
+    composite, truth, shows, hidden = occluded(size_px)
+    assert (over(truth[1], truth[0]) - composite).abs().mean() > 0.03  # As it would be judged everywhere.
+    assert recomposition_loss(composite, truth, truth, level(1.0)) < 0.001
+    for columns, is_judged in ((shows, True), (hidden, False)):
+        foreground = truth[1].clone()
+        foreground[..., :3, :, columns] *= -1
+        wrong = recomposition_loss(composite, (truth[0], foreground), truth, level(1.0))
+        assert (wrong > 0.03) if is_judged else (wrong < 0.001)
+
+
+def test_a_sample_that_is_covered_all_over_has_no_recomposition():
+    composite, background, foreground = layers()
+    truth = (background, foreground)
+    far = recomposition_loss((composite + 3).requires_grad_(), truth, truth, level(1.0, 2))
+    assert far == 0 and far.isfinite()
 
 
 def test_recomposition_is_a_weighted_pixel_difference():
@@ -144,15 +189,18 @@ def test_recomposition_is_a_weighted_pixel_difference():
     opaque[:, 3], invisible[:, 3] = 1, -1
     torch.testing.assert_close(over(opaque, background), foreground[:, :3])
     torch.testing.assert_close(over(invisible, background), background)
-    shifted = torch.stack([composite[0] + 0.5, composite[1] + 0.25])
-    weighed = recomposition_loss(shifted, (background, foreground), torch.tensor([1.0, 0.0]))
+    shift = torch.tensor([0.5, 0.25]).reshape(2, 1, 1, 1)
+    shifted = (background + shift, torch.cat([foreground[:, :3] + shift, foreground[:, 3:]], dim=1))
+    weighed = recomposition_loss(composite, shifted, (background, foreground), torch.tensor([1.0, 0.0]))
     assert weighed == pytest.approx(0.25, abs=1e-5)
 
 
 def test_recomposition_moves_both_layers_where_each_shows():
     composite, background, foreground = layers()
-    background, foreground = background.clone().requires_grad_(), foreground.clone().requires_grad_()
-    recomposition_loss(composite - 1, (background, foreground), level(1.0, 2)).backward()
+    truth = (background, foreground)
+    background = (background + 1).requires_grad_()
+    foreground = torch.cat([foreground[:, :3] + 1, foreground[:, 3:]], dim=1).requires_grad_()
+    recomposition_loss(composite, (background, foreground), truth, level(1.0, 2)).backward()
     # The layers are too bright: both colours are to fall.
     assert (background.grad >= 0).all() and (foreground.grad[:, :3] >= 0).all() and background.grad.sum() > 0
 
@@ -177,7 +225,7 @@ def test_recomposition_reaches_the_prediction_through_the_codecs():
     estimates = tuple(clean_estimate(BASE, z, v, sigma) for z, v in zip(noisy, predictions, strict=True))
     decoded = decode_layers(BASE, codec, wide, estimates, 16, 16)
     assert [list(layer.shape) for layer in decoded] == [[2, 3, 16, 16], [2, 4, 16, 16]]
-    recomposition_loss(composite, decoded, low_sigma_weight(sigma)).backward()
+    recomposition_loss(composite, decoded, (background, foreground), low_sigma_weight(sigma)).backward()
     assert predictions[1].grad.abs().sum() > 0  # alpha starts opaque: the background does not show yet
 
 

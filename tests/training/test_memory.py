@@ -23,7 +23,7 @@ def test_the_real_geometry_has_its_known_counts():
     size = network_size(paper().adapter_config())
     assert (size.num_blocks, size.width) == (57, 3072)
     assert size.num_linear + size.num_other == pytest.approx(11.9e9, rel=0.005)
-    assert size.num_trained == pytest.approx(1_045_954_560 + 1_376_256 + 17.9e6, rel=1e-3)
+    assert size.num_trained == pytest.approx(1_045_954_560 + 1_382_400 + 17.9e6, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,13 @@ def test_activations_are_what_autograd_keeps(num_double, num_single, mode, tmp_p
     base = find_base("flux-fill")
     network = FluxTransformer2DModel(num_layers=num_double, num_single_layers=num_single, **WIDE)
     network.save_config(tmp_path / "transformer")
-    changes = {"adapter.rank": 8, "adapter.mode": mode, "adapter.maps": (), "data.size_px": 256}
+    changes = {
+        "adapter.rank": 8,
+        "adapter.mode": mode,
+        "adapter.maps": (),
+        "data.size_px": 256,
+        "compute.compile": False,
+    }
     config = with_changes(paper(), changes)
     adapt(network.to(torch.bfloat16), base, config.adapter_config())
     reckoned = estimate(config, str(tmp_path)).activations * 1e9
@@ -74,7 +80,8 @@ def test_activations_are_what_autograd_keeps(num_double, num_single, mode, tmp_p
 
 def test_what_is_recomputed_is_kept_as_its_inputs_only():
     """By the numbers of the real geometry: 57 blocks, 8704 tokens of 3072 numbers."""
-    kept = {every: estimate(changed(compute__checkpoint_every_blocks=every)).activations for every in (0, 1, 2)}
+    eager = {every: changed(compute__checkpoint_every_blocks=every, compute__compile=False) for every in (0, 1, 2)}
+    kept = {every: estimate(config).activations for every, config in eager.items()}
     inputs_gb = 8704 * 3072 * 2 / 1e9
     block_gb = (22.3 * 3072 + 6 * 256) * 8704 * 2 / 1e9
     assert kept[0] - kept[1] == pytest.approx(56 * block_gb - 57 * inputs_gb)
@@ -113,11 +120,11 @@ def test_the_geometry_is_that_of_the_given_base(tmp_path):
 
 def test_what_fits_is_the_mildest_change_of_each_kind_and_does_fit():
     found = what_fits(paper(), 90.0)
-    assert found[0].changes == {"compute.checkpoint_every_blocks": 2}
+    assert found[0].changes == {"compute.checkpoint_every_blocks": 3}
     for suggestion in found:
         assert suggestion.total_gb <= 90.0
         assert estimate(with_changes(paper(), suggestion.changes)).total_gb == suggestion.total_gb
-    assert "with compute.checkpoint_every_blocks = 2 it needs about" in str(found[0])
+    assert "with compute.checkpoint_every_blocks = 3 it needs about" in str(found[0])
 
 
 def test_several_changes_are_put_together_where_none_is_enough():

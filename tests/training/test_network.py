@@ -1,5 +1,7 @@
 """Loading a base for training: quantised and still trainable; recomputed and compiled blocks change no result."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -222,8 +224,13 @@ def kept_bytes(net):
     return sum(storage.nbytes() for storage in kept.values())
 
 
-@pytest.mark.parametrize(("backend", "every"), [("eager", 2), ("aot_eager", 0)])
+@pytest.mark.parametrize(
+    ("backend", "every"),
+    [("eager", 2), ("aot_eager", 0), *(pytest.param("inductor", n, marks=pytest.mark.slow) for n in (0, 2))],
+)
 def test_compiled_blocks_give_the_same(backend, every):
+    if backend == "inductor" and not shutil.which("g++"):
+        pytest.skip("no C++ compiler")
     torch.compiler.reset()
     net = adapted(1, 2)
     loss, gradients = loss_and_gradients(net)

@@ -10,10 +10,20 @@ from torch import nn
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
+from decoupage.adapter import AdapterConfig, adapt, make_fusion
+from decoupage.bases.tiny import TinyFill
 from decoupage.faults import BadSetup
 from training import network
-from training.config import OptimiserConfig, ScheduleConfig
-from training.optimiser import averaged, learning_rate_factor, load_ema, make_ema, make_optimiser, make_scheduler
+from training.config import AdapterOptimiserConfig, OptimiserConfig, ScheduleConfig
+from training.optimiser import (
+    averaged,
+    learning_rate_factor,
+    load_ema,
+    make_ema,
+    make_optimiser,
+    make_scheduler,
+    parameter_groups,
+)
 
 CPU = torch.device("cpu")
 CONFIG = OptimiserConfig(learning_rate=1e-2, betas=(0.8, 0.95), weight_decay=0.1)
@@ -76,6 +86,42 @@ def test_an_absent_library_is_named_with_the_extra_that_brings_it(monkeypatch):
         make_optimiser(linear().parameters(), OptimiserConfig(name="adamw8bit"), CPU)
 
 
+def an_adapter(maps=("depth",)):
+    base = TinyFill()
+    config = AdapterConfig(base=base.name, rank=2, num_latents=2, fusion_dim=8, maps=maps)
+    network = base.new()[base.network]
+    adapt(network, base, config)
+    fusion = make_fusion(base, config)
+    return nn.ModuleDict({"network": network} | ({"fusion": fusion} if fusion else {}))
+
+
+@pytest.mark.parametrize("maps", [("depth",), ()])
+def test_what_is_new_in_an_adapter_learns_at_a_rate_of_its_own(maps):
+    module = an_adapter(maps)
+    config = AdapterOptimiserConfig(learning_rate=1e-3, new_modules_factor=10.0, weight_decay=0.1)
+    optimiser = make_optimiser(parameter_groups(module, config), config, CPU)
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    known, new = ({names[parameter] for parameter in group["params"]} for group in optimiser.param_groups)
+    assert known | new == {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    assert all(".lora_" in name or name == "network.x_embedder.published.weight" for name in known)
+    fusion = {name for name in names.values() if name.startswith("fusion.")}
+    assert new == fusion | {"network.x_embedder.added.weight"} and bool(fusion) == bool(maps)
+    before = {name: parameter.detach().clone() for parameter, name in names.items()}
+    scheduler = make_scheduler(optimiser, ScheduleConfig(warmup_steps=1, num_steps=4))
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
+    optimiser.step()
+    # At the first step Adam moves every number by the rate, here half of it, whatever the gradient; beside the decay.
+    for name, parameter in module.named_parameters():
+        rate = 0.5 * 1e-3 * {name in known: 1.0, name in new: 10.0}.get(True, 0.0)
+        expected = before[name] * (1 - rate * 0.1) - rate
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-7)
+    scheduler.step()
+    assert scheduler.get_last_lr() == pytest.approx([1e-3, 1e-2])
+    (group,) = parameter_groups(module, OptimiserConfig())
+    assert len(group["params"]) == len(known) + len(new)
+
+
 # --- learning rate ------------------------------------------------------------------------------------------------
 
 
@@ -98,10 +144,12 @@ def test_rates_are_those_of_transformers(kind, warmup_steps):
     config = ScheduleConfig(kind=kind, warmup_steps=warmup_steps, num_steps=20)
     ours, theirs = optimiser(), optimiser()
     reference = (
-        get_constant_schedule_with_warmup(theirs, warmup_steps)
+        get_constant_schedule_with_warmup(theirs, warmup_steps + 1)
         if kind == "constant"
-        else get_cosine_schedule_with_warmup(theirs, warmup_steps, num_training_steps=20)
+        else get_cosine_schedule_with_warmup(theirs, warmup_steps + 1, num_training_steps=21)
     )
+    # Theirs with a step more, from its second update on: the first one has the rate 0.
+    assert rates(theirs, reference, 1) == [0.0]
     # 21: the one after the last too. From there transformers' cosine rises.
     assert rates(ours, make_scheduler(ours, config), 21) == pytest.approx(rates(theirs, reference, 21), abs=1e-12)
 
@@ -113,15 +161,15 @@ def test_cosine_stays_at_zero_after_its_end():
 
 def test_known_points():
     config = ScheduleConfig(kind="cosine", warmup_steps=100, num_steps=7200)
-    found = [learning_rate_factor(step, config) for step in (0, 50, 100, 3650, 7200)]
-    assert found == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+    found = [learning_rate_factor(step, config) for step in (0, 49, 100, 3650, 7200)]
+    assert found == pytest.approx([1 / 101, 50 / 101, 1.0, 0.5, 0.0])
 
 
 @given(st.sampled_from(["constant", "cosine"]), st.integers(0, 50), st.integers(1, 100), st.integers(0, 300))
 def test_a_factor_is_a_share_that_rises_then_never_rises_again(kind, warmup_steps, more, step):
     config = ScheduleConfig(kind=kind, warmup_steps=warmup_steps, num_steps=warmup_steps + more)
     here, after = (learning_rate_factor(at, config) for at in (step, step + 1))
-    assert 0.0 <= here <= 1.0
+    assert 0.0 <= here <= 1.0 and (step > 0 or here > 0.0)
     assert (after > here) if step < warmup_steps else (after <= here)
 
 

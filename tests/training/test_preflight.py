@@ -50,8 +50,8 @@ def test_a_setting_without_a_cpu_form_is_named_with_what_to_set_instead():
 @pytest.mark.usefixtures("gpu")
 def test_too_little_memory_is_said_with_what_would_fit():
     message = refused(paper(), GPU, memory_gb=90.0)
-    assert "the run needs about 118 GB (an estimate: base 23.8" in message
-    assert "90 GB are free on the GPU; with compute.checkpoint_every_blocks = 2 it needs about 85 GB" in message
+    assert "the run needs about 100 GB (an estimate: base 23.8" in message
+    assert "90 GB are free on the GPU; with compute.checkpoint_every_blocks = 3 it needs about 84 GB" in message
     assert refused(paper(), GPU, memory_gb=8.0).endswith("8 GB are free on the GPU; no setting makes it fit")
 
 

@@ -37,11 +37,13 @@ ABLATIONS = {
 }
 OTHERS = {
     "paper": set(),
+    "paper_exact": {"optimiser.new_modules_factor"},
     "small_gpu": {
         "adapter.rank",
         "optimiser.name",
         "compute.base_quantisation",
         "compute.checkpoint_every_blocks",
+        "compute.compile",
     },
     "demo": {
         "adapter.base",
@@ -50,6 +52,7 @@ OTHERS = {
         "adapter.fusion_dim",
         "adapter.num_inference_steps",
         "optimiser.learning_rate",
+        "optimiser.new_modules_factor",
         "schedule.kind",
         "schedule.num_steps",
         "schedule.warmup_steps",
@@ -62,6 +65,7 @@ OTHERS = {
         "data.recolour_share",
         "data.validation_share",
         "compute.precision",
+        "compute.compile",
         "compute.loader_workers",
         "output.save_every_steps",
         "output.sample_every_steps",
@@ -77,6 +81,13 @@ def test_the_paper_is_the_papers():
     assert (run.schedule.kind, run.schedule.warmup_steps, run.ema_decay) == ("constant", 100, 0.999)
     assert (run.objective.guidance, run.objective.modality_dropout) == (1.0, 0.1)
     assert run.objective.recomposition_weight == 0.0
+    assert run.optimiser.new_modules_factor == 10.0  # Ours.
+    assert find_recipe("paper_exact").optimiser.new_modules_factor == 1.0
+
+
+def test_blocks_are_compiled_where_a_run_takes_hours():
+    compiled = {name for name in RECIPES if find_recipe(name).compute.compile}
+    assert compiled == {"paper", "paper_exact", *ABLATIONS}
 
 
 def test_every_recipe_has_its_difference_written_down():
@@ -107,7 +118,7 @@ def test_small_gpu_keeps_to_its_memory():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"no recipe 'papre'; known: paper, rank_128"):
+    with pytest.raises(ValueError, match=r"no recipe 'papre'; known: paper, paper_exact, rank_128"):
         find_recipe("papre")
 
 
@@ -137,14 +148,14 @@ def test_adapters_of_recipes_can_be_made_on_the_tiny_base(name):
     adapt(network, base, adapter)
     fusion = make_fusion(base, adapter)
     assert count_parameters(network, base)["lora_parameters"] > 0
-    assert network.config.in_channels == (192 if name == "no_fused_context" else 256)
+    assert network.config.in_channels == (194 if name == "no_fused_context" else 258)
     assert (fusion.modalities if fusion else ()) == run.adapter.maps
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("compute.compile", True),
+        ("compute.compile", False),
         ("compute.checkpoint_every_blocks", 2),
         ("output.save_every_steps", 7),
         ("output.sample_every_steps", 0),
@@ -174,6 +185,7 @@ def test_fingerprint_knows_the_batch_and_not_its_split():
         ("data.flip", False),
         ("data.redraw_masks", False),
         ("optimiser.name", "adamw8bit"),
+        ("optimiser.new_modules_factor", 1.0),
         ("schedule.kind", "cosine"),
         ("objective.guidance", 30.0),
         ("objective.recomposition_weight", 0.1),

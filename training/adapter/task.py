@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from decoupage.bases.spec import Text
 from decoupage.contexts import make_contexts
 from decoupage.fingerprint import fingerprint
-from decoupage.images.forms import to_uint8
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
 from decoupage.rgba_vae import encode_rgba
-from decoupage.rgba_values import clean_alpha
 from pipelines.config import MasksConfig
 from training import noise
+from training.adapter.added_columns import added_columns
 from training.adapter.alpha_levels import alphas_at_own_size, choose_alpha_levels
+from training.adapter.grid import decomposed_grid
 from training.adapter.model import AdapterModel, Encoded
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
@@ -42,7 +42,6 @@ from training.losses import (
     recomposition_loss,
 )
 from training.network import weights_digest
-from training.sample_grids import layers_grid, levels
 from training.task import Losses, Modules, Place
 
 NAME = "adapter"
@@ -148,11 +147,15 @@ class AdapterTask:
             present = present & ~bare_B[:, None]
         elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
             present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
-        predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
+        projection = getattr(self._pipe.transformer, base.input_projection)
+        with added_columns(projection, 0 if fusion is None else base.token_dim) as figures:
+            predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
         extra = objective.hole_weight - 1
         token_weight_BN1 = 1 + extra * base.pack_mask(encoded.generated_B1HW).amax(dim=-1, keepdim=True)
         flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B, token_weight_BN1)
-        parts: dict[str, Tensor | float | None] = {"background": flow.background, "foreground": flow.foreground}
+        parts: dict[str, Tensor | float | None] = {
+            "background": flow.background, "foreground": flow.foreground, **figures
+        }  # fmt: skip
         total = flow.total
         if objective.recomposition_weight:
             laid = self._recomposition(encoded, noisy, predictions, sigma_B)
@@ -166,7 +169,7 @@ class AdapterTask:
         return Losses(total, parts)
 
     def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
-        """Of the clean estimates; samples that are too noisy to be judged are not even decoded."""
+        """Loss of the clean estimates; samples that are too noisy to be judged are not even decoded."""
         weight_B = low_sigma_weight(sigma_B)
         rows = weight_B > 0
         if not rows.any():
@@ -174,7 +177,8 @@ class AdapterTask:
         noisy_rows, predicted_rows = ((half[0][rows], half[1][rows]) for half in (noisy, predictions))
         layers = self._decoded(encoded, noisy_rows, predicted_rows, sigma_B[rows])
         share = float(rows.float().mean())
-        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, weight_B[rows])
+        truth = (encoded.layers[0][rows], encoded.layers[1][rows])
+        return share * recomposition_loss(encoded.composite_B3HW[rows], layers, truth, weight_B[rows])
 
     def _decoded(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Pair:
         """Pixels of the layers that predictions imply, with gradients."""
@@ -246,19 +250,9 @@ class AdapterTask:
     @torch.no_grad()
     def samples(self, modules: Modules) -> NDArray[np.uint8]:
         """See `Task.samples`: what the pipeline gives for the first validation samples, beside the truth."""
-        batch = next(iter(self._validation), None) or next(self.batches(0))
-        shown = min(NUM_SHOWN, len(batch))
-        generators = [noise.generator(self.config.seed, "samples", position) for position in batch.positions[:shown]]
+        batches = self._validation or self.batches(0)
         with self._evaluating() as pipe:  # Its text encoders are gone, so the prompt is given embedded.
-            foreground, background = pipe.decompose(batch.prepared(shown), self._text, generator=generators)
-        return layers_grid(
-            composite_BHWC=levels(batch.composite_B3HW[:shown]),
-            mask_BHW=batch.hole_B1HW[:shown, 0].cpu().numpy() > 0.5,
-            background_BHWC=to_uint8(background),
-            foreground_BHWC=to_uint8(clean_alpha(foreground, *pipe.adapter.alpha_levels)),
-            true_background_BHWC=levels(batch.background_B3HW[:shown]),
-            true_foreground_BHWC=levels(batch.foreground_B4HW[:shown]),
-        )
+            return decomposed_grid(pipe, batches, self._text, self.config.seed, NUM_SHOWN)
 
     @contextmanager
     def _evaluating(self) -> Iterator[LayerDecompositionPipeline]:

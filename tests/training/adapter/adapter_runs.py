@@ -45,6 +45,7 @@ SMALL = {
     "data.num_validation": 4,
     "compute.loader_workers": 0,
     "compute.precision": "fp32",
+    "compute.compile": False,
     "output.save_every_steps": 2,
     "output.sample_every_steps": 0,
 }

@@ -23,7 +23,7 @@ from tests.training.adapter.adapter_runs import (
     tiny_task,
     values_of,
 )
-from training.adapter.task import NAME, AdapterTask
+from training.adapter.task import NAME, NUM_SHOWN, AdapterTask
 from training.config import TrainingConfig
 from training.data import TripletBatch
 from training.task import Place
@@ -159,6 +159,35 @@ def test_the_recomposition_has_a_gradient_of_its_own(place: Place64):
     assert not torch.allclose(gradients[0], gradients[1])
 
 
+@pytest.mark.parametrize("recipe", ["paper", "no_fused_context"])
+@pytest.mark.parametrize("mode", ["joint", "batch"])
+def test_the_journal_says_how_far_the_added_columns_have_come(place: Place64, recipe: str, mode: str):
+    task = tiny_task(place, recipe, adapter__mode=mode)
+    network, seen = pipeline_of(task).transformer, []
+    projection = network.x_embedder
+    names = {"added_weight_rms_halves"} | ({"added_weight_rms_fused", "fused_share"} if recipe == "paper" else set())
+    (batch,) = take(task, 1)
+    at_first = loss_of(task, batch).parts
+    assert {name: float(at_first[name]) for name in at_first if "added" in name or "share" in name} == dict.fromkeys(
+        names, 0.0
+    )
+    with torch.no_grad():
+        projection.added.weight[:, :2] = 0.5
+        projection.added.weight[:, 2:] = torch.randn(projection.added.weight[:, 2:].shape) * 0.1
+    hook = projection.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    parts = loss_of(task, batch).parts
+    hook.remove()
+    assert float(parts["added_weight_rms_halves"]) == pytest.approx(0.5)
+    if recipe == "paper":
+        tokens = torch.cat([x.flatten(0, 1) for x in seen])
+        part = tokens[:, 386:] @ projection.added.weight[:, 2:].T
+        share = (part.norm() / projection.published(tokens[:, :384]).norm()).detach()
+        assert float(parts["fused_share"]) == pytest.approx(float(share), rel=1e-4) and share > 0
+        rms = float(projection.added.weight.detach()[:, 2:].square().mean().sqrt())
+        assert float(parts["added_weight_rms_fused"]) == pytest.approx(rms)
+    assert not projection.added._forward_hooks and not projection.published._forward_hooks
+
+
 # --- judging ----------------------------------------------------------------------------------------------------
 
 
@@ -187,6 +216,21 @@ def test_validation_is_the_same_each_time_and_for_every_seed(place: Place64):
 def test_without_validation_there_is_no_validation_loss(place: Place64):
     task = demo_task(place, data__num_validation=0)
     assert np.isnan(task.validation_loss(task.modules))
+
+
+@pytest.mark.parametrize(("num_validation", "num_shown"), [(4, 4), (8, NUM_SHOWN), (0, NUM_SHOWN)])
+def test_a_grid_shows_several_samples_whatever_the_micro_batch(place: Place64, num_validation: int, num_shown: int):
+    pictures = [
+        task.samples(task.modules)
+        for size in (1, 2)
+        if (task := demo_task(place, batch__micro_batch=size, data__num_validation=num_validation))
+    ]
+    assert pictures[0].shape == pictures[1].shape
+    # Two micro-batches of one look as one of two, but for the last bits.
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() < 0.5
+    one = demo_task(place, batch__micro_batch=1, data__num_validation=1)
+    heights = [one.samples(one.modules).shape[0], pictures[0].shape[0]]
+    assert round(heights[1] / heights[0]) == num_shown
 
 
 @pytest.mark.parametrize("recipe", ["paper", "kontext_base", "no_fused_context", "demo"])
