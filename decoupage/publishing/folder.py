@@ -112,7 +112,7 @@ def _check_replaceable(folder: Path) -> None:
         return
     if MANIFEST not in names:
         raise ValueError(f"{folder} holds files but no {MANIFEST}: not a published adapter, so it is not replaced")
-    read_manifest(folder, check_sums=False)
+    _parsed(folder)  # Of whatever layout: it is to be replaced, not read.
     if names - OURS:
         raise ValueError(
             f"{folder} holds more than a published adapter ({', '.join(sorted(names - OURS))}), which would be deleted "
@@ -132,13 +132,7 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
     Raises:
         ValueError: it is missing, damaged or of another layout; a listed file is missing, or its sha256 differs.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ValueError(f"{folder}: {MANIFEST} is missing; is this a folder of a published adapter?")
-    try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    manifest, path = _parsed(folder), folder / MANIFEST
     if manifest.format > FORMAT:
         raise ValueError(
             f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}; this is "
@@ -151,6 +145,16 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
         )
     _check_files(folder, manifest.files, check_sums)
     return manifest
+
+
+def _parsed(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError(f"{folder}: {MANIFEST} is missing; is this a folder of a published adapter?")
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def require(folder: Path, manifest: Manifest, *names: str) -> None:

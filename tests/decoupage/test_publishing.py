@@ -501,7 +501,11 @@ def test_only_our_own_folder_is_replaced(published, tmp_path):
     target.mkdir()
     publish(target, CONFIG)  # An empty folder may be filled,
     publish(target, replace(CONFIG, mode="batch"))  # and one of ours replaced.
-    assert json.loads((target / "adapter.json").read_text())["adapter"]["mode"] == "batch"
+    manifest = json.loads((target / "adapter.json").read_text())
+    assert manifest["adapter"]["mode"] == "batch"
+    (target / "adapter.json").write_text(json.dumps(manifest | {"format": 1}))
+    publish(target, CONFIG)  # Also one of an earlier layout, which could not be read.
+    assert json.loads((target / "adapter.json").read_text())["adapter"]["mode"] == "joint"
     (target / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"holds more than a published adapter \(notes\.txt\)"):
         publish(target, CONFIG)
