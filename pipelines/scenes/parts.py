@@ -165,3 +165,8 @@ def mask_iou(a: Mask, b: Mask) -> float:
     """Intersection over union of two masks; two empty ones agree fully."""
     union = int((a | b).sum())
     return round(int((a & b).sum()) / union, 4) if union else 1.0
+
+
+def area_ratio(mask: Mask, visible: Mask) -> float:
+    """Area of a mask / area where its target shows, the latter of at least one pixel."""
+    return round(float(mask.sum() / max(1, visible.sum())), 4)
