@@ -108,11 +108,10 @@ def _zigzag(mask: Mask, rng: np.random.Generator) -> Mask:
     """The middle of the brush on its way along the mask's main axis, from side to side where the mask is wide."""
     points = np.argwhere(mask)[:, ::-1].astype(np.float64)
     middle = points.mean(axis=0)
-    _, axes = np.linalg.eigh(np.cov(points, rowvar=False) if len(points) > 1 else np.eye(2))
-    turn = rng.normal(0.0, 0.2)
-    along = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ axes[:, 1]
-    across = np.array([-along[1], along[0]])
-    u, v = (points - middle) @ along, (points - middle) @ across
+    x, y = (points - middle).T
+    angle = 0.5 * np.arctan2(2 * (x * y).mean(), (x * x).mean() - (y * y).mean()) + rng.normal(0.0, 0.2)
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    u, v = x * along[0] + y * along[1], x * across[0] + y * across[1]
     pitch = max(2.0, rng.uniform(0.3, 0.6) * 2.0 * v.std())
     inset, jitter = rng.uniform(0.1, 0.35), 0.1 * v.std()
     corners = []
@@ -191,7 +190,7 @@ def half(view: View, area_ratio: float, rng: np.random.Generator) -> Mask:
     place = rng.uniform(1.0, 6.0) / _SIDE_PX * grid  # Against colours whose spread is 1.
     features = np.concatenate([view.small_lab / spread, place], axis=-1)
     plane = _two_means(features[rows, columns], rng)
-    level = cv2.blur(np.asarray(features @ plane[:-1] + plane[-1], np.float32), (5, 5))
+    level = cv2.blur(np.asarray((features * plane[:-1]).sum(axis=-1) + plane[-1], np.float32), (5, 5))
     parts = [_largest(view.small & (sign * level > 0.0)) for sign in (1.0, -1.0)]
     part = min(parts, key=lambda part: abs(part.sum() - area_ratio * view.small.sum()))
     # Beyond the object it goes on, so that the object's own outline is not lost where it is made larger.
@@ -206,12 +205,12 @@ def _two_means(features: NDArray[np.float32], rng: np.random.Generator) -> NDArr
     means = np.stack([first, some[np.square(some - first).sum(axis=1).argmax()]])
     for _ in range(8):
         normal = means[1] - means[0]
-        side = some @ normal > normal @ means.mean(axis=0)
+        side = (some * normal).sum(axis=1) > (normal * means.mean(axis=0)).sum()
         if side.all() or not side.any():
             break
         means = np.stack([some[~side].mean(axis=0), some[side].mean(axis=0)])
     normal = means[1] - means[0]
-    return np.append(normal, -normal @ means.mean(axis=0))
+    return np.append(normal, -(normal * means.mean(axis=0)).sum())
 
 
 def _largest(mask: Mask) -> Mask:

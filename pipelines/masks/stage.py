@@ -67,12 +67,8 @@ class MaskTask:
         key = span.key
         parts = SceneParts.decode(key, span.read(self.store))
         masks = [self._draw(parts, i) for i in range(len(parts.layers))]
-        said = [
-            dict(
-                zip(record.MASK_COLUMNS, (drawn.error, drawn.iou, int(drawn.mask.sum()), drawn.area_ratio), strict=True)
-            )
-            for drawn in masks
-        ]
+        measured = [(drawn.error, drawn.iou, int(drawn.mask.sum()), drawn.area_ratio) for drawn in masks]
+        said = [dict(zip(record.MASK_COLUMNS, values, strict=True)) for values in measured]
         layers = [layer | mask for layer, mask in zip(parts.record["layers"], said, strict=True)]
         members = {f"{key}.mask{i}.png": encode_mask(drawn.mask) for i, drawn in enumerate(masks)}
         members[f"{key}.json"] = canonical_json(

@@ -39,6 +39,15 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
     assert "| foregrounds-mulan | truncated | 1 |" in card
 
 
+def test_the_card_sets_the_areas_of_masks_against_measured_ones(card: str):
+    rows = [line for line in card.splitlines() if line.startswith(("| dilation |", "| all |", "| none |"))]
+    assert [row.split("|")[1].strip() for row in rows][-1] == "all" and len(rows) == 3
+    assert "| 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 |" in next(row for row in rows if row.startswith("| none"))
+    assert "RORD" in card and "3.7" in card and "CORNE" in card and "1.8 times" in card
+    assert "| enlargement of backgrounds, of scenes | 10 | 1.00 | 1.00 | 1.00 |" in card
+    assert "| log2 of sharpness inside / around, of layers | 16 |" in card
+
+
 def test_the_card_says_what_the_whole_is_under_and_asks_for(card: str):
     assert "the set is under **cc-by-nc-sa-4.0**" in card
     assert "must name the authors" in card and "under the same licence" in card and "commercial build" not in card

@@ -1,4 +1,4 @@
-"""The errors that take in more than the object or leave out a part: what they keep, what they may reach, where they cut."""
+"""The errors that take in more than the object or leave out a part: what they keep, reach, and where they cut."""
 
 import cv2
 import numpy as np
@@ -46,7 +46,7 @@ def two_coloured() -> SceneParts:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> SceneParts:
-    """One to three noisy layers: single pixels, discs, bars, full canvases; also cut by the canvas or hidden in part."""
+    """One to three noisy layers: single pixels, discs, bars, full canvases; also cut or hidden in part."""
     height, width = draw(st.integers(1, 90)), draw(st.integers(1, 90))
     masks = []
     for _ in range(draw(st.integers(1, 3))):
