@@ -40,9 +40,11 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
 
 
 def test_the_card_sets_the_areas_of_masks_against_measured_ones(card: str):
-    rows = [line for line in card.splitlines() if line.startswith(("| dilation |", "| all |", "| none |"))]
-    assert [row.split("|")[1].strip() for row in rows][-1] == "all" and len(rows) == 3
-    assert "| 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 |" in next(row for row in rows if row.startswith("| none"))
+    rows = {
+        line.split("|")[1].strip(): line for line in card.split("### Masks")[1].splitlines() if line.startswith("|")
+    }
+    assert rows["none"].endswith("| 5 | 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 |")
+    assert rows["all"].startswith("| all | 19 |  | 0.")
     assert "RORD" in card and "3.7" in card and "CORNE" in card and "1.8 times" in card
     assert "| enlargement of backgrounds, of scenes | 10 | 1.00 | 1.00 | 1.00 |" in card
     assert "| log2 of sharpness inside / around, of layers | 16 |" in card
