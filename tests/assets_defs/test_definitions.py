@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from assets_defs.definitions import build_defs
+from pipelines.checks import read_rows
 from pipelines.factory import Factory
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
@@ -83,12 +84,14 @@ def test_every_shard_shows_its_enlargement_sharpness_and_mask_areas(made):
         for record in records:
             found = record.asset_materialization.metadata
             manifest = read_manifest(store, "scenes", record.partition_key)
-            numbers = {"background_enlargement": manifest.num_items}
+            measured = sum(row["sharpness"] is not None for row in read_rows(store, manifest))
+            numbers = {"background_enlargement": manifest.num_items, "sharpness_log2_ratio": measured}
             for name in names:
                 bars = {row.data["range"]: row.data["number"] for row in found[f"{name}_histogram"].records}
                 assert sum(bars.values()) == numbers.get(name, manifest.num_rows)
                 assert f"median_{name}" in found
-    assert [*bars][0] == "below 0.5" and [*bars][-1] == "4 and more"
+    assert list(bars) == ["below 0.5", "0.5 to 0.75", "0.75 to 0.95", "0.95 to 1.05", "1.05 to 1.5", "1.5 to 2",
+                          "2 to 3", "3 to 4", "4 and more"]  # fmt: skip
 
 
 def test_making_it_again_changes_nothing(made):
