@@ -77,11 +77,13 @@ class View:
     def small_lab(self) -> NDArray[np.float32]:
         """[h, w, 3] of the composite at the size of `small`, CIE L*a*b*, without fine texture."""
         rgb = cv2.resize(self.rgb, self.small.shape[::-1], interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.cvtColor(cv2.blur(rgb, (3, 3)).astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+        # OpenCV's 8-bit L*a*b* has L* times 2.55; from floats it takes twenty times as long.
+        return cv2.cvtColor(cv2.blur(rgb, (3, 3)), cv2.COLOR_RGB2LAB) * np.array([1 / 2.55, 1.0, 1.0], np.float32)
 
     def enlarged(self, level: NDArray[np.float32]) -> Mask:
         """[h, w] where a level of the size of `small` is above 0 when it is brought to the view's size."""
-        return cv2.resize(level, self.mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 0.0
+        eight_bit = np.clip(64.0 * level + 128.0, 0.0, 255.0).astype(np.uint8)  # Resized five times as fast as floats.
+        return cv2.resize(eight_bit, self.mask.shape[::-1], interpolation=cv2.INTER_LINEAR) > 128
 
 
 def brush(view: View, area_ratio: float, rng: np.random.Generator) -> Mask:
