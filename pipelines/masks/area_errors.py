@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from decoupage.images.types import Gray, Mask, Rgb
 from pipelines.masks.errors import distance_to, shrunk, smooth_noise
 from pipelines.scenes.parts import VISIBLE_ALPHA, SceneParts
+from pipelines.scenes.shadow import CASTING
 
 _SIDE_PX = 128
 """Everything but what has the picture's own outline is computed with the object's longer side at most this."""
@@ -62,6 +63,12 @@ class View:
         left, top, right, bottom = shadow.box
         opacity[top:bottom, left:right] = shadow.opacity
         return opacity[self.window]
+
+    @property
+    def stands(self) -> bool:
+        """Whether the layer may throw a shadow on what is below it: not where it hangs, flies or swims."""
+        support = self.parts.record["layers"][self.layer].get("support")
+        return not support or support in CASTING
 
     @cached_property
     def side_px(self) -> int:
@@ -139,6 +146,8 @@ def shadow(view: View, area_ratio: float, rng: np.random.Generator) -> Mask:
     if (cast := view.shadow) is not None:
         cost = np.where(cast >= VISIBLE_ALPHA, -cast.astype(np.float32), np.inf)
         return _with_cheapest(view.mask, cost, area_ratio)
+    if not view.stands:
+        return view.mask
     small = view.small
     foot = int(np.flatnonzero(small.any(axis=1)).max(initial=0))
     angle = rng.uniform(0.15, 0.85) * np.pi * rng.choice([1.0, -1.0])  # To the viewer or away, never along the ground.

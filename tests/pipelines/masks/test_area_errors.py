@@ -125,6 +125,12 @@ def test_a_shadow_that_the_scene_has_is_the_one_that_is_taken_in() -> None:
     assert not (found.mask & ~(mask | cast)).any() and (found.mask & ~mask).sum() > 0.1 * mask.sum()
 
 
+def test_what_hangs_or_flies_throws_no_shadow_here() -> None:
+    for support, kind in (("ground", "shadow"), ("surface", "shadow"), ("sky", "none"), ("hang", "none")):
+        parts = scene(rectangle(110, 60, 135, 150), support=support)
+        assert imperfect_mask(parts, 0, only("shadow"), generator(0, "test", 0)).error == kind
+
+
 def test_a_neighbour_is_another_layer_near_by() -> None:
     target, near, far = rectangle(80, 80, 140, 160), rectangle(143, 90, 170, 150), rectangle(200, 200, 240, 240)
     for seed in range(6):
