@@ -1,10 +1,12 @@
 """Reports of the stages as Dagster metadata and check results: counts, tables, small pictures."""
 
 import base64
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import dagster as dg
@@ -13,6 +15,7 @@ import numpy as np
 from pipelines.checks import CheckResult
 from pipelines.library.catalogue import CatalogueReport
 from pipelines.library.records import Record
+from pipelines.scenes.sharpness import resolution_of
 from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.manifest import Drop, Manifest
 from pipelines.stages.run import Report
@@ -21,6 +24,12 @@ from pipelines.stages.store import Store
 Metadata = dict[str, dg.MetadataValue]
 SHRUNK_PX = 720
 """Longer side of a large picture in metadata, at most."""
+FACTOR_STEPS = (0.25, 0.5, 0.75, 1.0, 1.15, 1.5, 2.0, 3.0)
+"""Bounds of a histogram of enlargement; from 1 on pixels are made up."""
+LOG2_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
+"""Bounds of a histogram of sharpness inside / around; 1 = twice the variance."""
+AREA_STEPS = (0.5, 0.75, 0.95, 1.05, 1.5, 2.0, 3.0, 4.0)
+"""Bounds of a histogram of mask area / visible area."""
 
 
 def report_metadata(report: Report, store: Store) -> Metadata:
@@ -62,14 +71,20 @@ def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
 
 
 def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Metadata on the difficulty of one shard's layers: occlusion and mask errors."""
+    """Metadata on one shard's layers: occlusion, enlargement, and sharpness against what is around them."""
     if not rows:
         return {}
     levels = Counter(row["occlusion_level"] for row in rows)
-    return {
+    metadata = {
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
     }
+    for name, values in resolution_of(rows).items():
+        if values:
+            steps = LOG2_STEPS if name.endswith("log2_ratio") else FACTOR_STEPS
+            metadata[f"median_{name}"] = dg.MetadataValue.float(round(median(values), 3))
+            metadata[f"{name}_histogram"] = histogram_table(values, steps)
+    return metadata
 
 
 def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
@@ -77,8 +92,11 @@ def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     if not rows:
         return {}
     errors = Counter(row["mask_error"] for row in rows)
+    ratios = [row["mask_area_ratio"] for row in rows]
     return {
         "mean_mask_iou": dg.MetadataValue.float(round(fmean(row["mask_iou"] for row in rows), 4)),
+        "median_mask_area_ratio": dg.MetadataValue.float(round(median(ratios), 3)),
+        "mask_area_ratio_histogram": histogram_table(ratios, AREA_STEPS),
         "layers_by_mask_error": counts_table(dict(errors.most_common()), "kind"),
     }
 
@@ -124,6 +142,14 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None =
 def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
     """A table of names and numbers."""
     return table(({name: key, "number": value} for key, value in counts.items()), {name: "string", "number": "int"})
+
+
+def histogram_table(values: Sequence[float], steps: Sequence[float]) -> dg.MetadataValue:
+    """A table of ranges, each with its lower bound, and how many values are in it; empty ranges too."""
+    bounds = (-math.inf, *steps, math.inf)
+    names = [f"below {steps[0]:g}", *(f"{a:g} to {b:g}" for a, b in pairwise(steps)), f"{steps[-1]:g} and more"]
+    counts = [sum(low <= value < high for value in values) for low, high in pairwise(bounds)]
+    return counts_table(dict(zip(names, counts, strict=True)), "range")
 
 
 def check_spec(asset: str, name: str, function: Callable[..., CheckResult], blocking: bool = True) -> dg.AssetCheckSpec:

@@ -79,7 +79,7 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
         kinds={"png"},
         code_version=plan.code_version(factory.masks),
         check_specs=[check_spec("imperfect_masks", name, function) for name, function in checklists.MASKS.items()],
-        description="For each layer where it shows, as a person or a detector might give it: with one of ten errors. "
+        description="For each layer where it shows, as a person or a segmenter might give it: in one of fifteen ways. "
         "Another mix of errors remakes these and the shards, not the scenes.",
     )
     def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -20,7 +20,7 @@ from decoupage.randomness import generator
 from pipelines.config import DepthConfig, MapsConfig, MasksConfig, SegmentationConfig
 from pipelines.maps.stage import MapStage
 from pipelines.masks.stage import MaskStage
-from pipelines.scenes.parts import Layer, SceneParts, mask_iou, pixels_sha256
+from pipelines.scenes.parts import Layer, SceneParts, area_ratio, mask_iou, pixels_sha256
 from pipelines.scenes.record import SCENES_SCHEMA, scene_rows
 from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, SerialEngine
@@ -145,8 +145,9 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
             }
         )
     for i, mask in enumerate(parts.imperfect_masks):
-        measured = {"mask_iou": mask_iou(mask, parts.visible_mask(i)), "mask_area_px": int(mask.sum())}
-        layers[i] |= {"mask_error": "dilation"} | measured
+        visible = parts.visible_mask(i)
+        measured = {"mask_iou": mask_iou(mask, visible), "mask_area_px": int(mask.sum())}
+        layers[i] |= {"mask_error": "dilation", "mask_area_ratio": area_ratio(mask, visible)} | measured
     return {
         "key": parts.key,
         "recipe": recipe,

@@ -76,7 +76,8 @@ def mask_tiles(scenes: Planned, store: Store, manifest: Manifest, num: int = 12)
             break
         parts = SceneParts.decode(key, read_members(store, of_scenes, key) | read_members(store, manifest, key))
         for entry, mask in zip(parts.record["layers"], parts.imperfect_masks, strict=True):
-            tiles.append(Tile(parts.composite, f"{entry['mask_error']}, IoU {entry['mask_iou']:.2f}", mask))
+            measured = f"area x {entry['mask_area_ratio']:.2f}, IoU {entry['mask_iou']:.2f}"
+            tiles.append(Tile(parts.composite, f"{entry['mask_error']}, {measured}", mask))
     return tiles[:num]
 
 

@@ -19,7 +19,7 @@ from pipelines.library.records import BackgroundRecord
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.plan import LayerPlan, plan_scene
 from pipelines.scenes.read import read_members, scene_keys
-from pipelines.scenes.sharpness import log2_ratio
+from pipelines.scenes.sharpness import resolution_of
 from pipelines.scenes.terrain import Terrain
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
@@ -152,8 +152,7 @@ def enlarged_within_limits(rows: Rows, scenes: ScenesConfig) -> CheckResult:
 
 def sharpness_alike(rows: Rows, checks: ChecksConfig) -> CheckResult:
     """Objects are about as sharp as what surrounds them (median over the layers)."""
-    pairs = [(row["sharpness"], row["sharpness_around"]) for row in rows]
-    ratios = [log2_ratio(inside, around) for inside, around in pairs if inside is not None and around is not None]
+    ratios = resolution_of(rows)["sharpness_log2_ratio"]
     limit = checks.max_sharpness_log2_ratio
     middle = median(ratios) if ratios else 0.0
     sentence = (

@@ -29,6 +29,7 @@ _COLUMNS = {
     "border_contact": "the layer reaches the border of the picture",
     "mask_error": "kind of error of the given mask",
     "mask_iou": "given mask against the true visible mask",
+    "mask_area_ratio": "area of the given mask / area of the true visible mask",
     "background_crop": "left, top, side of the square cut from the upright photograph, pixels",
     "attempt": "which draw was kept, 0 = the first",
     "draws": "id@hash of every asset drawn, refused draws too",

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipelines.dataset.index import Asset, shard_tables
 from pipelines.dataset.uses import Uses, count_library, measure_uses
 from pipelines.licences.terms import split_expression
+from pipelines.scenes.sharpness import resolution_of
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
@@ -25,7 +26,7 @@ Counts = dict[str, int]
 COLUMNS = (
     *("key", "layer", "num_layers", "difficulty", "size_class", "amodal_area_px", "occluded_fraction"),
     *("occlusion_level", "border_contact", "semi_transparent", "foreground_source", "foreground_kind"),
-    *("completeness", "category", "foreground_licence", "mask_error", "mask_iou"),
+    *("completeness", "category", "foreground_licence", "mask_error", "mask_iou", "mask_area_ratio"),
     *("background_source", "background_licence", "attempt"),
     *("scale", "background_enlargement", "sharpness", "sharpness_around"),
 )
@@ -90,6 +91,8 @@ class Statistics:
         scenes_by_num_layers, scenes_by_difficulty, scenes_by_background_source: number of scenes.
         occlusion: measured occluded fraction, by drawn level.
         mask_iou: IoU of the imperfect and the true visible mask, by kind of error.
+        mask_area_ratio: area of the imperfect / area of the true visible mask, by kind of error, and of `all`.
+        resolution: by name as in `pipelines.scenes.sharpness.resolution_of`; of backgrounds the scenes are counted.
         border_contact_share, semi_transparent_share: shares of layers, 0..1.
         rejected_draws: reason -> number of draws of scenes that were rejected and drawn again.
         drops: stage -> reason -> number of items that were left out.
@@ -113,6 +116,8 @@ class Statistics:
     categories: Counts
     occlusion: dict[str, Spread]
     mask_iou: dict[str, Spread]
+    mask_area_ratio: dict[str, Spread]
+    resolution: dict[str, Spread]
     border_contact_share: float
     semi_transparent_share: float
     mean_attempts: float
@@ -126,7 +131,7 @@ class Statistics:
         """The inverse of `asdict`."""
         spreads = {
             name: {level: Spread(**spread) for level, spread in values[name].items()}
-            for name in ("occlusion", "mask_iou")
+            for name in ("occlusion", "mask_iou", "mask_area_ratio", "resolution")
         }
         uses = {name: Uses(**counts) for name, counts in values["uses"].items()}
         return cls(**{**values, **spreads, "uses": uses})
@@ -178,6 +183,8 @@ def measure(
         categories=_counts(layers["category"]),
         occlusion=_spreads(layers, "occlusion_level", "occluded_fraction", ("none", "light", "medium", "heavy")),
         mask_iou=_spreads(layers, "mask_error", "mask_iou"),
+        mask_area_ratio=_spreads(layers, "mask_error", "mask_area_ratio") | {"all": _spread(layers["mask_area_ratio"])},
+        resolution={name: _spread(values) for name, values in _resolution(layers).items() if values},
         border_contact_share=_share(layers["border_contact"]),
         semi_transparent_share=_share(layers["semi_transparent"]),
         mean_attempts=_rounded(scenes["attempt"].mean() + 1) if len(scenes) else 0.0,
@@ -199,10 +206,19 @@ def _counts(column: "pd.Series[Any]", order: Sequence[str] = ()) -> Counts:
 def _spreads(layers: pd.DataFrame, group: str, measure_: str, order: Sequence[str] = ()) -> dict[str, Spread]:
     spreads = {}
     for name in _counts(layers[group], order):
-        values = layers.loc[layers[group] == name, measure_].to_numpy(np.float64)
-        quantiles = (_rounded(q) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
-        spreads[name] = Spread(len(values), _rounded(values.mean()), *quantiles)
+        spreads[name] = _spread(layers.loc[layers[group] == name, measure_])
     return spreads
+
+
+def _spread(measured: Iterable[float]) -> Spread:
+    values = np.array([*measured], np.float64)
+    quantiles = (_rounded(q) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
+    return Spread(len(values), _rounded(values.mean()), *quantiles)
+
+
+def _resolution(layers: pd.DataFrame) -> dict[str, list[float]]:
+    columns = layers[["layer", "scale", "background_enlargement", "sharpness", "sharpness_around"]]
+    return resolution_of(columns.astype(object).where(columns.notna(), None).to_dict("records"))
 
 
 def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:

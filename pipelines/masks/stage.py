@@ -20,7 +20,7 @@ from pipelines.shards.upstream import SceneFollower
 from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the code changes the bytes of a mask."""
 SCHEMA = pa.schema([column for column in record.SCHEMA if column.name in ("key", "layer", *record.MASK_COLUMNS)])
 """One row a layer."""
@@ -52,7 +52,7 @@ class MaskStage(SceneFollower):
 
 @dataclass(frozen=True)
 class MaskTask:
-    """Draws the masks of one scene: a function of the errors' mix, and of the scene's seed, key and visible masks."""
+    """Draws the masks of one scene: a function of the errors' mix, and of the scene."""
 
     config: MasksConfig
     store: Store
@@ -67,10 +67,8 @@ class MaskTask:
         key = span.key
         parts = SceneParts.decode(key, span.read(self.store))
         masks = [self._draw(parts, i) for i in range(len(parts.layers))]
-        said = [
-            dict(zip(record.MASK_COLUMNS, (drawn.error, drawn.iou, int(drawn.mask.sum())), strict=True))
-            for drawn in masks
-        ]
+        measured = [(drawn.error, drawn.iou, int(drawn.mask.sum()), drawn.area_ratio) for drawn in masks]
+        said = [dict(zip(record.MASK_COLUMNS, values, strict=True)) for values in measured]
         layers = [layer | mask for layer, mask in zip(parts.record["layers"], said, strict=True)]
         members = {f"{key}.mask{i}.png": encode_mask(drawn.mask) for i, drawn in enumerate(masks)}
         members[f"{key}.json"] = canonical_json(
@@ -79,7 +77,6 @@ class MaskTask:
         return Outcome(members, [{"key": key, "layer": i} | mask for i, mask in enumerate(said)])
 
     def _draw(self, parts: SceneParts, i: int) -> ImperfectMask:
-        visible = parts.visible_mask(i)
-        if not visible.any():
+        if not parts.visible_mask(i).any():
             raise BadItem("hidden", f"layer {i} shows nowhere")
-        return imperfect_mask(visible, self.config, generator(parts.record["seed"], "mask", f"{parts.key}/{i}"))
+        return imperfect_mask(parts, i, self.config, generator(parts.record["seed"], "mask", f"{parts.key}/{i}"))

@@ -163,5 +163,10 @@ def pixels_sha256(rgb: Rgb) -> str:
 
 def mask_iou(a: Mask, b: Mask) -> float:
     """Intersection over union of two masks; two empty ones agree fully."""
-    union = int((a | b).sum())
-    return round(int((a & b).sum()) / union, 4) if union else 1.0
+    union = np.count_nonzero(a | b)
+    return round(np.count_nonzero(a & b) / union, 4) if union else 1.0
+
+
+def area_ratio(mask: Mask, visible: Mask) -> float:
+    """Area of a mask / area where its target shows, the latter of at least one pixel."""
+    return round(np.count_nonzero(mask) / max(1, np.count_nonzero(visible)), 4)

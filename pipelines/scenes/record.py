@@ -53,6 +53,7 @@ SCHEMA = pa.schema(
         ("mask_error", pa.string()),
         ("mask_iou", pa.float64()),
         ("mask_area_px", pa.int64()),
+        ("mask_area_ratio", pa.float64()),  # mask_area_px / pixels where the layer shows
         ("background_id", pa.string()),
         ("background_source", pa.string()),
         ("background_origin", pa.string()),  # crops of one photograph have the same
@@ -68,7 +69,7 @@ SCHEMA = pa.schema(
 )
 """One row a layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under
 `layers`. A layer that casts a shadow has its `shadow_box` in the json alone."""
-MASK_COLUMNS = ("mask_error", "mask_iou", "mask_area_px")
+MASK_COLUMNS = ("mask_error", "mask_iou", "mask_area_px", "mask_area_ratio")
 SCENES_SCHEMA = pa.schema([column for column in SCHEMA if column.name not in MASK_COLUMNS])
 """The same before masks are drawn."""
 

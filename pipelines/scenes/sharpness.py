@@ -5,6 +5,8 @@ brightfield microscopy"), once over what shows of the layer and once over a ring
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,3 +58,17 @@ def log2_ratio(inside: float, around: float) -> float:
     One squared grey level is added to both, about what rounding to 8 bits leaves on a smooth picture.
     """
     return math.log2((inside + 1.0) / (around + 1.0))
+
+
+def resolution_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """What tells whether all of a picture is equally sharp, by name, from the rows of an index (one a layer).
+
+    `cutout_enlargement` of every layer, `background_enlargement` of every scene, both as factors; and
+    `sharpness_log2_ratio` of every layer where it could be measured.
+    """
+    pairs = [(row["sharpness"], row["sharpness_around"]) for row in rows]
+    return {
+        "cutout_enlargement": [row["scale"] for row in rows],
+        "background_enlargement": [row["background_enlargement"] for row in rows if row["layer"] == 0],
+        "sharpness_log2_ratio": [log2_ratio(a, b) for a, b in pairs if a is not None and b is not None],
+    }

@@ -14,7 +14,7 @@ from decoupage.images.alpha import alpha_box
 from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba, open_image
 from decoupage.images.types import Gray
 from decoupage.maps.table import MAPS
-from pipelines.scenes.parts import Layer, SceneParts, Shadow, mask_iou, pixels_sha256
+from pipelines.scenes.parts import Layer, SceneParts, Shadow, area_ratio, mask_iou, pixels_sha256
 from pipelines.scenes.record import scene_rows
 from pipelines.shards.faults import Finding
 
@@ -51,6 +51,7 @@ class _Layer(BaseModel):
     occluded_fraction: float
     mask_iou: float | None = None
     mask_area_px: int | None = None
+    mask_area_ratio: float | None = None
     foreground: _Foreground
 
 
@@ -222,8 +223,10 @@ def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
         }
         if parts.imperfect_masks:
             mask, name = parts.imperfect_masks[i], f"mask{i}.png"
+            visible = parts.visible_mask(i)
             measured["mask_area_px"] = (name, int(mask.sum()), entry.mask_area_px)
-            measured["mask_iou"] = (name, mask_iou(mask, parts.visible_mask(i)), entry.mask_iou)
+            measured["mask_iou"] = (name, mask_iou(mask, visible), entry.mask_iou)
+            measured["mask_area_ratio"] = (name, area_ratio(mask, visible), entry.mask_area_ratio)
             if not mask.any():
                 yield Finding(f"{parts.key}.{name}", "empty_mask", "has no pixel")
         for what, (suffix, found, said) in measured.items():

@@ -6,7 +6,9 @@ import dagster as dg
 import pytest
 
 from assets_defs.definitions import build_defs
+from pipelines.checks import read_rows
 from pipelines.factory import Factory
+from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
 from tests.assets_defs.small import SMALL, run_job
@@ -68,6 +70,28 @@ def test_the_job_makes_a_dataset_with_checks_and_pictures(made):
     # Every partition of the rest has its own.
     assert shown[False] == {"mulan_annotations", "foreground_prompts"} and shown[True] == ASSETS - shown[False]
     assert (Store(profile.root)).exists("dataset/README.md")
+
+
+def test_every_shard_shows_its_enlargement_sharpness_and_mask_areas(made):
+    profile, instance, _ = made
+    store = Store(profile.root)
+    for asset, names in {
+        "scenes": ("cutout_enlargement", "background_enlargement", "sharpness_log2_ratio"),
+        "imperfect_masks": ("mask_area_ratio",),
+    }.items():
+        records = instance.fetch_materializations(dg.AssetKey(asset), limit=9).records
+        assert {record.partition_key for record in records} == {"00000", "00001"}
+        for record in records:
+            found = record.asset_materialization.metadata
+            manifest = read_manifest(store, "scenes", record.partition_key)
+            measured = sum(row["sharpness"] is not None for row in read_rows(store, manifest))
+            numbers = {"background_enlargement": manifest.num_items, "sharpness_log2_ratio": measured}
+            for name in names:
+                bars = {row.data["range"]: row.data["number"] for row in found[f"{name}_histogram"].records}
+                assert sum(bars.values()) == numbers.get(name, manifest.num_rows)
+                assert f"median_{name}" in found
+    assert list(bars) == ["below 0.5", "0.5 to 0.75", "0.75 to 0.95", "0.95 to 1.05", "1.05 to 1.5", "1.5 to 2",
+                          "2 to 3", "3 to 4", "4 and more"]  # fmt: skip
 
 
 def test_making_it_again_changes_nothing(made):

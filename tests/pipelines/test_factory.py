@@ -13,7 +13,7 @@ from decoupage.faults import BadSetup
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
-from pipelines.masks.imperfect import ERRORS
+from pipelines.masks.imperfect import KINDS
 from pipelines.scenes.record import MASK_COLUMNS
 from pipelines.shards.folder import find_shards
 from pipelines.shards.reader import read_scenes, read_triplets
@@ -123,7 +123,7 @@ def changed_json(one: bytes, other: bytes) -> set[str]:
 
 
 def test_another_mix_of_mask_errors_remakes_masks_and_shards_alone(copy: Path) -> None:
-    own, other = factory(copy), factory(copy, **{f"masks__{kind}__weight": "0.0" for kind in ERRORS.keys() - {"box"}})
+    own, other = factory(copy), factory(copy, **{f"masks__{kind}__weight": "0.0" for kind in set(KINDS) - {"box"}})
     assert own.scenes.recipe == other.scenes.recipe
     assert [stage.recipe for stage in own.maps.values()] == [stage.recipe for stage in other.maps.values()]
     with pytest.raises(BadSetup, match=r"masks holds recipe .* masks\.blob\.weight .* remove that folder"):

@@ -118,9 +118,9 @@ def make_sample(parts: SceneParts, maps: StoredMaps, position: int, epoch: int, 
 
 
 def _mask(parts: SceneParts, layer: int, epoch: int, loading: DataLoading) -> Mask:
-    if loading.redraw_masks and (visible := parts.visible_mask(layer)).any():
+    if loading.redraw_masks and parts.visible_mask(layer).any():
         rng = generator(loading.seed, "training.mask", f"{epoch}/{parts.key}/{layer}")
-        return imperfect_mask(visible, loading.masks, rng).mask
+        return imperfect_mask(parts, layer, loading.masks, rng).mask
     # A target that shows nowhere has no mask to spoil; a stored one says where to look.
     if not parts.imperfect_masks:
         raise ValueError(f"scene {parts.key} has no stored masks, and none can be drawn for layer {layer}")

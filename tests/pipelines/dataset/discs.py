@@ -5,7 +5,7 @@ import numpy as np
 from decoupage.fingerprint import canonical_json
 from decoupage.images.codecs import encode_gray, encode_jpeg, encode_mask, encode_webp
 from decoupage.randomness import generator
-from pipelines.scenes.parts import Layer, SceneParts, mask_iou
+from pipelines.scenes.parts import Layer, SceneParts, area_ratio, mask_iou
 from pipelines.scenes.record import SCHEMA
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
@@ -102,6 +102,7 @@ def scene(key: str) -> Outcome:
             "mask_error": error,
             "mask_iou": mask_iou(mask, truth),
             "mask_area_px": int(mask.sum()),
+            "mask_area_ratio": area_ratio(mask, truth),
             "background_id": f"photo-{int(key) % 3}",
             "background_source": "packaged",
             "background_origin": f"photo-{int(key) % 3}",

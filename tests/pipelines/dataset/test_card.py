@@ -39,6 +39,17 @@ def test_the_card_names_stand_ins_licences_and_drops(card: str):
     assert "| foregrounds-mulan | truncated | 1 |" in card
 
 
+def test_the_card_sets_the_areas_of_masks_against_measured_ones(card: str):
+    rows = {
+        line.split("|")[1].strip(): line for line in card.split("### Masks")[1].splitlines() if line.startswith("|")
+    }
+    assert rows["none"].endswith("| 5 | 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 |")
+    assert rows["all"].startswith("| all | 19 |  | 0.")
+    assert "RORD" in card and "3.7" in card and "CORNE" in card and "1.8 times" in card
+    assert "| enlargement of backgrounds, of scenes | 10 | 1.00 | 1.00 | 1.00 |" in card
+    assert "| log2 of sharpness inside / around, of layers | 16 |" in card
+
+
 def test_the_card_says_what_the_whole_is_under_and_asks_for(card: str):
     assert "the set is under **cc-by-nc-sa-4.0**" in card
     assert "must name the authors" in card and "under the same licence" in card and "commercial build" not in card

@@ -53,6 +53,19 @@ def test_spreads_are_quantiles_of_the_measured_values(statistics: Statistics, la
     assert sum(spread.num_layers for spread in statistics.occlusion.values()) == statistics.num_layers
 
 
+def test_areas_of_masks_and_enlargement_are_those_of_the_rows(statistics: Statistics, layers):
+    areas = statistics.mask_area_ratio
+    assert set(areas) == {*statistics.mask_iou, "all"} and areas["all"].num_layers == 19
+    assert areas["none"].q05 == areas["none"].q95 == 1.0
+    assert areas["all"].median == round(float(layers["mask_area_ratio"].median()), 4)
+    assert areas["missing_part"].q95 < 1.0 < areas["dilation"].q05
+    measured = statistics.resolution
+    assert {name: spread.num_layers for name, spread in measured.items()} == {
+        "cutout_enlargement": 19, "background_enlargement": 10, "sharpness_log2_ratio": 16,
+    }  # fmt: skip
+    assert measured["sharpness_log2_ratio"].median == round(float(np.log2(41 / 81)), 4)
+
+
 def test_uses_are_counted_over_the_whole_library():
     cups = [Asset("foreground", "mulan", f"cup-{i}", "CC0-1.0", "", "ab" * 32) for i in range(3)]
     photo = Asset("background", "packaged", "photo", "CC0-1.0", "", "cd" * 32)

@@ -17,7 +17,7 @@ from decoupage.images.codecs import decode_mask
 from decoupage.randomness import generator
 from pipelines.config import MaskErrorConfig, MasksConfig
 from pipelines.masks.imperfect import imperfect_mask
-from pipelines.scenes.parts import SceneParts, mask_iou
+from pipelines.scenes.parts import SceneParts, area_ratio, mask_iou
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.scenes.record import MASK_COLUMNS
 from pipelines.stages.engine import ProcessEngine, SerialEngine
@@ -69,11 +69,12 @@ def test_a_mask_is_drawn_from_where_its_layer_shows_by_seed_key_and_layer(made):
             assert [row["layer"] for row in of_scene] == list(range(len(parts.layers)))
             for i, (entry, row) in enumerate(zip(parts.record["layers"], of_scene, strict=True)):
                 visible, mask = parts.visible_mask(i), decode_mask(members[f"mask{i}.png"])
-                drawn = imperfect_mask(visible, MasksConfig(), generator(0, "mask", f"{key}/{i}"))
+                drawn = imperfect_mask(parts, i, MasksConfig(), generator(0, "mask", f"{key}/{i}"))
                 assert (mask == drawn.mask).all() and (parts.imperfect_masks[i] == mask).all()
                 assert entry["mask_error"] == drawn.error
                 assert entry["mask_iou"] == mask_iou(mask, visible)
                 assert entry["mask_area_px"] == mask.sum() > 0
+                assert entry["mask_area_ratio"] == area_ratio(mask, visible) == drawn.area_ratio
                 assert {name: row[name] for name in MASK_COLUMNS} == {name: entry[name] for name in MASK_COLUMNS}
 
 

@@ -1,4 +1,4 @@
-"""Each kind of mask error alone: what it may add, what it may take away, and that it keeps its contract."""
+"""Each error of the outline alone: what it may add, what it may take away, and that it keeps its contract."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from decoupage.images.types import Mask
 from decoupage.randomness import generator
-from pipelines.masks.imperfect import ERRORS
+from pipelines.masks.imperfect import OUTLINE_ERRORS
 
 
 @st.composite
@@ -29,10 +29,10 @@ seeds = st.integers(0, 1000)
 
 
 def _run(kind: str, mask: Mask, reach_px: int, seed: int) -> Mask:
-    return ERRORS[kind](mask, reach_px, generator(seed, "test", kind))
+    return OUTLINE_ERRORS[kind](mask, reach_px, generator(seed, "test", kind))
 
 
-@pytest.mark.parametrize("kind", ERRORS)
+@pytest.mark.parametrize("kind", OUTLINE_ERRORS)
 @given(mask=masks(), reach_px=reaches, seed=seeds)
 def test_every_kind_keeps_shape_and_type_and_repeats_itself(kind: str, mask: Mask, reach_px: int, seed: int) -> None:
     before = mask.copy()
@@ -79,7 +79,7 @@ def test_a_shift_inside_the_canvas_keeps_the_shape(mask: Mask, reach_px: int, se
     assert abs(np.hypot(new[0] - old[0], new[1] - old[1]) - reach_px) <= 1.0
 
 
-@pytest.mark.parametrize("kind", sorted(set(ERRORS) - {"none"}))
+@pytest.mark.parametrize("kind", sorted(set(OUTLINE_ERRORS) - {"none"}))
 def test_every_kind_does_something_to_a_plain_object(kind: str) -> None:
     mask = np.zeros((200, 200), np.uint8)
     cv2.circle(mask, (100, 90), 50, 1, cv2.FILLED)

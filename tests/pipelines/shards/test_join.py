@@ -51,7 +51,7 @@ def test_the_json_says_all_that_the_scene_said_and_what_the_masks_are(tmp_path):
     )
     assert masked.pop("masks_recipe") == fingerprint(mask_stage(store, FakeScenes()).recipe)
     for layer in masked["layers"]:
-        assert [type(layer.pop(name)) for name in MASK_COLUMNS] == [str, float, int]
+        assert [type(layer.pop(name)) for name in MASK_COLUMNS] == [str, float, int, float]
     assert masked == said
 
 
