@@ -56,15 +56,16 @@ def kinds_of(root: str) -> dict[str, set[str]]:
 def test_scenes_with_a_foreground_of_another_kind_are_left_out(discs: str, kind: str) -> None:
     wanted = [key for key, kinds in kinds_of(discs).items() if kinds == {kind}]
     assert 0 < len(wanted) < 10 and keys(discs, foreground_kinds=(kind,)) == wanted
-    loader = TripletLoader(discs, DataLoading(batch_size=len(wanted), foreground_kinds=(kind,)))
-    assert loader.num_scenes == len(wanted)
     # What is read is still the scene that the key names: colours are drawn by key.
     triplets = {(triplet.key, triplet.layer): triplet for triplet in read_triplets(discs)}
+    asked = sorted(place for place in triplets if place[0] in wanted)
+    loader = TripletLoader(discs, DataLoading(batch_size=len(asked), foreground_kinds=(kind,)))
+    assert loader.num_triplets == len(asked)
     (batch,) = take(loader, 1)
     for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
         composite = torch.from_numpy(triplets[place].composite.copy()).permute(2, 0, 1) / 127.5 - 1.0
         assert torch.allclose(batch.composite_B3HW[i], composite.flip(-1) if batch.flipped[i] else composite)
-    assert sorted(batch.keys) == wanted
+    assert sorted(zip(batch.keys, batch.layers, strict=True)) == asked
 
 
 def test_both_kinds_are_everything(discs: str) -> None:
@@ -102,8 +103,11 @@ def test_validation_is_kept_out_of_training_whatever_the_seed(discs: str) -> Non
     train, validation = parts[0]
     assert all(part == parts[0] for part in parts)
     assert train and validation and sorted(train + validation) == keys(discs)
-    seen = {key for batch in take(TripletLoader(discs, DataLoading(validation_share=0.3)), 5) for key in batch.keys}
-    assert seen == set(train)
+    # All triplets of a scene are on one side.
+    for part, scenes in (("train", train), ("validation", validation)):
+        loader = TripletLoader(discs, DataLoading(validation_share=0.3, batch_size=1, part=part))
+        seen = [(batch.keys[0], batch.layers[0]) for batch in take(loader, loader.num_triplets)]
+        assert sorted(seen) == sorted((key, i) for key in scenes for i in range(1 + int(key) % 3))
 
 
 def test_the_share_is_met_and_grows_without_exchange() -> None:

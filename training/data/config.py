@@ -16,7 +16,7 @@ class DataLoading:
     """How samples are drawn and made.
 
     Attributes:
-        seed: of the order, the targets and the augmentations.
+        seed: of the order and the augmentations.
         batch_size: samples in a batch of one process.
         num_workers: processes that decode for one training process; 0 = in the training process itself.
         prefetch_batches: batches that each worker keeps ready.
