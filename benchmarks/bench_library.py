@@ -23,7 +23,6 @@ from decoupage.randomness import hash64
 from pipelines.config import ScenesConfig
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind, schema_of
 from pipelines.scenes.draws import Pool
-from pipelines.scenes.plan import plan_scene
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
@@ -87,14 +86,14 @@ def draw_all(root: str, config: ScenesConfig) -> dict[str, Any]:
     read_s, read_mb = time.perf_counter() - started, rss_mb() - before_mb
     keys = [f"{i:08d}" for i in range(config.num_scenes)]
     started = time.perf_counter()
-    pool.rows(keys[-1], plan_scene(config, keys[-1]), 0)  # All before it are worked out for it.
+    pool.rows(keys[-1], pool.plan(keys[-1]), 0)  # All before it are worked out for it.
     first_s = time.perf_counter() - started
     figures = {"read_s": read_s, "read_mb": read_mb, "last_scene_s": first_s, "worker_mb": rss_mb()}
     figures["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     fronts, backs = list(pool.foregrounds.texts("id")), list(pool.backgrounds.texts("id"))
     shown = {}
     for key in keys:
-        rows = pool.rows(key, plan_scene(config, key), 0)
+        rows = pool.rows(key, pool.plan(key), 0)
         assert rows is not None, "the library fills every scene"
         shown[key] = [*(fronts[row] for row in rows[:-1]), backs[rows[-1]]]
     return figures | {"shown": shown}

@@ -58,13 +58,14 @@ def check_background_library(library: CatalogueReport[BackgroundRecord], config:
 def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory) -> Results:
     """`SCENES` over shards of training scenes, whose index has these rows."""
     limits, config = factory.config.checks, factory.config.scenes
-    keys = [key for shard in report.shards for key in factory.scenes.keys(shard)]
+    pool = factory.scenes.task.pool
+    plans = {key: pool.plan(key) for shard in report.shards for key in factory.scenes.keys(shard)}
     results = (
         checks.scene_drops(report, limits),
         checks.layers_per_scene(rows),
         checks.occlusion_recomputed(factory.store, report),
         checks.counts_against_manifest(factory.store, report),
-        scene_checks.as_planned(rows, keys, config, limits),
+        scene_checks.as_planned(rows, plans, config, limits),
         scene_checks.enlarged_within_limits(rows, config),
         scene_checks.sharpness_alike(rows, limits),
         scene_checks.placed_freely(rows, config.placement),

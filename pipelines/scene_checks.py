@@ -17,7 +17,7 @@ from pipelines.library.layout import Layout
 from pipelines.library.objects import objects
 from pipelines.library.records import BackgroundRecord
 from pipelines.scenes.parts import SceneParts
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.scenes.sharpness import log2_ratio
 from pipelines.scenes.terrain import Terrain
@@ -33,7 +33,9 @@ ENLARGEMENT_TOLERANCE = 0.001
 Rows = Sequence[Mapping[str, Any]]
 
 
-def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: ChecksConfig) -> CheckResult:
+def as_planned(
+    rows: Rows, plans: Mapping[str, Sequence[LayerPlan]], scenes: ScenesConfig, checks: ChecksConfig
+) -> CheckResult:
     """Scenes are what was planned: dropped ones bend no distribution, and every layer measures what it was to be.
 
     Layers a scene, occlusion levels, size classes, kinds and border contact have nearly the same shares in the plans of
@@ -43,9 +45,8 @@ def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: Ch
     photograph cut lies on the border whatever its plan says.
 
     Args:
-        keys: all scenes that should be there.
+        plans: of all scenes that should be there, by key.
     """
-    plans = {key: plan_scene(scenes, key) for key in keys}
     made = {str(row["key"]) for row in rows}
     planned, kept = _shares(plans.values()), _shares(plans[key] for key in sorted(made))
     bent = {name: kept.get(name, 0.0) - share for name, share in planned.items()} if made else {}

@@ -30,7 +30,7 @@ FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
 """Written last: its presence means that the folder is complete."""
 PREVIEW = f"{FOLDER}/sheets/preview.jpg"
-VERSION = 3
+VERSION = 4
 """Raised when a change of the code changes the files."""
 
 

@@ -1,5 +1,9 @@
-"""The rings that scenes draw from: cutouts that can fill a size class and follow a rule, photographs for a canvas."""
+"""The rings that scenes draw from: cutouts that can fill a size class and follow a rule, photographs for a canvas.
 
+And how often plans may ask for each size class, so that the few cutouts that can fill a large one are not overused.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,12 +11,12 @@ from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from pipelines.config import ScenesConfig
-from pipelines.config.scenes import SizeClass
+from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.objects import objects, support_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable
-from pipelines.scenes.plan import Rule
+from pipelines.scenes.plan import ClassWeights, Rule
 from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 
 NEAR_REACH = 0.6
@@ -77,6 +81,34 @@ def foreground_rings(
                         f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
                     )
     return rings
+
+
+def class_weights(rings: Mapping[tuple[Kind, SizeClass, Rule], Ring], config: ScenesConfig) -> ClassWeights:
+    """The recipe's weights of size classes, limited for each kind by the cutouts that can fill a class.
+
+    Cutouts that can fill a class can fill smaller ones too. If a share of n of all N cutouts of a kind can fill a class
+    or a larger one, at most `scenes.size.max_use_ratio` * n / N of the layers are planned as large: then these cutouts
+    are used that many times as often as the mean of their kind, at most. What a class loses goes to the smaller ones.
+    """
+    rule: Rule = "free" if config.placement.kind == "free" else "supported"
+    drawn = config.size.drawn
+    wanted = dict(zip(SIZE_CLASSES, config.size.weights, strict=True))
+    total = sum(wanted[name] for name in drawn)
+    found: dict[Kind, tuple[float, ...]] = {}
+    for kind in dict.fromkeys(kind for kind, _, _ in rings):
+        num = {name: rings[kind, name, rule].num_assets for name in drawn if (kind, name, rule) in rings}
+        all_of_kind = num.get(drawn[0], 0)
+        # Share of the layers that are planned to be in a class or a larger one.
+        at_least = [
+            min(
+                sum(wanted[larger] for larger in drawn[i:]) / total,
+                config.size.max_use_ratio * num.get(name, 0) / all_of_kind if all_of_kind else 1.0,
+            )
+            for i, name in enumerate(drawn)
+        ]
+        shares = {name: at_least[i] - (at_least[i + 1] if i + 1 < len(drawn) else 0.0) for i, name in enumerate(drawn)}
+        found[kind] = tuple(shares.get(name, 0.0) for name in SIZE_CLASSES)
+    return found
 
 
 def background_ring(
