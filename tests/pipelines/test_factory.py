@@ -54,7 +54,8 @@ class Made:
     def drawn(self, shards: str) -> set[str]:
         """Ids of every asset that a folder's scenes drew, rejected draws too."""
         tables = [pq.read_table(path, columns=["draws"]) for path in (self.root / shards).glob("*.parquet")]
-        return {token.split("@")[0] for table in tables for draws in table["draws"].to_pylist() for token in draws}
+        tokens = {token for table in tables for draws in table["draws"].to_pylist() for token in draws}
+        return {token.split("@")[0] for token in tokens} - {"plan"}
 
 
 @pytest.fixture(scope="module")
