@@ -47,11 +47,11 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         from pipelines.dataset.build import write_dataset
         from pipelines.dataset.statistics import num_layers
 
-        shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
+        shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out.shards))
         leaks = find_leaks(factory.store, factory.photographs, profile.library, *shown)
         report = write_dataset(factory.store, profile.name, profile, leaks)
         statistics = report.statistics
-        recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out_shards)}
+        recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out.shards)}
         results = (
             checks.scenes_planned(statistics.num_scenes, profile),
             checks.even_uses(statistics.uses, profile.checks),

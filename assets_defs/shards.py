@@ -69,7 +69,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
             of_shard = checks.read_rows(factory.store, manifest)
             context.add_asset_metadata(planned | layer_metadata(of_shard), partition_key=shard)
             rows += of_shard
-        results = checklists.check_scenes(report, rows, factory)
+        results = checklists.check_scenes(report, rows, factory, factory.scenes)
         named = [check(name, result) for name, result in results.items()]
         return dg.MaterializeResult(check_results=named)
 

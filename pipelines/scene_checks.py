@@ -5,7 +5,7 @@ Plain functions, as in `pipelines/checks.py`.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -58,6 +58,30 @@ def as_planned(
     sentence += f" ({worst}); {limit} allowed by checks.max_plan_difference" if worst else ""
     sentence += f"; {len(bad)} of {len(rows)} layers are off their plan" + (f", e.g. {bad[0]}" if bad else "")
     return CheckResult(difference <= limit and not bad, sentence, {"difference": round(difference, 4), "bad": bad[:20]})
+
+
+def layers_as_in(rows: Rows, plans: Collection[Sequence[LayerPlan]], checks: ChecksConfig) -> CheckResult:
+    """As many layers are in a scene as in those of training, but for the scenes that could not be made.
+
+    Args:
+        plans: of the scenes of training.
+    """
+    compared = compare_layers(rows, plans)
+    difference = max(abs(line["share"] - line["in_training"]) for line in compared)
+    shown = ", ".join(f"{line['share']:.1%} have {line['layers']} ({line['in_training']:.1%})" for line in compared)
+    sentence = f"of the scenes (of those planned for training) {shown}; the largest difference is {difference:.3f}, "
+    sentence += f"{checks.max_plan_difference} allowed by checks.max_plan_difference"
+    return CheckResult(difference <= checks.max_plan_difference, sentence, {"difference": round(difference, 4)})
+
+
+def compare_layers(rows: Rows, plans: Collection[Sequence[LayerPlan]]) -> list[dict[str, Any]]:
+    """A line for each number of layers: the share of made scenes that have so many, and of plans."""
+    made = Counter(row["num_layers"] for row in rows if row["layer"] == 0)
+    planned = Counter(map(len, plans))
+    return [
+        {"layers": num, "share": made[num] / max(1, made.total()), "in_training": planned[num] / max(1, len(plans))}
+        for num in sorted({*made, *planned})
+    ]
 
 
 def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:

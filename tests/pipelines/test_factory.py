@@ -155,7 +155,7 @@ def test_another_mix_of_mask_errors_remakes_masks_and_shards_alone(copy: Path) -
 
 def test_held_out_scenes_do_not_depend_on_those_for_training(made: Made) -> None:
     own, other = factory(made.root), factory(made.root, scenes__num_scenes="4", scenes__seed="99")
-    assert own.held_out_scenes.recipe == other.held_out_scenes.recipe
+    assert own.held_out.scenes.recipe == other.held_out.scenes.recipe
     assert own.scenes.recipe != other.scenes.recipe
 
 

@@ -49,6 +49,16 @@ def test_drops_that_bend_the_shares_are_seen(made, rows):
     assert result.figures["difference"] == pytest.approx(len(crowded) / len(keys), abs=1e-4)
 
 
+def test_fewer_layers_than_in_training_are_seen(made, rows):
+    plans = made[2].values()
+    assert scene_checks.layers_as_in(rows, plans, LIMITS).passed
+    # As if the scenes with a generated layer had been left out of others, and not planned anew.
+    generated = {row["key"] for row in rows if row["foreground_kind"] == "generated"}
+    left = [row for row in rows if row["key"] not in generated]
+    result = scene_checks.layers_as_in(left, plans, LIMITS)
+    assert left and not result.passed and result.figures["difference"] > 0.1
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -91,6 +91,20 @@ def test_each_kind_has_its_own_weights_and_nothing_else_changes():
     assert Counter(map(len, plans)) == Counter(map(len, PLANS))
 
 
+def test_without_generated_foregrounds_each_scene_has_as_many_layers():
+    """Leaving out the scenes with a generated layer would make half of the rest single-layer ones."""
+    real_only = [plan_of(scenes_config(generated_share=0.0), f"{i:08d}") for i in range(4000)]
+    assert [len(plan) for plan in real_only] == [len(plan) for plan in PLANS]
+    assert {layer.kind for plan in real_only for layer in plan} == {"real"}
+    occluded, before = (
+        sum(layer.occluder is not None for plan in plans for layer in plan) / sum(map(len, plans))
+        for plans in (real_only, PLANS)
+    )
+    assert occluded == pytest.approx(before, abs=0.01)
+    left = [plan for plan in PLANS if all(layer.kind == "real" for layer in plan)]
+    assert sum(len(plan) == 1 for plan in left) / len(left) > 0.5
+
+
 def test_number_of_scenes_does_not_reach_a_plan():
     assert plan_of(scenes_config(), "00000005") == plan_of(scenes_config(num_scenes=800), "00000005")
 
