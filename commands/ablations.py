@@ -1,6 +1,7 @@
 """`decoupage ablations`: rows trained and judged through Dagster in this one process, and the table printed.
 
-Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it.
+Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it,
+after the job `ablation_data` for a row that has data of its own.
 Heavy imports wait for the call, so that `--help` need not.
 """
 
