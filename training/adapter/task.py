@@ -30,7 +30,7 @@ from training import noise
 from training.adapter.alpha_levels import alphas_at_own_size, choose_alpha_levels
 from training.adapter.model import AdapterModel, Encoded
 from training.config import TrainingConfig
-from training.data import ORDER, DataLoading, TripletBatch, TripletLoader
+from training.data import DataLoading, TripletBatch, TripletLoader
 from training.losses import (
     Pair,
     clean_estimate,
@@ -99,11 +99,9 @@ class AdapterTask:
     @cached_property
     def identity(self) -> dict[str, str]:
         """See `Task.identity`."""
-        index = self._loader.index
         return {
             "recipe": self.config.fingerprint(),
-            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
-            "order": ORDER,
+            **self._loader.index.identity,
             "masks": fingerprint(self._masks.model_dump(mode="json")),
             "base": weights_digest(self._pipe.vae, self._pipe.transformer),
             "rgba_vae": weights_digest(self._pipe.vae_rgba),

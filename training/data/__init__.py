@@ -6,7 +6,6 @@ What a triplet is and how it is stored is defined in `pipelines`; losses and noi
 from training.data.config import DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.loader import TripletLoader
-from training.data.order import ORDER
 from training.data.triplets import TripletBatch
 
-__all__ = ["ORDER", "DataLoading", "SceneIndex", "TripletBatch", "TripletLoader", "open_index"]
+__all__ = ["DataLoading", "SceneIndex", "TripletBatch", "TripletLoader", "open_index"]

@@ -20,6 +20,7 @@ from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+from training.data.order import ORDER
 
 _LAYER = re.compile(r"layer\d+\.webp")
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
@@ -56,6 +57,11 @@ class SceneIndex:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run is known by: the data, and the order in which it goes through them."""
+        return {"data": f"{self.fingerprint}-{self.contents_sha256[:16]}", "order": ORDER}
 
     @cached_property
     def _first_triplet(self) -> NDArray[np.int64]:

@@ -23,7 +23,7 @@ from decoupage.randomness import hash64
 from decoupage.rgba_vae import widen_vae
 from pipelines.stages.store import Store
 from training import noise
-from training.data import ORDER, TripletBatch
+from training.data import TripletBatch
 from training.network import read_base, weights_digest
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.data import as_opaque, make_loader, rgba_targets, validation_batches
@@ -75,11 +75,9 @@ class RgbaVaeTask:
     @cached_property
     def identity(self) -> Mapping[str, str]:
         """See `Task.identity`."""
-        index = self._loader.index
         return {
             "recipe": self.config.fingerprint(),
-            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
-            "order": ORDER,
+            **self._loader.index.identity,
             "base": weights_digest(self._rgb_vae),
             # It depends on what is installed, and a run must not change its loss on the way.
             "perceptual": "none" if self._perceptual is None else "lpips-vgg",
