@@ -3,6 +3,7 @@
 And how often plans may ask for each size class, so that the few cutouts that can fill a large one are not overused.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from pipelines.library.table import RecordTable
 from pipelines.scenes.plan import ClassWeights, Rule
 from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 
+WEIGHT_STEP = 1 / 64
+"""Step in which the share of layers of a size class is limited; chosen by us."""
 NEAR_REACH = 0.6
 """Height of the horizon above the foot of what stands near by, in canvases."""
 
@@ -86,9 +89,9 @@ def foreground_rings(
 def class_weights(rings: Mapping[tuple[Kind, SizeClass, Rule], Ring], config: ScenesConfig) -> ClassWeights:
     """The recipe's weights of size classes, limited for each kind by the cutouts that can fill a class.
 
-    Cutouts that can fill a class can fill smaller ones too. If a share of n of all N cutouts of a kind can fill a class
-    or a larger one, at most `scenes.size.max_use_ratio` * n / N of the layers are planned as large: then these cutouts
-    are used that many times as often as the mean of their kind, at most. What a class loses goes to the smaller ones.
+    Cutouts that can fill a class can fill smaller ones too. If n of all N cutouts of a kind can fill a class, at most
+    `scenes.size.max_use_ratio` * n / N of the layers are planned to be in it or a larger one: then these cutouts are
+    used that many times as often as the mean of their kind, at most. What a class loses goes to the smaller ones.
     """
     rule: Rule = "free" if config.placement.kind == "free" else "supported"
     drawn = config.size.drawn
@@ -97,17 +100,15 @@ def class_weights(rings: Mapping[tuple[Kind, SizeClass, Rule], Ring], config: Sc
     found: dict[Kind, tuple[float, ...]] = {}
     for kind in dict.fromkeys(kind for kind, _, _ in rings):
         num = {name: rings[kind, name, rule].num_assets for name in drawn if (kind, name, rule) in rings}
-        all_of_kind = num.get(drawn[0], 0)
-        # Share of the layers that are planned to be in a class or a larger one.
-        at_least = [
-            min(
-                sum(wanted[larger] for larger in drawn[i:]) / total,
-                config.size.max_use_ratio * num.get(name, 0) / all_of_kind if all_of_kind else 1.0,
-            )
-            for i, name in enumerate(drawn)
-        ]
-        shares = {name: at_least[i] - (at_least[i + 1] if i + 1 < len(drawn) else 0.0) for i, name in enumerate(drawn)}
-        found[kind] = tuple(shares.get(name, 0.0) for name in SIZE_CLASSES)
+        shares = dict.fromkeys(SIZE_CLASSES, 0.0)
+        larger = 0.0
+        for i, name in reversed(list(enumerate(drawn))):
+            limit = config.size.max_use_ratio * num[name] / num[drawn[0]] if num else 1.0
+            # In steps, because a weight that followed every cutout would move many scenes whenever one goes.
+            limit = math.floor(limit / WEIGHT_STEP) * WEIGHT_STEP
+            at_least = min(sum(wanted[other] for other in drawn[i:]) / total, limit)
+            shares[name], larger = at_least - larger, at_least
+        found[kind] = tuple(shares.values())
     return found
 
 

@@ -117,6 +117,8 @@ def test_few_large_cutouts_are_not_drawn_for_every_large_layer(tmp_path, ratio, 
     assert tenth[0] < sum(counts[:40]) / sum(counts) * 10 < tenth[1]
     assert most[0] < counts[0] / counts[200] < most[1]
     assert abs(sum(pool.class_weights["real"]) - 1) < 1e-9
+    fewer = pool_of(tmp_path / "fewer", fronts[1:], config=config)
+    assert fewer.class_weights == pool.class_weights
     assert pool.class_weights["generated"] == pytest.approx((2 / 7, 3 / 7, 2 / 7))
 
 
