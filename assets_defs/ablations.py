@@ -1,5 +1,9 @@
-"""Assets of the ablations: the profile's recipe trained with one change each, judged on one list, in one table."""
+"""Assets of the ablations: the profile's recipe trained with one change each, judged on one list, in one table.
 
+One row changes the data instead of the recipe: it is trained on scenes of its own, the asset `real_only_scenes`.
+"""
+
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,14 +11,20 @@ import dagster as dg
 
 from assets_defs.asset import asset
 from assets_defs.evaluation import with_interval
+from assets_defs.metadata import check, check_spec, layer_metadata, picture, table
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
+from decoupage.fingerprint import fingerprint
 from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
 from evaluation.checks import MAIN_FIGURES
+from pipelines import checklists, checks, scene_checks
 from pipelines.dataset.stand_ins import stand_ins
-from pipelines.factory import HELD_OUT
-from training.ablations import FULL, DoesNotApply, ablation_changes
+from pipelines.factory import HELD_OUT, REAL_ONLY, Dataset
+from pipelines.previews import preview, scene_tiles
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.store import Store
+from training.ablations import FULL, ROWS, DoesNotApply, ablation_changes
 from training.config import TrainingConfig, with_changes
 
 GROUP = "ablations"
@@ -26,7 +36,8 @@ class RowPlan:
 
     Attributes:
         config: configuration of its run.
-        changes: values that differ from the full row, by dotted key.
+        changes: values of the recipe that differ from the full row, by dotted key.
+        data_changes: values of the profile's data that do.
         all_changes: values that differ from the recipe that the profile names.
         folder: folder of the run, below `training/`.
         base: folder or hub id of its base's weights; None = the published ones.
@@ -34,6 +45,7 @@ class RowPlan:
 
     config: TrainingConfig
     changes: dict[str, Any]
+    data_changes: dict[str, Any]
     all_changes: dict[str, Any]
     folder: str
     base: str | None
@@ -41,7 +53,16 @@ class RowPlan:
 
 def ablation_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The rows, an adapter each, and the table of them."""
-    return [_ablations(plan), _ablation_table(plan)]
+    return [_real_only_scenes(plan), _ablations(plan), _ablation_table(plan)]
+
+
+def jobs_of(plan: Plan, row: str) -> list[str]:
+    """Names of the jobs that make a row, in order: one of data first, where it has data of its own."""
+    try:
+        own_data = bool(plan_row(plan, row).data_changes)
+    except DoesNotApply:
+        own_data = False
+    return ["ablation_data", "ablate"] if own_data else ["ablate"]
 
 
 def plan_row(plan: Plan, row: str) -> RowPlan:
@@ -70,9 +91,11 @@ def plan_row(plan: Plan, row: str) -> RowPlan:
         raise ValueError(f"evaluation.ablations.row_changes.{row}: {error}") from None
     changes |= own
     # The profile's own adapter is the full row where nothing else is changed: its hours are not spent twice.
-    folder = "adapter" if config == section.adapter_config() else f"ablations/{row}"
+    data_changes = dict(ROWS[row].data_changes)
+    folder = "adapter" if config == section.adapter_config() and not data_changes else f"ablations/{row}"
     base = settings.kontext_base if row == "kontext_base" else section.base
-    return RowPlan(config, changes, {**section.changes, **settings.changes, **changes}, folder, base or None)
+    all_changes = {**section.changes, **settings.changes, **changes}
+    return RowPlan(config, changes, data_changes, all_changes, folder, base or None)
 
 
 def row_recipes(plan: Plan) -> dict[str, str]:
@@ -86,12 +109,72 @@ def row_recipes(plan: Plan) -> dict[str, str]:
     return found
 
 
+def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
+    factory, store = plan.factory, plan.factory.store
+    named = {**checklists.SCENES, "layers_as_in_training": scene_checks.layers_as_in}
+
+    @asset(
+        deps=["foreground_library", "background_library"],
+        group_name="ablation_data",
+        owners=["team:data"],
+        kinds={"webdataset"},
+        code_version=plan.code_version(factory.real_only.shards),
+        check_specs=[check_spec("real_only_scenes", name, function) for name, function in named.items()],
+        description="The training data of the ablation without generated foregrounds: as many scenes, planned by the "
+        "same seed with scenes.generated_share = 0, so that as many layers are in a scene. Made once for that row.",
+    )
+    def real_only_scenes() -> dg.MaterializeResult:
+        """Writes `real_only/` in the root. Raises BadSetup: a library is not there, or holds no real foreground."""
+        reports = {report.stage: report for report in factory.make_real_only()}
+        scenes, shards = (reports[stage.name] for stage in (factory.real_only.scenes, factory.real_only.shards))
+        rows = checks.rows_of(store, scenes)
+        plans = [
+            factory.scenes.task.pool.plan(key)
+            for shard in factory.scenes.shards()
+            for key in factory.scenes.keys(shard)
+        ]
+        results = checklists.check_scenes(scenes, rows, factory, factory.real_only.scenes)
+        results["layers_as_in_training"] = scene_checks.layers_as_in(rows, plans, plan.profile.checks)
+        hashes = "".join(manifest.tar_sha256 for manifest in shards.shards.values())
+        return dg.MaterializeResult(
+            metadata={
+                "preview": picture(preview(scene_tiles(store, next(iter(shards.shards.values()))))),
+                "scenes": shards.num_items,
+                "dagster/row_count": shards.num_rows,
+                "megabytes": round(shards.num_bytes / 1e6, 2),
+                "layers_per_scene": table(scene_checks.compare_layers(rows, plans)),
+                **layer_metadata(rows),
+            },
+            data_version=dg.DataVersion(hashlib.sha256(hashes.encode()).hexdigest()[:16]),
+            check_results=[check(name, result) for name, result in results.items()],
+        )
+
+    return real_only_scenes
+
+
+def require_made(store: Store, data: Dataset) -> None:
+    """Make sure that a dataset is there, made by the profile of today.
+
+    Raises:
+        dg.Failure: it is not; the message names the asset.
+    """
+    wanted = fingerprint(data.shards.recipe)
+    for shard in data.shards.shards():
+        manifest = read_manifest(store, data.shards.name, shard)
+        if manifest is None or manifest.fingerprint != wanted:
+            what = "missing" if manifest is None else "of another recipe"
+            name = "real_only_scenes" if data.shards.name.startswith(REAL_ONLY) else "shards"
+            raise dg.Failure(
+                f"{store.url(data.shards.name)}: shard {shard} is {what}; materialize {name} first", allow_retries=False
+            )
+
+
 def _ablations(plan: Plan) -> dg.AssetsDefinition:
     store = plan.factory.store
 
     @asset(
         partitions_def=dg.StaticPartitionsDefinition(list(ROW_NAMES)),
-        deps=["dataset", "base_model", "rgba_vae", "held_out_scenes"],
+        deps=["dataset", "real_only_scenes", "base_model", "rgba_vae", "held_out_scenes"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"pytorch", "peft"},
@@ -101,21 +184,24 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
         f"`{FULL}` is the full recipe, which the others are compared with.",
     )
     def ablations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Trains and judges one row. Raises dg.Failure: the training did not end well; the message says why."""
+        """Trains and judges one row. Raises dg.Failure: its training did not end well, or its data are not made."""
         row = context.partition_key
         try:
             planned = plan_row(plan, row)
         except DoesNotApply as why:
             write_row(store, RowRecord(row, "does_not_apply", why=str(why)))
             return dg.MaterializeResult(metadata={"status": "does not apply", "why": str(why)})
+        data = plan.factory.real_only if planned.data_changes else plan.factory.training
+        require_made(store, data)
         vae = str(training_folder(plan, "rgba_vae") / "export")
         section = plan.profile.training
         trained = train_run(
             context, plan, planned.folder, section.recipe, planned.config, planned.all_changes,
-            rgba_vae=vae, base=planned.base,
+            rgba_vae=vae, base=planned.base, data=(store.url(data.shards.name),),
         )  # fmt: skip
         figures = _judge(plan, row, planned)
-        metadata = {**(trained.metadata or {}), "changes": dg.MetadataValue.json(planned.changes), **figures}
+        changes = dg.MetadataValue.json({**planned.changes, **planned.data_changes})
+        metadata = {**(trained.metadata or {}), "changes": changes, **figures}
         return dg.MaterializeResult(metadata=metadata, data_version=trained.data_version)
 
     return ablations
@@ -139,9 +225,10 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile))
     values = evaluate(test_set, [method], config, store.url(report_folder(row)), about, store).values
-    changes, identity = planned.changes, exported_identity(folder) or {}
+    identity = exported_identity(folder) or {}
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
-    write_row(store, RowRecord(row, "judged", "", recipe, changes, identity, num_steps))
+    made_of = (recipe, planned.changes, identity, num_steps, planned.data_changes)
+    write_row(store, RowRecord(row, "judged", "", *made_of))
     return {f"{part}.{key}": with_interval(values["methods"]["adapter"][part][key]) for part, key in MAIN_FIGURES}
 
 

@@ -95,7 +95,7 @@ def _forbidden(plan: Plan) -> list[str]:
 def _leaks(plan: Plan) -> checks.CheckResult:
     """The check for leaks once more, because takedowns and lists may have changed since the dataset was made."""
     factory = plan.factory
-    shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
+    shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out.shards))
     return checks.no_leak(find_leaks(factory.store, factory.photographs, plan.profile.library, *shown))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from assets_defs.asset import in_words
-from assets_defs.metadata import check, check_spec, counts_table, picture
+from assets_defs.metadata import check, check_spec, counts_table, picture, uses_table
 from assets_defs.plan import Plan
 from decoupage.fingerprint import fingerprint
 from pipelines import checks
@@ -47,11 +47,11 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         from pipelines.dataset.build import write_dataset
         from pipelines.dataset.statistics import num_layers
 
-        shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out_shards))
+        shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out.shards))
         leaks = find_leaks(factory.store, factory.photographs, profile.library, *shown)
         report = write_dataset(factory.store, profile.name, profile, leaks)
         statistics = report.statistics
-        recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out_shards)}
+        recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out.shards)}
         results = (
             checks.scenes_planned(statistics.num_scenes, profile),
             checks.even_uses(statistics.uses, profile.checks),
@@ -68,6 +68,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "mask_errors": counts_table(num_layers(statistics.mask_iou), "kind"),
                 "licences": counts_table({n: sum(c.values()) for n, c in statistics.licences.items()}, "licence"),
                 "draws_rejected": counts_table(statistics.rejected_draws, "reason"),
+                "uses": uses_table(statistics.uses),
                 "stand_ins": dg.MetadataValue.json(stand_ins(profile)),
                 "data_card": dg.MetadataValue.path(factory.store.url("dataset/README.md")),
                 "contact_sheets": dg.MetadataValue.path(factory.store.url("dataset/sheets")),

@@ -41,7 +41,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         group_name=GROUP,
         owners=["team:data"],
         kinds={"webdataset"},
-        code_version=plan.code_version(factory.held_out_shards),
+        code_version=plan.code_version(factory.held_out.shards),
         check_specs=[
             check_spec("held_out_scenes", "no_origin_in_both_splits", checks.held_out_apart),
             check_spec("held_out_scenes", "enough_held_out_scenes", checks.held_out_planned),

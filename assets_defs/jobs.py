@@ -38,6 +38,12 @@ ABLATIONS = dg.define_asset_job(
     description="Rows of the table of ablations, a partition each: trained and judged one by one, then the table.",
     tags={"stage": "ablations"},
 )
+ABLATION_DATA = dg.define_asset_job(
+    "ablation_data",
+    selection=dg.AssetSelection.groups("ablation_data"),
+    description="The scenes without generated foregrounds that one row of the ablations is trained on.",
+    tags={"stage": "ablations"},
+)
 EVERYTHING = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.groups(*DATA_GROUPS, *TRAINING_GROUPS, *EVALUATION_GROUPS),
@@ -50,7 +56,7 @@ INSPECT = dg.define_asset_job(
     description="The finished data and what was evaluated on it, in FiftyOne. Only what is new enters.",
     tags={"stage": "inspection"},
 )
-JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATIONS, INSPECT, EVERYTHING]
+JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATION_DATA, ABLATIONS, INSPECT, EVERYTHING]
 MAX_CONCURRENT = 2
 """Steps that run at once. Dagster's own default is one for each core of the host, and each step uses all of them."""
 

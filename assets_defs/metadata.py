@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
 
 from pipelines.checks import CheckResult
+from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.catalogue import CatalogueReport
 from pipelines.library.records import Record
 from pipelines.scenes.sharpness import resolution_of
@@ -20,6 +21,10 @@ from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.manifest import Drop, Manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
+
+if TYPE_CHECKING:
+    from pipelines.dataset.uses import Uses
+    from pipelines.scenes.plan import ClassWeights
 
 Metadata = dict[str, dg.MetadataValue]
 SHRUNK_PX = 720
@@ -71,11 +76,17 @@ def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
 
 
 def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Metadata on one shard's layers: occlusion, enlargement, and sharpness against what is around them."""
+    """Metadata on one shard's layers: occlusion, size classes, uses of cutouts, enlargement, sharpness."""
     if not rows:
         return {}
     levels = Counter(row["occlusion_level"] for row in rows)
+    classes = Counter(f"{row['foreground_kind']} {row['size_class']}" for row in rows)
+    shown = Counter((row["foreground_kind"], row["foreground_id"]) for row in rows)
+    by_kind = {kind: sorted(count for (of, _), count in shown.items() if of == kind) for kind, _ in sorted(shown)}
+    uses = ({"kind": kind, "cutouts": len(n), "median": float(median(n)), "most": n[-1]} for kind, n in by_kind.items())
     metadata = {
+        "layers_by_size_class": counts_table(dict(sorted(classes.items())), "kind and class"),
+        "uses_in_this_shard": table(uses),
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
     }
@@ -85,6 +96,27 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
             metadata[f"median_{name}"] = dg.MetadataValue.float(round(median(values), 3))
             metadata[f"{name}_histogram"] = histogram_table(values, steps)
     return metadata
+
+
+def class_weights_table(weights: "ClassWeights") -> dg.MetadataValue:
+    """How often plans ask for each size class, a row a kind of foreground."""
+    return table({"kind": kind, **dict(zip(SIZE_CLASSES, found, strict=True))} for kind, found in weights.items())
+
+
+def uses_table(uses: Mapping[str, "Uses"]) -> dg.MetadataValue:
+    """How often a dataset shows the assets of each role and source."""
+    return table(
+        {
+            "assets": name,
+            "number": found.num_assets,
+            "least": found.min,
+            "median": found.median,
+            "most": found.max,
+            "share_of_top_tenth": found.top_tenth_share,
+            "scenes: assets": ", ".join(f"{times}: {number}" for times, number in found.histogram.items()),
+        }
+        for name, found in uses.items()
+    )
 
 
 def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:

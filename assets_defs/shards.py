@@ -5,7 +5,15 @@ from functools import partial
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, layer_metadata, mask_metadata, picture, shard_metadata
+from assets_defs.metadata import (
+    check,
+    check_spec,
+    class_weights_table,
+    layer_metadata,
+    mask_metadata,
+    picture,
+    shard_metadata,
+)
 from assets_defs.plan import POLICY, Plan
 from decoupage.maps.table import MAPS
 from pipelines import checklists, checks
@@ -56,11 +64,12 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         report = factory.run(factory.scenes, context.partition_keys)
         _show(context, plan, report, scene_tiles)
         rows = []
+        planned = {"size_class_weights": class_weights_table(factory.scenes.task.pool.class_weights)}
         for shard, manifest in report.shards.items():
             of_shard = checks.read_rows(factory.store, manifest)
-            context.add_asset_metadata(layer_metadata(of_shard), partition_key=shard)
+            context.add_asset_metadata(planned | layer_metadata(of_shard), partition_key=shard)
             rows += of_shard
-        results = checklists.check_scenes(report, rows, factory)
+        results = checklists.check_scenes(report, rows, factory, factory.scenes)
         named = [check(name, result) for name, result in results.items()]
         return dg.MaterializeResult(check_results=named)
 

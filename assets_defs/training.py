@@ -172,14 +172,14 @@ def train_run(
         recipe: name of the recipe.
         config: the recipe with the changes.
         changes: values that differ from the recipe, by dotted key.
-        more: other fields of `RunPlan`.
+        more: other fields of `RunPlan`; `data` where it is not the profile's dataset.
     """
     profile = plan.profile
     section, folder = profile.training, training_folder(plan, name)
-    fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, **more}
+    data = (plan.factory.store.url(plan.factory.shards.name),)
+    fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, "data": data, **more}
     fields["commercial"] = profile.licences.commercial
-    data = (plan.factory.store.url("shards"),)
-    run = RunPlan(recipe=recipe, out=folder, data=data, changes=changes, **fields)
+    run = RunPlan(recipe=recipe, out=folder, changes=changes, **fields)
     answer = run_process(context, section, write_plan(run, folder / "plan.json"))
     shown = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps), **_pictures(answer)}
     return dg.MaterializeResult(

@@ -31,8 +31,8 @@ from decoupage.images.codecs import encode_png
 from pipelines.backgrounds.layouts import LayoutsStage
 from pipelines.factory import Factory
 from pipelines.foregrounds.generate import Generate
+from pipelines.scenes.draws import Pool
 from pipelines.scenes.parts import SceneParts
-from pipelines.scenes.plan import plan_scene
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.scenes.sharpness import log2_ratio
 from pipelines.stages.run import Report
@@ -131,7 +131,8 @@ def _scene_figures(profile: Profile, store: Store, scenes: Report) -> dict[str, 
         for manifest in scenes.shards.values()
         for row in pq.read_table(io.BytesIO(store.read(f"scenes/{manifest.shard}.parquet"))).to_pylist()
     ]
-    planned = [plan_scene(profile.scenes, f"{i:08d}") for i in range(profile.scenes.num_scenes)]
+    pool = Pool.read(store, profile.scenes, "train")
+    planned = [pool.plan(f"{i:08d}") for i in range(profile.scenes.num_scenes)]
     uses = sorted(Counter(row["foreground_id"] for row in rows).values(), reverse=True)
     scores = {name: [row[name] for row in rows if row[name] is not None] for name in _MEASURED}
     both = [(row["sharpness"], row["sharpness_around"]) for row in rows if row["sharpness"] is not None]

@@ -1,6 +1,7 @@
 """`decoupage ablations`: rows trained and judged through Dagster in this one process, and the table printed.
 
-Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it.
+Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it,
+after the job `ablation_data` for a row that has data of its own.
 Heavy imports wait for the call, so that `--help` need not.
 """
 
@@ -10,6 +11,9 @@ import sys
 from typing import Annotated
 
 import typer
+
+STEPS = {"ablation_data": "making its data", "ablate": "training and judging"}
+"""What a person reads of each job while it runs."""
 
 
 def ablations(
@@ -25,7 +29,9 @@ def ablations(
     """
     import dagster as dg
 
+    from assets_defs.ablations import jobs_of
     from assets_defs.definitions import build_defs
+    from assets_defs.plan import Plan
     from assets_defs.summary import failures
     from evaluation.ablation_rows import ROW_NAMES
     from evaluation.ablations.table import TABLE
@@ -37,18 +43,21 @@ def ablations(
     if unknown:
         raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROW_NAMES)}")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database logs its own making.
-    job = build_defs(loaded, dg.in_process_executor).resolve_job_def("ablate")
+    definitions = build_defs(loaded, dg.in_process_executor)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False
     with dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
         for row in asked:
-            print(f"{row}: training and judging", file=sys.stderr)
-            result = job.execute_in_process(
-                instance=instance, partition_key=row, run_config=quiet, raise_on_error=False
-            )
-            if not result.success:
-                print(failures(result), file=sys.stderr)
-                failed = True
+            for name in jobs_of(Plan(loaded), row):
+                print(f"{row}: {STEPS[name]}", file=sys.stderr)
+                result = definitions.resolve_job_def(name).execute_in_process(
+                    instance=instance, partition_key=row if name == "ablate" else None,
+                    run_config=quiet, raise_on_error=False,
+                )  # fmt: skip
+                if not result.success:
+                    print(failures(result), file=sys.stderr)
+                    failed = True
+                    break
     store = Store(loaded.root)
     if store.exists(TABLE):
         print(store.read(TABLE if as_json else TABLE.replace(".json", ".md")).decode(), end="")

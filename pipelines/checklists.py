@@ -12,6 +12,7 @@ from pipelines.config import DataConfig
 from pipelines.factory import Factory
 from pipelines.library.catalogue import CatalogueReport, stored_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.run import Report
 
 Checklist = dict[str, Callable[..., CheckResult]]
@@ -55,16 +56,16 @@ def check_background_library(library: CatalogueReport[BackgroundRecord], config:
     return {"enough_backgrounds": checks.library_size(library, config.checks)}
 
 
-def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory) -> Results:
-    """`SCENES` over shards of training scenes, whose index has these rows."""
-    limits, config = factory.config.checks, factory.config.scenes
-    keys = [key for shard in report.shards for key in factory.scenes.keys(shard)]
+def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory, stage: ScenesStage) -> Results:
+    """`SCENES` over shards of a stage of scenes, whose index has these rows."""
+    limits, config = factory.config.checks, stage.scenes
+    plans = {key: stage.task.pool.plan(key) for shard in report.shards for key in stage.keys(shard)}
     results = (
         checks.scene_drops(report, limits),
         checks.layers_per_scene(rows),
         checks.occlusion_recomputed(factory.store, report),
         checks.counts_against_manifest(factory.store, report),
-        scene_checks.as_planned(rows, keys, config, limits),
+        scene_checks.as_planned(rows, plans, config, limits),
         scene_checks.enlarged_within_limits(rows, config),
         scene_checks.sharpness_alike(rows, limits),
         scene_checks.placed_freely(rows, config.placement),
@@ -98,7 +99,7 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
             if report.stage == factory.backgrounds.name:
                 found[report.stage]["enough_photographs"] = checks.enough_photographs(report, None, config)
         elif report.stage == factory.scenes.name:
-            found[report.stage] = check_scenes(report, checks.rows_of(store, report), factory)
+            found[report.stage] = check_scenes(report, checks.rows_of(store, report), factory, factory.scenes)
         elif report.stage == factory.masks.name:
             found[report.stage] = check_masks(checks.rows_of(store, report), config)
         elif report.stage == factory.shards.name:

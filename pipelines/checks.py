@@ -251,15 +251,22 @@ def scenes_planned(num_scenes: int, config: DataConfig) -> CheckResult:
 
 
 def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
-    """No foreground is shown in too many scenes."""
-    most = {name: found.max for name, found in uses.items() if name.startswith("foreground ")}
+    """No foreground is shown in too many scenes, nor much more often than the others of its source."""
+    fronts = {name: found for name, found in uses.items() if name.startswith("foreground ")}
+    most, ratios = max((f.max for f in fronts.values()), default=0), {n: f.max_to_median for n, f in fronts.items()}
     shown = "; ".join(
-        f"{name}: {found.never_share:.0%} of {found.num_assets} never, at most {found.max}, "
+        f"{name}: {found.never_share:.0%} of {found.num_assets} never, median {found.median:g}, at most {found.max}, "
         f"top tenth {found.top_tenth_share:.0%}"
         for name, found in uses.items()
     )
-    sentence = f"scenes that show an asset: {shown}; {checks.max_uses} allowed by checks.max_uses"
-    return CheckResult(max(most.values(), default=0) <= checks.max_uses, sentence, {"max_uses": most})
+    ratio = max(ratios.values(), default=0.0)
+    sentence = f"scenes that show an asset: {shown}; {checks.max_uses} allowed by checks.max_uses, and "
+    sentence += f"{checks.max_uses_to_median:g} times the median by checks.max_uses_to_median (found {ratio:.1f})"
+    passed = most <= checks.max_uses and ratio <= checks.max_uses_to_median
+    if not passed:
+        sentence += "; add cutouts, lower scenes.size.max_use_ratio, or make fewer scenes"
+    figures = {"max_uses": {name: found.max for name, found in fronts.items()}, "max_to_median": ratios}
+    return CheckResult(passed, sentence, figures)
 
 
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:

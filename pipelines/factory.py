@@ -15,14 +15,14 @@ from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_open
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
 from pipelines.commercial import require_permitted
-from pipelines.config import DataConfig
+from pipelines.config import DataConfig, ScenesConfig
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.source import MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.layout import with_layouts
-from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Split
 from pipelines.maps.stage import MapStage
 from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
@@ -36,6 +36,23 @@ PHOTOGRAPHS = "sources/photographs"
 OPENIMAGES = "sources/openimages"
 HELD_OUT = "held_out"
 """Folder of the test split; `find_shards` and `read_triplets` take it as a dataset's root."""
+REAL_ONLY = "real_only"
+"""Folder of the training scenes without generated foregrounds; a dataset's root, too."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The stages of one dataset: scenes, their masks and maps (by name), and the shards that join them."""
+
+    scenes: ScenesStage
+    masks: MaskStage
+    maps: dict[str, MapStage]
+    shards: ShardJoin
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All, in the order in which they run."""
+        return [self.scenes, self.masks, *self.maps.values(), self.shards]
 
 
 @dataclass(frozen=True)
@@ -177,50 +194,55 @@ class Factory:
     # ---- scenes, masks, maps, shards
 
     @cached_property
+    def training(self) -> Dataset:
+        """The dataset that is trained on."""
+        return self._dataset("", self.config.scenes, "train")
+
+    @property
     def scenes(self) -> ScenesStage:
         """Training scenes."""
-        return ScenesStage(self.store, self.photographs, self.config.scenes)
+        return self.training.scenes
 
-    @cached_property
+    @property
     def masks(self) -> MaskStage:
-        """Imperfect masks of the scenes."""
-        return MaskStage(self.config.masks, self.store, self.scenes)
+        """Imperfect masks of the training scenes."""
+        return self.training.masks
 
-    @cached_property
+    @property
     def maps(self) -> dict[str, MapStage]:
-        """Edges, segmentation and depth of the composites, by name."""
-        makers = make_makers(self.config.maps)
-        return {maker.name: MapStage(maker, self.store, self.scenes) for maker in makers}
+        """Edges, segmentation and depth of the training composites, by name."""
+        return self.training.maps
 
-    @cached_property
+    @property
     def shards(self) -> ShardJoin:
-        """Scenes, masks and maps side by side."""
-        return ShardJoin(self.store, self.scenes, self.masks, list(self.maps.values()))
-
-    # ---- the same of what is held out
+        """Training scenes, masks and maps side by side."""
+        return self.training.shards
 
     @cached_property
-    def held_out_scenes(self) -> ScenesStage:
-        """Scenes for testing: as those for training, from the library's `test` split alone."""
+    def held_out(self) -> Dataset:
+        """The dataset for testing: as that for training, from the library's `test` split alone."""
         scenes = self.config.scenes.model_copy(update=self.config.held_out.model_dump())
-        return ScenesStage(self.store, self.photographs, scenes, "test", f"{HELD_OUT}/scenes")
+        return self._dataset(f"{HELD_OUT}/", scenes, "test")
 
     @cached_property
-    def held_out_masks(self) -> MaskStage:
-        """Imperfect masks of the scenes for testing."""
-        return MaskStage(self.config.masks, self.store, self.held_out_scenes, f"{HELD_OUT}/masks")
+    def real_only(self) -> Dataset:
+        """The training dataset planned without generated foregrounds: the same number of scenes, by the same seed."""
+        scenes = self.config.scenes.model_copy(update={"generated_share": 0.0})
+        return self._dataset(f"{REAL_ONLY}/", scenes, "train")
 
-    @cached_property
-    def held_out_maps(self) -> dict[str, MapStage]:
-        """Maps of the scenes for testing, by name."""
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """All that the profile can make."""
+        return self.training, self.held_out, self.real_only
+
+    def _dataset(self, folder: str, config: ScenesConfig, split: Split) -> Dataset:
+        scenes = ScenesStage(self.store, self.photographs, config, split, f"{folder}scenes")
+        masks = MaskStage(self.config.masks, self.store, scenes, f"{folder}masks")
         makers = make_makers(self.config.maps)
-        return {m.name: MapStage(m, self.store, self.held_out_scenes, f"{HELD_OUT}/{m.name}") for m in makers}
-
-    @cached_property
-    def held_out_shards(self) -> ShardJoin:
-        """Scenes for testing, their masks and maps, side by side."""
-        maps = list(self.held_out_maps.values())
-        return ShardJoin(self.store, self.held_out_scenes, self.held_out_masks, maps, f"{HELD_OUT}/shards")
+        maps = {maker.name: MapStage(maker, self.store, scenes, f"{folder}{maker.name}") for maker in makers}
+        return Dataset(
+            scenes, masks, maps, ShardJoin(self.store, scenes, masks, list(maps.values()), f"{folder}shards")
+        )
 
     # ---- all of it, in order; what is done is skipped
 
@@ -239,8 +261,7 @@ class Factory:
 
     def make_shards(self) -> list[Report]:
         """Everything up to the shards of training."""
-        stages: list[Stage] = [self.scenes, self.masks, *self.maps.values(), self.shards]
-        return self.make_library() + [self.run(stage) for stage in stages]
+        return self._make(self.training)
 
     def make_held_out(self) -> list[Report]:
         """Everything up to the shards of testing, under `held_out/`.
@@ -248,5 +269,15 @@ class Factory:
         Raises:
             BadSetup: the library holds nothing for testing.
         """
-        stages: list[Stage] = [self.held_out_scenes, self.held_out_masks, *self.held_out_maps.values()]
-        return self.make_library() + [self.run(stage) for stage in (*stages, self.held_out_shards)]
+        return self._make(self.held_out)
+
+    def make_real_only(self) -> list[Report]:
+        """Everything up to the shards without generated foregrounds, under `real_only/`.
+
+        Raises:
+            BadSetup: the library holds no real foreground.
+        """
+        return self._make(self.real_only)
+
+    def _make(self, dataset: Dataset) -> list[Report]:
+        return self.make_library() + [self.run(stage) for stage in dataset.stages]

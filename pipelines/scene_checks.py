@@ -5,7 +5,7 @@ Plain functions, as in `pipelines/checks.py`.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -17,7 +17,7 @@ from pipelines.library.layout import Layout
 from pipelines.library.objects import objects
 from pipelines.library.records import BackgroundRecord
 from pipelines.scenes.parts import SceneParts
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.scenes.sharpness import resolution_of
 from pipelines.scenes.terrain import Terrain
@@ -33,7 +33,9 @@ ENLARGEMENT_TOLERANCE = 0.001
 Rows = Sequence[Mapping[str, Any]]
 
 
-def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: ChecksConfig) -> CheckResult:
+def as_planned(
+    rows: Rows, plans: Mapping[str, Sequence[LayerPlan]], scenes: ScenesConfig, checks: ChecksConfig
+) -> CheckResult:
     """Scenes are what was planned: dropped ones bend no distribution, and every layer measures what it was to be.
 
     Layers a scene, occlusion levels, size classes, kinds and border contact have nearly the same shares in the plans of
@@ -43,9 +45,8 @@ def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: Ch
     photograph cut lies on the border whatever its plan says.
 
     Args:
-        keys: all scenes that should be there.
+        plans: of all scenes that should be there, by key.
     """
-    plans = {key: plan_scene(scenes, key) for key in keys}
     made = {str(row["key"]) for row in rows}
     planned, kept = _shares(plans.values()), _shares(plans[key] for key in sorted(made))
     bent = {name: kept.get(name, 0.0) - share for name, share in planned.items()} if made else {}
@@ -57,6 +58,30 @@ def as_planned(rows: Rows, keys: Iterable[str], scenes: ScenesConfig, checks: Ch
     sentence += f" ({worst}); {limit} allowed by checks.max_plan_difference" if worst else ""
     sentence += f"; {len(bad)} of {len(rows)} layers are off their plan" + (f", e.g. {bad[0]}" if bad else "")
     return CheckResult(difference <= limit and not bad, sentence, {"difference": round(difference, 4), "bad": bad[:20]})
+
+
+def layers_as_in(rows: Rows, plans: Collection[Sequence[LayerPlan]], checks: ChecksConfig) -> CheckResult:
+    """As many layers are in a scene as in those of training, but for the scenes that could not be made.
+
+    Args:
+        plans: of the scenes of training.
+    """
+    compared = compare_layers(rows, plans)
+    difference = max(abs(line["share"] - line["in_training"]) for line in compared)
+    shown = ", ".join(f"{line['share']:.1%} have {line['layers']} ({line['in_training']:.1%})" for line in compared)
+    sentence = f"of the scenes (of those planned for training) {shown}; the largest difference is {difference:.3f}, "
+    sentence += f"{checks.max_plan_difference} allowed by checks.max_plan_difference"
+    return CheckResult(difference <= checks.max_plan_difference, sentence, {"difference": round(difference, 4)})
+
+
+def compare_layers(rows: Rows, plans: Collection[Sequence[LayerPlan]]) -> list[dict[str, Any]]:
+    """A line for each number of layers: the share of made scenes that have so many, and of plans."""
+    made = Counter(row["num_layers"] for row in rows if row["layer"] == 0)
+    planned = Counter(map(len, plans))
+    return [
+        {"layers": num, "share": made[num] / max(1, made.total()), "in_training": planned[num] / max(1, len(plans))}
+        for num in sorted({*made, *planned})
+    ]
 
 
 def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:

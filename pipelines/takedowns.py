@@ -101,7 +101,7 @@ def find_excluded(factory: Factory) -> ExclusionReport:
 
 def planned_shards(factory: Factory) -> set[tuple[str, str]]:
     """(folder, shard) of all shards of scenes that the profile makes."""
-    stages = (factory.scenes, factory.shards, factory.held_out_scenes, factory.held_out_shards)
+    stages = [stage for dataset in factory.datasets for stage in (dataset.scenes, dataset.shards)]
     return {(stage.name, shard) for stage in stages for shard in stage.shards()}
 
 
@@ -110,10 +110,7 @@ def moved_shards(factory: Factory, gone: Collection[str]) -> set[tuple[str, str]
     found: set[tuple[str, str]] = set()
     if not gone:
         return found
-    for scenes, joined in (
-        (factory.scenes, factory.shards),
-        (factory.held_out_scenes, factory.held_out_shards),
-    ):
+    for scenes, joined in ((dataset.scenes, dataset.shards) for dataset in factory.datasets):
         finished = [read_manifest(factory.store, scenes.name, shard) for shard in scenes.shards()]
         manifests = [manifest for manifest in finished if manifest is not None]
         for manifest in scenes.moved_without(manifests, gone):

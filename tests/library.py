@@ -138,7 +138,7 @@ def scenes_config(**changes: object) -> ScenesConfig:
 
 
 def shadowed_scenes(root: Path | str, contact_shadow: bool = True) -> ScenesStage:
-    """Twelve supported scenes in one shard, with contact shadows, over a library with layouts."""
+    """Twenty supported scenes in one shard, with contact shadows, over a library with layouts."""
     placement = PlacementConfig(kind="supported", free_share=0.2, contact_shadow=contact_shadow)
-    config = scenes_config(placement=placement, num_scenes=12, scenes_per_shard=12)
+    config = scenes_config(placement=placement, num_scenes=20, scenes_per_shard=20)
     return ScenesStage(Store(str(root)), Store(f"{root}/photographs"), config)

@@ -1,12 +1,13 @@
 """The paper's ablations: one change each to any recipe, so that a small profile can ask the same questions.
 
-Applied to the paper's recipe they give the recipes of the same names (`recipes.py`). A rank is changed in proportion:
+Applied to the paper's recipe they give the recipes of the same names (`recipes.py`), but for the row that changes the
+data and not the recipe. A rank is changed in proportion:
 128 of 256 is half. How rows are judged, and what the paper reports for them, is in `evaluation.ablations`; a test holds
 the names of both together.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from training.config import TrainingConfig
@@ -29,10 +30,12 @@ class Ablation:
     Attributes:
         title: what it is, to follow "the paper's recipe".
         changes: the values that it changes in a run whose data hold these kinds of foregrounds, by dotted key.
+        data_changes: the values that it changes in the profile's data, by dotted key; such a row has data of its own.
     """
 
     title: str
     changes: Callable[[TrainingConfig, Collection[str]], Changes]
+    data_changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ablation_changes(row: str, run: TrainingConfig, kinds: Collection[str]) -> Changes:
@@ -91,9 +94,9 @@ def _without(name: str) -> Callable[[TrainingConfig, Collection[str]], Changes]:
 def _only_real(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if "real" not in kinds:
         raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to train on")
-    if "generated" not in kinds or "generated" not in run.data.foreground_kinds:
-        raise DoesNotApply("the recipe does not train on generated foregrounds anyway")
-    return {"data.foreground_kinds": ("real",)}
+    if "generated" not in kinds:
+        raise DoesNotApply("the data hold no generated foregrounds anyway")
+    return {}  # Leaving out scenes would leave fewer layers in a scene; these are planned anew.
 
 
 def _kontext(run: TrainingConfig, kinds: Collection[str]) -> Changes:
@@ -109,7 +112,9 @@ ROWS: dict[str, Ablation] = {
     "rank_1024": Ablation("with four times the rank", _rank(1024)),
     "no_foreground_context": Ablation("with the background's context for both halves", _background_context),
     "no_fused_context": Ablation("without maps, fusion module, and channels for it", _no_maps),
-    "no_generated_foregrounds": Ablation("on scenes whose layers are all cut from photographs", _only_real),
+    "no_generated_foregrounds": Ablation(
+        "on scenes planned without generated foregrounds", _only_real, {"scenes.generated_share": 0.0}
+    ),
     "kontext_base": Ablation("on FLUX.1-Kontext instead of FLUX.1-Fill, with the same input channels", _kontext),
     "no_edges": Ablation("without the map of edges", _without("edges")),
     "no_segmentation": Ablation("without the segmentation map", _without("segmentation")),

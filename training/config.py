@@ -16,7 +16,6 @@ from pipelines.config import Section, Share
 if TYPE_CHECKING:
     from decoupage.adapter import AdapterConfig
 
-ForegroundKind = Literal["real", "generated"]
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 Steps = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -124,8 +123,6 @@ class SamplesConfig(Section):
     flip: bool = Field(True, description="flip every second sample, left to right")
     recolour_share: Share = Field(0.0, description="share of samples in other colours, for few photographs")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
-    foreground_kinds: tuple[ForegroundKind, ...] = Field(("real", "generated"), min_length=1)
-    """A scene with a layer of another kind is left out."""
     validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training to judge it by")
     num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation takes; 0 = none")
     max_unreadable_share: Share = Field(0.01, description="share of unreadable scenes above which the run stops")

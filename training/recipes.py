@@ -5,8 +5,9 @@ results go is no part of a recipe. What an ablation changes is in `ablations.py`
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
+from pipelines.library.records import Kind
 from training.ablations import FULL, ROWS, ablation_changes
 from training.config import RunConfig, TrainingConfig, dotted, with_changes
 from training.rgba_vae.config import demo_rgba_vae, rgba_vae
@@ -28,7 +29,7 @@ def _ablation(row: str, title: str) -> Callable[[], TrainingConfig]:
 
     def recipe() -> TrainingConfig:
         run = paper()
-        return with_changes(run, ablation_changes(row, run, run.data.foreground_kinds))
+        return with_changes(run, ablation_changes(row, run, get_args(Kind)))
 
     recipe.__name__, recipe.__doc__ = row, f"The paper's recipe {title}."
     return recipe
@@ -81,7 +82,11 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     for recipe in (
         paper,
         paper_exact,
-        *(_ablation(row, ablation.title) for row, ablation in ROWS.items() if row != FULL),
+        *(
+            _ablation(row, ablation.title)
+            for row, ablation in ROWS.items()
+            if row != FULL and not ablation.data_changes
+        ),
         small_gpu,
         demo,
     )

@@ -27,6 +27,7 @@ class RowRecord:
         changes: what differs from the full row, by dotted key.
         identity: what it was made from: fingerprints of recipe, data, masks, base, RGBA VAE.
         num_steps: of training.
+        data_changes: what differs from the full row in how its data were made, by dotted key; empty = the same data.
     """
 
     row: str
@@ -36,6 +37,7 @@ class RowRecord:
     changes: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, str] = field(default_factory=dict)
     num_steps: int = 0
+    data_changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def report_folder(row: str) -> str:

@@ -1,7 +1,7 @@
 """One table of all rows: figures with intervals, differences to the full row, the paper's own figures beside them.
 
 Differences are paired, image by image, and only between rows of one list and protocol that learned from the same data
-with the recipes that the profile asks for today.
+with the recipes that the profile asks for today; but for a row whose data are its change.
 """
 
 import json
@@ -87,7 +87,8 @@ def _row(
     line |= {"note": "not trained", "changes": {}, "figures": {}, "differences": {}}
     if record is None:
         return line
-    line |= {"status": record.status, "note": record.why, "changes": dict(record.changes), "recipe": record.recipe}
+    line |= {"status": record.status, "note": record.why, "recipe": record.recipe}
+    line |= {"changes": {**record.changes, **record.data_changes}}
     if record.status != "judged":
         return line
     if record.recipe != recipes.get(row.name):
@@ -97,6 +98,8 @@ def _row(
     note = "" if row.name == FULL else _obstacle(record, records[FULL], scores, full)
     if full is not None and row.name != FULL and not note:
         line["differences"] = _differences(scores, full)
+        planned = ", ".join(f"{key} = {value:g}" for key, value in record.data_changes.items())
+        note = f"its data differ from the full recipe's by intent: planned with {planned}" if planned else ""
     return line | {"note": note}
 
 
@@ -106,7 +109,10 @@ def _obstacle(record: RowRecord, of_full: RowRecord | None, scores: SavedScores,
         return "no difference: the full recipe is not trained"
     if scores.terms != full.terms:
         return "no difference: judged on another list, or by another protocol, than the full recipe"
-    other = [name for name in SAME if record.identity.get(name) != of_full.identity.get(name)]
+    same = {name: record.identity.get(name) == of_full.identity.get(name) for name in SAME}
+    if record.data_changes and same.pop("data"):
+        return "no difference: learned from the full recipe's own data"
+    other = [name for name, is_same in same.items() if not is_same]
     return f"no difference: learned with other {', '.join(other)} than the full recipe" if other else ""
 
 

@@ -121,7 +121,7 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
     def new_groups() -> Iterator[Group]:
         limits = [n for n in (config.max_images, config.inspection.max_scenes) if n is not None]
         test_set = HeldOut(store.url(HELD_OUT_FOLDER), min(limits, default=None))
-        facts = case_facts(store, factory.held_out_shards.name)
+        facts = case_facts(store, factory.held_out.shards.name)
         reader = CaseReader(media, shown_records(store), case_scores(store), facts)
         for case in test_set.cases():
             group = reader(case)
@@ -134,7 +134,7 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
                 changes.removed += 1
             yield group
 
-    if store.names(factory.held_out_shards.name, ".json"):
+    if store.names(factory.held_out.shards.name, ".json"):
         changes.added += add(dataset, new_groups(), media, config.inspection.batch_scenes, None)
     gone = {item: found for item, found in there.items() if item not in wanted}
     changes.removed += remove(dataset, gone, {})

@@ -77,5 +77,8 @@ class ChecksConfig(Section):
         2.0, ge=0.0, le=16.0, description="of sharpness inside and around a layer, median; 1 = twice as sharp or half"
     )
     max_uses: int = Field(200, ge=1, description="scenes that may show one foreground")
+    max_uses_to_median: float = Field(
+        10.0, ge=1.0, description="scenes that show the most shown foreground of a source / the median of its source"
+    )
     min_foregrounds: int = Field(4, ge=1, description="in the library, for training")
     min_backgrounds: int = Field(2, ge=1, description="in the library, for training")

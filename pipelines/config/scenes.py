@@ -21,6 +21,12 @@ class SizeConfig(Section):
         0.4, gt=0.0, le=1.0, description="share of the canvas that lower bounds may add up to"
     )
     max_enlargement: float = Field(1.5, ge=1.0, le=4.0, description="largest factor by which a cutout is scaled up")
+    max_use_ratio: float = Field(
+        1.5,
+        ge=1.0,
+        le=1000.0,
+        description="mean uses of the cutouts that fill a class and of all of their kind: what limits the weights",
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> "SizeConfig":

@@ -121,6 +121,7 @@ def card_markdown(release: Release) -> bytes:
         size_category=size_category(s.num_scenes),
         stand_ins=stand_ins(release.config),
         sources=_sources(release.assets),
+        use_ranges=max((list(found.histogram) for found in s.uses.values()), key=len, default=[]),
         shard_range=_shard_range(release.shards),
         recipe=json.dumps(recipe(release.config), indent=1, sort_keys=True),
     )

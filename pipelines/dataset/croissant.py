@@ -32,7 +32,7 @@ _COLUMNS = {
     "mask_area_ratio": "area of the given mask / area of the true visible mask",
     "background_crop": "left, top, side of the square cut from the upright photograph, pixels",
     "attempt": "which draw was kept, 0 = the first",
-    "draws": "id@hash of every asset drawn, refused draws too",
+    "draws": "plan@hash, then id@hash of every asset drawn, refused draws too",
 }
 _LENGTHS = {"box": 4, "background_crop": 3}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipelines.dataset.index import Asset
 from pipelines.stages.store import Store
@@ -21,15 +22,23 @@ class Uses:
     Attributes:
         num_assets: those for training in the library; where it is not beside the shards, those shown.
         never_share: share of them that no scene shows.
-        median, max: scenes that show one.
+        min, median, max: scenes that show one.
         top_tenth_share: share of all uses that the most shown tenth of the assets has.
+        histogram: range of numbers of scenes (`0`, `1`, `2`, `3-4`, `5-8`, ...) -> assets shown so often.
     """
 
     num_assets: int
     never_share: float
+    min: int
     median: float
     max: int
     top_tenth_share: float
+    histogram: dict[str, int]
+
+    @property
+    def max_to_median(self) -> float:
+        """How much more often the most shown asset is shown than the usual one; a median below 1 counts as 1."""
+        return self.max / max(self.median, 1.0)
 
 
 def count_library(store: Store) -> dict[str, int]:
@@ -64,7 +73,18 @@ def _uses(shown: list[int], num_in_library: int) -> Uses:
     return Uses(
         num_assets=len(counts),
         never_share=round(float((counts == 0).mean()), 4),
+        min=int(counts.min()),
         median=float(np.median(counts)),
         max=int(counts.max()),
         top_tenth_share=round(float(top.sum() / counts.sum()), 4),
+        histogram=_histogram(counts),
     )
+
+
+def _histogram(counts: NDArray[np.int64]) -> dict[str, int]:
+    """Ranges from one power of two to the next, up to the largest count."""
+    # 0 is in class 0, 1 in 1, 2 in 2, 3 and 4 in 3, 5 to 8 in 4, ...
+    classes = [0 if count == 0 else 1 + int(count - 1).bit_length() for count in counts]
+    found = np.bincount(classes)
+    names = [str(top) if top < 3 else f"{top // 2 + 1}-{top}" for top in (0, *(2**i for i in range(len(found))))]
+    return {name: int(number) for name, number in zip(names, found, strict=False)}

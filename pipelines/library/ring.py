@@ -7,6 +7,7 @@ points.
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ class Ring:
         owners = np.repeat(np.arange(len(groups), dtype=np.int32), virtual_nodes)
         order = np.lexsort((seeds[owners], points))
         return cls(points[order], owners[order], groups)
+
+    @cached_property
+    def num_assets(self) -> int:
+        """Number of different assets on the ring."""
+        return len(np.unique(self.owners))
 
     def among(self, members: NDArray[np.bool_]) -> "Ring":
         """The ring of the assets at the positions where `members` is true."""

@@ -18,7 +18,7 @@ from pipelines.library.records import AnyRecord
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 
-FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards")
+FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards", "real_only/scenes", "real_only/shards")
 """Shards that say which assets they show. Maps are remade with the scenes that they were made from."""
 
 

@@ -1,11 +1,12 @@
-"""Which assets a scene draws from the library: evenly, and such that a library change moves few scenes.
+"""What a scene draws from the library: its plan and assets, evenly, and such that a library change moves few scenes.
 
-Draws depend on (recipe, key, layer, turn) and the library's records only, never on pixels, so that a later run can
-tell without making a scene whether a changed library would change it. A layer draws from the cutouts of its kind that
-can fill its size class. Redraws are plain consistent hashing. First draws also know the first draws of the keys before
-theirs: of the next `CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices",
-Mitzenmacher 2001). Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a
-worker has to work out before it can make a scene.
+A plan's size classes depend on how many cutouts can fill them (`rings.class_weights`). Draws depend on (recipe, key,
+layer, turn) and the library's records only, never on pixels, so that a later run can tell without making a scene
+whether a changed library would change it. A layer draws from the cutouts of its kind that can fill its size class.
+Redraws are plain consistent hashing. First draws also know the first draws of the keys before theirs: of the next
+`CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices", Mitzenmacher 2001).
+Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a worker has to work out
+before it can make a scene.
 
 Layers of the rule `supported` draw from the cutouts of whose object a support is known, small things beside small ones,
 and the background from the photographs that offer the supports of all of them.
@@ -14,6 +15,7 @@ and the background from the photographs that offer the supports of all of them.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +27,8 @@ from pipelines.library.objects import objects
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
-from pipelines.scenes.plan import LayerPlan, Rule, plan_scene
-from pipelines.scenes.rings import background_ring, foreground_rings, support_needs
+from pipelines.scenes.plan import ClassWeights, LayerPlan, Rule, plan_scene
+from pipelines.scenes.rings import background_ring, class_weights, foreground_rings, support_needs
 from pipelines.stages.store import Store
 
 REDRAW_EVERY = 4
@@ -71,6 +73,7 @@ class Pool:
         background_rings: supports that are needed -> the photographs that offer them, and that fill the canvas without
             being enlarged too much; filled in when it is asked for, but for the ring of all.
         needs: by row of a foreground, the support that it needs of a photograph; empty where it needs none.
+        class_weights: how often plans ask for each size class, by kind.
         version: hash of both catalogues.
     """
 
@@ -80,6 +83,7 @@ class Pool:
     foreground_rings: Mapping[tuple[Kind, SizeClass, Rule], Ring]
     background_rings: dict[frozenset[str], Ring]
     needs: Sequence[str]
+    class_weights: ClassWeights
     version: str
     _epochs: dict[int, _Epoch] = field(default_factory=dict, compare=False)
     _alike_rings: dict[tuple[Kind, SizeClass, Rule, bool], Ring] = field(default_factory=dict, compare=False)
@@ -100,7 +104,12 @@ class Pool:
         rings = foreground_rings(foregrounds, fronts, config, split)
         version = digest(foregrounds.version, backgrounds.version).hex()
         anywhere = {NOTHING: background_ring(backgrounds, backs, config, split)}
-        return cls(config, foregrounds, backgrounds, rings, anywhere, support_needs(foregrounds, config), version)
+        needs, weights = support_needs(foregrounds, config), class_weights(rings, config)
+        return cls(config, foregrounds, backgrounds, rings, anywhere, needs, weights, version)
+
+    def plan(self, key: str) -> tuple[LayerPlan, ...]:
+        """What the scene of a key is to be."""
+        return plan_scene(self.config, self.class_weights, key)
 
     def draw(self, key: str, plan: Sequence[LayerPlan], attempt: int) -> Draw | None:
         """The assets of an attempt, no photograph twice; None when the library is too small for that.
@@ -113,11 +122,11 @@ class Pool:
         return Draw(self.backgrounds[rows[-1]], tuple(self.foregrounds[row] for row in rows[:-1]))
 
     def trail(self, key: str, plan: Sequence[LayerPlan], last_attempt: int) -> list[str]:
-        """Tokens of every asset drawn up to an attempt, in order: equal trails make equal scenes.
+        """Tokens of the plan and of every asset drawn up to an attempt, in order: equal trails make equal scenes.
 
-        A token is `id@digest` of everything of the asset's record that can reach a scene.
+        A token is `id@digest` of everything of the asset's record that can reach a scene; the first is `plan@digest`.
         """
-        tokens: list[str] = []
+        tokens = [f"plan@{_short_digest([asdict(layer) for layer in plan])}"]
         for attempt in range(0, last_attempt + 1, REDRAW_EVERY):
             draw = self.draw(key, plan, attempt)
             records: list[AnyRecord] = [] if draw is None else [draw.background, *draw.foregrounds]
@@ -136,7 +145,7 @@ class Pool:
             self._epochs[number // EPOCH] = epoch
         for i in range(number - number % EPOCH + len(epoch.rows), number + 1):
             key = f"{i:08d}"
-            rows = self._turn_rows(key, plan_scene(self.config, key), 0, _least_drawn, epoch)
+            rows = self._turn_rows(key, self.plan(key), 0, _least_drawn, epoch)
             for row in () if rows is None else rows[:-1]:
                 epoch.foreground_uses[row] += 1
             if rows is not None:
@@ -205,4 +214,8 @@ def _token(record: AnyRecord) -> str:
     values = {key: value for key, value in asdict(record).items() if key not in _PLACE}
     if isinstance(record, ForegroundRecord) and record.object in objects():
         values["object"] = asdict(objects()[record.object])
-    return f"{record.id}@{digest(canonical_json(values).decode()).hex()[:12]}"
+    return f"{record.id}@{_short_digest(values)}"
+
+
+def _short_digest(values: Any) -> str:
+    return digest(canonical_json(values).decode()).hex()[:12]

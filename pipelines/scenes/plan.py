@@ -4,7 +4,7 @@ A plan is drawn once a scene. Later attempts change assets and positions, never 
 not bend the distributions that the profile sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -18,9 +18,10 @@ from pipelines.library.records import Kind
 Level = Literal["none", "light", "medium", "heavy"]
 Rule = Literal["supported", "free"]
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
+ClassWeights = Mapping[Kind, tuple[float, ...]]
+"""Weights of `SIZE_CLASSES` for the layers of each kind: those of the recipe, limited by what the library can fill."""
 
-
-Size = TypeVar("Size", int, tuple[int, float])
+Size = TypeVar("Size", int, tuple[int, int], tuple[int, float])
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class LayerPlan:
     rule: Rule = "free"
 
 
-def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
-    """The layers of a scene from bottom to top: a function of the recipe and the key."""
+def plan_scene(config: ScenesConfig, weights: ClassWeights, key: str) -> tuple[LayerPlan, ...]:
+    """The layers of a scene from bottom to top: a function of the recipe, the weights of size classes, and the key."""
     rng = generator(config.seed, "plan", key)
     num_layers = 1 + _choose(rng, config.num_layers_weights)
     kinds: list[Kind] = ["generated" if rng.random() < config.generated_share else "real" for _ in range(num_layers)]
     contacts = [bool(rng.random() < config.border.contact_share) for _ in range(num_layers)]
-    sizes = _sizes(config, rng, num_layers)
+    sizes = _sizes(config, [weights[kind] for kind in kinds], rng)
     levels: list[Level] = ["none"] * num_layers
     occluders: list[int | None] = [None] * num_layers
     if num_layers > 1 and rng.random() < config.occlusion.scene_share:
@@ -58,7 +59,9 @@ def plan_scene(config: ScenesConfig, key: str) -> tuple[LayerPlan, ...]:
             if level == "none":
                 continue
             occluders[i] = int(rng.integers(i + 1, num_layers))
-        sizes = occluders_larger(sizes, occluders)
+        # A layer's kind goes with its size, or the sizes of one kind would reach the other.
+        ordered = occluders_larger(list(zip(sizes, range(num_layers), strict=True)), occluders)
+        sizes, kinds = [sizes[i] for _, i in ordered], [kinds[i] for _, i in ordered]
     rules: list[Rule] = ["free"] * num_layers
     if config.placement.kind == "supported":
         rules = ["free" if rng.random() < config.placement.free_share else "supported" for _ in range(num_layers)]
@@ -84,11 +87,11 @@ def occluders_larger(sizes: Sequence[Size], occluders: Sequence[int | None]) -> 
     return ordered
 
 
-def _sizes(config: ScenesConfig, rng: np.random.Generator, num_layers: int) -> list[int]:
-    """Size classes whose smallest areas together fit the canvas."""
+def _sizes(config: ScenesConfig, weights: Sequence[tuple[float, ...]], rng: np.random.Generator) -> list[int]:
+    """Size classes, by the weights for each layer, whose smallest areas together fit the canvas."""
     lows = [config.size.shares(name)[0] for name in SIZE_CLASSES]
     while True:
-        sizes = [_choose(rng, config.size.weights) for _ in range(num_layers)]
+        sizes = [_choose(rng, of_layer) for of_layer in weights]
         if sum(lows[size] for size in sizes) <= config.size.max_total_share:
             return sizes
 

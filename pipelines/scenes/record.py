@@ -64,7 +64,7 @@ SCHEMA = pa.schema(
         ("background_licence", pa.string()),
         ("background_attribution", pa.string()),
         ("attempt", pa.int64()),  # the draw that was kept; 0 = the first
-        ("draws", pa.list_(pa.string())),  # id@sha256[:12] of every asset drawn, rejected draws too
+        ("draws", pa.list_(pa.string())),  # plan@sha256[:12], then id@ of every asset drawn, rejected too
     ]
 )
 """One row a layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under

@@ -1,5 +1,10 @@
-"""The rings that scenes draw from: cutouts that can fill a size class and follow a rule, photographs for a canvas."""
+"""The rings that scenes draw from: cutouts that can fill a size class and follow a rule, photographs for a canvas.
 
+And how often plans may ask for each size class, so that the few cutouts that can fill a large one are not overused.
+"""
+
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,14 +12,16 @@ from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from pipelines.config import ScenesConfig
-from pipelines.config.scenes import SizeClass
+from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.objects import objects, support_of
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable
-from pipelines.scenes.plan import Rule
+from pipelines.scenes.plan import ClassWeights, Rule
 from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 
+WEIGHT_STEP = 1 / 64
+"""Step in which the share of layers of a size class is limited; chosen by us."""
 NEAR_REACH = 0.6
 """Height of the horizon above the foot of what stands near by, in canvases."""
 
@@ -77,6 +84,32 @@ def foreground_rings(
                         f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
                     )
     return rings
+
+
+def class_weights(rings: Mapping[tuple[Kind, SizeClass, Rule], Ring], config: ScenesConfig) -> ClassWeights:
+    """The recipe's weights of size classes, limited for each kind by the cutouts that can fill a class.
+
+    Cutouts that can fill a class can fill smaller ones too. If n of all N cutouts of a kind can fill a class, at most
+    `scenes.size.max_use_ratio` * n / N of the layers are planned to be in it or a larger one: then these cutouts are
+    used that many times as often as the mean of their kind, at most. What a class loses goes to the smaller ones.
+    """
+    rule: Rule = "free" if config.placement.kind == "free" else "supported"
+    drawn = config.size.drawn
+    wanted = dict(zip(SIZE_CLASSES, config.size.weights, strict=True))
+    total = sum(wanted[name] for name in drawn)
+    found: dict[Kind, tuple[float, ...]] = {}
+    for kind in dict.fromkeys(kind for kind, _, _ in rings):
+        num = {name: rings[kind, name, rule].num_assets for name in drawn if (kind, name, rule) in rings}
+        shares = dict.fromkeys(SIZE_CLASSES, 0.0)
+        larger = 0.0
+        for i, name in reversed(list(enumerate(drawn))):
+            limit = config.size.max_use_ratio * num[name] / num[drawn[0]] if num else 1.0
+            # In steps, because a weight that followed every cutout would move many scenes whenever one goes.
+            limit = math.floor(limit / WEIGHT_STEP) * WEIGHT_STEP
+            at_least = min(sum(wanted[other] for other in drawn[i:]) / total, limit)
+            shares[name], larger = at_least - larger, at_least
+        found[kind] = tuple(shares.values())
+    return found
 
 
 def background_ring(

@@ -19,13 +19,13 @@ from pipelines.scenes.compose import Composed, compose
 from pipelines.scenes.draws import Draw, Pool
 from pipelines.scenes.parts import pixels_sha256
 from pipelines.scenes.placement import Rejected
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.record import SCENES_SCHEMA, scene_record, scene_rows
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 4
+VERSION = 5
 """Raised when the code changes the bytes of a scene."""
 
 
@@ -59,7 +59,7 @@ class SceneMaker:
             BadItem: `no_scene` when no attempt of `scenes.max_attempts` does, `small_library` when the library
                 cannot fill the scene.
         """
-        plan = plan_scene(self.scenes, key)
+        plan = self.pool.plan(key)
         rejected: Counter[str] = Counter()
         for attempt in range(self.scenes.max_attempts):
             draw = self.pool.draw(key, plan, attempt)
@@ -178,7 +178,7 @@ class ScenesStage:
         index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
         table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
         return all(
-            row["draws"] == pool.trail(row["key"], plan_scene(self.scenes, row["key"]), row["attempt"])
+            row["draws"] == pool.trail(row["key"], pool.plan(row["key"]), row["attempt"])
             for row in table.to_pylist()
             if row["layer"] == 0
         )

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 
 from assets_defs.ablations import plan_row
@@ -12,10 +13,12 @@ from assets_defs.definitions import build_defs
 from assets_defs.plan import Plan
 from commands import main as cli
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
+from training.data import open_index
 from training.journal import read_metrics
 
-pytestmark = pytest.mark.slow  # Four trainings, of two steps each.
+pytestmark = pytest.mark.slow  # Five trainings, of two steps each.
 
+OWN_DATA = "no_generated_foregrounds"
 CHANGES = '{"schedule.num_steps" = 2}'
 
 
@@ -83,6 +86,30 @@ def test_a_row_that_is_there_is_not_trained_again(world):
     assert made["ablations"].metadata["status"].value == "unchanged" and made["ablations"].partition == "paper"
     assert made["ablation_table"].metadata["rows_judged"].value == 2
     assert made["ablation_table"].metadata["table"].value.startswith("# Ablations")
+
+
+def test_a_row_without_generated_foregrounds_has_data_of_its_own(world, command):
+    profile, instance = world
+    job = build_defs(profile, dg.in_process_executor).resolve_job_def("ablate")
+    alone = job.execute_in_process(instance=instance, partition_key=OWN_DATA, raise_on_error=False)
+    (failed,) = [event for event in alone.all_node_events if event.is_step_failure]
+    assert "materialize real_only_scenes first" in str(failed.step_failure_data.error)
+    status, out, err = command(OWN_DATA, "--json")
+    assert status == 0, err
+    assert err.index("making its data") < err.index("training and judging")
+    found = {row["row"]: row for row in json.loads(out)["rows"]}[OWN_DATA]
+    assert found["differences"]["background.psnr_mask"]["num_images"] >= 3
+    assert found["changes"] == {"scenes.generated_share": 0.0} and "by intent" in found["note"]
+    own, full = (open_index(str(Path(profile.root, *folder))) for folder in (("real_only",), ()))
+    assert list(own.keys) == list(full.keys) and own.num_triplets == full.num_triplets
+    assert kinds(profile, "real_only/shards") == {"real"} < kinds(profile, "shards")
+    plan = json.loads(Path(profile.root, "training/ablations", OWN_DATA, "plan.json").read_text())
+    assert plan["data"] == [f"{profile.root}/real_only/shards"]
+
+
+def kinds(profile, folder):
+    tables = [pq.read_table(path) for path in Path(profile.root, folder).glob("*.parquet")]
+    return {kind for table in tables for kind in table["foreground_kind"].to_pylist()}
 
 
 def test_a_row_that_cannot_be_says_why(world):

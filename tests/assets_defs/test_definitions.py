@@ -20,7 +20,7 @@ ASSETS = {
 }  # fmt: skip
 INPUTS = {"prompt_list", "takedown_list", "exclusion_list"}
 TRAINED = {"base_model", "rgba_vae", "adapter", "held_out_scenes", "evaluation", "report"}
-JUDGED = {"baselines", "champion", "ablations", "ablation_table", "fiftyone_dataset"}
+JUDGED = {"baselines", "champion", "real_only_scenes", "ablations", "ablation_table", "fiftyone_dataset"}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import pytest
 from pipelines import checks, scene_checks
 from pipelines.config import ChecksConfig
 from pipelines.dataset.uses import Uses
-from pipelines.scenes.plan import plan_scene
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
@@ -23,7 +22,7 @@ def made(tmp_path_factory):
     store = Store(root)
     stage = ScenesStage(store, Store(f"{root}/photographs"), CONFIG)
     report = run_stage(stage, store, SerialEngine())
-    return report, checks.rows_of(store, report), stage.keys("00000")
+    return report, checks.rows_of(store, report), {key: stage.task.pool.plan(key) for key in stage.keys("00000")}
 
 
 @pytest.fixture
@@ -32,21 +31,32 @@ def rows(made):
 
 
 def test_made_scenes_are_as_planned(made, rows):
-    report, _, keys = made
+    report, _, plans = made
     assert not any("enlarged" in name for name in report.counts)
-    result = scene_checks.as_planned(rows, keys, CONFIG, LIMITS)
+    result = scene_checks.as_planned(rows, plans, CONFIG, LIMITS)
     assert result.passed, result.sentence
     assert scene_checks.enlarged_within_limits(rows, CONFIG).passed
 
 
-def test_drops_that_bend_the_shares_are_seen(rows):
+def test_drops_that_bend_the_shares_are_seen(made, rows):
     keys = sorted({row["key"] for row in rows})
-    crowded = {key for key in keys if len(plan_scene(CONFIG, key)) == 3}
+    plans = {key: made[2][key] for key in keys}
+    crowded = {key for key in keys if len(plans[key]) == 3}
     kept = [row for row in rows if row["key"] not in crowded]
-    result = scene_checks.as_planned(kept, keys, CONFIG, LIMITS)
+    result = scene_checks.as_planned(kept, plans, CONFIG, LIMITS)
     assert not result.passed and "layers 3" in result.sentence
     # The same number dropped evenly bends nothing.
     assert result.figures["difference"] == pytest.approx(len(crowded) / len(keys), abs=1e-4)
+
+
+def test_fewer_layers_than_in_training_are_seen(made, rows):
+    plans = made[2].values()
+    assert scene_checks.layers_as_in(rows, plans, LIMITS).passed
+    # As if the scenes with a generated layer had been left out of others, and not planned anew.
+    generated = {row["key"] for row in rows if row["foreground_kind"] == "generated"}
+    left = [row for row in rows if row["key"] not in generated]
+    result = scene_checks.layers_as_in(left, plans, LIMITS)
+    assert left and not result.passed and result.figures["difference"] > 0.1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +99,18 @@ def test_blurred_objects_are_seen(rows):
 
 
 def test_a_foreground_in_too_many_scenes_is_seen():
-    uses = {"foreground mulan": Uses(10, 0.1, 3.0, 40, 0.5), "background photos": Uses(2, 0.0, 300.0, 300, 0.5)}
+    few = {"41-64": 1}
+    uses = {
+        "foreground mulan": Uses(10, 0.1, 0, 5.0, 40, 0.5, few),
+        "background photos": Uses(2, 0.0, 1, 1.0, 300, 0.5, few),
+    }
     assert checks.even_uses(uses, ChecksConfig(max_uses=40)).passed
     result = checks.even_uses(uses, ChecksConfig(max_uses=39))
     assert not result.passed and "at most 40" in result.sentence
+    # Forty is eight times the usual number of this source; a source that is hardly drawn has no usual number.
+    assert checks.even_uses(uses, ChecksConfig(max_uses_to_median=8.0)).passed
+    result = checks.even_uses(uses, ChecksConfig(max_uses_to_median=7.9))
+    assert not result.passed and "checks.max_uses_to_median (found 8.0)" in result.sentence
+    assert result.figures["max_to_median"] == {"foreground mulan": 8.0}
+    rare = {"foreground mulan": Uses(10, 0.9, 0, 0.0, 3, 1.0, few)}
+    assert checks.even_uses(rare, ChecksConfig(max_uses_to_median=3.0)).passed

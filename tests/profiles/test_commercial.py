@@ -124,7 +124,7 @@ def commercial(root: Path, **changes: str) -> Factory:
 
 
 def commercial_use(of: Factory) -> checks.CheckResult:
-    stages = (of.shards, of.held_out_shards)
+    stages = (of.shards, of.held_out.shards)
     return checks.commercial_use(of.store, of.config, {stage.name: fingerprint(stage.recipe) for stage in stages})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import fsspec
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -20,6 +21,7 @@ from pipelines.stages.manifest import Manifest
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
 
 NUM_SCENES = 7
+NUM_TRIPLETS = 13  # Scenes have one, two, three layers in turn.
 AS_STORED = DataLoading(batch_size=2, flip=False, redraw_masks=False)
 
 
@@ -117,12 +119,12 @@ def test_workers_do_not_change_what_is_drawn(dataset: Path, num_workers: int) ->
 
 
 def test_processes_share_an_epoch_without_overlap(dataset: Path) -> None:
-    parts = [take(TripletLoader(str(dataset), DataLoading(batch_size=1), rank, 3), 3) for rank in range(3)]
-    alone = take(TripletLoader(str(dataset), DataLoading(batch_size=3)), 3)
+    parts = [take(TripletLoader(str(dataset), DataLoading(batch_size=1), rank, 3), 5) for rank in range(3)]
+    alone = take(TripletLoader(str(dataset), DataLoading(batch_size=3)), 5)
     together = [sample for step in zip(*parts, strict=True) for sample in drawn(list(step))]
     assert together == drawn(alone)
-    assert [part[-1].end for part in parts] == [9, 9, 9]
-    assert len({key for key, *_ in together[:NUM_SCENES]}) == NUM_SCENES
+    assert [part[-1].end for part in parts] == [15, 15, 15]
+    assert {(key, layer) for key, layer, *_ in together[:NUM_TRIPLETS]} == set(stored(dataset))
 
 
 @pytest.mark.parametrize("start", [1, 4, 9])
@@ -138,14 +140,22 @@ def test_a_batch_says_where_to_go_on(dataset: Path) -> None:
     assert drawn(take(loader, 1, first.end)) == drawn([second])
 
 
-def test_epochs_ask_for_other_targets_in_another_order(dataset: Path) -> None:
-    first, second, third = (
-        dict(zip(batch.keys, batch.layers, strict=True))
-        for batch in take(TripletLoader(str(dataset), DataLoading(batch_size=NUM_SCENES)), 3)
-    )
-    assert list(first) != list(second) and set(first) == set(second) == set(third)
-    several = [key for key in first if int(key) % 3 == 2]  # Scenes of three layers.
-    assert several and all({first[key], second[key], third[key]} == {0, 1, 2} for key in several)
+def test_every_epoch_shows_all_triplets_in_another_order(dataset: Path) -> None:
+    loader = TripletLoader(str(dataset), DataLoading(batch_size=NUM_TRIPLETS))
+    assert loader.num_triplets == NUM_TRIPLETS
+    epochs = [list(zip(batch.keys, batch.layers, strict=True)) for batch in take(loader, 3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert all(sorted(epoch) == sorted(stored(dataset)) for epoch in epochs)
+
+
+def test_an_epoch_is_as_often_occluded_as_the_triplets(dataset: Path) -> None:
+    with fsspec.open_files(f"{dataset}/shards/*.parquet") as files:
+        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
+    occluded = {(row["key"], row["layer"]) for row in rows if row["occluded_fraction"] > 0}
+    (batch,) = take(TripletLoader(str(dataset), DataLoading(batch_size=NUM_TRIPLETS)), 1)
+    drawn_occluded = [place in occluded for place in zip(batch.keys, batch.layers, strict=True)]
+    assert 0 < len(occluded) < len(rows) == NUM_TRIPLETS
+    assert sum(drawn_occluded) / len(drawn_occluded) == len(occluded) / len(rows)
 
 
 def test_flipping_mirrors_everything_alike(dataset: Path) -> None:
@@ -163,13 +173,13 @@ def test_flipping_mirrors_everything_alike(dataset: Path) -> None:
 
 
 def test_masks_are_redrawn_in_every_epoch(dataset: Path) -> None:
-    # Scenes of one layer have the same target in both epochs.
-    loader = TripletLoader(str(dataset), DataLoading(batch_size=NUM_SCENES, flip=False))
-    first, second = (dict(zip(batch.keys, batch.hole_B1HW, strict=True)) for batch in take(loader, 2))
-    single = [key for key in first if int(key) % 3 == 0]
+    loader = TripletLoader(str(dataset), DataLoading(batch_size=NUM_TRIPLETS, flip=False))
+    first, second = (
+        dict(zip(zip(batch.keys, batch.layers, strict=True), batch.hole_B1HW, strict=True)) for batch in take(loader, 2)
+    )
     triplets = stored(dataset)
-    assert any(not torch.equal(first[key], second[key]) for key in single)
-    assert any(not np.array_equal(first[key][0].numpy() > 0, triplets[key, 0].mask) for key in single)
+    assert any(not torch.equal(first[place], second[place]) for place in triplets)
+    assert any(not np.array_equal(first[place][0].numpy() > 0, triplets[place].mask) for place in triplets)
     assert all(mask.any() for mask in (*first.values(), *second.values()))
 
 
@@ -209,16 +219,16 @@ def test_an_unreadable_member_is_skipped_and_counted_once(
 def test_other_positions_keep_their_samples_when_one_is_unreadable(dataset: Path, copy: Path) -> None:
     spoil(copy, "00000004", "mask0.png")
     loading = DataLoading(batch_size=1, max_unreadable_share=0.2)
-    sound, damaged = (drawn(take(TripletLoader(str(path), loading), 2 * NUM_SCENES)) for path in (dataset, copy))
+    sound, damaged = (drawn(take(TripletLoader(str(path), loading), 2 * NUM_TRIPLETS)) for path in (dataset, copy))
     differing = [a for a, b in zip(sound, damaged, strict=True) if a != b]
-    assert [key for key, *_ in differing] == ["00000004", "00000004"]
+    assert [key for key, *_ in differing] == ["00000004"] * 4
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_above_the_share_the_run_stops(copy: Path, num_workers: int) -> None:
     for key in ("00000001", "00000004"):
         spoil(copy, key, "layer0.webp")
-    loading = DataLoading(batch_size=NUM_SCENES, num_workers=num_workers, max_unreadable_share=0.2)
+    loading = DataLoading(batch_size=NUM_TRIPLETS, num_workers=num_workers, max_unreadable_share=0.2)
     with pytest.raises(BadSetup, match=r"2 of 7 scenes cannot be read.*0000000\d\.layer0\.webp"):
         take(TripletLoader(str(copy), loading), 1)
 

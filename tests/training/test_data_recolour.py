@@ -13,7 +13,7 @@ def test_layers_still_make_up_the_picture(key):
     foreground = torch.rand(4, 4, 5, generator=random) * 2 - 1
     foreground[3, :2] = -1.0
     foreground[:3, :2] = 0.0
-    colours = draw_recolouring(3, 0, str(key), 1.0)
+    colours = draw_recolouring(3, 0, str(key), 0, 1.0)
     composite = over(foreground[None], background[None])[0]
     laid = over(colours.rgba(foreground)[None], colours.rgb(background)[None])[0]
     torch.testing.assert_close(laid, colours.rgb(composite), rtol=0, atol=1e-5)
@@ -23,11 +23,12 @@ def test_layers_still_make_up_the_picture(key):
 
 
 def test_it_is_drawn_by_seed_epoch_and_scene_as_often_as_asked():
-    drawn = [draw_recolouring(1, 0, str(key), 0.5) for key in range(400)]
-    assert drawn == [draw_recolouring(1, 0, str(key), 0.5) for key in range(400)]
+    drawn = [draw_recolouring(1, 0, str(key), 0, 0.5) for key in range(400)]
+    assert drawn == [draw_recolouring(1, 0, str(key), 0, 0.5) for key in range(400)]
     assert 150 < sum(each is not None for each in drawn) < 250
-    assert draw_recolouring(1, 0, "a", 1.0) != draw_recolouring(1, 1, "a", 1.0)
-    assert draw_recolouring(1, 0, "a", 0.0) is None
+    assert draw_recolouring(1, 0, "a", 0, 1.0) != draw_recolouring(1, 1, "a", 0, 1.0)
+    assert draw_recolouring(1, 0, "a", 0, 1.0) != draw_recolouring(1, 0, "a", 1, 1.0)
+    assert draw_recolouring(1, 0, "a", 0, 0.0) is None
 
 
 def test_channels_are_swapped_and_values_scaled():

@@ -1,7 +1,6 @@
-"""Which scenes training sees: kinds of foregrounds, what is kept out to judge it by, and smaller samples."""
+"""Which scenes training sees: what is kept out to judge it by, and smaller samples."""
 
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
 from decoupage.maps.table import MAPS
 from decoupage.preparation import HOLE_RULE, KEPT_RULE
 from pipelines.config import MasksConfig
-from pipelines.shards.reader import read_scenes, read_triplets
+from pipelines.shards.reader import read_triplets
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
@@ -46,49 +45,24 @@ def keys(root: str, **fields: object) -> list[str]:
     return [str(key) for key in select(open_index(root), DataLoading(**fields)).keys]
 
 
-def kinds_of(root: str) -> dict[str, set[str]]:
-    """By the discs' own rule."""
-    every = ("real", "generated")
-    return {key: {every[(int(key) + i) % 2] for i in range(1 + int(key) % 3)} for key, _ in read_scenes(root)}
-
-
-@pytest.mark.parametrize("kind", ["real", "generated"])
-def test_scenes_with_a_foreground_of_another_kind_are_left_out(discs: str, kind: str) -> None:
-    wanted = [key for key, kinds in kinds_of(discs).items() if kinds == {kind}]
-    assert 0 < len(wanted) < 10 and keys(discs, foreground_kinds=(kind,)) == wanted
-    loader = TripletLoader(discs, DataLoading(batch_size=len(wanted), foreground_kinds=(kind,)))
-    assert loader.num_scenes == len(wanted)
-    # What is read is still the scene that the key names: colours are drawn by key.
+def test_of_some_scenes_what_is_read_is_still_the_scene_that_the_key_names(discs: str) -> None:
     triplets = {(triplet.key, triplet.layer): triplet for triplet in read_triplets(discs)}
+    kept = keys(discs, validation_share=0.5)
+    asked = sorted(place for place in triplets if place[0] in kept)
+    loader = TripletLoader(discs, DataLoading(batch_size=len(asked), validation_share=0.5))
+    assert loader.num_triplets == len(asked) < len(triplets)
     (batch,) = take(loader, 1)
     for i, place in enumerate(zip(batch.keys, batch.layers, strict=True)):
         composite = torch.from_numpy(triplets[place].composite.copy()).permute(2, 0, 1) / 127.5 - 1.0
         assert torch.allclose(batch.composite_B3HW[i], composite.flip(-1) if batch.flipped[i] else composite)
-    assert sorted(batch.keys) == wanted
-
-
-def test_both_kinds_are_everything(discs: str) -> None:
-    assert len(keys(discs, foreground_kinds=("generated", "real"))) == 10
+    assert sorted(zip(batch.keys, batch.layers, strict=True)) == asked
 
 
 def test_when_nothing_is_left_the_run_does_not_start(dataset: str) -> None:
-    with pytest.raises(BadSetup, match=r"each of the 7 scenes has a foreground that is not of .* = \['real'\]"):
-        TripletLoader(dataset, DataLoading(foreground_kinds=("real",)))
     with pytest.raises(BadSetup, match="validation_share = 1 leaves none of 7 scenes for the part 'train'"):
         TripletLoader(dataset, DataLoading(validation_share=1.0))
     with pytest.raises(BadSetup, match="validation_share = 0 leaves none of 7 scenes for the part 'validation'"):
         TripletLoader(dataset, DataLoading(part="validation"))
-
-
-def test_a_lost_parquet_is_named_when_kinds_are_asked_for(discs: str, tmp_path: Path) -> None:
-    for path in (Path(discs) / "shards").glob("*"):
-        if path.name != "00001.parquet":
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(BadSetup, match=r"00001\.parquet cannot be read"):
-        TripletLoader(str(tmp_path), DataLoading(foreground_kinds=("real",), maps=()))
-    (tmp_path / "00001.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BadSetup, match=r"00001\.parquet cannot be read"):
-        TripletLoader(str(tmp_path), DataLoading(foreground_kinds=("real",), maps=()))
 
 
 def test_validation_is_kept_out_of_training_whatever_the_seed(discs: str) -> None:
@@ -102,8 +76,11 @@ def test_validation_is_kept_out_of_training_whatever_the_seed(discs: str) -> Non
     train, validation = parts[0]
     assert all(part == parts[0] for part in parts)
     assert train and validation and sorted(train + validation) == keys(discs)
-    seen = {key for batch in take(TripletLoader(discs, DataLoading(validation_share=0.3)), 5) for key in batch.keys}
-    assert seen == set(train)
+    # All triplets of a scene are on one side.
+    for part, scenes in (("train", train), ("validation", validation)):
+        loader = TripletLoader(discs, DataLoading(validation_share=0.3, batch_size=1, part=part))
+        seen = [(batch.keys[0], batch.layers[0]) for batch in take(loader, loader.num_triplets)]
+        assert sorted(seen) == sorted((key, i) for key in scenes for i in range(1 + int(key) % 3))
 
 
 def test_the_share_is_met_and_grows_without_exchange() -> None:
@@ -115,7 +92,7 @@ def test_the_share_is_met_and_grows_without_exchange() -> None:
 
 def test_contents_are_those_of_the_whole_data(discs: str) -> None:
     whole = open_index(discs)
-    part = select(whole, DataLoading(foreground_kinds=("real",)))
+    part = select(whole, DataLoading(validation_share=0.5))
     assert part.contents_sha256 == whole.contents_sha256 and len(part) < len(whole)
 
 
@@ -160,11 +137,11 @@ def test_masks_are_redrawn_at_the_scenes_own_size(dataset: str) -> None:
 def test_a_recipe_says_how_data_is_loaded() -> None:
     recipe = with_changes(
         TrainingConfig(),
-        {"data.size_px": 64, "data.foreground_kinds": ("real",), "data.validation_share": 0.1, "seed": 5},
+        {"data.size_px": 64, "data.validation_share": 0.1, "seed": 5},
     )
     masks = MasksConfig(min_iou=0.5)
     train, validation = (DataLoading.of(recipe, masks, part) for part in ("train", "validation"))
-    assert (train.size_px, train.foreground_kinds, train.validation_share) == (64, ("real",), 0.1)
+    assert (train.size_px, train.validation_share) == (64, 0.1)
     assert (train.seed, train.flip, train.redraw_masks, train.part) == (5, True, True, "train")
     assert (validation.flip, validation.redraw_masks, validation.part) == (False, False, "validation")
     assert train.masks is masks and train.maps == recipe.adapter.maps
@@ -176,8 +153,6 @@ def test_a_recipe_says_how_data_is_loaded() -> None:
     ("fields", "message"),
     [
         ({"validation_share": -0.1}, r"data\.validation_share must be in \[0, 1\], got -0\.1"),
-        ({"foreground_kinds": ()}, r"data\.foreground_kinds must name at least one kind"),
-        ({"foreground_kinds": ("drawn",)}, r"data\.foreground_kinds must be different ones of real, generated"),
         ({"part": "test"}, r"data\.part must be different ones of train, validation, got \['test'\]"),
     ],
 )

@@ -19,7 +19,6 @@ from decoupage.preparation import Prepared
 from pipelines.scenes.parts import Layer, SceneParts
 from tests.pipelines.dataset.discs import make_parts, spoilt
 from training.data import DataLoading
-from training.data.order import target_layer
 from training.data.triplets import TripletBatch, make_sample
 
 SIZE_PX = 64
@@ -85,7 +84,7 @@ AS_STORED = DataLoading(size_px=SIZE_PX, flip=False, redraw_masks=False)
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_loader_and_pipeline_make_the_same_tensors(pipe: LayerDecompositionPipeline, scale: int) -> None:
     parts, maps = scene(3, scale)
-    sample = make_sample(parts, maps, 0, 0, AS_STORED)
+    sample = make_sample(parts, 0, maps, 0, 0, AS_STORED)
     with caught(pipe) as found:
         pipe(parts.composite, mask=parts.imperfect_masks[sample.layers[0]], maps=maps)
     assert_same(sample, found[0])
@@ -98,7 +97,7 @@ def test_so_they_do_at_any_scale_and_in_any_form(
     pipe: LayerDecompositionPipeline, seed: int, scale: int, form: int
 ) -> None:
     parts, maps = scene(seed, scale)
-    sample = make_sample(parts, maps, 0, 0, AS_STORED)
+    sample = make_sample(parts, 0, maps, 0, 0, AS_STORED)
     composite, mask = parts.composite, parts.imperfect_masks[sample.layers[0]]
     pictures: list[Any] = [
         composite,
@@ -116,7 +115,7 @@ def test_so_they_do_at_any_scale_and_in_any_form(
 def test_made_maps_are_those_of_the_shards(pipe: LayerDecompositionPipeline) -> None:
     # As an adapter says what its training data was made by, and at which size.
     parts, maps = scene(5, 3)
-    sample = make_sample(parts, maps, 0, 0, AS_STORED)
+    sample = make_sample(parts, 0, maps, 0, 0, AS_STORED)
     recipes = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
     pipe.make_maps = AutoMaps.of(recipes, picture_px=96 * 3)
     try:
@@ -140,7 +139,7 @@ def test_without_makers_a_call_goes_without_maps(pipe: LayerDecompositionPipelin
 
 def test_pictures_of_a_batch_bring_their_own_maps(pipe: LayerDecompositionPipeline) -> None:
     (one, maps), (two, others) = scene(1, 1), scene(2, 1)
-    samples = [make_sample(*scene_, 0, 0, AS_STORED) for scene_ in ((one, maps), (two, others))]
+    samples = [make_sample(scene_, 0, maps_, 0, 0, AS_STORED) for scene_, maps_ in ((one, maps), (two, others))]
     masks = [parts.imperfect_masks[sample.layers[0]] for parts, sample in zip((one, two), samples, strict=True)]
     with caught(pipe) as found:
         pipe(
@@ -173,8 +172,8 @@ def test_what_is_no_map_of_the_picture_is_refused(
 
 def test_truth_follows_the_rules_of_the_picture() -> None:
     parts, maps = scene(4, 4)
-    sample = make_sample(parts, maps, 0, 0, AS_STORED)
-    layer = target_layer(0, 0, parts.key, len(parts.layers))
+    layer = len(parts.layers) - 1
+    sample = make_sample(parts, layer, maps, 0, 0, AS_STORED)
     assert sample.layers == (layer,)
     outside = parts.foreground(layer)[..., 3] == 0
     # Where the target is not, the smaller scene without it is the smaller scene.

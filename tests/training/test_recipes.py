@@ -1,7 +1,6 @@
 import dataclasses
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 import torch
@@ -12,11 +11,9 @@ from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill
 from decoupage.maps.table import MAPS
-from pipelines.library.records import Kind
 from training.config import (
     AdapterSection,
     BatchConfig,
-    ForegroundKind,
     OptimiserConfig,
     ScheduleConfig,
     TrainingConfig,
@@ -32,7 +29,6 @@ ABLATIONS = {
     "no_edges": ("adapter.maps", ("segmentation", "depth")),
     "no_segmentation": ("adapter.maps", ("edges", "depth")),
     "no_depth": ("adapter.maps", ("edges", "segmentation")),
-    "no_generated_foregrounds": ("data.foreground_kinds", ("real",)),
     "kontext_base": ("adapter.base", "flux-kontext"),
 }
 OTHERS = {
@@ -128,7 +124,6 @@ def test_adapter_section_is_the_adapters_config():
     measured = {"size_px", "alpha_levels", "map_makers", "map_picture_px"}
     assert {*AdapterSection.model_fields, *measured} == {field.name for field in dataclasses.fields(AdapterConfig)}
     assert AdapterSection().maps == tuple(MAPS)
-    assert get_args(ForegroundKind) == get_args(Kind)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -210,7 +205,6 @@ def test_fingerprint_survives_writing_and_reading():
         ("objective.guidance", float("inf"), "objective.guidance must be .*, got inf"),
         ("schedule.warmup_steps", 7200, r"schedule.warmup_steps must be below num_steps \(7200\), got 7200"),
         ("adapter.maps", ("depth", "depth"), "adapter.maps must name each map once"),
-        ("data.foreground_kinds", (), "data.foreground_kinds: .*at least 1"),
         ("data.flipp", True, "unknown key data.flipp"),
         ("seed.deep", 1, "unknown key seed.deep"),
     ],

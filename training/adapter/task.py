@@ -98,10 +98,9 @@ class AdapterTask:
     @cached_property
     def identity(self) -> dict[str, str]:
         """See `Task.identity`."""
-        index = self._loader.index
         return {
             "recipe": self.config.fingerprint(),
-            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
+            **self._loader.index.identity,
             "masks": fingerprint(self._masks.model_dump(mode="json")),
             "base": weights_digest(self._pipe.vae, self._pipe.transformer),
             "rgba_vae": weights_digest(self._pipe.vae_rgba),

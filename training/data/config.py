@@ -5,9 +5,8 @@ from typing import Any, Literal, get_args
 
 from decoupage.maps.table import MAPS
 from pipelines.config import MasksConfig
-from training.config import ForegroundKind, TrainingConfig
+from training.config import TrainingConfig
 
-KINDS: tuple[ForegroundKind, ...] = get_args(ForegroundKind)
 Part = Literal["train", "validation"]
 
 
@@ -16,7 +15,7 @@ class DataLoading:
     """How samples are drawn and made.
 
     Attributes:
-        seed: of the order, the targets and the augmentations.
+        seed: of the order and the augmentations.
         batch_size: samples in a batch of one process.
         num_workers: processes that decode for one training process; 0 = in the training process itself.
         prefetch_batches: batches that each worker keeps ready.
@@ -26,7 +25,6 @@ class DataLoading:
         masks: the errors to draw from; the profile's, for their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
         size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.
-        foreground_kinds: a scene with a layer of another kind is left out.
         validation_share: share of the scenes, by hash of their keys, that is kept out of training: the same ones for
             every seed.
         part: which scenes to draw from: those of training, or those kept out of it.
@@ -46,7 +44,6 @@ class DataLoading:
     masks: MasksConfig = field(default_factory=MasksConfig)
     maps: tuple[str, ...] = tuple(MAPS)
     size_px: int | None = None
-    foreground_kinds: tuple[ForegroundKind, ...] = KINDS
     validation_share: float = 0.0
     part: Part = "train"
     max_unreadable_share: float = 0.01
@@ -73,7 +70,6 @@ class DataLoading:
             masks=masks or MasksConfig(),
             maps=recipe.adapter.maps if isinstance(recipe, TrainingConfig) else (),
             size_px=data.size_px,
-            foreground_kinds=data.foreground_kinds,
             validation_share=data.validation_share,
             part=part,
             max_unreadable_share=data.max_unreadable_share,
@@ -90,9 +86,6 @@ class DataLoading:
         if self.size_px is not None:
             _check("size_px", self.size_px, 1, 65536)
         _check_choice("maps", self.maps, tuple(MAPS))
-        _check_choice("foreground_kinds", self.foreground_kinds, KINDS)
-        if not self.foreground_kinds:
-            raise ValueError("data.foreground_kinds must name at least one kind, got []")
         _check_choice("part", (self.part,), get_args(Part))
 
 

@@ -1,11 +1,13 @@
-"""Index of all scenes in a folder of shards, read once from the manifests. No picture is opened here.
+"""Index of all scenes in a folder of shards and of their triplets, read once from the manifests. No picture is opened.
 
 It is kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,9 @@ from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+from training.data.order import ORDER
 
+_LAYER = re.compile(r"layer\d+\.webp")
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
 
 
@@ -53,6 +57,28 @@ class SceneIndex:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run is known by: the data, and the order in which it goes through them."""
+        return {"data": f"{self.fingerprint}-{self.contents_sha256[:16]}", "order": ORDER}
+
+    @cached_property
+    def _first_triplet(self) -> NDArray[np.int64]:
+        """[num_scenes + 1]: number of each scene's first triplet, then that of all triplets; a layer has one."""
+        layers = [number for number, suffix in enumerate(self.suffixes) if _LAYER.fullmatch(suffix)]
+        num_layers = np.add.reduceat(np.isin(self.members["suffix"], layers), self.first_member, dtype=np.int64)
+        return np.concatenate([[0], np.cumsum(num_layers)])
+
+    @property
+    def num_triplets(self) -> int:
+        """Layers of all scenes; each is the target of one triplet."""
+        return int(self._first_triplet[-1])
+
+    def triplet(self, number: int) -> tuple[int, int]:
+        """(scene, layer) of a triplet; numbers go through the scenes in order, and through the layers of each."""
+        scene = int(np.searchsorted(self._first_triplet, number, side="right")) - 1
+        return scene, number - int(self._first_triplet[scene])
 
     def span(self, i: int) -> Span:
         """Shard, key and members of scene i."""

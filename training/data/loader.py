@@ -74,19 +74,22 @@ class Triplets(Dataset[Drawn]):
 
     def __getitem__(self, position: int) -> Drawn:
         """The sample at a position, or the next readable one of its epoch."""
-        num_scenes = len(self.index)
-        unreadable: list[tuple[str, str]] = []
-        for i in candidates(self.loading.seed, position, num_scenes):
+        num_triplets = self.index.num_triplets
+        unreadable: dict[int, tuple[str, str]] = {}
+        for number in candidates(self.loading.seed, position, num_triplets):
+            i, layer = self.index.triplet(number)
+            if i in unreadable:
+                continue
             try:
                 parts, maps = read_scene(self.index, i, self.loading)
             except _UNREADABLE as error:
-                unreadable.append((str(self.index.keys[i]), str(error) or repr(error)))
-                if len(unreadable) > self.loading.max_unreadable_share * num_scenes:
+                unreadable[i] = (str(self.index.keys[i]), str(error) or repr(error))
+                if len(unreadable) > self.loading.max_unreadable_share * len(self.index):
                     break  # The run stops anyway; see Unreadable.
                 continue
-            sample = make_sample(parts, maps, position, position // num_scenes, self.loading)
-            return Drawn(sample, tuple(unreadable))
-        return Drawn(None, tuple(unreadable))
+            sample = make_sample(parts, layer, maps, position, position // num_triplets, self.loading)
+            return Drawn(sample, tuple(unreadable.values()))
+        return Drawn(None, tuple(unreadable.values()))
 
 
 def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, StoredMaps]:
@@ -168,9 +171,9 @@ class TripletLoader:
         self.scene_px, self.size_px = self._check_sizes()
 
     @property
-    def num_scenes(self) -> int:
-        """Samples of an epoch: the scenes that are drawn from."""
-        return len(self.index)
+    def num_triplets(self) -> int:
+        """Samples of an epoch: the layers of the scenes that are drawn from."""
+        return self.index.num_triplets
 
     @property
     def unreadable(self) -> dict[str, str]:

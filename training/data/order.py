@@ -1,42 +1,51 @@
-"""The scene and the target at a position of the endless stream of samples: pure functions of the seed.
+"""The triplet at a position of the endless stream of samples: a pure function of the seed.
 
-Position p belongs to epoch p // num_scenes; an epoch is a permutation of all scenes. Nothing is remembered, so going
-on at sample n is starting at n, and neither workers nor processes can change the order.
+Position p belongs to epoch p // num_triplets; an epoch is a permutation of all triplets, so it holds exactly what they
+hold, such as their share of occluded targets. Nothing is remembered, so going on at sample n is starting at n, and
+neither workers nor processes can change the order. Nothing is stored either: the permutation is computed position by
+position.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from math import isqrt
 
-import numpy as np
-from numpy.typing import NDArray
+from decoupage.randomness import hash64
 
-from decoupage.randomness import generator, hash64
-
-
-@lru_cache(maxsize=2)  # Around the end of an epoch, batches reach into the next one.
-def epoch_order(seed: int, epoch: int, num_scenes: int) -> NDArray[np.int64]:
-    """Numbers of all scenes in the order of one epoch, [num_scenes], each once."""
-    order = generator(seed, "training.order", epoch).permutation(num_scenes)
-    order.setflags(write=False)
-    return order
+ORDER = "triplets"
+"""In the identity of a run: a run that went through its data in another order is not continued in this one."""
+ROUNDS = 12
 
 
-def candidates(seed: int, position: int, num_scenes: int) -> Iterator[int]:
-    """The scene at a position, then those that replace it when it cannot be read: the next ones of its epoch."""
-    epoch, slot = divmod(position, num_scenes)
-    order = epoch_order(seed, epoch, num_scenes)
-    for step in range(num_scenes):
-        yield int(order[(slot + step) % num_scenes])
+def triplet_at(seed: int, position: int, num_triplets: int) -> int:
+    """The number of the triplet at a position: within an epoch each comes once.
+
+    A Feistel network on pairs (a, b) of a grid that holds a few more cells than there are triplets, with addition
+    modulo the sides (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002); a cell beyond the last triplet
+    is mapped again until it is none.
+    """
+    epoch, cell = divmod(position, num_triplets)
+    rows = max(1, isqrt(num_triplets))
+    columns = -(-num_triplets // rows)
+    while True:
+        a, b = divmod(cell, columns)
+        for step in range(0, ROUNDS, 2):
+            a = (a + hash64(seed, "training.order", epoch, step, b)) % rows
+            b = (b + hash64(seed, "training.order", epoch, step + 1, a)) % columns
+        cell = a * columns + b
+        if cell < num_triplets:
+            return cell
 
 
-def target_layer(seed: int, epoch: int, key: str, num_layers: int) -> int:
-    """Index of a scene's target layer: drawn for the first epoch, then in turn, so that n epochs show all n layers."""
-    return (hash64(seed, "training.target", key) + epoch) % num_layers
+def candidates(seed: int, position: int, num_triplets: int) -> Iterator[int]:
+    """The triplet at a position, then those that replace it when it cannot be read: the next ones of its epoch."""
+    first = position - position % num_triplets
+    for step in range(num_triplets):
+        yield triplet_at(seed, first + (position + step) % num_triplets, num_triplets)
 
 
-def is_flipped(seed: int, epoch: int, key: str) -> bool:
-    """Whether a scene is mirrored in an epoch: one time in two."""
-    return bool(hash64(seed, "training.flip", epoch, key) & 1)
+def is_flipped(seed: int, epoch: int, key: str, layer: int) -> bool:
+    """Whether a triplet is mirrored in an epoch: one time in two."""
+    return bool(hash64(seed, "training.flip", epoch, key, layer) & 1)
 
 
 def rank_batches(start: int, rank: int, world_size: int, batch_size: int) -> Iterator[list[int]]:

@@ -32,9 +32,9 @@ class Recolouring:
         return torch.cat([torch.where(alpha_1HW > -1.0, colour_3HW, 0.0), alpha_1HW])
 
 
-def draw_recolouring(seed: int, epoch: int, key: str, share: float) -> Recolouring | None:
-    """The recolouring of a scene in an epoch; None = none. `share` is the share of scenes that are recoloured."""
-    rng = generator(seed, "training.recolour", f"{epoch}/{key}")
+def draw_recolouring(seed: int, epoch: int, key: str, layer: int, share: float) -> Recolouring | None:
+    """The recolouring of a triplet in an epoch; None = none. `share` is the share of triplets that are recoloured."""
+    rng = generator(seed, "training.recolour", f"{epoch}/{key}/{layer}")
     if rng.random() >= share:
         return None
     red, green, blue = (int(channel) for channel in rng.permutation(3))

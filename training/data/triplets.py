@@ -16,7 +16,7 @@ from decoupage.randomness import generator
 from pipelines.masks.imperfect import imperfect_mask
 from pipelines.scenes.parts import SceneParts
 from training.data.config import DataLoading
-from training.data.order import is_flipped, target_layer
+from training.data.order import is_flipped
 from training.data.recolour import draw_recolouring
 
 
@@ -25,7 +25,7 @@ class TripletBatch:
     """Triplets side by side; float32, pictures in [-1, 1].
 
     Attributes:
-        positions: global position of each sample; one that could not be read has left its place to another scene.
+        positions: global position of each sample; one that could not be read has left its place to another.
         end: where every process's batch of this step ends. A run that goes on after this batch starts at `end`.
         keys, layers: key of each sample's scene, and which of its layers is the target; 0 = lowest.
         flipped: whether each sample is mirrored.
@@ -74,8 +74,10 @@ class TripletBatch:
         return replace(self, maps={name: change(picture) for name, picture in self.maps.items()}, **tensors)
 
 
-def make_sample(parts: SceneParts, maps: StoredMaps, position: int, epoch: int, loading: DataLoading) -> TripletBatch:
-    """The triplet that a scene gives in an epoch, as a batch of one.
+def make_sample(
+    parts: SceneParts, layer: int, maps: StoredMaps, position: int, epoch: int, loading: DataLoading
+) -> TripletBatch:
+    """The triplet of a scene whose target is this layer, as a batch of one.
 
     Its composite is prepared as any picture, and the truth likewise.
 
@@ -90,14 +92,13 @@ def make_sample(parts: SceneParts, maps: StoredMaps, position: int, epoch: int, 
     size_px = loading.size_px or parts.size[0]
     if size_px > min(parts.size):
         raise ValueError(f"data.size_px must be at most the scenes' {min(parts.size)} px, got {size_px}")
-    layer = target_layer(loading.seed, epoch, parts.key, len(parts.layers))
-    flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key)
+    flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key, layer)
     geometry = plan_geometry(parts.size, multiple=1, max_pixels=size_px**2)
     wanted = {name: maps[name] for name in loading.maps}
     prepared = prepare(unit_rgb(parts.composite), _mask(parts, layer, epoch, loading), wanted, geometry)
     background_3HW = prepare_rgb(unit_rgb(parts.flatten(without=layer)), geometry)
     foreground_4HW = prepare_rgba(unit_rgb(parts.foreground(layer)), geometry)
-    colours = draw_recolouring(loading.seed, epoch, parts.key, loading.recolour_share)
+    colours = draw_recolouring(loading.seed, epoch, parts.key, layer, loading.recolour_share)
 
     def rgb(signed_3HW: Tensor) -> Tensor:
         return _mirror(colours.rgb(signed_3HW) if colours else signed_3HW, flipped)

@@ -26,14 +26,14 @@ def validation_batches(
 ) -> Iterator[TripletBatch]:
     """The validation samples, one in a batch, the same ones each time whatever the run's seed; each rank has its own.
 
-    There are `data.num_validation` in all, or as many as there are scenes kept out of training.
+    There are `data.num_validation` in all, or as many as the scenes kept out of training hold.
 
     Raises:
         BadSetup: no scene is kept out, or as `TripletLoader`.
     """
     loading = replace(DataLoading.of(config, part="validation"), batch_size=1, num_workers=0)
     loader = TripletLoader(source, loading, rank, world_size)
-    number = min(config.data.num_validation, loader.num_scenes) // world_size
+    number = min(config.data.num_validation, loader.num_triplets) // world_size
     batches = loader.batches()
     for _ in range(max(1, number)):
         yield next(batches)

@@ -82,10 +82,9 @@ class RgbaVaeTask:
     @cached_property
     def identity(self) -> Mapping[str, str]:
         """See `Task.identity`."""
-        index = self._loader.index
         return {
             "recipe": self.config.fingerprint(),
-            "data": f"{index.fingerprint}-{index.contents_sha256[:16]}",
+            **self._loader.index.identity,
             "base": weights_digest(self._rgb_vae),
         }
 

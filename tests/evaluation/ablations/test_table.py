@@ -120,6 +120,23 @@ def test_what_does_not_compare_gets_no_difference_and_says_why(store, made, said
     assert row["differences"] == {} and said in row["note"]
 
 
+def test_a_row_with_data_of_its_own_is_compared_and_says_how_its_data_differ(store):
+    row = "no_generated_foregrounds"
+    own = {"data_changes": {"scenes.generated_share": 0.0}, "identity": {**MADE_OF, "data": "data1"}}
+    make_row(store, row, darker=2, **own)
+    found = by_row(write_table(store, CONFIG, RECIPES))[row]
+    assert found["differences"]["background.psnr_mask"]["mean"] == pytest.approx(-6.02, abs=0.1)
+    assert found["changes"] == {"scenes.generated_share": 0.0}
+    assert "by intent: planned with scenes.generated_share = 0" in found["note"]
+    assert f"- without generated foregrounds: {found['note']}" in store.read("ablations/table.md").decode()
+    # Its data are all that may differ; and they must.
+    make_row(store, row, darker=2, **own | {"identity": {**MADE_OF, "data": "data1", "rgba_vae": "codec1"}})
+    assert "learned with other rgba_vae" in by_row(make_table(store, CONFIG, RECIPES))[row]["note"]
+    make_row(store, row, darker=2, **own | {"identity": MADE_OF})
+    found = by_row(make_table(store, CONFIG, RECIPES))[row]
+    assert found["differences"] == {} and "the full recipe's own data" in found["note"]
+
+
 def test_without_the_full_row_figures_stand_alone(tmp_path):
     store = Store(str(tmp_path))
     make_row(store, "no_edges")

@@ -70,9 +70,13 @@ def test_uses_are_counted_over_the_whole_library():
     cups = [Asset("foreground", "mulan", f"cup-{i}", "CC0-1.0", "", "ab" * 32) for i in range(3)]
     photo = Asset("background", "packaged", "photo", "CC0-1.0", "", "cd" * 32)
     uses = measure_uses({cups[0]: 6, cups[1]: 1, cups[2]: 1, photo: 7}, {"foreground mulan": 20})
-    assert uses["foreground mulan"] == Uses(20, never_share=0.85, median=0.0, max=6, top_tenth_share=0.875)
+    assert uses["foreground mulan"] == Uses(
+        *(20, 0.85, 0, 0.0, 6, 0.875), histogram={"0": 17, "1": 2, "2": 0, "3-4": 0, "5-8": 1}
+    )
     # Without a library beside the shards, the assets are those shown.
-    assert uses["background packaged"] == Uses(1, never_share=0.0, median=7.0, max=7, top_tenth_share=1.0)
+    assert uses["background packaged"] == Uses(
+        *(1, 0.0, 7, 7.0, 7, 1.0), histogram={"0": 0, "1": 0, "2": 0, "3-4": 0, "5-8": 1}
+    )
 
 
 def test_statistics_survive_json(statistics: Statistics):

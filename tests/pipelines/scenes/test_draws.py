@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import MISSING, asdict, fields, replace
 
+import numpy as np
 import pytest
 
 from decoupage.faults import BadSetup
@@ -17,7 +18,9 @@ from pipelines.stages.store import Store
 
 CONFIG = ScenesConfig(num_scenes=1500, scenes_per_shard=100, size_px=1024, seed=5, generated_share=0.3)
 KEYS = [f"{i:08d}" for i in range(CONFIG.num_scenes)]
-PLANS = {key: plan_scene(CONFIG, key) for key in KEYS}
+WEIGHTS = dict.fromkeys(("real", "generated"), CONFIG.size.weights)
+"""Of a library like the one below, whose cutouts are large enough for every class."""
+PLANS = {key: plan_scene(CONFIG, WEIGHTS, key) for key in KEYS}
 MANY, FEW = 2000, 300
 
 
@@ -50,7 +53,7 @@ def pool_of(root, fronts=FRONTS, backs=BACKS, config=CONFIG):
 
 
 def first_draws(pool):
-    return {key: pool.draw(key, PLANS[key], 0) for key in KEYS}
+    return {key: pool.draw(key, pool.plan(key), 0) for key in KEYS}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,48 @@ def test_a_long_thin_cutout_is_not_drawn_as_a_large_layer(tmp_path):
     assert classes == {"small", "medium"}
 
 
+def test_a_library_of_large_cutouts_limits_no_class(tmp_path):
+    pool = pool_of(tmp_path)
+    assert {key: pool.plan(key) for key in KEYS} == PLANS
+
+
+def coco_like(i):
+    """A real cutout as large as COCO's instances are (log-normal, median 1,156 px), of those that fill any class."""
+    rng = generator(i, "coco", "real")
+    area_px = 0.0
+    while not CONFIG.min_area_px("small") <= area_px < 300_000:
+        area_px = float(np.exp(rng.normal(np.log(1156), 2.4)))
+    side_px = round((area_px * 1.9) ** 0.5)
+    return foreground(i, "real", area_px=area_px, width_px=side_px, height_px=side_px)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "tenth", "most"),
+    [(1000.0, (2.3, 3.0), (5.0, 6.0)), (1.5, (1.5, 2.0), (2.5, 4.0)), (1.0, (1.0, 1.6), (1.0, 2.0))],
+)
+def test_few_large_cutouts_are_not_drawn_for_every_large_layer(tmp_path, ratio, tenth, most):
+    fronts = [coco_like(i) for i in range(400)] + FRONTS[MANY:]
+    config = CONFIG.model_copy(update={"size": CONFIG.size.model_copy(update={"max_use_ratio": ratio})})
+    pool = pool_of(tmp_path, fronts, config=config)
+    uses = uses_of(first_draws(pool), "real")
+    counts = sorted((uses[front.id] for front in fronts if front.kind == "real"), reverse=True)
+    # Uses of the most used tenth / the mean, and of the most used one / the median; 1000 limits nothing.
+    assert tenth[0] < sum(counts[:40]) / sum(counts) * 10 < tenth[1]
+    assert most[0] < counts[0] / counts[200] < most[1]
+    assert abs(sum(pool.class_weights["real"]) - 1) < 1e-9
+    fewer = pool_of(tmp_path / "fewer", fronts[1:], config=config)
+    assert fewer.class_weights == pool.class_weights
+    assert pool.class_weights["generated"] == pytest.approx((2 / 7, 3 / 7, 2 / 7))
+
+
+def test_a_library_that_fills_other_classes_is_noticed_by_the_trail(tmp_path):
+    key = next(key for key in KEYS if {layer.size_class for layer in PLANS[key]} == {"large"})
+    pool = pool_of(tmp_path)
+    smaller = replace(pool, class_weights={**pool.class_weights, "real": (1.0, 0.0, 0.0)})
+    smaller = replace(smaller, class_weights={**smaller.class_weights, "generated": (1.0, 0.0, 0.0)})
+    assert smaller.trail(key, smaller.plan(key), 0)[0] != pool.trail(key, pool.plan(key), 0)[0]
+
+
 def test_uses_are_even(draws):
     generated = uses_of(draws, "generated")
     mean = generated.total() / FEW
@@ -115,7 +160,7 @@ def test_draws_do_not_depend_on_what_was_asked_before(draws, tmp_path):
 
 def test_an_epoch_does_not_know_the_one_before(tmp_path):
     key = f"{EPOCH + 5:08d}"
-    plan = plan_scene(CONFIG, key)
+    plan = plan_scene(CONFIG, WEIGHTS, key)
     fresh, used = pool_of(tmp_path / "fresh"), pool_of(tmp_path / "used")
     first_draws(used)
     assert used.draw(key, plan, 0) == fresh.draw(key, plan, 0)
@@ -155,7 +200,7 @@ def test_a_trail_names_every_asset_of_every_turn(tmp_path):
     trail = pool.trail(key, PLANS[key], 9)
     turns = [pool.draw(key, PLANS[key], attempt) for attempt in (0, 4, 8)]
     shown = [asset.id for draw in turns for asset in (draw.background, *draw.foregrounds)]
-    assert [token.partition("@")[0] for token in trail] == shown
+    assert [token.partition("@")[0] for token in trail] == ["plan", *shown]
     renamed = [replace(front, caption="another") for front in FRONTS]
     other = pool_of(tmp_path / "renamed", renamed).trail(key, PLANS[key], 9)
-    assert [token.partition("@")[0] for token in other] == shown and other != trail
+    assert [token.partition("@")[0] for token in other] == ["plan", *shown] and other != trail

@@ -15,7 +15,7 @@ from pipelines.library.objects import Object, objects
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.draws import Pool
 from pipelines.scenes.placement import MAX_SIZE_FACTOR, SIZE_TOLERANCE, Rejected, Sprite, _supported, place
-from pipelines.scenes.plan import LayerPlan, plan_scene
+from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.stage import ScenesStage
 from pipelines.scenes.terrain import GRID, SKY_SHARE, Terrain, anchor, ideal_heights
 from pipelines.stages.engine import ProcessEngine, SerialEngine
@@ -284,7 +284,7 @@ def test_a_change_of_the_library_touches_few_scenes(made, tmp_path):
     keys = [f"{i:08d}" for i in range(200)]
 
     def trails(pool):
-        return [tuple(pool.trail(key, plan_scene(config, key), 0)) for key in keys]
+        return [tuple(pool.trail(key, pool.plan(key), 0)) for key in keys]
 
     before = trails(Pool.read(Store(str(root)), config, "train"))
     write_library(str(tmp_path), real=tuple(range(19)), generated=tuple(range(20)), layouts=Meadow())
@@ -301,7 +301,7 @@ def test_small_things_are_beside_small_things_and_backgrounds_carry_all(made):
     pool = Pool.read(Store(str(root)), config, "train")
     seen = set()
     for i in range(100):
-        plan = plan_scene(config, f"{i:08d}")
+        plan = pool.plan(f"{i:08d}")
         draw = pool.draw(f"{i:08d}", plan, 0)
         needs = [objects()[r.object].support for r in draw.foregrounds if r.object in objects()]
         assert len({need == "surface" for need in needs}) <= 1

@@ -64,7 +64,7 @@ def store(whole, tmp_path) -> Store:
 def test_whole_shards_have_shadows_and_no_fault(whole):
     for folder in ("shards", "scenes"):
         report = verify([f"{whole.root}/{folder}"])
-        assert report.faults == [] and report.num_scenes == 12
+        assert report.faults == [] and report.num_scenes == 20
         assert any(".shadow" in member.name for member in read_manifest(whole, folder, "00000").members)
 
 

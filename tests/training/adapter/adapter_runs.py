@@ -18,11 +18,7 @@ from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
 from pipelines.config import MasksConfig
-from pipelines.stages.engine import SerialEngine
-from pipelines.stages.run import run_stage
-from pipelines.stages.store import Store
 from tests.decoupage.tiny import flux_fill, flux_kontext
-from tests.pipelines.dataset.discs import FixtureStage
 from training.adapter.start import starting_pipeline
 from training.adapter.task import NAME, AdapterTask
 from training.checkpoints import Checkpoints
@@ -60,14 +56,12 @@ class Place64:
 
     Attributes:
         data: root of twelve scenes with maps; other_data: of others.
-        both_kinds: root of ten scenes (96 px) whose foregrounds are real, generated, or both.
         bases: folder of weights by the base's name.
         rgba_vaes: folder of an RGBA VAE by the base's name.
     """
 
     data: str
     other_data: str
-    both_kinds: str
     bases: dict[str, str]
     rgba_vaes: dict[str, str]
 
@@ -76,7 +70,6 @@ def lay_out(root: Path) -> Place64:
     """Everything, under a folder."""
     build_dataset(root / "data", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX))
     build_dataset(root / "other", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX, seed=1))
-    run_stage(FixtureStage("shards"), Store(str(root / "kinds")), SerialEngine())
     bases = {name: str(root / name) for name in ("tiny-fill", "flux-fill", "flux-kontext")}
     torch.manual_seed(0)
     save_base(TinyFill().new(), bases["tiny-fill"])
@@ -86,7 +79,7 @@ def lay_out(root: Path) -> Place64:
     for name, folder in bases.items():
         vaes[name] = str(root / f"{name}-rgba")
         widen_vae(find_base(name).load(folder)["vae"]).save_pretrained(vaes[name])
-    return Place64(str(root / "data"), str(root / "other"), str(root / "kinds"), bases, vaes)
+    return Place64(str(root / "data"), str(root / "other"), bases, vaes)
 
 
 def tiny_form(recipe: str, **changes: Any) -> TrainingConfig:
@@ -107,9 +100,7 @@ def make_task(place: Place64, config: TrainingConfig, data: str | None = None, a
 
 
 def tiny_task(place: Place64, recipe: str, **changes: Any) -> AdapterTask:
-    # Scenes of real foregrounds alone are only among those of both kinds.
-    data = place.both_kinds if recipe == "no_generated_foregrounds" else place.data
-    return make_task(place, tiny_form(recipe, **changes), data)
+    return make_task(place, tiny_form(recipe, **changes))
 
 
 def pipeline_of(task: AdapterTask) -> LayerDecompositionPipeline:

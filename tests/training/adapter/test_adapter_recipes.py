@@ -12,11 +12,9 @@ from tests.training.adapter.adapter_runs import (
     Place64,
     lay_out,
     loss_of,
-    make_task,
     pipeline_of,
     take,
     teach,
-    tiny_form,
     tiny_task,
 )
 from training.adapter.task import AdapterTask
@@ -103,15 +101,6 @@ def test_the_context_says_what_to_generate(place: Place64):
     inside = make_contexts(task._base, pipeline_of(task).vae, batch.composite_B3HW, batch.hole_B1HW, batch.kept_B1HW)
     assert torch.allclose(contexts.background_BNK, inside.background_BNK)
     assert torch.allclose(contexts.foreground_BNK, inside.foreground_BNK)
-
-
-def test_without_generated_foregrounds_fewer_scenes_are_seen(place: Place64):
-    def keys(recipe: str) -> set[str]:
-        task = make_task(place, tiny_form(recipe), place.both_kinds)
-        return {key for batch in take(task, 20) for key in batch.keys}
-
-    real = keys("no_generated_foregrounds")
-    assert real and real < keys("paper")
 
 
 def test_kontext_is_another_base(place: Place64):

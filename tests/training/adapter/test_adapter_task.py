@@ -1,7 +1,8 @@
 """The adapter as a task: what learns and what stays, whose loss it is, how it is judged, by what it is known."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.training.adapter.adapter_runs import (
     values_of,
 )
 from training.adapter.task import NAME, NUM_SHOWN, AdapterTask
+from training.checkpoints import STATE, Progress, check_identity
 from training.config import TrainingConfig
 from training.data import TripletBatch
 from training.task import Place
@@ -85,7 +87,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_samples(place: Place64, recipe: 
     """Whatever it is split into, and in whatever order: noise belongs to positions."""
     task = tiny_task(place, recipe, batch__micro_batch=4, objective__modality_dropout=0.5)
     teach(task, take(task, 2))
-    (batch,) = take(task, 1, start=20)
+    (batch,) = take(task, 1, start=24)
     with torch.no_grad():
         whole = float(loss_of(task, batch).total)
         halves = [float(loss_of(task, rows(batch, half)).total) for half in ((0, 1), (2, 3))]
@@ -266,7 +268,7 @@ def config_of(place: Place64, **changes: Any) -> dict[str, str]:
 
 def test_a_run_is_known_by_what_decides_it(place: Place64, tmp_path: Path):
     mine = config_of(place)
-    assert set(mine) == {"recipe", "data", "masks", "base", "rgba_vae"}
+    assert set(mine) == {"recipe", "data", "order", "masks", "base", "rgba_vae"}
     assert config_of(place, output__save_every_steps=5) == mine
     other_recipe = config_of(place, adapter__rank=5)
     assert {name for name in mine if other_recipe[name] != mine[name]} == {"recipe"}
@@ -275,6 +277,14 @@ def test_a_run_is_known_by_what_decides_it(place: Place64, tmp_path: Path):
     task = demo_task(place)
     teach(task, take(task, 2))
     assert task.identity == mine
+
+
+def test_a_checkpoint_of_a_run_in_another_order_is_not_continued(place: Place64, tmp_path: Path):
+    identity = config_of(place)
+    earlier = {name: value for name, value in identity.items() if name != "order"}
+    (tmp_path / STATE).write_text(json.dumps(asdict(Progress(earlier, step=3, position=12))))
+    with pytest.raises(BadSetup, match=r"made from other things: order none \(now triplets\)"):
+        check_identity(tmp_path, identity)
 
 
 @pytest.mark.parametrize("size_px", [128])

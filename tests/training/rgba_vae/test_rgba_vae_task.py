@@ -287,7 +287,7 @@ def test_composites_are_compared_over_nine_colours():
 
 def test_a_run_is_known_by_recipe_data_and_base(dataset: str):
     task = make_task(dataset)
-    assert set(task.identity) == {"recipe", "data", "base"}
+    assert set(task.identity) == {"recipe", "data", "order", "base"}
     assert make_task(dataset).identity == task.identity
     assert make_task(dataset, flux_codec).identity["base"] != task.identity["base"]
     assert make_task(dataset, opaque_share=0.3).identity["recipe"] != task.identity["recipe"]
