@@ -184,7 +184,7 @@ class EvaluationConfig(Section):
     """How methods are compared. Which methods, and where files are, is not part of it."""
 
     num_steps: int | None = Field(
-        None, ge=1, le=1000, description="sampling steps of base and adapter; absent = the adapter's own"
+        None, ge=1, le=1000, description="sampling steps of the adapter; absent = its own. The base has its publisher's"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise, and of what is drawn at random in a study")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval of a study")
