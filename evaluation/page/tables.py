@@ -122,11 +122,11 @@ class Headline:
         if self.verdict == "undecided":
             return "against", f": undecided ({self.main.why_undecided})"
         if self.verdict == "mixed":
-            return "against", f": better by {self._by('better')}, but worse by {self._by('worse')}"
+            return "against", f": better ({self._by('better')}), but worse ({self._by('worse')})"
         return between[self.verdict], ""
 
     def _by(self, verdict: Verdict) -> str:
-        return " and ".join(found.metric.title for found in self.differences if found.verdict == verdict)
+        return "; ".join(found.metric.title for found in self.differences if found.verdict == verdict)
 
 
 def summary_table(values: Values) -> Table:

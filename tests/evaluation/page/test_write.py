@@ -79,7 +79,7 @@ def test_better_inside_and_worse_around_is_said_so_at_the_top(folder, tmp_path, 
     (tmp_path / "gallery.json").write_bytes((folder / "gallery.json").read_bytes())
     write_pages(str(tmp_path))
     page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
-    after = "better by PSNR, where the target shows, but worse by PSNR, around it and SSIM, where the target shows"
+    after = "better (PSNR, where the target shows), but worse (PSNR, around it; SSIM, where the target shows)"
     assert f"**`adapter` against `base`: {after}**" in text
     assert '<div class="tile mixed">' in page and f": {after}</span>" in page
     assert '<i class="worse">\u22121.68 dB</i> PSNR, around it' in page
