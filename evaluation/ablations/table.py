@@ -21,6 +21,8 @@ TABLE = f"{FOLDER}/table.json"
 METHOD = "adapter"
 COLUMNS = (
     "background.psnr_mask",
+    "background.psnr_ring",
+    "background.ssim_mask",
     "background.psnr_whole",
     "background.ssim_whole",
     "background.lpips_whole",
