@@ -133,7 +133,7 @@ def _line(
         # A published model has no luck of ours; another training has as much as the candidate.
         margin, why = luck.asked(name, 2 if theirs.method == candidate.method else 1)
         bound = 0.0
-    beyond = demand != "better" or gain.mean > margin
+    beyond = gain.mean > margin if demand == "better" else True
     said = _Said(metric, name, rival, gain, margin, why)
     if gain.low is None or gain.why_undecided:
         passed = lenient and gain.mean > bound and beyond
@@ -167,10 +167,9 @@ class _Said:
     why: str
 
     def better(self, above: bool, beyond: bool) -> str:
-        asked = f"{self._figure(self.margin)} ({self.why})"
         if above and beyond:
-            return f"better: {self._found}, more than {asked}"
-        must = "which must lie above 0" if not above else f"of which the mean must exceed {asked}"
+            return f"better: {self._found}, more than {self._asked}"
+        must = "which must lie above 0" if not above else f"of which the mean must exceed {self._asked}"
         return f"not better: {self._found}, {must}"
 
     def not_worse(self, passed: bool) -> str:
@@ -180,7 +179,12 @@ class _Said:
 
     @property
     def undecided(self) -> str:
-        return f"undecided ({self.gain.why_undecided}): {self._found}"
+        asked = f", of which the mean must exceed {self._asked}" if self.why else ""
+        return f"undecided ({self.gain.why_undecided}): {self._found}{asked}"
+
+    @property
+    def _asked(self) -> str:
+        return f"{self._figure(self.margin)} ({self.why})"
 
     @property
     def _found(self) -> str:
