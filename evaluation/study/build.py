@@ -48,7 +48,9 @@ def build_study(records: Records, config: StudyConfig, folder: Path | str) -> St
         for aspect in config.aspects
     }
     scenes = {case: records.scenes[case] for case in cases}
-    clusters = {aspect: {case: _cluster(records, aspect, case) for case in cases} for aspect in config.aspects}
+    clusters: dict[str, dict[str, str]] = {
+        aspect: {case: _cluster(records, aspect, case) for case in cases} for aspect in config.aspects
+    }
     store = Store(str(root))
     plan = ("", records.list_sha256, config, methods, scenes, clusters, tuple(every), tuple(attention), missing)
     study = _with_id(Study(root, _key(store), *plan), records)
