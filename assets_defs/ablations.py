@@ -179,8 +179,9 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"pytorch", "peft"},
         pool=POOL,
-        description="The paper's ten ablations, a partition each: the profile's own recipe with one change, trained in "
-        "a folder of its own and judged on the held-out scenes. A row that this profile cannot have says why. "
+        description="The paper's ten ablations and two further seeds, a partition each: the profile's own recipe with "
+        "one change, trained in a folder of its own and judged on the held-out scenes. A row that this profile cannot "
+        "have says why. "
         f"`{FULL}` is the full recipe, which the others are compared with.",
     )
     def ablations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

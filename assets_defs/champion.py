@@ -39,11 +39,11 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         kinds={"pytorch", "json"},
         pool=POOL,
         check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
-        description="The adapter in use. A new one takes its place only if it is better on the chosen metric and not "
-        "worse on the others by their margins, on the same list, with every output there, no picture in both splits "
-        "and no licence against it; otherwise, and where too few photographs or origins leave it undecided, the "
-        "champion stays. Each decision is recorded with its reasons, fingerprints and the weights' hash; `decoupage "
-        "champion rollback` goes back.",
+        description="The adapter in use. A new one takes its place only if it is better than the base and than the "
+        "champion on the chosen metric, by more than another seed of training gives, and not worse on the others by "
+        "their margins, on the same list, with every output there, no picture in both splits and no licence against "
+        "it; otherwise, and where too few photographs or origins leave it undecided, the champion stays. Each decision "
+        "is recorded with its reasons, fingerprints and the weights' hash; `decoupage champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:
         """Records a decision. Raises BadSetup: these very weights have no scores, or another process decides."""

@@ -15,6 +15,8 @@ from profiles.profile import Profile
 
 SHORT = {
     "psnr_mask": "PSNR mask",
+    "psnr_ring": "PSNR ring",
+    "ssim_mask": "SSIM mask",
     "psnr_whole": "PSNR whole",
     "soft_iou": "soft IoU",
     "soft_iou_hidden": "hidden IoU",

@@ -21,7 +21,7 @@ from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import blending
 from decoupage.images.forms import as_picture
 from decoupage.images.masks import as_mask
-from decoupage.images.sizes import plan_geometry
+from decoupage.images.sizes import working_geometry
 from decoupage.maps.choose import AutoMaps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
 from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
@@ -176,8 +176,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             num_inference_steps: calls of the network; None = as many as the adapter names.
             guidance_scale: embedded guidance; 1.0 as in training.
             generator: of the noise, one or one a picture.
-            max_pixels: larger pictures are worked on scaled down, and the results scaled up again; None = the area
-                that the adapter was trained on.
+            max_pixels: larger pictures are worked on scaled down, and the results scaled up again, smaller ones as they
+                are; None = all are brought to the area that the adapter was trained on, smaller ones scaled up.
             paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
             output_type: `pil`, `np` (uint8 [B, H, W, C]) or `pt` (float [B, C, H, W] in [0, 1]).
             callback_on_step_end: called with (pipeline, step, timestep, {"background", "foreground"}) of tokens.
@@ -198,7 +198,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             raise ValueError(f"layers= takes one picture and at least one mask, got {counts}")
         if len(masks[0]) not in (1, len(picture_BCHW)) and len(picture_BCHW) != 1:
             raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
-        geometry = plan_geometry(size, self.base.pixel_multiple, max_pixels or self.adapter.size_px**2)
+        geometry = working_geometry(size, self.base.pixel_multiple, self.adapter.size_px, max_pixels)
         foregrounds = []
         original = background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
         for number, one in enumerate(masks):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 FULL = "paper"
 """The row that the others are compared with."""
+SEEDS = (FULL, "seed_1", "seed_2")
+"""Rows that differ by the seed of their training alone; all but the first are ours."""
 NOT_COMPARABLE = (
     "the paper's own figures, on 526 pictures of MULAN's test sets that it does not list, by its own protocol: they "
     "do not compare with ours"
@@ -46,11 +48,15 @@ ROWS: tuple[Row, ...] = (
     Row("no_edges", "without edges"),
     Row("no_segmentation", "without segmentation"),
     Row("no_depth", "without depth"),
+    Row("seed_1", "the full recipe, another seed"),
+    Row("seed_2", "the full recipe, a third seed"),
 )
 
 
 ROW_NAMES = tuple(row.name for row in ROWS)
-"""The names of the paper's ten ablations, in its order."""
+"""The names of all rows: the paper's ten ablations in its order, then the seeds."""
+PAPER_ROWS = tuple(name for name in ROW_NAMES if name not in SEEDS[1:])
+"""The names of the paper's ten."""
 
 
 def find_row(name: str) -> Row:

@@ -6,7 +6,7 @@ The checks are plain functions over `report.json`'s values. Loads no metric, so 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evaluation.statistics import Interval
+from evaluation.statistics import Interval, overall
 from pipelines.checks import CheckResult
 
 if TYPE_CHECKING:
@@ -15,27 +15,30 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]
 """Content of `report.json`."""
 _UNSEEN: "tuple[Part, str]" = ("foreground", "soft_iou_unseen")
+_WHOLE: "tuple[Part, str]" = ("background", "psnr_whole")
 HEADLINE: "tuple[tuple[Part, str], ...]" = (
     ("background", "psnr_mask"),
-    ("background", "psnr_whole"),
+    ("background", "psnr_ring"),
+    ("background", "ssim_mask"),
+    _WHOLE,
     ("foreground", "soft_iou"),
     ("foreground", "soft_iou_hidden"),
     _UNSEEN,
     ("recomposition", "psnr_whole"),
 )
 """Metrics of the report's main table, which are reported by stratum and at the model's size, too."""
-MAIN_FIGURES = tuple(metric for metric in HEADLINE if metric != _UNSEEN)
+MAIN_FIGURES = tuple(metric for metric in HEADLINE if metric not in (_UNSEEN, _WHOLE))
 """Metrics that fit a terminal and Dagster's tables."""
 
 
 def background_beats_base(values: Values) -> CheckResult:
-    """Where the target shows, the adapter's background is better than the base's own, by its interval."""
-    return _better(values, "adapter-base", "background", "psnr_mask", "dB PSNR inside the mask")
+    """Where the target shows, the adapter's background is better than the base's own, and no main figure is worse."""
+    return _better(values, "adapter-base", "background", "dB PSNR inside the mask")
 
 
 def alpha_beats_given_mask(values: Values) -> CheckResult:
-    """The adapter's alpha is closer to the truth than the mask it was given, by its interval."""
-    return _better(values, "adapter-given_mask", "foreground", "soft_iou", "soft IoU")
+    """The adapter's alpha is closer to the truth than the mask it was given, and no main figure is worse."""
+    return _better(values, "adapter-given_mask", "foreground", "soft IoU")
 
 
 def every_output_there(values: Values) -> CheckResult:
@@ -45,24 +48,26 @@ def every_output_there(values: Values) -> CheckResult:
     return CheckResult(not missing, f"missing outputs over {values['num_images']} images: {named}", missing)
 
 
-def _better(values: Values, pair: str, part: str, metric: str, unit: str) -> CheckResult:
-    """A difference that cannot be decided is not shown to be better, and the sentence says why."""
-    cell = (values["differences"].get(pair) or {}).get(part, {}).get(metric)
-    if cell is None:
-        return CheckResult(False, f"{pair}: {unit} was not measured")
-    found = Interval.from_dict(cell)
+def _better(values: Values, pair: str, part: str, unit: str) -> CheckResult:
+    """A part's first headline metric is better by its interval, and none of the others is worse.
+
+    A difference that cannot be decided is not shown to be better, and the sentence says why.
+    """
+    cells = (values["differences"].get(pair) or {}).get(part, {})
+    names = [name for of, name in HEADLINE if of == part and cells.get(name) is not None]
     first, second = pair.split("-", 1)
+    main = next(name for of, name in HEADLINE if of == part)
+    if main not in names:
+        return CheckResult(False, f"{pair}: {unit} was not measured")
+    verdicts = {name: Interval.from_dict(cells[name]).verdict() for name in names}  # In all of them more is better.
+    found, together = Interval.from_dict(cells[main]), overall(list(verdicts.values()))
     sentence = f"{first} less {second}: {found.mean:+.3f} {unit}"
     if found.low is not None:
         sentence += f", 95% in [{found.low:+.3f}, {found.high:+.3f}]"
     sentence += f" ({found.counted})"
-    verdict = found.verdict()
-    said = (
-        f"undecided ({found.why_undecided})"
-        if verdict == "undecided"
-        else "better"
-        if verdict == "better"
-        else "not better"
-    )
+    worse = [f"{name} {cells[name]['mean']:+.3f}" for name in names[1:] if verdicts[name] == "worse"]
+    said = {"undecided": f"undecided ({found.why_undecided})", "better": "better"}.get(together, "not better")
+    if worse:
+        sentence += f"; worse by {', '.join(worse)}"
     figures = {name: value for name, value in found.to_dict().items() if value is not None}
-    return CheckResult(verdict == "better", f"{said}: {sentence}", figures)
+    return CheckResult(together == "better", f"{said}: {sentence}", figures)

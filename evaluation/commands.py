@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
@@ -100,7 +100,7 @@ def _print(report: "Report", target: str) -> None:
     from evaluation.report import REPORT as FIGURES
     from evaluation.run import LIST, SCORES
 
-    table = Table("method", *(f"{part}\n{metric}" for part, metric in MAIN_FIGURES), "failures")
+    table = Table(Column("method", no_wrap=True), *(f"{part}\n{metric}" for part, metric in MAIN_FIGURES), "failures")
     for name, found in report.values["methods"].items():
         cells = [_cell(found[part][metric]) for part, metric in MAIN_FIGURES]
         table.add_row(name, *cells, str(found["failures"]))

@@ -12,6 +12,8 @@ from decoupage.images.types import Rgb, Rgba
 from evaluation.cases import Case
 
 BACKGROUND, FOREGROUND = "background", "foreground"
+SAME_AREA = "up or down to the area that it works at"
+"""How models bring pictures to their size, by `decoupage.images.sizes.working_geometry`: all by the same rule."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ COVERAGE_PERCENT = 95.0
 MIN_CLUSTERS = 10
 """Photographs and origins that a verdict takes; with fewer of either, an interval is shown and decides nothing."""
 Verdict = Literal["better", "worse", "even", "undecided"]
+Overall = Verdict | Literal["mixed"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,16 @@ class Interval:
         """N and the clusters in words: `187 images, 3 photographs, 18 origins`."""
         counts = {"image": self.num_images, "photograph": self.num_photographs, "origin": self.num_origins}
         return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in counts.items())
+
+
+def overall(verdicts: Sequence[Verdict]) -> Overall:
+    """What several metrics say together; the first one is the one that must be better.
+
+    `better` only where it is and none is worse; `mixed` where one is better and another one worse.
+    """
+    if "worse" in verdicts:
+        return "mixed" if "better" in verdicts else "worse"
+    return verdicts[0]
 
 
 LeftOut = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -61,7 +61,7 @@ def test_the_page_on_shards(tmp_path, monkeypatch, capsys):
 def test_the_model_page(tmp_path, monkeypatch):
     torch.manual_seed(0)
     save_base(TinyFill().new(), str(tmp_path / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
     Image.new("RGB", (32, 24), (90, 120, 30)).save(tmp_path / "photo.jpg")
     mask = Image.new("L", (32, 24))

@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).parent.parent
 PACKAGES = {"assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training"}
 MAKE_ADAPTER = """
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
 LayerDecompositionPipeline.from_base(config).save_pretrained("adapter")
 """
 LOOK_FOR_THE_FACTORY = """

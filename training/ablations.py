@@ -99,6 +99,13 @@ def _only_real(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     return {}  # Leaving out scenes would leave fewer layers in a scene; these are planned anew.
 
 
+def _seed(number: int) -> Callable[[TrainingConfig, Collection[str]], Changes]:
+    def changes(run: TrainingConfig, kinds: Collection[str]) -> Changes:
+        return {"seed": run.seed + number}
+
+    return changes
+
+
 def _kontext(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     base = run.adapter.base
     if base not in _KONTEXT:
@@ -119,5 +126,7 @@ ROWS: dict[str, Ablation] = {
     "no_edges": Ablation("without the map of edges", _without("edges")),
     "no_segmentation": Ablation("without the segmentation map", _without("segmentation")),
     "no_depth": Ablation("without the map of inverse depth", _without("depth")),
+    "seed_1": Ablation("with another seed", _seed(1)),
+    "seed_2": Ablation("with a third seed", _seed(2)),
 }
-"""The paper's ten, in its order."""
+"""The paper's ten, in its order; then two that change the seed alone, from which the spread of seeds is known."""

@@ -12,7 +12,7 @@ import torch
 from diffusers import DiffusionPipeline, FluxFillPipeline, FluxKontextPipeline
 from torch import Tensor, nn
 
-from decoupage.bases.spec import Base, Components, ContextKind, Text
+from decoupage.bases.spec import Base, Components, ContextKind, Sampling, Text
 from decoupage.weights.hub import split_revision
 
 Posterior = Literal["sample", "mode"]
@@ -161,6 +161,9 @@ class FluxFill(Flux):
     context: ClassVar[ContextKind] = "channel"
     projection_dim = 384
     posterior: ClassVar[Posterior] = "sample"
+    sampling = Sampling(
+        50, 30.0, 1024, "model card of black-forest-labs/FLUX.1-Fill-dev; size: FluxFillPipeline's default"
+    )
 
 
 class FluxKontext(Flux):
@@ -176,6 +179,17 @@ class FluxKontext(Flux):
     context: ClassVar[ContextKind] = "channel"
     projection_dim = 64
     posterior = "mode"
+    sampling = Sampling(
+        28,
+        2.5,
+        1024,
+        "model card of black-forest-labs/FLUX.1-Kontext-dev; steps and size: FluxKontextPipeline's defaults",
+    )
+
+    @property
+    def as_published(self) -> Base:
+        """The published network knows no picture beside its tokens by channels, only in sequence."""
+        return FluxKontextNative()
 
 
 class FluxKontextNative(FluxKontext):

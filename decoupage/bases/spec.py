@@ -36,6 +36,23 @@ class Text:
         return Text(tokens.expand(number, -1, -1), pooled.expand(number, -1), ids)
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How a base's publisher samples it.
+
+    Attributes:
+        num_steps: calls of the network for a picture.
+        guidance: embedded guidance scale.
+        size_px: side of the square with as many pixels as it works on.
+        source: where the publisher says so.
+    """
+
+    num_steps: int
+    guidance: float
+    size_px: int
+    source: str
+
+
 class Base(ABC):
     """An inpainting (or editing) model. Shapes: B batch, N tokens of one picture, H x W its pixels.
 
@@ -56,6 +73,7 @@ class Base(ABC):
         lora_targets: regular expression over module names: every attention and feed-forward layer.
         layers: position of each picture on the layer axis of the ids: background, foreground, and the picture
             itself where it is given in sequence.
+        sampling: how its publisher samples it, without any adapter.
     """
 
     name: ClassVar[str]
@@ -74,6 +92,12 @@ class Base(ABC):
     pixel_multiple: ClassVar[int]
     lora_targets: ClassVar[str]
     layers: ClassVar[Mapping[str, int]]
+    sampling: ClassVar[Sampling]
+
+    @property
+    def as_published(self) -> "Base":
+        """The form in which the published network takes its picture; another one where adapting changes that."""
+        return self
 
     @property
     def context_dim(self) -> int:

@@ -9,7 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
 from decoupage.bases.flux import FluxFill, Posterior
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
-from decoupage.bases.spec import Components, Text
+from decoupage.bases.spec import Components, Sampling, Text
 from decoupage.weights.hub import split_revision
 
 WEIGHTS = Path(__file__).parent / "tiny_fill"
@@ -34,6 +34,7 @@ class TinyFill(FluxFill):
     text_tokens = 1
     pixel_multiple = PATCH_PX * 2
     posterior: ClassVar[Posterior] = "mode"
+    sampling = Sampling(1, 1.0, 64, "its model card: trained at 64 px and guidance 1, and one step is its best")
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""

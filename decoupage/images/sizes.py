@@ -154,12 +154,13 @@ class Geometry:
         return np.pad(content_HWC, rest, mode="edge")
 
 
-def plan_geometry(input_px: Size, multiple: int, max_pixels: int | None = None) -> Geometry:
+def plan_geometry(input_px: Size, multiple: int, max_pixels: int | None = None, enlarge: bool = False) -> Geometry:
     """Decide content and canvas for a picture of size `input_px`.
 
     Args:
         multiple: both sides of the canvas are multiples of this, px.
         max_pixels: the canvas has at most so many pixels; larger pictures are scaled down. None: no bound.
+        enlarge: scale smaller pictures up, to as many pixels as the canvas may have.
 
     Raises:
         ValueError: `multiple` is below 1, `max_pixels` below one multiple, or the picture too long for it.
@@ -170,7 +171,7 @@ def plan_geometry(input_px: Size, multiple: int, max_pixels: int | None = None) 
     if max_pixels is not None:
         if max_pixels < multiple**2:
             raise ValueError(f"max_pixels must be at least {multiple**2} ({multiple}x{multiple} px), got {max_pixels}")
-        content = _bounded(input_px, multiple, max_pixels)
+        content = _bounded(input_px, multiple, max_pixels, enlarge)
     return Geometry(input_px, content, _canvas(content, multiple))
 
 
@@ -179,10 +180,23 @@ def bounded_size(input_px: Size, max_pixels: int) -> Size:
     return _bounded(input_px, 1, max_pixels)
 
 
-def _bounded(input_px: Size, multiple: int, max_pixels: int) -> Size:
+def working_geometry(input_px: Size, multiple: int, size_px: int, max_pixels: int | None = None) -> Geometry:
+    """The one rule by which a model that was trained at `size_px` x `size_px` takes pictures of any size.
+
+    Each is brought to as many pixels, its aspect kept: larger ones are scaled down and smaller ones up.
+
+    Args:
+        max_pixels: instead, larger ones are scaled down to so many, and smaller ones stay as they are.
+    """
+    return plan_geometry(input_px, multiple, max_pixels or size_px**2, enlarge=max_pixels is None)
+
+
+def _bounded(input_px: Size, multiple: int, max_pixels: int, enlarge: bool = False) -> Size:
     """The largest size of the same aspect whose canvas has at most `max_pixels`, found by its longer side."""
     longest = max(input_px)
-    low, high = 0, longest  # Sizes of longest side `low` fit; canvases grow with the side, so halving finds the last.
+    fitting = math.isqrt(max_pixels * longest // min(input_px)) + 1
+    # Sizes of longest side `low` fit; canvases grow with the side, so halving finds the last.
+    low, high = 0, max(longest, fitting) if enlarge else longest
     while low < high:
         middle = (low + high + 1) // 2
         canvas = _canvas(_scaled(input_px, middle / longest), multiple)

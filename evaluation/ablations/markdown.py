@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.ablation_rows import PAPER_COLUMNS
+from evaluation.ablation_rows import PAPER_COLUMNS, SEEDS
 from evaluation.metrics.catalogue import find_metric
 from evaluation.page.figures import COUNTS, counts
 from evaluation.page.templates import Filters, render
@@ -12,13 +12,25 @@ from evaluation.statistics import Interval
 
 def table_markdown(table: Mapping[str, Any]) -> str:
     """Two tables: ours, with the paper's figures at the end of each row; and differences to the full row."""
-    filters: Filters = {"head": _head, "figure": _figure, "difference": _difference, "counts": counts}
-    return render("evaluation.ablations", "table.md.jinja", filters, table=table, paper=PAPER_COLUMNS, counted=COUNTS)
+    filters: Filters = {
+        "head": _head,
+        "figure": _figure,
+        "difference": _difference,
+        "counts": counts,
+        "spread": _spread,
+    }
+    words = {"paper": PAPER_COLUMNS, "counted": COUNTS, "seeds": SEEDS}
+    return render("evaluation.ablations", "table.md.jinja", filters, table=table, **words)
 
 
 def _head(name: str) -> str:
     metric = find_metric(*name.split("."))
     return f"{metric.part} `{metric.name}`" + (f", {metric.unit}" if metric.unit else "")
+
+
+def _spread(value: float, name: str) -> str:
+    """A standard deviation, with one decimal more than its metric."""
+    return f"{value:.{find_metric(*name.split('.')).digits + 1}f}"
 
 
 def _figure(cell: Mapping[str, Any] | None, name: str, table: Mapping[str, Any], sign: str = "") -> str:

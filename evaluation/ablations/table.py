@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, Row
+from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, SEEDS, Row
 from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
+from evaluation.ablations.seeds import Seeds, seeds_of
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.catalogue import find_metric
 from evaluation.saved_scores import SavedScores, read_scores
@@ -20,6 +21,8 @@ TABLE = f"{FOLDER}/table.json"
 METHOD = "adapter"
 COLUMNS = (
     "background.psnr_mask",
+    "background.psnr_ring",
+    "background.ssim_mask",
     "background.psnr_whole",
     "background.ssim_whole",
     "background.lpips_whole",
@@ -32,7 +35,8 @@ SAME = ("data", "masks", "rgba_vae")
 """Of a row's identity: what must be the full row's for a difference to be the change's."""
 CAVEAT = (
     "Intervals are over the choice of photographs and origins: one run was trained a row, so what another seed of "
-    "training would give is not in them. Each holds by itself; with many differences, some exclude 0 by chance."
+    "training would give is not in them; the spread of seeds says how much that is. Each holds by itself; with many "
+    "differences, some exclude 0 by chance."
 )
 
 
@@ -47,12 +51,14 @@ def make_table(store: Store, config: EvaluationConfig, recipes: Mapping[str, str
     """
     records = {row.name: read_row(store, row.name) for row in ROWS}
     full = _judged(store, records[FULL], recipes)
+    seeds = None if full is None else _seeds(store, records, full, recipes)
     return {
         "list_sha256": None if full is None else full.list_sha256,
         "num_images": None if full is None else len(full.images),
         **(dict.fromkeys(("num_photographs", "num_origins")) if full is None else full.clusters.counts),
         "columns": list(COLUMNS),
         "rows": [_row(store, row, records, full, config, recipes) for row in ROWS],
+        "seeds": None if seeds is None else seeds.to_dict(),
         "paper": {"comparable": False, "why": NOT_COMPARABLE},
         "caveat": CAVEAT,
     }
@@ -72,6 +78,18 @@ def _judged(store: Store, record: RowRecord | None, recipes: Mapping[str, str]) 
     if record is None or record.status != "judged" or record.recipe != recipes.get(record.row):
         return None
     return read_scores(store, report_folder(record.row), METHOD)
+
+
+def _seeds(
+    store: Store, records: Mapping[str, RowRecord | None], full: SavedScores, recipes: Mapping[str, str]
+) -> Seeds | None:
+    """The spread of the full row and of those beside it that differ from it by their seed alone."""
+    found = {FULL: full}
+    for name in SEEDS[1:]:
+        record, scores = records[name], _judged(store, records[name], recipes)
+        if record is not None and scores is not None and not _obstacle(record, records[FULL], scores, full):
+            found[name] = scores
+    return seeds_of(found, recipes)
 
 
 def _row(

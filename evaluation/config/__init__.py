@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from decoupage.settings import Share
-from evaluation.ablation_rows import ROW_NAMES
+from evaluation.ablation_rows import PAPER_ROWS, ROW_NAMES
 from evaluation.config.baselines import BaselinesConfig
 from evaluation.config.test_sets import TestSetsConfig
 from pipelines.config import Section
@@ -29,7 +29,7 @@ RowName = Annotated[str, AfterValidator(_known_row)]
 class AblationsConfig(Section):
     """The ablations: rows that are the profile's own recipe with one change each."""
 
-    rows: tuple[RowName, ...] = Field(ROW_NAMES, min_length=1, description="rows that `decoupage ablations` trains")
+    rows: tuple[RowName, ...] = Field(PAPER_ROWS, min_length=1, description="rows that `decoupage ablations` trains")
     changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in every row alike")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
     row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row alone, by row")
@@ -66,6 +66,8 @@ MetricName = Annotated[str, Field(pattern=r"^(background|foreground|recompositio
 Margin = Annotated[float, Field(ge=0.0, le=1e6)]
 MARGINS: dict[str, float] = {
     "background.psnr_mask": 0.1,
+    "background.psnr_ring": 0.2,
+    "background.ssim_mask": 0.01,
     "background.psnr_whole_pasted": 0.2,  # Whole pictures as users get them: outside the mask nothing is generated.
     "background.ssim_whole_pasted": 0.01,
     "foreground.soft_iou": 0.01,
@@ -78,11 +80,17 @@ MARGINS: dict[str, float] = {
 class GateConfig(Section):
     """When a new adapter replaces the champion: better on one metric, and not worse on the others by a margin.
 
+    Better than the base and than the champion, by more than another seed of training would give. All numbers are ours.
     Intervals are those of the report. What too few photographs or origins leave undecided keeps the champion in place;
     where there is none yet, the mean decides.
     """
 
     better: MetricName = Field("background.psnr_mask", description="metric whose interval of the gain must lie above 0")
+    min_gain: Margin = Field(
+        0.1,
+        description="gain by that metric, in its unit, which the mean must exceed where the spread of seeds is not "
+        "measured; ours",
+    )
     margins: dict[MetricName, Margin] = Field(
         MARGINS, description="loss, in the metric's unit, that the interval of the gain must exclude, by metric"
     )
@@ -150,9 +158,13 @@ class StudyConfig(Section):
     """The preference study: what raters are asked, how often, and whose answers count."""
 
     aspects: tuple[Aspect, ...] = Field(("background", "foreground"), min_length=1, description="what is compared")
-    num_panes: int = Field(2, ge=2, le=3, description="methods side by side: A/B or A/B/C")
-    num_images: int = Field(40, ge=1, le=10_000, description="images, chosen by the seed; all where there are fewer")
-    num_raters: int = Field(12, ge=1, le=1000, description="raters planned beforehand; the report says how many came")
+    num_panes: int = Field(3, ge=2, le=3, description="methods side by side: A/B or A/B/C; the paper: 3")
+    num_images: int = Field(
+        40, ge=1, le=10_000, description="images, chosen by the seed; all where there are fewer; the paper: 40"
+    )
+    num_raters: int = Field(
+        18, ge=1, le=1000, description="raters planned beforehand; the report says how many came; the paper: 18"
+    )
     max_questions: int | None = Field(
         None, ge=1, le=10_000, description="comparisons for one rater, chosen by the seed; absent = all"
     )
@@ -193,7 +205,7 @@ class EvaluationConfig(Section):
     """How methods are compared. Which methods, and where files are, is not part of it."""
 
     num_steps: int | None = Field(
-        None, ge=1, le=1000, description="sampling steps of base and adapter; absent = the adapter's own"
+        None, ge=1, le=1000, description="sampling steps of the adapter; absent = its own. The base has its publisher's"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise, and of what is drawn at random in a study")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval of a study")

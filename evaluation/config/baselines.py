@@ -45,7 +45,7 @@ class SdxlInpainting(ModelBaseline):
     strength: float = Field(0.99, gt=0.0, le=1.0, description="below 1 the noise keeps a trace of the picture")
     prompt: Prompt = "empty background, nothing in the foreground"
     negative_prompt: Prompt = "object, person, animal"
-    size_px: int = Field(1024, ge=64, le=2048, description="longer side at which the model works")
+    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as it works on")
 
 
 class FluxFill(ModelBaseline):
@@ -54,7 +54,7 @@ class FluxFill(ModelBaseline):
     weights: HubId = "black-forest-labs/FLUX.1-Fill-dev"
     guidance: float = Field(30.0, ge=0.0, le=100.0, description="embedded guidance")
     prompt: Prompt = "empty background, nothing in the foreground"
-    size_px: int = Field(1024, ge=64, le=2048, description="longer side at which the model works")
+    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as it works on")
 
 
 class QwenImageEdit(ModelBaseline):

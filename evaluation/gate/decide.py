@@ -11,14 +11,15 @@ from decoupage.fingerprint import canonical_json, fingerprint
 from evaluation.config import EvaluationConfig
 from evaluation.gate.champions import adapter_folder, alone, drop_scores, keep, keep_scores, kept_scores
 from evaluation.gate.history import Event, add_event, current_version, point, read_history, withdrawn
-from evaluation.gate.judgement import Line, Opponents, check_metrics, judge, missing_outputs
+from evaluation.gate.judgement import Line, check_metrics, judge, missing_outputs
+from evaluation.gate.luck import Luck, luck_of
 from evaluation.saved_scores import SavedScores, files_of, read_scores
 from pipelines.checks import CheckResult
 from pipelines.stages.store import Store
 
 METHOD = "adapter"
 FIRST_OPPONENTS = ("base", "given_mask")
-"""What the first champion must beat: the base for backgrounds, the mask that it was given for foregrounds."""
+"""What every candidate must beat: the base for backgrounds, the mask that it was given for foregrounds."""
 Rescore = Callable[[Path], Mapping[str, bytes]]
 """Folder of a published adapter -> an evaluation's files under today's list and protocol."""
 
@@ -79,7 +80,8 @@ def decide(
         point(store)
         history = read_history(store)
         current = current_version(history)
-        question = _question(candidate, scores, current, config, leaks, forbidden)
+        luck = luck_of(store, candidate.identity, scores.terms, config.gate)
+        question = _question(candidate, scores, current, config, leaks, forbidden, luck)
         if history and history[-1].details.get("question") == question:
             return history[-1]
         details = {
@@ -90,12 +92,16 @@ def decide(
             "protocol": dict(scores.protocol),
             "num_images": len(scores.images),
             "gate": config.gate.model_dump(mode="json"),
+            "seeds": None if luck.seeds is None else luck.seeds.to_dict(),
         }
         reasons = [*_obstacles(candidate, scores, leaks, history), *(f"licence: {why}" for why in forbidden)]
         lines: list[Line] = []
         if not reasons:
-            opponents = _opponents(store, candidate, scores, current, rescore)
-            lines = judge(scores, opponents, config, lenient=current is None)
+            first = {name: read_scores(store, candidate.report, name) for name in FIRST_OPPONENTS}
+            lines = judge(scores, first, config, luck, partial=True, lenient=current is None)
+            if current is not None:
+                champion = _champion(store, candidate, scores, current, rescore)
+                lines += judge(scores, {current: champion}, config, luck)
             reasons = [line.sentence for line in lines if not line.passed]
         details["lines"] = [asdict(line) for line in lines]
         if reasons:
@@ -113,6 +119,7 @@ def _question(
     config: EvaluationConfig,
     leaks: CheckResult,
     forbidden: Sequence[str],
+    luck: Luck,
 ) -> str:
     """Hash of everything that an answer depends on."""
     return fingerprint(
@@ -124,6 +131,7 @@ def _question(
             "leaks": [leaks.passed, leaks.sentence],
             **({"forbidden": list(forbidden)} if forbidden else {}),
             "scores": scores.digest,
+            "seeds": None if luck.seeds is None else luck.seeds.to_dict(),
         }
     )
 
@@ -143,12 +151,8 @@ def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, hi
     return found
 
 
-def _opponents(
-    store: Store, candidate: Candidate, scores: SavedScores, current: str | None, rescore: Rescore
-) -> Opponents:
-    """The champion with its scores on the candidate's list; where there is none, what a first one must beat."""
-    if current is None:
-        return {name: read_scores(store, candidate.report, name) for name in FIRST_OPPONENTS}
+def _champion(store: Store, candidate: Candidate, scores: SavedScores, current: str, rescore: Rescore) -> SavedScores:
+    """The champion's scores on the candidate's list; where they are of another one, it is judged anew."""
     theirs = kept_scores(store, current, scores.terms, METHOD)
     if theirs is None:
         files = rescore(adapter_folder(store, current))
@@ -159,4 +163,4 @@ def _opponents(
             raise BadSetup(
                 f"the list has changed since {store.url(candidate.report)} was written: evaluate the candidate anew"
             )
-    return {current: theirs}
+    return theirs

@@ -1,7 +1,8 @@
 """Whether one method's scores are good enough to take another's place: pure functions over scores.
 
 Non-inferior on every named metric: the interval of the gain lies above minus its margin. Better on the chosen one:
-the interval lies above 0. Gains are differences image by image, turned so that more is better.
+the interval lies above 0, and its mean above what another seed of training would give. Gains are differences image by
+image, turned so that more is better.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig, GateConfig
+from evaluation.gate.luck import Luck
 from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.saved_scores import SavedScores
 from evaluation.statistics import Interval, difference
@@ -30,7 +32,7 @@ class Line:
     Attributes:
         metric: `<part>.<metric>`.
         demand: `not_judged` = none of the opponents gives that part; only against a base.
-        margin: loss that is allowed; 0 where it must be better.
+        margin: loss that is allowed; where it must be better, the gain that its mean must exceed.
         against: the opponent's name.
         gain: mean and interval of the gain; None = not measured.
         decided: False where there are too few photographs or origins for a verdict.
@@ -60,13 +62,22 @@ def check_metrics(config: GateConfig) -> None:
             )
 
 
-def judge(candidate: SavedScores, opponents: Opponents, config: EvaluationConfig, lenient: bool) -> list[Line]:
+def judge(
+    candidate: SavedScores,
+    opponents: Opponents,
+    config: EvaluationConfig,
+    luck: Luck,
+    *,
+    partial: bool = False,
+    lenient: bool = False,
+) -> list[Line]:
     """Every demand of the gate, the chosen metric's first.
 
     Args:
         opponents: a metric is compared with the first of them that gives it; all of the candidate's list.
-        lenient: for a first champion, whose place is empty: a metric that no opponent gives is left out, instead of
-            failing, because a base has no foreground; and where too few photographs or origins leave a demand
+        luck: how large a gain the seed of a training gives by itself.
+        partial: a metric that no opponent gives is left out, instead of failing, because a base has no foreground.
+        lenient: for a first champion, whose place is empty: where too few photographs or origins leave a demand
             undecided, the mean alone has to meet it, instead of the whole interval.
 
     Raises:
@@ -77,7 +88,14 @@ def judge(candidate: SavedScores, opponents: Opponents, config: EvaluationConfig
             raise ValueError(f"{name}'s scores are of another list or protocol: they do not compare")
     demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
     demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
-    return [_line(candidate, opponents, *demand, lenient) for demand in demands]
+    lines = []
+    for name, demand, margin in demands:
+        rival = _rival(candidate, opponents, name)
+        if rival is None:
+            lines.append(_unmeasured(name, demand, margin, candidate, opponents, partial))
+        else:
+            lines.append(_line(candidate, rival, opponents[rival], name, demand, margin, luck, lenient))
+    return lines
 
 
 def missing_outputs(candidate: SavedScores) -> str | None:
@@ -88,57 +106,96 @@ def missing_outputs(candidate: SavedScores) -> str | None:
     return f"missing outputs: {len(candidate.failed)} of {len(candidate.images)} images have none ({named})"
 
 
-def _line(
-    candidate: SavedScores, opponents: Opponents, name: str, demand: Demand, margin: float, lenient: bool
-) -> Line:
-    ours, metric = candidate.column(name), _metric(name)
-    measured = ~np.isnan(ours)
+def _rival(candidate: SavedScores, opponents: Opponents, name: str) -> str | None:
+    """The first opponent that was measured on the same images."""
+    measured = ~np.isnan(candidate.column(name))
     # Where an opponent has a gap and we have none, leaving those images out could hide a loss.
-    columns = {rival: scores.column(name) for rival, scores in opponents.items()}
-    rivals = [rival for rival, theirs in columns.items() if measured.any() and (measured == ~np.isnan(theirs)).all()]
-    if not rivals:
-        return _unmeasured(name, demand, margin, candidate, opponents, lenient)
-    rival, theirs = rivals[0], columns[rivals[0]]
+    same = (rival for rival, theirs in opponents.items() if (measured == ~np.isnan(theirs.column(name))).all())
+    return next(same, None) if measured.any() else None
+
+
+def _line(
+    candidate: SavedScores,
+    rival: str,
+    theirs: SavedScores,
+    name: str,
+    demand: Demand,
+    margin: float,
+    luck: Luck,
+    lenient: bool,
+) -> Line:
+    metric = _metric(name)
     sign = 1.0 if metric.higher_is_better else -1.0
-    gain = difference(sign * ours, sign * theirs, candidate.clusters)
+    gain = difference(sign * candidate.column(name), sign * theirs.column(name), candidate.clusters)
     assert gain is not None, "it was measured on the same images, of which there are some"
-    bound = 0.0 if demand == "better" else -margin
+    bound, why = 0.0 - margin, ""
+    if demand == "better":
+        # A published model has no luck of ours; another training has as much as the candidate.
+        margin, why = luck.asked(name, 2 if theirs.method == candidate.method else 1)
+        bound = 0.0
+    beyond = gain.mean > margin if demand == "better" else True
+    said = _Said(metric, name, rival, gain, margin, why)
     if gain.low is None or gain.why_undecided:
-        passed = lenient and gain.mean > bound
-        return Line(name, demand, margin, rival, gain, passed, _undecided(metric, name, gain), decided=False)
-    passed = gain.low > bound
-    return Line(name, demand, margin, rival, gain, passed, _sentence(metric, name, demand, margin, gain, passed))
+        passed = lenient and gain.mean > bound and beyond
+        return Line(name, demand, margin, rival, gain, passed, said.undecided, decided=False)
+    above = gain.low > bound
+    sentence = said.better(above, beyond) if demand == "better" else said.not_worse(above)
+    return Line(name, demand, margin, rival, gain, above and beyond, sentence)
 
 
 def _unmeasured(
-    name: str, demand: Demand, margin: float, candidate: SavedScores, opponents: Opponents, lenient: bool
+    name: str, demand: Demand, margin: float, candidate: SavedScores, opponents: Opponents, partial: bool
 ) -> Line:
     names = " or ".join(opponents) or "nobody"
     given = any(not np.isnan(scores.column(name)).all() for scores in opponents.values())
-    if lenient and demand == "not_worse" and not given:
+    if partial and demand == "not_worse" and not given:
         return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, {names} does not give it")
     if np.isnan(candidate.column(name)).all():
         return Line(name, demand, margin, "", None, False, f"{name}: not measured")
     return Line(name, demand, margin, "", None, False, f"{name}: not measured on the same images with {names}")
 
 
-def _sentence(metric: Metric, name: str, demand: Demand, margin: float, gain: Interval, passed: bool) -> str:
-    unit, found = f" {metric.unit}" if metric.unit else "", _gain(metric, name, gain)
-    if demand == "better":
-        return f"better: {found}" if passed else f"not better: {found}, which must lie above 0"
-    return f"not worse: {found}" if passed else f"worse: {found}, which must lie above {0.0 - margin:+g}{unit}"
+@dataclass(frozen=True)
+class _Said:
+    """The sentences on one gain."""
 
+    metric: Metric
+    name: str
+    rival: str
+    gain: Interval
+    margin: float
+    why: str
 
-def _undecided(metric: Metric, name: str, gain: Interval) -> str:
-    return f"undecided ({gain.why_undecided}): {_gain(metric, name, gain)}"
+    def better(self, above: bool, beyond: bool) -> str:
+        if above and beyond:
+            return f"better: {self._found}, more than {self._asked}"
+        must = "which must lie above 0" if not above else f"of which the mean must exceed {self._asked}"
+        return f"not better: {self._found}, {must}"
 
+    def not_worse(self, passed: bool) -> str:
+        unit = f" {self.metric.unit}" if self.metric.unit else ""
+        wrong = f"worse: {self._found}, which must lie above {0.0 - self.margin:+g}{unit}"
+        return f"not worse: {self._found}" if passed else wrong
 
-def _gain(metric: Metric, name: str, gain: Interval) -> str:
-    digits = metric.digits
-    found = f"{name} gains {gain.mean:+.{digits}f}{f' {metric.unit}' if metric.unit else ''}"
-    if gain.low is not None:
-        found += f", 95% in [{gain.low:+.{digits}f}, {gain.high:+.{digits}f}]"
-    return f"{found} ({gain.counted})"
+    @property
+    def undecided(self) -> str:
+        asked = f", of which the mean must exceed {self._asked}" if self.why else ""
+        return f"undecided ({self.gain.why_undecided}): {self._found}{asked}"
+
+    @property
+    def _asked(self) -> str:
+        return f"{self._figure(self.margin)} ({self.why})"
+
+    @property
+    def _found(self) -> str:
+        found = f"{self.name} gains {self._figure(self.gain.mean)} over {self.rival}"
+        if self.gain.low is not None:
+            digits = self.metric.digits
+            found += f", 95% in [{self.gain.low:+.{digits}f}, {self.gain.high:+.{digits}f}]"
+        return f"{found} ({self.gain.counted})"
+
+    def _figure(self, value: float) -> str:
+        return f"{value:+.{self.metric.digits}f}{f' {self.metric.unit}' if self.metric.unit else ''}"
 
 
 def _metric(name: str) -> Metric:

@@ -23,7 +23,7 @@ from evaluation.methods.requirements import command_requirement, page
 from evaluation.methods.states import State
 from evaluation.records.ask import DidNotRun, record
 from evaluation.records.method import LIST
-from evaluation.records.room import Records, read_method, room_of
+from evaluation.records.room import Records, Shared, read_method, room_of
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
 
@@ -100,13 +100,13 @@ def _not_here(name: str, title: str, detail: str, room: Store, test_set: TestSet
     """What was recorded while it was here still counts, as long as it answers the whole list of today."""
     found = read_method(room, name)
     if found.store.exists(LIST):
-        whole, entries, scenes = True, [], {}
+        whole, entries, shared = True, [], {}
         for case in test_set.cases():
             whole &= found.is_done(case, failures_count=True)
             entries.append(Entry(case.name, case.sha256))
-            scenes[case.name] = case.key
+            shared[case.name] = Shared.of(case)
         if whole:
-            return _recorded(name, title, Records(room, tuple(entries), scenes, {name: found}))
+            return _recorded(name, title, Records(room, tuple(entries), shared, {name: found}))
         found.store.remove(LIST)
     return State(name, title, "not here", detail)
 

@@ -1,13 +1,12 @@
-"""The inpainting base as it is, and the trained adapter, as methods. torch is imported when one is made."""
+"""The trained adapter as a method, and the base that it names. torch is imported when one is made."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from decoupage.fingerprint import fingerprint
-from decoupage.weights.files import hashes
 from evaluation.cases import Case
 from evaluation.config import EvaluationConfig
-from evaluation.method import BACKGROUND, FOREGROUND, Layers, Method, MethodRecipe
+from evaluation.method import BACKGROUND, FOREGROUND, SAME_AREA, Layers, Method, MethodRecipe
+from evaluation.methods.base import base_recipe, base_sha256, place
 from evaluation.methods.noise import noise_of
 from pipelines.licences.terms import UNKNOWN, licence_of
 
@@ -15,8 +14,10 @@ if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
     from decoupage.publishing.folder import Manifest
 
-VERSION = 1
+VERSION = 2
 """To be raised whenever the same weights would answer the same question otherwise."""
+GUIDANCE = 1.0
+"""Embedded guidance of adapters: that of their training, and what the pipeline takes where nothing is said."""
 
 
 class PipelineMethod:
@@ -44,6 +45,7 @@ class PipelineMethod:
             mask=case.mask,
             maps={name: given[name] for name in self._pipe.adapter.maps if name in given},
             num_inference_steps=self._num_steps,
+            guidance_scale=GUIDANCE,
             generator=noise_of(self._seed, case),
             paste_back=False,
             output_type="np",
@@ -55,7 +57,7 @@ class PipelineMethod:
 
 
 def model_recipes(adapter: str, base_source: str | None, config: EvaluationConfig) -> tuple[MethodRecipe, MethodRecipe]:
-    """(`base`, `adapter`): a published adapter, and the base that it names, asked alike.
+    """(`base`, `adapter`): a published adapter, and the base that it names, each by its own publisher's settings.
 
     Args:
         adapter: folder or hub id.
@@ -65,16 +67,7 @@ def model_recipes(adapter: str, base_source: str | None, config: EvaluationConfi
         ValueError: a file of the adapter is missing or damaged.
     """
     theirs = adapter_recipe(adapter, base_source, config)
-    name, size_px = str(theirs.facts["base"]), theirs.size_px
-    assert size_px is not None, "every adapter has a size"
-    num_steps, seed = theirs.settings["num_steps"], config.seed
-
-    def make() -> Method:
-        return base_method(name, base_source, num_steps, seed, size_px)
-
-    facts = base_facts(name) | {"weights_sha256": theirs.facts["base_sha256"], "version": VERSION}
-    gives = frozenset([BACKGROUND])
-    return MethodRecipe("base", gives, make, facts, theirs.settings, size_px=size_px), theirs
+    return base_recipe(str(theirs.facts["base"]), base_source, config.seed), theirs
 
 
 def adapter_recipe(
@@ -100,32 +93,13 @@ def adapter_recipe(
         return adapter_method(adapter, base_source, num_steps, seed, name)
 
     facts = _facts(manifest) | {
-        "base_sha256": _base_sha256(manifest.base.name, base_source),
+        "base_sha256": base_sha256(manifest.base.name, base_source),
         "config": manifest.adapter,
         "version": VERSION,
     }
-    settings = {"num_steps": num_steps, "seed": seed}
+    settings = {"num_steps": num_steps, "guidance": GUIDANCE, "seed": seed, "resolution": SAME_AREA}
     gives = frozenset([BACKGROUND, FOREGROUND])
     return MethodRecipe(name, gives, make, facts, settings, tuple(own.maps), own.size_px, folder)
-
-
-def base_method(base: str, source: str | None, num_steps: int, seed: int, size_px: int) -> Method:
-    """The base without an adapter: its own picture of the background, and no foreground.
-
-    Args:
-        base: name, as `decoupage.bases.find_base` knows it.
-        source: hub id or folder; None = the published one.
-        size_px: side of the area that larger pictures are scaled down to: what the adapter works at.
-
-    Raises:
-        ValueError: no such base, or its weights are not there.
-    """
-    from decoupage import AdapterConfig, LayerDecompositionPipeline
-
-    # At step 0 and with each half a sample of its own, the background is the base's own picture, bit for bit.
-    config = AdapterConfig(base=base, rank=1, mode="batch", maps=(), size_px=size_px)
-    pipe = _placed(LayerDecompositionPipeline.from_base, config, source)
-    return PipelineMethod("base", pipe, [BACKGROUND], num_steps, seed)
 
 
 def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: int, name: str = "adapter") -> Method:
@@ -138,14 +112,6 @@ def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: i
 
     pipe = _placed(LayerDecompositionPipeline.from_pretrained, folder, base_source)
     return PipelineMethod(name, pipe, [BACKGROUND, FOREGROUND], num_steps, seed)
-
-
-def base_facts(name: str) -> dict[str, Any]:
-    """Which base this is, and for which other one it stands, if it is a stand-in."""
-    from decoupage.bases import find_base
-
-    base = find_base(name)
-    return {"name": name} | ({"stands_in_for": base.stands_in_for} if base.stands_in_for else {})
 
 
 def adapter_facts(folder: str) -> dict[str, Any]:
@@ -177,18 +143,6 @@ def _facts(manifest: "Manifest") -> dict[str, Any]:
     return {"base": manifest.base.name, "data_fingerprint": manifest.data_fingerprint, "files": manifest.files}
 
 
-def _base_sha256(name: str, source: str | None) -> str | None:
-    """Hash of the base's weights; None where they are not here yet, and are fetched when the method is made."""
-    from decoupage.bases import find_base
-
-    model = find_base(name).weights(source)
-    folder = model.find()
-    return None if folder is None else fingerprint(hashes(folder, model.files()))
-
-
 def _placed(load: Any, what: Any, source: str | None) -> "LayerDecompositionPipeline":
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    device, dtype = place()
     return load(what, source, dtype=dtype).to(device)

@@ -68,7 +68,7 @@ def requirements(config: MetricsConfig) -> list[Requirement]:
         found.append(Requirement(f"{_SETTING}.{name}", not why, why or weights.path, fix))
     for name, reason in _ABSENT.items():
         if getattr(config, name) is None:
-            found.append(Requirement(f"{_SETTING}.{name}", True, f"not measured. {reason}", ""))
+            found.append(Requirement(f"{_SETTING}.{name}", True, f"optional: not measured without it. {reason}", ""))
     return found
 
 

@@ -15,6 +15,7 @@ from evaluation.page.curves import charts
 from evaluation.page.figures import COUNTS, counts, figure, head, span
 from evaluation.page.tables import (
     Difference,
+    Headline,
     Values,
     asked_lines,
     difference_rows,
@@ -63,17 +64,20 @@ def render_markdown(values: Values) -> str:
 
 
 def summary_lines(values: Values) -> str:
-    """A line for each of the main differences: who is better, by how much; empty where none was measured."""
+    """A line for each of the main comparisons: who is better, by how much; empty where none was measured."""
     return "\n".join(f"- {_verdict(found)}" for found in headline_differences(values))
 
 
-def _verdict(found: Difference) -> str:
+def _verdict(found: Headline) -> str:
+    main, (between, after) = found.main, found.words
+    figures = "; ".join(f"{other.metric.title} {_gain(other)}" for other in found.differences)
+    counted = Interval.from_dict(main.cell).counted
+    return f"**`{main.first}` {between} `{main.second}`{after}**: {main.metric.part}: {figures}; {counted}"
+
+
+def _gain(found: Difference) -> str:
     unit = f" {found.metric.unit}" if found.metric.unit else ""
-    return (
-        f"**`{found.first}` {found.words[0]} `{found.second}`{found.words[1]}**: "
-        f"{figure(found.cell['mean'], found.metric, True)}{unit} ({span(found.cell, found.metric, True)}), "
-        f"{found.metric.part}: {found.metric.title}; {Interval.from_dict(found.cell).counted}"
-    )
+    return f"{figure(found.cell['mean'], found.metric, True)}{unit} ({span(found.cell, found.metric, True)})"
 
 
 def _render(template: str, values: Values, **others: Any) -> str:

@@ -8,17 +8,19 @@ from typing import Any
 from evaluation.checks import HEADLINE
 from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
 from evaluation.page.figures import Cell, counts
-from evaluation.statistics import Interval, Verdict
+from evaluation.statistics import Interval, Overall, Verdict, overall
 
 Values = Mapping[str, Any]
 """Content of `report.json`."""
-HEADLINE_DIFFERENCES: tuple[tuple[str, Part, str], ...] = (
-    ("adapter-base", "background", "psnr_mask"),
-    ("adapter-telea", "background", "psnr_mask"),
-    ("adapter-telea_grown", "background", "psnr_mask"),
-    ("adapter-given_mask", "foreground", "soft_iou"),
-    ("adapter-given_mask", "foreground", "soft_iou_unseen"),
+_MASKED, _PASTED = ("psnr_mask", "ssim_mask"), ("psnr_ring_pasted", "psnr_whole_pasted")
+HEADLINE_DIFFERENCES: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
+    ("adapter-base", "background", ("psnr_mask", "psnr_ring", "ssim_mask", "psnr_whole")),
+    # Classical methods leave alone what lies outside the given mask: pasted back, all do.
+    ("adapter-telea", "background", (*_MASKED, *_PASTED)),
+    ("adapter-telea_grown", "background", (*_MASKED, *_PASTED)),
+    ("adapter-given_mask", "foreground", ("soft_iou", "soft_iou_hidden", "soft_iou_unseen")),
 )
+"""(difference, part, metrics): better by the first of them, and said to be better only where none is worse."""
 PASTED = "_pasted"
 UNTOUCHED = "input"
 """The given picture as it is: nothing can be nearer to the truth where nothing was to be done, so it is never best."""
@@ -92,13 +94,39 @@ class Difference:
         """See `Interval.why_undecided`."""
         return Interval.from_dict(self.cell).why_undecided
 
+
+@dataclass(frozen=True)
+class Headline:
+    """What the main metrics of one part say of two methods together.
+
+    Attributes:
+        differences: by each metric that was measured; the first is the one that must be better.
+    """
+
+    differences: Sequence[Difference]
+
+    @property
+    def main(self) -> Difference:
+        """By the metric that must be better."""
+        return self.differences[0]
+
+    @property
+    def verdict(self) -> Overall:
+        """See `overall`."""
+        return overall([found.verdict for found in self.differences])
+
     @property
     def words(self) -> tuple[str, str]:
         """What is said between the names of the two methods, and after them."""
         between = {"better": "is better than", "worse": "is worse than", "even": "cannot be told from"}
         if self.verdict == "undecided":
-            return "against", f": undecided ({self.why_undecided})"
+            return "against", f": undecided ({self.main.why_undecided})"
+        if self.verdict == "mixed":
+            return "against", f": better ({self._by('better')}), but worse ({self._by('worse')})"
         return between[self.verdict], ""
+
+    def _by(self, verdict: Verdict) -> str:
+        return "; ".join(found.metric.title for found in self.differences if found.verdict == verdict)
 
 
 def summary_table(values: Values) -> Table:
@@ -136,9 +164,14 @@ def steps_note(values: Values) -> str:
     return "" if steps == own else f"Judged with {steps} sampling steps; the adapter's own are {own}."
 
 
-def headline_differences(values: Values) -> list[Difference]:
-    """The differences that say at a glance whether the adapter is worth having."""
-    return list(filter(None, (_difference(values, *wanted) for wanted in HEADLINE_DIFFERENCES)))
+def headline_differences(values: Values) -> list[Headline]:
+    """What says at a glance whether the adapter is worth having; nothing of pairs whose first metric is not there."""
+    found = []
+    for name, part, metrics in HEADLINE_DIFFERENCES:
+        main, *others = (_difference(values, name, part, metric) for metric in metrics)
+        if main is not None:
+            found.append(Headline([main, *filter(None, others)]))
+    return found
 
 
 def difference_rows(values: Values, name: str) -> list[Difference]:

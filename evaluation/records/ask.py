@@ -12,7 +12,7 @@ from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file
 from evaluation.method import MethodRecipe, answer
 from evaluation.records.method import LIST, MethodRecord, record_of
-from evaluation.records.room import Records, check_names, put_given, put_list
+from evaluation.records.room import Records, Shared, check_names, put_given, put_list
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
@@ -58,13 +58,13 @@ def compare(
     methods = {recipe.name: record_of(room, recipe) for recipe in recipes}
     only_read = {recipe.name: recipe.only_read for recipe in recipes}
     entries: list[Entry] = []
-    scenes: dict[str, str] = {}
+    shared: dict[str, Shared] = {}
     missing: dict[str, list[str]] = {name: [] for name in methods}
     with Progress("records", "images looked at") as progress:
         for case in progress.counting(test_set.cases(names)):
             check_names([case.name], "case")
             entries.append(Entry(case.name, case.sha256))
-            scenes[case.name] = case.key
+            shared[case.name] = Shared.of(case)
             put_given(room, case)
             for name, method in methods.items():
                 if not method.is_done(case, failures_count=only_read[name]):
@@ -77,7 +77,7 @@ def compare(
                 f"{methods[name].store.root} has no answer to {len(lacking)} of {len(entries)} images as they are now "
                 f"({lacking[0]}): it was recorded on another list; record it again (`decoupage baselines`)"
             )
-    return Records(room, tuple(entries), scenes, methods), missing
+    return Records(room, tuple(entries), shared, methods), missing
 
 
 def _ask(test_set: TestSet, recipe: MethodRecipe, record: MethodRecord, missing: Collection[str]) -> None:

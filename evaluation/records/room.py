@@ -8,7 +8,7 @@ folder laid out so can be read; of it only `list.json`, `given/` and the methods
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from decoupage.faults import BadItem, BadSetup
@@ -26,25 +26,44 @@ _METHOD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+ -]{0,199}")
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What a case has in common with others: its scene, photograph and origin, as `Case` has them."""
+
+    scene: str
+    photograph: str
+    origin: str
+
+    @classmethod
+    def of(cls, case: Case) -> "Shared":
+        """What a case says of itself."""
+        return cls(case.key, case.photograph, case.origin)
+
+
+@dataclass(frozen=True)
 class Records:
     """What methods made of a list.
 
     Attributes:
         store: the room.
         entries: the list.
-        scenes: case -> its scene; cases of one scene share a picture.
+        shared: case -> what it has in common with others.
         methods: by name, in the order in which they were asked for.
     """
 
     store: Store
     entries: tuple[Entry, ...]
-    scenes: Mapping[str, str]
+    shared: Mapping[str, Shared]
     methods: Mapping[str, MethodRecord]
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the cases, in the list's order."""
         return tuple(entry.name for entry in self.entries)
+
+    @property
+    def scenes(self) -> dict[str, str]:
+        """Case -> its scene; cases of one scene share a picture."""
+        return {name: shared.scene for name, shared in self.shared.items()}
 
     @property
     def list_sha256(self) -> str:
@@ -81,7 +100,7 @@ def put_given(store: Store, case: Case) -> None:
 def put_list(records: Records, about: Mapping[str, Any]) -> None:
     """Write a room's `list.json`, unless it says this already."""
     listed = list_file(records.entries, about)
-    listed["images"] = [image | {"scene": records.scenes[image["name"]]} for image in listed["images"]]
+    listed["images"] = [image | asdict(records.shared[image["name"]]) for image in listed["images"]]
     content = (json.dumps(listed, indent=1) + "\n").encode()
     if not records.store.exists(LIST) or records.store.read(LIST) != content:
         records.store.write(LIST, content)
@@ -91,7 +110,8 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
     """A room, or anybody's folder laid out as one.
 
     Where a method has no `about.json`, it promises the parts of which it has at least one picture; where an image of
-    the list names no scene, it is a scene of its own.
+    the list names no scene, it is a scene of its own; where it names no photograph, it has its scene's, and where no
+    origin, one of its own.
 
     Args:
         methods: names of their folders, in this order; None = all.
@@ -103,7 +123,7 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
     listed = read_json(store, LIST)
     try:
         entries = tuple(Entry(image["name"], str(image["sha256"])) for image in listed["images"])
-        scenes = {image["name"]: str(image.get("scene", image["name"])) for image in listed["images"]}
+        shared = {image["name"]: _shared(image) for image in listed["images"]}
     except (KeyError, TypeError, AttributeError) as error:
         raise BadSetup(f"{store.url(LIST)} is no list of images with names and hashes") from error
     check_names([entry.name for entry in entries], "case")
@@ -113,7 +133,7 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
     absent = [name for name in chosen if name not in pictured]
     if absent:
         raise BadSetup(f"{store.root} has no answers of {', '.join(absent)}; it has {', '.join(pictured) or 'none'}")
-    return Records(store, entries, scenes, {name: read_method(store, name, pictured[name]) for name in chosen})
+    return Records(store, entries, shared, {name: read_method(store, name, pictured[name]) for name in chosen})
 
 
 def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> MethodRecord:
@@ -158,6 +178,11 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadSetup(f"{store.url(path)} holds no JSON object")
     return content
+
+
+def _shared(image: Mapping[str, Any]) -> Shared:
+    scene = str(image.get("scene", image["name"]))
+    return Shared(scene, str(image.get("photograph", scene)), str(image.get("origin", image["name"])))
 
 
 def _pictured(store: Store) -> dict[str, list[str]]:

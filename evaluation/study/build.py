@@ -48,8 +48,11 @@ def build_study(records: Records, config: StudyConfig, folder: Path | str) -> St
         for aspect in config.aspects
     }
     scenes = {case: records.scenes[case] for case in cases}
+    clusters: dict[str, dict[str, str]] = {
+        aspect: {case: _cluster(records, aspect, case) for case in cases} for aspect in config.aspects
+    }
     store = Store(str(root))
-    plan = ("", records.list_sha256, config, methods, scenes, tuple(every), tuple(attention), missing)
+    plan = ("", records.list_sha256, config, methods, scenes, clusters, tuple(every), tuple(attention), missing)
     study = _with_id(Study(root, _key(store), *plan), records)
     _check_votes(study)
     store.remove(PLAN)
@@ -77,6 +80,12 @@ def check_aspects(gives: Mapping[str, frozenset[str]], config: StudyConfig) -> N
 def _state(records: Records, aspect: str, method: str, case: str) -> bool | None:
     found = records.methods[method]
     return found.has(case, aspect) if aspect in found.gives else None
+
+
+def _cluster(records: Records, aspect: Aspect, case: str) -> str:
+    """What it shares with cases that turn out alike: of backgrounds the photograph, of foregrounds the origin."""
+    shared = records.shared[case]
+    return shared.photograph if aspect == "background" else shared.origin
 
 
 def _with_id(study: Study, records: Records) -> Study:

@@ -1,7 +1,8 @@
 """The study's figures: who beat whom, the strengths that follow from it, and how far raters agree.
 
-Raters and scenes are both drawn with replacement, because the next study would have other people and other pictures
-(two-way bootstrap, Owen 2007, The pigeonhole bootstrap). A tie is half a win for each; "not sure" counts for neither.
+Raters and clusters of cases (photographs of backgrounds, origins of foregrounds) are both drawn with replacement,
+because the next study would have other people and other pictures (two-way bootstrap, Owen 2007, The pigeonhole
+bootstrap). A tie is half a win for each; "not sure" counts for neither.
 """
 
 from collections import Counter
@@ -29,7 +30,7 @@ class Contests:
 
     Attributes:
         methods: names of the methods, in the order of the arrays.
-        shown: [raters, scenes, methods, methods] float64: wins of the first over the second where both were shown.
+        shown: [raters, clusters, methods, methods] float64: wins of the first over the second where both were shown.
         by_rule: the same for wins over a missing output.
     """
 
@@ -53,12 +54,13 @@ def contests(study: Study, aspect: Aspect, ballots: Sequence[Ballot]) -> Contest
     counted = [ballot for ballot in ballots if ballot.counted and ballot.aspect == aspect]
     raters = {name: i for i, name in enumerate(dict.fromkeys(ballot.rater for ballot in counted))}
     every = [comparison for comparison in study.comparisons if comparison.aspect == aspect]
-    scenes = {scene: i for i, scene in enumerate(dict.fromkeys(study.scenes[c.case] for c in every))}
+    cluster_of = study.clusters[aspect]
+    clusters = {name: i for i, name in enumerate(dict.fromkeys(cluster_of[c.case] for c in every))}
     number = {method: i for i, method in enumerate(methods)}
-    shown, by_rule = np.zeros((2, len(raters), len(scenes), len(methods), len(methods)))
+    shown, by_rule = np.zeros((2, len(raters), len(clusters), len(methods), len(methods)))
     answered = np.zeros(len(raters))
     for ballot in counted:
-        cell = shown[raters[ballot.rater], scenes[ballot.scene]]
+        cell = shown[raters[ballot.rater], clusters[cluster_of[ballot.case]]]
         answered[raters[ballot.rater]] += 1
         if ballot.picked == TIE:
             for first, second in permutations(ballot.panes, 2):
@@ -70,33 +72,33 @@ def contests(study: Study, aspect: Aspect, ballots: Sequence[Ballot]) -> Contest
     for comparison in every:
         for winner in comparison.shown:
             for loser in comparison.missing:
-                by_rule[:, scenes[study.scenes[comparison.case]], number[winner], number[loser]] += share
+                by_rule[:, clusters[cluster_of[comparison.case]], number[winner], number[loser]] += share
     return Contests(methods, shown, by_rule)
 
 
 def resampled(wins: np.ndarray, draws: int, seed: int) -> np.ndarray | None:
-    """Wins summed over drawn raters and scenes.
+    """Wins summed over drawn raters and clusters.
 
     Args:
-        wins: [raters, scenes, methods, methods].
+        wins: [raters, clusters, methods, methods].
         draws: number of resamples.
         seed: seed of the random draws.
 
     Returns:
-        [draws, methods, methods]; None with fewer than two raters or scenes, which show no spread.
+        [draws, methods, methods]; None with fewer than two raters or clusters, which show no spread.
     """
-    num_raters, num_scenes, num_methods, _ = wins.shape
-    if min(num_raters, num_scenes) < 2:
+    num_raters, num_clusters, num_methods, _ = wins.shape
+    if min(num_raters, num_clusters) < 2:
         return None
     flat = wins.reshape(num_raters, -1)
-    rng = generator(seed, "study.bootstrap", f"{num_raters}x{num_scenes}")
+    rng = generator(seed, "study.bootstrap", f"{num_raters}x{num_clusters}")
     found = []
     most = max(1, _AT_ONCE // flat.shape[1])
     for rows in (min(most, draws - start) for start in range(0, draws, most)):
         raters = _times_drawn(rng, rows, num_raters)
-        scenes = _times_drawn(rng, rows, num_scenes)
-        by_scene = (raters @ flat).reshape(rows, num_scenes, -1)
-        found.append(np.einsum("dsp,ds->dp", by_scene, scenes))
+        clusters = _times_drawn(rng, rows, num_clusters)
+        by_cluster = (raters @ flat).reshape(rows, num_clusters, -1)
+        found.append(np.einsum("dsp,ds->dp", by_cluster, clusters))
     return np.concatenate(found).reshape(draws, num_methods, num_methods)
 
 

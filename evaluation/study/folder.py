@@ -58,6 +58,8 @@ class Study:
         list_sha256: hash of the list that the pictures belong to.
         methods: names of the methods, in the study's order.
         scenes: the scene of each case.
+        clusters: aspect -> case -> name of what makes it no independent evidence: its photograph, or its target's
+            origin.
         comparisons: all comparisons, also those with missing outputs.
         attention: comparisons that attention questions are made from.
         missing: cases without an output, by aspect and method.
@@ -70,6 +72,7 @@ class Study:
     config: StudyConfig
     methods: tuple[str, ...]
     scenes: Mapping[str, str]
+    clusters: Mapping[str, Mapping[str, str]]
     comparisons: tuple[Comparison, ...]
     attention: tuple[Comparison, ...]
     missing: Mapping[str, Mapping[str, Sequence[str]]]

@@ -97,7 +97,8 @@ def _rules(study: Study) -> dict[str, str]:
         "missing": "A missing output is never shown. It loses to every output that is there, for each rater as often "
         "as that rater answered other comparisons. Rates without these losses are shown beside.",
         "several": "Where three are shown side by side, the one picked beats both others; these are not compared.",
-        "intervals": "95 % of the values found when raters and scenes are both drawn again.",
+        "intervals": "95 % of the values found when raters and, of backgrounds, photographs (of foregrounds, the "
+        "targets' origins) are both drawn again: cases that share one are no independent evidence.",
         "bradley_terry": f"Log strengths with mean 0, with {PRIOR_WINS:g} wins added to each side of every pair.",
     }
 
@@ -113,6 +114,7 @@ def _aspect(study: Study, aspect: Aspect, ballots: Sequence[Ballot], draws: int)
     return {
         "question": study.config.question(aspect),
         "num_votes": len(counted),
+        "num_clusters": len(set(study.clusters[aspect].values())),
         "pairs": _pairs(study, aspect, counted, table, draws),
         "bradley_terry": _strengths(table, draws, study.config.seed),
         "agreement": {

@@ -19,7 +19,10 @@ def test_it_shows_at_a_glance_what_was_found(tmp_path):
     result = materialize(tmp_path)
     assert result.success
     (event,) = result.asset_materializations_for_node("report")
-    assert "is better than `base`" in event.metadata["summary"].value
+    # Of this one each pixel is 8 levels off, around the target as well, where the base is right.
+    summary = event.metadata["summary"].value
+    assert "`adapter` against `base`: better (PSNR, where the target shows" in summary
+    assert "but worse (PSNR, around it" in summary and "`adapter` is better than `given_mask`" in summary
     page = tmp_path / "report" / "report.html"
     assert event.metadata["report"].value == page.as_uri() and "best" in page.read_text()
     assert (tmp_path / "report" / "report.md").read_text().startswith("# Evaluation of the profile `demo`")

@@ -25,7 +25,7 @@ def folders(tmp_path_factory):
 
 
 def load(folder, **changes):
-    config = AdapterConfig(**{"rank": 4, "num_latents": 4, "fusion_dim": 32, **changes})
+    config = AdapterConfig(**{"rank": 4, "num_latents": 4, "fusion_dim": 32, "size_px": 64, **changes})
     torch.manual_seed(0)
     pipe = LayerDecompositionPipeline.from_base(config, str(folder))
     pipe.set_progress_bar_config(disable=True)
@@ -97,7 +97,7 @@ def test_recomposition_is_the_foreground_over_the_background(pipe):
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_half_precision_runs_while_training_and_when_published(folders, tmp_path, saved):
-    config = AdapterConfig(rank=4, num_latents=4, fusion_dim=32)
+    config = AdapterConfig(rank=4, num_latents=4, fusion_dim=32, size_px=64)
     pipe = LayerDecompositionPipeline.from_base(config, str(folders / "fill"), dtype=torch.bfloat16)
     assert pipe.transformer.x_embedder.weight.dtype == torch.float32
     if saved:

@@ -74,7 +74,7 @@ def bases(tmp_path_factory):
     return root
 
 
-CONFIG = AdapterConfig(rank=4, num_latents=4, fusion_dim=32)
+CONFIG = AdapterConfig(rank=4, num_latents=4, fusion_dim=32, size_px=64)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_the_codec_widens_to_rgba_and_loads_back(tmp_path):
 def test_a_tiny_base_is_saved_loaded_and_adapted(tmp_path):
     torch.manual_seed(0)
     save_base(TinyFill().new(), str(tmp_path))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     pipe = LayerDecompositionPipeline.from_base(config, str(tmp_path))
     pipe.set_progress_bar_config(disable=True)
     assert pipe.transformer.x_embedder.in_features == 256

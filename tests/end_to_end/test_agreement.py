@@ -19,6 +19,7 @@ from decoupage.maps.choose import make_makers
 from decoupage.maps.config import MapsConfig
 from evaluation.config import EvaluationConfig
 from evaluation.gate.rescore import rescore
+from evaluation.method import SAME_AREA
 from evaluation.methods.models import adapter_recipe
 from evaluation.methods.noise import noise_seed
 from evaluation.records.room import read_method
@@ -107,6 +108,7 @@ def test_a_held_out_scene_with_its_stored_maps(root, tmp_path):
     assert judged["scores.csv"] == files_of(Store(str(tmp_path)), "report", "adapter")["scores.csv"]
     assert report.values["asked"]["adapter"] == {
         "picture": "at its own size", "works_at_px": MODEL_PX, "num_steps": NUM_STEPS, "seed": CONFIG.seed,
+        "guidance": 1.0, "resolution": SAME_AREA,
     }  # fmt: skip
     assert report.values["at_model_size"]["size_px"] == MODEL_PX
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == report.values

@@ -22,7 +22,7 @@ def test_each_changes_one_thing_in_the_demo_and_no_two_are_the_same():
         if row != "kontext_base" and row not in OWN_DATA:
             assert len(changes) == (row != FULL)
             made[row] = with_changes(demo(), changes).fingerprint()
-    assert len(set(made.values())) == len(made) == 8
+    assert len(set(made.values())) == len(made) == 10
     assert ablation_changes("rank_128", demo(), BOTH) == {"adapter.rank": demo().adapter.rank // 2}
 
 

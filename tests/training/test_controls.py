@@ -15,8 +15,9 @@ import torch
 from decoupage.bases.tiny import WEIGHTS
 from evaluation.cases import Case
 from evaluation.method import Failure, Layers, Method
+from evaluation.methods.base import base_method
 from evaluation.methods.classical import classical_methods
-from evaluation.methods.models import adapter_method, base_method
+from evaluation.methods.models import adapter_method
 from evaluation.run import score_all
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Clusters, Interval, difference
@@ -112,7 +113,7 @@ def scores(root: Path) -> ScoreTable:
 
     methods = [
         *(method for method in classical_methods() if method.name == "given_mask"),
-        base_method("tiny-fill", None, 1, 0, SIZE_PX),
+        base_method("tiny-fill", None, 0),
         adapter("adapter", AdapterTask, NUM_STEPS),
         adapter("shuffled", ShuffledTask, NUM_STEPS),
         adapter("untaught", AdapterTask, 0),

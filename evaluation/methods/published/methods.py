@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from decoupage.images.sizes import Size, resize_mask, resize_picture, resize_rgba
+from decoupage.images.sizes import Geometry, resize_picture, resize_rgba, working_geometry
 from decoupage.images.types import Array, Mask, Rgb
 from evaluation.cases import Case
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
@@ -46,9 +46,9 @@ def sdxl_inpainting(config: SdxlInpainting, pipe: Any, seed: int) -> PublishedMe
     """SD-XL Inpainting."""
 
     def ask(case: Case, noise: Any) -> Layers:
-        size = working_size(case.size, config.size_px, PATCH_PX)
+        geometry = working_geometry(case.size, PATCH_PX, config.size_px)
         out = pipe(
-            **_picture_and_mask(case, size),
+            **_picture_and_mask(case, geometry),
             prompt=config.prompt,
             negative_prompt=config.negative_prompt,
             guidance_scale=config.guidance,
@@ -56,7 +56,7 @@ def sdxl_inpainting(config: SdxlInpainting, pipe: Any, seed: int) -> PublishedMe
             num_inference_steps=config.num_steps,
             generator=noise,
         )
-        return _background(out.images[0], case)
+        return _background(out.images[0], geometry)
 
     return PublishedMethod("sdxl_inpainting", pipe, ask, seed)
 
@@ -65,15 +65,15 @@ def flux_fill(config: FluxFill, pipe: Any, seed: int) -> PublishedMethod:
     """FLUX.1 Fill [dev], as it is published: with a prompt, and without what this project trains."""
 
     def ask(case: Case, noise: Any) -> Layers:
-        size = working_size(case.size, config.size_px, PATCH_PX)
+        geometry = working_geometry(case.size, PATCH_PX, config.size_px)
         out = pipe(
-            **_picture_and_mask(case, size),
+            **_picture_and_mask(case, geometry),
             prompt=config.prompt,
             guidance_scale=config.guidance,
             num_inference_steps=config.num_steps,
             generator=noise,
         )
-        return _background(out.images[0], case)
+        return _background(out.images[0], geometry)
 
     return PublishedMethod("flux_fill", pipe, ask, seed)
 
@@ -85,10 +85,9 @@ def qwen_image_edit(config: QwenImageEdit, pipe: Any, seed: int) -> PublishedMet
     """
 
     def ask(case: Case, noise: Any) -> Layers:
-        pictures = _picture_and_mask(case, case.size)
         out = pipe(
-            image=pictures["image"],
-            mask_image=pictures["mask_image"],
+            image=Image.fromarray(case.composite),
+            mask_image=Image.fromarray(case.mask.astype(np.uint8) * 255),
             prompt=config.prompt,
             negative_prompt=config.negative_prompt,
             true_cfg_scale=config.guidance,
@@ -96,7 +95,8 @@ def qwen_image_edit(config: QwenImageEdit, pipe: Any, seed: int) -> PublishedMet
             num_inference_steps=config.num_steps,
             generator=noise,
         )
-        return _background(out.images[0], case)
+        picture: Rgb = np.asarray(out.images[0].convert("RGB"))
+        return Layers(background=resize_picture(picture, case.size))
 
     return PublishedMethod("qwen_image_edit", pipe, ask, seed)
 
@@ -132,13 +132,16 @@ def _overlap(alpha: Array, mask: Mask) -> float:
     return float(np.minimum(shown, wanted).sum() / max(np.maximum(shown, wanted).sum(), 1.0))
 
 
-def _picture_and_mask(case: Case, size: tuple[int, int]) -> dict[str, Any]:
-    mask = resize_mask(case.mask, size).astype(np.uint8) * 255
+def _picture_and_mask(case: Case, geometry: Geometry) -> dict[str, Any]:
+    """What diffusers' inpainting pipelines take; on the canvas, at the size that they then keep."""
+    picture = geometry.picture(case.composite.astype(np.float32) / np.float32(255))
+    mask = geometry.mask(case.mask, "half").astype(np.uint8) * 255
+    height, width = geometry.canvas_px
     return {
-        "image": Image.fromarray(resize_picture(case.composite, size)),
+        "image": Image.fromarray(np.rint(picture * 255).astype(np.uint8)),
         "mask_image": Image.fromarray(mask),
-        "height": size[0],
-        "width": size[1],
+        "height": height,
+        "width": width,
     }
 
 
@@ -155,16 +158,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _background(image: Image.Image, case: Case) -> Layers:
+def _background(image: Image.Image, geometry: Geometry) -> Layers:
     picture: Rgb = np.asarray(image.convert("RGB"))
-    return Layers(background=resize_picture(picture, case.size))
-
-
-def working_size(size: Size, longer_px: int, multiple: int) -> Size:
-    """(height, width) at which a model works: its longer side `longer_px`, each rounded to the nearest multiple.
-
-    So the aspect changes by less than half a multiple.
-    """
-    scale = longer_px / max(size)
-    height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
-    return height, width
+    back = geometry.undo(picture.astype(np.float32) / np.float32(255))
+    return Layers(background=np.rint(back * 255).astype(np.uint8))

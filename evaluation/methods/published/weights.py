@@ -13,7 +13,8 @@ from decoupage.requirements import Requirement, require
 from decoupage.weights.files import hashes
 from decoupage.weights.hub import split_revision
 from decoupage.weights.models import DiffusersModel
-from evaluation.config.baselines import ModelBaseline
+from evaluation.config.baselines import FluxFill, ModelBaseline, SdxlInpainting
+from evaluation.method import SAME_AREA
 from evaluation.methods.published.catalogue import PUBLISHED
 
 
@@ -64,8 +65,10 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
 
 
 def settings(config: ModelBaseline) -> dict[str, Any]:
-    """What the profile says of a model, but for where its files lie and where it runs."""
-    return config.model_dump(mode="json", exclude={"folder", "device"}) | {"weights": split_revision(config.weights)[0]}
+    """What the profile says of a model, but for where its files lie and where it runs; and how it changes size."""
+    rule = SAME_AREA if isinstance(config, SdxlInpainting | FluxFill) else "its pipeline's own"
+    said = config.model_dump(mode="json", exclude={"folder", "device"})
+    return said | {"weights": split_revision(config.weights)[0], "resolution": rule}
 
 
 def _model(name: str, config: ModelBaseline) -> DiffusersModel:

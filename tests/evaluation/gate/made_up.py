@@ -17,6 +17,8 @@ from pipelines.stages.store import Store
 CLEAN = CheckResult(True, "no picture is in both")
 LEVELS = {
     "background.psnr_mask": 20.0,
+    "background.psnr_ring": 30.0,
+    "background.ssim_mask": 0.8,
     "background.psnr_whole_pasted": 25.0,
     "background.ssim_whole_pasted": 0.9,
     "foreground.soft_iou": 0.8,

@@ -55,6 +55,7 @@ def test_the_first_adapter_must_beat_base_and_given_mask(tmp_path):
 def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_after_it(tmp_path):
     refused = ask(tmp_path, candidate(tmp_path, "worse than the base", better(-1.0), num_photographs=3))
     assert refused.kind == "refused" and refused.reasons[0].startswith("undecided (too few photographs: 3): ")
+    assert "the mean must exceed +0.10 dB (spread of seeds not measured" in refused.reasons[0]
     promoted = ask(tmp_path, candidate(tmp_path, "first", better(), num_photographs=3))
     assert promoted.kind == "promoted" and decided_for_a_reason(promoted).passed
     assert "nobody, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(
@@ -66,6 +67,43 @@ def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_aft
     assert (after.kind, after.champion) == ("refused", "v0001")
     assert all(reason.startswith("undecided (too few photographs: 3): ") for reason in after.reasons)
     assert demand_rows(after)[0]["met"] == "undecided" and decided_for_a_reason(after).passed
+
+
+def test_every_candidate_faces_the_base_first_and_then_the_champion(first):
+    """The next champion must beat the base, too: on a new list, or by new settings, the last one may not have."""
+    event = ask(first, candidate(first, "much better", better(2.0)))
+    assert event.kind == "promoted"
+    lines = event.details["lines"]
+    half = len(lines) // 2
+    assert {line["against"] for line in lines[:half]} == {"base", "given_mask", ""}
+    assert {line["against"] for line in lines[half:]} == {"v0001"}
+    for metric in ("background.psnr_ring", "background.ssim_mask"):
+        assert [line["against"] for line in lines if line["metric"] == metric] == ["base", "v0001"]
+    spoilt = better(4.0) | {"background.psnr_ring": -1.68}
+    event = ask(first, candidate(first, "better inside, worse around", spoilt))
+    assert (event.kind, event.champion) == ("refused", "v0002")
+    assert event.reasons[0].startswith("worse: background.psnr_ring gains -1.68 dB over base")
+    assert not [reason for reason in event.reasons if "ssim" in reason or "psnr_mask" in reason]
+
+
+def test_a_retrain_is_not_promoted_by_luck(first):
+    """The table of ablations says how far apart seeds are; a gain below that is the champion's own recipe again."""
+    again = candidate(first, "lucky", better(1.1))
+    spread = {"background.psnr_mask": 0.1}
+    terms = read_scores(Store(str(first)), "report", "adapter").terms
+    seeds = {"rows": ["paper", "seed_1", "seed_2"], "recipes": [again.identity["recipe"]], "terms": terms}
+    Store(str(first)).write("ablations/table.json", json.dumps({"seeds": {**seeds, "spread": spread}}).encode())
+    event = ask(first, again)
+    assert event.kind == "refused" and event.details["seeds"]["spread"] == spread
+    assert any(
+        reason.startswith("not better: background.psnr_mask gains +0.20 dB over v0001")
+        and reason.endswith("of which the mean must exceed +0.61 dB (what another seed gives, by 3 trainings)")
+        for reason in event.reasons
+    )
+    assert demand_rows(event)[0]["margin"] == "0.430265"
+    # Where it is not measured, the profile's own number decides.
+    Store(str(first)).remove("ablations/table.json")
+    assert ask(first, again).kind == "promoted"
 
 
 def test_a_promotion_keeps_weights_scores_and_fingerprints(first):

@@ -117,7 +117,7 @@ class Spy:
     ],
 )
 def test_the_profiles_numbers_reach_the_pipeline(name, guidance, negative):
-    spy = Spy((80, 64))
+    spy = Spy((80, 64) if name == "qwen_image_edit" else None)  # It chooses its size itself.
     method = method_of(name, spy, num_steps=7, guidance=3.5, prompt="nothing")
     case = replace(CASES[0], composite=CASES[0].composite[:36], mask=CASES[0].mask[:36])
     assert method(case).background.shape == (36, 48, 3)

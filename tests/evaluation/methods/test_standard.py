@@ -1,6 +1,7 @@
 """Methods: what each gives, and that faults count against their own image."""
 
 import shutil
+import weakref
 from dataclasses import replace
 
 import cv2
@@ -8,14 +9,19 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.config import EvaluationConfig
 from evaluation.method import Failure, Layers, answer
+from evaluation.methods.base import base_method
 from evaluation.methods.classical import classical_methods
-from evaluation.methods.models import PipelineMethod, base_method
+from evaluation.methods.models import PipelineMethod, adapter_recipe
 from evaluation.methods.standard import standard_recipes
 from evaluation.regions import distance_px
+from evaluation.run import judge
+from evaluation.test_sets.shards import HeldOut
 from tests.evaluation.scenes import Known, cases
 
 CASES = cases(4)
@@ -28,7 +34,7 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     save_base(TinyFill().new(), str(root / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32)
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     for name, parameter in pipe.transformer.named_parameters():
         if "lora_B" in name or "x_embedder" in name:
@@ -69,9 +75,9 @@ def test_the_base_is_the_pipeline_of_its_own(folders):
     small = {"num_latents": 4, "fusion_dim": 32, "size_px": 64}
     config = AdapterConfig(base="tiny-fill", rank=2, mode="batch", maps=("edges",), **small)
     other = LayerDecompositionPipeline.from_base(config, folders[0])
-    base = base_method("tiny-fill", folders[0], num_steps=2, seed=0, size_px=64)
+    base = base_method("tiny-fill", folders[0], seed=0)
     found = answer(base, case)
-    same_noise = PipelineMethod("base", other, ["background"], num_steps=2, seed=0)
+    same_noise = PipelineMethod("base", other, ["background"], num_steps=1, seed=0)
     expected = answer(same_noise, case)
     assert found.foreground is None
     assert np.abs(found.background.astype(int) - expected.background).max() <= 1
@@ -96,10 +102,36 @@ def test_models_depend_on_the_seed_and_not_on_what_was_asked_before(folders):
     assert again.foreground.shape == (64, 64, 4) and again.foreground.dtype == np.uint8
 
 
-def test_steps_are_the_adapters_own_unless_the_profile_says_otherwise(folders):
+def test_steps_are_the_adapters_own_unless_the_profile_says_otherwise_and_the_base_keeps_its_publishers(folders):
     for config, steps in ((EvaluationConfig(), 30), (EvaluationConfig(num_steps=4), 4)):
-        for recipe in standard_recipes(config, folders[1], folders[0])[-2:]:
-            assert recipe.settings["num_steps"] == steps
+        base, adapter = standard_recipes(config, folders[1], folders[0])[-2:]
+        assert adapter.settings["num_steps"] == steps and adapter.settings["guidance"] == 1.0
+        assert base.settings["num_steps"] == find_base("tiny-fill").sampling.num_steps
+
+
+def test_of_an_evaluations_models_one_at_most_is_in_memory(folders, tmp_path):
+    """Base, adapter and a champion beside it: two of 24 GB do not fit one GPU together with what they compute."""
+    networks = []
+
+    def watched(recipe):
+        def make():
+            alive = [name for name, network in networks if network() is not None]
+            assert not alive, f"{alive} still in memory when {recipe.name} is made"
+            method = recipe.make()
+            found = method._components["transformer"] if recipe.name == "base" else method._pipe.transformer
+            networks.append((recipe.name, weakref.ref(found)))
+            return method
+
+        return replace(recipe, make=make)
+
+    config = EvaluationConfig(num_steps=1)
+    build_dataset(tmp_path / "held_out", FakeScenes(num_scenes=1, scenes_per_shard=1, size_px=64))
+    test_set = HeldOut(str(tmp_path / "held_out"))
+    models = standard_recipes(config, folders[1], folders[0])[-2:]
+    champion = adapter_recipe(folders[1], folders[0], config, "champion", "champion")
+    judge(test_set, [watched(recipe) for recipe in (*models, champion)], config, str(tmp_path / "report"))
+    assert [name for name, _ in networks] == ["base", "adapter", "champion"]
+    assert all(network() is None for _, network in networks)
 
 
 def test_what_decides_an_answer_decides_the_fingerprint(folders, tmp_path):
@@ -111,8 +143,9 @@ def test_what_decides_an_answer_decides_the_fingerprint(folders, tmp_path):
     ours = fingerprints(EvaluationConfig())
     moved = [shutil.copytree(folder, tmp_path / str(i)) for i, folder in enumerate(folders)]
     assert fingerprints(EvaluationConfig(), moved[1], moved[0]) == ours
-    for config in (EvaluationConfig(seed=1), EvaluationConfig(num_steps=2)):
-        assert not set(fingerprints(config)) & set(ours)
+    assert not set(fingerprints(EvaluationConfig(seed=1))) & set(ours)
+    base, adapter = fingerprints(EvaluationConfig(num_steps=2))  # The steps of an adapter: a base has its publisher's.
+    assert base == ours[0] and adapter != ours[1]
     other = TinyFill().new()
     save_base(other, str(tmp_path / "other"))
     assert not set(fingerprints(EvaluationConfig(), base=tmp_path / "other")) & set(ours)

@@ -1,31 +1,129 @@
-"""The size at which a published model works: multiples, aspect, and pictures that come back as they were."""
+"""One rule for all: the size at which a model works, and pictures that come back as they were."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
-from evaluation.methods.published.methods import working_size
+from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba, working_geometry
+from evaluation.config.baselines import FluxFill, SdxlInpainting
+from evaluation.method import answer
+from evaluation.methods.base import base_method
+from evaluation.methods.models import PipelineMethod
+from evaluation.methods.published import methods
+from tests.evaluation.scenes import cases
 
 SIDES = st.integers(16, 512)
+CASE = cases(1)[0]
+SIZE_PX = 64
 
 
 @given(SIDES, SIDES, st.sampled_from([8, 16, 32]), st.sampled_from([256, 640, 1024]))
-def test_the_working_size_is_a_multiple_and_keeps_the_aspect(height, width, multiple, longer_px):
-    found = working_size((height, width), longer_px, multiple)
-    assert all(side % multiple == 0 and side >= multiple for side in found)
-    assert max(found) == longer_px
-    scale = longer_px / max(height, width)
-    for side, was in zip(found, (height, width), strict=True):
-        assert abs(side - was * scale) <= multiple / 2 or side == multiple
+def test_any_picture_is_brought_to_the_same_area_and_keeps_its_aspect(height, width, multiple, size_px):
+    found = working_geometry((height, width), multiple, size_px)
+    assert all(side % multiple == 0 and side >= multiple for side in found.canvas_px)
+    longest, shortest = max(found.content_px), min(found.content_px)
+    assert found.canvas_px[0] * found.canvas_px[1] <= size_px**2
+    # One multiple more of either side would be too much.
+    assert (longest + multiple + 1) * (shortest + multiple + 1) > size_px**2 - multiple * (longest + shortest)
+    scale = longest / max(height, width)
+    for side, was in zip(found.content_px, (height, width), strict=True):
+        assert abs(side - was * scale) <= 0.5 + 1e-9 or side == 1
 
 
 @pytest.mark.parametrize(
-    ("size", "found"), [((1024, 1024), (1024, 1024)), ((480, 640), (768, 1024)), ((10, 640), (16, 1024))]
+    ("size", "content", "canvas"),
+    [
+        ((1024, 1024), (1024, 1024), (1024, 1024)),
+        ((480, 640), (880, 1174), (880, 1184)),
+        ((960, 1280), (880, 1174), (880, 1184)),
+        ((3000, 4000), (880, 1174), (880, 1184)),
+        ((512, 512), (1024, 1024), (1024, 1024)),
+    ],
 )
-def test_known_sizes(size, found):
-    assert working_size(size, 1024, 16) == found
+def test_known_sizes(size, content, canvas):
+    found = working_geometry(size, 16, 1024)
+    assert (found.content_px, found.canvas_px) == (content, canvas)
+
+
+def at(size):
+    """A case of another size; its truth is not looked at."""
+    picture = cv2.resize(CASE.composite, size[::-1])
+    return replace(CASE, composite=picture, mask=resize_mask(CASE.mask, size), maps=None)
+
+
+def of_a_network(method, network):
+    """Pixels of what a network of ours sees of one picture, which it sees in tokens of 8 x 8."""
+    seen = []
+    network.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["hidden_states"].shape[1]), with_kwargs=True
+    )
+
+    def pixels(size):
+        seen.clear()
+        assert answer(method, at(size)).background.shape == (*size, 3)
+        return 64 * seen[0]
+
+    return pixels
+
+
+def ours():
+    config = AdapterConfig(base="tiny-fill", rank=2, maps=(), mode="batch", size_px=SIZE_PX)
+    pipe = LayerDecompositionPipeline.from_base(config)
+    return of_a_network(PipelineMethod("adapter", pipe, ["background"], 1, 0), pipe.transformer)
+
+
+def the_base():
+    method = base_method("tiny-fill", None, 0)
+    return of_a_network(method, method._components["transformer"])
+
+
+def published(name, config):
+    class Spy:
+        def set_progress_bar_config(self, disable):
+            pass
+
+        def __call__(self, **asked):
+            self.size = (asked["height"], asked["width"])
+            assert asked["image"].size == asked["mask_image"].size == self.size[::-1]
+            return type("Output", (), {"images": [Image.new("RGB", self.size[::-1])]})
+
+    spy = Spy()
+    method = getattr(methods, name)(config, spy, 0)
+
+    def pixels(size):
+        assert answer(method, at(size)).background.shape == (*size, 3)
+        return spy.size[0] * spy.size[1]
+
+    return pixels
+
+
+METHODS = {
+    "adapter": ours,
+    "base": the_base,
+    "sdxl_inpainting": lambda: published("sdxl_inpainting", SdxlInpainting(size_px=SIZE_PX)),
+    "flux_fill": lambda: published("flux_fill", FluxFill(size_px=SIZE_PX)),
+}
+
+
+@pytest.mark.parametrize("make", METHODS.values(), ids=METHODS)
+def test_every_model_sees_small_and_large_pictures_at_the_size_that_it_was_made_for(make):
+    """MULAN's 640 x 480 px at a model of 1024 px, sixteen times smaller: nobody's are enlarged alone."""
+    pixels = make()
+    for size in ((64, 64), (32, 32), (160, 160)):
+        assert pixels(size) == SIZE_PX**2
+    small, large = pixels((30, 40)), pixels((120, 160))
+    assert small == large and 0.7 * SIZE_PX**2 < small <= SIZE_PX**2
+
+
+def test_where_a_caller_bounds_the_pixels_nothing_is_enlarged():
+    assert working_geometry((480, 640), 16, 1024, 1024**2).content_px == (480, 640)
+    assert working_geometry((960, 1280), 16, 1024, 640 * 480).content_px == (480, 640)
 
 
 def test_at_its_own_size_nothing_is_resampled():

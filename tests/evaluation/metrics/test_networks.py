@@ -131,3 +131,18 @@ def test_the_page_shows_how_to_name_them():
 def test_a_hash_is_64_hex_digits():
     with pytest.raises(ValidationError, match="sha256"):
         WeightsConfig(path="x", sha256="abc")
+
+
+@pytest.mark.parametrize("profile", ["paper", "commercial"])
+def test_the_profiles_hold_the_lines_that_name_the_published_files(profile):
+    """Without their # they are settings, with the hashes of docs/evaluation.md."""
+    root = Path(__file__).parents[3]
+    lines = (root / "configs" / f"{profile}.toml").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("# [evaluation.metrics"))
+    named = tomllib.loads("\n".join(line.removeprefix("# ") for line in lines[start:]))["evaluation"]["metrics"]
+    config = MetricsConfig.model_validate(named)
+    page = (root / "docs" / "evaluation.md").read_text()
+    for weights in (config.lpips.trunk, config.lpips.head, config.inception):
+        assert weights.sha256 in page and weights.path in page
+    assert len(requirements(config)) == 3
+    assert all(found.found.startswith("optional: not measured") for found in requirements(MetricsConfig()))

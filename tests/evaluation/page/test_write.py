@@ -64,6 +64,33 @@ def test_both_pages_say_what_the_report_says(page, folder, values):
             assert words in said
 
 
+def test_better_inside_and_worse_around_is_said_so_at_the_top(folder, tmp_path, values):
+    shown = json.loads(json.dumps(values))
+    cells = shown["differences"]["adapter-base"]["background"]
+    counts = {"num_images": 187, "num_photographs": 30, "num_origins": 18}
+    for name, ends in (
+        ("psnr_mask", (0.8, 1.1, 1.4)),
+        ("psnr_ring", (-1.94, -1.68, -1.43)),
+        ("ssim_mask", (-0.031, -0.028, -0.025)),
+        ("psnr_whole", (-0.1, 0.1, 0.3)),
+    ):
+        cells[name] = dict(zip(("low", "mean", "high"), ends, strict=True)) | counts
+    (tmp_path / "report.json").write_text(json.dumps(shown))
+    (tmp_path / "gallery.json").write_bytes((folder / "gallery.json").read_bytes())
+    write_pages(str(tmp_path))
+    page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    after = "better (PSNR, where the target shows), but worse (PSNR, around it; SSIM, where the target shows)"
+    assert f"**`adapter` against `base`: {after}**" in text
+    assert '<div class="tile mixed">' in page and f": {after}</span>" in page
+    assert '<i class="worse">\u22121.68 dB</i> PSNR, around it' in page
+    assert "is better than <code>base</code>" not in page and "`adapter` is better than `base`" not in text
+    # Without what is worse it is better again.
+    cells["psnr_ring"], cells["ssim_mask"] = cells["psnr_whole"], cells["psnr_whole"]
+    (tmp_path / "report.json").write_text(json.dumps(shown))
+    write_pages(str(tmp_path))
+    assert "**`adapter` is better than `base`**" in (tmp_path / "report.md").read_text()
+
+
 def test_every_table_names_the_best_and_never_the_untouched_picture(folder):
     text = (folder / "report.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| `")]

@@ -12,7 +12,9 @@ from evaluation.study.plan import SOUND
 from pipelines.stages.store import Store
 from tests.evaluation.scenes import Known, cases, recipe_of
 
-CONFIG = StudyConfig(aspects=("background",), num_images=4, num_raters=3, attention_share=0.2, repeat_share=0.25)
+CONFIG = StudyConfig(
+    aspects=("background",), num_panes=2, num_images=4, num_raters=3, attention_share=0.2, repeat_share=0.25
+)
 
 
 class Listed:

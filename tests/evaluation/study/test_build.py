@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,11 +11,14 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
+from evaluation.records.ask import record
 from evaluation.records.room import read_records
 from evaluation.study.build import build_study
+from evaluation.study.figures import contests
 from evaluation.study.folder import load_study
 from evaluation.study.pictures import broken, reference, shown
-from tests.evaluation.scenes import truth
+from pipelines.stages.store import Store
+from tests.evaluation.scenes import recipe_of, truth
 from tests.evaluation.study.studies import CONFIG, Listed, painter, recorded, small_study
 
 
@@ -39,6 +43,23 @@ def test_records_hold_what_was_given_and_what_was_made(tmp_path):
     assert made.scenes[names()[1]] == case.key
     listed = json.loads((tmp_path / "list.json").read_text())
     assert [image["sha256"] for image in listed["images"]] == [case.sha256 for case in Listed().given]
+
+
+def test_cases_of_one_photograph_are_one_piece_of_evidence_on_backgrounds(tmp_path):
+    """And of one origin on foregrounds: in a demo of three photographs 40 scenes are no 40 pieces."""
+    listed = Listed()
+    listed.given = [
+        replace(case, photograph="moon", origin=f"cat{number % 2}") for number, case in enumerate(listed.given)
+    ]
+    methods = [recipe_of(method) for method in (truth, painter("red", (255, 0, 0)))]
+    made = record(listed, methods, Store(str(tmp_path / "records")))
+    again = read_records(str(tmp_path / "records"))
+    assert again.shared == made.shared and len(set(made.scenes.values())) > 1
+    config = CONFIG.model_copy(update={"aspects": ("background", "foreground")})
+    study = build_study(again, config, tmp_path / "study")
+    assert load_study(tmp_path / "study").clusters == study.clusters
+    for aspect, number in (("background", 1), ("foreground", 2)):
+        assert contests(study, aspect, []).shown.shape[1] == number == len(set(study.clusters[aspect].values()))
 
 
 def test_only_the_named_cases(tmp_path):
