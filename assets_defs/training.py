@@ -168,6 +168,7 @@ def train_run(
     profile = plan.profile
     section, folder = profile.training, training_folder(plan, name)
     fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, **more}
+    fields |= {"num_processes": section.num_processes}
     data = (plan.factory.store.url("shards"),)
     run = RunPlan(recipe=recipe, out=folder, data=data, changes=changes, **fields)
     answer = run_process(context, section, write_plan(run, folder / "plan.json"))

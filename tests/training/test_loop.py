@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from decoupage.faults import BadSetup
 from tests.training.toy_task import ToyTask, toy_config
-from training.checkpoints import Checkpoints, read_progress
+from training.checkpoint_files import read_progress
+from training.checkpoints import Checkpoints
 from training.journal import read_metrics
 from training.loop import Diverged, Outcome, export, fit, make_accelerator
 
@@ -35,9 +36,9 @@ def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
 def assert_same(first: Outcome, second: Outcome) -> None:
     for name, tensor in weights(first).items():
         assert torch.equal(tensor, weights(second)[name]), name
-    for file in ("line.optimiser.pt", "averaged.pt"):
-        ours, theirs = (torch.load(each.checkpoint / file, weights_only=True) for each in (first, second))
-        assert same(ours, theirs), file
+    ours, theirs = (torch.load(each.checkpoint / "line.optimiser.pt", weights_only=True) for each in (first, second))
+    assert same(ours, theirs)
+    assert same(*(load_file(each.checkpoint / "averaged.safetensors") for each in (first, second)))
 
 
 def same(ours, theirs) -> bool:
@@ -74,8 +75,8 @@ def test_only_trained_parameters_are_kept(tmp_path):
 def test_the_export_holds_averaged_weights(tmp_path):
     outcome, task = train_toy(tmp_path)
     exported = torch.load(export(task, outcome, make_accelerator(task.config, "cpu"), tmp_path) / "line.pt")
-    averages = torch.load(outcome.checkpoint / "averaged.pt", weights_only=True)["shadow_params"]
-    assert torch.equal(exported["0.weight"], averages[0])
+    averages = load_file(outcome.checkpoint / "averaged.safetensors")
+    assert torch.equal(exported["0.weight"], averages["0.weight"])
     assert not torch.equal(exported["0.weight"], weights(outcome)["0.weight"])
 
 

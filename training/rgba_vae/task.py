@@ -190,6 +190,8 @@ class RgbaVaeTask:
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the VAE as its class's `from_pretrained` loads it, and `figures.json`."""
+        if self._place.rank:
+            return
         self._vae.save_pretrained(folder)
         (folder / FIGURES).write_text(json.dumps(asdict(self.figures()), indent=1), encoding="utf-8")
 
