@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -124,21 +124,27 @@ def fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None
 
 @contextmanager
 def gathered(*modules: nn.Module | None) -> Iterator[None]:
-    """Within it rank 0 holds the modules' trained parameters whole, on the CPU, to write them; nothing may be called.
+    """Within it rank 0 holds the modules as they were before `shard`, to write them; nothing may be called.
 
-    Every rank must enter it. Frozen parameters stay as they are.
+    Trained parameters are whole, on the CPU; frozen ones stay shared out. Classes have their own names, which diffusers
+    writes into configurations. Every rank must enter it.
     """
-    replaced: list[tuple[nn.Module, str, nn.Parameter]] = []
-    for owner in (part for module in modules if module is not None for part in module.modules()):
+    parameters: list[tuple[nn.Module, str, nn.Parameter]] = []
+    classes: list[tuple[nn.Module, type[nn.Module]]] = []
+    for owner in [part for module in modules if module is not None for part in module.modules()]:
+        if isinstance(owner, FSDPModule):
+            classes.append((owner, type(owner)))
+            _, owner.__class__ = type(owner).__bases__  # `fully_shard` made a class of FSDPModule and the module's own.
         for name, parameter in list(owner.named_parameters(recurse=False)):
-            if not (parameter.requires_grad and isinstance(parameter, DTensor)):
-                continue
-            value = whole(parameter)
-            if torch.distributed.get_rank() == 0:
-                replaced.append((owner, name, parameter))
-                setattr(owner, name, nn.Parameter(value))
+            if parameter.requires_grad and isinstance(parameter, DTensor):
+                value = whole(parameter)
+                if torch.distributed.get_rank() == 0:
+                    parameters.append((owner, name, parameter))
+                    setattr(owner, name, nn.Parameter(value))
     try:
         yield
     finally:
-        for owner, name, parameter in replaced:
+        for owner, name, parameter in parameters:
             setattr(owner, name, parameter)
+        for owner, sharded in classes:
+            owner.__class__ = sharded

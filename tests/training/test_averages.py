@@ -73,7 +73,8 @@ def test_saved_averages_go_on_as_if_never_stopped(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"weight": torch.zeros(2, 3), "bias": torch.zeros(4)}, {"weight": torch.zeros(3, 2), "bais": torch.zeros(4)}]
+    "other",
+    [{"weight": torch.zeros(2, 3), "bias": torch.zeros(4)}, {"weight": torch.zeros(3, 2), "bais": torch.zeros(4)}],
 )
 def test_averages_of_other_parameters_are_refused_and_nothing_changes(tmp_path: Path, other: dict[str, torch.Tensor]):
     averages = Averages(parameters(), decay=0.9)
