@@ -100,10 +100,8 @@ def of_all_ranks(value: Any) -> list[Any]:
 
 @torch.no_grad()
 def whole(tensor: Tensor) -> Tensor:
-    """A copy of a tensor on the CPU, gathered from all ranks where it is shared out: every rank must call this."""
-    tensor = tensor.detach()
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return full.clone() if full.device.type == "cpu" else full.cpu()
+    """The whole of a tensor on its device, gathered where it is shared out: every rank must call this."""
+    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
 @torch.no_grad()
@@ -140,7 +138,7 @@ def gathered(*modules: nn.Module | None) -> Iterator[None]:
                 value = whole(parameter)
                 if torch.distributed.get_rank() == 0:
                     parameters.append((owner, name, parameter))
-                    setattr(owner, name, nn.Parameter(value))
+                    setattr(owner, name, nn.Parameter(value.cpu()))
     try:
         yield
     finally:

@@ -37,12 +37,12 @@ class Learner:
 
 
 def copied(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Whole copies by name; every rank must call it, and one that does not keep them gets nothing."""
+    """Copies by name, whole and on the CPU; every rank must call it, and one that does not keep them gets nothing."""
     copies = {}
     for name, tensor in tensors.items():  # One after another, so that a GPU holds one whole tensor at a time.
-        copy = whole(tensor)
+        value = whole(tensor)
         if keep:
-            copies[name] = copy
+            copies[name] = value.to("cpu", copy=True)
     return copies
 
 

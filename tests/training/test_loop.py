@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from training.checkpoint_files import read_progress, write_files
 from training.checkpoints import Checkpoints
 from training.journal import read_metrics
 from training.loop import Diverged, Outcome, OutOfMemory, export, fit, make_accelerator
+from training.run import RunPlan, train, train_current
 
 ROOT = Path(__file__).parents[2]
 
@@ -358,6 +360,33 @@ def test_out_of_memory_keeps_a_whole_state_and_says_what_would_fit(tmp_path, mon
     monkeypatch.undo()
     mended, _ = train_toy(tmp_path / "small", resume=True)
     assert_same(whole, mended)
+
+
+def test_out_of_memory_anywhere_in_a_run_is_one_sentence_with_what_would_fit(tmp_path, monkeypatch):
+    asked = []
+
+    def what_would_fit(config, device, source, num_processes):
+        asked.append((config, device.type, source, num_processes))
+        return "set batch.micro_batch = 1"
+
+    monkeypatch.setattr("training.preflight.what_would_fit", what_would_fit, raising=False)
+    plan = RunPlan("demo", tmp_path, base="weights", device="cpu")
+    while_loading = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    in_a_step = OutOfMemory("out of memory after step 7 (CUDA out of memory); kept")
+    for fault, said in ((while_loading, "out of memory: CUDA out of memory"), (in_a_step, str(in_a_step))):
+        for start in (train, train_current):
+            monkeypatch.setattr("training.run._ready", partial(throw, fault))
+            with pytest.raises(BadSetup) as raised:
+                start(plan)
+            assert str(raised.value) == f"{said}; set batch.micro_batch = 1"
+    assert asked == [(plan.config(), "cpu", "weights", 1)] * 4
+    monkeypatch.setattr("training.run._ready", partial(throw, BadSetup("no such folder")))
+    with pytest.raises(BadSetup, match=r"^no such folder$"):
+        train(plan)
+
+
+def throw(fault: Exception, *_: object) -> None:
+    raise fault
 
 
 def test_a_batch_must_divide_over_the_processes():
