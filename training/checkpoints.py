@@ -77,7 +77,7 @@ class Checkpoints:
         Raises:
             OSError: the write before failed.
         """
-        self._wait()
+        self.wait()
         files: dict[str, Any] = {}
         for name, learner in learners.items():
             files[f"{name}.safetensors"] = copied(learner.parameters, self._is_main)
@@ -98,11 +98,12 @@ class Checkpoints:
 
     def finish(self) -> None:
         """Wait until everything is written; every process calls it. Raises OSError: it could not be."""
-        self._wait()
+        self.wait()
         if self._world_size > 1:
             torch.distributed.barrier()
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
+        """Wait for what this process writes. Raises OSError: it could not be written."""
         write, self._write = self._write, None
         if write is not None:
             write.result()

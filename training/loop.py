@@ -254,6 +254,7 @@ def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = Fa
     Args:
         alone: whether other ranks may go on: then nothing can be gathered from them.
     """
+    store.wait()
     if run.is_updating or (alone and run.accelerator.num_processes > 1):
         return f"the last checkpoint is {store.latest() or 'none'}"
     parameters = (local(p) for learner in run.learners.values() for p in learner.parameters.values())

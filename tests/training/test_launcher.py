@@ -52,7 +52,8 @@ def launched(*options: str) -> dict[str, str]:
     from accelerate.commands.launch import launch_command_parser
     from accelerate.utils.launch import prepare_simple_launcher_cmd_env
 
-    args = launch_command_parser().parse_args([*options, "--mixed_precision", "no", "--num_machines", "1", "-m", "m"])
+    given = [*options, "--mixed_precision", "no", "--num_machines", "1", "--dynamo_backend", "no", "-m", "m"]
+    args = launch_command_parser().parse_args(given)
     args.num_cpu_threads_per_process = 1
     return prepare_simple_launcher_cmd_env(args)[1]
 
