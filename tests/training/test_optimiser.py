@@ -5,13 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from decoupage.faults import BadSetup
 from training import network
 from training.config import OptimiserConfig, ScheduleConfig
 from training.optimiser import learning_rate_factor, make_optimiser, make_scheduler
+from training.state import Learner, copied_optimiser, restore_optimiser
 
 CPU = torch.device("cpu")
 CONFIG = OptimiserConfig(learning_rate=1e-2, betas=(0.8, 0.95), weight_decay=0.1)
@@ -51,6 +51,10 @@ def test_eight_bit_moments_are_a_byte_each_and_move_weights_nearly_as_adamw():
     assert (ours.weight - theirs.weight).norm() < 0.1 * moved
 
 
+def learner(layer, optimiser):
+    return Learner(layer, optimiser, make_scheduler(optimiser, ScheduleConfig(warmup_steps=0)))
+
+
 @pytest.mark.parametrize("name", ["adamw", "adamw8bit"])
 def test_a_stored_state_goes_on_as_if_nothing_had_happened(name):
     if name == "adamw8bit":
@@ -60,12 +64,27 @@ def test_a_stored_state_goes_on_as_if_nothing_had_happened(name):
     steps(whole, make_optimiser(whole.parameters(), config, CPU), 6)
     optimiser = make_optimiser(first.parameters(), config, CPU)
     steps(first, optimiser, 3)
-    stored = get_optimizer_state_dict(first, optimiser)
+    stored = copied_optimiser(learner(first, optimiser), keep=True)
     second.load_state_dict(first.state_dict())
     again = make_optimiser(second.parameters(), config, CPU)
-    set_optimizer_state_dict(second, again, stored)
+    restore_optimiser(learner(second, again), stored)
     steps(second, again, 3, start=3)
     assert torch.equal(second.weight, whole.weight) and torch.equal(second.bias, whole.bias)
+
+
+def test_a_stored_state_of_other_parameters_or_groups_is_refused():
+    layer = linear()
+    optimiser = make_optimiser(layer.parameters(), CONFIG, CPU)
+    steps(layer, optimiser, 1)
+    stored = copied_optimiser(learner(layer, optimiser), keep=True)
+    split = make_optimiser([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 1.0}], CONFIG, CPU)
+    with pytest.raises(ValueError, match="other parameters, or to other groups"):
+        restore_optimiser(learner(layer, split), stored)
+    steps(layer, split, 1)
+    kept = copied_optimiser(learner(layer, split), keep=True)
+    again = make_optimiser([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.5}], CONFIG, CPU)
+    restore_optimiser(learner(layer, again), kept)
+    assert [group["initial_lr"] for group in again.param_groups] == [1e-2, 1.0]
 
 
 def test_an_absent_library_is_named_with_the_extra_that_brings_it(monkeypatch):
