@@ -73,5 +73,5 @@ def alphas_at_own_size(
             )
             mine.append((position, found.foreground[0][..., 3], parts.foreground(layer)[..., 3]))
     samples = sorted((sample for part in of_all_ranks(mine) for sample in part), key=lambda sample: sample[0])
-    decoded, truth = (np.stack([sample[i] for sample in samples]) / np.float32(255) for i in (1, 2))
+    decoded, truth = (np.stack([sample[i] for sample in samples]).astype(np.float32) / np.float32(255) for i in (1, 2))
     return decoded, truth
