@@ -4,7 +4,6 @@ Here: commands, their environment, the plan that they read, and the run on Ray. 
 pods are started by the asset, through Dagster's own client.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,6 @@ from pydantic import TypeAdapter
 from decoupage.faults import BadSetup
 from training.run import RunPlan
 
-_log = logging.getLogger(__name__)
 _PLAN = TypeAdapter(RunPlan)
 
 
@@ -57,42 +55,6 @@ def command(module: str, arguments: Sequence[str], num_processes: int, device: s
         return [*torchrun, "-m", module, *arguments]
     launch = [python, "-m", "accelerate.commands.launch", "--num_processes", str(num_processes)]
     return [*launch, "-m", module, *arguments]
-
-
-def check_processes(asked: int | None, got: int) -> None:
-    """Make sure that a run has the processes that it was asked for.
-
-    Launchers that do not join their processes start each of them as a run of its own, on the same folder, or one alone:
-    accelerate does so on CPUs, and is known by the address that it sets, without a number of processes.
-
-    Args:
-        asked: number of processes asked for; None = nobody said.
-        got: number of processes that joined.
-
-    Raises:
-        BadSetup: they differ.
-    """
-    alone = got == 1 and "ACCELERATE_USE_CPU" in os.environ and "MASTER_PORT" in os.environ
-    if asked is None and not (alone and "WORLD_SIZE" not in os.environ):
-        return
-    if asked != got:
-        torchrun = f"python -m torch.distributed.run --nproc_per_node {asked or 'N'} -m commands.main train ..."
-        raise BadSetup(
-            f"{asked or 'several'} processes were asked for, and {got} joined: `accelerate launch` joins processes on "
-            f"GPUs alone; on CPUs start them with `{torchrun}`"
-        )
-
-
-def accelerate_asks_for_fsdp() -> bool:
-    """Whether accelerate's configuration asks for FSDP: then the run is sharded as by `compute.sharded`.
-
-    The request is taken out of the environment, where accelerate would find it: weights are shared out in
-    `sharding.py`.
-    """
-    if os.environ.pop("ACCELERATE_USE_FSDP", "false") != "true":
-        return False
-    _log.info("accelerate's configuration asks for FSDP: compute.sharded = true; its other FSDP settings are not used")
-    return True
 
 
 def environment(device: str) -> dict[str, str]:

@@ -113,9 +113,9 @@ def _ready(plan: RunPlan) -> "tuple[Accelerator, Task]":
     """Accelerator and task; whatever can be missing or wrong is checked before the first step."""
     config = plan.config()
     _check_data(plan, config)
-    from training.launcher import accelerate_asks_for_fsdp, check_processes
     from training.loop import make_accelerator, place_of
     from training.preflight import check_machine
+    from training.processes import accelerate_asks_for_fsdp, check_processes
 
     if accelerate_asks_for_fsdp():
         config = with_changes(config, {"compute.sharded": True})
