@@ -178,7 +178,7 @@ def train_run(
     section, folder = profile.training, training_folder(plan, name)
     data = (plan.factory.store.url(plan.factory.shards.name),)
     fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, "data": data, **more}
-    fields["commercial"] = profile.licences.commercial
+    fields |= {"commercial": profile.licences.commercial, "num_processes": section.num_processes}
     run = RunPlan(recipe=recipe, out=folder, changes=changes, **fields)
     answer = run_process(context, section, write_plan(run, folder / "plan.json"))
     shown = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps), **_pictures(answer)}

@@ -142,7 +142,13 @@ class ComputeConfig(Section):
 class OutputConfig(Section):
     """How often checkpoints and sample grids are written, and how many are kept."""
 
-    save_every_steps: int = Field(500, ge=1, le=10_000_000)
+    save_every_steps: int = Field(500, ge=1, le=10_000_000, description="steps between checkpoints that are judged")
+    save_every_s: float = Field(
+        1800.0,
+        ge=0.0,
+        le=1e6,
+        description="longest time between checkpoints; 0 = by steps alone",
+    )
     keep_last: int = Field(3, ge=1, le=1000, description="checkpoints that are kept, beside the best one")
     sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
 

@@ -1,6 +1,6 @@
-"""What a run reports: `metrics.jsonl` (one line a step), TensorBoard, a log line now and then, and its loss curve.
+"""What a run reports: `metrics.jsonl` (a line a step, and one a validation), TensorBoard, log lines, its loss curve.
 
-Written by the main process only. A run that goes on from a checkpoint drops the lines after it, so each step has one.
+Written by the main process only. A run that goes on from a checkpoint drops the lines after it: none is there twice.
 """
 
 import io
@@ -64,7 +64,7 @@ class Journal:
             if value is not None:
                 self._board.add_scalar(name, value, step)
         now_s = time.monotonic()
-        if now_s - self._last_log_s >= _LOG_EVERY_S or step == self._num_steps:
+        if now_s - self._last_log_s >= _LOG_EVERY_S or step == self._num_steps or "validation_loss" in figures:
             self._last_log_s = now_s
             shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
             _log.info("step %d of %d: %s", step, self._num_steps, shown)
@@ -82,11 +82,15 @@ class Journal:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Lines of a run's journal, one a step; a line that a kill cut off is left out."""
+    """Figures of a run's journal, one table a step in order; a line that a kill cut off is left out."""
     path = folder / METRICS
     if not path.is_file():
         return []
-    return [entry for line in path.read_text(encoding="utf-8").splitlines() if (entry := _parsed(line))]
+    steps: dict[float, dict[str, float]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if entry := _parsed(line):  # A validation comes after its step, in a line of its own.
+            steps.setdefault(entry["step"], {}).update(entry)
+    return list(steps.values())
 
 
 def _drop_after(folder: Path, step: int) -> None:

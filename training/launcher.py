@@ -43,8 +43,7 @@ def command(module: str, arguments: Sequence[str], num_processes: int, device: s
 
     Args:
         module: name of a module that can be run with `python -m`.
-        num_processes: number of processes on this machine; accelerate's own configuration (FSDP, several machines)
-            holds too.
+        num_processes: number of processes of the run; accelerate's own configuration (several machines) holds too.
         device: `auto`, `cpu` or `cuda`.
         python: path of the interpreter; empty = this one.
     """

@@ -1,29 +1,41 @@
 """The training loop: one function that trains any task, and its parts.
 
 Here: the order of work. Models, batches and losses are in the tasks, one update of the weights in `step`, what is kept
-of a run in `checkpoints` and `journal`.
+of a run in `checkpoints` and `journal`, what several processes share out in `sharding`.
 """
 
+import gc
 import logging
+import math
 import shutil
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import nn
 
 from decoupage.faults import BadSetup
 from decoupage.weights.files import share
-from training.checkpoints import Checkpoints, Learner, Progress, check_identity, load_checkpoint, load_weights
+from training.averages import Averages
+from training.checkpoint_files import AVERAGED, Progress, check_identity, load_checkpoint, load_weights
+from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.journal import Journal
-from training.optimiser import make_ema, make_optimiser, make_scheduler, parameter_groups
-from training.step import Diverged, Interruption, Running, take_step, trained
+from training.optimiser import make_optimiser, make_scheduler, parameter_groups
+from training.requests import Requests
+from training.sharding import is_sharded, local, shard, trained_parameters
+from training.state import Learner, read_weights
+from training.step import Diverged, Running, clear_gradients, take_step
 from training.task import Place, Task
 
 _log = logging.getLogger(__name__)
+TIMEOUT = timedelta(hours=2)
+"""How long ranks wait for one that works alone; torch's own 10 minutes (NCCL) end a run. The longest such work is rank
+0's: it checks a checkpoint's sums when a run goes on, waits for a checkpoint of 17 GB to be written to a slow network
+disk before it copies the next one, and writes the export. Hashing a base for the identity is seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,10 @@ class Outcome:
     checkpoint: Path
 
 
+class OutOfMemory(BadSetup):
+    """The GPU's memory did not suffice; the message says at which step, and what was kept."""
+
+
 def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
     """Accelerate's view of processes, device and precision: as `accelerate launch` set them, else for this process.
 
@@ -47,14 +63,21 @@ def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
         device: `auto` takes a GPU where there is one; `cpu`; `cuda`.
 
     Raises:
-        BadSetup: a GPU is asked for, and torch finds none.
+        BadSetup: a GPU is asked for, and torch finds none; or weights cannot be shared out (`compute.sharded`).
     """
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if device.startswith("cuda") and not on_gpu:
         raise BadSetup(f"device {device} was asked for, and torch sees no GPU")
     mixed = "bf16" if on_gpu and config.compute.precision == "bf16" else "no"
     # Schedules are stepped by the loop itself, once an update.
-    return Accelerator(cpu=not on_gpu, mixed_precision=mixed, step_scheduler_with_optimizer=False)
+    accelerator = Accelerator(
+        cpu=not on_gpu,
+        mixed_precision=mixed,
+        step_scheduler_with_optimizer=False,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)],
+    )
+    is_sharded(config, accelerator.num_processes)
+    return accelerator
 
 
 def place_of(accelerator: Accelerator) -> Place:
@@ -69,58 +92,86 @@ def fit(
 
     Args:
         folder: folder of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
-        resume: continue from the newest checkpoint, if there is one.
+        resume: continue from the newest checkpoint that is whole, if there is one.
         warm_start: a checkpoint whose weights, and nothing else, the run begins with.
 
     Raises:
         BadSetup: the folder holds a run already and `resume` is off; a checkpoint is of another identity.
         Diverged: a loss or gradient is not finite.
+        OutOfMemory: the GPU's memory did not suffice.
     """
-    run, schedule = _prepared(task, accelerator), task.config.schedule
-    rank, world_size = accelerator.process_index, accelerator.num_processes
-    checkpoints = Checkpoints(folder / "checkpoints", task.config.output.keep_last, rank, world_size)
-    progress = _beginning(run, checkpoints, resume, warm_start)
-    main = accelerator.is_main_process
-    with Journal(folder, progress.step, schedule.num_steps, main) as journal, Interruption() as interruption:
-        batches = task.batches(progress.position)
-        saved = checkpoints.latest() if progress.step else None
-        while progress.step < schedule.num_steps:
-            try:
-                figures = take_step(run, batches, progress, interruption)
-            except Diverged as error:
-                raise Diverged(f"{error}; {_keep(run, checkpoints, progress)}") from None
-            if figures is None:
-                break
-            step = progress.step
-            last = step == schedule.num_steps
-            if last or step % task.config.output.save_every_steps == 0:
-                figures |= _judge(run, progress)
-                saved = checkpoints.save(run.learners, run.ema, progress)
-            journal.note(step, figures)
-            every = task.config.output.sample_every_steps
-            if every and (last or step % every == 0):
-                with run.averages:
-                    journal.picture(step, task.samples(run.modules))
-    if progress.step < schedule.num_steps:
-        saved = checkpoints.save(run.learners, run.ema, progress)
-        _log.warning("interrupted after step %d; saved %s; --resume goes on from there", progress.step, saved)
-        return Outcome("interrupted", progress, saved)
+    identity, output = dict(task.identity), task.config.output  # Before weights are shared out: it hashes them whole.
+    run, place = _prepared(task, accelerator), place_of(accelerator)
+    store = Checkpoints(folder / "checkpoints", output.keep_last, place.device, place.rank, place.world_size)
+    progress = _beginning(run, identity, store, resume, warm_start)
+    with (
+        Journal(folder, progress.step, task.config.schedule.num_steps, place.rank == 0) as journal,
+        Requests(output.save_every_s) as requests,
+        store,
+    ):
+        try:
+            outcome = _trained(run, store, progress, journal, requests)
+        except Diverged as error:
+            raise Diverged(f"{error}; {_keep(run, store, progress)}") from None
+        except torch.OutOfMemoryError as error:
+            reason = str(error).partition(". ")[0]
+        else:
+            return outcome
+        # Here and not in the clause above, where the error still holds the graph of the step, and so the memory.
+        clear_gradients(run)
+        gc.collect()
+        torch.cuda.empty_cache()
+        raise OutOfMemory(f"out of memory after step {progress.step} ({reason}); {_keep(run, store, progress, True)}")
+
+
+def _trained(run: Running, store: Checkpoints, progress: Progress, journal: Journal, requests: Requests) -> Outcome:
+    """The steps that are left."""
+    num_steps, output = run.task.config.schedule.num_steps, run.task.config.output
+    saved = store.path(progress.step) if progress.step else None
+    if saved and _is_due(run, progress) and progress.judged_step != progress.step:  # The run ended while it was judged.
+        _judge(run, store, progress, journal)
+    batches = run.task.batches(progress.position)
+    while progress.step < num_steps:
+        figures = take_step(run, batches, progress, requests)
+        if figures is None:
+            break
+        step = progress.step
+        journal.note(step, figures)
+        is_due = _is_due(run, progress)
+        if is_due or requests.save:  # First, so that no fault of what comes next costs steps.
+            saved = store.save(run.learners, run.averages, progress)
+            requests.saved()
+        if is_due:
+            _judge(run, store, progress, journal)
+        if output.sample_every_steps and (step == num_steps or step % output.sample_every_steps == 0):
+            with run.averaged():
+                journal.picture(step, run.task.samples(run.modules))
+    is_done = progress.step == num_steps
+    if not is_done and saved != store.path(progress.step):
+        saved = store.save(run.learners, run.averages, progress)
+    store.finish()
     assert saved is not None
-    return Outcome("done", progress, saved)
+    if not is_done:
+        _log.warning("interrupted after step %d; saved %s; --resume goes on from there", progress.step, saved)
+    return Outcome("done" if is_done else "interrupted", progress, saved)
 
 
 def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path) -> Path:
     """Write the result of a finished run, with averaged weights, to `<folder>/export`; returns that path.
 
-    It is renamed into place when it is whole; an earlier export is replaced.
+    Every rank calls it, and rank 0 writes. It is renamed into place when it is whole; an earlier export is replaced.
     """
     final, partial = folder / "export", folder / ".export.partial"
+    name, module = next(iter(task.modules.items()))
+    averaged = outcome.checkpoint / AVERAGED
+    plain = outcome.checkpoint / f"{name}.safetensors"
+    read_weights(averaged if averaged.is_file() else plain, trained_parameters(module))
     if accelerator.is_main_process:
-        name, module = next(iter(task.modules.items()))
-        _load_averaged(outcome.checkpoint, name, accelerator.unwrap_model(module))
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        task.export(partial)
+    accelerator.wait_for_everyone()
+    task.export(partial)
+    if accelerator.is_main_process:
         share(partial)
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -128,66 +179,94 @@ def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path)
     return final
 
 
-def _load_averaged(checkpoint: Path, name: str, module: nn.Module) -> None:
-    """Load a checkpoint's averaged weights of its first module; the plain ones where no averages are kept."""
-    load_weights(checkpoint, name, module)
-    file = checkpoint / "averaged.pt"
-    if file.is_file():
-        averages = torch.load(file, weights_only=True)["shadow_params"]
-        with torch.no_grad():
-            for parameter, average in zip(trained(module), averages, strict=True):
-                parameter.copy_(average)
-
-
 def _prepared(task: Task, accelerator: Accelerator) -> Running:
     """The task with its modules on their devices, each with optimiser and schedule, the first one with averages."""
     config = task.config
     learners = {}
     for name, module in task.modules.items():
-        optimiser = make_optimiser(parameter_groups(module, config.optimiser), config.optimiser, accelerator.device)
-        placed, moved = accelerator.prepare(module, optimiser)
-        learners[name] = Learner(placed, moved, make_scheduler(moved.optimizer, config.schedule))
-    first = next(iter(learners.values())).module
-    ema = make_ema(trained(first), config.ema_decay) if config.ema_decay else None
-    return Running(task, accelerator, learners, ema, config.batch.accumulation_for(accelerator.num_processes))
+        placed = _placed(module, config, accelerator)
+        optimiser = make_optimiser(parameter_groups(placed, config.optimiser), config.optimiser, accelerator.device)
+        learners[name] = Learner(placed, optimiser, make_scheduler(optimiser, config.schedule))
+    accumulation = config.batch.accumulation_for(accelerator.num_processes)
+    return Running(task, accelerator, learners, _averages(config, learners), accumulation)
 
 
-def _beginning(run: Running, checkpoints: Checkpoints, resume: bool, warm_start: Path | None) -> Progress:
+def _placed(module: nn.Module, config: RunConfig, accelerator: Accelerator) -> nn.Module:
+    """A module for several processes: shared out among them, or whole on each (DDP)."""
+    if not is_sharded(config, accelerator.num_processes):
+        if config.compute.sharded:
+            _log.warning("compute.sharded changes nothing on one process")
+        prepared: nn.Module = accelerator.prepare(module)
+        return prepared
+    shard(module, accelerator.device)
+    # Not wrapped in DDP, that is, but computed in the run's precision.
+    computed: nn.Module = accelerator.prepare_model(module, device_placement=False, evaluation_mode=True)
+    return computed
+
+
+def _averages(config: RunConfig, learners: dict[str, Learner]) -> Averages | None:
+    return Averages(next(iter(learners.values())).parameters, config.ema_decay) if config.ema_decay else None
+
+
+def _beginning(
+    run: Running, identity: dict[str, str], store: Checkpoints, resume: bool, warm_start: Path | None
+) -> Progress:
     """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if asked for."""
-    identity = dict(run.task.identity)
-    latest = checkpoints.latest()
-    if latest is not None:
-        if not resume:
-            raise BadSetup(f"{checkpoints.folder} holds a run already: go on with --resume, or write to another folder")
-        check_identity(latest, identity)
-        progress = load_checkpoint(latest, run.learners, run.ema, run.accelerator.process_index)
-        _log.info("going on from %s, step %d", latest, progress.step)
+    if store.steps() and not resume:
+        raise BadSetup(f"{store.folder} holds a run already: go on with --resume, or write to another folder")
+    newest = store.newest_sound()
+    if newest is not None:
+        check_identity(newest, identity)
+        place = place_of(run.accelerator)
+        progress = load_checkpoint(newest, run.learners, run.averages, place.device, place.rank)
+        _log.info("going on from %s, step %d", newest, progress.step)
         return progress
     if warm_start is not None:
         for name, learner in run.learners.items():
-            load_weights(warm_start, name, learner.module)
-        if run.ema is not None:
-            run.ema = make_ema(trained(next(iter(run.learners.values())).module), run.task.config.ema_decay)
+            load_weights(warm_start, name, learner)
+        run.averages = _averages(run.task.config, run.learners)
         _log.warning("warm start: weights of %s, and nothing else of it; this run counts from step 0", warm_start)
     return Progress(identity)
 
 
-def _judge(run: Running, progress: Progress) -> dict[str, float]:
-    """Validation loss of the averaged weights; remembers the best."""
-    with run.averages, torch.no_grad():
+def _is_due(run: Running, progress: Progress) -> bool:
+    """Whether the weights are to be saved and judged now, whatever the clock says."""
+    config = run.task.config
+    return progress.step == config.schedule.num_steps or progress.step % config.output.save_every_steps == 0
+
+
+def _judge(run: Running, store: Checkpoints, progress: Progress, journal: Journal) -> None:
+    """Validation loss of the averaged weights, which are saved already; remembers the best."""
+    with run.averaged(), torch.no_grad():
         loss = torch.tensor(run.task.validation_loss(run.modules), device=run.accelerator.device)
     progress.validation_loss = float(run.accelerator.reduce(loss, "mean"))
-    if progress.best_loss is None or progress.validation_loss < progress.best_loss:
+    progress.judged_step = progress.step
+    if math.isfinite(progress.validation_loss) and (
+        progress.best_loss is None or progress.validation_loss < progress.best_loss
+    ):
         progress.best_loss, progress.best_step = progress.validation_loss, progress.step
-    return {"validation_loss": progress.validation_loss}
+    store.note(progress)
+    journal.note(progress.step, {"validation_loss": progress.validation_loss})
 
 
-def _keep(run: Running, checkpoints: Checkpoints, progress: Progress) -> str:
-    """Save the state before a step that failed, if its weights are finite; returns where it is, for the message."""
-    sound = all(bool(p.isfinite().all()) for module in run.modules.values() for p in trained(module))
-    if sound:
-        return f"the state before it is in {checkpoints.save(run.learners, run.ema, progress)}"
-    return f"the weights were broken before it; the last checkpoint is {checkpoints.latest()}"
+def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = False) -> str:
+    """Save the state before a step that failed, if its weights are finite; returns where it is, for the message.
+
+    Args:
+        alone: whether other ranks may go on: then nothing can be gathered from them.
+    """
+    store.wait()
+    if run.is_updating or (alone and run.accelerator.num_processes > 1):
+        return f"the last checkpoint is {store.latest() or 'none'}"
+    parameters = (local(p) for learner in run.learners.values() for p in learner.parameters.values())
+    broken = torch.tensor(float(not all(bool(p.isfinite().all()) for p in parameters)), device=run.accelerator.device)
+    if run.accelerator.reduce(broken, "sum") > 0:
+        return f"the weights were broken before it; the last checkpoint is {store.latest()}"
+    saved = store.path(progress.step)
+    if not saved.is_dir():
+        store.save(run.learners, run.averages, progress)
+    store.finish()
+    return f"the state before it is in {saved}; --resume goes on from there"
 
 
-__all__ = ["Diverged", "Outcome", "export", "fit", "make_accelerator", "place_of"]
+__all__ = ["Diverged", "OutOfMemory", "Outcome", "export", "fit", "make_accelerator", "place_of"]

@@ -30,7 +30,8 @@ def compute_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
 def load_base(base: Base, source: str | None, compute: ComputeConfig, device: torch.device) -> Components:
     """A base for `decoupage.adapter.adapt`: network and VAE on the device, text encoders left on the CPU.
 
-    A prompt is embedded once for a whole run, so `base.embed_text` runs on the CPU and the encoders can be dropped.
+    A network whose weights are to be shared out stays on the CPU too: each device gets its part of it later. A prompt
+    is embedded once for a whole run, so `base.embed_text` runs on the CPU and the encoders can be dropped.
     The input projection is never quantised: it is trained.
 
     Args:
@@ -40,7 +41,7 @@ def load_base(base: Base, source: str | None, compute: ComputeConfig, device: to
         BadSetup: see `load_options` and `read_base`.
     """
     components = dict(read_base(base, source, **load_options(base, compute, device)))
-    for name in (base.network, "vae"):
+    for name in ("vae",) if compute.sharded else (base.network, "vae"):
         components[name] = components[name].to(device)
     return components
 

@@ -3,7 +3,8 @@
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class RunPlan:
         warm_start: checkpoint to start from with its weights alone.
         device: `auto`, `cpu` or `cuda`.
         commercial: refuse whatever forbids commercial use.
+        num_processes: number of processes that it is to have; None = as many as there are.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class RunPlan:
     warm_start: Path | None = None
     device: str = "auto"
     commercial: bool = False
+    num_processes: int | None = None
 
     def config(self) -> RunConfig:
         """The recipe with the changes. Raises ValueError: unknown recipe or key, impossible value."""
@@ -72,14 +75,15 @@ def train(plan: RunPlan) -> "Outcome":
         BadSetup: something is missing or does not fit; nothing was started.
         Diverged: a loss or gradient was not finite.
     """
-    accelerator, task, licences = _ready(plan)
-    from training.loop import export, fit
+    with _advice_on_memory(plan):
+        accelerator, task, licences = _ready(plan)
+        from training.loop import export, fit
 
-    if accelerator.is_main_process:
-        licences.write(plan.out)
-    outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
-    if outcome.status == "done":
-        _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
+        if accelerator.is_main_process:
+            licences.write(plan.out)
+        outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
+        if outcome.status == "done":
+            _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
     return outcome
 
 
@@ -92,6 +96,11 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     Raises:
         BadSetup, Diverged: as `train`.
     """
+    with _advice_on_memory(plan):
+        return _trained(plan)
+
+
+def _trained(plan: RunPlan) -> "Outcome | None":
     accelerator, task, licences = _ready(plan)
     from training.loop import export, fit
 
@@ -118,8 +127,12 @@ def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
         refuse(sources.obstacles)
     from training.loop import make_accelerator, place_of
     from training.preflight import check_machine
+    from training.processes import accelerate_asks_for_fsdp, check_processes
 
+    if accelerate_asks_for_fsdp():
+        config = with_changes(config, {"compute.sharded": True})
     accelerator = make_accelerator(config, plan.device)
+    check_processes(plan.num_processes, accelerator.num_processes)
     check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
     return accelerator, build_task(plan, config, place_of(accelerator), sources.licences), sources.licences
 
@@ -144,6 +157,29 @@ def run_sources(plan: RunPlan) -> Sources:
         return sources_of(config.base, plan.base, shard_uses(plan.data), earlier)
     assert isinstance(config, TrainingConfig)
     return sources_of(config.adapter.base, plan.base, shard_uses(plan.data), earlier)
+
+
+@contextmanager
+def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
+    """Out of memory becomes a BadSetup that says what would fit."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, BadSetup) as error:
+        from training.loop import OutOfMemory
+
+        if isinstance(error, BadSetup) and not isinstance(error, OutOfMemory):
+            raise
+        text = str(error) if isinstance(error, OutOfMemory) else f"out of memory: {str(error).partition('. ')[0]}"
+    else:
+        return
+    from training.preflight import what_would_fit  # type: ignore[attr-defined]
+
+    device = torch.device("cuda" if torch.cuda.is_available() and plan.device != "cpu" else "cpu")
+    world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    fix = what_would_fit(plan.config(), device, plan.base, world_size)
+    raise OutOfMemory(f"{text}; {fix}" if fix else text)
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:

@@ -93,5 +93,9 @@ class Task(Protocol):
         ...
 
     def export(self, folder: Path) -> None:
-        """Write the trained model to a new, empty folder, as its users load it; averaged weights are in place."""
+        """Write the trained model to a new, empty folder, as its users load it; averaged weights are in place.
+
+        Every rank calls it, because what it computes may need them all (gathering what is shared out, calibration);
+        rank 0 alone writes.
+        """
         ...

@@ -1,12 +1,17 @@
 """The loop keeps its promises whatever it trains: a line through points stands for the models."""
 
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +20,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from decoupage.faults import BadSetup
-from tests.training.toy_task import ToyTask, toy_config
-from training.checkpoints import Checkpoints, read_progress
+from tests.training.toy_task import Killed, ToyTask, toy_config
+from training.checkpoint_files import read_progress, write_files
+from training.checkpoints import Checkpoints
 from training.journal import read_metrics
-from training.loop import Diverged, Outcome, export, fit, make_accelerator
+from training.loop import Diverged, Outcome, OutOfMemory, export, fit, make_accelerator
+from training.run import RunPlan, train, train_current
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,9 +42,9 @@ def weights(outcome: Outcome) -> dict[str, torch.Tensor]:
 def assert_same(first: Outcome, second: Outcome) -> None:
     for name, tensor in weights(first).items():
         assert torch.equal(tensor, weights(second)[name]), name
-    for file in ("line.optimiser.pt", "averaged.pt"):
-        ours, theirs = (torch.load(each.checkpoint / file, weights_only=True) for each in (first, second))
-        assert same(ours, theirs), file
+    ours, theirs = (torch.load(each.checkpoint / "line.optimiser.pt", weights_only=True) for each in (first, second))
+    assert same(ours, theirs)
+    assert same(*(load_file(each.checkpoint / "averaged.safetensors") for each in (first, second)))
 
 
 def same(ours, theirs) -> bool:
@@ -74,8 +81,8 @@ def test_only_trained_parameters_are_kept(tmp_path):
 def test_the_export_holds_averaged_weights(tmp_path):
     outcome, task = train_toy(tmp_path)
     exported = torch.load(export(task, outcome, make_accelerator(task.config, "cpu"), tmp_path) / "line.pt")
-    averages = torch.load(outcome.checkpoint / "averaged.pt", weights_only=True)["shadow_params"]
-    assert torch.equal(exported["0.weight"], averages[0])
+    averages = load_file(outcome.checkpoint / "averaged.safetensors")
+    assert torch.equal(exported["0.weight"], averages["0.weight"])
     assert not torch.equal(exported["0.weight"], weights(outcome)["0.weight"])
 
 
@@ -112,25 +119,6 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
     last = Checkpoints(folder / "checkpoints", 2).latest()
     assert last is not None
     assert_same(whole, Outcome("done", read_progress(last), last))
-
-
-def test_two_processes_learn_the_same_as_one(tmp_path):
-    """Sums are in another order: 1e-6 of float32 arithmetic."""
-    one, _ = train_toy(tmp_path / "one")
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-        *("-m", "tests.training.toy_task", str(tmp_path / "two"), "12"),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    losses = [[line["line.loss"] for line in read_metrics(tmp_path / name)] for name in ("one", "two")]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    last = Checkpoints(tmp_path / "two" / "checkpoints", 2).latest()
-    assert last is not None
-    assert {path.name for path in last.glob("random-*")} == {"random-0.pt", "random-1.pt"}
-    for name, tensor in load_file(last / "line.safetensors").items():
-        torch.testing.assert_close(tensor, weights(one)[name], rtol=1e-4, atol=1e-6)
-    assert (tmp_path / "two" / "export" / "line.pt").is_file()
 
 
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):
@@ -196,13 +184,209 @@ def test_half_a_checkpoint_is_never_taken_for_one(tmp_path):
     assert again.progress.step == 12
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
+def damage_and_resume(folder: Path, caplog, damage) -> str:
+    """Twelve steps with checkpoints after 3, 6 and 9 (two are kept), killed in the tenth; the newest is damaged."""
     task = ToyTask(toy_config())
-    task.leave_at = 20
-    outcome, _ = train_toy(tmp_path, task)
-    (outcome.checkpoint / "line.optimiser.pt").write_bytes(b"no")
-    with pytest.raises(Exception, match=r"checkpoint .* cannot be loaded"):
+    task.fail[10] = Killed()
+    with pytest.raises(Killed):
+        train_toy(folder, task)
+    assert Checkpoints(folder / "checkpoints", 2).steps() == [6, 9]
+    damage(folder / "checkpoints" / "0000009")
+    caplog.clear()
+    train_toy(folder, resume=True)
+    return caplog.text
+
+
+def cut(name: str):
+    return lambda path: os.truncate(path / name, (path / name).stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    with (path / "line.safetensors").open("r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-3, os.SEEK_END)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut("line.safetensors"), r"line\.safetensors holds \d+ of \d+ bytes"),
+        (cut("other.optimiser.pt"), r"other\.optimiser\.pt holds \d+ of \d+ bytes"),
+        (cut("state.json"), r"state\.json: "),
+        (flip, r"line\.safetensors has other contents than were written"),
+        (lambda path: (path / "averaged.safetensors").unlink(), r"averaged\.safetensors is missing"),
+        (lambda path: (path / "random-0.pt").unlink(), r"random-0\.pt is missing"),
+    ],
+    ids=["weights", "optimiser", "state", "bit", "averages", "random"],
+)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken(tmp_path, caplog, damage, reason):
+    whole, _ = train_toy(tmp_path / "whole")
+    said = damage_and_resume(tmp_path / "cut", caplog, damage)
+    assert re.search(rf"checkpoint \S+0000009 is damaged \({reason}.*kept as 0000009\.damaged", said)
+    last = Checkpoints(tmp_path / "cut" / "checkpoints", 2).latest()
+    assert_same(whole, Outcome("done", read_progress(last), last))
+    assert (tmp_path / "cut" / "checkpoints" / "0000009.damaged").is_dir()
+
+
+def test_when_all_checkpoints_are_damaged_each_is_named(tmp_path):
+    train_toy(tmp_path)
+    for step in ("0000009", "0000012"):
+        cut("line.safetensors")(tmp_path / "checkpoints" / step)
+    found = r"no checkpoint can be loaded: \S+0000012 \(line\.safetensors .*\); \S+0000009 \(line\.saf.* begin anew"
+    with pytest.raises(BadSetup, match=found):
         train_toy(tmp_path, resume=True)
+    assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [9, 12]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_a_warm_start_from_damaged_weights_is_a_wrong_setup(tmp_path, damage):
+    first, _ = train_toy(tmp_path / "first")
+    file = first.checkpoint / "line.safetensors"
+    os.truncate(file, 40) if damage == "cut" else file.unlink()
+    with pytest.raises(BadSetup, match=r"line\.safetensors cannot be loaded|holds no weights of line"):
+        train_toy(tmp_path / "second", warm_start=first.checkpoint)
+
+
+# --- saving
+
+
+def test_validation_that_fails_costs_no_step_and_is_made_up_for(tmp_path):
+    whole, _ = train_toy(tmp_path / "whole")
+    task = ToyTask(toy_config())
+    task.validation_error = RuntimeError("no validation today")
+    with pytest.raises(RuntimeError, match="no validation today"):
+        train_toy(tmp_path / "halved", task)
+    saved = Checkpoints(tmp_path / "halved" / "checkpoints", 2).latest()
+    assert saved is not None and saved.name == "0000003" and read_progress(saved).judged_step is None
+    second, _ = train_toy(tmp_path / "halved", resume=True)
+    assert_same(whole, second)
+    judged = [
+        {line["step"]: line["validation_loss"] for line in read_metrics(tmp_path / name) if "validation_loss" in line}
+        for name in ("whole", "halved")
+    ]
+    assert judged[0] == judged[1] and list(judged[0]) == [3, 6, 9, 12]
+    assert second.progress == whole.progress == read_progress(second.checkpoint)
+    assert second.progress.judged_step == 12
+
+
+def test_the_clock_asks_for_checkpoints_too_and_changes_no_weight(tmp_path, monkeypatch):
+    whole, _ = train_toy(tmp_path / "whole")
+    seconds = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("training.requests.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    saved = []
+    save = Checkpoints.save
+
+    def noted(self, learners, averages, progress):
+        saved.append(progress.step)
+        return save(self, learners, averages, progress)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    # The clock is read before each of two micro-batches, and after a save.
+    output = toy_config().output.model_copy(update={"save_every_steps": 8, "save_every_s": 100.0})
+    timed, _ = train_toy(tmp_path / "timed", ToyTask(toy_config(output=output)))
+    assert saved == [3, 6, 8, 11, 12]
+    assert_same(whole, timed)
+    assert [line["step"] for line in read_metrics(tmp_path / "timed") if "validation_loss" in line] == [8, 12]
+    saved.clear()
+    output = output.model_copy(update={"save_every_s": 0.0})
+    train_toy(tmp_path / "untimed", ToyTask(toy_config(output=output)))
+    assert saved == [8, 12]
+
+
+def test_files_are_written_beside_the_steps_and_a_fault_of_theirs_ends_the_run(tmp_path, monkeypatch):
+    written, may_write = [], threading.Event()
+
+    def slow(folder, files, state):
+        may_write.wait(30)
+        written.append(state["step"])
+        write_files(folder, files, state)
+
+    monkeypatch.setattr("training.checkpoints.write_files", slow)
+    task = ToyTask(toy_config())
+    steps_meanwhile = []
+    losses = task.losses
+
+    def watched(modules, batch, step):
+        if not may_write.is_set():
+            steps_meanwhile.append(step)
+        if step == 5:
+            may_write.set()
+        return losses(modules, batch, step)
+
+    task.losses = watched
+    outcome, _ = train_toy(tmp_path / "beside", task)
+    assert written == [3, 6, 9, 12] and {3, 4} <= set(steps_meanwhile)
+    monkeypatch.undo()
+    whole, _ = train_toy(tmp_path / "whole")
+    assert_same(whole, outcome)  # What is written is the state at the save, not at the writing.
+    state = torch.load(tmp_path / "beside" / "checkpoints" / "0000009" / "line.optimiser.pt", weights_only=True)
+    assert {float(moments["step"]) for moments in state["optimiser"]["state"].values()} == {9.0}
+
+    def broken(folder, files, state):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.checkpoints.write_files", broken)
+    with pytest.raises(OSError, match="No space left"):
+        train_toy(tmp_path / "broken")
+    assert len(read_metrics(tmp_path / "broken")) == 6  # The next save says so.
+
+
+@pytest.mark.parametrize("where", ["forward", "update"])
+def test_out_of_memory_keeps_a_whole_state_and_says_what_would_fit(tmp_path, monkeypatch, where):
+    whole, _ = train_toy(tmp_path / "whole")
+    fault = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of")
+    task = ToyTask(toy_config())
+    if where == "forward":
+        task.fail[7] = fault
+    else:
+        step = torch.optim.AdamW.step
+        calls = iter(range(100))
+
+        def failing(self, *arguments, **options):
+            if next(calls) == 15:  # Of two optimisers: the second one's eighth step.
+                raise fault
+            return step(self, *arguments, **options)
+
+        monkeypatch.setattr(torch.optim.AdamW, "step", failing)
+    kept = (
+        r"the state before it is in \S+0000007; --resume"
+        if where == "forward"
+        else r"the last checkpoint is \S+0000006"
+    )
+    with pytest.raises(OutOfMemory, match=rf"out of memory after step 7 \(CUDA out of memory\); {kept}"):
+        train_toy(tmp_path / "small", task)
+    monkeypatch.undo()
+    mended, _ = train_toy(tmp_path / "small", resume=True)
+    assert_same(whole, mended)
+
+
+def test_out_of_memory_anywhere_in_a_run_is_one_sentence_with_what_would_fit(tmp_path, monkeypatch):
+    asked = []
+
+    def what_would_fit(config, device, source, num_processes):
+        asked.append((config, device.type, source, num_processes))
+        return "set batch.micro_batch = 1"
+
+    monkeypatch.setattr("training.preflight.what_would_fit", what_would_fit, raising=False)
+    plan = RunPlan("demo", tmp_path, base="weights", device="cpu")
+    while_loading = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    in_a_step = OutOfMemory("out of memory after step 7 (CUDA out of memory); kept")
+    for fault, said in ((while_loading, "out of memory: CUDA out of memory"), (in_a_step, str(in_a_step))):
+        for start in (train, train_current):
+            monkeypatch.setattr("training.run._ready", partial(throw, fault))
+            with pytest.raises(BadSetup) as raised:
+                start(plan)
+            assert str(raised.value) == f"{said}; set batch.micro_batch = 1"
+    assert asked == [(plan.config(), "cpu", "weights", 1)] * 4
+    monkeypatch.setattr("training.run._ready", partial(throw, BadSetup("no such folder")))
+    with pytest.raises(BadSetup, match=r"^no such folder$"):
+        train(plan)
+
+
+def throw(fault: Exception, *_: object) -> None:
+    raise fault
 
 
 def test_a_batch_must_divide_over_the_processes():

@@ -1,13 +1,10 @@
-"""The optimiser, the learning rate and the averaged weights of a run."""
-
-from pathlib import Path
+"""The optimiser and the learning rate of a run."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from decoupage.adapter import AdapterConfig, adapt, make_fusion
@@ -15,15 +12,8 @@ from decoupage.bases.tiny import TinyFill
 from decoupage.faults import BadSetup
 from training import network
 from training.config import AdapterOptimiserConfig, OptimiserConfig, ScheduleConfig
-from training.optimiser import (
-    averaged,
-    learning_rate_factor,
-    load_ema,
-    make_ema,
-    make_optimiser,
-    make_scheduler,
-    parameter_groups,
-)
+from training.optimiser import learning_rate_factor, make_optimiser, make_scheduler, parameter_groups
+from training.state import Learner, copied_optimiser, restore_optimiser
 
 CPU = torch.device("cpu")
 CONFIG = OptimiserConfig(learning_rate=1e-2, betas=(0.8, 0.95), weight_decay=0.1)
@@ -63,6 +53,10 @@ def test_eight_bit_moments_are_a_byte_each_and_move_weights_nearly_as_adamw():
     assert (ours.weight - theirs.weight).norm() < 0.1 * moved
 
 
+def learner(layer, optimiser):
+    return Learner(layer, optimiser, make_scheduler(optimiser, ScheduleConfig(warmup_steps=0)))
+
+
 @pytest.mark.parametrize("name", ["adamw", "adamw8bit"])
 def test_a_stored_state_goes_on_as_if_nothing_had_happened(name):
     if name == "adamw8bit":
@@ -72,12 +66,27 @@ def test_a_stored_state_goes_on_as_if_nothing_had_happened(name):
     steps(whole, make_optimiser(whole.parameters(), config, CPU), 6)
     optimiser = make_optimiser(first.parameters(), config, CPU)
     steps(first, optimiser, 3)
-    stored = get_optimizer_state_dict(first, optimiser)
+    stored = copied_optimiser(learner(first, optimiser), keep=True)
     second.load_state_dict(first.state_dict())
     again = make_optimiser(second.parameters(), config, CPU)
-    set_optimizer_state_dict(second, again, stored)
+    restore_optimiser(learner(second, again), stored)
     steps(second, again, 3, start=3)
     assert torch.equal(second.weight, whole.weight) and torch.equal(second.bias, whole.bias)
+
+
+def test_a_stored_state_of_other_parameters_or_groups_is_refused():
+    layer = linear()
+    optimiser = make_optimiser(layer.parameters(), CONFIG, CPU)
+    steps(layer, optimiser, 1)
+    stored = copied_optimiser(learner(layer, optimiser), keep=True)
+    split = make_optimiser([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 1.0}], CONFIG, CPU)
+    with pytest.raises(ValueError, match="other parameters, or to other groups"):
+        restore_optimiser(learner(layer, split), stored)
+    steps(layer, split, 1)
+    kept = copied_optimiser(learner(layer, split), keep=True)
+    again = make_optimiser([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.5}], CONFIG, CPU)
+    restore_optimiser(learner(layer, again), kept)
+    assert [group["initial_lr"] for group in again.param_groups] == [1e-2, 1.0]
 
 
 def test_an_absent_library_is_named_with_the_extra_that_brings_it(monkeypatch):
@@ -185,95 +194,3 @@ def test_a_resumed_scheduler_goes_on_where_it_was():
     second.load_state_dict(first.state_dict())
     resumed.load_state_dict(scheduler.state_dict())
     assert rates(second, resumed, 7) == expected[5:]
-
-
-# --- averaged weights ---------------------------------------------------------------------------------------------
-
-
-def parameters(seed: int = 0) -> list[nn.Parameter]:
-    torch.manual_seed(seed)
-    return [nn.Parameter(torch.randn(3, 2)), nn.Parameter(torch.randn(4))]
-
-
-def change(trained: list[nn.Parameter], step: int) -> None:
-    torch.manual_seed(100 + step)
-    with torch.no_grad():
-        for parameter in trained:
-            parameter.add_(torch.randn_like(parameter))
-
-
-def equal(left: list[torch.Tensor], right: list[torch.Tensor]) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
-
-
-def test_the_decay_grows_up_to_the_given_one():
-    trained = parameters()
-    ema = make_ema(trained, decay=0.6)
-    decays = []
-    for _ in range(30):
-        ema.step(trained)
-        decays.append(ema.cur_decay_value)
-    assert decays[:3] == pytest.approx([0.0, 2 / 11, 3 / 12])
-    assert decays[-1] == 0.6
-
-
-def test_averages_follow_the_formula():
-    trained = parameters()
-    ema = make_ema(trained, decay=0.3)
-    expected = [p.detach().clone() for p in trained]
-    for step in range(15):
-        change(trained, step)
-        ema.step(trained)
-        decay = min(0.3, (1 + step) / (10 + step)) if step else 0.0
-        expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, trained, strict=True)]
-    for ours, theirs in zip(ema.shadow_params, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-def test_saved_averages_go_on_as_if_never_stopped(tmp_path: Path):
-    whole, halves = parameters(), parameters()
-    ema, first = make_ema(whole, decay=0.9), make_ema(halves, decay=0.9)
-    for step in range(10):
-        change(whole, step)
-        ema.step(whole)
-    for step in range(4):
-        change(halves, step)
-        first.step(halves)
-    torch.save(first.state_dict(), tmp_path / "ema.pt")
-    second = make_ema(parameters(seed=7), decay=0.9)
-    load_ema(second, torch.load(tmp_path / "ema.pt", weights_only=True))
-    for step in range(4, 10):
-        change(halves, step)
-        second.step(halves)
-    assert equal(second.shadow_params, ema.shadow_params)
-
-
-def test_averages_of_other_parameters_are_refused_and_nothing_changes():
-    ema = make_ema(parameters(), decay=0.9)
-    before = [p.clone() for p in ema.shadow_params]
-    other = make_ema([nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4))], decay=0.5)
-    with pytest.raises(ValueError, match="must match the trained parameters: 2 tensors of 10 numbers, got 2 of 10"):
-        load_ema(ema, other.state_dict())
-    assert equal(ema.shadow_params, before)
-    assert ema.decay == 0.9
-
-
-def test_parameters_hold_their_averages_only_within():
-    trained = parameters()
-    ema = make_ema(trained, decay=0.9)
-    for step in range(3):
-        change(trained, step)
-        ema.step(trained)
-    own = [p.detach().clone() for p in trained]
-    with averaged(ema, iter(trained)):
-        assert equal(trained, ema.shadow_params)
-        assert not equal(trained, own)
-    assert equal(trained, own)
-    with pytest.raises(KeyError), averaged(ema, trained):
-        raise KeyError
-    assert equal(trained, own)
-
-
-def test_half_precision_is_refused():
-    with pytest.raises(ValueError, match=r"must be float32, got torch\.bfloat16"):
-        make_ema([nn.Parameter(torch.zeros(2, dtype=torch.bfloat16))], decay=0.999)

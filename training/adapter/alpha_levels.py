@@ -14,6 +14,7 @@ from decoupage.bases.spec import Text
 from decoupage.pipeline import LayerDecompositionPipeline
 from training import noise
 from training.data import TripletBatch, TripletLoader
+from training.sharding import of_all_ranks
 
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 """Margins that are tried: the levels are (margin, 1 - margin), so the middle stays where it is."""
@@ -51,12 +52,14 @@ def alphas_at_own_size(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(decoded, true) alpha [samples, H, W] of scenes that are taken apart at their own size, as a user would.
 
+    Each rank takes its own batches apart, as many as the others; all get the alphas of all, in the samples' order.
+
     Args:
         loader: reads the scenes that the batches name.
         prompt: embedded, because a pipeline in training has let its text encoders go.
         seed: of the noise.
     """
-    decoded, truth = [], []
+    mine = []
     for batch in batches:
         for key, layer, position in zip(batch.keys, batch.layers, batch.positions, strict=True):
             parts, maps = loader.scene(key)
@@ -68,6 +71,7 @@ def alphas_at_own_size(
                 generator=noise.generator(seed, "samples", position),
                 output_type="np",
             )
-            decoded.append(found.foreground[0][..., 3] / np.float32(255))
-            truth.append(parts.foreground(layer)[..., 3] / np.float32(255))
-    return np.stack(decoded), np.stack(truth)
+            mine.append((position, found.foreground[0][..., 3], parts.foreground(layer)[..., 3]))
+    samples = sorted((sample for part in of_all_ranks(mine) for sample in part), key=lambda sample: sample[0])
+    decoded, truth = (np.stack([sample[i] for sample in samples]).astype(np.float32) / np.float32(255) for i in (1, 2))
+    return decoded, truth

@@ -42,6 +42,7 @@ from training.losses import (
     recomposition_loss,
 )
 from training.network import weights_digest
+from training.sharding import gathered
 from training.task import Losses, Modules, Place
 
 NAME = "adapter"
@@ -82,12 +83,10 @@ class AdapterTask:
         self._text = self._take_text()
         for frozen in (pipe.vae, pipe.vae_rgba):
             frozen.requires_grad_(False).eval().to(place.device)
-        pipe.transformer.to(place.device).train()
         if pipe.fusion is not None:
             pipe.fusion.register_to_config(modality_dropout=config.objective.modality_dropout)
-            pipe.fusion.to(place.device).train()
         self.modules: Modules = {
-            NAME: AdapterModel(pipe.base, pipe.transformer, pipe.fusion, pipe.vae, config.adapter.mode)
+            NAME: AdapterModel(pipe.base, pipe.transformer, pipe.fusion, pipe.vae, config.adapter.mode).train()
         }
 
     @cached_property
@@ -256,13 +255,11 @@ class AdapterTask:
     @contextmanager
     def _evaluating(self) -> Iterator[LayerDecompositionPipeline]:
         """The pipeline as a user has it; afterwards its modules train on."""
-        parts = [part for part in (self._pipe.transformer, self._pipe.fusion) if part is not None]
-        training = self._pipe.transformer.training
-        for part in parts:
-            part.eval()
+        model = self.modules[NAME]
+        training = model.training
+        model.eval()
         yield self._pipe
-        for part in parts:
-            part.train(training)
+        model.train(training)
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -290,4 +287,6 @@ class AdapterTask:
             data_fingerprint=index.fingerprint,
             training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
         )
-        self._pipe.save_pretrained(folder, card)
+        with gathered(self._pipe.transformer, self._pipe.fusion):
+            if self._place.rank == 0:
+                self._pipe.save_pretrained(folder, card)

@@ -194,6 +194,8 @@ class RgbaVaeTask:
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the VAE as its class's `from_pretrained` loads it, with its card."""
+        if self._place.rank:
+            return
         self._vae.save_pretrained(folder)
         write_card(folder, self.config, self.identity, self.figures(), self._licences)
 

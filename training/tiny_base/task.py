@@ -211,6 +211,8 @@ class TinyBaseTask:
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the base in diffusers' layout, in half precision, with its model card."""
+        if self._place.rank:
+            return
         halved = {name: self.components[name] for name in ("transformer", "vae")}
         for part in halved.values():
             part.half()

@@ -25,7 +25,7 @@ from tests.training.adapter.adapter_runs import (
     values_of,
 )
 from training.adapter.task import NAME, NUM_SHOWN, AdapterTask
-from training.checkpoints import STATE, Progress, check_identity
+from training.checkpoint_files import STATE, Progress, check_identity
 from training.config import TrainingConfig
 from training.data import TripletBatch
 from training.task import Place
