@@ -18,7 +18,6 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands.doctor import examine
 from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
@@ -36,6 +35,7 @@ from evaluation.test_sets.shards import HeldOut
 from pipelines.foregrounds.prompts import categories
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from profiles.profile import load_profile
 from tests.evaluation.test_sets import pairs
 from training.recipes import ALL

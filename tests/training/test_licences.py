@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from pipelines.licences.terms import canonical
+from pipelines.synthetic import FakeScenes, build_dataset
 from training.licences import MARK, mark_run, run_obstacles
 from training.run import RunPlan
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
@@ -21,6 +20,7 @@ from pipelines.config import MasksConfig
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_fill, flux_kontext
 from tests.pipelines.dataset.discs import FixtureStage
 from training.adapter.start import starting_pipeline

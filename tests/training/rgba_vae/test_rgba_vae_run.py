@@ -7,7 +7,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from benchmarks.synthetic import FakeScenes, build_dataset
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator, place_of
