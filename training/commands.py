@@ -48,9 +48,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     if out is None and not dry:
         raise ValueError("--out is missing: the folder of the run")
     out = out or Path("runs", recipe)
-    logging.basicConfig(
-        level=logging.WARNING if dry else logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     loaded = context.obj(profile)
     plan = RunPlan(
         recipe=recipe,

@@ -1,7 +1,7 @@
-"""The first step at its real size on torch's meta device: the task's own code, on tensors that have a shape and no data."""
+"""The first step at its real size on torch's meta device: the task's own code, on tensors with a shape and no data."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,10 +79,7 @@ def _adapter(config: TrainingConfig, source: str | None) -> FirstStep:
     shapes["sample: composite"] = _shape(batch.composite_B3HW)
     shapes["sample: foreground and background"] = _shape(batch.foreground_B4HW, batch.background_B3HW)
     shapes |= {"sample: maps": _shape(*batch.maps.values())} if batch.maps else {}
-    for module, note in _watched(task.modules[NAME], network, fusion, base.input_projection):
-        module.register_forward_hook(
-            lambda _, given, made, note=note: shapes.update(note(given, made)), always_call=False
-        )
+    _watch(task.modules[NAME], network, fusion, base.input_projection, shapes)
     with FlopCounterMode(display=False) as counter:
         ((_, losses),) = task.losses(task.modules, batch, 0)
         losses.total.backward()
@@ -119,33 +116,28 @@ def _triplets(config: TrainingConfig) -> TripletBatch:
     )
 
 
-def _watched(
-    module: nn.Module, network: Any, fusion: nn.Module | None, projection: str
-) -> Iterator[tuple[nn.Module, Any]]:
-    """Modules whose call is noted, each with what is noted of what it was given and what it made."""
+def _watch(module: nn.Module, network: Any, fusion: Any, projection: str, shapes: dict[str, str]) -> None:
+    """Have modules note in `shapes` what they are given and what they make, once they are called."""
+
+    def entered(_: nn.Module, given: tuple[Any, ...]) -> None:
+        noisy, encoded = given[:2]
+        contexts = encoded.contexts
+        shapes["latents of the picture"] = _shape(encoded.image_latents_BCHW)
+        shapes["noisy tokens of both halves"] = _shape(*noisy)
+        shapes["context tokens of both halves"] = _shape(contexts.background_BNK, contexts.foreground_BNK)
+
+    def noted(name: str, note: Callable[[Any, Any], str]) -> Callable[..., None]:
+        return lambda _, given, made: shapes.update({name: note(given, made)})
+
+    module.register_forward_pre_hook(entered)
+    module.register_forward_hook(noted("predictions of both halves", lambda _, made: _shape(*made)))
     if fusion is not None:
-        yield fusion, lambda given, made: {"fused context": _shape(made)}
+        fusion.register_forward_hook(noted("fused context", lambda _, made: _shape(made)))
     linear = getattr(network, projection)
-    weight = list(linear.weight.shape)
-    yield linear, lambda given, made: {f"input projection {weight}": f"{_shape(given[0])} to {_shape(made)}"}
-    seen: set[type] = set()
-    for block in blocks(network):
-        if type(block) not in seen:
-            seen.add(type(block))
-            name = f"first {type(block).__name__}"
-            yield block, lambda given, made, name=name: {name: f"text and picture tokens {_shape(*made)}"}
-    yield module, _of_adapter
-
-
-def _of_adapter(given: tuple[Any, ...], made: tuple[Tensor, Tensor]) -> dict[str, str]:
-    noisy, encoded = given[:2]
-    contexts = encoded.contexts
-    return {
-        "latents of the picture": _shape(encoded.image_latents_BCHW),
-        "noisy tokens of both halves": _shape(*noisy),
-        "context tokens of both halves": _shape(contexts.background_BNK, contexts.foreground_BNK),
-        "predictions of both halves": _shape(*made),
-    }
+    name = f"input projection {list(linear.weight.shape)}"
+    linear.register_forward_hook(noted(name, lambda given, made: f"{_shape(given[0])} to {_shape(made)}"))
+    for kind, block in {type(block).__name__: block for block in reversed(blocks(network))}.items():
+        block.register_forward_hook(noted(f"first {kind}", lambda _, made: f"text and picture tokens {_shape(*made)}"))
 
 
 # --- the RGBA VAE -------------------------------------------------------------------------------------------------

@@ -3,10 +3,12 @@
 Two shards of synthetic scenes are made on the fly; all else is the code of a real run.
 """
 
+import logging
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +89,7 @@ def rehearse(plan: RunPlan, config: RunConfig) -> Rehearsal:
     """Train one update, save it, read it back, export, and load the export as its users do."""
     started_s, done = time.perf_counter(), dict[str, str]()
     fault = ""
-    with tempfile.TemporaryDirectory(prefix="decoupage-dry-run-") as folder:
+    with tempfile.TemporaryDirectory(prefix="decoupage-dry-run-") as folder, _quiet():
         try:
             _run(replace(plan, resume=False, warm_start=None, device="cpu"), small(config), Path(folder), done)
         except (BadSetup, Diverged) as error:
@@ -95,9 +97,20 @@ def rehearse(plan: RunPlan, config: RunConfig) -> Rehearsal:
     return Rehearsal(_stand_in(config), done, time.perf_counter() - started_s, fault)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Context without log lines below an error: those of a run would drown the report."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def _stand_in(config: RunConfig) -> str:
     if not isinstance(config, TrainingConfig | RgbaVaeConfig):
-        return "two updates' worth of photographs, the recipe's own size"
+        return "the recipe's own size, on the CPU"
     base = config.adapter.base if isinstance(config, TrainingConfig) else config.base
     instead = "" if base == TinyFill.name else f" in the place of {base}"
     return f"stand-in: {TinyFill.name}{instead}, {SIZE_PX} px, synthetic scenes, on the CPU in fp32"

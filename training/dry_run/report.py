@@ -78,7 +78,12 @@ class DryRun:
         lines = ["requirements"]
         for one in self.requirements:
             lines += _wrapped(f"{'ok     ' if one.present else 'MISSING'} {one.name}: {one.found}", "  ", " " * 10)
-            lines += [] if one.present else _wrapped(one.fix, " " * 10, " " * 12)
+            # A command stays whole, so that it can be copied.
+            lines += (
+                []
+                if one.present
+                else [" " * 10 + line for line in one.fix.replace(", then: ", ", then:\n").splitlines()]
+            )
         return lines
 
     def _memory(self) -> list[str]:
