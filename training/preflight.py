@@ -15,7 +15,6 @@ from training.rgba_vae.config import RgbaVaeConfig
 from training.tiny_base.config import TinyBaseConfig
 
 GIGA = 1e9
-CPU_RECIPE = "demo"
 OUT_OF_MEMORY_MARGIN = 0.12
 """Share by which settings named after a run was out of memory lie below the estimate that was too low, ours."""
 _SPARE_CHECKPOINTS = 2
@@ -132,8 +131,12 @@ def _check_gpu(config: RunConfig, device: torch.device) -> None:
     verb = "needs" if len(wanted) == 1 else "need"
     raise BadSetup(
         f"{settings} {verb} a GPU, and this run is on the {device.type.upper()}: set {instead}, or take the recipe "
-        f"{CPU_RECIPE}, which trains a tiny base on a CPU"
+        f"{_cpu_recipe(config)}, which trains a tiny base on a CPU"
     )
+
+
+def _cpu_recipe(config: RunConfig) -> str:
+    return "demo_rgba_vae" if isinstance(config, RgbaVaeConfig) else "demo"
 
 
 def _check_processes(config: RunConfig, num_processes: int) -> None:
@@ -155,7 +158,7 @@ def _check_memory(
     fitting = what_fits(config, memory_gb, num_processes, source, on_gpu)
     fix = "".join(f"\n  {suggestion}" for suggestion in fitting)
     if not fitting:
-        fix = " no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {CPU_RECIPE}")
+        fix = " no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {_cpu_recipe(config)}")
     have = "are free on the GPU" if on_gpu else "is this machine's memory"
     each = f" in each of {num_processes} processes" if num_processes > 1 else ""
     raise BadSetup(f"the run needs {needed}{each}, {memory_gb:.3g} GB {have};{fix}")

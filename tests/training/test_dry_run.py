@@ -77,6 +77,13 @@ def test_it_is_printed_for_a_person_and_for_a_script(found):
     assert values["cards"][0]["fits"] and values["memory_gb"]["total"] == found.memory.total_gb
 
 
+def test_the_training_page_shows_what_is_printed(found):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    shown = page.partition("```\ndry run of paper\n")[2].partition("```")[0].splitlines()
+    assert len(shown) > 15
+    assert set(shown) - {"..."} <= set(found.to_text().splitlines())
+
+
 def test_the_command_ends_with_1_where_something_is_missing_and_with_0_where_nothing_is(tmp_path):
     build_dataset(tmp_path / "data", FakeScenes(num_scenes=8, scenes_per_shard=8, size_px=64))
     widen_vae(TinyFill().load()["vae"]).save_pretrained(tmp_path / "vae")
