@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from commands.main import app
@@ -14,6 +15,7 @@ from training.config import with_changes
 from training.costs import RGBA_VAE_FLOP, sample_flop
 from training.dry_run import rehearsal
 from training.dry_run.first_step import first_step
+from training.dry_run.missing import requirements
 from training.dry_run.rehearsal import rehearse, small
 from training.dry_run.report import dry_run
 from training.fitting import estimate
@@ -36,6 +38,12 @@ def test_what_is_missing_is_named_with_what_gets_it(found):
         command = next(line for line in found.to_text().splitlines() if "hf download" in line)
         assert command.strip().startswith("hf download") and command.endswith("--include '*/*'")
     assert not found.is_ready
+
+
+def test_libraries_of_a_small_gpus_run_are_named_once():
+    plan = RunPlan("small_gpu", Path("runs"))
+    named = [one for one in requirements(plan, plan.config(), torch.device("cpu")) if one.name == "bitsandbytes"]
+    assert [one.found for one in named] == ["for compute.base_quantisation = nf4 and optimiser.name = adamw8bit"]
 
 
 def test_figures_are_those_of_the_estimates(found):

@@ -86,13 +86,15 @@ def _lpips(config: RunConfig) -> Iterator[Requirement]:
 
 
 def _libraries(config: RunConfig) -> Iterator[Requirement]:
-    wanted = {config.compute.base_quantisation: LIBRARIES.get(config.compute.base_quantisation)}
-    wanted |= {"adamw8bit": "bitsandbytes"} if config.optimiser.name == "adamw8bit" else {}
-    for use, library in wanted.items():
-        if library:
-            is_here = find_spec(library) is not None
-            fix = "" if is_here else "pip install 'decoupage-layers[gpu]'"
-            yield Requirement(library, is_here, f"for {use}", fix)
+    form, uses = config.compute.base_quantisation, dict[str, list[str]]()
+    if form in LIBRARIES:
+        uses.setdefault(LIBRARIES[form], []).append(f"compute.base_quantisation = {form}")
+    if config.optimiser.name == "adamw8bit":
+        uses.setdefault("bitsandbytes", []).append("optimiser.name = adamw8bit")
+    for library, settings in uses.items():
+        is_here = find_spec(library) is not None
+        fix = "" if is_here else "pip install 'decoupage-layers[gpu]'"
+        yield Requirement(library, is_here, f"for {' and '.join(settings)}", fix)
 
 
 def _gpu(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
