@@ -13,7 +13,7 @@ from decoupage.rgba_vae import widen_vae
 from pipelines.synthetic import FakeScenes, build_dataset
 from training.config import with_changes
 from training.costs import RGBA_VAE_FLOP, sample_flop
-from training.dry_run import rehearsal
+from training.dry_run import missing, rehearsal
 from training.dry_run.first_step import first_step
 from training.dry_run.missing import requirements
 from training.dry_run.rehearsal import rehearse, small
@@ -44,6 +44,16 @@ def test_libraries_of_a_small_gpus_run_are_named_once():
     plan = RunPlan("small_gpu", Path("runs"))
     named = [one for one in requirements(plan, plan.config(), torch.device("cpu")) if one.name == "bitsandbytes"]
     assert [one.found for one in named] == ["for compute.base_quantisation = nf4 and optimiser.name = adamw8bit"]
+
+
+def test_on_a_gpu_its_own_memory_is_asked(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    monkeypatch.setattr(missing, "free_gb", lambda device: 84.0)
+    plan = RunPlan("paper", Path("runs"), changes={"compute.compile": True})
+    named = {one.name: one for one in requirements(plan, plan.config(), torch.device("cuda"))}
+    assert named["GPU"].present and named["GPU"].found == "a card"
+    assert named["memory"].found == "about 106 GB by estimate, 84 GB are free"
+    assert named["memory"].fix == "with compute.checkpoint_every_blocks = 2 it needs about 79 GB"
 
 
 def test_figures_are_those_of_the_estimates(found):
