@@ -79,11 +79,8 @@ class DryRun:
         for one in self.requirements:
             lines += _wrapped(f"{'ok     ' if one.present else 'MISSING'} {one.name}: {one.found}", "  ", " " * 10)
             # A command stays whole, so that it can be copied.
-            lines += (
-                []
-                if one.present
-                else [" " * 10 + line for line in one.fix.replace(", then: ", ", then:\n").splitlines()]
-            )
+            fix = "" if one.present else one.fix.replace(", then: ", ", then:\n")
+            lines += [" " * 10 + line for line in fix.splitlines()]
         return lines
 
     def _memory(self) -> list[str]:
