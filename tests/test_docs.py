@@ -18,7 +18,6 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands.doctor import examine
 from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
@@ -36,9 +35,13 @@ from evaluation.test_sets.shards import HeldOut
 from pipelines.foregrounds.prompts import categories
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from profiles.profile import load_profile
 from tests.evaluation.test_sets import pairs
-from training.recipes import ALL
+from training.config import with_changes
+from training.dry_run.report import table
+from training.fitting import by_card, estimate
+from training.recipes import ALL, find_recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -87,6 +90,17 @@ def test_the_training_page(capsys):
 def test_the_training_page_names_every_recipe():
     page = (DOCS / "training.md").read_text()
     assert not [name for name in ALL if f"`{name}`" not in page]
+
+
+def test_the_training_page_estimates_as_the_code_does():
+    page = (DOCS / "training.md").read_text()
+    for line in table(by_card(find_recipe("paper"))):
+        assert line in page
+    for name in ("paper", "rank_128", "rank_1024", "small_gpu"):
+        forms = [with_changes(find_recipe(name), {"compute.compile": compiled}) for compiled in (False, True)]
+        eager, compiled = (estimate(form).total_gb for form in forms)
+        assert f"| `{name}` | {eager:.0f} GB | {compiled:.0f} GB |" in page
+    assert f"| `rgba_vae` | {estimate(find_recipe('rgba_vae')).total_gb:.0f} GB | |" in page
 
 
 def test_the_evaluation_page(tmp_path, monkeypatch, capsys):

@@ -32,12 +32,14 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     device: Annotated[str, typer.Option(help="auto | cpu | cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     warm_start: Annotated[Path | None, typer.Option(help="Checkpoint to start from with its weights alone.")] = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Check, estimate, and run in small; train nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON.")] = False,
 ) -> None:
     """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
 
     The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
-    saves a checkpoint and stops.
+    saves a checkpoint and stops. With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and
+    shapes, and the recipe in small from data to export, in less than a minute and without weights.
     """
     from training.recipes import ALL
     from training.run import RunPlan
@@ -46,8 +48,9 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     if recipe == "list":
         print("\n".join(f"{name:26s} {(make.__doc__ or '').splitlines()[0]}" for name, make in ALL.items()))
         return
-    if out is None:
+    if out is None and not dry:
         raise ValueError("--out is missing: the folder of the run")
+    out = out or Path("runs", recipe)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     loaded = context.obj(profile)
     plan = RunPlan(
@@ -63,6 +66,14 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         device=device,
         commercial=loaded.licences.commercial,
     )
+    if dry:
+        from training.dry_run.report import dry_run
+
+        found = dry_run(plan)
+        print(found.to_json() if as_json else found.to_text())
+        if not found.is_ready:
+            raise typer.Exit(1)
+        return
     outcome = run(plan)
     progress = outcome.progress
     facts = {

@@ -1,35 +1,36 @@
-"""How much memory a run takes at its peak, as an estimate, and which settings make it fit into less.
+"""How much memory a run takes at its peak, by its parts, as an estimate before weights are loaded.
 
 Weights, gradients, moments and averages are counted on torch's meta device, where nothing is allocated. The
-activations that the forward pass keeps are estimated from the number of tokens: blocks x tokens x width x `KEPT`. Not
-counted: fragmentation, other processes on the device, and buffers in which several processes exchange gradients (at
-most once more the gradients). `benchmarks/bench_model.py` measures.
+activations that an adapter's forward pass keeps are blocks x tokens x width x `KEPT`; those of the RGBA VAE are counted
+in `rgba_vae/memory.py`. Not counted: fragmentation, other processes on the device, and the decoder's activations where
+a recipe turns on a loss of pixels. `benchmarks/bench_model.py` measures. Which settings make a run fit is searched in
+`fitting.py`.
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
 
 import torch
-from diffusers import FluxTransformer2DModel
 from torch import nn
 
 from decoupage.adapter import AdapterConfig, adapt, make_fusion, trainable
 from decoupage.bases import find_base
-from decoupage.bases.spec import Base
-from decoupage.bases.tiny import TinyFill
-from training.config import TrainingConfig, with_changes
+from training.config import ComputeConfig, RunConfig, TrainingConfig
+from training.geometry import network_without_weights
 from training.network import blocks
 
 GIGA = 1e9
-KEPT = {"eager": 22.3, "compiled": 17.0}
-"""Numbers that a block keeps for its backward pass, as a multiple of tokens x width. Eager was counted (22 in a single
-block, 23 in a double one; a test counts again); compiled is what remains where elementwise work is fused."""
+KEPT = {"eager": 23.8, "compiled": 18.4}
+"""Numbers that a block keeps for its backward pass, as a multiple of tokens x width. Both were counted (`kept.py`):
+eager 23.1 in a single block and 25.1 in a double one, with the normalisations' inputs in fp32 as autocast leaves them;
+compiled 18.1 and 19.1, what torch's partitioner saves once it recomputes elementwise work. Here is FLUX.1's mean of 38
+and 19 blocks. A test counts again."""
 LORA_INPUTS = 6
 """LoRA factors that a token passes in a block; each keeps `rank` numbers."""
 OUTSIDE_BLOCKS = 4.5
 """The same multiple for the layers before and after the blocks."""
+GATHERED_BLOCKS = 2
+"""Blocks whose weights are whole at a time in a sharded run: the one that computes, and the next one."""
 RESERVE_GB = 1.0
 """Memory for both VAEs, the CUDA context, kernels' workspaces."""
 BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.516}
@@ -44,6 +45,7 @@ class MemoryEstimate:
     Attributes:
         base: frozen weights; trained: trained weights in fp32, with gradients, moments and averages beside them.
         activations: those kept for the backward pass, and those of the largest block while it is recomputed.
+        exchange: what several processes hold to exchange: gradients in DDP's buckets, or gathered blocks of FSDP2.
     """
 
     base: float
@@ -52,85 +54,96 @@ class MemoryEstimate:
     moments: float
     averages: float
     activations: float
+    exchange: float = 0.0
     reserve: float = RESERVE_GB
 
     @property
     def total_gb(self) -> float:
         """Sum of all parts, the memory at the peak."""
-        return sum(getattr(self, part.name) for part in fields(self))
+        return sum(self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """GB by part, without those that are zero."""
+        return {part.name: gb for part in fields(self) if (gb := getattr(self, part.name))}
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{part.name} {getattr(self, part.name):.1f}" for part in fields(self))
+        parts = ", ".join(f"{name} {gb:.1f}" for name, gb in self.parts.items())
         return f"about {self.total_gb:.0f} GB (an estimate: {parts})"
 
 
 @dataclass(frozen=True)
-class Suggestion:
-    """Changes of a recipe by dotted key, and the memory in GB that the run needs with them."""
-
-    changes: Mapping[str, Any]
-    total_gb: float
-
-    def __str__(self) -> str:
-        changes = " and ".join(f"{key} = {value}" for key, value in self.changes.items())
-        return f"with {changes} it needs about {self.total_gb:.0f} GB"
-
-
-@dataclass(frozen=True)
 class Size:
-    """The sizes of an adapted network that decide its memory: numbers of parameters and of blocks, and their width."""
+    """The sizes of an adapted network that decide its memory.
+
+    Attributes:
+        num_linear, num_other: frozen parameters of its linear layers, which quantisation reaches, and all others.
+        num_trained: trained ones, with the fusion's.
+        num_blocks, num_double: number of blocks, and of those among them that have weights of their own for the text.
+        width: width of a block.
+        block_linear, block_trained: frozen and trained parameters of the largest block.
+    """
 
     num_linear: int
     num_other: int
     num_trained: int
     num_blocks: int
+    num_double: int
     width: int
+    block_linear: int
+    block_trained: int
 
 
-def estimate(config: TrainingConfig, source: str | None = None, on_gpu: bool = True) -> MemoryEstimate:
-    """Peak memory of a run.
+def estimate(
+    config: TrainingConfig, source: str | None = None, on_gpu: bool = True, num_processes: int = 1
+) -> MemoryEstimate:
+    """Peak memory of each process of an adapter's run.
 
     Args:
         source: hub id or folder of the base, whose geometry is read where it is at hand; None = the published one.
         on_gpu: else everything is computed in fp32.
+        num_processes: number of processes; `compute.sharded` shares weights and moments out among them.
     """
     size = network_size(config.adapter_config(), source)
-    bf16 = on_gpu and config.compute.precision == "bf16"
-    number = BF16 if bf16 else FP32
-    moment_bytes = 2 if config.optimiser.name == "adamw8bit" else 2 * FP32
-    trained = size.num_trained * FP32 / GIGA
-    return MemoryEstimate(
-        base=(size.num_linear * BYTES.get(config.compute.base_quantisation, number) + size.num_other * number) / GIGA,
-        trained=trained,
-        gradients=trained,
-        moments=size.num_trained * moment_bytes / GIGA,
-        averages=trained if config.ema_decay else 0.0,
-        activations=_activations(config, size, number) / GIGA,
-    )
+    number = number_bytes(config, on_gpu)
+    learned = learner_parts(config, size.num_trained, num_processes)
+    shards = num_shards(config.compute, num_processes)
+    frozen = size.num_linear * BYTES.get(config.compute.base_quantisation, number) + size.num_other * number
+    if shards > 1:
+        gathered = size.block_linear * number + 2 * size.block_trained * FP32  # Weights, and gradients of the trained.
+        learned["exchange"] = GATHERED_BLOCKS * gathered / GIGA
+    return MemoryEstimate(base=frozen / shards / GIGA, activations=_activations(config, size, number) / GIGA, **learned)
 
 
-def what_fits(
-    config: TrainingConfig, free_gb: float, source: str | None = None, on_gpu: bool = True
-) -> list[Suggestion]:
-    """Changes that make a run fit: each by itself where one is enough, else several together; empty = none does.
+def learner_parts(config: RunConfig, num_trained: int, num_processes: int) -> dict[str, float]:
+    """GB of all that belongs to trained parameters, by part of `MemoryEstimate`."""
+    shards = num_shards(config.compute, num_processes)
+    whole, share = num_trained * FP32 / GIGA, num_trained * FP32 / GIGA / shards
+    moments = 0.5 if config.optimiser.name == "adamw8bit" else 2.0
+    # Between the micro-batches of an update, gradients are not exchanged, and each process holds all of them.
+    accumulates = config.batch.accumulation > num_processes
+    return {
+        "trained": share,
+        "gradients": whole if accumulates else share,
+        "moments": moments * share,
+        "averages": share if config.ema_decay else 0.0,
+        "exchange": whole if num_processes > 1 and shards == 1 else 0.0,
+    }
 
-    First those that change no result, then smaller number formats, then a smaller adapter.
-    """
 
-    def needed(changes: Mapping[str, Any]) -> float:
-        return estimate(with_changes(config, changes), source, on_gpu).total_gb
+def num_shards(compute: ComputeConfig, num_processes: int) -> int:
+    """Number of processes among which weights are shared out; 1 = each has all of them."""
+    return num_processes if compute.sharded else 1
 
-    families = [list(family) for family in _savings(config, on_gpu)]
-    alone = [[change for change in family if needed(change) <= free_gb] for family in families]
-    single = [Suggestion(fitting[0], needed(fitting[0])) for fitting in alone if fitting]
-    if single:
-        return single
-    together: dict[str, Any] = {}
-    for family in families:
-        together |= family[-1]
-        if needed(together) <= free_gb:
-            return [Suggestion(together, needed(together))]
-    return []
+
+def number_bytes(config: RunConfig, on_gpu: bool) -> int:
+    """Bytes of a number in the computation."""
+    return BF16 if on_gpu and config.compute.precision == "bf16" else FP32
+
+
+def is_compiled(compute: ComputeConfig) -> bool:
+    """Whether blocks keep and cost what compiled ones do; around nf4's kernels compiled code breaks off."""
+    return compute.compile and compute.base_quantisation != "nf4"
 
 
 @cache
@@ -142,50 +155,37 @@ def network_size(adapter: AdapterConfig, source: str | None = None) -> Size:
     num_all = sum(parameter.numel() for parameter in network.parameters())
     linears = [module for module in network.modules() if isinstance(module, nn.Linear) and module is not projection]
     num_linear = sum(module.weight.numel() for module in linears)
-    num_blocks, width = len(blocks(network)), network.inner_dim
+    repeated = blocks(network)
+    largest = max(repeated, key=_num_parameters)
+    block_linear = _num_parameters(largest)
     with torch.device("meta"):
         adapt(network, base, adapter)
         fusion = make_fusion(base, adapter)
     num_trained = sum(parameter.numel() for parameter in trainable(network))
-    num_trained += sum(parameter.numel() for parameter in fusion.parameters()) if fusion else 0
-    return Size(num_linear, num_all - num_linear, num_trained, num_blocks, width)
+    num_trained += _num_parameters(fusion) if fusion else 0
+    return Size(
+        num_linear=num_linear,
+        num_other=num_all - num_linear,
+        num_trained=num_trained,
+        num_blocks=len(repeated),
+        num_double=len(network.transformer_blocks),
+        width=network.inner_dim,
+        block_linear=block_linear,
+        block_trained=_num_parameters(largest) - block_linear,
+    )
 
 
-def network_without_weights(base: Base, source: str | None) -> Any:
-    """A base's network on the meta device, in the geometry of its stored config.json, else of the published one."""
-    stored = _stored_config(base, source)
-    with torch.device("meta"):
-        if stored is not None:
-            return FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(stored))
-        if isinstance(base, TinyFill):
-            return base.new()[base.network]
-        # The other defaults of diffusers' class are FLUX.1's.
-        return FluxTransformer2DModel(
-            in_channels=base.projection_dim, out_channels=base.token_dim, guidance_embeds=True
-        )
+def _num_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _stored_config(base: Base, source: str | None) -> str | None:
-    folder = base.weights(source).find()
-    path = folder / base.network / "config.json" if folder else None
-    return str(path) if path and path.is_file() else None
+def num_recomputed(compute: ComputeConfig, num_blocks: int) -> int:
+    """Number of blocks that are computed a second time for the backward pass."""
+    every = compute.checkpoint_every_blocks
+    return -(-num_blocks // every) if every else 0
 
 
-def _activations(config: TrainingConfig, size: Size, number: int) -> float:
-    """Activations in bytes: whole blocks, the inputs of those that are recomputed, and one of these at a time."""
-    num_tokens = config.batch.micro_batch * _sequence_tokens(config)
-    every = config.compute.checkpoint_every_blocks
-    num_recomputed = -(-size.num_blocks // every) if every else 0
-    kept = KEPT["compiled" if config.compute.compile else "eager"] * size.width + LORA_INPUTS * config.adapter.rank
-    block, inputs = num_tokens * kept * number, num_tokens * size.width * number
-    outside = num_tokens * OUTSIDE_BLOCKS * size.width * number
-    # Autocast keeps a copy of each trained weight for the length of a pass.
-    copies = size.num_trained * BF16 if number == BF16 and not config.compute.compile else 0
-    at_once = block if num_recomputed else 0.0
-    return (size.num_blocks - num_recomputed) * block + num_recomputed * inputs + at_once + outside + copies
-
-
-def _sequence_tokens(config: TrainingConfig) -> int:
+def sequence_tokens(config: TrainingConfig) -> int:
     """Number of tokens of one sample in a block."""
     base = find_base(config.adapter.base)
     rows, columns = base.grid(config.data.size_px, config.data.size_px)
@@ -196,16 +196,15 @@ def _sequence_tokens(config: TrainingConfig) -> int:
     return 2 * (base.text_tokens + picture + given)
 
 
-def _savings(config: TrainingConfig, on_gpu: bool) -> Iterator[list[dict[str, Any]]]:
-    """Families of changes, each from the mildest to the strongest."""
-    if config.batch.micro_batch > 1:
-        yield [{"batch.micro_batch": 1, "batch.accumulation": config.batch.size}]
-    now = config.compute.checkpoint_every_blocks
-    if now != 1:
-        yield [{"compute.checkpoint_every_blocks": every} for every in (3, 2, 1) if not now or every < now]
-    if on_gpu and config.optimiser.name == "adamw":
-        yield [{"optimiser.name": "adamw8bit"}]
-    if on_gpu and config.compute.base_quantisation == "none":
-        yield [{"compute.base_quantisation": form} for form in ("int8", "nf4")]
-    if config.adapter.rank > 1:
-        yield [{"adapter.rank": config.adapter.rank // 2}]
+def _activations(config: TrainingConfig, size: Size, number: int) -> float:
+    """Activations in bytes: whole blocks, the inputs of those that are recomputed, and one of these at a time."""
+    num_tokens = config.batch.micro_batch * sequence_tokens(config)
+    recomputed = num_recomputed(config.compute, size.num_blocks)
+    multiple = KEPT["compiled" if is_compiled(config.compute) else "eager"]
+    block = num_tokens * (multiple * size.width + LORA_INPUTS * config.adapter.rank) * number
+    inputs = num_tokens * size.width * number
+    outside = num_tokens * OUTSIDE_BLOCKS * size.width * number
+    # A copy of each trained weight in bf16, for the length of a pass.
+    copies = size.num_trained * BF16 if number == BF16 else 0
+    at_once = block if recomputed else 0.0
+    return (size.num_blocks - recomputed) * block + recomputed * inputs + at_once + outside + copies

@@ -11,9 +11,12 @@ import torch
 
 from decoupage.faults import BadSetup
 from training.config import RunConfig, TrainingConfig
+from training.rgba_vae.config import RgbaVaeConfig
+from training.tiny_base.config import TinyBaseConfig
 
 GIGA = 1e9
-CPU_RECIPE = "demo"
+OUT_OF_MEMORY_MARGIN = 0.12
+"""Share by which settings named after a run was out of memory lie below the estimate that was too low, ours."""
 _SPARE_CHECKPOINTS = 2
 """Checkpoints beside the last ones: the best one, and the one that is being written."""
 
@@ -25,7 +28,6 @@ def check_machine(
     folder: Path,
     *,
     source: str | None = None,
-    num_trained: int | None = None,
     memory_gb: float | None = None,
     disk_gb: float | None = None,
 ) -> None:
@@ -36,7 +38,6 @@ def check_machine(
         num_processes: number of processes of the run.
         folder: where checkpoints go; it need not exist yet.
         source: hub id or folder of the base, for its geometry.
-        num_trained: number of trained parameters; None counts an adapter's, and skips the disk for other runs.
         memory_gb: memory of the device; None asks the device.
         disk_gb: free space in the folder; None asks the file system.
 
@@ -45,21 +46,74 @@ def check_machine(
     """
     _check_gpu(config, device)
     _check_processes(config, num_processes)
+    _check_memory(config, device, source, num_processes, free_gb(device) if memory_gb is None else memory_gb)
+    _check_disk(config, folder, source, free_disk_gb(folder) if disk_gb is None else disk_gb)
+
+
+def what_would_fit(
+    config: RunConfig,
+    device: torch.device,
+    source: str | None = None,
+    num_processes: int = 1,
+    memory_gb: float | None = None,
+) -> str:
+    """A sentence for the message after a run was out of memory: the fastest settings that should fit.
+
+    The estimate was too low then, so settings are named whose estimate lies `OUT_OF_MEMORY_MARGIN` below that of the
+    run and below the device's memory. Empty where memory cannot be estimated.
+
+    Args:
+        memory_gb: memory of the device; None asks the device.
+    """
+    from training.fitting import estimate, what_fits
+
+    on_gpu = device.type == "cuda"
+    needed = estimate(config, source, on_gpu, num_processes)
+    if needed is None:
+        return ""
+    whole_gb = _whole_gb(device) if memory_gb is None else memory_gb
+    limit_gb = (1 - OUT_OF_MEMORY_MARGIN) * min(needed.total_gb, whole_gb)
+    fitting = what_fits(config, limit_gb, num_processes, source, on_gpu)
+    if not fitting:
+        return f"the run was estimated at {needed.total_gb:.0f} GB, and no setting brings it well below that"
+    return f"the run was estimated at {needed.total_gb:.0f} GB; {fitting[0]}"
+
+
+def checkpoints_gb(config: RunConfig, num_trained: int, num_averaged: int | None = None) -> float:
+    """Disk space that a run's checkpoints take at most: fp32 weights, their averages, and two moments in each.
+
+    Args:
+        num_averaged: number of parameters that are averaged; None = all that are trained.
+    """
+    moments = 0.5 if config.optimiser.name == "adamw8bit" else 2.0
+    averaged = (num_trained if num_averaged is None else num_averaged) if config.ema_decay else 0
+    num_numbers = num_trained * (1.0 + moments) + averaged
+    return num_numbers * 4 * (config.output.keep_last + _SPARE_CHECKPOINTS) / GIGA
+
+
+def disk_gb_of(config: RunConfig, source: str | None = None) -> tuple[float, float]:
+    """Disk space of a run in GB: of its checkpoints, and of its export, which holds the trained weights once."""
+    num_trained, num_averaged = num_parameters(config, source)
+    return checkpoints_gb(config, num_trained, num_averaged), num_averaged * 4 / GIGA
+
+
+def num_parameters(config: RunConfig, source: str | None = None) -> tuple[int, int]:
+    """Number of trained parameters of a run, and of those that are averaged, judged and exported."""
     if isinstance(config, TrainingConfig):
         from training.memory import network_size
 
-        if num_trained is None:
-            num_trained = network_size(config.adapter_config(), source).num_trained
-        _check_memory(config, device, source, _memory_gb(device) if memory_gb is None else memory_gb)
-    if num_trained is not None:
-        _check_disk(config, folder, num_trained, _disk_gb(folder) if disk_gb is None else disk_gb)
+        num_trained = network_size(config.adapter_config(), source).num_trained
+        return num_trained, num_trained
+    if isinstance(config, RgbaVaeConfig):
+        from training.rgba_vae.memory import num_parameters as of_rgba_vae
+        from training.rgba_vae.memory import num_trained as trained_of_rgba_vae
 
+        return trained_of_rgba_vae(config, source), of_rgba_vae(config.base, source)[0]
+    if isinstance(config, TinyBaseConfig):
+        from training.tiny_base.task import num_parameters as of_tiny_base
 
-def checkpoints_gb(config: RunConfig, num_trained: int) -> float:
-    """Disk space that a run's checkpoints take at most: fp32 weights, their averages, and two moments in each."""
-    moments = 0.5 if config.optimiser.name == "adamw8bit" else 2.0
-    copies = 1.0 + (1.0 if config.ema_decay else 0.0) + moments
-    return num_trained * 4 * copies * (config.output.keep_last + _SPARE_CHECKPOINTS) / GIGA
+        return of_tiny_base(config)
+    raise TypeError(f"{type(config).__name__} is no run of this package")
 
 
 def _check_gpu(config: RunConfig, device: torch.device) -> None:
@@ -77,8 +131,12 @@ def _check_gpu(config: RunConfig, device: torch.device) -> None:
     verb = "needs" if len(wanted) == 1 else "need"
     raise BadSetup(
         f"{settings} {verb} a GPU, and this run is on the {device.type.upper()}: set {instead}, or take the recipe "
-        f"{CPU_RECIPE}, which trains a tiny base on a CPU"
+        f"{_cpu_recipe(config)}, which trains a tiny base on a CPU"
     )
+
+
+def _cpu_recipe(config: RunConfig) -> str:
+    return "demo_rgba_vae" if isinstance(config, RgbaVaeConfig) else "demo"
 
 
 def _check_processes(config: RunConfig, num_processes: int) -> None:
@@ -88,23 +146,26 @@ def _check_processes(config: RunConfig, num_processes: int) -> None:
         raise BadSetup(f"{error}; choose a number of processes that divides it") from None
 
 
-def _check_memory(config: TrainingConfig, device: torch.device, source: str | None, memory_gb: float) -> None:
-    from training.memory import estimate, what_fits
+def _check_memory(
+    config: RunConfig, device: torch.device, source: str | None, num_processes: int, memory_gb: float
+) -> None:
+    from training.fitting import estimate, what_fits
 
     on_gpu = device.type == "cuda"
-    needed = estimate(config, source, on_gpu)
-    if needed.total_gb <= memory_gb:
+    needed = estimate(config, source, on_gpu, num_processes)
+    if needed is None or needed.total_gb <= memory_gb:
         return
-    fitting = what_fits(config, memory_gb, source, on_gpu)
-    fix = "; ".join(str(suggestion) for suggestion in fitting)
+    fitting = what_fits(config, memory_gb, num_processes, source, on_gpu)
+    fix = "".join(f"\n  {suggestion}" for suggestion in fitting)
     if not fitting:
-        fix = "no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {CPU_RECIPE}")
+        fix = " no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {_cpu_recipe(config)}")
     have = "are free on the GPU" if on_gpu else "is this machine's memory"
-    raise BadSetup(f"the run needs {needed}, {memory_gb:.3g} GB {have}; {fix}")
+    each = f" in each of {num_processes} processes" if num_processes > 1 else ""
+    raise BadSetup(f"the run needs {needed}{each}, {memory_gb:.3g} GB {have};{fix}")
 
 
-def _check_disk(config: RunConfig, folder: Path, num_trained: int, disk_gb: float) -> None:
-    needed_gb = checkpoints_gb(config, num_trained)
+def _check_disk(config: RunConfig, folder: Path, source: str | None, disk_gb: float) -> None:
+    needed_gb, _ = disk_gb_of(config, source)
     if needed_gb > disk_gb:
         raise BadSetup(
             f"checkpoints take up to {needed_gb:.1f} GB, {disk_gb:.1f} GB are free at {folder}: free space, choose "
@@ -112,14 +173,20 @@ def _check_disk(config: RunConfig, folder: Path, num_trained: int, disk_gb: floa
         )
 
 
-def _memory_gb(device: torch.device) -> float:
+def free_gb(device: torch.device) -> float:
     """Free memory of a GPU; on a CPU the machine's whole memory, because much of what is taken can be given back."""
+    return torch.cuda.mem_get_info(device)[0] / GIGA if device.type == "cuda" else _whole_gb(device)
+
+
+def _whole_gb(device: torch.device) -> float:
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] / GIGA
+        return torch.cuda.mem_get_info(device)[1] / GIGA
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIGA
 
 
-def _disk_gb(folder: Path) -> float:
+def free_disk_gb(folder: Path) -> float:
+    """Free space in a folder, which need not exist yet."""
+    folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free / GIGA

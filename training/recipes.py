@@ -15,7 +15,10 @@ from training.tiny_base.config import tiny_base
 
 
 def paper() -> TrainingConfig:
-    """Rank 256, batches of 8, learning rate 5e-5, 7200 steps, 1024 px: for one GPU of 141 GB, or eight of 80 GB."""
+    """Rank 256, batches of 8, learning rate 5e-5, 7200 steps, 1024 px: for one GPU of 141 GB.
+
+    Or for eight of 80 GB with compute.sharded, as estimated (`training/fitting.py`).
+    """
     return with_changes(TrainingConfig(), {"compute.compile": True})
 
 
@@ -36,7 +39,7 @@ def _ablation(row: str, title: str) -> Callable[[], TrainingConfig]:
 
 
 def small_gpu() -> TrainingConfig:
-    """For one GPU of 24 GB: 4-bit base, 8-bit moments, every block recomputed, half the rank."""
+    """For one GPU of 24 GB, as estimated: 4-bit base, 8-bit moments, every block recomputed, half the rank."""
     changes = {
         "adapter.rank": 128,
         "optimiser.name": "adamw8bit",

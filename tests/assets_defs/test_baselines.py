@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
+from pipelines.synthetic import FakeScenes, build_dataset
 from profiles.profile import load_profile
 from tests.assets_defs.small import materializations, run_job
 from tests.evaluation.methods.made_up import COPY, ECHO, program

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.images.codecs import decode_rgb, decode_rgba, encode_mask, encode_png
@@ -28,6 +27,7 @@ from evaluation.saved_scores import files_of
 from evaluation.test_sets.shards import HeldOut
 from pipelines.shards.reader import read_scenes
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.methods.made_up import Listed
 
 CONFIG = EvaluationConfig(bootstrap_draws=100)

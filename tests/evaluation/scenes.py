@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.synthetic import random_scene, record_of
 from decoupage.maps.table import StoredMaps
 from evaluation.cases import Case
 from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, Method, MethodRecipe, answer
 from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
+from pipelines.synthetic import random_scene, record_of
 
 SIZE_PX = 64
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
+from pipelines.synthetic import FakeScenes, build_dataset
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import list_sha256
 from evaluation.config import EvaluationConfig
@@ -17,6 +16,7 @@ from evaluation.methods.classical import classical_methods, classical_recipes
 from evaluation.report import About, make_report
 from evaluation.run import evaluate, score_all
 from evaluation.test_sets.shards import HeldOut
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.scenes import Direct, Known, cases, recipe_of, truth
 
 CONFIG = EvaluationConfig(num_steps=1, bootstrap_draws=1000)

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.maps.table import MAPS
 from decoupage.rgba_values import gray_where_invisible
 from pipelines.shards.reader import Triplet, read_triplets
 from pipelines.stages.manifest import Manifest
+from pipelines.synthetic import FakeScenes, build_dataset
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index
 
 NUM_SCENES = 7

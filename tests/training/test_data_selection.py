@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
 from decoupage.maps.table import MAPS
@@ -16,6 +15,7 @@ from pipelines.shards.reader import read_triplets
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.pipelines.dataset.discs import FixtureStage
 from training.config import TrainingConfig, with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader, open_index

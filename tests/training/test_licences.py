@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from pipelines.licences.terms import canonical
 from pipelines.packaged.photographs import find
+from pipelines.synthetic import FakeScenes, build_dataset
 from training import loop
 from training.licences import FILE, UNSTATED, Licences, stated_licences
 from training.run import RunPlan, run_sources, train

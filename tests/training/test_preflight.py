@@ -10,9 +10,10 @@ from decoupage.bases.tiny import TinyFill
 from decoupage.faults import BadSetup
 from training import preflight
 from training.config import OptimiserConfig, OutputConfig, RunConfig, with_changes
-from training.preflight import check_machine, checkpoints_gb
-from training.recipes import demo, paper, small_gpu
+from training.preflight import check_machine, checkpoints_gb, what_would_fit
+from training.recipes import demo, find_recipe, paper, small_gpu
 
+EAGER = with_changes(paper(), {"compute.compile": False})
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
@@ -49,16 +50,49 @@ def test_a_setting_without_a_cpu_form_is_named_with_what_to_set_instead():
 
 @pytest.mark.usefixtures("gpu")
 def test_too_little_memory_is_said_with_what_would_fit():
-    message = refused(paper(), GPU, memory_gb=90.0)
-    assert "the run needs about 100 GB (an estimate: base 23.8" in message
-    assert "90 GB are free on the GPU; with compute.checkpoint_every_blocks = 3 it needs about 84 GB" in message
-    assert refused(paper(), GPU, memory_gb=8.0).endswith("8 GB are free on the GPU; no setting makes it fit")
+    message = refused(EAGER, GPU, memory_gb=90.0)
+    assert "the run needs about 123 GB (an estimate: base 23.8" in message
+    assert message.splitlines()[0].endswith("90 GB are free on the GPU;")
+    assert message.splitlines()[1:] == [
+        "  with compute.checkpoint_every_blocks = 3 and compute.compile = true it needs about 89 GB"
+    ]
+    assert refused(EAGER, GPU, memory_gb=8.0).endswith("8 GB are free on the GPU; no setting makes it fit")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_several_processes_are_counted_and_offered_to_share():
+    message = refused(EAGER, GPU, num_processes=8, memory_gb=79.0)
+    assert "about 127 GB" in message and "exchange 4.3" in message and "in each of 8 processes" in message
+    shared, whole = message.splitlines()[1:]
+    assert shared == "  with compute.compile = true and compute.sharded = true it needs about 68 GB"
+    assert "sharded" not in whole
 
 
 @pytest.mark.usefixtures("gpu")
 def test_what_is_suggested_is_then_let_through(tmp_path):
-    config = with_changes(paper(), {"compute.checkpoint_every_blocks": 2})
+    config = with_changes(EAGER, {"compute.checkpoint_every_blocks": 3, "compute.compile": True})
     check_machine(config, GPU, 1, tmp_path, memory_gb=90.0, disk_gb=1000.0)
+    config = with_changes(EAGER, {"compute.compile": True, "compute.sharded": True})
+    check_machine(config, GPU, 8, tmp_path, memory_gb=79.0, disk_gb=1000.0)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_rgba_vae_has_its_memory_checked():
+    message = refused(find_recipe("rgba_vae"), GPU, memory_gb=23.0)
+    assert "base 0.4, trained 0.3" in message
+    assert "with compute.checkpoint_every_blocks = 1 it needs about" in message
+
+
+def test_what_is_named_after_a_run_was_out_of_memory_lies_well_below_it():
+    told = what_would_fit(EAGER, GPU, memory_gb=141.0)
+    assert told == ("the run was estimated at 123 GB; with compute.compile = true it needs about 106 GB")
+    compiled = with_changes(EAGER, {"compute.compile": True})
+    assert "compute.checkpoint_every_blocks = 4 it needs about 93 GB" in what_would_fit(compiled, GPU, memory_gb=141.0)
+    # The card is smaller than the estimate.
+    assert "compute.checkpoint_every_blocks = 1 and" in what_would_fit(EAGER, GPU, memory_gb=80.0)
+    assert "compute.sharded = true" in what_would_fit(EAGER, GPU, num_processes=8, memory_gb=80.0)
+    assert what_would_fit(small_gpu(), GPU, memory_gb=8.0).endswith("no setting brings it well below that")
+    assert what_would_fit(find_recipe("tiny_base"), CPU) == ""
 
 
 def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
@@ -102,13 +136,15 @@ def test_what_is_counted_is_what_is_trained(tmp_path):
         check_machine(demo(), CPU, 1, tmp_path, disk_gb=needed * 0.99)
 
 
-def test_a_run_that_is_no_adapters_is_checked_by_its_count(tmp_path):
-    check_machine(RunConfig(), CPU, 1, tmp_path)
+@pytest.mark.parametrize(("recipe", "needed_gb"), [("rgba_vae", 6.9), ("tiny_base", 0.38)])
+def test_other_runs_have_their_disk_checked(recipe, needed_gb, tmp_path):
+    config = find_recipe(recipe)
+    check_machine(config, CPU, 1, tmp_path, memory_gb=64.0, disk_gb=1.02 * needed_gb)
     with pytest.raises(BadSetup, match="checkpoints take up to"):
-        check_machine(RunConfig(), CPU, 1, tmp_path, num_trained=10**9, disk_gb=1.0)
+        check_machine(config, CPU, 1, tmp_path, memory_gb=64.0, disk_gb=0.9 * needed_gb)
 
 
 def test_memory_and_disk_are_asked_for_where_they_are_not_given(monkeypatch, tmp_path):
-    monkeypatch.setattr(preflight, "_memory_gb", lambda device: 0.5)
+    monkeypatch.setattr(preflight, "free_gb", lambda device: 0.5)
     with pytest.raises(BadSetup, match=r"0\.5 GB is this machine's memory"):
         check_machine(demo(), CPU, 1, tmp_path)

@@ -30,6 +30,8 @@ ABLATIONS = {
     "no_segmentation": ("adapter.maps", ("edges", "depth")),
     "no_depth": ("adapter.maps", ("edges", "segmentation")),
     "kontext_base": ("adapter.base", "flux-kontext"),
+    "seed_1": ("seed", 1),
+    "seed_2": ("seed", 2),
 }
 OTHERS = {
     "paper": set(),

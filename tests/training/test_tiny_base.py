@@ -23,7 +23,7 @@ from training.loop import export, fit, make_accelerator
 from training.task import Place
 from training.tiny_base.config import HELD_OUT, TinyBaseConfig, tiny_base
 from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
-from training.tiny_base.task import HoleBatch, TinyBaseTask
+from training.tiny_base.task import HoleBatch, TinyBaseTask, num_parameters
 
 SIZE_PX = 32
 CONFIG = with_changes(
@@ -173,6 +173,8 @@ def same(first: HoleBatch, second: HoleBatch, of_first: slice = slice(None)) -> 
 
 def test_samples_belong_to_positions(photographs: list[Photograph]):
     task = TinyBaseTask(CONFIG, photographs, Place())
+    counts = [sum(p.numel() for p in module.parameters() if p.requires_grad) for module in task.modules.values()]
+    assert num_parameters(CONFIG) == (sum(counts), counts[0])
     first, second, third = take(task, 3)
     assert (first.positions, first.end, second.positions[0]) == ((0, 1, 2, 3), 4, 4)
     assert same(second, take(task, 1, start=4)[0])

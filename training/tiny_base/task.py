@@ -47,6 +47,16 @@ class HoleBatch:
     hole_B1HW: Tensor
 
 
+def num_parameters(config: TinyBaseConfig) -> tuple[int, int]:
+    """Number of trained parameters, and of the network's among them, which are averaged."""
+    with torch.device("meta"):
+        parts = TinyFill().new(**config.geometry.model_dump())
+    network, decoder = (
+        sum(p.numel() for p in part.parameters()) for part in (parts["transformer"], parts["vae"].decoder)
+    )
+    return network + decoder, network
+
+
 class TinyBaseTask:
     """See `training.task.Task`. The network learns to fill holes, the VAE's decoder to smooth its patches' seams.
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
@@ -22,6 +21,7 @@ from evaluation.methods.standard import standard_recipes
 from evaluation.regions import distance_px
 from evaluation.run import judge
 from evaluation.test_sets.shards import HeldOut
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.scenes import Known, cases
 
 CASES = cases(4)

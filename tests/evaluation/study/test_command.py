@@ -10,12 +10,12 @@ import urllib.request
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.study.bundle import bundle_token
 from evaluation.study.folder import load_study
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.study.studies import choice_of
 
 LIKING = ["telea", "navier_stokes"]

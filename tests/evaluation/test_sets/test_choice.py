@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file
@@ -24,6 +23,7 @@ from pipelines.library.evaluation_lists import read_evaluation_list
 from pipelines.library.leaks import find_leaks
 from pipelines.library.picture_hashes import HashCache
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset
 from profiles.profile import load_profile
 from tests.evaluation.scenes import Known, recipe_of, truth
 from tests.evaluation.test_sets.pairs import SIZE, scene, write, write_set

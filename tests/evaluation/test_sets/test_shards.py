@@ -6,11 +6,11 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from evaluation.cases import Entry, list_file, list_sha256
 from evaluation.test_sets.shards import HeldOut, case_of
 from pipelines.shards.reader import read_triplets
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.scenes import cases, scene
 
 

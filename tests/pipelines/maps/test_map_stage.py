@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.synthetic import FakeScenes, map_stages
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_gray, decode_mask
 from decoupage.maps.edges import CannyEdges
@@ -19,6 +18,7 @@ from pipelines.stages.engine import SerialEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, map_stages
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.synthetic import FakeScenes, mask_stage
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray
 from decoupage.maps import net
@@ -21,6 +20,7 @@ from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, mask_stage
 from tests.decoupage.maps.nets import both, save_segformer, segmentation
 
 SCENES = FakeScenes(num_scenes=7, scenes_per_shard=2)

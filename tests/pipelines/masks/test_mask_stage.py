@@ -11,7 +11,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.synthetic import FakeScenes, mask_stage
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_mask
 from decoupage.randomness import generator
@@ -24,6 +23,7 @@ from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, mask_stage
 
 BOXES = MasksConfig(**{name: MaskErrorConfig(weight=0.0) for name in ("none", "dilation", "erosion", "boundary")})
 

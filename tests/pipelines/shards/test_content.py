@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.fingerprint import canonical_json
 from decoupage.images.codecs import decode_mask, decode_rgba, encode_gray, encode_mask, encode_webp
 from pipelines.scenes.read import stream_members
@@ -21,6 +20,7 @@ from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import TarWriter
+from pipelines.synthetic import FakeScenes, build_dataset
 
 Members = dict[str, bytes]
 KEY = "00000002"

@@ -5,9 +5,9 @@ import json
 import numpy as np
 from PIL import Image
 
-from benchmarks.synthetic import build_dataset
 from pipelines.shards.export import export_folder
 from pipelines.shards.reader import read_triplets
+from pipelines.synthetic import build_dataset
 
 
 def test_each_triplet_becomes_a_folder(tmp_path):

@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset, map_stages, mask_stage
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
 from decoupage.images.codecs import encode_webp
@@ -19,6 +18,7 @@ from pipelines.stages.engine import ProcessEngine, SerialEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
+from pipelines.synthetic import FakeScenes, build_dataset, map_stages, mask_stage
 
 
 def join_of(store, scenes=None):

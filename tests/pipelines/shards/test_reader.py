@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import webdataset
 
-from benchmarks.synthetic import build_dataset
 from decoupage.faults import BadSetup
 from decoupage.images.alpha import blend
 from decoupage.images.codecs import decode_gray, encode_gray
@@ -14,6 +13,7 @@ from decoupage.maps.table import MAPS, decode_maps
 from pipelines.scenes.parts import SceneParts, pixels_sha256
 from pipelines.shards.reader import read_scenes, read_triplets
 from pipelines.stages.manifest import read_manifest
+from pipelines.synthetic import build_dataset
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.synthetic import build_dataset
 from decoupage.images.codecs import decode_opacity, encode_gray
 from evaluation.test_sets.shards import case_of
 from pipelines.scenes.parts import SceneParts
@@ -18,6 +17,7 @@ from pipelines.shards.reader import read_scenes, read_triplets
 from pipelines.shards.verify import verify
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
+from pipelines.synthetic import build_dataset
 from tests.library import Meadow, shadowed_scenes, write_library
 from tests.pipelines.scenes.test_shadow import on_canvas
 from tests.pipelines.shards.test_content import Members, forge, found, with_layer

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from pipelines.shards.verify import verify
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import BLOCK
+from pipelines.synthetic import FakeScenes, build_dataset
 
 SHARD = "00000"
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from commands import main as cli
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
 from pipelines.config import MasksConfig
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_fill, flux_kontext
 from training.adapter.start import starting_pipeline
 from training.adapter.task import NAME, AdapterTask

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.faults import BadSetup
 from decoupage.rgba_vae import MAX_OPAQUE_PSNR_LOSS_DB
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.training.adapter.adapter_runs import decoupage
 from training.rgba_vae.card import FIGURES, opaque_pictures_kept, require_acceptable
 from training.rgba_vae.figures import RgbaFigures

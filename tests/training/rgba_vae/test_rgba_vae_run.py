@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.rgba_vae import widen_vae
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator, place_of

@@ -10,11 +10,11 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from benchmarks.synthetic import FakeScenes, build_dataset
 from decoupage.bases.patch_codec import PatchCodec
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.faults import BadSetup
 from decoupage.rgba_vae import decode_rgba, encode_rgba, opaque_drift
+from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader

@@ -1,4 +1,4 @@
-"""Small valid datasets for benchmarks and tests, made without the scene engine: random backgrounds, layers and masks.
+"""Small valid datasets for dry runs, benchmarks and tests: random ellipses on random blobs, without the scene engine.
 
 They go through the real stage runner, maps and join, so that what is tested is what runs.
 """

@@ -1,0 +1,128 @@
+"""What a run requires of this machine: weights, data, libraries, a GPU, memory, room; one line each."""
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from decoupage.bases import find_base
+from decoupage.faults import BadSetup
+from decoupage.requirements import Requirement
+from training.config import RunConfig, TrainingConfig
+from training.data import DataLoading, TripletLoader
+from training.fitting import estimate, what_fits
+from training.network import LIBRARIES
+from training.preflight import disk_gb_of, free_disk_gb, free_gb
+from training.rgba_vae.card import require_acceptable
+from training.rgba_vae.config import RgbaVaeConfig
+from training.rgba_vae.requirements import requirements as perceptual
+from training.run import RunPlan
+
+_MAKE_RGBA_VAE = "decoupage train rgba_vae --data ... --out runs/rgba_vae, then --rgba-vae runs/rgba_vae/export"
+
+
+def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list[Requirement]:
+    """All that a run requires, in the order in which it would ask for it; nothing is loaded or changed."""
+    return [
+        *_base(plan, config),
+        *_data(plan, config),
+        *_rgba_vae(plan, config),
+        *(perceptual(config) if isinstance(config, RgbaVaeConfig) else []),
+        *_libraries(config),
+        *_gpu(config, device),
+        *_memory(plan, config, device),
+        _room(plan, config),
+    ]
+
+
+def base_of(config: RunConfig) -> str | None:
+    """Name of the base that a run starts from; None for the tiny base, which starts from random weights."""
+    if isinstance(config, TrainingConfig):
+        return config.adapter.base
+    return config.base if isinstance(config, RgbaVaeConfig) else None
+
+
+def _base(plan: RunPlan, config: RunConfig) -> list[Requirement]:
+    name = base_of(config)
+    return find_base(name).weights(plan.base).requirements(name) if name else []
+
+
+def _data(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
+    if not isinstance(config, TrainingConfig | RgbaVaeConfig):
+        return
+    if len(plan.data) != 1:
+        found = f"one folder of shards is wanted, {len(plan.data)} are named"
+        yield Requirement("data", False, found, "decoupage scenes make, then --data FOLDER")
+        return
+    masks = plan.masks if isinstance(config, TrainingConfig) else None
+    try:
+        loader = TripletLoader(plan.data[0], DataLoading.of(config, masks))
+    except BadSetup as error:
+        yield Requirement("data", False, str(error), "name another folder with --data")
+        return
+    found = f"{loader.num_triplets:,} triplets of {loader.scene_px} px to train on"
+    yield Requirement("data", True, found, "")
+
+
+def _rgba_vae(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
+    if not isinstance(config, TrainingConfig):
+        return
+    if plan.rgba_vae is None:
+        yield Requirement("RGBA VAE", False, "a trained one is wanted", _MAKE_RGBA_VAE)
+        return
+    folder = Path(plan.rgba_vae)
+    stored = folder / "config.json"
+    channels = json.loads(stored.read_text(encoding="utf-8")).get("in_channels") if stored.is_file() else None
+    fault = "" if channels == 4 and any(folder.glob("*.safetensors")) else f"{folder} holds none"
+    fault = fault or _not_acceptable(folder)
+    yield Requirement("RGBA VAE", not fault, fault or str(folder), _MAKE_RGBA_VAE if fault else "")
+
+
+def _not_acceptable(folder: Path) -> str:
+    try:
+        require_acceptable(folder)
+    except BadSetup as error:
+        return str(error)
+    return ""
+
+
+def _libraries(config: RunConfig) -> Iterator[Requirement]:
+    form, uses = config.compute.base_quantisation, dict[str, list[str]]()
+    if form in LIBRARIES:
+        uses.setdefault(LIBRARIES[form], []).append(f"compute.base_quantisation = {form}")
+    if config.optimiser.name == "adamw8bit":
+        uses.setdefault("bitsandbytes", []).append("optimiser.name = adamw8bit")
+    for library, settings in uses.items():
+        is_here = find_spec(library) is not None
+        fix = "" if is_here else "pip install 'decoupage-layers[gpu]'"
+        yield Requirement(library, is_here, f"for {' and '.join(settings)}", fix)
+
+
+def _gpu(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
+    if device.type == "cuda":
+        yield Requirement("GPU", True, torch.cuda.get_device_name(device), "")
+    elif config.needs_gpu or base_of(config) not in {None, "tiny-fill"}:
+        yield Requirement(
+            "GPU", False, "this machine has none", "start the run on a machine with one of the cards below"
+        )
+
+
+def _memory(plan: RunPlan, config: RunConfig, device: torch.device) -> Iterator[Requirement]:
+    """That of a GPU which is here; without one, the cards are looked at one by one."""
+    needed = estimate(config, plan.base)
+    if device.type != "cuda" or needed is None:
+        return
+    here_gb = free_gb(device)
+    fix = "; ".join(map(str, what_fits(config, here_gb, 1, plan.base))) or "no setting makes it fit"
+    fits = needed.total_gb <= here_gb
+    found = f"about {needed.total_gb:.0f} GB by estimate, {here_gb:.0f} GB are free"
+    yield Requirement("memory", fits, found, "" if fits else fix)
+
+
+def _room(plan: RunPlan, config: RunConfig) -> Requirement:
+    needed_gb, here_gb = sum(disk_gb_of(config, plan.base)), free_disk_gb(plan.out)
+    found = f"up to {needed_gb:.1f} GB for checkpoints and export, {here_gb:.1f} GB are free at {plan.out.absolute()}"
+    fix = f"name another folder with --out, or lower output.keep_last (now {config.output.keep_last})"
+    return Requirement("room", needed_gb <= here_gb, found, "" if needed_gb <= here_gb else fix)
