@@ -34,6 +34,8 @@ ABLATIONS = {
     "no_depth": ("adapter.maps", ("edges", "segmentation")),
     "no_generated_foregrounds": ("data.foreground_kinds", ("real",)),
     "kontext_base": ("adapter.base", "flux-kontext"),
+    "seed_1": ("seed", 1),
+    "seed_2": ("seed", 2),
 }
 OTHERS = {
     "paper": set(),
