@@ -100,7 +100,8 @@ def _print(report: "Report", target: str) -> None:
     from evaluation.report import REPORT as FIGURES
     from evaluation.run import LIST, SCORES
 
-    table = Table(Column("method", no_wrap=True), *(f"{part}\n{metric}" for part, metric in MAIN_FIGURES), "failures")
+    heads = (Column(f"{part}\n{metric}", overflow="fold") for part, metric in MAIN_FIGURES)
+    table = Table(Column("method", min_width=13, overflow="fold"), *heads, "failures", padding=0)
     for name, found in report.values["methods"].items():
         cells = [_cell(found[part][metric]) for part, metric in MAIN_FIGURES]
         table.add_row(name, *cells, str(found["failures"]))

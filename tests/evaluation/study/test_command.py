@@ -85,6 +85,12 @@ def test_by_default_the_adapter_meets_its_base_telea_and_the_given_mask(root, ru
     status, _, err = run("build", "--adapter", tmp_path / "adapter", "--base", tmp_path / "base", "--out", out)
     assert status == 0, err
     groups = {(comparison.aspect, comparison.shown) for comparison in load_study(out).comparisons}
+    assert groups == {("background", ("adapter", "base", "telea")), ("foreground", ("adapter", "given_mask"))}
+    monkeypatch.setenv("DECOUPAGE__EVALUATION__STUDY__NUM_PANES", "2")
+    pairs = tmp_path / "pairs"
+    status, _, err = run("build", "--adapter", tmp_path / "adapter", "--base", tmp_path / "base", "--out", pairs)
+    assert status == 0, err
+    groups = {(comparison.aspect, comparison.shown) for comparison in load_study(pairs).comparisons}
     assert groups == {
         ("background", ("adapter", "base")),
         ("background", ("adapter", "telea")),
