@@ -138,7 +138,7 @@ def _fingerprints(factory: Factory) -> dict[str, str]:
 
 def _shard_stages(factory: Factory) -> list[Stage]:
     """The shards and the stages that they are joined from, in the order of the work."""
-    return [factory.scenes, factory.masks, *factory.maps.values(), factory.shards]
+    return factory.training.stages
 
 
 def _machine() -> dict[str, str]:
@@ -225,7 +225,7 @@ def _own_recipe(profile: Profile) -> Requirement:
     """The root must not hold another recipe."""
     store = Store(profile.root)
     theirs, ours = {}, {}
-    for stage in _shard_stages(Factory(profile, store)):
+    for stage in (stage for dataset in Factory(profile, store).datasets for stage in dataset.stages):
         if store.exists(f"{stage.name}/recipe.json"):
             theirs[stage.name] = json.loads(store.read(f"{stage.name}/recipe.json"))["fingerprint"]
             ours[stage.name] = fingerprint(stage.recipe)

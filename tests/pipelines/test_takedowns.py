@@ -10,12 +10,13 @@ from typer.testing import CliRunner
 
 from commands.main import app
 from pipelines.factory import Factory
+from pipelines.library import takedowns
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.records import ForegroundRecord
 from pipelines.scenes.read import scene_keys
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
-from pipelines.takedowns import find_takedowns
+from pipelines.takedowns import find_takedowns, planned_shards
 from profiles.profile import load_profile
 
 SMALL = {
@@ -48,6 +49,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may change; photographs of the sources are found in it, for paths are relative."""
     return Path(shutil.copytree(made, tmp_path / "root"))
+
+
+def test_every_dataset_of_a_profile_is_looked_through(tmp_path: Path) -> None:
+    folders = {folder for folder, _ in planned_shards(factory(tmp_path))}
+    assert folders == set(takedowns.FOLDERS) >= {"real_only/scenes", "real_only/shards"}
 
 
 def state(root: Path) -> dict[str, tuple[bytes, int]]:
