@@ -75,7 +75,7 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     if not rows:
         return {}
     levels = Counter(row["occlusion_level"] for row in rows)
-    metadata = {
+    metadata: Metadata = {
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
     }
