@@ -84,7 +84,7 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     shown = Counter((row["foreground_kind"], row["foreground_id"]) for row in rows)
     by_kind = {kind: sorted(count for (of, _), count in shown.items() if of == kind) for kind, _ in sorted(shown)}
     uses = ({"kind": kind, "cutouts": len(n), "median": float(median(n)), "most": n[-1]} for kind, n in by_kind.items())
-    metadata = {
+    metadata: Metadata = {
         "layers_by_size_class": counts_table(dict(sorted(classes.items())), "kind and class"),
         "uses_in_this_shard": table(uses),
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),

@@ -85,7 +85,8 @@ class View:
         """[h, w, 3] of the composite at the size of `small`, CIE L*a*b*, without fine texture."""
         rgb = cv2.resize(self.rgb, self.small.shape[::-1], interpolation=cv2.INTER_AREA)
         # OpenCV's 8-bit L*a*b* has L* times 2.55; from floats it takes twenty times as long.
-        return cv2.cvtColor(cv2.blur(rgb, (3, 3)), cv2.COLOR_RGB2LAB) * np.array([1 / 2.55, 1.0, 1.0], np.float32)
+        lab = cv2.cvtColor(cv2.blur(rgb, (3, 3)), cv2.COLOR_RGB2LAB)
+        return np.asarray(lab * np.array([1 / 2.55, 1.0, 1.0]), np.float32)
 
     def enlarged(self, level: NDArray[np.float32]) -> Mask:
         """[h, w] where a level of the size of `small` is above 0 when it is brought to the view's size."""

@@ -65,8 +65,9 @@ def imperfect_mask(parts: SceneParts, layer: int, config: MasksConfig, rng: np.r
     for _ in range(config.max_attempts):
         kind = KINDS[int(np.searchsorted(thresholds, rng.uniform(0.0, thresholds[-1]), side="right"))]
         # All work is done near the object, no nearer than an error may go.
+        drawn: float
         if kind in OUTLINE_ERRORS:
-            reach_px = drawn = int(rng.integers(*getattr(config, kind).reach_px, endpoint=True))
+            drawn = reach_px = int(rng.integers(*getattr(config, kind).reach_px, endpoint=True))
             margin = 2 * reach_px + 2
         else:
             drawn = float(rng.uniform(*getattr(config, kind).area_ratio))
