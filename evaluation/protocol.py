@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluation.config import EvaluationConfig
 
-VERSION = 2
+VERSION = 3
 """Of metrics, regions, how methods are asked, and what intervals need beside scores: to be raised whenever the same
 pictures would get another score, or scores of before lack a column."""
 

@@ -10,7 +10,7 @@ from evaluation.cases import list_sha256
 from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
-from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
+from evaluation.metrics.catalogue import COVERED_NOTE, IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
 from evaluation.scores import ScoreTable
@@ -118,13 +118,22 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "spreads": spreads(table),
         "failures": {name: failed for name, failed in table.failures.items() if failed},
         "not_measured": not_measured,
-        "notes": {
-            f"{metric.part}.{metric.name}": metric.note
-            for metric in LIST_METRICS
-            if f"{metric.part}.{metric.name}" not in not_measured
-        },
+        "notes": _notes(table, not_measured),
     }
     return Report(values, table)
+
+
+def _notes(table: ScoreTable, not_measured: Mapping[str, str]) -> dict[str, str]:
+    """Metric -> what a reader must know to compare its figures."""
+    notes = {
+        f"{metric.part}.{metric.name}": metric.note
+        for metric in LIST_METRICS
+        if f"{metric.part}.{metric.name}" not in not_measured
+    }
+    recomposed = any(not np.isnan(columns["recomposition", "psnr_whole"]).all() for columns in table.values.values())
+    if table.num_covered_unknown and recomposed:
+        notes["recomposition.psnr_whole"] = COVERED_NOTE.format(table.num_covered_unknown, len(table.entries))
+    return notes
 
 
 OnList = Mapping[str, Mapping[Key, ListScore]]

@@ -31,7 +31,7 @@ REGION_TITLES = {
 PART_TITLES: dict[Part, str] = {
     "background": "Background, the list as a whole",
     "foreground": "Foreground: the object, whole",
-    "recomposition": "Recomposition: foreground over background against the given picture",
+    "recomposition": "Recomposition: foreground over background against the picture, but for what covers the target",
 }
 
 
