@@ -124,7 +124,7 @@ def make_sample(geometry: Geometry, device: str, dtype: torch.dtype) -> Sample:
         noisy_BND = torch.randn(1, rows * columns, base.token_dim)
         context_BNK = torch.randn(1, rows * columns, base.context_dim)
         contexts = Contexts(context_BNK, context_BNK, None)
-        condition = Condition(contexts, (noisy_BND, noisy_BND), make_text(geometry), geometry.grid)
+        condition = Condition(contexts, noisy_BND, make_text(geometry), geometry.grid)
         return Sample(noisy_BND, condition, torch.full((1,), 0.5))
 
 

@@ -17,7 +17,7 @@ from decoupage.fingerprint import Recipe
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.maps.table import MAPS
 from decoupage.projection import TrainedProjection
-from decoupage.sequences import Mode
+from decoupage.sequences import HALVES, Mode
 
 ADAPTER = "decoupage"
 """Name of the LoRA inside the network."""
@@ -32,7 +32,7 @@ class AdapterConfig:
         rank, alpha: of the LoRA; alpha None = rank, that is a scale of 1.
         mode: how both halves share a sequence.
         foreground_context: see `contexts.ForegroundContext`.
-        maps: which maps are fused; empty = no fused context, and no channels for it.
+        maps: which maps are fused; empty = no fused context, and no channels for it; those that name the halves stay.
         num_latents, fusion_dim, direct_queries: of the fusion module.
         size_px: side of the pictures it was trained on; the pipeline works on larger ones scaled down to that area.
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
@@ -86,8 +86,8 @@ class AdapterConfig:
         return asdict(self) | {"maps": list(self.maps), "alpha_levels": list(self.alpha_levels)}
 
     def input_dim(self, base: Base) -> int:
-        """Channels of a token that enters the network: 448 for FLUX.1-Fill with maps."""
-        return base.token_dim + base.context_dim + (base.token_dim if self.maps else 0)
+        """Channels of a token that enters the network (`sequences`): 450 for FLUX.1-Fill with maps."""
+        return base.token_dim + base.context_dim + len(HALVES) + (base.token_dim if self.maps else 0)
 
     def lora_config(self, base: Base) -> LoraConfig:
         """For peft: every attention and feed-forward layer of the base."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base
-from decoupage.fusion import LAYERS, MultiModalLatentFusion
+from decoupage.fusion import MultiModalLatentFusion
 
 ForegroundContext = Literal["foreground", "background", "none"]
 """`foreground` = the paper's; ablations: `background` = the background's context twice, `none` = all zeros."""
@@ -66,10 +66,8 @@ def fuse_maps(
     maps_BCHW: Mapping[str, Tensor],
     grid: tuple[int, int],
     present_BM: Tensor | None = None,
-) -> tuple[Tensor, Tensor] | None:
-    """Fused context [B, N, token_dim] of any subset of the maps, for background and foreground.
-
-    None when there is no fusion module.
+) -> Tensor | None:
+    """Fused context [B, N, token_dim] of any subset of the maps, for both halves; None without a fusion module.
 
     Args:
         image_latents_BCHW: of the picture, as `base.encode` gives them.
@@ -83,8 +81,7 @@ def fuse_maps(
     latents = {name: base.encode_mode(vae, x.to(image_latents_BCHW.device)) for name, x in maps_BCHW.items()}
     tokens = {name: base.pack(x).to(dtype) for name, x in latents.items()}
     fused: Tensor = fusion(base.pack(image_latents_BCHW).to(dtype), tokens, grid, present_BM)
-    background, foreground = (fusion.for_layer(fused, layer).to(image_latents_BCHW.dtype) for layer in LAYERS)
-    return background, foreground
+    return fused.to(image_latents_BCHW.dtype)
 
 
 def _context(

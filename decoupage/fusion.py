@@ -20,9 +20,6 @@ from torch.nn import functional
 
 from decoupage.maps.table import MAPS
 
-LAYERS = ("background", "foreground")
-"""The halves of a sequence, by the names that bases give them."""
-
 
 class MultiModalLatentFusion(ModelMixin, ConfigMixin):
     """Fused context c_MM of a picture, from any subset of its modalities.
@@ -35,8 +32,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
     none at all the first attention adds nothing, and the context still depends on the image: modality dropout may drop
     all of them. To leave fusion out (the ablation without fused context), do not call it, and give the adapter None.
 
-    Both halves of a sequence get the same context, plus an embedding of their own (`for_layer`): deep in a region that
-    is to be generated, nothing else in a token says whether a background or a foreground is wanted there.
+    Both halves of a sequence get the same context; what says which half a token belongs to is in `sequences`.
 
     Args:
         token_dim: channels of a token, in and out.
@@ -87,7 +83,6 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         self.decode = nn.ModuleList(FusionBlock(dim, num_heads, decode_mlp_ratio) for _ in range(num_decode_blocks))
         self.out_proj = nn.Linear(dim, token_dim)
         self.out_norm = nn.RMSNorm(token_dim, eps=1e-6, elementwise_affine=False)
-        self.layer_embedding = nn.Parameter(torch.randn(len(LAYERS), token_dim))
 
     def forward(
         self,
@@ -137,10 +132,6 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         for block in self.decode:
             query_BND = self._run(block, query_BND, source_BKD, mask_BK)
         return self.out_norm(self.out_proj(query_BND))
-
-    def for_layer(self, fused_BND: Tensor, layer: str) -> Tensor:
-        """The fused context for one of `LAYERS`, with that layer's embedding added."""
-        return fused_BND + self.layer_embedding[LAYERS.index(layer)]
 
     def draw_present(self, num_pictures: int, generator: torch.Generator | None = None) -> Tensor:
         """Which modalities each picture keeps, [B, M] bool on the generator's device.

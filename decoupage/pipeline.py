@@ -239,8 +239,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         contexts = make_contexts(self.base, self.vae, picture, *masks, self.adapter.foreground_context, generator)
         foreground = self._noise(image_latents, generator, dtype)
         grid = self.base.grid(height, width)
-        fused = fuse_maps(self.base, self.vae, self.fusion, image_latents, prepared.maps, grid)
-        condition = Condition(contexts, fused, text, grid)
+        fused_BND = fuse_maps(self.base, self.vae, self.fusion, image_latents, prepared.maps, grid)
+        condition = Condition(contexts, fused_BND, text, grid)
         num_steps = num_inference_steps or self.adapter.num_inference_steps
         background, foreground = self._denoise(
             background, foreground, condition, num_steps, guidance_scale, callback_on_step_end

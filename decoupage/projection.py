@@ -12,7 +12,7 @@ class TrainedProjection(nn.Module):
 
     Args:
         published: the base's projection; its weight is trained, its bias (if any) is not.
-        input_dim: number of input channels; equal to the published ones when there is nothing to add.
+        input_dim: number of input channels, more than the published ones.
 
     Attributes:
         original: the base's weight [out, n] before training, from which the change is computed; not saved.
@@ -20,21 +20,19 @@ class TrainedProjection(nn.Module):
 
     def __init__(self, published: nn.Linear, input_dim: int) -> None:
         super().__init__()
-        if input_dim < published.in_features:
-            raise ValueError(f"the projection takes {published.in_features} channels, which is more than {input_dim}")
+        if input_dim <= published.in_features:
+            raise ValueError(f"the projection takes {published.in_features} channels; {input_dim} leave none to add")
         self.published = published
-        self.added: nn.Linear | None = None
-        if input_dim > published.in_features:
-            options = {"device": published.weight.device, "dtype": published.weight.dtype}
-            self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
-            nn.init.zeros_(self.added.weight)
+        options = {"device": published.weight.device, "dtype": published.weight.dtype}
+        self.added = nn.Linear(input_dim - published.in_features, published.out_features, bias=False, **options)
+        nn.init.zeros_(self.added.weight)
         self.original: Tensor
         self.register_buffer("original", published.weight.detach().clone(), persistent=False)
 
     @property
     def in_features(self) -> int:
         """Number of input channels."""
-        return self.published.in_features + (self.added.in_features if self.added else 0)
+        return self.published.in_features + self.added.in_features
 
     @property
     def weight(self) -> Tensor:
@@ -48,11 +46,9 @@ class TrainedProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Project [..., in] to [..., out]."""
-        if self.added is None:
-            return self.published(x)
         known, new = x.split([self.published.in_features, self.added.in_features], dim=-1)
         # A strided input may take another matrix kernel; contiguous, it takes the base's.
         return self.published(known.contiguous()) + self.added(new.contiguous())
 
     def _beside(self, known: Tensor) -> Tensor:
-        return known if self.added is None else torch.cat([known, self.added.weight], dim=1)
+        return torch.cat([known, self.added.weight], dim=1)

@@ -12,6 +12,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -73,12 +74,14 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self.encoder = _Encoder(in_channels, latent_channels)
         self.decoder = _Decoder(out_channels, latent_channels, hidden)
 
+    @apply_forward_hook  # Offloading moves a model when its forward is called, and this one is called by its halves.
     def encode(self, x_BCHW: Tensor) -> AutoencoderKLOutput:
         """The latents as a posterior without spread."""
         mean = self.encoder(x_BCHW)
         moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
         return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments, deterministic=True))
 
+    @apply_forward_hook
     def decode(self, z_BCHW: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
         """Pictures decoded from latents that are not normalised."""
         sample = self.decoder(z_BCHW)

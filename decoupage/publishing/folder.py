@@ -15,8 +15,14 @@ MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
 """Name of the LoRA file that diffusers looks for."""
-FORMAT = 2
-"""Version of the folder's layout, and of how pictures are prepared for it (`decoupage.preparation`)."""
+FORMAT = 3
+"""Version of the folder's layout, of how pictures are prepared for it (`decoupage.preparation`), and of what a token
+holds (`decoupage.sequences`)."""
+_EARLIER = {
+    1: "which prepared pictures by other rules",
+    2: "whose network was told by its maps, instead of by channels of their own, which half a token belongs to",
+}
+"""What is different in folders of earlier versions, none of which can be used."""
 Kind = Literal["adapter", "remove-only"]
 OURS = {MANIFEST, CARD, WEIGHTS, "fusion", "vae_rgba", "pipeline.py"}
 
@@ -137,8 +143,8 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
         )
     if manifest.format < FORMAT:
         raise ValueError(
-            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}, which prepared "
-            "pictures by other rules: train the adapter again"
+            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}, "
+            f"{_EARLIER.get(manifest.format, 'which no version reads')}: train the adapter again"
         )
     _check_files(folder, manifest.files, check_sums)
     return manifest

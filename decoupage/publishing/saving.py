@@ -1,8 +1,8 @@
 """Writing published folders: a trained adapter with all that belongs to it, and the remove-only export of one.
 
 The remove-only export is a LoRA that plain FluxFillPipeline takes, without any of our code. It keeps what makes the
-background: LoRA and the published channels of the projection, at rank 384 instead of 448. It drops the fused context,
-the second half of the sequence, the foreground and its VAE.
+background: LoRA and the published channels of the projection, at rank 384 instead of 450. It drops the fused context,
+the indicators of the halves, the second half of the sequence, the foreground and its VAE.
 """
 
 import json

@@ -12,7 +12,7 @@ from decoupage.adapter import AdapterConfig, adapt, trainable
 from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import make_contexts
-from decoupage.sequences import Condition, predict_layers
+from decoupage.sequences import HALVES, Condition, predict_layers
 from tests.decoupage.tiny import flux_transformer, flux_vae
 
 HEIGHT, WIDTH = 32, 48
@@ -28,8 +28,7 @@ def scene(base, foreground="foreground", maps=True):
     num_tokens = contexts.background_BNK.shape[1]
     text = Text(torch.randn(1, 6, 32, generator=generator), torch.randn(1, 32, generator=generator), torch.zeros(6, 3))
     fused = torch.randn(1, num_tokens, 64, generator=generator) if maps else None
-    pair = None if fused is None else (fused, fused)
-    condition = Condition(contexts, pair, text, base.grid(HEIGHT, WIDTH))
+    condition = Condition(contexts, fused, text, base.grid(HEIGHT, WIDTH))
     noisy = [torch.randn(1, num_tokens, 64, generator=generator) for _ in range(2)]
     return noisy, condition
 
@@ -39,21 +38,22 @@ def run(base, network, mode, noisy, condition):
     return predict_layers(base, network, *noisy, condition, torch.tensor([0.7]), 1.0, mode)
 
 
-def test_at_step_0_batch_mode_gives_the_background_of_the_unmodified_base_bit_for_bit():
+@pytest.mark.parametrize("maps", [("edges", "segmentation", "depth"), ()], ids=["maps", "no maps"])
+def test_at_step_0_batch_mode_gives_the_background_of_the_unmodified_base_bit_for_bit(maps):
     base, network = find_base("flux-fill"), flux_transformer(384)
-    noisy, condition = scene(base)
+    noisy, condition = scene(base, maps=bool(maps))
     with torch.no_grad():
         tokens = torch.cat([noisy[0], condition.contexts.background_BNK], dim=-1)
         ids = base.ids("background", *condition.grid)
         expected = base.predict(network, tokens, ids, condition.text, torch.tensor([0.7]), 1.0)
-    adapt(network, base, AdapterConfig(rank=4))
+    adapt(network, base, AdapterConfig(rank=4, maps=maps))
     background, _ = run(base, network, "batch", noisy, condition)
     assert torch.equal(background, expected)
 
 
 def test_the_widened_projection_equals_the_base_on_any_fused_context():
     base, network = find_base("flux-fill"), flux_transformer(384)
-    tokens = torch.randn(2, 6, 448)
+    tokens = torch.randn(2, 6, 450)
     expected = network.x_embedder(tokens[..., :384].contiguous())
     adapt(network, base, AdapterConfig(rank=4))
     assert torch.equal(network.x_embedder(tokens), expected)
@@ -130,10 +130,40 @@ def test_only_lora_and_projection_learn():
     assert after["x_embedder.added.weight"].abs().sum() > 0
 
 
-def test_without_maps_the_projection_is_not_widened():
+@pytest.mark.parametrize(("name", "known"), [("flux-fill", 384), ("flux-kontext", 384), ("flux-kontext-native", 320)])
+@pytest.mark.parametrize("mode", ["joint", "batch"])
+@pytest.mark.parametrize("maps", [True, False], ids=["maps", "no maps"])
+def test_tokens_name_their_half_with_and_without_maps(name, known, mode, maps):
+    base = find_base(name)
+    network = flux_transformer(base.projection_dim)
+    adapt(network, base, AdapterConfig(base=name, rank=4, mode=mode, maps=("depth",) if maps else ()))
+    assert network.x_embedder.in_features == known + 2 + 64 * maps == network.config.in_channels
+    seen = []
+    network.x_embedder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    noisy, condition = scene(base, maps=maps)
+    run(base, network, mode, noisy, condition)
+    num_tokens, given = noisy[0].shape[1], 0 if condition.contexts.picture_BND is None else noisy[0].shape[1]
+    of_halves = [torch.eye(len(HALVES))[i].expand(num_tokens, -1) for i in range(len(HALVES))]
+    of_picture = torch.zeros(given, len(HALVES))
+    expected = [[*of_halves, of_picture]] if mode == "joint" else [[half, of_picture] for half in of_halves]
+    assert [tokens[0, :, known : known + 2].tolist() for tokens in seen] == [torch.cat(e).tolist() for e in expected]
+
+
+@pytest.mark.parametrize("mode", ["joint", "batch"])
+def test_what_names_the_halves_is_heard_once_it_is_trained_and_gets_gradients_at_once(mode):
     base, network = find_base("flux-fill"), flux_transformer(384)
-    adapt(network, base, AdapterConfig(rank=4, maps=()))
-    assert network.x_embedder.in_features == 384 == network.config.in_channels
+    adapt(network, base, AdapterConfig(rank=4, mode=mode, maps=()))
+    noisy, condition = scene(base, maps=False)
+    before = run(base, network, mode, noisy, condition)
+    layers = predict_layers(base, network, *noisy, condition, torch.tensor([0.7]), 1.0, mode)
+    sum(layer.square().mean() for layer in layers).backward()
+    added = network.x_embedder.added.weight
+    assert added.shape[1] == 2 and (added.grad.abs() > 0).all()
+    with torch.no_grad():
+        added[:, HALVES.index("foreground")] = 0.5
+    after = run(base, network, mode, noisy, condition)
+    assert not torch.equal(before[1], after[1])
+    assert torch.equal(before[0], after[0]) is (mode == "batch")
 
 
 def test_numbers_of_the_real_geometry():
@@ -144,7 +174,7 @@ def test_numbers_of_the_real_geometry():
     assert count_parameters(network, base) == {
         "lora_modules": 418,
         "lora_parameters": 1_045_954_560,
-        "projection_parameters": 1_376_256,
+        "projection_parameters": 1_382_400,
     }
 
 

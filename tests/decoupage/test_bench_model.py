@@ -101,7 +101,7 @@ def test_real_network_at_1024_px():
         assert counts[f"{kind}_tflop_batch"] == pytest.approx(batch, rel=0.005)
     assert counts["lora_modules"] == 418
     assert counts["lora_parameters"] == 1_045_954_560
-    assert counts["projection_parameters"] == 1_376_256
+    assert counts["projection_parameters"] == 1_382_400
 
 
 def test_fusion_costs_next_to_nothing(counts):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from decoupage.fusion import LAYERS, MultiModalLatentFusion, positions
+from decoupage.fusion import MultiModalLatentFusion, positions
 from decoupage.maps.table import MAPS
 
 GRID = (4, 6)
@@ -133,8 +133,7 @@ def test_gradients_reach_every_parameter(changes: dict, checkpointing: bool):
     target = torch.randn(image.shape, generator=torch.Generator().manual_seed(2))
     # One picture has nothing at all: its empty attention must not poison the others.
     present = torch.tensor([[True, True, True], [False, False, False]])
-    fused = model(image, modality, GRID, present)
-    sum((model.for_layer(fused, layer) * target).sum() for layer in LAYERS).backward()
+    (model(image, modality, GRID, present) * target).sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
@@ -147,19 +146,9 @@ def test_checkpointing_changes_no_gradient():
         if checkpointing:
             model.enable_gradient_checkpointing()
         image, modality = tokens()
-        model.for_layer(model(image, modality, GRID), "background")[..., 0].sum().backward()
+        model(image, modality, GRID)[..., 0].sum().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     assert all(torch.equal(plain, again) for plain, again in zip(*gradients, strict=True))
-
-
-def test_halves_differ_by_an_embedding_and_by_nothing_else():
-    model = fusion()
-    image, modality = tokens()
-    fused = model(image, modality, GRID)
-    background, foreground = (model.for_layer(fused, layer) for layer in LAYERS)
-    difference = foreground - background
-    assert difference.abs().min() > 0
-    torch.testing.assert_close(difference, difference[:1, :1].expand_as(difference), rtol=0, atol=1e-5)
 
 
 def test_it_can_learn_what_only_a_map_knows():

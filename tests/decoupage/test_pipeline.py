@@ -1,14 +1,17 @@
 """The pipeline: the base's own picture at step 0, every form of input, layers peeled one after another."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload
 from diffusers import FluxFillPipeline
 from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.bases import find_base
 from decoupage.images.forms import as_picture
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
@@ -190,6 +193,46 @@ def test_every_base_and_mode_gives_layers(folders, base, folder, mode):
 def test_large_pictures_are_worked_on_scaled_down(pipe):
     out = run(pipe, picture(200, 120), mask=mask(200, 120, (50, 30, 120, 90)), max_pixels=64 * 64)
     assert out.background[0].size == (200, 120)
+
+
+@pytest.mark.parametrize(("base", "folder"), [("flux-fill", "fill"), ("tiny-fill", None)])
+@pytest.mark.parametrize("published", [False, True])
+def test_offloading_changes_no_picture(folders, tmp_path, base, folder, published):
+    source = folders / folder if folder else find_base(base).packaged
+
+    def fresh():
+        pipe = load(source, base=base)
+        torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight, std=0.1)
+        if published:
+            pipe.save_pretrained(tmp_path / "adapter")
+            pipe = LayerDecompositionPipeline.from_pretrained(tmp_path / "adapter", base=str(source), maps="none")
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
+
+    def layers(pipe):
+        out = run(pipe, picture(), mask=mask(), maps={"edges": np.eye(48, 64, dtype=bool)}, output_type="np")
+        return out.background, out.foreground
+
+    plain, one_by_one, model_by_model = fresh(), fresh(), fresh()
+    # As `enable_sequential_cpu_offload` does, which takes no CPU: weights are on meta but while a module runs.
+    for part in one_by_one.components.values():
+        if isinstance(part, torch.nn.Module):
+            cpu_offload(part, torch.device("cpu"), offload_buffers=len(part._parameters) > 0)
+    assert all(parameter.is_meta for parameter in one_by_one.fusion.parameters())
+    model_by_model.enable_model_cpu_offload(device="cpu")
+    called = []
+    for name in ("fusion", "transformer", "vae", "vae_rgba"):
+        hook = getattr(model_by_model, name)._hf_hook
+        hook.pre_forward = partial(_note, called, name, hook.pre_forward)
+    expected = layers(plain)
+    for pipe in (one_by_one, model_by_model):
+        assert all(np.array_equal(*pair) for pair in zip(layers(pipe), expected, strict=True))
+    assert set(called) == {"fusion", "transformer", "vae", "vae_rgba"}  # Each is moved when it is used.
+
+
+def _note(called, name, then, *arguments, **options):
+    called.append(name)
+    return then(*arguments, **options)
 
 
 def test_progress_callback_tiling_and_numpy_input(pipe):

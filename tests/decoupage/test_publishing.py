@@ -123,9 +123,9 @@ def test_plain_diffusers_widens_the_projection_and_computes_the_same(published, 
     pipe = flux_fill()
     before, plain = state(pipe.transformer), predict(pipe.transformer, 384)
     pipe.load_lora_weights(published)
-    assert pipe.transformer.x_embedder.in_features == pipe.transformer.config.in_channels == 448
-    loaded = predict(pipe.transformer, 448)
-    assert difference(loaded, predict(network, 448)) < TOLERANCE
+    assert pipe.transformer.x_embedder.in_features == pipe.transformer.config.in_channels == 450
+    loaded = predict(pipe.transformer, 450)
+    assert difference(loaded, predict(network, 450)) < TOLERANCE
     pipe.unload_lora_weights(reset_to_overwritten_params=True)
     assert same(before, state(pipe.transformer))
     assert torch.equal(predict(pipe.transformer, 384), plain)
@@ -136,14 +136,14 @@ def test_without_the_adapter_the_outputs_would_differ(network):
     """Lest the comparisons above hold for any weights."""
     untrained = flux_transformer(384)
     adapt(untrained, find_base("flux-fill"), CONFIG)
-    assert difference(predict(untrained, 448), predict(network, 448)) > 0.1
+    assert difference(predict(untrained, 450), predict(network, 450)) > 0.1
 
 
 def test_fusing_and_scaling_by_diffusers_work(published, network):
     pipe = flux_fill()
     pipe.load_lora_weights(published, adapter_name="layers")
     pipe.fuse_lora()
-    assert difference(predict(pipe.transformer, 448), predict(network, 448)) < TOLERANCE
+    assert difference(predict(pipe.transformer, 450), predict(network, 450)) < TOLERANCE
 
 
 def test_a_bfloat16_base_takes_it(published):
@@ -160,7 +160,7 @@ def test_a_bfloat16_base_takes_it(published):
         ("flux-kontext-native", ("edges", "depth"), 4, None),
         ("flux-fill", (), 4, None),
         ("flux-fill", ("depth",), 4, 10.0),
-        ("flux-fill", ("depth",), 448, None),
+        ("flux-fill", ("depth",), 450, None),
     ],
 )
 def test_every_base_and_every_ratio_of_ranks_is_exact(tmp_path, name, maps, rank, alpha):
@@ -177,7 +177,7 @@ def test_metadata_tell_the_mixed_ranks_in_words_that_every_peft_knows(published)
     with safe_open(published / WEIGHTS, "pt") as file:
         metadata = json.loads(file.metadata()["lora_adapter_metadata"])
         names = set(file.keys())
-    assert metadata["transformer.rank_pattern"] == metadata["transformer.alpha_pattern"] == {"x_embedder": 448}
+    assert metadata["transformer.rank_pattern"] == metadata["transformer.alpha_pattern"] == {"x_embedder": 450}
     assert metadata["transformer.r"] == metadata["transformer.lora_alpha"] == 4
     old = {"r", "lora_alpha", "target_modules", "rank_pattern", "alpha_pattern"}
     assert {name.removeprefix("transformer.") for name in metadata} == old <= set(peft.LoraConfig.__dataclass_fields__)
@@ -215,7 +215,7 @@ def test_the_remove_only_export_runs_in_plain_fill(published, network, tmp_path)
     picture, mask = picture_and_mask()
     ours = flux_fill()
     ours.transformer = copy.deepcopy(network)
-    # Zeros as fused context leave the known channels only; the stock pipeline gives just these.
+    # Zeros as indicators and fused context leave the known channels only; the stock pipeline gives just these.
     ours.transformer.x_embedder = ours.transformer.x_embedder.published
     ours.transformer.register_to_config(in_channels=384)
     theirs = flux_fill()
@@ -225,7 +225,7 @@ def test_the_remove_only_export_runs_in_plain_fill(published, network, tmp_path)
     removed = fill(theirs, picture, mask)
     assert difference(removed, fill(ours, picture, mask)) < TOLERANCE
     assert difference(removed, plain) > 1e-3
-    fused = torch.cat([torch.ones(1, 12, 384), torch.zeros(1, 12, 64)], dim=-1)
+    fused = torch.cat([torch.ones(1, 12, 384), torch.zeros(1, 12, 66)], dim=-1)
     assert torch.equal(network.x_embedder(fused), ours.transformer.x_embedder(fused[..., :384].contiguous()))
     theirs.unload_lora_weights()
     assert same(before, state(theirs.transformer))
@@ -257,7 +257,7 @@ def test_bases_without_channel_context_have_no_remove_only_export(tmp_path, name
 def test_load_adapter_gives_back_what_was_saved(published, network, bases):
     loaded = load_adapter(published, bases / "flux-fill")
     assert loaded.config == CONFIG
-    assert difference(predict(loaded.components["transformer"], 448), predict(network, 448)) < TOLERANCE
+    assert difference(predict(loaded.components["transformer"], 450), predict(network, 450)) < TOLERANCE
     fusion, vae = belongings(CONFIG)
     assert same(state(fusion), state(loaded.fusion)) and same(state(vae), state(loaded.vae_rgba))
     assert isinstance(loaded.vae_rgba, AutoencoderKL) and not loaded.fusion.training
@@ -293,7 +293,7 @@ def test_the_published_type_can_be_halved(tmp_path, network):
     assert {t.dtype for t in load_file(tmp_path / "half" / WEIGHTS).values()} == {torch.bfloat16}
     pipe = flux_fill()
     pipe.load_lora_weights(tmp_path / "half")
-    assert difference(predict(pipe.transformer, 448), predict(network, 448)) < 0.1
+    assert difference(predict(pipe.transformer, 450), predict(network, 450)) < 0.1
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "argument"])
@@ -307,7 +307,7 @@ def test_custom_pipeline_of_diffusers_gives_our_pipeline(published, network, bas
     pipe = DiffusionPipeline.from_pretrained(str(bases / "flux-fill"), trust_remote_code=True, **given)
     assert type(pipe) is pipelines.LayerDecompositionPipeline
     assert pipe.adapter == CONFIG and pipe.fusion is not None and pipe.vae_rgba.config.out_channels == 4
-    assert difference(predict(pipe.transformer, 448), predict(network, 448)) < TOLERANCE
+    assert difference(predict(pipe.transformer, 450), predict(network, 450)) < TOLERANCE
     assert set(pipe.components) >= {"transformer", "vae", "vae_rgba", "fusion"}
     assert list(code_cache.rglob("pipeline.py"))
 
@@ -402,8 +402,9 @@ def test_changed_bytes_are_noticed_but_a_changed_card_is_not(damaged, bases):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "layout 3, written by decoupage"),
-        ({"format": 1}, "layout 1, .* prepared pictures by other rules"),
+        ({"format": 4}, "layout 4, written by decoupage"),
+        ({"format": 2}, "layout 2, .* which half a token belongs to: train the adapter again"),
+        ({"format": 1}, "layout 1, .* prepared pictures by other rules: train the adapter again"),
         ({"files": {"../secret": "0"}}, "outside of its folder"),
         ({"kind": "other"}, r"adapter\.json is damaged"),
         ({"adapter": {"base": "sd3"}}, "there is no base 'sd3'"),
@@ -490,7 +491,7 @@ def test_the_card_names_licences_figures_and_data(published):
     for words in ("FLUX.1 [dev] Non-Commercial License", "CC-BY-NC-SA-4.0", "CC-BY-2.0", "0123abcd", "7200"):
         assert words in card
     assert "| psnr_mask | 27.3 |" in card and "| fid | not measured |" in card
-    assert "Trained on one photograph." in card and "448 channels" in card
+    assert "Trained on one photograph." in card and "450 channels" in card
 
 
 def test_the_front_matter_is_what_the_hub_reads(published):

@@ -53,8 +53,8 @@ class AdapterModel(nn.Module):
     ) -> Pair:
         """Predictions for background and foreground, [B, N, token_dim] each."""
         (vae,) = self._frozen
-        fused = fuse_maps(
+        fused_BND = fuse_maps(
             *(self._base, vae, self.fusion, encoded.image_latents_BCHW, encoded.maps, encoded.grid), present_BM
         )
-        condition = Condition(encoded.contexts, fused, encoded.text, encoded.grid)
+        condition = Condition(encoded.contexts, fused_BND, encoded.text, encoded.grid)
         return predict_layers(self._base, self.network, *noisy, condition, sigma_B, guidance, self._mode)

@@ -45,13 +45,13 @@ def width_of_projection(task: AdapterTask) -> int:
 @pytest.mark.parametrize(
     ("recipe", "num_maps", "width"),
     [
-        ("paper", 3, 448),
-        ("no_fused_context", 0, 384),
-        ("no_edges", 2, 448),
-        ("no_segmentation", 2, 448),
-        ("no_depth", 2, 448),
-        ("kontext_base", 3, 448),
-        ("demo", 3, 256),
+        ("paper", 3, 450),
+        ("no_fused_context", 0, 386),
+        ("no_edges", 2, 450),
+        ("no_segmentation", 2, 450),
+        ("no_depth", 2, 450),
+        ("kontext_base", 3, 450),
+        ("demo", 3, 258),
     ],
 )
 def test_maps_decide_channels_and_modalities(place: Place64, recipe: str, num_maps: int, width: int):
