@@ -84,8 +84,14 @@ class Report:
         return None if found is None else float(found["mean"])
 
 
-def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Report:
+def make_report(
+    table: ScoreTable, config: EvaluationConfig, about: About, controls: ScoreTable | None = None
+) -> Report:
     """Everything that `report.json` says.
+
+    Args:
+        controls: scores of the first of its methods and of that one's controls (`evaluation.controls`), on a part of
+            the list; None = there are none.
 
     Raises:
         ValueError: the table holds no image.
@@ -113,6 +119,7 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "methods": _methods(table, on_list),
         "differences": _differences(table, on_list, pairs),
         "at_model_size": _at_model_size(table, pairs),
+        "controls": None if controls is None else _controls(controls),
         "strata": {name: _strata(table, name) for name in table.strata},
         "curves": {name: _curve(table, name) for name in table.difficulties},
         "spreads": spreads(table),
@@ -180,6 +187,22 @@ def _at_model_size(table: ScoreTable, pairs: Sequence[tuple[str, str]]) -> dict[
     return {
         "size_px": table.model_size_px,
         "methods": _nested(small, table.clusters),
+        "differences": _nested(differences, table.clusters),
+    }
+
+
+def _controls(table: ScoreTable) -> dict[str, Any]:
+    """Number of images, headline metrics of the method and of its controls, and what it has less each of them."""
+    first, *others = table.methods
+    differences = {
+        (f"{first}-{other}", *metric): table.column(first, *metric) - table.column(other, *metric)
+        for other in others
+        for metric in HEADLINE
+    }
+    return {
+        "num_images": len(table.entries),
+        **table.clusters.counts,
+        "methods": _on_some(table, np.ones(len(table.entries), bool), HEADLINE),
         "differences": _nested(differences, table.clusters),
     }
 

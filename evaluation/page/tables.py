@@ -146,6 +146,17 @@ def difference_rows(values: Values, name: str) -> list[Difference]:
     return list(filter(None, (_difference(values, name, metric.part, metric.name) for metric in METRICS)))
 
 
+def control_rows(values: Values) -> list[Difference]:
+    """Main metrics of the adapter less each of its controls; empty where it has none."""
+    controls = values.get("controls") or {"differences": {}}
+    return [
+        row
+        for name in controls["differences"]
+        for part, metric in HEADLINE
+        if (row := _difference(controls, name, part, metric)) is not None
+    ]
+
+
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
     """A table for each main metric that somebody has."""
     strata = values["strata"][stratification]
