@@ -108,7 +108,7 @@ def adapter_recipe(
     }
     settings = {"num_steps": num_steps, "seed": seed}
     gives = frozenset([BACKGROUND, FOREGROUND])
-    controls = ()
+    controls: tuple[MethodRecipe, ...] = ()
     if own.maps and config.num_controls:
 
         def without() -> Method:
