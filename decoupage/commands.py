@@ -74,13 +74,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         paste_back=paste_back,
     )
     done_s = time.perf_counter()
-    layers = Layers(
-        result.background[0],
-        list(result.foreground),
-        layer_names(mask),
-        result.recomposition[0],
-        list(result.in_front),
-    )
+    names, recomposition = layer_names(mask), result.recomposition[0]
+    layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front)
     report = {
         **write_layers(out, layers, psd=psd, ora=ora),
         "recomposition_error": _error(result, picture),

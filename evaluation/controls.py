@@ -65,14 +65,14 @@ def ask_controls(
         room: of the test set.
         chosen: names of the cases.
     """
-    lenders = {name: found for name in chosen if (found := lender(name, table.names, table.photographs))}
+    lenders = {name: other for name in chosen if (other := lender(name, table.names, table.photographs))}
     lent = {case.name: _maps(case, method) for case in test_set.cases(set(lenders.values()))}
     brought: dict[str, dict[str, StoredMaps]] = {
         NO_MAPS: {name: {} for name in chosen},
         OTHER_MAPS: {name: lent[other] for name, other in lenders.items()},
     }
     place = Store(f"{room.root}/{FOLDER}")
-    found = []
+    found: list[MethodRecord] = []
     for control in method.controls:
         if brought[control.name]:
             view = WithMaps(test_set, brought[control.name])
