@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decoupage.maps.table import MAPS
 from evaluation.checks import maps_help
 from evaluation.config import EvaluationConfig
 from evaluation.controls import NO_MAPS, OTHER_MAPS, lender, spread
@@ -106,6 +107,31 @@ def test_without_controls_nothing_is_said_of_maps(tmp_path):
 def test_a_list_of_one_photograph_has_no_other_scene(tmp_path):
     given = tuple(replace(case, photograph="one") for case in GIVEN[:6])
     assert set(judged(Reads(), tmp_path, given=given)["controls"]["methods"]) == {"adapter", NO_MAPS}
+
+
+def test_maps_that_a_list_does_not_bring_are_made_of_the_other_scene(tmp_path):
+    """As the pipeline makes an adapter's own, by the makers that it names."""
+    from decoupage import AdapterConfig
+    from decoupage.maps.choose import make_makers
+    from decoupage.maps.config import MapsConfig
+
+    maker = next(maker for maker in make_makers(MapsConfig()) if maker.name == "edges")
+    config = AdapterConfig(maps=("edges",), map_makers={"edges": maker.recipe}, map_picture_px=64)
+    given, seen = tuple(replace(case, maps=None) for case in GIVEN[:4]), {}
+
+    class Sees(Reads):
+        def __call__(self, case):
+            seen.setdefault(case.name, []).append(case.maps)
+            return super().__call__(case)
+
+    recipe = replace(recipe_of(Sees()), facts={"config": config.to_dict()})
+    evaluate(Listed(given), [recipe], EvaluationConfig(), str(tmp_path))
+    names, photographs = [case.name for case in given], [case.photograph for case in given]
+    for case in given:
+        other = given[names.index(lender(case.name, names, photographs))]
+        own, none, lent = seen[case.name]
+        assert own is None and none == {}
+        assert np.array_equal(lent["edges"], MAPS["edges"].decode(maker.pngs([other.composite])[0]))
 
 
 def test_maps_are_lent_by_the_next_case_of_another_photograph():
