@@ -99,6 +99,15 @@ def test_what_the_mask_missed_is_no_cover(tmp_path, missed):
     assert not (tmp_path / "in-front.png").exists()
 
 
+def test_an_edge_that_mask_and_layer_draw_differently_is_no_cover():
+    """A layer that reaches 3 px beyond the mask, with colours that are not the input's."""
+    whole = BALL[..., 3] > 0
+    out = decomposed([disc(36, (230, 40, 40), radius_px=27)], [whole], WALL, blend(WALL, BALL))
+    assert not np.asarray(out.in_front[0]).any()
+    out = decomposed([disc(36, (230, 40, 40), radius_px=32)], [whole], WALL, blend(WALL, BALL))
+    assert np.asarray(out.in_front[0]).any()
+
+
 def test_inside_its_mask_an_object_shows():
     """A mask that reaches over what covers the object says that the object shows there; nothing contradicts it."""
     out = decomposed([BALL], [BALL[..., 3] > 0], blend(WALL, POST))
@@ -108,7 +117,7 @@ def test_inside_its_mask_an_object_shows():
 def test_objects_that_are_both_taken_off_cover_each_other(tmp_path):
     """Where an object nearer to the front shows, its own layer covers; only what nobody asked for gets another one."""
     pole = np.zeros((SIZE_PX, SIZE_PX, 4), np.uint8)
-    pole[:, 28:33] = (240, 240, 240, 255)
+    pole[:, 24:36] = (240, 240, 240, 255)
     picture = blend(SCENE, pole)
     shows = [(POST[..., 3] > 0), SHOWS & (pole[..., 3] == 0)]
     out = decomposed([POST, BALL], shows, blend(WALL, pole), picture)
