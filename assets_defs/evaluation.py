@@ -25,6 +25,7 @@ CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
     "every_output_there": judged.every_output_there,
+    "maps_help": judged.maps_help,
 }
 
 
@@ -108,6 +109,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "preview": picture(shrunk(Path(out, PICTURE))),
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
+                **controls_table(values),
                 "images": values["num_images"],
                 "photographs": values["num_photographs"],
                 "origins": values["num_origins"],
@@ -159,6 +161,12 @@ def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
         {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
         for name, found in by_name.items()
     )
+
+
+def controls_table(values: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
+    """`do_the_maps_help`: the adapter with its own maps less without any, and less with another scene's."""
+    controls = values["controls"]
+    return {} if controls is None else {"do_the_maps_help": figures_table(controls["differences"])}
 
 
 def with_interval(figure: Mapping[str, Any] | None) -> str:

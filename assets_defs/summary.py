@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base
+from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base, maps_help
 from evaluation.commands import ADAPTER, REPORT
 from pipelines.dataset.build import write_dataset
 from pipelines.dataset.statistics import num_layers
@@ -63,7 +63,7 @@ def _report(store: Store) -> dict[str, Any]:
 
 
 def _judgement(store: Store) -> Iterator[str]:
-    """Lines with the main figures of every method, the two verdicts, and the paths of report and pictures."""
+    """Lines with the main figures of every method, the three verdicts, and the paths of report and pictures."""
     values = _report(store)
     yield (
         f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes, "
@@ -75,7 +75,7 @@ def _judgement(store: Store) -> Iterator[str]:
         cells = [_mean(found[part][metric]) for part, metric in MAIN_FIGURES]
         yield "  " + " ".join([f"{name:16}", *(f"{cell:>13}" for cell in cells)])
     yield ""
-    for result in (background_beats_base(values), alpha_beats_given_mask(values)):
+    for result in (background_beats_base(values), alpha_beats_given_mask(values), maps_help(values)):
         yield f"  {result.sentence}"
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"

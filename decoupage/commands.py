@@ -47,7 +47,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
-    foreground.png then holds all of them. Orientation tags of photographs are applied to pictures and masks.
+    foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
+    Orientation tags of photographs are applied to pictures and masks.
     """
     picture, masks = _read(image, mask)
     given = None if maps in ("auto", "none") else _read_maps(Path(maps))
@@ -73,7 +74,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         paste_back=paste_back,
     )
     done_s = time.perf_counter()
-    layers = Layers(result.background[0], list(result.foreground), layer_names(mask), result.recomposition[0])
+    names, recomposition = layer_names(mask), result.recomposition[0]
+    layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front)
     report = {
         **write_layers(out, layers, psd=psd, ora=ora),
         "recomposition_error": _error(result, picture),
@@ -214,7 +216,7 @@ def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
 
 
 def _summary(report: dict[str, Any], out: Path) -> str:
-    lines = [f"{len(report['layers']) - 1} foreground(s) and a background of {report['image']} in {out}"]
+    lines = [f"{len(report['masks'])} foreground(s) and a background of {report['image']} in {out}"]
     for layer in report["layers"]:
         box = "nothing visible" if layer["box_px"] is None else "{}, {} to {}, {} px".format(*layer["box_px"])
         lines.append(f"  {layer['file']}: {layer['name']}, {box}")

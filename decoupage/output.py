@@ -1,18 +1,26 @@
 """The pipeline's output: layers at the input's size, recomposed and compared with the input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
-from decoupage.images.blending import recompose, recomposition_error
+from decoupage.images.alpha import blend
+from decoupage.images.blending import recomposition_error
 from decoupage.images.forms import to_pil, to_uint8
+from decoupage.images.types import Mask, Rgb, Rgba
 
 GROW_PX = 8
 """Margin around the mask that is generated too, because it holds the object's own soft edge and shadow."""
+CHANGED_LEVELS, CLEARLY_LEVELS, EDGE_PX = 8, 32, 4
+"""Outside the masks, a layer that changes the input by more than the first hides what covers it there, if in the same
+patch the change is more than the second somewhere farther than `EDGE_PX` from the mask; nearer it may be the object's
+own edge, which mask and layer draw a little differently. Levels of 255, the largest of the channels; all three ours."""
 OUTPUT_TYPES: dict[str, Callable[[Tensor], Any]] = {"pil": to_pil, "np": to_uint8, "pt": lambda x_BCHW: x_BCHW}
 
 
@@ -23,33 +31,96 @@ class LayerDecompositionOutput(BaseOutput):
     Attributes:
         foreground: one for each picture; with `layers=`, one for each mask, front to back. RGBA, straight alpha.
         background: one for each picture: the scene without the object, or without all of them. RGB.
-        recomposition: foreground over background, one for each picture.
+        recomposition: foregrounds, each under what lies in front of it, over background; one for each picture.
         recomposition_error: mean absolute difference of recomposition and input, in 8-bit levels.
+        in_front: one for each foreground: the input's own pixels where something lies over the completed object
+            (`pixels_in_front`), opaque; transparent everywhere where nothing does. RGBA.
     """
 
     foreground: Any
     background: Any
     recomposition: Any
     recomposition_error: list[float]
+    in_front: Any
 
 
 def make_output(
-    original: Tensor, background: Tensor, foregrounds: list[Tensor], peeled: bool, output_type: str
+    original: Tensor,
+    background: Tensor,
+    foregrounds: list[Tensor],
+    masks: list[Tensor],
+    peeled: bool,
+    output_type: str,
 ) -> LayerDecompositionOutput:
     """Recompose the layers, compare them with the input, and convert them to the type asked for.
 
     Args:
         original, background: [B, 3, H, W] in [0, 1].
         foregrounds: [B, 4, H, W] each, front to back; with `peeled` they are layers of one picture.
+        masks: [B or 1, 1, H, W] each: where these objects were said to show.
         output_type: a key of `OUTPUT_TYPES`.
     """
     # Where nothing is visible, the decoder's colour is noise that no loss has seen; it would only enlarge the files.
     foregrounds = [rgba * (rgba[:, 3:] >= 0.5 / 255) for rgba in foregrounds]
-    rgb, rgbas = to_uint8(background), [to_uint8(foreground) for foreground in foregrounds]
-    stacks = [[rgba[i] for rgba in rgbas] for i in range(len(rgb))]
-    composed = [recompose(stack, plate) for stack, plate in zip(stacks, rgb, strict=True)]
-    errors = [recomposition_error(c, o).mean_absolute for c, o in zip(composed, to_uint8(original), strict=True)]
-    front = torch.cat(foregrounds) if peeled else foregrounds[0]
-    recomposition = torch.stack([torch.from_numpy(c).permute(2, 0, 1) for c in composed]).float() / 255
-    values = [OUTPUT_TYPES[output_type](x) for x in (front, background, recomposition)]
-    return LayerDecompositionOutput(*values, recomposition_error=errors)
+    inputs, plates, rgbas = to_uint8(original), to_uint8(background), [to_uint8(each) for each in foregrounds]
+    holes = [mask[:, 0].expand(len(inputs), -1, -1).cpu().numpy() > 0 for mask in masks]
+    stacked = [
+        stack_layers(picture, plate, [rgba[i] for rgba in rgbas], [hole[i] for hole in holes])
+        for i, (picture, plate) in enumerate(zip(inputs, plates, strict=True))
+    ]
+    composed = [laid for laid, _ in stacked]
+    errors = [recomposition_error(laid, picture).mean_absolute for laid, picture in zip(composed, inputs, strict=True)]
+    # Of several pictures one each, of one picture its layers, front to back.
+    covers = [cover for _, of_picture in stacked for cover in of_picture]
+    objects = torch.cat(foregrounds) if peeled else foregrounds[0]
+    values = [
+        OUTPUT_TYPES[output_type](each) for each in (objects, background, _as_tensor(composed), _as_tensor(covers))
+    ]
+    return LayerDecompositionOutput(*values[:3], recomposition_error=errors, in_front=values[3])
+
+
+def stack_layers(
+    picture: Rgb, background: Rgb, foregrounds: Sequence[Rgba], masks: Sequence[Mask]
+) -> tuple[Rgb, list[Rgba]]:
+    """(the layers laid over one another, what lies in front of each of them), from one picture.
+
+    Args:
+        picture: the input, [H, W, 3].
+        background: [H, W, 3].
+        foregrounds: [H, W, 4] each, front to back.
+        masks: [H, W] each: where these objects were said to show.
+    """
+    laid, covers = background, []
+    for number in reversed(range(len(foregrounds))):
+        laid = blend(laid, foregrounds[number])
+        # Where an object nearer to the front was said to show, its own layer lies over this one.
+        shows = np.logical_or.reduce(masks[: number + 1])
+        covers.append(pixels_in_front(picture, laid, foregrounds[number], shows))
+        laid = blend(laid, covers[-1])
+    return laid, covers[::-1]
+
+
+def pixels_in_front(picture: Rgb, laid: Rgb, foreground: Rgba, shows: Mask) -> Rgba:
+    """[H, W, 4]: the input's pixels that lie in front of an object, opaque; zero elsewhere.
+
+    What shows is what the mask says. Outside of it a completed object may still be what the input shows, because the
+    mask missed a part; then its layer looks like the input, and stays on top. Where it does not, something covers it;
+    what is thinner than twice `EDGE_PX` is not told from the object's own edge.
+
+    Args:
+        picture: the input, [H, W, 3].
+        laid: the same place with the object's layer on top, [H, W, 3].
+        foreground: the object, [H, W, 4].
+        shows: [H, W], the mask.
+    """
+    change = np.abs(laid.astype(np.int16) - picture).max(axis=-1)
+    changed = (foreground[..., 3] > 0) & ~shows & (change > CHANGED_LEVELS)
+    patch = cv2.connectedComponents(changed.astype(np.uint8), connectivity=8)[1]
+    beyond = cv2.distanceTransform((~shows).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > EDGE_PX
+    covered = changed & np.isin(patch, patch[changed & beyond & (change > CLEARLY_LEVELS)])
+    return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]) * covered[..., None]
+
+
+def _as_tensor(pictures: Sequence[Rgb | Rgba]) -> Tensor:
+    """[B, C, H, W] in [0, 1]."""
+    return torch.stack([torch.from_numpy(each).permute(2, 0, 1) for each in pictures]).float() / 255

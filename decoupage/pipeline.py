@@ -213,7 +213,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             generated = undo(rgb, geometry)
             background = blending.paste_back(background, generated, one_B1HW, GROW_PX) if paste_back else generated
             foregrounds.append(clean_alpha(undo(rgba, geometry), *self.adapter.alpha_levels))
-        return make_output(original, background, foregrounds, layers is not None, output_type)
+        return make_output(original, background, foregrounds, masks, layers is not None, output_type)
 
     @torch.no_grad()
     def decompose(

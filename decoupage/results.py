@@ -5,6 +5,8 @@ Every file appears whole or not at all, and `layers.json` last: where it is, the
 Layered files are for editors: Photoshop (PSD, through psd-tools) and OpenRaster (ORA: Krita, GIMP, MyPaint). A document
 is the background, named `background`, under any number of RGBA layers, each cropped to the box of what is visible in
 it. Layers and names go front to back, as everywhere in this package. Both formats also hold the merged picture.
+An object is complete, also where something covers it, so above it lies a layer with the input's own pixels there: the
+document looks like the input, and the object can be moved behind what covers it. Hidden, it shows the whole object.
 OpenRaster has no library that is still maintained, and is a zip: https://www.openraster.org/baseline/.
 Photoshop's format: https://www.adobe.com/devnet-apps/photoshop/fileformatashtml/.
 """
@@ -27,23 +29,43 @@ from decoupage.images.blending import levels, recompose, visible_box
 REPORT = "layers.json"
 BACKGROUND = "background"
 """Name of the lowest layer."""
+IN_FRONT = "in front"
+"""Of an object: begins the name of the layer with what covers it."""
+_MAX_NAME = 255
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A decomposed picture: PIL RGBA `foregrounds`, front to back, over the PIL RGB `background`."""
+    """A decomposed picture: PIL RGBA `foregrounds`, front to back, over the PIL RGB `background`.
+
+    `in_front` has what covers each of them, PIL RGBA; empty where nothing does.
+    """
 
     background: Image.Image
     foregrounds: Sequence[Image.Image]
     names: Sequence[str]
     recomposition: Image.Image
+    in_front: Sequence[Image.Image]
+
+    def stack(self, files: Sequence[str]) -> list[tuple[str, str, Image.Image]]:
+        """(name, file, RGBA), front to back without the background: each object, under what covers it if anything does.
+
+        Args:
+            files: names of the objects' files.
+        """
+        found = []
+        for name, file, picture, cover in zip(self.names, files, self.foregrounds, self.in_front, strict=True):
+            if cover.getchannel("A").getbbox() is not None:
+                found.append((f"{IN_FRONT} of {name}"[:_MAX_NAME], file.replace("foreground", "in-front"), cover))
+            found.append((name, file, picture))
+        return found
 
 
 def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str, Any]:
     """Write background.png, foreground.png, recomposition.png and, if asked for, layers.psd and layers.ora to a folder.
 
     Several foregrounds become foreground-1.png, foreground-2.png, ..., front to back; foreground.png then shows all
-    of them, flattened.
+    of them, flattened. What covers one is in-front.png, or in-front-1.png, ...; where nothing does, there is none.
 
     Returns:
         The part of `layers.json` that lists the files: `size_px` [width, height]; `layers` front to back, the
@@ -52,21 +74,22 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
     """
     _write_png(out / "background.png", layers.background)
     _write_png(out / "recomposition.png", layers.recomposition)
-    _write_png(out / "foreground.png", flattened(layers.foregrounds))
     files = ["foreground.png"]
     if len(layers.foregrounds) > 1:
+        _write_png(out / "foreground.png", flattened(layers.foregrounds))
         files = [f"foreground-{number}.png" for number in range(1, len(layers.foregrounds) + 1)]
-        for file, picture in zip(files, layers.foregrounds, strict=True):
-            _write_png(out / file, picture)
+    stack = layers.stack(files)
+    for _, file, picture in stack:
+        _write_png(out / file, picture)
     others = {"foreground": "foreground.png", "recomposition": "recomposition.png"}
     for wanted, kind, write in ((psd, "psd", write_psd), (ora, "ora", write_ora)):
         if wanted:
             others[kind] = f"layers.{kind}"
-            write(out / others[kind], layers.background, layers.foregrounds, layers.names)
+            pictures, names = [picture for *_, picture in stack], [name for name, *_ in stack]
+            write(out / others[kind], layers.background, pictures, names)
     width, height = layers.background.size
     entries: list[dict[str, Any]] = [
-        {"name": name, "file": file, "box_px": visible_box(np.asarray(picture))}
-        for name, file, picture in zip(layers.names, files, layers.foregrounds, strict=True)
+        {"name": name, "file": file, "box_px": visible_box(np.asarray(picture))} for name, file, picture in stack
     ]
     entries.append({"name": BACKGROUND, "file": "background.png", "box_px": (0, 0, width, height)})
     return {"size_px": [width, height], "layers": entries, "files": others}
@@ -108,7 +131,6 @@ def _write_png(path: Path, picture: Image.Image) -> None:
 
 
 _PSD_MAX_PX = 30_000
-_PSD_MAX_NAME = 255
 _THUMBNAIL_PX = 256
 # A zip member's time: the format's first moment, so that the same layers give the same bytes.
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -142,8 +164,8 @@ def write_psd(path: str | os.PathLike[str], background: Any, layers: Sequence[An
     if max(merged.shape[:2]) > _PSD_MAX_PX:
         raise ValueError(f"PSD takes sides up to {_PSD_MAX_PX} px, got {merged.shape[1]}x{merged.shape[0]} px")
     for layer in placed:
-        if len(layer.name) > _PSD_MAX_NAME:
-            raise ValueError(f"PSD takes layer names of up to {_PSD_MAX_NAME} characters, got {layer.name!r}")
+        if len(layer.name) > _MAX_NAME:
+            raise ValueError(f"PSD takes layer names of up to {_MAX_NAME} characters, got {layer.name!r}")
     document = PSDImage.frompil(Image.fromarray(merged))
     for layer in reversed(placed):
         entry = document.create_pixel_layer_from_array(layer.pixels, top=layer.top_px, left=layer.left_px)

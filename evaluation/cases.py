@@ -35,6 +35,8 @@ class Case:
         maps: stored maps of the composite by name; None where nobody made them.
         occluded_fraction: share of the target that is hidden, 0..1; None = unknown.
         strata: name of a stratification -> the word for this case, for those that the list knows.
+        covered: [H, W], truth: where the target laid over its background is not the composite, because something
+            lies in between that neither holds: an object in front of the target, or a shadow; None = unknown.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Case:
     maps: StoredMaps | None
     occluded_fraction: float | None
     strata: Mapping[str, str]
+    covered: Mask | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,7 +70,7 @@ class Case:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of sizes and pixels of composite, mask and truth. Maps are computed from the composite, so left out."""
+        """Hash of sizes and pixels of composite, mask and truth; without what follows from them: maps, `covered`."""
         sha = hashlib.sha256()
         for picture in (self.composite, self.mask, self.background, self.foreground, self.visible):
             if picture is None:

@@ -31,6 +31,13 @@ MAIN_FIGURES = tuple(metric for metric in HEADLINE if metric not in (_UNSEEN, _W
 """Metrics that fit a terminal and Dagster's tables."""
 
 
+MAPS_FIGURES: "tuple[tuple[Part, str, str], ...]" = (
+    ("background", "psnr_mask", "dB PSNR inside the mask"),
+    ("foreground", "soft_iou", "soft IoU"),
+)
+"""Metrics, with their units, by one of which maps must help."""
+
+
 def background_beats_base(values: Values) -> CheckResult:
     """Where the target shows, the adapter's background is better than the base's own, and no main figure is worse."""
     return _better(values, "adapter-base", "background", "dB PSNR inside the mask")
@@ -39,6 +46,18 @@ def background_beats_base(values: Values) -> CheckResult:
 def alpha_beats_given_mask(values: Values) -> CheckResult:
     """The adapter's alpha is closer to the truth than the mask it was given, and no main figure is worse."""
     return _better(values, "adapter-given_mask", "foreground", "soft IoU")
+
+
+def maps_help(values: Values) -> CheckResult:
+    """The adapter is better with its maps than without, by an interval, in the background or in alpha."""
+    controls = values.get("controls")
+    if not controls:
+        return CheckResult(True, "not examined: the adapter takes no maps, or evaluation.num_controls is 0")
+    found = [_better(controls, "adapter-no_maps", *figure) for figure in MAPS_FIGURES]
+    said = "; ".join(result.sentence for result in found)
+    if any(result.passed for result in found):
+        return CheckResult(True, f"maps help: {said}", found[0].figures)
+    return CheckResult(False, f"maps make no difference that can be told: {said}", found[0].figures)
 
 
 def every_output_there(values: Values) -> CheckResult:

@@ -108,6 +108,7 @@ def _print(report: "Report", target: str) -> None:
     table.add_section()
     table.add_row(COUNTS, *(_counted(report.values["methods"], part, metric) for part, metric in MAIN_FIGURES))
     Console().print(table)
+    _print_controls(report.values)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
     print(
@@ -116,6 +117,20 @@ def _print(report: "Report", target: str) -> None:
     )
     for what, name in (("page", PAGE), ("text", MARKDOWN), ("figures", FIGURES), ("scores", SCORES), ("list", LIST)):
         print(f"  {what + ':':12}{target}/{name}")
+
+
+def _print_controls(values: Mapping[str, Any]) -> None:
+    """Whether the maps help: the adapter with its own less without any, and less with another scene's."""
+    if (controls := values["controls"]) is None:
+        return
+    from evaluation.checks import MAPS_FIGURES
+
+    print(f"do the maps help? On {controls['num_images']} images, the adapter with its own maps")
+    for name, what in (("adapter-no_maps", "less without any"), ("adapter-other_maps", "less with another scene's")):
+        if name in controls["differences"]:
+            found = controls["differences"][name]
+            cells = (f"{_cell(found[part][metric])} {unit}" for part, metric, unit in MAPS_FIGURES)
+            print(f"  {what}: {', '.join(cells)}")
 
 
 def _counted(methods: Mapping[str, Any], part: str, metric: str) -> str:

@@ -78,6 +78,8 @@ class MethodRecipe:
         size_px: side of the area at which the model works, where it is known to have one; it scales by itself.
         folder: of its record in a room; "" = the name. Two methods of one name (a champion, a candidate) need two.
         only_read: it is not asked: what its record lacks is a fault, and a recorded failure stands.
+        controls: the same method under conditions that show what it makes of what it is given (`evaluation.controls`);
+            they decide none of its answers.
     """
 
     name: str
@@ -89,6 +91,7 @@ class MethodRecipe:
     size_px: int | None = None
     folder: str = ""
     only_read: bool = False
+    controls: tuple["MethodRecipe", ...] = ()
 
     @property
     def fingerprint(self) -> str:

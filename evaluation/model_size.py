@@ -21,6 +21,7 @@ def case_at(case: Case, size_px: int) -> Case:
         background=None if case.background is None else resize_picture(case.background, size),
         foreground=None if case.foreground is None else resize_rgba(case.foreground, size),
         maps=None,
+        covered=None if case.covered is None else resize_mask(case.covered, size, "touched"),
     )
 
 

@@ -10,7 +10,7 @@ from evaluation.cases import list_sha256
 from evaluation.checks import HEADLINE
 from evaluation.config import EvaluationConfig
 from evaluation.curves import CURVES, bin_facts, bins_of, spreads
-from evaluation.metrics.catalogue import IMAGE_METRICS, LIST_METRICS, Part
+from evaluation.metrics.catalogue import COVERED_NOTE, IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
 from evaluation.scores import ScoreTable
@@ -84,8 +84,14 @@ class Report:
         return None if found is None else float(found["mean"])
 
 
-def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Report:
+def make_report(
+    table: ScoreTable, config: EvaluationConfig, about: About, controls: ScoreTable | None = None
+) -> Report:
     """Everything that `report.json` says.
+
+    Args:
+        controls: scores of the first of its methods and of that one's controls (`evaluation.controls`), on a part of
+            the list; None = there are none.
 
     Raises:
         ValueError: the table holds no image.
@@ -113,18 +119,28 @@ def make_report(table: ScoreTable, config: EvaluationConfig, about: About) -> Re
         "methods": _methods(table, on_list),
         "differences": _differences(table, on_list, pairs),
         "at_model_size": _at_model_size(table, pairs),
+        "controls": None if controls is None else _controls(controls),
         "strata": {name: _strata(table, name) for name in table.strata},
         "curves": {name: _curve(table, name) for name in table.difficulties},
         "spreads": spreads(table),
         "failures": {name: failed for name, failed in table.failures.items() if failed},
         "not_measured": not_measured,
-        "notes": {
-            f"{metric.part}.{metric.name}": metric.note
-            for metric in LIST_METRICS
-            if f"{metric.part}.{metric.name}" not in not_measured
-        },
+        "notes": _notes(table, not_measured),
     }
     return Report(values, table)
+
+
+def _notes(table: ScoreTable, not_measured: Mapping[str, str]) -> dict[str, str]:
+    """Metric -> what a reader must know to compare its figures."""
+    notes = {
+        f"{metric.part}.{metric.name}": metric.note
+        for metric in LIST_METRICS
+        if f"{metric.part}.{metric.name}" not in not_measured
+    }
+    recomposed = any(not np.isnan(columns["recomposition", "psnr_whole"]).all() for columns in table.values.values())
+    if table.num_covered_unknown and recomposed:
+        notes["recomposition.psnr_whole"] = COVERED_NOTE.format(table.num_covered_unknown, len(table.entries))
+    return notes
 
 
 OnList = Mapping[str, Mapping[Key, ListScore]]
@@ -171,6 +187,22 @@ def _at_model_size(table: ScoreTable, pairs: Sequence[tuple[str, str]]) -> dict[
     return {
         "size_px": table.model_size_px,
         "methods": _nested(small, table.clusters),
+        "differences": _nested(differences, table.clusters),
+    }
+
+
+def _controls(table: ScoreTable) -> dict[str, Any]:
+    """Number of images, headline metrics of the method and of its controls, and what it has less each of them."""
+    first, *others = table.methods
+    differences = {
+        (f"{first}-{other}", *metric): table.column(first, *metric) - table.column(other, *metric)
+        for other in others
+        for metric in HEADLINE
+    }
+    return {
+        "num_images": len(table.entries),
+        **table.clusters.counts,
+        "methods": _on_some(table, np.ones(len(table.entries), bool), HEADLINE),
         "differences": _nested(differences, table.clusters),
     }
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from decoupage.faults import BadSetup
 from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
+from evaluation.controls import ask_controls, spread
 from evaluation.gallery import before_after, choose_examples, make_examples
 from evaluation.gallery_file import GALLERY, gallery_file
 from evaluation.method import Answered, Failure, Layers, MethodRecipe
@@ -20,7 +21,7 @@ from evaluation.metrics.score import Scores, score, worst_scores
 from evaluation.model_size import case_at, layers_at
 from evaluation.page.write import write_pages
 from evaluation.records.ask import record
-from evaluation.records.room import room_of
+from evaluation.records.room import Records, room_of
 from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
@@ -84,7 +85,7 @@ def judge(
     facts = {method.name: dict(method.facts) for method in methods if method.facts}
     asked = {method.name: _asked(method) for method in methods}
     about = replace(about or About(), test_set=test_set.about, models=facts, asked=asked)
-    report = make_report(table, config, about)
+    report = make_report(table, config, about, _controls(test_set, methods, records, table, config.num_controls))
     choice = choose_examples(table)
     examples = make_examples(test_set, answered, choice)
     listed = list_file(table.entries, test_set.about)
@@ -94,6 +95,18 @@ def judge(
     store.write(GALLERY, gallery_file(report.values["list_sha256"], choice.ranked_by, examples))
     store.write(REPORT, (json.dumps(report.values, indent=1, allow_nan=False) + "\n").encode())
     return report
+
+
+def _controls(
+    test_set: TestSet, methods: Sequence[MethodRecipe], records: Records, table: ScoreTable, num_cases: int
+) -> ScoreTable | None:
+    """Scores of the method that has controls, and of those, on a part of the list; None where no method has any."""
+    method = next((method for method in methods if method.controls), None)
+    if method is None:
+        return None
+    part = spread(table.names, num_cases)
+    found = ask_controls(test_set, method, table, records.store, part)
+    return score_all(test_set.cases(set(part)), [records.methods[method.name], *found])
 
 
 def _asked(method: MethodRecipe) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class ScoreTable:
         gives: method -> the parts that it promises.
         small: the same at the model's size, of headline metrics only.
         failures: method -> image -> why there is no output.
+        num_covered_unknown: images of which the list does not know what covers the target.
         networks: those that metrics may use.
         model_size_px: side of the area at which the model works; None = nothing is scored there.
         features: what metrics of the whole list are computed from; None without their network.
@@ -51,6 +52,7 @@ class ScoreTable:
     small: dict[str, dict[tuple[Part, str], list[float]]] = field(default_factory=dict)
     gives: dict[str, frozenset[str]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
+    num_covered_unknown: int = 0
     networks: Networks = field(default_factory=Networks)
     model_size_px: int | None = None
     features: ListFeatures | None = field(init=False)
@@ -65,6 +67,7 @@ class ScoreTable:
         self.scenes.append(case.key)
         self.photographs.append(case.photograph)
         self.origins.append(case.origin)
+        self.num_covered_unknown += case.covered is None
         for name in {**dict.fromkeys(self.strata), **case.strata}:
             column = self.strata.setdefault(name, [UNKNOWN] * (len(self.entries) - 1))
             column.append(case.strata.get(name, UNKNOWN))

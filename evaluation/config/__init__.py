@@ -210,6 +210,13 @@ class EvaluationConfig(Section):
     seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise, and of what is drawn at random in a study")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval of a study")
     max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")
+    num_controls: int = Field(
+        64,
+        ge=0,
+        le=100_000,
+        description="images, spread over the list, that an adapter is asked for again without maps and with another "
+        "scene's; 0 = none. Ours",
+    )
     test_sets: TestSetsConfig = TestSetsConfig()
     metrics: MetricsConfig = MetricsConfig()
     baselines: BaselinesConfig = BaselinesConfig()

@@ -1,6 +1,7 @@
 """A champion judged anew, where the list or the protocol is another one than when it was promoted."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from evaluation.config import EvaluationConfig
@@ -29,7 +30,7 @@ def rescore(
     from evaluation.methods.models import adapter_recipe  # torch comes with the methods.
     from evaluation.run import judge
 
-    recipe = adapter_recipe(str(adapter), base, config, METHOD, CHAMPION)
+    recipe = replace(adapter_recipe(str(adapter), base, config, METHOD, CHAMPION), controls=())
     with tempfile.TemporaryDirectory(prefix="decoupage-") as folder:
         store = Store(folder)
         judge(test_set, [recipe], config, store.url("report"), root=root)

@@ -1,10 +1,13 @@
 """The trained adapter as a method, and the base that it names. torch is imported when one is made."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from evaluation.cases import Case
 from evaluation.config import EvaluationConfig
+from evaluation.controls import NO_MAPS, OTHER_MAPS
 from evaluation.method import BACKGROUND, FOREGROUND, SAME_AREA, Layers, Method, MethodRecipe
 from evaluation.methods.base import base_recipe, base_sha256, place
 from evaluation.methods.noise import noise_of
@@ -99,18 +102,36 @@ def adapter_recipe(
     }
     settings = {"num_steps": num_steps, "guidance": GUIDANCE, "seed": seed, "resolution": SAME_AREA}
     gives = frozenset([BACKGROUND, FOREGROUND])
-    return MethodRecipe(name, gives, make, facts, settings, tuple(own.maps), own.size_px, folder)
+    controls: tuple[MethodRecipe, ...] = ()
+    if own.maps and config.num_controls:
+
+        def without() -> Method:
+            return adapter_method(adapter, base_source, num_steps, seed, name, maps="none")
+
+        bare = MethodRecipe(NO_MAPS, gives, without, facts, settings, (), own.size_px)
+        controls = (bare, replace(bare, name=OTHER_MAPS, maps=tuple(own.maps)))
+    return MethodRecipe(name, gives, make, facts, settings, tuple(own.maps), own.size_px, folder, controls=controls)
 
 
-def adapter_method(folder: str, base_source: str | None, num_steps: int, seed: int, name: str = "adapter") -> Method:
+def adapter_method(
+    folder: str,
+    base_source: str | None,
+    num_steps: int,
+    seed: int,
+    name: str = "adapter",
+    maps: Literal["auto", "none"] = "auto",
+) -> Method:
     """A published adapter, as it is used: what maps a case does not bring the pipeline makes.
+
+    Args:
+        maps: `none` = it goes without those.
 
     Raises:
         ValueError: a file of it is missing or damaged, or the base's weights are not there.
     """
     from decoupage import LayerDecompositionPipeline
 
-    pipe = _placed(LayerDecompositionPipeline.from_pretrained, folder, base_source)
+    pipe = _placed(partial(LayerDecompositionPipeline.from_pretrained, maps=maps), folder, base_source)
     return PipelineMethod(name, pipe, [BACKGROUND, FOREGROUND], num_steps, seed)
 
 

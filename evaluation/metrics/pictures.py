@@ -44,9 +44,11 @@ def psnr_of(squared: np.ndarray, region: Mask | None = None) -> float:
     return min(MAX_PSNR_DB, 10 * math.log10(255**2 / mean)) if mean else MAX_PSNR_DB
 
 
-def l1(picture: Rgb, truth: Rgb) -> float:
-    """Mean absolute difference over all pixels and channels, 0..1."""
-    return float(cv2.absdiff(picture, truth).mean()) / 255
+def l1(picture: Rgb, truth: Rgb, region: Mask | None = None) -> float:
+    """Mean absolute difference over a region's pixels and all channels, 0..1; arguments and NaN as `psnr_db`."""
+    difference = cv2.absdiff(picture, truth)
+    inside = difference if region is None else difference[region]
+    return float(inside.mean()) / 255 if inside.size else math.nan
 
 
 def ssim(picture: Rgb, truth: Rgb) -> float:

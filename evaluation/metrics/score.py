@@ -47,10 +47,12 @@ def score(case: Case, layers: Layers, lpips: "Lpips | None" = None) -> Scores:
     if layers.foreground is not None and case.foreground is not None:
         found |= _foreground(case, layers.foreground, case.foreground)
     if background is not None and layers.foreground is not None:
+        # Where something covers the target, a foreground that is completed there cannot give the composite again.
+        where = None if case.covered is None else ~case.covered
         for ending, picture in (("", background), ("_pasted", paste_back(case, background))):
             recomposed = blend(picture, layers.foreground)
-            found["recomposition", f"psnr_whole{ending}"] = psnr_db(recomposed, case.composite)
-            found["recomposition", f"l1_whole{ending}"] = l1(recomposed, case.composite)
+            found["recomposition", f"psnr_whole{ending}"] = psnr_db(recomposed, case.composite, where)
+            found["recomposition", f"l1_whole{ending}"] = l1(recomposed, case.composite, where)
     return found
 
 

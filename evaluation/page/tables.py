@@ -33,7 +33,7 @@ REGION_TITLES = {
 PART_TITLES: dict[Part, str] = {
     "background": "Background, the list as a whole",
     "foreground": "Foreground: the object, whole",
-    "recomposition": "Recomposition: foreground over background against the given picture",
+    "recomposition": "Recomposition: foreground over background against the picture, but for what covers the target",
 }
 
 
@@ -177,6 +177,17 @@ def headline_differences(values: Values) -> list[Headline]:
 def difference_rows(values: Values, name: str) -> list[Difference]:
     """All that two methods differ in, in the order of the report."""
     return list(filter(None, (_difference(values, name, metric.part, metric.name) for metric in METRICS)))
+
+
+def control_rows(values: Values) -> list[Difference]:
+    """Main metrics of the adapter less each of its controls; empty where it has none."""
+    controls = values.get("controls") or {"differences": {}}
+    return [
+        row
+        for name in controls["differences"]
+        for part, metric in HEADLINE
+        if (row := _difference(controls, name, part, metric)) is not None
+    ]
 
 
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:

@@ -18,6 +18,7 @@ from decoupage.images.codecs import decode_rgb
 from decoupage.images.types import Gray, Mask, Rgba
 from evaluation.cases import Case
 from evaluation.test_sets.originals import Excluded
+from evaluation.test_sets.shards import covered
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
 from pipelines.foregrounds.mulan.reader import LICENCE, read_decomposition
 from pipelines.foregrounds.mulan.split import Split, hash_of, read_list
@@ -98,6 +99,7 @@ class MulanPictures:
                 maps=None,
                 occluded_fraction=parts.occluded_fraction(layer),
                 strata={"source": file.part},
+                covered=covered(parts, layer),
             )
 
 

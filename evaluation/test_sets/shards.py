@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from decoupage.faults import BadSetup
+from decoupage.images.alpha import blend
+from decoupage.images.types import Mask
 from decoupage.maps.table import StoredMaps, decode_maps
 from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of
@@ -81,7 +85,13 @@ def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:
             "mask_error": entry["mask_error"],
             "source": entry["foreground"]["kind"],
         },
+        covered=covered(parts, layer),
     )
+
+
+def covered(parts: SceneParts, layer: int) -> Mask:
+    """[H, W]: where a layer of a scene over the rest of it is not the scene; see `Case`. Exact, to the level."""
+    return np.asarray((blend(parts.flatten(without=layer), parts.foreground(layer)) != parts.composite).any(axis=-1))
 
 
 def _origin(source: Mapping[str, Any], key: str) -> str:

@@ -56,6 +56,7 @@ class CuttingPipeline:
             foreground=foregrounds,
             recomposition=[Image.fromarray(merged)],
             recomposition_error=[float(np.abs(merged.astype(int) - np.asarray(image)).mean())],
+            in_front=[Image.new("RGBA", image.size) for _ in foregrounds],
         )
 
 

@@ -86,11 +86,14 @@ def test_paste_back_keeps_what_lies_outside_exactly(pipe):
     assert not np.array_equal(np.asarray(free.background[0])[far], np.asarray(source)[far])
 
 
-def test_recomposition_is_the_foreground_over_the_background(pipe):
+def test_recomposition_is_the_foreground_over_the_background_under_what_lies_in_front(pipe):
     out = run(pipe, picture(), mask=mask(), output_type="np")
-    rgba, rgb = out.foreground[0].astype(float), out.background[0].astype(float)
-    alpha = rgba[..., 3:] / 255
-    assert np.abs(rgba[..., :3] * alpha + rgb * (1 - alpha) - out.recomposition[0]).max() <= 0.5 + 1e-6
+    rgba, rgb, front = out.foreground[0].astype(float), out.background[0].astype(float), out.in_front[0]
+    alpha, covered = rgba[..., 3:] / 255, front[..., 3] > 0
+    laid = rgba[..., :3] * alpha + rgb * (1 - alpha)
+    assert np.abs(laid - out.recomposition[0])[~covered].max() <= 0.5 + 1e-6
+    assert np.array_equal(out.recomposition[0][covered], np.asarray(picture())[covered])
+    assert not (covered & (np.asarray(mask()) > 0)).any() and not front[~covered].any()
     difference = np.abs(out.recomposition[0].astype(float) - np.asarray(picture()))
     assert out.recomposition_error[0] == pytest.approx(difference.mean(), abs=1e-3)
 

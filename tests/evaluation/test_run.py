@@ -138,6 +138,16 @@ def test_the_truth_scores_at_the_top():
     assert report.mean("truth", "foreground", "soft_iou") == report.mean("truth", "background", "ssim_whole") == 1.0
 
 
+def test_a_list_that_does_not_know_what_covers_its_targets_says_so():
+    known, unknown = cases(8), [replace(case, covered=None) for case in cases(8)]
+    assert judged(truth, given=known).mean("truth", "recomposition", "psnr_whole") == 100.0
+    found = judged(truth, given=[*known[:4], *unknown[4:]])
+    assert found.mean("truth", "recomposition", "psnr_whole") < 100.0
+    said = found.values["notes"]["recomposition.psnr_whole"]
+    assert f"of {len(known) - 4} of {len(known)} images" in said
+    assert "recomposition.psnr_whole" not in judged(truth, given=known).values["notes"]
+
+
 def test_a_method_that_knows_the_hidden_part_is_seen():
     """The true amodal alpha, however it leaks in, lifts the alpha scores far above those of the given mask."""
     leak = Known("leak", lambda case: Layers(None, np.dstack([case.composite, case.alpha])), ["foreground"])

@@ -164,6 +164,24 @@ def test_the_adapter_is_given_the_stored_maps(folders):
     assert not np.array_equal(a, b) and recipe.maps == ("edges", "segmentation", "depth")
 
 
+def test_its_controls_are_the_adapter_without_maps_and_with_those_of_others(folders, tmp_path):
+    config = EvaluationConfig(num_steps=1)
+    adapter = standard_recipes(config, folders[1], folders[0])[-1]
+    bare, lent = adapter.controls
+    assert (bare.name, bare.maps, lent.name, lent.maps) == ("no_maps", (), "other_maps", adapter.maps)
+    assert replace(adapter, controls=()).fingerprint == adapter.fingerprint  # They decide none of its answers.
+    case = CASES[0]
+    with_maps, without, bared = (
+        answer(recipe.make(), replace(case, maps=maps)).background
+        for recipe, maps in ((adapter, case.maps), (lent, case.maps), (bare, {}))
+    )
+    assert np.array_equal(with_maps, without) and not np.array_equal(with_maps, bared)
+    assert standard_recipes(EvaluationConfig(num_controls=0), folders[1], folders[0])[-1].controls == ()
+    pipe = LayerDecompositionPipeline.from_base(AdapterConfig(base="tiny-fill", rank=2, maps=()), folders[0])
+    pipe.save_pretrained(tmp_path / "mapless")
+    assert standard_recipes(config, str(tmp_path / "mapless"), folders[0])[-1].controls == ()
+
+
 def test_a_fault_counts_against_its_own_image():
     def work(case):
         if case.name.endswith("-1"):

@@ -1,6 +1,7 @@
 """Which metrics an image gets: the truth at the top, a missing output at the bottom, regions and pasting back."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,12 +20,27 @@ WITHOUT_NET = {(metric.part, metric.name) for metric in METRICS if metric.net is
 
 
 def test_recomposition_is_that_of_the_model_package():
-    case = cases(3)[2]
+    case = replace(cases(3)[2], covered=None)
     layers = Layers(np.flip(case.background, 1), case.foreground)
     expected = recomposition_error(recompose(layers.foreground, layers.background), case.composite)
     found = score(case, layers)
     assert found["recomposition", "psnr_whole"] == pytest.approx(expected.psnr_db, rel=1e-12)
     assert found["recomposition", "l1_whole"] == pytest.approx(expected.mean_absolute / 255, rel=1e-12)
+
+
+def test_completing_what_is_hidden_costs_no_recomposition():
+    """The truth itself must be at the top, also behind another object; elsewhere an error counts as before."""
+    occluded = [case for case in cases(9) if case.occluded_fraction > 0.05]
+    assert len(occluded) >= 3
+    for case in occluded:
+        assert case.covered.any() and not (case.covered & (case.alpha == 0)).any()
+        found = score(case, truth.function(case))
+        assert found["recomposition", "psnr_whole"] == 100.0 and found["recomposition", "l1_whole"] == 0.0
+        everywhere = score(replace(case, covered=None), truth.function(case))
+        assert everywhere["recomposition", "psnr_whole"] < 40
+        beside = case.background.copy()
+        beside[~case.covered] ^= 64
+        assert score(case, Layers(beside, case.foreground))["recomposition", "psnr_whole"] < 30
 
 
 def test_pasting_back_leaves_what_is_outside_the_given_mask():
@@ -42,7 +58,9 @@ def test_pasting_back_leaves_what_is_outside_the_given_mask():
 def test_the_truth_scores_at_the_top_and_a_failure_at_the_bottom(case):
     best, worst = score(case, truth.function(case), LPIPS), worst_scores(case, truth.gives, LPIPS)
     assert set(best) == {(metric.part, metric.name) for metric in IMAGE_METRICS} == set(worst)
-    top = {"psnr": 100.0, "ssim": 1.0, "soft": 1.0, "alpha": 0.0, "colour": 0.0, "premultiplied": 0.0, "lpips": 0.0}
+    top = {"psnr": 100.0, "ssim": 1.0, "soft": 1.0} | dict.fromkeys(
+        ("alpha", "colour", "premultiplied", "lpips", "l1"), 0.0
+    )
     noise = np.random.default_rng(0)
     made = score(
         case, Layers(*(noise.integers(0, 256, (*case.size, channels), np.uint8) for channels in (3, 4))), LPIPS
@@ -51,7 +69,7 @@ def test_the_truth_scores_at_the_top_and_a_failure_at_the_bottom(case):
         if math.isnan(value):
             assert math.isnan(worst[part, name])
             continue
-        if not name.endswith("_pasted") and part != "recomposition":
+        if not name.endswith("_pasted"):
             assert value == pytest.approx(top[name.split("_")[0]]), name
         assert (worst[part, name] < made[part, name]) == find_metric(part, name).higher_is_better, name
 

@@ -68,6 +68,8 @@ def test_the_pictures_are_exact(tmp_path):
     shows = (lower[..., 3] >= 26) & (255 - upper[..., 3].astype(int) >= 128)
     assert np.array_equal(first.visible, shows) and np.array_equal(first.mask, shows)
     assert np.array_equal(second.visible, upper[..., 3] >= 26)
+    differ = blend(blend(plate, upper), lower) != blend(blend(plate, lower), upper)
+    assert differ.any() and np.array_equal(first.covered, differ.any(axis=-1)) and not second.covered.any()
 
 
 def _light(lower, upper):

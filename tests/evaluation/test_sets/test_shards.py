@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from decoupage.faults import BadSetup
+from decoupage.images.alpha import blend
 from evaluation.cases import Entry, list_file, list_sha256
 from evaluation.test_sets.shards import HeldOut, case_of
+from pipelines.scenes.parts import Shadow
 from pipelines.shards.reader import read_triplets
 from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.scenes import cases, scene
@@ -39,6 +41,25 @@ def test_a_case_knows_what_it_shares_with_others_and_old_scenes_are_refused(root
     del parts.record["background"]["origin"]
     with pytest.raises(BadSetup, match="scene 00000001 does not say what blobs was taken from: make the scenes anew"):
         case_of(parts, maps, 0)
+
+
+def test_what_covers_a_target_is_what_keeps_its_layers_from_being_the_scene():
+    """Another layer over it, and a shadow of its own, which its background has not and its foreground neither."""
+    parts, maps = scene(2)
+    lower = parts.layers[0]
+    height, width = lower.rgba.shape[:2]
+    shadow = Shadow(np.full((height, width), 90, np.uint8), lower.box)
+    for layers, at_least in (
+        (parts.layers, 0),
+        ((replace(lower, shadow=shadow), *parts.layers[1:]), height * width / 9),
+    ):
+        case = case_of(replace(parts, layers=layers), maps, 0)
+        laid = blend(case.background, case.foreground)
+        assert np.array_equal(laid[~case.covered], case.composite[~case.covered])
+        assert (laid[case.covered] != case.composite[case.covered]).any(axis=-1).all()
+        assert case.covered.sum() > at_least
+    top = case_of(parts, maps, len(parts.layers) - 1)
+    assert not top.covered.any()
 
 
 def test_the_hidden_part_is_what_the_occluded_fraction_measures(root):
