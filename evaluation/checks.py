@@ -53,7 +53,7 @@ def maps_help(values: Values) -> CheckResult:
     controls = values.get("controls")
     if not controls:
         return CheckResult(True, "not examined: the adapter takes no maps, or evaluation.num_controls is 0")
-    found = [_better(controls, "adapter-no_maps", *figure) for figure in MAPS_FIGURES]
+    found = [_better(controls, "adapter-no_maps", part, unit) for part, _, unit in MAPS_FIGURES]
     said = "; ".join(result.sentence for result in found)
     if any(result.passed for result in found):
         return CheckResult(True, f"maps help: {said}", found[0].figures)

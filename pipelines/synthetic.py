@@ -25,7 +25,7 @@ from pipelines.scenes.record import SCENES_SCHEMA, scene_rows
 from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, SerialEngine
 from pipelines.stages.manifest import Manifest
-from pipelines.stages.run import Outcome, run_stage
+from pipelines.stages.run import Outcome, Stage, run_stage
 from pipelines.stages.store import Store
 
 
@@ -145,9 +145,9 @@ def record_of(parts: SceneParts, recipe: str, seed: int) -> dict[str, Any]:
             }
         )
     for i, mask in enumerate(parts.imperfect_masks):
-        visible = parts.visible_mask(i)
-        measured = {"mask_iou": mask_iou(mask, visible), "mask_area_px": int(mask.sum())}
-        layers[i] |= {"mask_error": "dilation", "mask_area_ratio": area_ratio(mask, visible)} | measured
+        shown = parts.visible_mask(i)
+        measured: dict[str, Any] = {"mask_iou": mask_iou(mask, shown), "mask_area_px": int(mask.sum())}
+        layers[i] |= {"mask_error": "dilation", "mask_area_ratio": area_ratio(mask, shown)} | measured
     return {
         "key": parts.key,
         "recipe": recipe,
@@ -183,7 +183,8 @@ def build_dataset(root: Path | str, scenes: FakeScenes | None = None, engine: En
     store, scenes, engine = Store(str(root)), scenes or FakeScenes(), engine or SerialEngine()
     run_stage(scenes, store, engine)
     masks, maps = mask_stage(store, scenes), map_stages(store, scenes)
-    for stage in (masks, *maps):
+    followers: list[Stage] = [masks, *maps]
+    for stage in followers:
         run_stage(stage, store, engine)
     run_stage(ShardJoin(store, scenes, masks, maps), store, engine)
     return store

@@ -174,7 +174,7 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
         text = str(error) if isinstance(error, OutOfMemory) else f"out of memory: {str(error).partition('. ')[0]}"
     else:
         return
-    from training.preflight import what_would_fit  # type: ignore[attr-defined]
+    from training.preflight import what_would_fit
 
     device = torch.device("cuda" if torch.cuda.is_available() and plan.device != "cpu" else "cpu")
     world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
