@@ -94,7 +94,7 @@ class MasksConfig(Section):
 
     @model_validator(mode="after")
     def _something_to_draw(self) -> "MasksConfig":
-        if not any(value.weight for _, value in self if isinstance(value, Section)):
+        if not any(getattr(value, "weight", 0.0) for _, value in self):
             raise ValueError("at least one kind of mask error must have a weight above 0")
         return self
 

@@ -218,7 +218,8 @@ def _spread(measured: Iterable[float]) -> Spread:
 
 def _resolution(layers: pd.DataFrame) -> dict[str, list[float]]:
     columns = layers[["layer", "scale", "background_enlargement", "sharpness", "sharpness_around"]]
-    return resolution_of(columns.astype(object).where(columns.notna(), None).to_dict("records"))
+    rows: Any = columns.astype(object).where(columns.notna(), None).to_dict("records")
+    return resolution_of(rows)
 
 
 def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:

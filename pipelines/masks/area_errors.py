@@ -198,7 +198,7 @@ def half(view: View, area_ratio: float, rng: np.random.Generator) -> Mask:
         return view.mask
     inside = view.small_lab[rows, columns]
     spread = inside.std(axis=0).mean() + 1.0
-    grid = np.stack(np.indices(view.small.shape), axis=-1).astype(np.float32)
+    grid = np.moveaxis(np.indices(view.small.shape), 0, -1).astype(np.float32)
     place = rng.uniform(1.0, 6.0) / _SIDE_PX * grid  # Against colours whose spread is 1.
     features = np.concatenate([view.small_lab / spread, place], axis=-1)
     plane = _two_means(features[rows, columns], rng)

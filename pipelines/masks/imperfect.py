@@ -67,8 +67,9 @@ def imperfect_mask(parts: SceneParts, layer: int, config: MasksConfig, rng: np.r
         # All work is done near the object, no nearer than an error may go.
         drawn: float
         if kind in OUTLINE_ERRORS:
-            drawn = reach_px = int(rng.integers(*getattr(config, kind).reach_px, endpoint=True))
-            margin = 2 * reach_px + 2
+            least_px, most_px = getattr(config, kind).reach_px
+            drawn = float(rng.integers(least_px, most_px, endpoint=True))
+            margin = 2 * round(drawn) + 2
         else:
             drawn = float(rng.uniform(*getattr(config, kind).area_ratio))
             margin = round(MARGINS[kind] * max(width, height)) + 2
@@ -76,7 +77,7 @@ def imperfect_mask(parts: SceneParts, layer: int, config: MasksConfig, rng: np.r
         columns = slice(max(0, left - margin), left + width + margin)
         near = np.ascontiguousarray(visible[rows, columns])
         if kind in OUTLINE_ERRORS:
-            worse = OUTLINE_ERRORS[kind](near, reach_px, rng)
+            worse = OUTLINE_ERRORS[kind](near, round(drawn), rng)
         else:
             worse = AREA_ERRORS[kind](View(parts, layer, near, (rows, columns)), drawn, rng)
         iou, ratio = mask_iou(near, worse), area_ratio(worse, near)

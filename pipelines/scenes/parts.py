@@ -169,4 +169,4 @@ def mask_iou(a: Mask, b: Mask) -> float:
 
 def area_ratio(mask: Mask, visible: Mask) -> float:
     """Area of a mask / area where its target shows, the latter of at least one pixel."""
-    return round(np.count_nonzero(mask) / max(1, np.count_nonzero(visible)), 4)
+    return round(int(mask.sum()) / max(1, int(visible.sum())), 4)

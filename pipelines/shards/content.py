@@ -223,10 +223,10 @@ def _check_measures(parts: SceneParts, checked: _Record) -> Iterator[Finding]:
         }
         if parts.imperfect_masks:
             mask, name = parts.imperfect_masks[i], f"mask{i}.png"
-            visible = parts.visible_mask(i)
+            shows = parts.visible_mask(i)
             measured["mask_area_px"] = (name, int(mask.sum()), entry.mask_area_px)
-            measured["mask_iou"] = (name, mask_iou(mask, visible), entry.mask_iou)
-            measured["mask_area_ratio"] = (name, area_ratio(mask, visible), entry.mask_area_ratio)
+            measured["mask_iou"] = (name, mask_iou(mask, shows), entry.mask_iou)
+            measured["mask_area_ratio"] = (name, area_ratio(mask, shows), entry.mask_area_ratio)
             if not mask.any():
                 yield Finding(f"{parts.key}.{name}", "empty_mask", "has no pixel")
         for what, (suffix, found, said) in measured.items():
