@@ -114,7 +114,7 @@ def test_an_interrupted_run_is_not_materialized_and_goes_on_the_next_time(everyt
 def test_an_rgba_vae_that_spoils_opaque_pictures_stops_the_adapter(everything, tmp_path):
     profile, instance, _ = everything
     root = shutil.copytree(profile.root, tmp_path / "root")
-    changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.5}
+    changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.05}
     training = profile.training.model_copy(update={"rgba_vae_changes": changes})
     spoilt = profile.model_copy(update={"training": training, "root": str(root)})
     selected = {"asset_selection": [dg.AssetKey("rgba_vae"), dg.AssetKey("adapter")], "raise_on_error": False}

@@ -63,7 +63,7 @@ def test_a_tiny_base_is_saved_loaded_and_adapted(tmp_path):
     config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     pipe = LayerDecompositionPipeline.from_base(config, str(tmp_path))
     pipe.set_progress_bar_config(disable=True)
-    assert pipe.transformer.x_embedder.in_features == 256
+    assert pipe.transformer.x_embedder.in_features == 258
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8))
     mask = Image.new("L", image.size)
     mask.paste(255, (10, 10, 30, 30))

@@ -230,7 +230,9 @@ def test_the_doctor_misses_nothing_of_a_whole_world(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=200e9))
-    assert doctor(world.environment(tmp_path / "coco"), tmp_path / "root") == (0, {})
+    environment = world.environment(tmp_path / "coco")
+    environment["DECOUPAGE__TRAINING__RGBA_VAE_CHANGES"] = '{"weights.perceptual" = 0}'
+    assert doctor(environment, tmp_path / "root") == (0, {})
 
 
 def test_the_doctor_names_a_remedy_for_all_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,6 +245,7 @@ def test_the_doctor_names_a_remedy_for_all_that_is_missing(tmp_path: Path, monke
     nets = {"layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "maps.segmentation", "maps.depth"}
     nets |= {"safety_filter"}
     expected = {"mulan.annotations", "mulan.images", "mulan.coco.info", "OPENAI_API_KEY", *nets, "weights", "HF_TOKEN"}
+    expected |= {"rgba_vae.perceptual/packages", "rgba_vae.perceptual/weights"}
     # The machine that the test runs on may have a GPU and a large disk, or neither.
     machine = {"layerdiffuse.device", "maps.segmentation.device", "maps.depth.device"}
     machine |= {name for name in missing if name.startswith("disk /")}

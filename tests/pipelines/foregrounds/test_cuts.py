@@ -49,6 +49,10 @@ def test_an_ellipse_that_ends_straight_there_is_cut_and_ends_at_its_box(
 ) -> None:
     alpha = cut_ellipse(rx, ry, lost, gap_px)
     assert sides(alpha) == "b"
+    rows, columns = np.nonzero(alpha)
+    outline_px = 2 * (np.ptp(rows) + 1 + np.ptp(columns) + 1)
+    # One that ends there with more of its outline is refused as cut off, whatever its sides.
+    assume(np.count_nonzero(alpha[rows.max()]) < 0.38 * outline_px)
     found = apply_gates(np.dstack([alpha] * 4), GATES)
     assert found.cut_sides == "b" and found.box[3] == SIZE_PX - gap_px
 
