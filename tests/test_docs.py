@@ -282,6 +282,17 @@ def test_every_baseline_has_a_page_with_the_line_that_gets_it():
         )
 
 
+def test_the_page_on_the_paper_names_files_settings_and_commands_that_are_there():
+    page = (DOCS / "real_scale.md").read_text()
+    places = re.findall(r"`([a-z_]+/[a-z_/.]*)`", page)
+    assert len(places) > 30 and not [place for place in places if not (DOCS.parent / place).exists()]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert all(line.count(" | ") == 3 for line in rows), "statement, here, where, measured"
+    assert find_recipe("paper_exact").optimiser.learning_rate == 5e-5
+    for command in re.findall(r"^decoupage .*$", page, re.M):
+        assert CliRunner().invoke(app, [*shlex.split(command)[1:2], "--help"]).exit_code == 0, command
+
+
 @pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md", "operations.md"])
 def test_lines_are_not_too_long(page):
     assert not [line for line in (DOCS / page).read_text().splitlines() if len(line) > 120]
