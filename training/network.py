@@ -4,6 +4,8 @@ How much memory that saves is estimated in `memory.py`; what is trained in the n
 """
 
 import hashlib
+import os
+import shutil
 from importlib.util import find_spec
 from typing import Any
 
@@ -135,6 +137,14 @@ def checkpoint_blocks(network: nn.Module, every: int) -> None:
         return checkpoint(block, *inputs, use_reentrant=False) if block in chosen else block(*inputs)
 
     network.enable_gradient_checkpointing(run)
+
+
+def lacks_to_compile(on_gpu: bool) -> str:
+    """What `compute.compile` lacks on this machine, in words; empty = nothing. torch's inductor calls both."""
+    compilers = (os.environ.get("CXX"), "c++", "g++", "clang++")
+    lacking = [] if any(name and shutil.which(name) for name in compilers) else ["a C++ compiler (such as g++)"]
+    lacking += ["Triton"] if on_gpu and find_spec("triton") is None else []
+    return " and ".join(lacking)
 
 
 def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:

@@ -11,6 +11,7 @@ import torch
 
 from decoupage.faults import BadSetup
 from training.config import RunConfig, TrainingConfig
+from training.network import lacks_to_compile
 from training.rgba_vae.config import RgbaVaeConfig
 from training.tiny_base.config import TinyBaseConfig
 
@@ -45,6 +46,7 @@ def check_machine(
         BadSetup: the machine cannot carry the run; the message says why, and which settings it could carry.
     """
     _check_gpu(config, device)
+    _check_compiler(config, device)
     _check_processes(config, num_processes)
     _check_memory(config, device, source, num_processes, free_gb(device) if memory_gb is None else memory_gb)
     _check_disk(config, folder, source, free_disk_gb(folder) if disk_gb is None else disk_gb)
@@ -137,6 +139,12 @@ def _check_gpu(config: RunConfig, device: torch.device) -> None:
 
 def _cpu_recipe(config: RunConfig) -> str:
     return "demo_rgba_vae" if isinstance(config, RgbaVaeConfig) else "demo"
+
+
+def _check_compiler(config: RunConfig, device: torch.device) -> None:
+    lacking = lacks_to_compile(device.type == "cuda") if config.compute.compile else ""
+    if lacking:
+        raise BadSetup(f"compute.compile = true needs {lacking}: install it, or set compute.compile = false")
 
 
 def _check_processes(config: RunConfig, num_processes: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from decoupage.adapter import adapt, make_fusion, trainable
 from decoupage.bases.tiny import TinyFill
 from decoupage.faults import BadSetup
-from training import preflight
+from training import network, preflight
 from training.config import OptimiserConfig, OutputConfig, RunConfig, with_changes
 from training.preflight import check_machine, checkpoints_gb, what_would_fit
 from training.recipes import demo, find_recipe, paper, small_gpu
@@ -20,6 +20,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 @pytest.fixture
 def gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(network, "find_spec", lambda name: True)  # Triton, which torch for CPUs does not bring.
 
 
 def refused(config, device, num_processes=1, **options):
@@ -148,3 +149,12 @@ def test_memory_and_disk_are_asked_for_where_they_are_not_given(monkeypatch, tmp
     monkeypatch.setattr(preflight, "free_gb", lambda device: 0.5)
     with pytest.raises(BadSetup, match=r"0\.5 GB is this machine's memory"):
         check_machine(demo(), CPU, 1, tmp_path)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_compiling_lacks_is_said_before_weights_are_loaded(monkeypatch):
+    monkeypatch.setattr(network.shutil, "which", lambda name: None)
+    monkeypatch.setattr(network, "find_spec", lambda name: None)
+    message = refused(paper(), GPU, memory_gb=200.0)
+    assert message.startswith("compute.compile = true needs a C++ compiler (such as g++) and Triton: install it")
+    check_machine(EAGER, GPU, 1, Path(), memory_gb=200.0, disk_gb=1000.0)

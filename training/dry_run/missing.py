@@ -13,7 +13,7 @@ from decoupage.requirements import Requirement
 from training.config import RunConfig, TrainingConfig
 from training.data import DataLoading, TripletLoader
 from training.fitting import estimate, what_fits
-from training.network import LIBRARIES
+from training.network import LIBRARIES, lacks_to_compile
 from training.preflight import disk_gb_of, free_disk_gb, free_gb
 from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig
@@ -31,6 +31,7 @@ def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list
         *_rgba_vae(plan, config),
         *(perceptual(config) if isinstance(config, RgbaVaeConfig) else []),
         *_libraries(config),
+        *_compiler(config, device),
         *_gpu(config, device),
         *_memory(plan, config, device),
         _room(plan, config),
@@ -98,6 +99,13 @@ def _libraries(config: RunConfig) -> Iterator[Requirement]:
         is_here = find_spec(library) is not None
         fix = "" if is_here else "pip install 'decoupage-layers[gpu]'"
         yield Requirement(library, is_here, f"for {' and '.join(settings)}", fix)
+
+
+def _compiler(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
+    if config.compute.compile:
+        lacking = lacks_to_compile(device.type == "cuda")
+        fix = "install it, or --set compute.compile=false" if lacking else ""
+        yield Requirement("compiler", not lacking, f"compute.compile needs {lacking}" if lacking else "here", fix)
 
 
 def _gpu(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
