@@ -41,6 +41,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     saves a checkpoint and stops. With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and
     shapes, and the recipe in small from data to export, in less than a minute and without weights.
     """
+    from training.processes import is_first
     from training.recipes import ALL
     from training.run import RunPlan
     from training.run import train as run
@@ -86,7 +87,8 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     fault = _fault(plan, outcome)
     if fault is not None:
         facts["fault"] = fault
-    print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
+    if is_first():
+        print(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
     if outcome.status == "interrupted":
         raise typer.Exit(_BY_SIGNAL + signal.SIGINT)
     if fault is not None:

@@ -3,6 +3,8 @@
 import logging
 import os
 
+import torch
+
 from decoupage.faults import BadSetup
 
 _log = logging.getLogger(__name__)
@@ -30,6 +32,11 @@ def check_processes(asked: int | None, got: int) -> None:
             f"{asked or 'several'} processes were asked for, and {got} joined: `accelerate launch` joins processes on "
             f"GPUs alone; on CPUs start them with `{torchrun}`"
         )
+
+
+def is_first() -> bool:
+    """Whether this process is the one of a run's that speaks for all of them."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def accelerate_asks_for_fsdp() -> bool:

@@ -35,8 +35,14 @@ def prunable(folder: Path, days: float) -> list[Removable]:
             why = f"not in use, nothing changed for {age_days:.0f} days"
             found.append(Removable(run, "old run", why, freed_bytes(run)))
         else:
-            found += _checkpoints(run)
+            found += [*_checkpoints(run), *_damaged(run)]
     return found
+
+
+def _damaged(run: Path) -> list[Removable]:
+    why = "a run found it damaged and went on from the one before"
+    aside = sorted((run / "checkpoints").glob("*.damaged"))
+    return [Removable(path, "damaged checkpoint", why, freed_bytes(path)) for path in aside]
 
 
 def _checkpoints(run: Path) -> list[Removable]:

@@ -101,6 +101,12 @@ def test_of_a_run_that_stays_the_best_and_the_last_checkpoint_stay(profile):
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["0000200", "0000400"]
 
 
+def test_a_checkpoint_that_was_set_aside_as_damaged_goes(profile):
+    run = make_run(profile, "1" * 16, age_days=1, steps=(100,), best=100)
+    aside = write(run / "checkpoints" / "0000200.damaged" / "state.json").parent
+    assert paths(profile) == {str(aside.relative_to(profile.root))} and (run / "checkpoints" / "0000100").is_dir()
+
+
 def test_checkpoints_stay_where_it_cannot_be_told_which_is_best(profile):
     run = make_run(profile, "1" * 16, age_days=1, steps=(100, 200, 300), best=100)
     (run / "checkpoints" / "0000300" / "state.json").write_text("{")
