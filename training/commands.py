@@ -41,7 +41,6 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     saves a checkpoint and stops. With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and
     shapes, and the recipe in small from data to export, in less than a minute and without weights.
     """
-    from training.processes import is_first
     from training.recipes import ALL
     from training.run import RunPlan
     from training.run import train as run
@@ -68,21 +67,31 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         commercial=loaded.licences.commercial,
     )
     if dry:
-        from training.dry_run.report import dry_run
+        _dry_run(plan, as_json)
+    else:
+        _say(plan, run(plan), as_json)
 
-        found = dry_run(plan)
-        print(found.to_json() if as_json else found.to_text())
-        if not found.is_ready:
-            raise typer.Exit(1)
-        return
-    outcome = run(plan)
+
+def _dry_run(plan: "RunPlan", as_json: bool) -> None:
+    from training.dry_run.report import dry_run
+
+    found = dry_run(plan)
+    print(found.to_json() if as_json else found.to_text())
+    if not found.is_ready:
+        raise typer.Exit(1)
+
+
+def _say(plan: "RunPlan", outcome: "Outcome", as_json: bool) -> None:
+    """How a run ended, by one of its processes, and in the exit status of each."""
+    from training.processes import is_first
+
     progress = outcome.progress
     facts = {
         "status": outcome.status,
         "step": progress.step,
         "validation_loss": progress.validation_loss,
         "checkpoint": str(outcome.checkpoint),
-        "export": str(out / "export") if outcome.status == "done" else None,
+        "export": str(plan.out / "export") if outcome.status == "done" else None,
     }
     fault = _fault(plan, outcome)
     if fault is not None:
