@@ -18,6 +18,7 @@ from decoupage.bases.spec import Base, Text
 from decoupage.contexts import Contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.sequences import Condition, Mode, predict_layers
+from training.geometry import FLUX_VAE
 
 GUIDANCE = 1.0
 FLUX_FILL = {
@@ -33,18 +34,6 @@ FLUX_FILL = {
     "axes_dims_rope": (16, 56, 56),
 }
 """FLUX.1-Fill [dev]'s transformer, from its published config.json."""
-FLUX_VAE = {
-    "down_block_types": ("DownEncoderBlock2D",) * 4,
-    "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (128, 256, 512, 512),
-    "layers_per_block": 2,
-    "latent_channels": 16,
-    "scaling_factor": 0.3611,
-    "shift_factor": 0.1159,
-    "use_quant_conv": False,
-    "use_post_quant_conv": False,
-}
-"""FLUX.1's codec, from its published config.json."""
 
 
 @dataclass(frozen=True)

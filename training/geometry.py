@@ -10,7 +10,7 @@ from decoupage.bases.patch_codec import PatchCodec
 from decoupage.bases.spec import Base
 from decoupage.bases.tiny import TinyFill
 
-_FLUX_VAE = {
+FLUX_VAE = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "block_out_channels": (128, 256, 512, 512),
@@ -44,7 +44,7 @@ def vae_without_weights(base: Base, source: str | None) -> Any:
     stored = _stored_config(base, source, "vae")
     if stored is not None:
         return kind.from_config(kind.load_config(stored))
-    return PatchCodec() if isinstance(base, TinyFill) else AutoencoderKL(**_FLUX_VAE)
+    return PatchCodec() if isinstance(base, TinyFill) else AutoencoderKL(**FLUX_VAE)
 
 
 def _stored_config(base: Base, source: str | None, component: str) -> str | None:
