@@ -1,4 +1,4 @@
-"""The two kinds of fault: a bad item (quarantined, the run goes on) and a bad set-up (the run does not start).
+"""The kinds of fault: a bad item (quarantined, the run goes on), a bad set-up (the run does not start), a bad output.
 
 Only the exception types live here. Plain wrong values are `ValueError`, raised where they are seen.
 """
@@ -24,3 +24,10 @@ class BadItem(Exception):
 
 class BadSetup(Exception):
     """The run cannot start: the message says what is wrong, where, and how to mend it."""
+
+
+class BadOutput(Exception):
+    """A network gave something that is no answer, above all values that are not finite: nothing is made of it.
+
+    The message says which output of which part, how much of it, and what to try.
+    """

@@ -15,8 +15,9 @@ CHECKOUT = Path(__file__).parent.parent
 PACKAGES = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "ray", "fiftyone")
 FACTORY = ("dagster", "pandas", "pyarrow", "webdataset")
-GROUND = ("faults", "fingerprint", "images", "maps", "randomness", "requirements", "settings", "weights")
-OF_TENSORS = {f"decoupage.{name}" for name in ("images.blending", "images.forms", "images.masks")}
+GROUND = ("faults", "fingerprint", "guard", "images", "maps", "randomness", "requirements", "settings", "text_files")
+GROUND += ("weights",)
+OF_TENSORS = {f"decoupage.{name}" for name in ("images.blending", "images.forms")}
 """Modules of the ground whose work is on tensors."""
 UNIMPORTED = {
     "dagster-webserver": "`make ui` runs it",

@@ -1,57 +1,47 @@
 """Bytes <-> arrays, one function a format: what a shard's members are written with and read by.
 
-Formats: docs/shards.md. Foreign pictures are opened through `decode_rgb`/`decode_rgba`, which
-bound the number of pixels and refuse truncated files instead of filling them with gray.
+Formats: docs/shards.md. All of them, and foreign pictures, are opened by `reading`.
 """
 
 import io
-import warnings
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from decoupage.faults import BadItem
+from decoupage.images.reading import open_image, read_picture
 from decoupage.images.types import Array, Gray, Mask, Rgb, Rgba
-
-MAX_PIXELS = 100_000_000
-"""Pictures above this many pixels are refused as decompression bombs."""
 
 
 def decode_rgb(data: bytes) -> Rgb:
-    """Decode a picture file to RGB; stored orientation tags are ignored (rotation is the catalogue's business).
+    """Decode an opaque picture to sRGB; stored orientation tags are ignored (rotation is the catalogue's business).
 
     Raises:
-        BadItem: `bad_image` (unknown or damaged), `truncated`, or `too_large`.
+        BadItem: as `read_picture`, and `transparent` for pixels that are not opaque: what lies under them is no
+            picture.
     """
-    return np.asarray(open_image(data).convert("RGB"))
+    picture = read_picture(data, upright=False)
+    if not picture.is_opaque:
+        raise BadItem("transparent", "it has transparent pixels, a photograph has none")
+    return picture.rgb
 
 
-def decode_rgba(data: bytes) -> Rgba:
-    """Decode a picture file to straight-alpha RGBA. Raises as `decode_rgb`."""
-    return np.asarray(open_image(data).convert("RGBA"))
+def decode_rgba(data: bytes, *, needs_alpha: bool = False) -> Rgba:
+    """Decode a picture to sRGB with straight alpha; orientation tags are ignored.
 
+    Args:
+        data: the file.
+        needs_alpha: refuse a file without an alpha channel, which is otherwise taken for opaque (lossless WebP drops
+            the channel of an opaque layer).
 
-def open_image(data: bytes) -> Image.Image:
-    """Open and fully decode a picture of bounded size. Raises as `decode_rgb`."""
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own bound is a little lower; the one above decides.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > MAX_PIXELS:
-                raise BadItem("too_large", f"{image.width}x{image.height} px is above {MAX_PIXELS} pixels")
-            image.load()
-    except UnidentifiedImageError as error:
-        raise BadItem("bad_image", "no known picture format") from error
-    except Image.DecompressionBombError as error:
-        raise BadItem("too_large", str(error)) from error
-    except OSError as error:
-        reason = "truncated" if "truncated" in str(error) else "bad_image"
-        raise BadItem(reason, str(error)) from error
-    except (SyntaxError, ValueError, EOFError) as error:  # Pillow's readers raise these on damaged headers.
-        raise BadItem("bad_image", str(error)) from error
-    return image
+    Raises:
+        BadItem: as `read_picture`, and `no_alpha`.
+    """
+    picture = read_picture(data, upright=False)
+    if needs_alpha and picture.alpha is None:
+        raise BadItem("no_alpha", "it has no alpha channel")
+    return picture.rgba
 
 
 def encode_jpeg(rgb: Rgb, quality: int = 98) -> bytes:

@@ -1,61 +1,108 @@
-"""The forms a mask may come in.
+"""What a mask is, and the one rule by which every kind of picture is read as one.
 
 A mask says where the object is: 1 on it, 0 elsewhere. Its size is the picture's; nothing is resized here.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from decoupage.images.forms import pil_values, unit_range
+from decoupage.images.levels import pil_values, unit_range
+from decoupage.images.types import Array, Mask
 
+if TYPE_CHECKING:
+    import torch
+
+VOID_LABEL = 255
+"""In label pictures such as VOC's: pixels that nobody decided on."""
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+_COLOURED, _MAX_COLOURED_SHARE = 0.2, 0.02
+"""A pixel whose channels lie farther apart is coloured; a mask holds at most this share of them (JPEG leaves some)."""
 
 
-def as_mask(mask: Any, size: tuple[int, int]) -> torch.Tensor:
+def as_mask(mask: Any, size: tuple[int, int]) -> "torch.Tensor":
     """Bring a mask, or a batch of masks, to float32 [B, 1, H, W] of 0 and 1; 1 = object.
 
-    - PIL: every mode.
-    - numpy and torch: [H, W], [B, H, W], [H, W, C], [B, H, W, C] or [B, C, H, W] with C 1, 3 or 4;
+    - PIL: every mode; see `mask_of`.
+    - numpy and torch: [H, W], [B, H, W], [H, W, C], [B, H, W, C] or [B, C, H, W] with C 1, 2 (gray, alpha), 3 or 4;
       the known size decides which one it is.
     - a list or tuple of any of these: a batch.
 
-    Colour is turned to gray; of four channels the alpha decides, unless it is opaque everywhere. bool stands for
-    itself, integers for 0/1 where the highest value is 1 and otherwise for 0..255 (uint16: 0..65,535), floats for
-    [0, 1]. Soft masks are cut: half and above is object.
+    Of masks with alpha the alpha decides, unless it is opaque everywhere. bool stands for itself, integers for 0/1
+    where the highest value is 1 and otherwise for 0..255 (uint16: 0..65,535), floats for [0, 1]. Soft masks are cut:
+    half and above is object.
 
     Args:
         mask: the mask.
         size: (height, width) of the picture, px.
 
     Raises:
-        ValueError: another size (both are named), an empty mask, a mask that covers the whole picture, values
-            outside the ranges above.
+        ValueError: another size (both are named), an empty mask, a mask that covers the whole picture, a coloured
+            picture, several labels, values outside the ranges above.
         TypeError: not a mask at all.
     """
+    import torch
+
     if isinstance(mask, list | tuple):
         if not mask:
             raise ValueError("the list of masks is empty")
         return torch.cat([as_mask(item, size) for item in mask])
-    if isinstance(mask, Image.Image):
-        values = np.asarray(mask) if mask.mode == "1" else pil_values(mask)
-    elif isinstance(mask, torch.Tensor):
-        values = (mask.detach().float() if mask.is_floating_point() else mask.detach()).cpu().numpy()
-    elif isinstance(mask, np.ndarray):
-        values = mask
-    else:
+    if isinstance(mask, torch.Tensor):
+        mask = (mask.detach().float() if mask.is_floating_point() else mask.detach()).cpu().numpy()
+    elif not isinstance(mask, Image.Image | np.ndarray):
         raise TypeError(f"a mask is a PIL image, numpy array, torch tensor or a list of them, got {type(mask)}")
-    soft_BHW = _one_channel(_scaled(_channels_last(values, size)))
+    soft_BHW = _one_channel(_scaled(_channels_last(_values(mask), size)))
     hard_BHW = soft_BHW >= 0.5
     _check_cover(hard_BHW, soft_BHW)
     return torch.from_numpy(hard_BHW[:, None].astype(np.float32))
 
 
-def _channels_last(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def mask_of(image: Image.Image, size: tuple[int, int] | None = None) -> Mask:
+    """The mask that a picture of any mode holds, [H, W]; empty and full ones are the caller's business.
+
+    Gray levels and the alpha decide as in `as_mask`. A palette of grays stands for its grays. Any other palette makes
+    it a label picture as VOC has them: 0 is background, 255 undecided (not object), and one label at most is left.
+
+    Args:
+        image: the picture, turned upright already.
+        size: (height, width) that it must have, px.
+
+    Raises:
+        ValueError: as `as_mask`, but for empty and full masks.
+    """
+    size = size or (image.height, image.width)
+    return np.asarray(_one_channel(_scaled(_channels_last(_values(image), size)))[0] >= 0.5)
+
+
+def _values(mask: Image.Image | Array) -> Array:
+    if not isinstance(mask, Image.Image):
+        return mask
+    if mask.mode == "1":
+        return np.asarray(mask)
+    if mask.mode == "P" and not mask.has_transparency_data:
+        return _palette_values(mask)
+    if mask.mode in ("LA", "La"):
+        return np.asarray(mask.convert("LA"))
+    return np.asarray(mask) if mask.mode == "L" and not mask.has_transparency_data else pil_values(mask)
+
+
+def _palette_values(mask: Image.Image) -> Array:
+    labels_HW = np.asarray(mask)
+    used = np.unique(labels_HW)
+    colours = np.asarray(mask.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    if used.max() < len(colours) and not np.ptp(colours[used].astype(int), axis=1).any():
+        return np.asarray(colours[labels_HW][..., 0])
+    objects = [int(label) for label in used if label not in (0, VOID_LABEL)]
+    if len(objects) > 1:
+        named = ", ".join(map(str, objects[:5])) + (", ..." if len(objects) > 5 else "")
+        raise ValueError(f"the mask is a label picture of {len(objects)} objects ({named}): save one of them as a mask")
+    return labels_HW == objects[0] if objects else np.zeros(labels_HW.shape, bool)
+
+
+def _channels_last(values: Array, size: tuple[int, int]) -> Array:
     """[B, H, W, C] of any accepted layout; the picture's size tells axes apart."""
-    shape, channels = values.shape, (1, 3, 4)
+    shape, channels = values.shape, (1, 2, 3, 4)
     if values.ndim == 2 and shape == size:
         return values[None, ..., None]
     if values.ndim == 3 and shape[:2] == size and shape[2] in channels:
@@ -72,7 +119,7 @@ def _channels_last(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     raise ValueError(f"the mask {found}, the picture is {size[1]}x{size[0]} px")
 
 
-def _scaled(values: np.ndarray) -> np.ndarray:
+def _scaled(values: Array) -> Array:
     if values.size == 0:
         raise ValueError("the mask has no pixels")
     if values.dtype == np.bool_:
@@ -87,14 +134,24 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return unit_range(values, "mask")
 
 
-def _one_channel(values_BHWC: np.ndarray) -> np.ndarray:
-    if values_BHWC.shape[-1] == 4:
-        alpha = values_BHWC[..., 3]
-        return alpha if alpha.min() < 1 else values_BHWC[..., :3] @ _GRAY_WEIGHTS
-    return values_BHWC @ _GRAY_WEIGHTS if values_BHWC.shape[-1] == 3 else values_BHWC[..., 0]
+def _one_channel(values_BHWC: Array) -> Array:
+    if values_BHWC.shape[-1] in (2, 4):
+        alpha = values_BHWC[..., -1]
+        if alpha.min() < 1:
+            return alpha
+        values_BHWC = values_BHWC[..., :-1]
+    if values_BHWC.shape[-1] == 1:
+        return values_BHWC[..., 0]
+    coloured = float((np.ptp(values_BHWC, axis=-1) > _COLOURED).mean())
+    if coloured > _MAX_COLOURED_SHARE:
+        raise ValueError(
+            f"the mask is a coloured picture ({coloured:.0%} of its pixels): a mask is white on the object and black "
+            "elsewhere"
+        )
+    return values_BHWC @ _GRAY_WEIGHTS
 
 
-def _check_cover(hard_BHW: np.ndarray, soft_BHW: np.ndarray) -> None:
+def _check_cover(hard_BHW: Array, soft_BHW: Array) -> None:
     for index, hard in enumerate(hard_BHW):
         name = "the mask" if len(hard_BHW) == 1 else f"mask {index} of {len(hard_BHW)}"
         if not hard.any():

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from decoupage.faults import BadItem, BadSetup
-from decoupage.images.codecs import decode_rgb, open_image
+from decoupage.images.codecs import decode_rgb
+from decoupage.images.reading import open_image
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
 from evaluation.cases import Case
 from evaluation.config.test_sets import LayoutConfig

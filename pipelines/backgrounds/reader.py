@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from decoupage.faults import BadItem
-from decoupage.images.codecs import open_image
+from decoupage.images.reading import open_image
 from decoupage.images.types import Rgb
 from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import open_image
+from decoupage.images.reading import open_image
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.progress import Progress

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from decoupage.faults import BadItem
 from decoupage.fingerprint import Recipe, fingerprint
-from decoupage.images.codecs import open_image
+from decoupage.images.reading import open_image
 from decoupage.images.types import Rgb
 from decoupage.maps.maker import MapMaker
 from pipelines.scenes.parts import SceneParts

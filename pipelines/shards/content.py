@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 
 from decoupage.faults import BadItem
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba, open_image
+from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba
+from decoupage.images.reading import open_image
 from decoupage.images.types import Gray
 from decoupage.maps.table import MAPS
 from pipelines.scenes.parts import Layer, SceneParts, Shadow, area_ratio, mask_iou, pixels_sha256

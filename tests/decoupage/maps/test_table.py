@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decoupage.images.codecs import open_image
+from decoupage.images.reading import open_image
 from decoupage.maps.choose import make_makers, maker_of
 from decoupage.maps.config import MapsConfig
 from decoupage.maps.table import (
