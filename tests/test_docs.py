@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,7 +39,7 @@ from pipelines.stages.store import Store
 from pipelines.synthetic import FakeScenes, build_dataset
 from profiles.profile import load_profile
 from tests.evaluation.test_sets import pairs
-from training.config import with_changes
+from training.config import dotted, with_changes
 from training.dry_run.report import table
 from training.fitting import by_card, estimate
 from training.recipes import ALL, find_recipe
@@ -229,6 +230,50 @@ def test_the_operations_page_names_every_switch():
     assert switches and not [found.name for found in switches if f"| `{found.name}` |" not in page]
 
 
+def test_the_page_on_a_first_adapter_is_what_its_profile_does(tmp_path, monkeypatch):
+    """Commands are spelt right, what they change is the profile's, downloads are the doctor's, figures are estimates."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    page, profile = (DOCS / "first_adapter.md").read_text(), load_profile("small", str(tmp_path))
+    fixes = "\n".join(requirement.fix for requirement in examine(profile).missing)
+    changes = {}
+    for line in shell("first_adapter.md", run=False):
+        words = shlex.split(line)
+        if words[0] == "decoupage" and words[1] != "decompose":  # That one looks whether the files are there.
+            _parse(words[1:])
+            if words[1] == "train":
+                pairs = [word.split("=") for before, word in pairwise(words) if before == "--set"]
+                changes[words[2]] = {key: json.loads(value) for key, value in pairs}
+        elif words[:2] == ["hf", "download"] or "torchvision" in line:
+            assert " ".join(line.split()) in fixes, line
+    training = profile.training
+    assert dict(dotted(training.changes)) == changes["small_gpu"] and training.recipe == "small_gpu"
+    assert dict(dotted(training.rgba_vae_changes)) == changes["rgba_vae"] and training.rgba_vae == "rgba_vae"
+    assert f"{profile.scenes.size_px} px, {profile.scenes.num_scenes} scenes, " in page
+    assert f"{profile.generated.prompts_per_category * len(categories())} cutouts" in page
+    assert f"{profile.backgrounds.openimages.num_images} photographs" in page
+    adapter, vae = (by_card(config)[0] for config in (training.adapter_config(), training.rgba_vae_config()))
+    assert (adapter.card.memory_gb, adapter.num_cards, vae.run.changes, adapter.run.changes) == (24, 1, {}, {})
+    assert f"About {adapter.hours:.0f} hours and {adapter.run.total_gb:.0f} GB" in page
+    assert f"About {vae.hours:.0f} hours." in page
+
+
+def test_the_code_of_the_page_on_a_first_adapter(tmp_path, monkeypatch):
+    save_base(TinyFill().new(), str(tmp_path / "base"))
+    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
+    LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
+    Image.new("RGB", (32, 24), (90, 120, 30)).save(tmp_path / "photo.jpg")
+    mask = Image.new("L", (32, 24))
+    mask.paste(255, (8, 8, 20, 20))
+    mask.save(tmp_path / "mask.png")
+    (block,) = code("first_adapter.md")
+    offload = re.search(r"pipe\.enable_sequential_cpu_offload\(\).*", block)[0]
+    filled = block.replace(offload, "").replace('"runs/adapter/export", dtype=torch.bfloat16', '"adapter", base="base"')
+    monkeypatch.chdir(tmp_path)
+    exec(filled, {})
+    assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
+
+
 def _parse(words):
     """Raises click's UsageError for a command, an option or an argument that there is not."""
     command, words = typer.main.get_command(app), list(words)
@@ -293,6 +338,6 @@ def test_the_page_on_the_paper_names_files_settings_and_commands_that_are_there(
         assert CliRunner().invoke(app, [*shlex.split(command)[1:2], "--help"]).exit_code == 0, command
 
 
-@pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md", "operations.md"])
+@pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md", "operations.md", "first_adapter.md"])
 def test_lines_are_not_too_long(page):
     assert not [line for line in (DOCS / page).read_text().splitlines() if len(line) > 120]
