@@ -231,7 +231,7 @@ def test_the_operations_page_names_every_switch():
 
 
 def test_the_page_on_a_first_adapter_is_what_its_profile_does(tmp_path, monkeypatch):
-    """Commands are spelt right, what they change is the profile's, downloads are the doctor's, figures are estimates."""
+    """Commands are spelt right and change what the profile does, downloads are the doctor's, figures the estimates."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     page, profile = (DOCS / "first_adapter.md").read_text(), load_profile("small", str(tmp_path))
