@@ -170,10 +170,10 @@ def check_names(names: Sequence[str], kind: str) -> None:
 def read_json(store: Store, path: str) -> dict[str, Any]:
     """A file that holds one JSON object. Raises BadSetup: it is absent or holds something else."""
     try:
-        content = json.loads(store.read(path))
+        content = store.read_json(path)
     except FileNotFoundError as error:
         raise BadSetup(f"{store.root} has no {path}: not a folder of records, or not finished") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise BadSetup(f"{store.url(path)} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise BadSetup(f"{store.url(path)} holds no JSON object")

@@ -140,6 +140,11 @@ MAX_TIME_S = 86_400.0
 MAX_NAME_CHARACTERS = 80
 
 
+def choices_of(num_panes: int) -> tuple[str, ...]:
+    """What can be answered to a question with so many pictures side by side."""
+    return (*(str(i + 1) for i in range(num_panes)), TIE, NOT_SURE)
+
+
 def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, str, float]:
     """The (question, choice, time_s) of an answer that a page sent, checked.
 
@@ -152,7 +157,7 @@ def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, 
     screen = screens.get(question) if isinstance(question, str) else None
     if screen is None:
         raise ValueError("there is no such question for this rater")
-    choices = [*(str(i + 1) for i in range(len(screen.panes))), TIE, NOT_SURE]
+    choices = choices_of(len(screen.panes))
     if choice not in choices:
         raise ValueError(f"choice must be one of {', '.join(choices)}, got {choice!r}")
     if not isinstance(time_s, int | float) or isinstance(time_s, bool) or not 0 <= time_s <= MAX_TIME_S:

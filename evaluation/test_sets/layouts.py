@@ -44,7 +44,7 @@ def find_layout(name: str, own: Mapping[str, LayoutConfig]) -> LayoutConfig:
 def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
     """Image's name -> its pictures below a folder, where more than one fits sorted; the names are sorted too.
 
-    Names are composed (Unicode's NFC), because macOS writes them decomposed: `caf\u00e9.jpg` and `cafe\u0301.png` have one.
+    Names are composed (Unicode's NFC), because macOS writes them decomposed, an accented letter as two characters.
     Whatever is no folder counts as a picture here; what cannot be read is told when it is read.
 
     Args:
