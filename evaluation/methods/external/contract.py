@@ -70,4 +70,7 @@ class Output:
 
     def answer(self, case: Case, gives: Sequence[str]) -> Layers | Failure:
         """Its pictures of a case."""
+        for part in gives:
+            if (self.folder / part).is_symlink():  # As for its pictures: a link could lead anywhere.
+                return Failure(f"{part}/ is a link")
         return read_answer(case, {part: self.folder / part / f"{case.name}.png" for part in gives})
