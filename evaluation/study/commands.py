@@ -92,12 +92,15 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Host name that raters call the server by, such as a proxy's; repeatable.")
+    ] = None,
 ) -> None:
     """Serve a study to raters; each answer is on disk before the next question is shown."""
     from evaluation.study.folder import load_study
     from evaluation.study.server import serve_study
 
-    serve_study(load_study(_folder(context, profile, root, folder)), host, port)
+    serve_study(load_study(_folder(context, profile, root, folder)), host, port, name or ())
 
 
 @study.command("import")

@@ -14,7 +14,7 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 from evaluation.study.folder import Screen
 
-MAX_RATERS = 10_000
+MAX_RATERS = 2_000
 """Largest number of raters; without a limit anybody could fill the disk through the first page."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS raters (
@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS votes (
     answered_at TEXT NOT NULL, PRIMARY KEY (rater, question)
 );
 """
+
+
+class TooManyRaters(BadSetup):
+    """The study takes no more raters."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ class Votes:
         """Add a rater, unless they are there already.
 
         Raises:
-            BadSetup: there are `MAX_RATERS` already.
+            TooManyRaters: there are `MAX_RATERS` already.
         """
         with self._connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM raters").fetchone()
             if number >= MAX_RATERS:
-                raise BadSetup(f"the study has {number} raters, and takes no more")
+                raise TooManyRaters(f"the study has {number} raters, and takes no more")
             entry = (token, self.study_id, name, _now())
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 

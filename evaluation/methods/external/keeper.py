@@ -63,7 +63,11 @@ class Limits(NamedTuple):
 
 
 def main(limits: Limits, command: list[str]) -> dict[str, object]:
-    """How it ended: `status` of the command (negative: a signal), `late`, `error`: not started, `broken`: its log is not written."""
+    """How it ended.
+
+    `status` of the command (negative: a signal), or `late`, or `error`: why it did not start, or `broken`: why its log
+    could not be written.
+    """
     _bind_to(limits.parent)
     try:
         child = subprocess.Popen(
