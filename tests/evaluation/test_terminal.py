@@ -24,7 +24,7 @@ def test_columns_that_do_not_fit_stand_below_with_the_first_one_and_empty_rows_a
     wide = "12.345 [10.000, 14.000]"
     shown = table(["method", "a", "b", "c", "d"], [["one", wide, wide, wide, wide], ["two", "-", wide, "-", "-"]])
     first, second = shown.split("\n\n")
-    assert (first.count(wide) == 4 and second.count(wide) == 1) or first.count(wide) + second.count(wide) == 5
+    assert (first.count(wide), second.count(wide)) == (3, 2)
     assert "two" in first and "two" not in second and second.splitlines()[0].startswith("method")
 
 
