@@ -90,16 +90,15 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         raise BadItem("unreadable", f"{path.name}: {error.strerror or error}") from error
 
 
-def open_image(data: bytes, expected: tuple[int, int] | None = None, *, still: bool = False) -> Image.Image:
+def open_image(data: bytes, expected: tuple[int, int] | None = None) -> Image.Image:
     """Open and fully decode a picture of a named format and of bounded size, which is checked before it is decoded.
 
     Args:
         data: the file.
         expected: (height, width) that it must have, px; None = any.
-        still: refuse a file that holds several pictures.
 
     Raises:
-        BadItem: `bad_image` (unknown format or damaged), `truncated`, `too_large`, `shape_mismatch`, or `animated`.
+        BadItem: `bad_image` (unknown format or damaged), `truncated`, `too_large`, or `shape_mismatch`.
     """
     try:
         with warnings.catch_warnings():
@@ -108,8 +107,6 @@ def open_image(data: bytes, expected: tuple[int, int] | None = None, *, still: b
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             _check_size(image.size, expected)
             image.load()
-            if still and getattr(image, "is_animated", False):
-                raise BadItem("animated", "it holds several pictures, one is wanted")
     except BadItem:
         raise
     except UnidentifiedImageError as error:
@@ -139,12 +136,7 @@ def _check_size(size: tuple[int, int], expected: tuple[int, int] | None) -> None
 
 
 def read_picture(
-    data: bytes,
-    *,
-    upright: bool = True,
-    keep_profile: bool = False,
-    expected: tuple[int, int] | None = None,
-    still: bool = False,
+    data: bytes, *, upright: bool = True, keep_profile: bool = False, expected: tuple[int, int] | None = None
 ) -> Picture:
     """Read a picture by the one rule for pixel types, alpha, orientation and colour profiles.
 
@@ -155,13 +147,13 @@ def read_picture(
         data: the file.
         upright: apply the orientation tag.
         keep_profile: leave RGB in the profile that it is in, and return that.
-        expected, still: as `open_image`.
+        expected: as `open_image`.
 
     Raises:
         BadItem: as `open_image`, and `pixel_type` for values that are no picture (32-bit gray beyond 16 bits, 12-bit
             gray in 16 bits, ...).
     """
-    image = open_image(data, expected, still=still)
+    image = open_image(data, expected)
     stored = (image.height, image.width)
     if upright:
         image = turned_upright(image)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import fingerprint
-from decoupage.images.reading import MAX_BYTES, read_picture
+from decoupage.images.reading import MAX_BYTES, open_image, read_picture
 from decoupage.images.types import Array
 from evaluation.cases import Case
 from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
@@ -97,7 +97,9 @@ def read_answer(case: Case, paths: Mapping[str, Path]) -> Layers | Failure:
 def _read_picture(case: Case, part: str, path: Path) -> Array:
     data = _read(part, path, _BYTES_PER_PIXEL * case.size[0] * case.size[1] + _HEADER_BYTES)
     try:
-        picture = read_picture(data, upright=False, expected=case.size, still=True)
+        if getattr(open_image(data, case.size), "is_animated", False):
+            raise ValueError(f"the {part} is animated: nobody knows which of its pictures is the answer")
+        picture = read_picture(data, upright=False, expected=case.size)
     except BadItem as error:
         raise ValueError(f"the {part} cannot be used ({error})") from error
     if part == FOREGROUND:
