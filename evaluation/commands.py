@@ -108,6 +108,9 @@ def _print(report: "Report", target: str) -> None:
     counted = [_counted(methods, part, metric) for part, metric in MAIN_FIGURES]
     print(table(head, [*rows, ["(counted)", "", *counted]]))
     print(f"(counted): {COUNTS}", end="\n\n")
+    for name, failed in report.values["failures"].items():
+        image, reason = next(iter(failed.items()))
+        print(paragraph(f"{name} has no output for {len(failed)} images; {image}: {reason}", rest="  "))
     _print_controls(report.values)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
