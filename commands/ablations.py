@@ -35,6 +35,7 @@ def ablations(
     from assets_defs.summary import failures
     from evaluation.ablation_rows import ROW_NAMES
     from evaluation.ablations.table import TABLE
+    from evaluation.terminal import from_markdown
     from pipelines.stages.store import Store
 
     loaded = context.obj(profile, root)
@@ -60,5 +61,6 @@ def ablations(
                     break
     store = Store(loaded.root)
     if store.exists(TABLE):
-        print(store.read(TABLE if as_json else TABLE.replace(".json", ".md")).decode(), end="")
+        said = store.read(TABLE if as_json else TABLE.replace(".json", ".md")).decode()
+        print(said if as_json else from_markdown(said), end="")
     raise typer.Exit(1 if failed else 0)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from decoupage.faults import BadSetup
+from evaluation.terminal import paragraph, table
 from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
@@ -100,20 +99,26 @@ def _print(report: "Report", target: str) -> None:
     from evaluation.report import REPORT as FIGURES
     from evaluation.run import LIST, SCORES
 
-    heads = (Column(f"{part}\n{metric}", overflow="fold") for part, metric in MAIN_FIGURES)
-    table = Table(Column("method", min_width=13, overflow="fold"), *heads, "failures", padding=0)
-    for name, found in report.values["methods"].items():
-        cells = [_cell(found[part][metric]) for part, metric in MAIN_FIGURES]
-        table.add_row(name, *cells, str(found["failures"]))
-    table.add_section()
-    table.add_row(COUNTS, *(_counted(report.values["methods"], part, metric) for part, metric in MAIN_FIGURES))
-    Console().print(table)
+    methods = report.values["methods"]
+    head = ["method", "failures", *(f"{part} {metric}" for part, metric in MAIN_FIGURES)]
+    rows = [
+        [name, str(found["failures"]), *(_cell(found[part][metric]) for part, metric in MAIN_FIGURES)]
+        for name, found in methods.items()
+    ]
+    counted = [_counted(methods, part, metric) for part, metric in MAIN_FIGURES]
+    print(table(head, [*rows, ["(counted)", "", *counted]]))
+    print(f"(counted): {COUNTS}", end="\n\n")
+    for name, failed in report.values["failures"].items():
+        image, reason = next(iter(failed.items()))
+        print(paragraph(f"{name} has no output for {len(failed)} images; {image}: {reason}", rest="  "))
     _print_controls(report.values)
     if num_excluded := report.values["test_set"].get("num_excluded"):
         print(f"{num_excluded} images of the test set cannot be used; {target}/list.json says why")
     print(
-        f"{report.values['num_images']} images of {report.values['num_scenes']} scenes, "
-        f"{report.values['num_photographs']} photographs and {report.values['num_origins']} origins"
+        paragraph(
+            f"{report.values['num_images']} images of {report.values['num_scenes']} scenes, "
+            f"{report.values['num_photographs']} photographs and {report.values['num_origins']} origins"
+        )
     )
     for what, name in (("page", PAGE), ("text", MARKDOWN), ("figures", FIGURES), ("scores", SCORES), ("list", LIST)):
         print(f"  {what + ':':12}{target}/{name}")
@@ -130,7 +135,7 @@ def _print_controls(values: Mapping[str, Any]) -> None:
         if name in controls["differences"]:
             found = controls["differences"][name]
             cells = (f"{_cell(found[part][metric])} {unit}" for part, metric, unit in MAPS_FIGURES)
-            print(f"  {what}: {', '.join(cells)}")
+            print(paragraph(f"{what}: {', '.join(cells)}", "  ", "    "))
 
 
 def _counted(methods: Mapping[str, Any], part: str, metric: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from decoupage.faults import BadItem, BadOutput
 from decoupage.fingerprint import fingerprint
 from decoupage.images.types import Rgb, Rgba
+from decoupage.text_files import printable
 from evaluation.cases import Case
 
 BACKGROUND, FOREGROUND = "background", "foreground"
@@ -58,7 +60,8 @@ class Method(Named, Protocol):
         """The layers of a case at its own size, or why there are none. Only composite, mask and maps may be used.
 
         Raises:
-            ValueError, RuntimeError, cv2.error: the case cannot be worked on.
+            ValueError, RuntimeError, ArithmeticError, MemoryError, cv2.error, BadItem: the case cannot be worked on.
+            BadOutput: a network gave values that are not finite, and nothing was made of them.
         """
         ...
 
@@ -112,15 +115,26 @@ def answer(method: Method, case: Case) -> Layers | Failure:
     """A method's answer to a case; its faults, and what is not as it was promised, are failures."""
     try:
         layers = method(case)
-    except (ValueError, RuntimeError, cv2.error) as error:
-        return Failure(f"{type(error).__name__}: {error}".splitlines()[0])
+    except (ValueError, RuntimeError, ArithmeticError, MemoryError, cv2.error, BadItem, BadOutput) as error:
+        return Failure(printable(f"{type(error).__name__}: {error}".splitlines()[0]))
     if isinstance(layers, Failure):
         return layers
+    if not isinstance(layers, Layers):
+        return Failure(f"it gave {type(layers).__name__}, not Layers")
     for part, picture, channels in ((BACKGROUND, layers.background, 3), (FOREGROUND, layers.foreground, 4)):
-        if part not in method.gives:
-            continue
-        if picture is None:
-            return Failure(f"no {part}")
-        if picture.shape != (*case.size, channels) or picture.dtype != np.uint8:
-            return Failure(f"the {part} is {picture.dtype} {list(picture.shape)}, not uint8 {[*case.size, channels]}")
+        if part in method.gives and (reason := _reason_against(part, picture, (*case.size, channels))):
+            return Failure(reason)
     return layers
+
+
+def _reason_against(part: str, picture: object, shape: tuple[int, ...]) -> str:
+    """Why a part of an answer cannot be scored; empty when it can."""
+    if picture is None:
+        return f"no {part}"
+    if not isinstance(picture, np.ndarray):
+        return f"the {part} is {type(picture).__name__}, not a numpy array"
+    if picture.dtype.kind in "fc" and not np.isfinite(picture).all():
+        return f"the {part} has values that are not finite ({np.mean(~np.isfinite(picture)):.1%} of {picture.dtype})"
+    if picture.shape != shape or picture.dtype != np.uint8:
+        return f"the {part} is {picture.dtype} {list(picture.shape)}, not uint8 {list(shape)}"
+    return ""

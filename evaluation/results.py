@@ -1,6 +1,5 @@
 """Reads the JSON files that an evaluation leaves in its folder. What they say is the business of who wrote them."""
 
-import json
 from typing import Any
 
 from decoupage.faults import BadSetup
@@ -13,15 +12,14 @@ def read_result(store: Store, path: str, *keys: str) -> dict[str, Any]:
     Raises:
         BadSetup: it is not there, is no JSON object, or lacks a key; the message says how to mend it.
     """
-    if not store.exists(path):
-        raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)")
     try:
-        content = json.loads(store.read(path))
-        if not isinstance(content, dict):
-            raise ValueError("it is no JSON object")
-        absent = [key for key in keys if key not in content]
-        if absent:
-            raise ValueError(f"it lacks {', '.join(absent)}")
-    except ValueError as error:
-        raise BadSetup(f"{store.url(path)} is damaged ({error}); evaluate anew") from error
+        content = store.read_json(path)
+    except FileNotFoundError:
+        raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)") from None
+    except BadSetup as fault:
+        raise BadSetup(f"{fault}; evaluate anew") from fault
+    if not isinstance(content, dict):
+        raise BadSetup(f"{store.url(path)} is no JSON object; evaluate anew")
+    if absent := [key for key in keys if key not in content]:
+        raise BadSetup(f"{store.url(path)} lacks {', '.join(absent)}; evaluate anew")
     return content

@@ -26,7 +26,7 @@ from evaluation.report import REPORT, About, Report, make_report
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.engine import ThreadEngine
-from pipelines.stages.progress import Progress
+from pipelines.stages.progress import Progress, Steps
 from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
@@ -76,16 +76,23 @@ def judge(
         raise BadSetup(f"an evaluation takes methods with different names, got {', '.join(names) or 'none'}")
     networks = load_networks(config.metrics)
     store, kept = (place if isinstance(place, Store) else Store(place) for place in (out, root or out))
-    records = record(test_set, methods, room_of(kept, test_set.name))
+    has_controls = any(method.controls for method in methods)
+    steps = Steps(1 + len(methods) + 1 + has_controls + 1)
+    records = record(test_set, methods, room_of(kept, test_set.name), steps=steps)
     answered = list(records.methods.values())
     model_size_px = next((method.size_px for method in reversed(methods) if method.size_px is not None), None)
-    table = score_all(test_set.cases(), answered, networks, model_size_px)
+    num_images = len(records.entries)
+    scored = steps.next("scores", f"{num_images} images of {len(methods)} methods")
+    table = score_all(test_set.cases(), answered, networks, model_size_px, Progress(scored, "images", num_images))
     if tuple(table.entries) != records.entries:
         raise BadSetup(f"the test set {test_set.name} changed while methods were asked; evaluate anew")
     facts = {method.name: dict(method.facts) for method in methods if method.facts}
     asked = {method.name: _asked(method) for method in methods}
     about = replace(about or About(), test_set=test_set.about, models=facts, asked=asked)
+    if has_controls:
+        steps.next("controls", "what the maps bring")
     report = make_report(table, config, about, _controls(test_set, methods, records, table, config.num_controls))
+    steps.next("pictures")
     choice = choose_examples(table)
     examples = make_examples(test_set, answered, choice)
     listed = list_file(table.entries, test_set.about)
@@ -120,12 +127,14 @@ def score_all(
     methods: Sequence[Answered],
     networks: Networks | None = None,
     model_size_px: int | None = None,
+    shown: Progress | None = None,
 ) -> ScoreTable:
     """The scores of every method on every case; threads read the answers and score them.
 
     Args:
         networks: for learned metrics; None = those are not measured.
         model_size_px: side of the area at which the model works: headline metrics are taken there, too.
+        shown: where its progress is shown.
     """
     table = ScoreTable(networks=networks or Networks(), model_size_px=model_size_px)
     lpips = table.networks.lpips
@@ -147,7 +156,7 @@ def score_all(
 
     # NumPy and OpenCV let go of the interpreter, so nothing need be sent to processes.
     threads = ThreadEngine(len(os.sched_getaffinity(0)))
-    with Progress("scores", "images") as progress:
+    with shown or Progress("scores", "images") as progress:
         for found in threads.map(scored, asked(progress.counting(cases))):
             table.add_answer(*found)
     return table

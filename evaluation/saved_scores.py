@@ -82,7 +82,9 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
         frame = pd.read_csv(io.BytesIO(store.read(f"{folder}/{SCORES}")), dtype=dict.fromkeys(_NAMES, str))
         rows = frame[frame["method"] == method]
         images, clusters = tuple(rows["image"]), Clusters(list(rows["photograph"]), list(rows["origin"]))
-        failed = tuple(rows["image"][rows["failed"].astype(bool)])
+        if rows["failed"].dtype != bool:
+            raise ValueError("the column failed holds more than True and False")
+        failed = tuple(rows["image"][rows["failed"]])
         values = {str(name): rows[name].to_numpy(np.float64) for name in rows.columns if "." in str(name)}
     except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
         raise _unusable(store, folder, f"{type(error).__name__}: {error}") from error

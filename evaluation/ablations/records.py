@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from decoupage.faults import BadSetup
 from evaluation.ablation_rows import find_row
 from pipelines.stages.store import Store
@@ -66,6 +68,8 @@ def read_row(store: Store, row: str) -> RowRecord | None:
     if not store.exists(path):
         return None
     try:
-        return RowRecord(**json.loads(store.read(path)))
-    except (ValueError, TypeError) as error:
+        return TypeAdapter(RowRecord).validate_python(store.read_json(path))
+    except BadSetup as fault:
+        raise BadSetup(f"{fault}; materialize the row anew") from fault
+    except ValidationError as error:
         raise BadSetup(f"{store.url(path)} is damaged ({error}); materialize the row anew") from error

@@ -8,11 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from decoupage.faults import BadSetup
 from evaluation.ablation_rows import FULL, NOT_COMPARABLE, ROWS, SEEDS, Row
 from evaluation.ablations.records import FOLDER, RowRecord, read_row, report_folder
 from evaluation.ablations.seeds import Seeds, seeds_of
 from evaluation.config import EvaluationConfig
 from evaluation.metrics.catalogue import find_metric
+from evaluation.results import read_result
 from evaluation.saved_scores import SavedScores, read_scores
 from evaluation.statistics import difference
 from pipelines.stages.store import Store
@@ -136,8 +138,12 @@ def _obstacle(record: RowRecord, of_full: RowRecord | None, scores: SavedScores,
 
 def _figures(store: Store, row: str) -> dict[str, Any]:
     """Column -> mean with interval; None = not measured."""
-    found = json.loads(store.read(f"{report_folder(row)}/report.json"))["methods"][METHOD]
-    return {name: found[name.split(".")[0]].get(name.split(".")[1]) for name in COLUMNS}
+    path = f"{report_folder(row)}/report.json"
+    try:
+        found = read_result(store, path, "methods")["methods"][METHOD]
+        return {name: found[name.split(".")[0]].get(name.split(".")[1]) for name in COLUMNS}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadSetup(f"{store.url(path)} has no figures of {METHOD} ({error!r}); judge the row anew") from error
 
 
 def _differences(scores: SavedScores, full: SavedScores) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Numbers, names and paths of weights. What a method does with them is in `evaluat
 section for each. Prompts and sizes are ours where the model's publisher gives none.
 """
 
+import re
 from collections import Counter
 from typing import Annotated, Literal
 
@@ -16,6 +17,8 @@ INPUT, OUTPUT = "{input}", "{output}"
 """Stand in a command for the folder that it reads and the one that it writes."""
 RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given", "champion")
 """Names of methods that always run, and of folders beside theirs."""
+
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DAGSTER_|^DECOUPAGE_|WEBHOOK|DATABASE", re.IGNORECASE)
 
 Prompt = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -85,6 +88,17 @@ class ExternalBaseline(Section):
     gives: tuple[Part, ...] = Field(min_length=1, description="background, foreground, or both")
     time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="limit for the whole list; then it is killed")
     licence: str = Field("", max_length=200, description="licence of its code and weights, for the report")
+    variables: tuple[str, ...] = Field((), description="environment variables that it gets beside the usual ones")
+
+    @field_validator("variables")
+    @classmethod
+    def _no_secrets(cls, variables: tuple[str, ...]) -> tuple[str, ...]:
+        for name in variables:
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"{name!r} is no name of a variable")
+            if _SECRET.search(name):
+                raise ValueError(f"{name} is no variable for foreign programs: our settings and secrets stay here")
+        return variables
 
     @field_validator("command")
     @classmethod

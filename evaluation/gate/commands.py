@@ -9,9 +9,8 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from evaluation.terminal import paragraph
 from pipelines.stages.store import Store
 
 champion = typer.Typer(no_args_is_help=True, help="The adapter in use: which, why, and the way back.")
@@ -75,9 +74,8 @@ def _print(values: dict[str, Any]) -> None:
             print(f"  {name:17} {values[name]}")
         for name, fingerprint in values["identity"].items():
             print(f"  {name:17} {fingerprint}")
-    table = Table("", "when", "decision", "champion", "why")
     for event in values["history"]:
-        kind, why = event["kind"].replace("_", " "), "\n".join(event["reasons"])
-        table.add_row(str(event["number"]), event["at"], kind, event["champion"] or "-", why)
-    if values["history"]:
-        Console().print(table)
+        kind = event["kind"].replace("_", " ")
+        print(f"\n{event['number']}. {event['at']}: {kind}; champion: {event['champion'] or 'none'}")
+        for reason in event["reasons"]:
+            print(paragraph(reason, "   - ", "     "))

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
 
@@ -47,6 +49,9 @@ class Event:
         return self.details.get("candidate", {}).get("weights_sha256")
 
 
+_EVENT = TypeAdapter(Event)
+
+
 def read_history(store: Store) -> list[Event]:
     """Every decision, oldest first.
 
@@ -59,10 +64,15 @@ def read_history(store: Store) -> list[Event]:
         if name != _name(number):
             raise BadSetup(f"{store.url(HISTORY)} lacks {_name(number)}; put it back from a copy")
         try:
-            values = json.loads(store.read(path))
-            event = Event(**{**values, "reasons": tuple(values["reasons"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise BadSetup(f"{store.url(path)} is damaged ({error}); put it back from a copy") from error
+            event = _EVENT.validate_python(store.read_json(path))
+        except BadSetup as fault:
+            raise BadSetup(f"{fault}; put it back from a copy") from fault
+        except ValidationError as error:
+            first = error.errors()[0]
+            why = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
+            raise BadSetup(f"{store.url(path)} is damaged ({why}); put it back from a copy") from error
+        if event.number != number or not _is_whole(event):
+            raise BadSetup(f"{store.url(path)} is not the decision of that number, whole; put it back from a copy")
         events.append(event)
     return events
 
@@ -129,6 +139,13 @@ def point(store: Store) -> None:
     content = (json.dumps(values, indent=1) + "\n").encode()
     if not store.exists(CURRENT) or store.read(CURRENT) != content:
         store.write(CURRENT, content)
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether it says of its candidate what is read again later."""
+    candidate = event.details.get("candidate")
+    known = isinstance(candidate, Mapping) and {"weights_sha256", "identity"} <= candidate.keys()
+    return known and (event.kind != "promoted" or {"list_sha256", "num_images"} <= event.details.keys())
 
 
 def _name(number: int) -> str:

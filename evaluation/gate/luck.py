@@ -1,6 +1,5 @@
 """What a gain must exceed to be more than the luck of a training's seed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,8 +43,10 @@ def luck_of(store: Store, identity: Mapping[str, str], terms: str, config: GateC
     seeds = None
     if store.exists(TABLE):
         try:
-            found = json.loads(store.read(TABLE)).get("seeds")
+            found = store.read_json(TABLE).get("seeds")
             seeds = None if found is None else Seeds.from_dict(found)
+        except BadSetup as fault:
+            raise BadSetup(f"{fault}; materialize `ablation_table` anew") from fault
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadSetup(f"{store.url(TABLE)} is damaged ({error}); materialize `ablation_table` anew") from error
     fits = seeds is not None and seeds.terms == terms and identity.get("recipe") in seeds.recipes

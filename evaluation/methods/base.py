@@ -6,6 +6,7 @@ of diffusers' pipelines; tests compare with them. torch is imported when the met
 
 from typing import TYPE_CHECKING, Any
 
+from decoupage.faults import BadOutput
 from decoupage.fingerprint import fingerprint
 from decoupage.weights.files import hashes
 from evaluation.cases import Case
@@ -60,6 +61,9 @@ def inpaint(
     Args:
         base: in the form in which it is published (`Base.as_published`).
         components: those that the base loads, on one device.
+
+    Raises:
+        BadOutput: values that are not finite.
     """
     import torch
     from diffusers.utils.torch_utils import randn_tensor
@@ -87,6 +91,12 @@ def inpaint(
             velocity = base.predict(network, tokens, ids, text, sigma, sampling.guidance)[:, : noisy.shape[1]]
             noisy = scheduler.step(velocity, timestep, noisy, return_dict=False)[0].to(dtype)
         decoded = base.decode(vae, base.unpack(noisy, height, width))
+    if not (finite := torch.isfinite(decoded)).all():
+        share = 1 - float(finite.float().mean())
+        raise BadOutput(
+            f"the base gave values that are not finite ({share:.1%} of its picture): its weights are damaged, or do "
+            f"not compute in {str(dtype).removeprefix('torch.')}"
+        )
     return (decoded.float() * 0.5 + 0.5).clamp(0, 1).cpu()
 
 

@@ -22,7 +22,7 @@ from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.methods.requirements import command_requirement, page
 from evaluation.methods.states import State
 from evaluation.records.ask import DidNotRun, record
-from evaluation.records.method import LIST
+from evaluation.records.method import ABOUT, LIST
 from evaluation.records.room import Records, Shared, read_method, room_of
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
@@ -56,7 +56,12 @@ def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> li
         if not found.store.exists(LIST):
             log.warning("%s is enabled and not recorded on %s: the report will have no row for it", name, test_set)
             continue
-        facts, settings = found.about["facts"], found.about["settings"]
+        facts, settings = (found.about.get(part) for part in ("facts", "settings"))
+        if not (isinstance(facts, dict) and isinstance(settings, dict)):
+            raise BadSetup(
+                f"{found.store.url(ABOUT)} does not say what {name} was recorded with; record it again "
+                "(`decoupage baselines`)"
+            )
         _check_settings(name, config, facts | settings, found.store)
         recipes.append(MethodRecipe(name, found.gives, facts=facts, settings=settings, only_read=True))
     return recipes

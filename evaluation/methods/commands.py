@@ -4,6 +4,7 @@ Thin, as `evaluation.commands`: reads its options, calls one function, prints wh
 """
 
 import json
+import re
 from dataclasses import asdict
 from typing import Annotated
 
@@ -36,5 +37,7 @@ def baselines(
         print(json.dumps({"baselines": [asdict(state) for state in states]}))
     else:
         for state in states:
-            print(f"{state.title}: {state.word}; {state.detail}")
+            print(f"{state.title}: {state.word}")
+            for part in re.split(r"; (?![^(]*\))", state.detail):
+                print(f"  {part}")  # In one line each: some are commands, to be copied.
     raise typer.Exit(0 if enabled_baselines_recorded(states).passed else 1)

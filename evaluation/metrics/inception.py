@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from decoupage.faults import BadOutput
 from decoupage.images.types import Rgb
 from evaluation.metrics.weights import check_shapes
 
@@ -141,9 +142,16 @@ class Inception:
 
     @torch.inference_mode()
     def features(self, pictures: Sequence[Rgb]) -> np.ndarray:
-        """Features [B, 2048], float32, of [H, W, 3] uint8 pictures of one size."""
+        """Features [B, 2048], float32, of [H, W, 3] uint8 pictures of one size.
+
+        Raises:
+            BadOutput: the network gives values that are not finite.
+        """
         levels = torch.from_numpy(np.stack(pictures)).to(self._device).permute(0, 3, 1, 2).float()
-        return np.asarray(self._net((resize(levels, SIDE_PX) - 128) / 128).cpu().numpy())
+        found = self._net((resize(levels, SIDE_PX) - 128) / 128)
+        if not found.isfinite().all():
+            raise BadOutput("Inception gave values that are not finite; check the file of evaluation.metrics.inception")
+        return np.asarray(found.cpu().numpy())
 
 
 def resize(x_BCHW: Tensor, side_px: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from decoupage.faults import BadOutput
 from decoupage.images.types import Rgb
 from evaluation.metrics.weights import check_shapes
 
@@ -77,7 +78,11 @@ class Lpips:
 
     @torch.inference_mode()
     def distances(self, pictures: Sequence[Rgb], truth: Rgb) -> list[Distance] | None:
-        """Distance of each picture to the truth, all [H, W, 3] uint8. None where they are below `MIN_SIDE_PX`."""
+        """Distance of each picture to the truth, all [H, W, 3] uint8. None where they are below `MIN_SIDE_PX`.
+
+        Raises:
+            BadOutput: the network gives values that are not finite.
+        """
         height, width = truth.shape[:2]
         if min(height, width) < MIN_SIDE_PX:
             return None
@@ -88,6 +93,8 @@ class Lpips:
             weighed = F.conv2d((unit[:-1] - unit[-1:]).square(), weights)
             means += weighed.mean((1, 2, 3))
             maps += F.interpolate(weighed, (height, width), mode="bilinear", align_corners=False)
+        if not (means.isfinite().all() and maps.isfinite().all()):
+            raise BadOutput("LPIPS gave values that are not finite; check the files of evaluation.metrics.lpips")
         found = zip(means.tolist(), maps[:, 0].cpu().numpy(), strict=True)
         return [Distance(mean, here) for mean, here in found]
 

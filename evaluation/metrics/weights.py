@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import printable
 from decoupage.weights.files import PinnedFile
 from evaluation.config import WeightsConfig
 
@@ -20,7 +21,7 @@ def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]
         setting: the profile's field, for messages.
 
     Raises:
-        BadSetup: no such file, another hash, or no state dict.
+        BadSetup: no such file, another hash, no state dict, or values that are not finite.
     """
     import torch
 
@@ -34,6 +35,9 @@ def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BadSetup(f"{setting}: {config.path} holds no state dict, a mapping of names to tensors")
+    broken = [name for name, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise BadSetup(f"{setting}: {config.path} holds values that are not finite in {printable(str(broken[0]))}")
     return dict(state)
 
 

@@ -14,7 +14,7 @@ from evaluation.method import MethodRecipe, answer
 from evaluation.records.method import LIST, MethodRecord, record_of
 from evaluation.records.room import Records, Shared, check_names, put_given, put_list
 from evaluation.test_sets.spec import TestSet
-from pipelines.stages.progress import Progress
+from pipelines.stages.progress import Progress, Steps
 from pipelines.stages.store import Store
 
 
@@ -23,7 +23,11 @@ class DidNotRun(RuntimeError):
 
 
 def record(
-    test_set: TestSet, recipes: Sequence[MethodRecipe], room: Store, names: Collection[str] | None = None
+    test_set: TestSet,
+    recipes: Sequence[MethodRecipe],
+    room: Store,
+    names: Collection[str] | None = None,
+    steps: Steps | None = None,
 ) -> Records:
     """Bring a room up to date with a test set.
 
@@ -33,21 +37,31 @@ def record(
         recipes: with different names, none of them `given`.
         room: `<root>/records/<test set>/`.
         names: of the cases to ask for; None = the whole list, and the room then says so in its `list.json`.
+        steps: of the work that this is a part of; takes one step for the list, and one for each method.
 
     Raises:
         BadSetup: the list is empty, names cannot be used in paths, or a method that is only read lacks an answer.
     """
-    records, missing = compare(test_set, recipes, room, names)
+    title = "records" if steps is None else steps.next("the list", "what is recorded of it already")
+    records, missing = compare(test_set, recipes, room, names, title)
     for recipe in recipes:
-        if missing[recipe.name]:
-            _ask(test_set, recipe, records.methods[recipe.name], missing[recipe.name])
+        lacking, title = missing[recipe.name], recipe.name
+        if steps is not None:
+            said = f"{len(lacking)} of {len(records.entries)} images to ask for"
+            title = steps.next(title, said if lacking else "recorded already")
+        if lacking:
+            _ask(test_set, recipe, records.methods[recipe.name], lacking, title)
     if names is None:
         close(records, test_set)
     return records
 
 
 def compare(
-    test_set: TestSet, recipes: Sequence[MethodRecipe], room: Store, names: Collection[str] | None = None
+    test_set: TestSet,
+    recipes: Sequence[MethodRecipe],
+    room: Store,
+    names: Collection[str] | None = None,
+    title: str = "records",
 ) -> tuple[Records, dict[str, list[str]]]:
     """(the records, of each method the cases that it has yet to be asked for); writes down what methods are given.
 
@@ -60,7 +74,7 @@ def compare(
     entries: list[Entry] = []
     shared: dict[str, Shared] = {}
     missing: dict[str, list[str]] = {name: [] for name in methods}
-    with Progress("records", "images looked at") as progress:
+    with Progress(title, "images looked at", None if names is None else len(names)) as progress:
         for case in progress.counting(test_set.cases(names)):
             check_names([case.name], "case")
             entries.append(Entry(case.name, case.sha256))
@@ -80,12 +94,12 @@ def compare(
     return Records(room, tuple(entries), shared, methods), missing
 
 
-def _ask(test_set: TestSet, recipe: MethodRecipe, record: MethodRecord, missing: Collection[str]) -> None:
+def _ask(test_set: TestSet, recipe: MethodRecipe, record: MethodRecord, missing: Collection[str], title: str) -> None:
     if recipe.make is None:
         raise ValueError(f"{recipe.name} cannot be asked here: it has no `make`")
     record.store.remove(LIST)  # Until it is written again the folder is not finished, and cannot be taken for it.
     method = recipe.make()
-    with Progress(recipe.name, "images", len(missing)) as progress:
+    with Progress(title, "images", len(missing)) as progress:
         for case in progress.counting(test_set.cases(set(missing))):
             record.put(case, answer(method, case))
     del method

@@ -76,7 +76,7 @@ class MethodRecord:
     def close(self, listed: Mapping[str, Any]) -> None:
         """Say what the method is, and last which list it has answered. What says so already is left as it is."""
         for name, content in ((ABOUT, self.about), (LIST, listed)):
-            if not self.store.exists(name) or json.loads(self.store.read(name)) != content:
+            if not self.store.exists(name) or self.store.read(name) != _json(content):
                 self.write_json(name, content)
 
     # ---- reading
@@ -129,12 +129,12 @@ class MethodRecord:
 
     def write_json(self, path: str, content: Mapping[str, Any]) -> None:
         """Put a file of JSON in place."""
-        self.store.write(path, (json.dumps(content, indent=1) + "\n").encode())
+        self.store.write(path, _json(content))
 
     def _mark(self, name: str) -> dict[str, Any] | None:
         try:
-            found = json.loads(self.store.read(f"{ASKED}/{name}.json"))
-        except (FileNotFoundError, ValueError):  # Damaged is as good as absent: the method is asked anew.
+            found = self.store.read_json(f"{ASKED}/{name}.json")
+        except (FileNotFoundError, BadSetup):  # Damaged is as good as absent: the method is asked anew.
             return None
         whole = isinstance(found, dict) and ("failure" in found or isinstance(found.get("pictures"), dict))
         return found if whole else None
@@ -164,6 +164,10 @@ def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:
     }
     store = Store(f"{room.root}/{recipe.folder or recipe.name}")
     return MethodRecord(store, recipe.name, recipe.gives, recipe.fingerprint, recipe.maps, about)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def _decoded(png: bytes, part: str) -> Array:

@@ -17,7 +17,7 @@ from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case, Entry, list_file, list_sha256
 from evaluation.method import BACKGROUND, FOREGROUND
 from evaluation.records.method import ABOUT, LIST, MethodRecord
-from evaluation.test_sets.originals import printable
+from evaluation.test_sets.originals import names_a_file
 from pipelines.stages.store import Store
 
 FOLDER, GIVEN = "records", "given"
@@ -161,7 +161,7 @@ def check_names(names: Sequence[str], kind: str) -> None:
         raise BadSetup(
             f"records are of methods with different names, none of them {GIVEN}; got {', '.join(names) or 'none'}"
         )
-    usable = _METHOD.fullmatch if kind == "method" else printable
+    usable = _METHOD.fullmatch if kind == "method" else names_a_file
     bad = [name for name in names if not isinstance(name, str) or not usable(name)]
     if bad:
         raise BadSetup(f"the {kind} {bad[0]!r} cannot name a file; use letters, digits, _ - + . and spaces")
@@ -170,10 +170,10 @@ def check_names(names: Sequence[str], kind: str) -> None:
 def read_json(store: Store, path: str) -> dict[str, Any]:
     """A file that holds one JSON object. Raises BadSetup: it is absent or holds something else."""
     try:
-        content = json.loads(store.read(path))
+        content = store.read_json(path)
     except FileNotFoundError as error:
         raise BadSetup(f"{store.root} has no {path}: not a folder of records, or not finished") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise BadSetup(f"{store.url(path)} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise BadSetup(f"{store.url(path)} holds no JSON object")

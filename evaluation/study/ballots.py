@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from decoupage.faults import BadSetup
+from decoupage.text_files import printable
 from evaluation.config import Aspect
 from evaluation.study.folder import Study
 from evaluation.study.plan import SOUND, Kind, Question
-from evaluation.study.votes import NOT_SURE, TIE, Vote
+from evaluation.study.votes import NOT_SURE, TIE, Vote, choices_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> 
         study: the study.
         raters: tokens of the raters.
         votes: the votes of these raters on questions of this study.
+
+    Raises:
+        BadSetup: the database was damaged or changed by hand.
     """
     given: dict[str, dict[str, Vote]] = {token: {} for token in raters}
     for vote in votes:
@@ -101,6 +106,9 @@ def _ballots_of(study: Study, token: str, questions: Mapping[str, Question], vot
         if question_id not in votes:
             continue
         vote, asked = votes[question_id], question.comparison
+        if vote.choice not in choices_of(len(question.panes)) or not isinstance(vote.time_s, float):
+            said = printable(f"{vote.choice!r} after {vote.time_s!r} s")
+            raise BadSetup(f"{study.votes} holds an answer that no page sends ({said}): put it back from a copy")
         picked = vote.choice if vote.choice in (TIE, NOT_SURE) else question.panes[int(vote.choice) - 1]
         ballots.append(
             Ballot(

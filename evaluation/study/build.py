@@ -17,14 +17,17 @@ from evaluation.study.folder import KEY, KEY_BYTES, PICTURES, PLAN, VOTES, Study
 from evaluation.study.pictures import broken, reference, shown
 from evaluation.study.plan import attention_pool, choose_cases, comparisons
 from evaluation.study.votes import Votes
-from pipelines.stages.progress import Progress
+from pipelines.stages.progress import Progress, Steps
 from pipelines.stages.store import Store
 
 
-def build_study(records: Records, config: StudyConfig, folder: Path | str) -> Study:
+def build_study(records: Records, config: StudyConfig, folder: Path | str, steps: Steps | None = None) -> Study:
     """Plan the comparisons and write the pictures that raters see; `study.json` comes last.
 
     Built again over the same pictures and profile, the same folder comes out, and votes are kept.
+
+    Args:
+        steps: of the work that this is the last step of.
 
     Raises:
         BadSetup: fewer than two methods give an aspect, a picture is damaged, or the folder holds votes of another
@@ -56,7 +59,7 @@ def build_study(records: Records, config: StudyConfig, folder: Path | str) -> St
     study = _with_id(Study(root, _key(store), *plan), records)
     _check_votes(study)
     store.remove(PLAN)
-    _write_pictures(store, study, records)
+    _write_pictures(store, study, records, "study" if steps is None else steps.next("the study's pictures"))
     store.write(PLAN, (json.dumps(study.plan(), indent=1) + "\n").encode())
     return study
 
@@ -117,13 +120,13 @@ def _check_votes(study: Study) -> None:
         )
 
 
-def _write_pictures(store: Store, study: Study, records: Records) -> None:
+def _write_pictures(store: Store, study: Study, records: Records, title: str) -> None:
     kept = {f"{picture_id}.png" for picture_id in study.picture_ids}
     for name in store.names(PICTURES):
         if name not in kept:
             store.remove(f"{PICTURES}/{name}")
     names = study.picture_names()
-    with Progress("study", "pictures", len(names)) as progress:
+    with Progress(title, "pictures", len(names)) as progress:
         for aspect, case, what in progress.counting(names):
             try:
                 rgb = _picture(records, aspect, case, what, study.config.seed)

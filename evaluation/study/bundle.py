@@ -1,10 +1,11 @@
 """The study without a server: one HTML file for each rater, and one JSON file of answers from each."""
 
-import json
 import re
 from pathlib import Path
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.reading import read_file
+from decoupage.text_files import parse_json
 from evaluation.study.folder import ID_PATTERN, Study, opaque
 from evaluation.study.page import offline_page
 from evaluation.study.votes import Vote, Votes, checked_answer, clean_name
@@ -49,16 +50,17 @@ def import_answers(study: Study, path: Path | str) -> int:
         BadSetup: the file does not belong to this study, or is damaged.
     """
     path = Path(path)
-    if not path.is_file():
-        raise BadSetup(f"{path} is no file")
-    if path.stat().st_size > MAX_ANSWERS_BYTES:
-        raise BadSetup(f"{path} has more than {MAX_ANSWERS_BYTES} bytes, which no file of answers has")
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_file(path, MAX_ANSWERS_BYTES), str(path))
+    except (FileNotFoundError, BadItem) as error:
+        raise BadSetup(f"{path} is no file of answers: {error}") from error
+    except BadSetup as fault:
+        raise BadSetup(f"{fault}: it is not a file of answers") from fault
+    try:
         rater = _rater(study, content)
         screens = {screen.id: screen for screen in study.screens(rater)}
         found = [Vote(rater, *checked_answer(entry, screens), _date(entry)) for entry in content["answers"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise BadSetup(f"{path} is not a file of answers to this study: {error}") from error
     votes = Votes(study.votes, study.study_id)
     votes.add_rater(rater, clean_name(path.stem))

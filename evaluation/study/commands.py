@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from decoupage.faults import BadSetup
+from evaluation.terminal import from_markdown
 from pipelines.stages.store import Store
 
 if TYPE_CHECKING:
     from evaluation.records.room import Records
+    from pipelines.stages.progress import Steps
 
 study = typer.Typer(no_args_is_help=True, help="A preference study: raters compare methods' pictures blindly.")
 
@@ -50,12 +52,14 @@ def build(
     """
     from evaluation.records.room import read_records
     from evaluation.study.build import build_study
+    from pipelines.stages.progress import Steps
 
     loaded = context.obj(profile, root)
     folder = out or Path(loaded.root) / STUDY
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    given = read_records(outputs, names) if outputs is not None else _recorded(loaded, names, adapter, base)
-    made = build_study(given, loaded.evaluation.study, folder)
+    steps = Steps(1 if outputs is not None else 1 + len(names) + 1)
+    given = read_records(outputs, names) if outputs is not None else _recorded(loaded, names, adapter, base, steps)
+    made = build_study(given, loaded.evaluation.study, folder, steps)
     missing = sum(len(cases) for found in made.missing.values() for cases in found.values())
     asked = sum(comparison.can_be_asked for comparison in made.comparisons)
     if as_json:
@@ -92,12 +96,15 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Host name that raters call the server by, such as a proxy's; repeatable.")
+    ] = None,
 ) -> None:
     """Serve a study to raters; each answer is on disk before the next question is shown."""
     from evaluation.study.folder import load_study
     from evaluation.study.server import serve_study
 
-    serve_study(load_study(_folder(context, profile, root, folder)), host, port)
+    serve_study(load_study(_folder(context, profile, root, folder)), host, port, name or ())
 
 
 @study.command("import")
@@ -124,7 +131,7 @@ def report(
     root: Root = None,
     folder: Folder = None,
     out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the study's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
 ) -> None:
     """Write the report of a study: win rates, strengths, agreement, every raw vote."""
     from evaluation.study.folder import load_study
@@ -135,14 +142,14 @@ def report(
     loaded = load_study(place)
     draws = context.obj(profile, root).evaluation.bootstrap_draws
     values = write_report(loaded, draws, out or str(place / REPORT))
-    print(json.dumps(values) if as_json else render_markdown(values))
+    print(json.dumps(values) if as_json else from_markdown(render_markdown(values)))
 
 
 def _folder(context: typer.Context, profile: str | None, root: str | None, folder: Path | None) -> Path:
     return folder or Path(context.obj(profile, root).root) / STUDY
 
 
-def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | None) -> "Records":
+def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | None, steps: "Steps") -> "Records":
     """What the named methods made of the study's share of the held-out list; what is missing is asked for."""
     from evaluation.commands import ADAPTER, HELD_OUT
     from evaluation.methods.classical import classical_recipes
@@ -170,4 +177,4 @@ def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | No
     check_aspects({name: found[name].gives for name in names}, config.study)
     held_out = HeldOut(root.url(HELD_OUT), config.max_images)
     cases = choose_cases([case.name for case in held_out.cases()], config.study)
-    return record(held_out, [found[name] for name in names], room_of(root, held_out.name), set(cases))
+    return record(held_out, [found[name] for name in names], room_of(root, held_out.name), set(cases), steps)

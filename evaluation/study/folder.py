@@ -6,7 +6,6 @@
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,7 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.reading import read_file
+from decoupage.text_files import parse_json
 from evaluation.config import Aspect, StudyConfig
 from evaluation.study.plan import BROKEN, SOUND, Comparison, Question, questions_for
 
@@ -155,14 +156,20 @@ def load_study(folder: Path | str) -> Study:
         BadSetup: the folder holds no study, or an unfinished or damaged one.
     """
     root = Path(folder)
-    if not (root / PLAN).is_file():
-        raise BadSetup(f"{root} has no {PLAN}: make the study first with `decoupage study build`")
+    try:
+        data = read_file(root / PLAN)
+    except FileNotFoundError:
+        raise BadSetup(f"{root} has no {PLAN}: make the study first with `decoupage study build`") from None
+    except BadItem as fault:
+        raise BadSetup(f"{root / PLAN} cannot be read ({fault}); build the study again") from fault
     key = (root / KEY).read_bytes() if (root / KEY).is_file() else b""
     if len(key) != KEY_BYTES:
         raise BadSetup(f"{root / KEY} is not this study's key of {KEY_BYTES} bytes; build the study again")
     try:
-        plan = json.loads((root / PLAN).read_text())
+        plan = parse_json(data, str(root / PLAN))
         # The key comes last, because an error prints what was checked.
         return replace(_STUDY.validate_python({**plan, "root": root, "key": b""}), key=key)
+    except BadSetup as fault:
+        raise BadSetup(f"{fault}; build the study again") from fault
     except (ValueError, TypeError) as error:
         raise BadSetup(f"{root / PLAN} is damaged ({error}); build the study again") from error

@@ -19,6 +19,11 @@ def start_page(study: Study) -> str:
     return _render("start.html.jinja", study=study)
 
 
+def message_page(title: str, sentence: str) -> str:
+    """A page that says one thing."""
+    return _render("message.html.jinja", title=title, sentence=sentence)
+
+
 def rater_page(study: Study, token: str, screens: Sequence[Screen], answered: Mapping[str, str]) -> str:
     """A rater's page on the server: pictures by address, answers sent one by one.
 

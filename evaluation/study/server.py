@@ -4,10 +4,13 @@ Questions come from the plan, answers go to `votes`. Nothing in an address, a he
 picture.
 """
 
-import json
+import logging
 import re
 import secrets
 import socket
+import time
+from collections import deque
+from collections.abc import Collection
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import parse_qs
@@ -15,18 +18,22 @@ from urllib.parse import parse_qs
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from decoupage.faults import BadSetup
+from decoupage.guard import LOOPBACK, Guard
+from decoupage.text_files import parse_json
+from evaluation.study.connections import SETTINGS
 from evaluation.study.folder import ID_PATTERN, Screen, Study
-from evaluation.study.page import rater_page, start_page
-from evaluation.study.votes import Votes, checked_answer, clean_name
+from evaluation.study.page import message_page, rater_page, start_page
+from evaluation.study.votes import TooManyRaters, Votes, checked_answer, clean_name
 
-MAX_BODY_BYTES = 4096
+log = logging.getLogger(__name__)
+MAX_BODY_BYTES, MAX_FIELDS = 4096, 8
+MAX_STARTS_A_MINUTE = 60
+"""Raters that may begin within a minute, from wherever: addresses say little behind a proxy."""
 _RATERS_REMEMBERED = 256
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
@@ -45,16 +52,18 @@ class _Refused(Exception):
         self.status = status
 
 
-def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")) -> Starlette:
-    """The web application of a study.
+def study_app(study: Study, hosts: Collection[str] = LOOPBACK) -> Guard:
+    """The web application of a study, behind the guard.
 
     Args:
         study: the study.
-        hosts: names that the server may be called by; others are refused, so that no other page can reach a server on
-            loopback under a name of its own. `("*",)` = any.
+        hosts: names that the server may be called by.
+
+    Raises:
+        BadSetup: the database of answers is damaged.
     """
     desk = _Desk(study)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", desk.first_page),
             Route("/start", desk.start, methods=["POST"]),
@@ -62,17 +71,25 @@ def study_app(study: Study, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", 
             Route("/r/{token}/answers", desk.answer, methods=["POST"]),
             Route("/pictures/{picture}", desk.picture),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
-        exception_handlers={_Refused: _refusal},
+        exception_handlers={_Refused: _refusal, BadSetup: _out_of_order, ClientDisconnect: _gone},
     )
+    return Guard(app, hosts)
 
 
-def serve_study(study: Study, host: str, port: int) -> None:
+def serve_study(study: Study, host: str, port: int, names: Collection[str] = ()) -> None:
     """Serve until interrupted.
 
+    Args:
+        study: the study.
+        host: address to listen on.
+        port: 0 = any free one.
+        names: host names that raters call the server by, beside its own.
+
     Raises:
-        BadSetup: the address cannot be listened on.
+        BadSetup: the address cannot be listened on, or the database of answers is damaged.
     """
+    hosts = (*own_names(host), *(name.lower() for name in names))
+    app = study_app(study, hosts)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -80,9 +97,9 @@ def serve_study(study: Study, host: str, port: int) -> None:
     with listening:
         name = f"[{host}]" if ":" in host else host
         print(f"the study is at http://{name}:{listening.getsockname()[1]}/ until Ctrl-C", flush=True)
-        app = study_app(study) if is_loopback(host) else study_app(study, ("*",))
+        print(f"it answers to the names {', '.join(hosts)}; for others name them with --name", flush=True)
         # The log would hold raters' tokens.
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        config = uvicorn.Config(app, log_level="error", access_log=False, **SETTINGS)
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -94,6 +111,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def own_names(host: str) -> tuple[str, ...]:
+    """Names that a server listening on an address is called by: of an address that is all addresses, this machine's."""
+    if is_loopback(host):
+        return LOOPBACK
+    if host not in ("0.0.0.0", "::", ""):
+        return (f"[{host}]" if ":" in host else host.lower(), *LOOPBACK)
+    name = socket.gethostname().lower()
+    found = [name, f"{name}.local"]
+    for family, probe, form in ((socket.AF_INET, "192.0.2.1", "{}"), (socket.AF_INET6, "2001:db8::1", "[{}]")):
+        try:
+            # Of datagrams this sends nothing; it only chooses the address that others would see.
+            with socket.socket(family, socket.SOCK_DGRAM) as chosen:
+                chosen.connect((probe, 9))
+                found.append(form.format(chosen.getsockname()[0]))
+        except OSError:  # No way out by this family.
+            continue
+    return (*found, *LOOPBACK)
+
+
 class _Desk:
     """The request handlers of a study. Those that wait for the disk are plain functions, which run in threads."""
 
@@ -101,6 +137,7 @@ class _Desk:
         self.study = study
         self.votes = Votes(study.votes, study.study_id)
         self._screens = lru_cache(_RATERS_REMEMBERED)(self._fresh_screens)
+        self._starts_s: deque[float] = deque(maxlen=MAX_STARTS_A_MINUTE)
 
     def first_page(self, request: Request) -> Response:
         """Serve the first page, which asks for a name."""
@@ -108,12 +145,19 @@ class _Desk:
 
     async def start(self, request: Request) -> Response:
         """Add a rater and redirect to their page."""
-        form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=8)
+        try:
+            form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+        except ValueError:
+            raise _Refused(422, f"a form has at most {MAX_FIELDS} fields") from None
+        now_s = time.monotonic()
+        if len(self._starts_s) == MAX_STARTS_A_MINUTE and now_s - self._starts_s[0] < 60:
+            return _too_many("Many people have begun just now. Wait a minute, go back and begin again.")
+        self._starts_s.append(now_s)
         token = secrets.token_hex(16)  # Part of their address: whoever knows it can answer for that rater.
         try:
             await run_in_threadpool(self.votes.add_rater, token, clean_name(form.get("name", [""])[0]))
-        except BadSetup as fault:
-            raise _Refused(503, str(fault)) from fault
+        except TooManyRaters:
+            return _too_many("This study has as many raters as it can take. Thank you for coming.")
         return RedirectResponse(f"/r/{token}", status_code=303, headers=_HEADERS)
 
     def rater(self, request: Request) -> Response:
@@ -138,7 +182,11 @@ class _Desk:
         if not re.fullmatch(ID_PATTERN, name) or name not in self.study.picture_ids:
             raise _Refused(404, "there is no such picture")
         headers = _HEADERS | {"Cache-Control": "private, max-age=86400, immutable"}
-        return Response(self.study.picture(name), media_type="image/png", headers=headers)
+        try:
+            data = self.study.picture(name)
+        except OSError as error:
+            raise BadSetup(f"a picture of {self.study.root} cannot be read: {error}") from error
+        return Response(data, media_type="image/png", headers=headers)
 
     def _known(self, request: Request) -> str:
         token = str(request.path_params["token"])
@@ -149,8 +197,8 @@ class _Desk:
     def _keep(self, request: Request, body: bytes) -> None:
         token = self._known(request)
         try:
-            question, choice, time_s = checked_answer(json.loads(body), self._screens(token))
-        except (ValueError, RecursionError) as error:
+            question, choice, time_s = checked_answer(parse_json(body, "the answer"), self._screens(token))
+        except (ValueError, BadSetup) as error:
             raise _Refused(422, str(error)) from error
         self.votes.add(token, question, choice, time_s)
 
@@ -167,6 +215,25 @@ async def _body(request: Request) -> bytes:
     return body
 
 
+def _too_many(sentence: str) -> Response:
+    page = message_page("Not just now", sentence)
+    return HTMLResponse(page, status_code=429, headers=_HEADERS | {"Retry-After": "60"})
+
+
 def _refusal(request: Request, fault: Exception) -> Response:
     assert isinstance(fault, _Refused)
-    return JSONResponse({"error": str(fault)}, status_code=fault.status, headers=_HEADERS)
+    # What is left of a body that is too long is not waited for.
+    headers = _HEADERS | ({"Connection": "close"} if fault.status == 413 else {})
+    return JSONResponse({"error": str(fault)}, status_code=fault.status, headers=headers)
+
+
+def _out_of_order(request: Request, fault: Exception) -> Response:
+    """The study's own files are at fault: its owner reads why, raters do not."""
+    log.error("%s", fault)
+    said = "the study cannot go on just now; tell whoever runs it"
+    return JSONResponse({"error": said}, status_code=503, headers=_HEADERS)
+
+
+def _gone(request: Request, fault: Exception) -> Response:
+    """Whoever asked has left; nobody reads this."""
+    return Response(status_code=400)

@@ -14,7 +14,7 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 from evaluation.study.folder import Screen
 
-MAX_RATERS = 10_000
+MAX_RATERS = 2_000
 """Largest number of raters; without a limit anybody could fill the disk through the first page."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS raters (
@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS votes (
     answered_at TEXT NOT NULL, PRIMARY KEY (rater, question)
 );
 """
+
+
+class TooManyRaters(BadSetup):
+    """The study takes no more raters."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ class Votes:
         """Add a rater, unless they are there already.
 
         Raises:
-            BadSetup: there are `MAX_RATERS` already.
+            TooManyRaters: there are `MAX_RATERS` already.
         """
         with self._connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM raters").fetchone()
             if number >= MAX_RATERS:
-                raise BadSetup(f"the study has {number} raters, and takes no more")
+                raise TooManyRaters(f"the study has {number} raters, and takes no more")
             entry = (token, self.study_id, name, _now())
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 
@@ -140,6 +144,11 @@ MAX_TIME_S = 86_400.0
 MAX_NAME_CHARACTERS = 80
 
 
+def choices_of(num_panes: int) -> tuple[str, ...]:
+    """What can be answered to a question with so many pictures side by side."""
+    return (*(str(i + 1) for i in range(num_panes)), TIE, NOT_SURE)
+
+
 def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, str, float]:
     """The (question, choice, time_s) of an answer that a page sent, checked.
 
@@ -152,7 +161,7 @@ def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, 
     screen = screens.get(question) if isinstance(question, str) else None
     if screen is None:
         raise ValueError("there is no such question for this rater")
-    choices = [*(str(i + 1) for i in range(len(screen.panes))), TIE, NOT_SURE]
+    choices = choices_of(len(screen.panes))
     if choice not in choices:
         raise ValueError(f"choice must be one of {', '.join(choices)}, got {choice!r}")
     if not isinstance(time_s, int | float) or isinstance(time_s, bool) or not 0 <= time_s <= MAX_TIME_S:

@@ -1,12 +1,13 @@
 """Whether a list is the one that was meant: the same images, pixel for pixel, in the same order."""
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.reading import read_file
+from decoupage.text_files import parse_json
 from evaluation.cases import Entry, list_sha256
 from evaluation.test_sets.spec import TestSet
 
@@ -55,10 +56,12 @@ def read_entries(path: str) -> list[Entry]:
         BadSetup: it cannot be read, is no list, or does not hash to what it says.
     """
     try:
-        values = json.loads(Path(path).read_bytes())
+        values = parse_json(read_file(Path(path)), path)
         entries = [Entry(str(image["name"]), str(image["sha256"])) for image in values["images"]]
         says = values["list_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, BadItem, BadSetup) as error:
+        raise BadSetup(f"{path} of evaluation.test_sets.expected_lists cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
         raise BadSetup(f"{path} of evaluation.test_sets.expected_lists is no list.json: {error!r}") from error
     if list_sha256(entries) != says:
         raise BadSetup(f"{path} does not hash to the list_sha256 that it holds: it was damaged or changed by hand")

@@ -1,24 +1,25 @@
 """Any folder of pictures by role: image, mask, background, and a foreground where there is one."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from decoupage.faults import BadItem, BadSetup
-from decoupage.images.codecs import decode_rgb
-from decoupage.images.reading import open_image
+from decoupage.images.masks import mask_of
+from decoupage.images.reading import Picture, open_image, read_file, read_picture, turned_upright
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
 from evaluation.cases import Case
 from evaluation.config.test_sets import LayoutConfig
 from evaluation.test_sets.layouts import matches
-from evaluation.test_sets.originals import Excluded, printable
+from evaluation.test_sets.originals import Excluded, names_a_file
 from pipelines.scenes.parts import VISIBLE_ALPHA
 
+T = TypeVar("T")
 NEEDED = ("image", "mask", "background")
 
 
@@ -54,7 +55,7 @@ class FolderPictures:
                 try:
                     yield self._original(name)
                 except BadItem as fault:
-                    yield Excluded(name if printable(name) else ascii(name)[:80], fault.reason, fault.detail)
+                    yield Excluded(name if names_a_file(name) else ascii(name)[:80], fault.reason, fault.detail)
 
     @cached_property
     def _files(self) -> Mapping[str, dict[str, list[Path]]]:
@@ -72,15 +73,15 @@ class FolderPictures:
         return files
 
     def _original(self, name: str) -> Case:
-        if not printable(name):
-            raise BadItem("bad_name", f"{name!r} cannot name an image")
-        image, background = (decode_rgb(self._read(role, name)) for role in ("image", "background"))
-        size = (image.shape[0], image.shape[1])
-        _check_size("background", background, size)
-        mask = self._mask("mask", name, size)
-        visible = self._mask("visible", name, size) if self.layout.visible else mask
-        _check_agrees(image, background, visible)
-        foreground = self._foreground(name, size)
+        if not names_a_file(name):
+            raise BadItem("bad_name", _why_bad(name))
+        picture = self._picture("image", name)
+        background = self._picture("background", name)
+        _check_size("background", background.size, background.stored_size, picture)
+        mask = self._mask("mask", name, picture)
+        visible = self._mask("visible", name, picture) if self.layout.visible else mask
+        _check_agrees(picture.rgb, background.rgb, visible)
+        foreground = self._foreground(name, picture)
         match = re.search(self.layout.scene, name) if self.layout.scene else None
         key = match[1] if match and match[1] else name
         return Case(
@@ -88,10 +89,10 @@ class FolderPictures:
             key=key,
             photograph=key,
             origin=name,
-            composite=image,
+            composite=picture.rgb,
             mask=mask,
             visible=visible,
-            background=background,
+            background=background.rgb,
             foreground=foreground,
             maps=None,
             occluded_fraction=None if foreground is None else _occluded(foreground[..., 3], visible),
@@ -106,38 +107,79 @@ class FolderPictures:
         if len(found) > 1:
             raise BadItem("ambiguous", f"{pattern}: {' and '.join(path.name for path in found)}")
         try:
-            return found[0].read_bytes()
-        except OSError as error:
-            raise BadItem("unreadable", f"{role}: {error.strerror}") from error
+            return read_file(found[0])
+        except FileNotFoundError as error:
+            raise BadItem(f"missing_{role}", f"{found[0].name} leads to no file") from error
 
-    def _mask(self, role: str, name: str, size: tuple[int, int]) -> Mask:
-        gray = np.asarray(open_image(self._read(role, name)).convert("L"))
-        _check_size(role, gray, size)
-        mask = (gray > 127) == (self.layout.mask_is == "white")
+    def _picture(self, role: str, name: str) -> Picture:
+        """An opaque picture: what lies under transparent pixels is no part of a photograph."""
+        picture = _named(role, read_picture, self._read(role, name))
+        if not picture.is_opaque:
+            raise BadItem("transparent", f"the {role} has transparent pixels: flatten it, or save it without alpha")
+        return picture
+
+    def _mask(self, role: str, name: str, picture: Picture) -> Mask:
+        stored = _named(role, open_image, self._read(role, name))
+        image = turned_upright(stored)
+        _check_size(role, (image.height, image.width), (stored.height, stored.width), picture)
+        try:
+            mask = mask_of(image) == (self.layout.mask_is == "white")
+        except ValueError as error:
+            raise BadItem("bad_mask", f"the {role}: {error}") from error
         if not mask.any() or mask.all():
+            values = np.asarray(image)
             raise BadItem(
                 "empty_mask" if not mask.any() else "full_mask",
-                f"the {role}'s gray levels go from {gray.min()} to {gray.max()}; the object is {self.layout.mask_is}",
+                f"the {role}'s values ({image.mode}) go from {values.min()} to {values.max()}; the object is "
+                f"{self.layout.mask_is}",
             )
         return mask
 
-    def _foreground(self, name: str, size: tuple[int, int]) -> Rgba | None:
+    def _foreground(self, name: str, picture: Picture) -> Rgba | None:
         if name not in self._files.get("foreground", ()):
             return None
-        picture = open_image(self._read("foreground", name))
-        if not picture.has_transparency_data:
+        found = _named("foreground", read_picture, self._read("foreground", name))
+        if found.alpha is None:
             raise BadItem("no_alpha", "the foreground has no alpha channel")
-        foreground = np.asarray(picture.convert("RGBA"))
-        _check_size("foreground", foreground, size)
-        if not (foreground[..., 3] >= VISIBLE_ALPHA).any():
+        _check_size("foreground", found.size, found.stored_size, picture)
+        if not (found.alpha >= VISIBLE_ALPHA).any():
             raise BadItem("empty_alpha", "the foreground shows nowhere")
-        return foreground
+        return found.rgba
 
 
-def _check_size(role: str, picture: Rgb | Rgba | Gray, size: tuple[int, int]) -> None:
-    height, width = picture.shape[:2]
-    if (height, width) != size:
-        raise BadItem("shape_mismatch", f"the {role} is {width}x{height}, the image {size[1]}x{size[0]}")
+def _named(role: str, read: Callable[[bytes], T], data: bytes) -> T:
+    """What a reader makes of a file; its faults name the role."""
+    try:
+        return read(data)
+    except BadItem as fault:
+        raise BadItem(fault.reason, f"the {role}: {fault.detail}") from fault
+
+
+def _why_bad(name: str) -> str:
+    said = ascii(name)[:80]
+    if name.startswith("._"):
+        return f"{said} is a companion file that macOS writes, no picture: remove it"
+    if any("\udc80" <= character <= "\udcff" for character in name):
+        return f"the file name {said} is not UTF-8: rename it"
+    return f"{said} cannot name an image: it is too long, begins with . or -, or holds control characters or \\"
+
+
+def _check_size(role: str, size: tuple[int, int], stored: tuple[int, int], picture: Picture) -> None:
+    """Raises BadItem where a picture is not of the image's size, both upright; sizes are (height, width), px."""
+    if size == picture.size:
+        return
+    hint = ""
+    if stored == picture.stored_size:
+        turned = "image" if picture.size != picture.stored_size else role
+        hint = (
+            f"; they fit as stored, before the {turned}'s orientation tag is applied: turn both upright, or remove the "
+            "tag"
+        )
+    raise BadItem("shape_mismatch", f"the {role} is {_said(size)}, the image {_said(picture.size)}{hint}")
+
+
+def _said(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
 
 
 def _check_agrees(image: Rgb, background: Rgb, visible: Mask) -> None:

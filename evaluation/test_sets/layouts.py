@@ -4,12 +4,13 @@ What is known of each set, and from where: docs/test_sets.md. A profile can add 
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+from decoupage.images.reading import SUFFIXES
 from evaluation.config.test_sets import LayoutConfig
-from pipelines.library.evaluation_lists import SUFFIXES
 
 LAYOUTS: Mapping[str, LayoutConfig] = {
     "plain": LayoutConfig(image="image/*", mask="mask/*", background="background/*", foreground="foreground/*"),
@@ -43,6 +44,9 @@ def find_layout(name: str, own: Mapping[str, LayoutConfig]) -> LayoutConfig:
 def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
     """Image's name -> its pictures below a folder, where more than one fits sorted; the names are sorted too.
 
+    Names are composed (Unicode's NFC), because macOS writes them decomposed, an accented letter as two characters.
+    Whatever is no folder counts as a picture here; what cannot be read is told when it is read.
+
     Args:
         pattern: as `LayoutConfig` takes it; ending in `*` it takes every format of pictures.
     """
@@ -51,6 +55,6 @@ def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.glob(pattern)):
         match = form.fullmatch(path.relative_to(folder).as_posix())
-        if match and path.suffix.lower() in SUFFIXES and path.is_file():
-            found.setdefault(match["name"], []).append(path)
+        if match and path.suffix.lower() in SUFFIXES and not path.is_dir():
+            found.setdefault(unicodedata.normalize("NFC", match["name"]), []).append(path)
     return dict(sorted(found.items()))

@@ -15,6 +15,7 @@ import numpy as np
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.alpha import alpha_box
 from decoupage.images.codecs import decode_rgb
+from decoupage.images.reading import read_file
 from decoupage.images.types import Gray, Mask, Rgba
 from evaluation.cases import Case
 from evaluation.test_sets.originals import Excluded
@@ -73,7 +74,7 @@ class MulanPictures:
             return
         try:
             found = read_decomposition(file, self.images)
-            composite = decode_rgb(found.photograph.path.read_bytes())
+            composite = decode_rgb(read_file(found.photograph.path))
         except BadItem as fault:
             yield Excluded(key, fault.reason, fault.detail)
             return

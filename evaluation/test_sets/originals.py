@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from evaluation.cases import Case
 
+_MAX_CHARACTERS, _MAX_BYTES = 128, 200
+"""File systems hold names of 255 bytes; endings such as `.foreground.png` come after an image's name."""
+
 
 @dataclass(frozen=True)
 class Excluded:
@@ -44,6 +47,8 @@ class Originals(Protocol):
         ...
 
 
-def printable(name: str) -> bool:
-    """Whether a foreign name can be an image's: it becomes the name of files, and stands in reports."""
-    return 0 < len(name) <= 128 and name.isprintable() and name[0] not in ".-" and not set(name) & set("/\\")
+def names_a_file(name: str) -> bool:
+    """Whether a foreign name can be an image's: it becomes part of names of files, and stands in reports."""
+    if not (0 < len(name) <= _MAX_CHARACTERS and name.isprintable()):
+        return False
+    return len(name.encode()) <= _MAX_BYTES and name[0] not in ".-" and not set(name) & set("/\\")

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
 from decoupage.images.alpha import blend
 from decoupage.images.types import Mask
 from decoupage.maps.table import StoredMaps, decode_maps
+from decoupage.text_files import printable
 from evaluation.cases import Case
 from evaluation.strata import clutter_of, occlusion_of
 from pipelines.scenes.parts import SceneParts
+from pipelines.shards.folder import find_shards
 from pipelines.shards.reader import read_scenes
 from pipelines.stages.store import Store
 
@@ -40,26 +42,38 @@ class HeldOut:
         """See `TestSet`.
 
         Raises:
-            BadSetup: there are no shards, or one is damaged.
-            BadItem: a member cannot be decoded.
+            BadSetup: there are no shards, or one is damaged; the message names shard, scene and member.
         """
         keys = None if names is None else {name.rpartition("-")[0] for name in names}
+        folder = find_shards(self.source.root if isinstance(self.source, Store) else self.source)
         found = (
             case
-            for key, members in read_scenes(self.source)
+            for shard in folder.shards
+            for key, members in read_scenes(self.source, [shard])
             if keys is None or key in keys
-            for case in self._cases_of(key, members)
+            for case in _cases_of(folder.store.url(f"{shard}.tar"), key, members)
         )
         if names is None:
             yield from islice(found, self.max_images)
         else:
             yield from (case for case in found if case.name in names)
 
-    def _cases_of(self, key: str, members: dict[str, bytes]) -> Iterator[Case]:
+
+def _cases_of(tar: str, key: str, members: dict[str, bytes]) -> list[Case]:
+    """A list that lacks what is damaged would be another list, so a damaged scene stops here. Raises BadSetup."""
+    try:
         parts = SceneParts.decode(key, members)
         maps = decode_maps(members)
-        for layer in range(len(parts.layers)):
-            yield case_of(parts, maps, layer)
+        return [case_of(parts, maps, layer) for layer in range(len(parts.layers))]
+    except KeyError as error:
+        why = f"it lacks {error.args[0]}"
+    except (BadItem, ValueError, TypeError, IndexError, AttributeError) as error:
+        why = f"its record or its pictures are damaged ({error})"
+    scene = printable(key)
+    raise BadSetup(
+        f"{tar}: scene {scene} cannot be judged on: {why}. `decoupage shards verify {tar}` names all damage; remove "
+        "the shard's .json and make the held-out scenes again"
+    )
 
 
 def case_of(parts: SceneParts, maps: StoredMaps, layer: int) -> Case:

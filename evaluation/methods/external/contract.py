@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import encode_mask, encode_png
+from decoupage.images.reading import read_file
+from decoupage.text_files import parse_json, printable
 from evaluation.cases import Case, Entry, list_file
 from evaluation.method import Failure, Layers
 from evaluation.records.foreign import read_answer
 from evaluation.records.method import LIST
-from evaluation.records.room import read_json
 from pipelines.stages.store import Store
 
 IMAGES, MASKS, DONE = "images", "masks", "done.json"
+_MAX_LIST_BYTES = 1 << 28
 
 
 def write_case(store: Store, case: Case) -> dict[str, str]:
@@ -55,14 +57,20 @@ class Output:
             if not path.is_file() or path.is_symlink():
                 continue
             try:
-                echoed = read_json(Store(str(self.folder)), name).get("list_sha256")
-            except BadSetup as error:
-                return str(error)
+                said = parse_json(read_file(path, _MAX_LIST_BYTES), name)
+            except (BadItem, BadSetup, FileNotFoundError) as error:
+                return f"{name} cannot be read: {error}"
+            if not isinstance(said, dict):
+                return f"{name} holds no JSON object"
+            echoed = said.get("list_sha256")
             if echoed == sha256:
                 return ""
-            return f"{name} names another list ({str(echoed)[:12]}, asked for was {sha256[:12]})"
+            return f"{name} names another list ({printable(str(echoed)[:12])}, asked for was {sha256[:12]})"
         return f"it wrote neither {DONE} nor a copy of {LIST}, so nobody knows which list its pictures answer"
 
     def answer(self, case: Case, gives: Sequence[str]) -> Layers | Failure:
         """Its pictures of a case."""
+        for part in gives:
+            if (self.folder / part).is_symlink():  # As for its pictures: a link could lead anywhere.
+                return Failure(f"{part}/ is a link")
         return read_answer(case, {part: self.folder / part / f"{case.name}.png" for part in gives})

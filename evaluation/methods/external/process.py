@@ -1,20 +1,38 @@
-"""Runs somebody's command to its end or to its time limit, with all that it starts, and keeps what it said.
+"""Runs somebody's command to its end or to its time limit, with all that it starts, and keeps the end of what it said.
 
-It gets no shell, no input and none of our secrets. What its output is worth is not judged here.
+It gets no shell, no input, and a small environment without our settings and secrets. What its output is worth is not
+judged here; the process that watches over it is in `keeper.py`.
 """
 
-import contextlib
+import json
 import os
-import re
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-_PID, _STDOUT, _STDERR = "pid", "stdout.log", "stderr.log"
+from evaluation.methods.external import keeper
+
+_PASSED = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "OMP_NUM_THREADS",
+)
+"""Variables that every command gets."""
+_STDOUT, _STDERR = "stdout.log", "stderr.log"
 _TAIL_BYTES, _TAIL_CHARACTERS = 4096, 400
+_GRACE_S = keeper.PATIENCE_S + 5
 
 
 @dataclass(frozen=True)
@@ -24,32 +42,57 @@ class Ending:
     fault: str
 
 
-def run_command(command: Sequence[str], folder: Path, time_limit_s: int) -> Ending:
-    """Run a command; its output goes to `stdout.log` and `stderr.log` in `folder`.
+def run_command(command: Sequence[str], folder: Path, time_limit_s: int, variables: Sequence[str] = ()) -> Ending:
+    """Run a command; the end of its output goes to `stdout.log` and `stderr.log` in `folder`.
+
+    When this returns, and also when this process is killed, nothing of the command runs any more, whatever session it
+    took (on Linux; elsewhere its process group is ended).
 
     Args:
-        folder: of this run, named in the command's arguments; a process that a killed run of ours left working
-            on it is ended first.
+        variables: names of those that it gets beside the usual ones.
     """
-    _end_orphan(folder)
-    variables = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
-    with (folder / _STDOUT).open("wb") as stdout, (folder / _STDERR).open("wb") as stderr:
-        try:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=variables, start_new_session=True
-            )
-        except OSError as error:
-            return Ending(f"could not be started ({error.strerror}: {command[0]})")
-        try:
-            (folder / _PID).write_text(str(process.pid))
-            status = process.wait(time_limit_s)
-        except subprocess.TimeoutExpired:
-            return Ending(f"was killed after {time_limit_s} s{_tail(folder)}")
-        finally:
-            _kill_group(process.pid)
-            process.wait()
-            (folder / _PID).unlink(missing_ok=True)
-    return Ending("" if status == 0 else f"{_told(status)}{_tail(folder)}")
+    environment = {name: os.environ[name] for name in (*_PASSED, *variables) if name in os.environ}
+    logs = {"stdout": str(folder / _STDOUT), "stderr": str(folder / _STDERR)}
+    asked = json.dumps({"parent": os.getpid(), "time_limit_s": time_limit_s, **logs})
+    watch = subprocess.Popen(
+        [sys.executable, "-I", keeper.__file__, asked, *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # Ctrl-C reaches us alone, and then it is ended in order.
+    )
+    try:
+        said, _ = watch.communicate(timeout=time_limit_s + _GRACE_S)
+    except subprocess.TimeoutExpired:
+        said = b""
+    finally:
+        _end(watch)
+    return Ending(_fault(said, command[0], time_limit_s, folder))
+
+
+def _end(watch: "subprocess.Popen[bytes]") -> None:
+    """Have it end the command where that still runs, then itself."""
+    watch.terminate()
+    try:
+        watch.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        watch.kill()
+        watch.wait()
+
+
+def _fault(said: bytes, program: str, time_limit_s: int, folder: Path) -> str:
+    try:
+        ending = json.loads(said)
+    except ValueError:
+        return f"was killed together with the process that watches over it{_tail(folder)}"
+    if "error" in ending:
+        return f"could not be started ({ending['error']}: {program})"
+    if "broken" in ending:
+        return f"was ended, because what it says cannot be written down ({ending['broken']})"
+    if "late" in ending:
+        return f"was killed after {time_limit_s} s{_tail(folder)}"
+    return "" if ending["status"] == 0 else f"{_told(ending['status'])}{_tail(folder)}"
 
 
 def _told(status: int) -> str:
@@ -60,6 +103,8 @@ def _tail(folder: Path) -> str:
     """The last that it said, on one line, without control characters."""
     for name in (_STDERR, _STDOUT):
         path = folder / name
+        if not path.is_file():
+            continue
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
@@ -67,20 +112,3 @@ def _tail(folder: Path) -> str:
         if said:
             return f": {said[-_TAIL_CHARACTERS:]}"
     return ""
-
-
-def _kill_group(pid: int) -> None:
-    """Also what a command left running behind it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _end_orphan(folder: Path) -> None:
-    """End the process of a run that was killed itself, if it still works on this folder (known by its arguments)."""
-    try:
-        pid = int((folder / _PID).read_text())
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return
-    if os.fsencode(folder) in arguments:
-        _kill_group(pid)

@@ -53,7 +53,7 @@ def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, mi
     folder = work / question
     for other in work.glob("*"):
         if other != folder:
-            shutil.rmtree(other)
+            shutil.rmtree(other, ignore_errors=True)  # What it made unremovable is no answer to this.
     given, made = folder / "input", folder / "output"
     made.mkdir(parents=True, exist_ok=True)
     store = Store(str(given))
@@ -61,7 +61,8 @@ def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, mi
     lines = [write_case(store, case) for case in test_set.cases(names)]
     sha256 = write_list(store, lines, dict(test_set.about))
     places = {INPUT: str(given), OUTPUT: str(made)}
-    ending = run_command([_filled(argument, places) for argument in baseline.command], folder, baseline.time_limit_s)
+    command = [_filled(argument, places) for argument in baseline.command]
+    ending = run_command(command, folder, baseline.time_limit_s, baseline.variables)
     output = Output(made)
     if fault := output.fault(sha256):
         raise DidNotRun(f"{baseline.name} {ending.fault}" if ending.fault else f"{baseline.name}: {fault}")
@@ -70,7 +71,7 @@ def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, mi
         if isinstance(found, Failure) and ending.fault:
             found = Failure(f"{found.reason}; the command {ending.fault}")
         record.put(case, found)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _filled(argument: str, places: dict[str, str]) -> str:

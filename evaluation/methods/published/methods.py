@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from decoupage.faults import BadOutput
 from decoupage.images.sizes import Geometry, resize_picture, resize_rgba, working_geometry
-from decoupage.images.types import Array, Mask, Rgb
+from decoupage.images.types import Array, Mask
 from evaluation.cases import Case
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
 from evaluation.method import Layers
@@ -55,6 +56,7 @@ def sdxl_inpainting(config: SdxlInpainting, pipe: Any, seed: int) -> PublishedMe
             strength=config.strength,
             num_inference_steps=config.num_steps,
             generator=noise,
+            output_type="np",
         )
         return _background(out.images[0], geometry)
 
@@ -72,6 +74,7 @@ def flux_fill(config: FluxFill, pipe: Any, seed: int) -> PublishedMethod:
             guidance_scale=config.guidance,
             num_inference_steps=config.num_steps,
             generator=noise,
+            output_type="np",
         )
         return _background(out.images[0], geometry)
 
@@ -94,9 +97,9 @@ def qwen_image_edit(config: QwenImageEdit, pipe: Any, seed: int) -> PublishedMet
             strength=config.strength,
             num_inference_steps=config.num_steps,
             generator=noise,
+            output_type="np",
         )
-        picture: Rgb = np.asarray(out.images[0].convert("RGB"))
-        return Layers(background=resize_picture(picture, case.size))
+        return Layers(background=resize_picture(levels(out.images[0])[..., :3], case.size))
 
     return PublishedMethod("qwen_image_edit", pipe, ask, seed)
 
@@ -115,8 +118,9 @@ def qwen_image_layered(config: QwenImageLayered, pipe: Any, seed: int) -> Publis
             num_inference_steps=config.num_steps,
             use_en_prompt=True,
             generator=noise,
+            output_type="np",
         )
-        layers = [resize_rgba(np.asarray(layer.convert("RGBA")), case.size) for layer in out.images[0]]
+        layers = [resize_rgba(levels(layer), case.size) for layer in out.images[0]]
         return Layers(foreground=best_layer(layers, case.mask))
 
     return PublishedMethod("qwen_image_layered", pipe, ask, seed)
@@ -158,7 +162,20 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def _background(image: Image.Image, geometry: Geometry) -> Layers:
-    picture: Rgb = np.asarray(image.convert("RGB"))
-    back = geometry.undo(picture.astype(np.float32) / np.float32(255))
+def levels(picture: Array) -> Array:
+    """uint8 [H, W, C] of a pipeline's picture [H, W, C] in [0, 1], rounded as diffusers rounds for PIL.
+
+    Raises:
+        BadOutput: values that are not finite; diffusers' own pictures show them black.
+    """
+    if not (finite := np.isfinite(picture)).all():
+        raise BadOutput(
+            f"the pipeline gave values that are not finite ({1 - finite.mean():.1%} of its picture): set another dtype "
+            "in the profile, or get its weights again"
+        )
+    return (picture * 255).round().astype(np.uint8)
+
+
+def _background(picture: Array, geometry: Geometry) -> Layers:
+    back = geometry.undo(levels(picture).astype(np.float32) / np.float32(255))
     return Layers(background=np.rint(back * 255).astype(np.uint8))

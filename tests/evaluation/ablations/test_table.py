@@ -16,6 +16,7 @@ from evaluation.gate.luck import luck_of
 from evaluation.metrics.catalogue import find_metric
 from evaluation.run import judge
 from evaluation.saved_scores import read_scores
+from evaluation.terminal import from_markdown
 from pipelines.stages.store import Store
 from tests.evaluation.scenes import Known, cases, recipe_of
 from training.ablations import ROWS as TRAINED
@@ -96,6 +97,7 @@ def test_the_rows_that_differ_by_their_seed_give_its_spread(store):
     assert seeds.spread["background.psnr_mask"] == pytest.approx(np.std([48.13, 42.11, 38.59], ddof=1), abs=0.1)
     assert seeds.spread["foreground.soft_iou"] == 0 and "background.fid_whole" not in seeds.spread
     text = store.read("ablations/table.md").decode()
+    assert max(map(len, from_markdown(text).splitlines())) <= 80
     assert "Spread of seeds, the standard deviation of 3 trainings" in text and "`psnr_mask`, dB 4." in text
     # Of another data set, or by an earlier recipe, it is no seed of this one.
     make_row(store, "seed_2", darker=3, identity={**MADE_OF, "data": "data1"})

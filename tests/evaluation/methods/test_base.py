@@ -12,7 +12,7 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Sampling
 from decoupage.images.sizes import working_geometry
 from decoupage.preparation import HOLE_RULE, prepare, unit_rgb
-from evaluation.method import answer
+from evaluation.method import Failure, answer
 from evaluation.methods.base import BaseMethod, base_method, base_recipe, inpaint
 from evaluation.methods.noise import noise_of
 from tests.decoupage.tiny import flux_fill, flux_kontext
@@ -99,3 +99,11 @@ def test_every_pixel_that_the_mask_touches_is_generated():
     assert np.array_equal(answer(method, CASE).background, answer(method, small).background)
     torch.manual_seed(1)
     assert np.array_equal(answer(method, CASE).background, answer(method, small).background)
+
+
+def test_a_picture_that_is_not_finite_is_a_failure_and_never_black():
+    method = base_method("tiny-fill", None, 0)
+    with torch.no_grad():
+        next(method._components["transformer"].parameters()).view(-1)[0] = float("nan")
+    found = answer(method, CASE)
+    assert isinstance(found, Failure) and "not finite (" in found.reason and "float32" in found.reason

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
 from evaluation.method import Failure
 from evaluation.methods.baselines import record_baselines
+from evaluation.methods.external.keeper import MAX_LOG_BYTES
 from evaluation.methods.external.process import run_command
 from evaluation.methods.external.record import record_external
 from evaluation.records.ask import DidNotRun
@@ -146,33 +148,83 @@ def is_gone(pid):
     return False
 
 
-def test_what_a_killed_run_of_ours_left_running_is_ended(tmp_path):
-    orphan = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)], start_new_session=True
-    )
-    (tmp_path / "pid").write_text(str(orphan.pid))
-    time.sleep(0.2)
-    assert run_command(["true"], tmp_path, 60).fault == ""
-    assert orphan.wait(10) < 0
+STAYING = "import subprocess, sys, os, time, pathlib\n"
+STAYING += "child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
 
 
-def test_a_stranger_with_the_same_number_is_left_alone(tmp_path):
-    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    (tmp_path / "pid").write_text(str(stranger.pid))
-    run_command(["true"], tmp_path, 60)
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+@pytest.mark.parametrize("ends", ["sys.exit(0)", "time.sleep(60)"], ids=["it leaves", "it is late"])
+def test_a_child_that_took_a_session_of_its_own_is_ended_too(tmp_path, ends):
+    program = f"{STAYING}pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid))\n{ends}"
+    run_command([sys.executable, "-c", program], tmp_path, 2)
+    assert is_gone(int((tmp_path / "child").read_text()))
 
 
-def test_a_command_gets_no_secret_and_no_input(tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    monkeypatch.setenv("HF_TOKEN", "sesame")
+def test_one_that_forks_twice_and_forgets_its_environment_is_ended_too(tmp_path):
+    """As daemons do it."""
+    note = tmp_path / "child"
+    program = "import os, sys, time\nif os.fork(): sys.exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
+    program += f"open({str(note)!r}, 'w').write(str(os.getpid()))\n"
+    program += "os.execve('/bin/sleep', ['sleep', '60'], {})\n"
+    script = tmp_path / "daemon.py"
+    script.write_text(program)
+    shell = f"{sys.executable} {script}; while [ ! -s {note} ]; do sleep 0.1; done"
+    assert run_command(["sh", "-c", shell], tmp_path, 60).fault == ""
+    assert is_gone(int(note.read_text()))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_our_own_process(tmp_path, how):
+    note = tmp_path / "child"
+    program = f"{STAYING}pathlib.Path({str(note)!r}).write_text(f'{{child.pid}} {{os.getpid()}}')\ntime.sleep(60)"
+    ours = "import sys\nfrom pathlib import Path\nfrom evaluation.methods.external.process import run_command\n"
+    ours += f"run_command([sys.executable, '-c', {program!r}], Path({str(tmp_path)!r}), 60)\n"
+    running = subprocess.Popen([sys.executable, "-c", ours], stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        if note.exists() and len(note.read_text().split()) == 2:
+            break
+        time.sleep(0.05)
+    running.send_signal(how)
+    assert running.wait(20) != 0
+    assert all(is_gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_of_what_it_says_the_end_is_kept(tmp_path):
+    program = "import sys\nfor n in range(400_000): print('line', n)\nprint('last words', file=sys.stderr)\nsys.exit(2)"
+    assert run_command([sys.executable, "-c", program], tmp_path, 60).fault == "left with status 2: last words"
+    said = (tmp_path / "stdout.log").read_bytes()
+    assert MAX_LOG_BYTES <= len(said) <= 2 * MAX_LOG_BYTES and said.endswith(b"line 399999\n")
+
+
+def test_a_command_gets_a_small_environment_and_no_input(tmp_path, monkeypatch):
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "DAGSTER_HOME", "DECOUPAGE_ROOT", "SLACK_WEBHOOK_URL", "DATABASE_URL"):
+        monkeypatch.setenv(name, "sesame")
     monkeypatch.setenv("HF_HOME", "there")
-    program = "import os, sys; print(os.environ, sys.stdin.read())"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    program = "import os, sys; print(dict(os.environ), repr(sys.stdin.read()))"
     assert run_command([sys.executable, "-c", program], tmp_path, 60).fault == ""
     said = (tmp_path / "stdout.log").read_text()
-    assert "sesame" not in said and "HF_HOME" in said
+    assert "sesame" not in said and "HF_HOME" not in said and "'CUDA_VISIBLE_DEVICES': '3'" in said and "PATH" in said
+    assert run_command([sys.executable, "-c", program], tmp_path, 60, ["HF_HOME", "NOT_SET"]).fault == ""
+    assert "'HF_HOME': 'there'" in (tmp_path / "stdout.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DAGSTER_HOME", "DECOUPAGE_ROOT", "A=B", ""])
+def test_a_profile_cannot_hand_out_our_settings_and_secrets(name):
+    with pytest.raises(ValueError, match=r"no variable for foreign|no name of a variable"):
+        ExternalBaseline(name="theirs", command=("x", "{input}", "{output}"), gives=("background",), variables=(name,))
+
+
+def test_a_command_that_dies_of_a_signal_says_so(tmp_path):
+    assert run_command(["sh", "-c", "kill -SEGV $$"], tmp_path, 60).fault == "died of SIGSEGV"
+
+
+def test_links_and_a_huge_list_are_not_followed_or_read(tmp_path, listed):
+    link = "(made / 'background').symlink_to(given / 'images')\n"
+    done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, link))
+    assert set(failures(done, listed).values()) == {"background/ is a link"}
+    huge = "os.truncate(os.open(made / 'done.json', os.O_CREAT | os.O_WRONLY), 1 << 40)\n"
+    with pytest.raises(DidNotRun, match=r"done.json cannot be read: too_large"):
+        record_theirs(tmp_path, listed, program(tmp_path, huge, COPY))
 
 
 def test_arguments_are_not_read_by_a_shell(tmp_path, listed):

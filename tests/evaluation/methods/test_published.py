@@ -6,11 +6,10 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from decoupage.faults import BadSetup
 from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayered, SdxlInpainting
-from evaluation.method import Layers, answer
+from evaluation.method import Failure, Layers, answer
 from evaluation.methods.published import methods, weights
 from evaluation.methods.published.catalogue import PUBLISHED
 from tests.decoupage import tiny as tiny_bases
@@ -96,8 +95,8 @@ def test_the_mask_is_heard(name, pipes):
 class Spy:
     """Stands where a pipeline stands and writes down what it is asked."""
 
-    def __init__(self, size=None):
-        self.size = size
+    def __init__(self, size=None, value=0.5):
+        self.size, self.value = size, value
 
     def set_progress_bar_config(self, disable):
         pass
@@ -105,7 +104,7 @@ class Spy:
     def __call__(self, **asked):
         self.asked = asked
         size = self.size or (asked["width"], asked["height"])
-        return type("Output", (), {"images": [Image.new("RGB", size)]})
+        return type("Output", (), {"images": np.full((1, size[1], size[0], 3), self.value, np.float32)})
 
 
 @pytest.mark.parametrize(
@@ -127,6 +126,22 @@ def test_the_profiles_numbers_reach_the_pipeline(name, guidance, negative):
     assert spy.asked["mask_image"].size == (width, height) and spy.asked["mask_image"].mode == "L"
     if name != "qwen_image_edit":
         assert (width, height) == (spy.asked["width"], spy.asked["height"]) == (64, 48)
+
+
+@pytest.mark.parametrize("name", NAMES[:3])
+def test_values_that_are_not_finite_are_a_failure_and_never_black(name):
+    spy = Spy((64, 64) if name == "qwen_image_edit" else None, value=np.nan)
+    found = answer(method_of(name, spy), CASES[0])
+    assert isinstance(found, Failure) and "not finite (100.0% of its picture)" in found.reason
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_nan_in_the_weights_of_a_decoder_is_a_failure(name, pipes):
+    pipe = pipes[name]()
+    with torch.no_grad():
+        next(pipe.vae.decoder.parameters()).view(-1)[0] = float("nan")
+    found = answer(method_of(name, pipe), CASES[0])
+    assert isinstance(found, Failure) and "BadOutput" in found.reason, found
 
 
 def test_of_layers_the_one_that_fits_the_mask_is_taken():

@@ -10,10 +10,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadOutput, BadSetup
 from evaluation.config import EvaluationConfig, MetricsConfig, WeightsConfig
 from evaluation.metrics.catalogue import METRICS
 from evaluation.metrics.networks import load_networks, requirements
+from evaluation.metrics.perceptual import Lpips
 from evaluation.metrics.weights import read_state
 from evaluation.run import evaluate
 from tests.evaluation.metrics.networks import random_lpips, random_states
@@ -146,3 +147,21 @@ def test_the_profiles_hold_the_lines_that_name_the_published_files(profile):
         assert weights.sha256 in page and weights.path in page
     assert len(requirements(config)) == 3
     assert all(found.found.startswith("optional: not measured") for found in requirements(MetricsConfig()))
+
+
+def test_weights_that_are_not_finite_stop_before_work_starts(tmp_path):
+    trunk, _ = random_states()
+    trunk["features.3.bias"][7] = float("nan")
+    torch.save(trunk, tmp_path / "trunk.pth")
+    with pytest.raises(
+        BadSetup, match=r"lpips.trunk: .*trunk\.pth holds values that are not finite in features\.3\.bias"
+    ):
+        read_state(WeightsConfig(**named(tmp_path / "trunk.pth")), "evaluation.metrics.lpips.trunk")
+
+
+def test_a_distance_that_is_not_finite_is_named_and_not_averaged():
+    trunk, head = random_states()
+    lpips = Lpips({name: value * 1e30 for name, value in trunk.items()}, head)
+    case = cases(1)[0]
+    with pytest.raises(BadOutput, match=r"LPIPS gave values that are not finite; .*evaluation\.metrics\.lpips"):
+        lpips.distances([case.composite], case.background)

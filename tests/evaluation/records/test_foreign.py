@@ -1,10 +1,13 @@
 """Anybody's pictures: they are recorded, a hostile file counts against its own image, another list is refused."""
 
+import contextlib
 import io
 import json
 import os
+import socket
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,19 +68,37 @@ def small():
     return file.getvalue()
 
 
+def saved(images):
+    """A PNG of one picture, or of several that follow each other."""
+    file = io.BytesIO()
+    # Pillow joins equal pictures.
+    more = [Image.new(image.mode, image.size, "red") for image in images[1:]]
+    images[0].save(file, "PNG", save_all=bool(more), append_images=more)
+    return file.getvalue()
+
+
+def listening(path):
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(path.parent):
+        server.bind(path.name)
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (lambda path: path.unlink(), "no background"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "cannot be read"),
-        (lambda path: path.write_bytes(b"GIF89a" + b"\0" * 20), "cannot be read"),
-        (lambda path: path.write_bytes(bomb()), "too_large"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "cannot be used .truncated"),
+        (lambda path: path.write_bytes(b"GIF89a" + b"\0" * 20), "cannot be used .bad_image"),
+        (lambda path: path.write_bytes(bomb()), "12000x12000 px, not 32x32 px"),
         (lambda path: path.write_bytes(b"\0" * 200_000), "too large for its size"),
-        (lambda path: path.write_bytes(small()), r"is \[32, 31\], not \[32, 32\]"),
+        (lambda path: path.write_bytes(small()), "31x32 px, not 32x32 px"),
+        (lambda path: path.write_bytes(saved([Image.new("RGB", (32, 32))] * 2)), "animated"),
+        (lambda path: path.write_bytes(saved([Image.new("RGBA", (32, 32))])), "transparent pixels"),
+        (lambda path: (path.unlink(), path.mkdir()), "no regular"),
+        (lambda path: (path.unlink(), listening(path)), "cannot be opened"),
         (lambda path: (path.rename(path.with_name("elsewhere.png")), path.symlink_to("elsewhere.png")), "no regular"),
         (lambda path: (path.unlink(), os.mkfifo(path)), "no regular"),
     ],
-    ids=["absent", "truncated", "no picture", "bomb", "huge", "size", "link", "pipe"],
+    ids=["absent", "cut", "gif", "bomb", "huge", "size", "animated", "alpha", "folder", "socket", "link", "pipe"],
 )
 def test_a_hostile_picture_counts_against_its_own_image(tmp_path, listed, folder, damage, reason):
     damage(folder / f"{listed.given[1].name}.background.png")
@@ -105,3 +126,29 @@ def test_pictures_of_another_list_are_refused(listed, folder):
         answer(method, replace(case, mask=~case.mask))
     with pytest.raises(BadSetup, match="00000009-0 is not in it"):
         answer(method, replace(case, name="00000009-0"))
+
+
+@pytest.mark.parametrize("names", [["../../etc/passwd"], ["/etc/passwd"], ["a\x00b"], ["\ud800"], ["x" * 300], [""]])
+def test_a_list_that_names_no_files_is_a_bad_set_up(tmp_path, names):
+    images = [{"name": name, "sha256": "0"} for name in names]
+    (tmp_path / "list.json").write_text(json.dumps({"list_sha256": "", "images": images}))
+    with pytest.raises(BadSetup, match="cannot name a file"):
+        recipe(tmp_path)
+
+
+def test_a_foreground_without_alpha_is_a_failure_and_not_opaque(listed, folder):
+    case = listed.given[0]
+    for picture in (case.background, case.background[..., 0]):
+        Image.fromarray(picture).save(folder / f"{case.name}.foreground.png")
+        found = answer(recipe(folder).make(), case)
+        assert isinstance(found, Failure) and "the foreground has no alpha channel" in found.reason
+
+
+def test_answers_of_sixteen_bits_keep_their_levels(listed, folder):
+    case = listed.given[0]
+    gray = case.background[..., 0]
+    Image.fromarray(gray.astype(np.uint16) * 257).save(folder / f"{case.name}.background.png")
+    assert np.array_equal(answer(recipe(folder).make(), case).background, np.dstack([gray] * 3))
+    deep = cv2.imencode(".png", case.background[..., ::-1].astype(np.uint16) * 257)[1]
+    (folder / f"{case.name}.background.png").write_bytes(deep.tobytes())
+    assert np.array_equal(answer(recipe(folder).make(), case).background, case.background)

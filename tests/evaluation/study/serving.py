@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from evaluation.study.connections import SETTINGS
 from evaluation.study.server import study_app
 from tests.browser import wait
 
@@ -14,7 +15,7 @@ from tests.browser import wait
 def serving(study):
     """Gives the server's address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(study_app(study), log_level="warning", lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(study_app(study), log_level="error", **SETTINGS))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         wait(lambda: server.started, "the server to start")

@@ -71,7 +71,9 @@ def test_from_the_held_out_list_to_a_report(root, run, tmp_path):
     assert status == 0 and values == json.loads((root / "study" / "report" / "report.json").read_text())
     pair = values["aspects"]["background"]["pairs"]["telea-navier_stokes"]
     assert pair["wins"] == 6 and pair["win_rate"]["mean"] == 1 and values["bootstrap_draws"] == 100
-    assert "| `telea` | `navier_stokes` | 100 %" in run("report")[1]
+    shown = run("report")[1]
+    assert "telea / navier_stokes  100 %" in shown and max(map(len, shown.splitlines())) <= 80
+    assert "| `telea` / `navier_stokes` | 100 %" in (root / "study" / "report" / "report.md").read_text()
 
 
 def test_by_default_the_adapter_meets_its_base_telea_and_the_given_mask(root, run, tmp_path, monkeypatch):

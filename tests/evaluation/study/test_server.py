@@ -2,14 +2,18 @@
 
 import json
 import re
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 
+from decoupage.faults import BadSetup
+from evaluation.study import connections, server, votes
 from evaluation.study.folder import load_study
-from evaluation.study.server import MAX_BODY_BYTES, is_loopback
+from evaluation.study.server import MAX_BODY_BYTES, MAX_FIELDS, is_loopback, own_names, serve_study
 from evaluation.study.votes import Votes
 from tests.evaluation.study.serving import serving
 from tests.evaluation.study.studies import small_study
@@ -116,6 +120,13 @@ def test_bodies_that_are_no_answers(client):
     assert client.post(address, content=b" " * (MAX_BODY_BYTES + 1), headers=as_json).status_code == 413
     assert client.post(address, content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
     assert client.post("/start", content=b"name=" + b"a" * MAX_BODY_BYTES).status_code == 413
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    nine = "&".join(f"field{number}=a" for number in range(MAX_FIELDS + 1))
+    assert client.post("/start", content=nine, headers=form).status_code == 422
+    for odd in (b"", b"name=%ff%00%ed%a0%80", b"\xff=\xff", b"name", b"=" * 4000, b"name=\0"):
+        assert client.post("/start", content=odd, headers=form).status_code == 303, odd
+    with_surrogate = b'{"question": "\\ud800", "choice": "\\ud800", "time_s": NaN}'
+    assert client.post(address, content=with_surrogate, headers=as_json).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -127,7 +138,7 @@ def test_nothing_else_is_served(client, path):
 
 
 def test_only_by_its_own_name(client):
-    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 403
     assert client.get("/").status_code == 200
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost") and not is_loopback("0.0.0.0")
 
@@ -144,3 +155,123 @@ def test_a_page_may_reach_nothing_outside(client):
         assert page.headers["cache-control"] == "no-store" and page.headers["referrer-policy"] == "no-referrer"
         assert "http://" not in page.text and "https://" not in page.text
     assert threading.active_count() < 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}, {"origin": "null"}, {"host": "evil.example"}],
+    ids=str,
+)
+def test_no_other_site_starts_a_rater(study, client, headers):
+    before = len(Votes(study.votes, study.study_id).raters())
+    assert client.post("/start", data={"name": "Eve"}, headers=headers).status_code == 403
+    assert client.get("/start").status_code == 405
+    assert len(Votes(study.votes, study.study_id).raters()) == before
+
+
+def test_so_many_raters_a_minute_and_in_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "MAX_STARTS_A_MINUTE", 3)
+    study = small_study(tmp_path)
+    with serving(study) as url, httpx2.Client(base_url=url) as client:
+        for number in range(3):
+            begin(client, str(number))
+        refused = client.post("/start", data={"name": "one more"})
+        assert refused.status_code == 429 and "Wait a minute" in refused.text and refused.headers["retry-after"] == "60"
+        assert refused.headers["content-type"].startswith("text/html")
+    monkeypatch.setattr(votes, "MAX_RATERS", 3)
+    with serving(study) as url, httpx2.Client(base_url=url) as client:
+        refused = client.post("/start", data={"name": "one more"})
+        assert refused.status_code == 429 and "as many raters as it can take" in refused.text
+
+
+def talk(url, *parts, pause_s=0.0):
+    """What comes back to raw bytes until the server closes; None where it does not within ten seconds."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        answer = b""
+        try:
+            for part in parts:
+                connection.sendall(part.replace(b"HOST", f"Host: {host}:{port}".encode()))
+                time.sleep(pause_s)
+            while more := connection.recv(65536):
+                answer += more
+        except (ConnectionResetError, BrokenPipeError):
+            return answer
+        except TimeoutError:
+            return None
+    return answer
+
+
+def test_what_is_no_request(client):
+    url = str(client.base_url)
+    head = b"HOST\r\n"
+    for sent in (
+        b"\x16\x03\x01\x02\0",
+        b"\0" * 300_000,
+        b"GET / HTTP/1.1\r\n",
+        b"GET /\xff HTTP/1.1\r\n" + head,
+        b"GET / HTTP/1.1\r\n" + head + b"X: y\r\n" * 100_000,
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n" + head,
+        b"POST /start HTTP/1.1\r\nContent-Length: -1\r\n" + head,
+        b"POST /start HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n" + head,
+    ):
+        answer = talk(url, sent + b"\r\n\r\n")
+        assert answer is not None and (not answer or answer.startswith(b"HTTP/1.1 4")), (sent[:30], answer)
+    doubled = talk(url, b"GET / HTTP/1.1\r\nHOST\r\nHost: evil\r\nConnection: close\r\n\r\n")
+    assert doubled.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
+    assert client.get("/").status_code == 200
+
+
+def test_a_body_without_end_is_cut_off(client):
+    chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+    head = b"POST /start HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = talk(str(client.base_url), head, *[chunk] * 200)
+    assert answer is not None and (not answer or answer.startswith(b"HTTP/1.1 413"))
+
+
+@pytest.mark.parametrize("head", [b"GET / HTT", b"POST /start HTTP/1.1\r\nHOST\r\nContent-Length: 9\r\n\r\n", b""])
+def test_slow_senders_are_closed(client, monkeypatch, head):
+    monkeypatch.setattr(connections, "RECEIVE_S", 0.5)
+    started = time.monotonic()
+    assert talk(str(client.base_url), head, *[b"n"] * 8, pause_s=0.2) == b""
+    assert time.monotonic() - started < 5
+    assert client.get("/").status_code == 200
+
+
+def test_a_reader_that_never_reads_is_closed(client, monkeypatch):
+    monkeypatch.setattr(connections, "SEND_S", 0.5)
+    url = str(client.base_url)
+    host, port = url.removeprefix("http://").split(":")
+    asked = f"GET / HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with pytest.raises((ConnectionResetError, BrokenPipeError, TimeoutError)):
+            connection.sendall(asked * 100_000)
+    assert client.get("/").status_code == 200
+
+
+def test_a_damaged_database_is_named(tmp_path, capsys, caplog):
+    study = small_study(tmp_path)
+    with serving(study) as url, httpx2.Client(base_url=url, timeout=30) as client:
+        begin(client)
+        for path in tmp_path.glob("study/votes.sqlite*"):
+            path.write_bytes(b"no database" * 1000)
+        refused = client.post("/start", data={"name": "Ann"})
+        assert refused.status_code == 503 and str(tmp_path) not in refused.text
+        assert "votes.sqlite" in caplog.text
+    with pytest.raises(BadSetup, match=r"votes\.sqlite"):
+        serve_study(study, "127.0.0.1", 0)
+
+
+def test_pictures_that_are_lost_are_told_to_the_owner(tmp_path, caplog):
+    study = small_study(tmp_path)
+    with serving(study) as url, httpx2.Client(base_url=url) as client:
+        name = sorted(study.picture_ids)[0]
+        (tmp_path / f"study/pictures/{name}.png").unlink()
+        assert client.get(f"/pictures/{name}").status_code == 503 and name in caplog.text
+
+
+def test_the_names_of_a_server():
+    assert own_names("127.0.0.1") == own_names("::1") == ("127.0.0.1", "localhost", "[::1]")
+    assert own_names("192.168.1.5")[0] == "192.168.1.5" and own_names("fe80::1")[0] == "[fe80::1]"
+    assert socket.gethostname().lower() in own_names("0.0.0.0") and "*" not in own_names("0.0.0.0")

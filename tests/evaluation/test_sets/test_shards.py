@@ -33,6 +33,39 @@ def test_there_is_one_case_for_each_layer_and_it_holds_what_the_triplet_holds(ro
         assert not (case.hidden & case.visible).any()
 
 
+def without(members, name):
+    return {key: data for key, data in members.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        (lambda members: without(members, "json"), "it lacks json"),
+        (lambda members: without(members, "mask0.png"), "it lacks mask0.png"),
+        (lambda members: members | {"layer0.webp": members["layer0.webp"][:40]}, "bad_image|truncated"),
+        (lambda members: members | {"json": b"{}"}, "it lacks layers"),
+        (lambda members: members | {"json": b'{"layers": 3}'}, "damaged"),
+        (lambda members: members | {"json": b"[" * 9}, "damaged"),
+        (lambda members: members | {"edges.png": b""}, "bad_image"),
+    ],
+    ids=["json", "mask", "layer", "empty", "number", "cut", "map"],
+)
+def test_a_damaged_scene_stops_with_shard_and_member(root, monkeypatch, damaged, said):
+    """Judged without it, the list would be another one."""
+    from evaluation.test_sets import shards
+
+    read = shards.read_scenes
+
+    def some_damaged(source, names):
+        for key, members in read(source, names):
+            yield key, damaged(members) if key == "00000003" else members
+
+    monkeypatch.setattr(shards, "read_scenes", some_damaged)
+    with pytest.raises(BadSetup, match=rf"00001\.tar: scene 00000003 cannot be judged on: .*({said}).*shards verify"):
+        list(HeldOut(root).cases())
+    assert len(list(HeldOut(root, max_images=2).cases())) == 2
+
+
 def test_a_case_knows_what_it_shares_with_others_and_old_scenes_are_refused(root):
     for case, triplet in zip(HeldOut(root).cases(), read_triplets(root), strict=True):
         assert case.photograph == triplet.record["background"]["origin"] == f"blobs-{case.key}"

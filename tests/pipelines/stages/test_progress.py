@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pipelines.stages import progress
-from pipelines.stages.progress import Progress
+from pipelines.stages.progress import Progress, Steps
 
 
 class Terminal(io.StringIO):
@@ -64,3 +64,23 @@ def test_an_exception_is_not_held_back(monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
     with pytest.raises(KeyError), Progress("scenes", "items"):
         raise KeyError
+
+
+@pytest.mark.parametrize(("took_s", "said"), [(1.0, "about 3 s left"), (100.0, "about 5 min left")])
+def test_log_lines_say_how_long_the_rest_takes(caplog, monkeypatch, took_s, said):
+    now_s = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.0)
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"), Progress("scenes", "items", 4) as shown:
+        for _ in shown.counting(range(4)):
+            now_s[0] += took_s
+    assert caplog.messages[0].startswith("scenes: 1/4 items, about") and caplog.messages[0].endswith(said)
+    assert caplog.messages[-1] == "scenes: 4/4 items"
+
+
+def test_steps_are_numbered_and_logged(caplog):
+    steps = Steps(2)
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"):
+        assert steps.next("the list") == "step 1 of 2: the list"
+        assert steps.next("scores", "40 images") == "step 2 of 2: scores"
+    assert caplog.messages == ["step 1 of 2: the list", "step 2 of 2: scores: 40 images"]
