@@ -64,7 +64,7 @@ def _space(profile: bytes) -> str:
     """`RGB`, `CMYK`, `GRAY`, `Lab`, ...; empty for a damaged profile."""
     try:
         return str(ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space).strip()
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, ValueError, ImageCms.PyCMSError):
         return ""
 
 
