@@ -6,6 +6,7 @@ wrong input is a ValueError, which it turns into exit status 2.
 
 import json
 import math
+import os
 import sys
 import tempfile
 import time
@@ -54,6 +55,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
     Orientation tags of photographs are applied to pictures and masks.
     """
+    # Advice on optional packages, which nobody has asked for.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     place, precision = _place(device, dtype)
     _check_text_and_numbers(prompt, guidance)
     _make_folder(out)

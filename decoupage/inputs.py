@@ -37,7 +37,7 @@ def read_photograph(path: Path) -> Picture:
     try:
         picture = read_picture(read_file(path), keep_profile=True)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(f"{shown(path)}: no readable picture ({_said(fault)})") from fault
+        raise ValueError(f"{shown(path)}: {_said(fault)}") from fault
     if not picture.is_opaque:
         raise ValueError(
             f"{shown(path)}: the picture has transparent pixels, and what lies under them is no photograph: "
@@ -60,7 +60,7 @@ def read_mask(path: Path, picture: Picture) -> Mask:
         as_mask(mask, picture.size)
         doubts = mask_doubts(upright)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(f"{shown(path)}: no readable picture ({_said(fault)})") from fault
+        raise ValueError(f"{shown(path)}: {_said(fault)}") from fault
     except ValueError as error:
         raise ValueError(f"{shown(path)}: {error}") from error
     is_drawn_upright = orientation(stored) != 1 or picture.orientation == 1
@@ -87,7 +87,7 @@ def read_maps(folder: Path) -> dict[str, Array]:
             try:
                 found[name] = row.decode(read_file(path))
             except (BadItem, FileNotFoundError) as fault:
-                raise ValueError(f"--maps {shown(path)}: no readable map ({_said(fault)})") from fault
+                raise ValueError(f"--maps {shown(path)}: {_said(fault)}") from fault
     if not found:
         names = ", ".join(f"{name}.png" for name in MAPS)
         raise ValueError(f"--maps must be auto, none or a folder with any of {names}, got {shown(folder)}")
@@ -124,4 +124,6 @@ def _size(image: Image.Image) -> tuple[int, int]:
 
 
 def _said(fault: BadItem | FileNotFoundError) -> str:
-    return fault.detail if isinstance(fault, BadItem) else "it is not there"
+    if isinstance(fault, FileNotFoundError):
+        return "it is not there"
+    return f"no readable picture ({fault.detail})" if fault.reason in ("bad_image", "truncated") else fault.detail

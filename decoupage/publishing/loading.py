@@ -1,10 +1,13 @@
 """Reading a published folder: the base, the adapter on it by diffusers' own loader, fusion and RGBA VAE."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from decoupage.adapter import ADAPTER, AdapterConfig
@@ -14,7 +17,10 @@ from decoupage.fusion import MultiModalLatentFusion
 from decoupage.publishing.card import CardFacts, card_facts
 from decoupage.publishing.folder import WEIGHTS, find_folder, read_manifest, require
 from decoupage.publishing.lora import check_fits
+from decoupage.weights.files import check_values
 
+MODEL_WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""As diffusers names a model's file."""
 _HUB_OPTIONS = ("token", "cache_dir", "local_files_only")
 
 
@@ -55,7 +61,8 @@ def load_adapter(
         options: options of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
     Raises:
-        ValueError: a file is missing or damaged (named), a remove-only export, or a base of another geometry.
+        ValueError: a file is missing, damaged or holds values that are not finite (named), a remove-only export, or a
+            base of another geometry.
     """
     hub = {name: options[name] for name in _HUB_OPTIONS if name in options}
     place = find_folder(folder, revision, **hub)
@@ -86,23 +93,46 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig, CardFacts
     if manifest.kind != "adapter":
         raise ValueError(f"{place} is a {manifest.kind} export: load it with load_lora_weights of diffusers' pipeline")
     config = AdapterConfig.from_dict(manifest.adapter)
-    models = ["vae_rgba", *(["fusion"] if config.maps else [])]
-    files = [f"{model}/{file}" for model in models for file in ("config.json", "diffusion_pytorch_model.safetensors")]
-    require(place, manifest, WEIGHTS, *files)
+    weights = _weights(place, config)
+    configs = [path.with_name("config.json") for path in weights[1:]]
+    require(place, manifest, *(path.relative_to(place).as_posix() for path in (*weights, *configs)))
+    for path in weights:
+        check_values(path)
     return find_base(config.base), config, card_facts(manifest)
+
+
+def _weights(place: Path, config: AdapterConfig) -> list[Path]:
+    """The file of LoRA and projection, then those of the models beside it."""
+    models = ["vae_rgba", *(["fusion"] if config.maps else [])]
+    return [place / WEIGHTS, *(place / model / MODEL_WEIGHTS for model in models)]
 
 
 def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, components: Components) -> LoadedAdapter:
     network, vae = components[base.network], components["vae"]
+    if network.dtype == torch.float16:  # The other formats hold whatever is finite.
+        for path in _weights(place, config):
+            check_values(path, torch.finfo(torch.float16).max)
     check_fits(place / WEIGHTS, network, base, config)
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
     # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
     pipeline = base.pipeline_class(**{**components, "vae": None})
-    pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
+    with _without_advice():
+        pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
     return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config, card)
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Without diffusers' line that text encoders get no LoRA, which ours never do."""
+    log, is_ours = logging.getLogger("diffusers.loaders.lora_base"), lambda record: "No LoRA keys" not in record.msg
+    log.addFilter(is_ours)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_ours)
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
