@@ -401,6 +401,52 @@ def test_hub_repositories_are_downloaded(published, monkeypatch):
 # ---- faults
 
 
+def changed(path, name, value):
+    tensors = load_file(path)
+    name = next(key for key in sorted(tensors) if name in key)
+    tensors[name].view(-1)[0] = value
+    with safe_open(path, framework="pt") as file:
+        save_file(tensors, path, metadata=file.metadata())
+    return name
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("file", "tensor"),
+    [
+        (WEIGHTS, "attn.to_q.lora_B"),
+        (WEIGHTS, "x_embedder.lora_B"),
+        ("fusion/diffusion_pytorch_model.safetensors", "latents"),
+        ("vae_rgba/diffusion_pytorch_model.safetensors", "conv_out.bias"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused_by_name(damaged, bases, file, tensor, value):
+    name = changed(damaged / file, tensor, value)
+    with pytest.raises(ValueError, match=re.escape(f"{file}: {name} holds values that are not finite")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False)
+
+
+@pytest.mark.faults
+def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damaged, bases):
+    name = changed(damaged / WEIGHTS, "attn.to_q.lora_B", 70_000.0)
+    with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: take bfloat16")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.float16)
+    load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.bfloat16)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("file", [WEIGHTS, "fusion/diffusion_pytorch_model.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_weights_that_are_cut_off_are_named(damaged, bases, file, share):
+    data = (damaged / file).read_bytes()
+    (damaged / file).write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match=re.escape(f"{file} is damaged")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False)
+    with pytest.raises(ValueError, match="sha256 differs"):
+        load_adapter(damaged, bases / "flux-fill")
+
+
 @pytest.mark.parametrize(
     "name",
     ["adapter.json", WEIGHTS, "fusion/config.json", "vae_rgba/diffusion_pytorch_model.safetensors", "pipeline.py"],
