@@ -59,19 +59,14 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     place, precision = _place(device, dtype)
     _check_text_and_numbers(prompt, guidance)
-    _make_folder(out)
     import torch
-    from PIL import Image
 
-    from decoupage.inputs import read_maps, read_mask, read_photograph
+    from decoupage.inputs import read_inputs
     from decoupage.results import Layers, check_formats, layer_names, text_of, write_layers, write_report
 
-    photograph = read_photograph(image)
-    check_formats(photograph.size, psd=psd)
-    masks = [read_mask(path, photograph) for path in mask]
-    given = None if maps in ("auto", "none") else read_maps(Path(maps))
-    picture = Image.fromarray(photograph.rgb)
-
+    picture, masks, given, profile = read_inputs(image, mask, None if maps in ("auto", "none") else Path(maps))
+    check_formats(picture.size, psd=psd)
+    _make_folder(out)
     started_s = time.perf_counter()
     pipe = _load(model, base, "auto" if maps == "auto" else "none", place, precision)
     loaded_s = time.perf_counter()
@@ -89,7 +84,6 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     )
     done_s = time.perf_counter()
     names, recomposition = layer_names(mask), result.recomposition[0]
-    profile = photograph.icc_profile
     layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front, profile)
     report = {
         **write_layers(out, layers, psd=psd, ora=ora),

@@ -109,10 +109,12 @@ def text_of(path: str | Path) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def check_formats(size: tuple[int, int], *, psd: bool) -> None:
-    """Raise ValueError where a picture of a size, (height, width) in px, cannot be written as what is asked for."""
-    if psd and max(size) > _PSD_MAX_PX:
-        raise ValueError(f"PSD takes sides up to {_PSD_MAX_PX} px, got {size[1]}x{size[0]} px: take --ora instead")
+def check_formats(size_px: tuple[int, int], *, psd: bool) -> None:
+    """Raise ValueError where a picture of a size, (width, height), cannot be written as what is asked for."""
+    if psd and max(size_px) > _PSD_MAX_PX:
+        raise ValueError(
+            f"PSD takes sides up to {_PSD_MAX_PX} px, got {size_px[0]}x{size_px[1]} px: take --ora instead"
+        )
 
 
 def flattened(foregrounds: Sequence[Image.Image]) -> Image.Image:
@@ -185,7 +187,7 @@ def write_psd(
     from psd_tools.psd.image_resources import ImageResource
 
     placed, merged = _compose(background, layers, names)
-    check_formats((merged.shape[0], merged.shape[1]), psd=True)
+    check_formats((merged.shape[1], merged.shape[0]), psd=True)
     for layer in placed:
         if len(layer.name) > _MAX_NAME:
             raise ValueError(f"PSD takes layer names of up to {_MAX_NAME} characters, got {layer.name!r}")

@@ -260,8 +260,8 @@ def eight_bit(image: Image.Image) -> tuple[Image.Image, Gray | None]:
         alpha = None if key is None else np.where(values_HW == key, 0, 255).astype(np.uint8)
         return Image.fromarray(_gray_8(values_HW)), alpha
     if image.mode in ("LA", "La"):
-        gray, alpha = image.convert("LA").split()
-        return gray, np.asarray(alpha)
+        gray, opacity = image.convert("LA").split()
+        return gray, np.asarray(opacity)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return rgba.convert("RGB"), np.asarray(rgba.getchannel("A"))

@@ -76,7 +76,8 @@ def check_values(path: Path, limit: float = math.inf) -> None:
             for name in tensors.keys():  # noqa: SIM118 - no mapping
                 tensor = tensors.get_tensor(name)
                 if tensor.is_floating_point() and tensor.numel():
-                    _check_range(f"{path}: {name}", *(float(end) for end in tensor.aminmax()), limit)
+                    low, high = (float(end) for end in tensor.aminmax())
+                    _check_range(f"{path}: {name}", low, high, limit)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is damaged ({error}): fetch it anew") from error
 
