@@ -63,7 +63,7 @@ def read_photograph(path: Path) -> Picture:
     try:
         picture = read_picture(read_file(path), keep_profile=True)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(f"{shown(path)}: {_said(fault)}") from fault
+        raise ValueError(_told(path, fault)) from fault
     if not picture.is_opaque:
         raise ValueError(
             f"{shown(path)}: the picture has transparent pixels, and what lies under them is no photograph: "
@@ -86,7 +86,7 @@ def read_mask(path: Path, picture: Picture) -> Mask:
         as_mask(mask, picture.size)
         doubts = mask_doubts(upright)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(f"{shown(path)}: {_said(fault)}") from fault
+        raise ValueError(_told(path, fault)) from fault
     except ValueError as error:
         raise ValueError(f"{shown(path)}: {error}") from error
     is_drawn_upright = orientation(stored) != 1 or picture.orientation == 1
@@ -113,7 +113,7 @@ def read_maps(folder: Path) -> dict[str, Array]:
             try:
                 found[name] = row.decode(read_file(path))
             except (BadItem, FileNotFoundError) as fault:
-                raise ValueError(f"--maps {shown(path)}: {_said(fault)}") from fault
+                raise ValueError(f"--maps {_told(path, fault)}") from fault
     if not found:
         names = ", ".join(f"{name}.png" for name in MAPS)
         raise ValueError(f"--maps must be auto, none or a folder with any of {names}, got {shown(folder)}")
@@ -149,7 +149,12 @@ def _size(image: Image.Image) -> tuple[int, int]:
     return image.height, image.width
 
 
-def _said(fault: BadItem | FileNotFoundError) -> str:
+def _told(path: Path, fault: BadItem | FileNotFoundError) -> str:
+    """A fault of a file with its whole path."""
     if isinstance(fault, FileNotFoundError):
-        return "it is not there"
-    return f"no readable picture ({fault.detail})" if fault.reason in ("bad_image", "truncated") else fault.detail
+        return f"{shown(path)} is not there"
+    if fault.reason in ("bad_image", "truncated"):
+        return f"{shown(path)}: no readable picture ({fault.detail})"
+    # Faults of the file itself begin with its name.
+    name = printable(path.name)
+    return shown(path) + (fault.detail.removeprefix(name) if fault.detail.startswith(name) else f": {fault.detail}")

@@ -154,8 +154,10 @@ def _faults() -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise BadItem("bad_image", f"no picture in a known format ({', '.join(FORMATS)})") from error
-    except (Image.DecompressionBombError, MemoryError) as error:
-        raise BadItem("too_large", str(error) or "it does not fit into memory") from error
+    except Image.DecompressionBombError as error:
+        raise BadItem("too_large", f"it claims far more than {MAX_PIXELS} pixels") from error
+    except MemoryError as error:
+        raise BadItem("too_large", "it does not fit into memory") from error
     except Exception as error:
         said = printable(str(error) or type(error).__name__)
         reasons = {"truncated": "truncated", "too large": "too_large"}

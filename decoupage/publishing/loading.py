@@ -15,7 +15,7 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Base, Components
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.publishing.card import CardFacts, card_facts
-from decoupage.publishing.folder import WEIGHTS, find_folder, read_manifest, require
+from decoupage.publishing.folder import MANIFEST, WEIGHTS, find_folder, read_manifest, require
 from decoupage.publishing.lora import check_fits
 from decoupage.weights.files import check_values
 
@@ -92,7 +92,10 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig, CardFacts
     manifest = read_manifest(place, check_sums)
     if manifest.kind != "adapter":
         raise ValueError(f"{place} is a {manifest.kind} export: load it with load_lora_weights of diffusers' pipeline")
-    config = AdapterConfig.from_dict(manifest.adapter)
+    try:
+        config = AdapterConfig.from_dict(manifest.adapter)
+    except (TypeError, ValueError) as error:  # The first for values of another type than they are compared with.
+        raise ValueError(f"{place / MANIFEST} is damaged: {error}") from error
     weights = _weights(place, config)
     configs = [path.with_name("config.json") for path in weights[1:]]
     require(place, manifest, *(path.relative_to(place).as_posix() for path in (*weights, *configs)))
@@ -139,9 +142,13 @@ def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
     """A model from its folder, in the type and on the device of another model.
 
     Raises:
-        ValueError: the folder's weights are not those of this class; loaded anyway, parts of it would be empty.
+        ValueError: the folder's files are damaged, or the weights are not those of this class; loaded anyway, parts of
+            it would be empty.
     """
-    model, found = kind.from_pretrained(folder, dtype=like.dtype, output_loading_info=True)
+    try:
+        model, found = kind.from_pretrained(folder, dtype=like.dtype, output_loading_info=True)
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} is damaged or of another model than {kind.__name__}: {error}") from error
     keys = {what: sorted(found[f"{what}_keys"])[:3] for what in ("missing", "unexpected")}
     wrong = [f"{what} {', '.join(names)}" for what, names in keys.items() if names]
     if wrong:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from commands import main as cli
 from decoupage.adapter import AdapterConfig
 from decoupage.commands import decompose
+from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
 from decoupage.images.masks import as_mask
 from decoupage.images.profiles import srgb_profile
@@ -351,3 +352,12 @@ def test_names_that_are_no_text_reach_the_report_and_the_terminal_as_text(place)
     assert done.exit_code == 0, done.output
     report = json.loads((place / "out" / "layers.json").read_bytes())
     assert report["layers"][0]["name"] == "__" and report["masks"] == ["\\udcff\n.png"]
+
+
+def test_where_the_pipeline_gives_no_answer_nothing_is_written(place, monkeypatch):
+    def refuse(self, *_, **__):
+        raise BadOutput("the background is not finite")
+
+    monkeypatch.setattr(CuttingPipeline, "__call__", refuse)
+    done = run(*COMMON, "--mask", "dog.png")
+    assert isinstance(done.exception, BadOutput) and list((place / "out").iterdir()) == []
