@@ -53,7 +53,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
-    Orientation tags of photographs are applied to pictures and masks.
+    Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
     """
     # Advice on optional packages, which nobody has asked for.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
