@@ -119,7 +119,7 @@ def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, com
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
     # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
     pipeline = base.pipeline_class(**{**components, "vae": None})
-    with _without_advice():
+    with _without_advice_on_text_encoders():
         pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
@@ -128,14 +128,18 @@ def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, com
 
 
 @contextmanager
-def _without_advice() -> Iterator[None]:
-    """Without diffusers' line that text encoders get no LoRA, which ours never do."""
-    log, is_ours = logging.getLogger("diffusers.loaders.lora_base"), lambda record: "No LoRA keys" not in record.msg
-    log.addFilter(is_ours)
+def _without_advice_on_text_encoders() -> Iterator[None]:
+    """Leave out diffusers' warning that an adapter has no LoRA for the text encoder: ours never have one."""
+    logger = logging.getLogger("diffusers.loaders.lora_base")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No LoRA keys associated to")
+
+    logger.addFilter(keep)
     try:
         yield
     finally:
-        log.removeFilter(is_ours)
+        logger.removeFilter(keep)
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
