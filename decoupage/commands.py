@@ -6,12 +6,16 @@ wrong input is a ValueError, which it turns into exit status 2.
 
 import json
 import math
+import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from decoupage.images.types import Array
 
+MAX_SEED = 2**64 - 1
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -35,7 +40,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; by default the adapter's own.")] = None,
     maps: Annotated[str, typer.Option(help="auto = made as the adapter says | none | folder of PNGs")] = "auto",
     guidance: Annotated[float, typer.Option(min=0.0, help="Guidance scale; adapters are trained at 1.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same on every device.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, the same on every device.")] = 0,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1 | mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32 on a CPU, else bfloat16) | float32 | ...")] = "auto",
     psd: Annotated[bool, typer.Option("--psd", help="Also write layers.psd.")] = False,
@@ -48,16 +53,20 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
-    Orientation tags of photographs are applied to pictures and masks.
+    Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
     """
-    picture, masks = _read(image, mask)
-    given = None if maps in ("auto", "none") else _read_maps(Path(maps))
+    # Advice on optional packages, which nobody has asked for.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     place, precision = _place(device, dtype)
-    _make_folder(out)
+    _check_text_and_numbers(prompt, guidance)
     import torch
 
-    from decoupage.results import Layers, layer_names, write_layers, write_report
+    from decoupage.inputs import read_inputs
+    from decoupage.results import Layers, check_formats, layer_names, text_of, write_layers, write_report
 
+    picture, masks, given, profile = read_inputs(image, mask, None if maps in ("auto", "none") else Path(maps))
+    check_formats(picture.size, psd=psd)
+    _make_folder(out)
     started_s = time.perf_counter()
     pipe = _load(model, base, "auto" if maps == "auto" else "none", place, precision)
     loaded_s = time.perf_counter()
@@ -75,14 +84,14 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     )
     done_s = time.perf_counter()
     names, recomposition = layer_names(mask), result.recomposition[0]
-    layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front)
+    layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front, profile)
     report = {
         **write_layers(out, layers, psd=psd, ora=ora),
         "recomposition_error": _error(result, picture),
-        "image": str(image),
-        "masks": [str(path) for path in mask],
-        "model": model,
-        "base": base,
+        "image": text_of(image),
+        "masks": [text_of(path) for path in mask],
+        "model": text_of(model),
+        "base": base and text_of(base),
         "prompt": prompt,
         "maps": _maps_used(pipe, given),
         "steps": steps or pipe.adapter.num_inference_steps,
@@ -98,40 +107,22 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     print(json.dumps(report) if as_json else _summary(report, out))
 
 
-def _read(image: Path, masks: list[Path]) -> "tuple[Image.Image, list[Image.Image]]":
-    """The picture as RGB and the masks, all checked before a model is loaded for minutes."""
-    from decoupage.images.forms import as_picture, to_pil
-    from decoupage.images.masks import as_mask
-
+def _check_text_and_numbers(prompt: str, guidance: float) -> None:
+    if not math.isfinite(guidance):
+        raise ValueError(f"--guidance must be a finite number, got {guidance}")
     try:
-        picture = to_pil(as_picture(_open(image)))[0]
-    except ValueError as error:
-        raise ValueError(f"{image}: {error}") from error
-    read = []
-    for path in masks:
-        try:
-            read.append(_open(path))
-            as_mask(read[-1], (picture.height, picture.width))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    return picture, read
-
-
-def _open(path: Path) -> "Image.Image":
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            return ImageOps.exif_transpose(opened)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"no readable picture ({error})") from error
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"--prompt is not UTF-8 text: {printable(prompt)}") from error
 
 
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
-        raise ValueError(f"--out {out} cannot be made: {error.strerror}") from error
+        raise ValueError(f"--out {printable(str(out))} cannot be made or written to: {error.strerror}") from error
 
 
 def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
@@ -150,25 +141,6 @@ def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
     if dtype == "auto":
         dtype = "float32" if place.type == "cpu" else "bfloat16"
     return place, getattr(torch, dtype)
-
-
-def _read_maps(folder: Path) -> "dict[str, Array]":
-    """The maps of a folder, by name, as they are stored in a shard."""
-    from decoupage.faults import BadItem
-    from decoupage.maps.table import MAPS
-
-    found = {}
-    for name, row in MAPS.items():
-        path = folder / f"{name}.png"
-        if path.is_file():
-            try:
-                found[name] = row.decode(path.read_bytes())
-            except BadItem as error:
-                raise ValueError(f"--maps {path}: no readable map ({error})") from error
-    if not found:
-        names = ", ".join(f"{name}.png" for name in MAPS)
-        raise ValueError(f"--maps must be auto, none or a folder with any of {names}, got {folder}")
-    return found
 
 
 def _maps_used(pipe: Any, given: "dict[str, Array] | None") -> dict[str, str]:
@@ -216,7 +188,8 @@ def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
 
 
 def _summary(report: dict[str, Any], out: Path) -> str:
-    lines = [f"{len(report['masks'])} foreground(s) and a background of {report['image']} in {out}"]
+    what = f"{len(report['masks'])} foreground(s) and a background of {printable(report['image'])}"
+    lines = [f"{what} in {printable(str(out))}"]
     for layer in report["layers"]:
         box = "nothing visible" if layer["box_px"] is None else "{}, {} to {}, {} px".format(*layer["box_px"])
         lines.append(f"  {layer['file']}: {layer['name']}, {box}")

@@ -16,11 +16,11 @@ from torch import Tensor
 from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.spec import Text
+from decoupage.checks import check_finite, check_options, given_masks
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import blending
 from decoupage.images.forms import as_picture
-from decoupage.images.masks import as_mask
 from decoupage.images.sizes import working_geometry
 from decoupage.maps.choose import AutoMaps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
@@ -166,7 +166,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """Take one or more pictures apart.
 
         Args:
-            image: one picture or a batch of one size, in any of the forms of `decoupage.images.as_picture`.
+            image: one picture or a batch of one size, in any of the forms of `decoupage.images.as_picture`. It is
+                numbers: colour profiles and orientation tags are the caller's business, as `decompose` treats them.
             mask: where the object shows, in any of the forms of `as_mask`; one a picture.
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
@@ -184,23 +185,19 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
         Raises:
             ValueError: no mask, an empty one, one of another size or one that covers the picture; unknown maps or
-                output type.
+                output type; another number of anything than of pictures; impossible steps or guidance.
+            BadOutput: the network gave values that are not finite.
         """
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type must be one of {', '.join(OUTPUT_TYPES)}, got {output_type!r}")
-        if (mask is None) == (layers is None):
-            raise ValueError("give either mask= (one a picture) or layers= (several masks of one picture)")
         picture_BCHW = as_picture(image)
         size = (picture_BCHW.shape[-2], picture_BCHW.shape[-1])
-        masks = [as_mask(mask, size)] if layers is None else [as_mask(one, size) for one in layers]
-        if layers is not None and (len(picture_BCHW) != 1 or not masks):
-            counts = f"{len(picture_BCHW)} and {len(masks)}"
-            raise ValueError(f"layers= takes one picture and at least one mask, got {counts}")
-        if len(masks[0]) not in (1, len(picture_BCHW)) and len(picture_BCHW) != 1:
-            raise ValueError(f"there are {len(masks[0])} masks for {len(picture_BCHW)} pictures")
+        masks = given_masks(mask, layers, size, len(picture_BCHW))
+        num_pictures = max(len(picture_BCHW), len(masks[0]))
+        check_options(num_pictures, prompt, num_inference_steps, guidance_scale, generator)
         geometry = working_geometry(size, self.base.pixel_multiple, self.adapter.size_px, max_pixels)
         foregrounds = []
-        original = background = picture_BCHW.expand(max(len(picture_BCHW), len(masks[0])), -1, -1, -1)
+        original = background = picture_BCHW.expand(num_pictures, -1, -1, -1)
         for number, one in enumerate(masks):
             one_B1HW = one.expand(len(background), -1, -1, -1)
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
@@ -225,11 +222,12 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         generator: Generator = None,
         callback_on_step_end: Callable[..., Any] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Take pictures apart that are at the model's size already; arguments as for a call.
+        """Take pictures apart that are at the model's size already; arguments and errors as for a call.
 
         Returns:
             (foreground [B, 4, H, W], background [B, 3, H, W]) in [0, 1] at that size, on the CPU; alpha as decoded.
         """
+        check_options(len(prepared), prompt, num_inference_steps, guidance_scale, generator)
         device, (height, width) = self._execution_device, prepared.geometry.canvas_px
         text = self._text(prompt or "", len(prepared), device)
         dtype = text.tokens_BLD.dtype
@@ -247,9 +245,11 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         background, foreground = self._denoise(
             background, foreground, condition, num_steps, guidance_scale, callback_on_step_end
         )
+        check_finite(dtype, background_latents=background, foreground_latents=foreground)
         rgb = self.base.decode(self.vae, self.base.unpack(background, height, width))
         rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
         self.maybe_free_model_hooks()
+        check_finite(dtype, background=rgb, foreground=rgba)
         rgba, rgb = ((x.float() * 0.5 + 0.5).clamp(0, 1).cpu() for x in (rgba, rgb))
         return rgba, rgb
 

@@ -38,7 +38,8 @@ _MAX_NAME = 255
 class Layers:
     """A decomposed picture: PIL RGBA `foregrounds`, front to back, over the PIL RGB `background`.
 
-    `in_front` has what covers each of them, PIL RGBA; empty where nothing does.
+    `in_front` has what covers each of them, PIL RGBA; empty where nothing does. `icc_profile` is the colour profile
+    that all of them are in, which every file then carries; None = sRGB, and the files name none.
     """
 
     background: Image.Image
@@ -46,6 +47,7 @@ class Layers:
     names: Sequence[str]
     recomposition: Image.Image
     in_front: Sequence[Image.Image]
+    icc_profile: bytes | None = None
 
     def stack(self, files: Sequence[str]) -> list[tuple[str, str, Image.Image]]:
         """(name, file, RGBA), front to back without the background: each object, under what covers it if anything does.
@@ -72,21 +74,22 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
         background last, each with `name`, `file` and `box_px` [left, top, right, bottom] of its visible pixels (null:
         there are none); the names of the other `files`.
     """
-    _write_png(out / "background.png", layers.background)
-    _write_png(out / "recomposition.png", layers.recomposition)
+    profile = layers.icc_profile
+    _write_png(out / "background.png", layers.background, profile)
+    _write_png(out / "recomposition.png", layers.recomposition, profile)
     files = ["foreground.png"]
     if len(layers.foregrounds) > 1:
-        _write_png(out / "foreground.png", flattened(layers.foregrounds))
+        _write_png(out / "foreground.png", flattened(layers.foregrounds), profile)
         files = [f"foreground-{number}.png" for number in range(1, len(layers.foregrounds) + 1)]
     stack = layers.stack(files)
     for _, file, picture in stack:
-        _write_png(out / file, picture)
+        _write_png(out / file, picture, profile)
     others = {"foreground": "foreground.png", "recomposition": "recomposition.png"}
     for wanted, kind, write in ((psd, "psd", write_psd), (ora, "ora", write_ora)):
         if wanted:
             others[kind] = f"layers.{kind}"
             pictures, names = [picture for *_, picture in stack], [name for name, *_ in stack]
-            write(out / others[kind], layers.background, pictures, names)
+            write(out / others[kind], layers.background, pictures, names, profile)
     width, height = layers.background.size
     entries: list[dict[str, Any]] = [
         {"name": name, "file": file, "box_px": visible_box(np.asarray(picture))} for name, file, picture in stack
@@ -99,6 +102,19 @@ def write_report(out: Path, report: Mapping[str, Any]) -> None:
     """Write `layers.json`; to be called when all other files are written."""
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(out / REPORT, lambda file: file.write(text.encode()))
+
+
+def text_of(path: str | Path) -> str:
+    """A path as text that every JSON reader takes: bytes of a name that are not UTF-8 are escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def check_formats(size_px: tuple[int, int], *, psd: bool) -> None:
+    """Raise ValueError where a picture of a size, (width, height), cannot be written as what is asked for."""
+    if psd and max(size_px) > _PSD_MAX_PX:
+        raise ValueError(
+            f"PSD takes sides up to {_PSD_MAX_PX} px, got {size_px[0]}x{size_px[1]} px: take --ora instead"
+        )
 
 
 def flattened(foregrounds: Sequence[Image.Image]) -> Image.Image:
@@ -115,16 +131,17 @@ def layer_names(masks: Sequence[Path]) -> list[str]:
     for path in masks:
         # Layered files take neither control characters nor bytes of a file name that are not text.
         stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem)
-        name, number = stem, 1
+        name, number = stem[:_MAX_NAME], 1
         while name in (*names, BACKGROUND):
             number += 1
-            name = f"{stem}-{number}"
+            end = f"-{number}"
+            name = stem[: _MAX_NAME - len(end)] + end
         names.append(name)
     return names
 
 
-def _write_png(path: Path, picture: Image.Image) -> None:
-    write_whole(path, lambda file: picture.save(file, "PNG", compress_level=3))
+def _write_png(path: Path, picture: Image.Image, icc_profile: bytes | None) -> None:
+    write_whole(path, lambda file: picture.save(file, "PNG", compress_level=3, icc_profile=icc_profile))
 
 
 # --- layered files ------------------------------------------------------------------------------------------------
@@ -146,7 +163,13 @@ class Placed(NamedTuple):
     """uint8 [h, w, 4], or [h, w, 3] for the background."""
 
 
-def write_psd(path: str | os.PathLike[str], background: Any, layers: Sequence[Any], names: Sequence[str]) -> None:
+def write_psd(
+    path: str | os.PathLike[str],
+    background: Any,
+    layers: Sequence[Any],
+    names: Sequence[str],
+    icc_profile: bytes | None = None,
+) -> None:
     """Write a Photoshop document.
 
     Args:
@@ -154,26 +177,37 @@ def write_psd(path: str | os.PathLike[str], background: Any, layers: Sequence[An
         background: PIL RGB or uint8 [H, W, 3].
         layers: PIL RGBA or uint8 [H, W, 4], straight alpha, front to back.
         names: one for each layer.
+        icc_profile: colour profile of all of them; None = none is named.
 
     Raises:
         ValueError: wrong forms or sizes, names that do not match, sides above 30,000 px.
     """
     from psd_tools import PSDImage
+    from psd_tools.constants import Resource
+    from psd_tools.psd.image_resources import ImageResource
 
     placed, merged = _compose(background, layers, names)
-    if max(merged.shape[:2]) > _PSD_MAX_PX:
-        raise ValueError(f"PSD takes sides up to {_PSD_MAX_PX} px, got {merged.shape[1]}x{merged.shape[0]} px")
+    check_formats((merged.shape[1], merged.shape[0]), psd=True)
     for layer in placed:
         if len(layer.name) > _MAX_NAME:
             raise ValueError(f"PSD takes layer names of up to {_MAX_NAME} characters, got {layer.name!r}")
     document = PSDImage.frompil(Image.fromarray(merged))
+    if icc_profile is not None:
+        resource = ImageResource(key=Resource.ICC_PROFILE, data=icc_profile)
+        document.image_resources[Resource.ICC_PROFILE] = resource
     for layer in reversed(placed):
         entry = document.create_pixel_layer_from_array(layer.pixels, top=layer.top_px, left=layer.left_px)
         entry.name = layer.name  # Set afterwards: the argument takes only characters of the Mac Roman encoding.
     write_whole(path, document.save)
 
 
-def write_ora(path: str | os.PathLike[str], background: Any, layers: Sequence[Any], names: Sequence[str]) -> None:
+def write_ora(
+    path: str | os.PathLike[str],
+    background: Any,
+    layers: Sequence[Any],
+    names: Sequence[str],
+    icc_profile: bytes | None = None,
+) -> None:
     """Write an OpenRaster document (version 0.0.3). Arguments and errors as `write_psd`, without its limits."""
     placed, merged = _compose(background, layers, names)
     thumbnail = Image.fromarray(merged)
@@ -186,10 +220,10 @@ def write_ora(path: str | os.PathLike[str], background: Any, layers: Sequence[An
         source = f"data/layer{index}.png"
         place = {"x": str(layer.left_px), "y": str(layer.top_px)}
         ET.SubElement(stack, "layer", place, name=layer.name, src=source)
-        members.append((source, _png(Image.fromarray(layer.pixels))))
+        members.append((source, _png(Image.fromarray(layer.pixels), icc_profile)))
     xml = ET.tostring(image, encoding="UTF-8", xml_declaration=True)
-    members.append(("mergedimage.png", _png(Image.fromarray(merged))))
-    members.append(("Thumbnails/thumbnail.png", _png(thumbnail)))
+    members.append(("mergedimage.png", _png(Image.fromarray(merged), icc_profile)))
+    members.append(("Thumbnails/thumbnail.png", _png(thumbnail, icc_profile)))
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w") as archive:
@@ -232,7 +266,7 @@ def _cut(rgba: np.ndarray, name: str) -> Placed:
     return Placed(name, left, top, np.ascontiguousarray(rgba[top:bottom, left:right]))
 
 
-def _png(image: Image.Image) -> bytes:
+def _png(image: Image.Image, icc_profile: bytes | None) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=6)
+    image.save(buffer, "PNG", compress_level=6, icc_profile=icc_profile)
     return buffer.getvalue()

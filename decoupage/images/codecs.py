@@ -81,10 +81,16 @@ def encode_gray(values: Array) -> bytes:
 
 
 def decode_gray(data: bytes) -> Array:
-    """Read a gray PNG as [H, W] uint8, or uint16 when it has 16 bits. Raises as `decode_rgb`."""
+    """Read a gray PNG as [H, W] uint8, or uint16 when it has 16 bits.
+
+    Raises:
+        BadItem: as `open_image`, and `pixel_type` for a picture that is not gray.
+    """
     image = open_image(data)
-    if image.mode in ("I;16", "I;16B", "I"):
+    if image.mode in ("I;16", "I;16B"):
         return np.asarray(image).astype(np.uint16)
+    if image.mode not in ("1", "L"):
+        raise BadItem("pixel_type", f"has pixels of type {image.mode}, not gray of 8 or 16 bits")
     return np.asarray(image.convert("L"))
 
 

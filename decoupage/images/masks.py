@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 VOID_LABEL = 255
 """In label pictures such as VOC's: pixels that nobody decided on."""
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+_BLACK, _WHITE = 0.02, 0.98
+_MAX_COVER, _MAX_BORDER = 0.8, 0.5
+"""A mask that covers more of the picture, or of its border, is probably inverted."""
 _COLOURED, _MAX_COLOURED_SHARE = 0.2, 0.02
 """A pixel whose channels lie farther apart is coloured; a mask holds at most this share of them (JPEG leaves some)."""
 
@@ -71,8 +74,29 @@ def mask_of(image: Image.Image, size: tuple[int, int] | None = None) -> Mask:
     Raises:
         ValueError: as `as_mask`, but for empty and full masks.
     """
-    size = size or (image.height, image.width)
-    return np.asarray(_one_channel(_scaled(_channels_last(_values(image), size)))[0] >= 0.5)
+    return np.asarray(_soft(image, size or (image.height, image.width)) >= 0.5)
+
+
+def mask_doubts(image: Image.Image) -> list[str]:
+    """Why a picture is probably not the mask that was meant, in words; nothing for most. Raises as `mask_of`."""
+    soft_HW = _soft(image, (image.height, image.width))
+    hard_HW = soft_HW >= 0.5
+    border = np.concatenate([hard_HW[0], hard_HW[-1], hard_HW[1:-1, 0], hard_HW[1:-1, -1]])
+    gray, white = ((soft_HW > low) & (soft_HW < high) for low, high in ((_BLACK, _WHITE), (_WHITE, 2)))
+    doubts = []
+    if hard_HW.mean() > _MAX_COVER:
+        doubts.append(f"covers {hard_HW.mean():.0%} of the picture: is it inverted? The object is white")
+    elif border.mean() > _MAX_BORDER:
+        doubts.append(f"covers {border.mean():.0%} of the picture's border: is it inverted? The object is white")
+    if gray.sum() > white.sum():
+        doubts.append(
+            f"is mostly gray ({gray.mean():.0%} of the picture, white is {white.mean():.0%}): it is cut at half"
+        )
+    return doubts
+
+
+def _soft(image: Image.Image, size: tuple[int, int]) -> Array:
+    return _one_channel(_scaled(_channels_last(_values(image), size)))[0]
 
 
 def _values(mask: Image.Image | Array) -> Array:

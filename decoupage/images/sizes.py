@@ -188,7 +188,8 @@ def working_geometry(input_px: Size, multiple: int, size_px: int, max_pixels: in
     Args:
         max_pixels: instead, larger ones are scaled down to so many, and smaller ones stay as they are.
     """
-    return plan_geometry(input_px, multiple, max_pixels or size_px**2, enlarge=max_pixels is None)
+    area_px = size_px**2 if max_pixels is None else max_pixels
+    return plan_geometry(input_px, multiple, area_px, enlarge=max_pixels is None)
 
 
 def _bounded(input_px: Size, multiple: int, max_pixels: int, enlarge: bool = False) -> Size:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadOutput, BadSetup
 from decoupage.images.types import Array, Rgb
 from decoupage.weights.hub import HubFiles
 
@@ -65,7 +65,7 @@ class Net:
             read: makes one map a picture of what the net gives; runs on the device.
 
         Raises:
-            FloatingPointError: the net gave something that is not finite.
+            BadOutput: the net gave something that is not finite.
         """
         size = {"height": size_px, "width": size_px}
         inputs_CHW = [self.processor(rgb, size=size)["pixel_values"][0] for rgb in pictures_HWC]
@@ -86,7 +86,10 @@ class Net:
             output = self.model(pixel_values=inputs.to(self.device).to(self.model.dtype))
             for name, values in output.items():
                 if not torch.isfinite(values).all():
-                    raise FloatingPointError(f"{type(self.model).__name__} gave {name} that are not finite")
+                    raise BadOutput(
+                        f"{type(self.model).__name__} gave {name} that are not finite, in {self.model.dtype} on "
+                        f"{self.device}: fetch its weights anew, or set this map's device to cpu"
+                    )
             return np.asarray(read(output).cpu().numpy())
 
 

@@ -152,9 +152,11 @@ def _parsed(folder: Path) -> Manifest:
     if not path.is_file():
         raise ValueError(f"{folder}: {MANIFEST} is missing; is this a folder of a published adapter?")
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path} is damaged: {f'{where}: ' if where else ''}{first['msg']}") from error
 
 
 def require(folder: Path, manifest: Manifest, *names: str) -> None:

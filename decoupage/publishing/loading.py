@@ -1,10 +1,13 @@
 """Reading a published folder: the base, the adapter on it by diffusers' own loader, fusion and RGBA VAE."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from decoupage.adapter import ADAPTER, AdapterConfig
@@ -12,9 +15,12 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Base, Components
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.publishing.card import CardFacts, card_facts
-from decoupage.publishing.folder import WEIGHTS, find_folder, read_manifest, require
+from decoupage.publishing.folder import MANIFEST, WEIGHTS, find_folder, read_manifest, require
 from decoupage.publishing.lora import check_fits
+from decoupage.weights.files import check_values
 
+MODEL_WEIGHTS = "diffusion_pytorch_model.safetensors"
+"""As diffusers names a model's file."""
 _HUB_OPTIONS = ("token", "cache_dir", "local_files_only")
 
 
@@ -55,7 +61,8 @@ def load_adapter(
         options: options of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
     Raises:
-        ValueError: a file is missing or damaged (named), a remove-only export, or a base of another geometry.
+        ValueError: a file is missing, damaged or holds values that are not finite (named), a remove-only export, or a
+            base of another geometry.
     """
     hub = {name: options[name] for name in _HUB_OPTIONS if name in options}
     place = find_folder(folder, revision, **hub)
@@ -85,33 +92,67 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig, CardFacts
     manifest = read_manifest(place, check_sums)
     if manifest.kind != "adapter":
         raise ValueError(f"{place} is a {manifest.kind} export: load it with load_lora_weights of diffusers' pipeline")
-    config = AdapterConfig.from_dict(manifest.adapter)
-    models = ["vae_rgba", *(["fusion"] if config.maps else [])]
-    files = [f"{model}/{file}" for model in models for file in ("config.json", "diffusion_pytorch_model.safetensors")]
-    require(place, manifest, WEIGHTS, *files)
+    try:
+        config = AdapterConfig.from_dict(manifest.adapter)
+    except (TypeError, ValueError) as error:  # The first for values of another type than they are compared with.
+        raise ValueError(f"{place / MANIFEST} is damaged: {error}") from error
+    weights = _weights(place, config)
+    configs = [path.with_name("config.json") for path in weights[1:]]
+    require(place, manifest, *(path.relative_to(place).as_posix() for path in (*weights, *configs)))
+    for path in weights:
+        check_values(path)
     return find_base(config.base), config, card_facts(manifest)
+
+
+def _weights(place: Path, config: AdapterConfig) -> list[Path]:
+    """The file of LoRA and projection, then those of the models beside it."""
+    models = ["vae_rgba", *(["fusion"] if config.maps else [])]
+    return [place / WEIGHTS, *(place / model / MODEL_WEIGHTS for model in models)]
 
 
 def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, components: Components) -> LoadedAdapter:
     network, vae = components[base.network], components["vae"]
+    if network.dtype == torch.float16:  # The other formats hold whatever is finite.
+        for path in _weights(place, config):
+            check_values(path, torch.finfo(torch.float16).max)
     check_fits(place / WEIGHTS, network, base, config)
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
     # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
     pipeline = base.pipeline_class(**{**components, "vae": None})
-    pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
+    with _without_advice_on_text_encoders():
+        pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
     return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config, card)
 
 
+@contextmanager
+def _without_advice_on_text_encoders() -> Iterator[None]:
+    """Leave out diffusers' warning that an adapter has no LoRA for the text encoder: ours never have one."""
+    logger = logging.getLogger("diffusers.loaders.lora_base")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No LoRA keys associated to")
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
     """A model from its folder, in the type and on the device of another model.
 
     Raises:
-        ValueError: the folder's weights are not those of this class; loaded anyway, parts of it would be empty.
+        ValueError: the folder's files are damaged, or the weights are not those of this class; loaded anyway, parts of
+            it would be empty.
     """
-    model, found = kind.from_pretrained(folder, dtype=like.dtype, output_loading_info=True)
+    try:
+        model, found = kind.from_pretrained(folder, dtype=like.dtype, output_loading_info=True)
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} is damaged or of another model than {kind.__name__}: {error}") from error
     keys = {what: sorted(found[f"{what}_keys"])[:3] for what in ("missing", "unexpected")}
     wrong = [f"{what} {', '.join(names)}" for what, names in keys.items() if names]
     if wrong:

@@ -1,6 +1,7 @@
 """`decoupage decompose` around a pipeline that only cuts out: what it reads, passes on and writes."""
 
 import json
+import os
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -14,8 +15,11 @@ from typer.testing import CliRunner
 from commands import main as cli
 from decoupage.adapter import AdapterConfig
 from decoupage.commands import decompose
+from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
 from decoupage.images.masks import as_mask
+from decoupage.images.profiles import srgb_profile
+from tests.decoupage.images.made import cmyk_profile, gray_profile, wide_profile
 
 HEIGHT, WIDTH = 40, 56
 BOXES = {"dog": (6, 8, 20, 24), "cat": (30, 10, 50, 36)}  # left, top, right, bottom
@@ -178,6 +182,15 @@ def test_orientation_tags_are_applied(place):
         ({"mask": "small.png"}, "small.png: the mask is 20x10 px, the picture is 56x40 px"),
         ({"mask": "full.png"}, "covers the whole picture"),
         ({"mask": "text.png"}, "text.png: no readable picture"),
+        ({"mask": "photo.png"}, "photo.png: the mask is a coloured picture"),
+        ({"mask": "labels.png"}, "labels.png: the mask is a label picture of 2 objects (1, 2)"),
+        ({"mask": "pipe"}, "pipe is no regular file"),
+        ({"image": "pipe"}, "pipe is no regular file"),
+        ({"image": "page.png"}, "page.png: no readable picture (no picture in a known format"),
+        ({"image": "dark.png"}, "dark.png: 16-bit gray that ends at 3000 would be black"),
+        ({"guidance": "inf"}, "--guidance must be a finite number"),
+        ({"prompt": "\udcff"}, "--prompt is not UTF-8 text"),
+        ({"maps": "wrong"}, "edges.png is no regular file"),
         ({"image": "clear.png"}, "clear.png: the picture has transparent pixels"),
         ({"model": "nowhere"}, "--model nowhere: nowhere/model_index.json is missing"),
         ({"device": "toaster"}, "--device must be"),
@@ -194,8 +207,16 @@ def test_wrong_use_leaves_with_2_and_says_why(place, monkeypatch, capsys, change
         "small": Image.new("L", (20, 10), 255),
         "full": Image.new("L", (WIDTH, HEIGHT), 255),
         "clear": Image.new("RGBA", (WIDTH, HEIGHT)),
+        "dark": Image.fromarray(np.full((HEIGHT, WIDTH), 3000, np.uint16)),
     }.items():
         picture.save(place / f"{name}.png")
+    labels = Image.fromarray(np.arange(HEIGHT * WIDTH, dtype=np.uint8).reshape(HEIGHT, WIDTH) % 3).convert("P")
+    labels.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+    labels.save(place / "labels.png")
+    os.mkfifo(place / "pipe")
+    (place / "wrong").mkdir()
+    os.mkfifo(place / "wrong" / "edges.png")
+    (place / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n")
     (place / "text.png").write_text("no picture")
     given = {"image": "photo.png", "mask": "dog.png", "model": "adapter", "out": "out", "device": "cpu", **change}
     image = given.pop("image")
@@ -213,3 +234,130 @@ def test_wrong_use_leaves_with_2_and_says_why(place, monkeypatch, capsys, change
 def test_a_command_without_masks_or_model_is_wrong_use(place):
     for arguments in (COMMON, ("photo.png", "--mask", "dog.png", "--out", "out")):
         assert run(*arguments).exit_code == 2
+
+
+# ---- orientation
+
+
+TAG = 6  # Turn by 90 degrees clockwise.
+
+
+def save_turned(name, source, tag=TAG):
+    """A picture as a phone stores it: the upright one turned back, with a tag."""
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    Image.open(source).rotate(90, expand=True).save(name, exif=exif)
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+def test_masks_of_a_turned_photograph_are_upright_or_carry_its_tag(place, tagged):
+    save_turned("phone.png", "photo.png")
+    if tagged:
+        save_turned("dog.png", "dog.png")
+    done = run("phone.png", *COMMON[1:], "--mask", "dog.png")
+    assert done.exit_code == 0 and "warning" not in done.output
+    assert np.array_equal(np.asarray(Image.open("out/recomposition.png")), np.asarray(Image.open("photo.png")))
+    assert Image.open("out/foreground.png").getchannel("A").getbbox() == BOXES["dog"]
+
+
+def test_a_mask_that_fits_only_as_stored_is_told_how_to_be_mended(place):
+    save_turned("phone.png", "photo.png")
+    Image.open("dog.png").rotate(90, expand=True).save("dog.png")
+    done = run("phone.png", *COMMON[1:], "--mask", "dog.png")
+    said = "the mask is 40x56 px, the picture is 56x40 px upright: the mask fits it only as it is stored, before its "
+    said += "orientation tag (6) is applied. Save the mask turned by 90 degrees clockwise"
+    assert said in str(done.exception) and not CuttingPipeline.calls
+    save_turned("cat.png", "dog.png")
+    done = run("photo.png", *COMMON[1:], "--mask", "cat.png")
+    assert "its orientation tag" not in str(done.exception)
+
+
+def test_a_mask_with_a_tag_of_its_own_is_told(place):
+    exif = Image.Exif()
+    exif[0x0112] = TAG
+    Image.open("dog.png").save("dog.png", exif=exif)
+    done = run(*COMMON, "--mask", "dog.png")
+    assert "the mask's own orientation tag (6) turns it: remove that tag" in str(done.exception)
+
+
+def test_a_photograph_upside_down_gets_a_warning_for_a_mask_without_tag(place):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open("photo.png").rotate(180).save("phone.png", exif=exif)
+    done = run("phone.png", *COMMON[1:], "--mask", "dog.png")
+    assert done.exit_code == 0 and "dog.png: the mask is taken as drawn on the upright photograph" in done.stderr
+
+
+# ---- doubts, profiles, what is known before a model is loaded
+
+
+def test_doubtful_masks_are_taken_with_a_warning(place):
+    levels = np.asarray(Image.open("dog.png"))
+    for name, doubtful, words in (
+        ("inverted", 255 - levels, "covers 90% of the picture: is it inverted"),
+        (
+            "frame",
+            np.pad(np.zeros((HEIGHT - 4, WIDTH - 4), np.uint8), 2, constant_values=255),
+            "picture's border: is it",
+        ),
+        ("soft", np.where(levels > 0, 140, 0).astype(np.uint8), "is mostly gray"),
+        ("vast", np.pad(np.full((HEIGHT - 2, WIDTH - 2), 255, np.uint8), 1), "of the picture: is it inverted"),
+    ):
+        Image.fromarray(doubtful).save(f"{name}.png")
+        done = run(*COMMON, "--mask", f"{name}.png")
+        assert done.exit_code == 0 and f"warning: {name}.png: the mask" in done.stderr and words in done.stderr
+    assert run(*COMMON, "--mask", "dog.png").stderr == ""
+
+
+@pytest.mark.parametrize("profile", [wide_profile(), srgb_profile()])
+def test_outputs_are_in_the_profile_of_the_photograph(place, profile):
+    Image.open("photo.png").save("wide.png", icc_profile=profile)
+    done = run("wide.png", *COMMON[1:], "--mask", "dog.png", "--psd", "--ora")
+    assert done.exit_code == 0, done.output
+    recomposed = Image.open("out/recomposition.png")
+    assert recomposed.info.get("icc_profile") == (None if profile == srgb_profile() else profile)
+    assert np.array_equal(np.asarray(recomposed), np.asarray(Image.open("photo.png")))
+
+
+@pytest.mark.parametrize(("mode", "profile"), [("CMYK", cmyk_profile()), ("L", gray_profile())])
+def test_colours_that_are_converted_come_out_as_srgb_and_say_so(place, mode, profile):
+    Image.open("photo.png").convert(mode).save("other.tif", icc_profile=profile)
+    done = run("other.tif", *COMMON[1:], "--mask", "dog.png")
+    assert done.exit_code == 0, done.output
+    background = Image.open("out/background.png")
+    assert background.mode == "RGB" and background.info["icc_profile"] == srgb_profile()
+
+
+def test_16_bit_gray_is_a_picture(place):
+    gray = np.asarray(Image.open("photo.png").convert("L"))
+    Image.fromarray(gray.astype(np.uint16) * 257).save("gray.png")
+    assert run("gray.png", *COMMON[1:], "--mask", "dog.png").exit_code == 0
+    recomposed = np.asarray(Image.open("out/recomposition.png")).astype(int)
+    assert np.abs(recomposed - gray[..., None]).max() <= 1
+
+
+def test_what_no_psd_can_hold_is_told_before_the_model_is_loaded(place):
+    Image.new("RGB", (30_001, 301)).save("long.png")
+    mask = Image.new("1", (30_001, 301))
+    mask.paste(1, (5, 5, 50, 50))
+    mask.save("long-mask.png")
+    done = run("long.png", "--model", "nowhere", "--out", "out", "--mask", "long-mask.png", "--psd")
+    assert "PSD takes sides up to 30000 px, got 30001x301 px: take --ora instead" in str(done.exception)
+
+
+def test_names_that_are_no_text_reach_the_report_and_the_terminal_as_text(place):
+    odd = os.fsdecode(b"\xff\n.png")
+    (place / odd).write_bytes((place / "dog.png").read_bytes())
+    done = run(*COMMON, "--mask", odd, "--psd", "--ora")
+    assert done.exit_code == 0, done.output
+    report = json.loads((place / "out" / "layers.json").read_bytes())
+    assert report["layers"][0]["name"] == "__" and report["masks"] == ["\\udcff\n.png"]
+
+
+def test_where_the_pipeline_gives_no_answer_nothing_is_written(place, monkeypatch):
+    def refuse(self, *_, **__):
+        raise BadOutput("the background is not finite")
+
+    monkeypatch.setattr(CuttingPipeline, "__call__", refuse)
+    done = run(*COMMON, "--mask", "dog.png")
+    assert isinstance(done.exception, BadOutput) and list((place / "out").iterdir()) == []

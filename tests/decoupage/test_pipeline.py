@@ -12,6 +12,8 @@ from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases import find_base
+from decoupage.checks import check_finite
+from decoupage.faults import BadOutput
 from decoupage.images.forms import as_picture
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
@@ -267,3 +269,64 @@ def test_wrong_calls_say_what_is_wrong(pipe, options, words):
 def test_floats_in_minus_one_to_one_are_refused(pipe):
     with pytest.raises(ValueError, match="0"):
         run(pipe, as_picture(picture()) * 2 - 1, mask=mask())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"prompt": ["a", "b"]}, "2 prompts for 1 picture"),
+        ({"prompt": []}, "0 prompts for 1 picture"),
+        ({"prompt": [1]}, "prompt must be text"),
+        ({"image": [picture(), picture()], "prompt": ["a"]}, "1 prompt for 2 pictures"),
+        ({"generator": [torch.Generator(), torch.Generator()]}, "2 generators for 1 picture"),
+        ({"generator": 7}, "generator must be a torch.Generator"),
+        ({"num_inference_steps": 0}, "num_inference_steps must be a whole number of at least 1, got 0"),
+        ({"num_inference_steps": -1}, "at least 1, got -1"),
+        ({"num_inference_steps": 2.5}, "whole number"),
+        ({"guidance_scale": float("nan")}, "guidance_scale must be a finite number of at least 0, got nan"),
+        ({"guidance_scale": -1.0}, "at least 0, got -1"),
+        ({"max_pixels": 0}, "max_pixels must be at least"),
+        ({"image": [picture()] * 3, "mask": [mask()] * 2}, "2 masks for 3 pictures"),
+        ({"mask": None, "layers": [[mask(), mask()]]}, "one of them is a batch of 2"),
+        ({"mask": None, "layers": []}, "at least one mask, got 1 and 0"),
+    ],
+)
+def test_options_that_fit_no_picture_are_refused_with_the_reason(pipe, options, words):
+    with pytest.raises(ValueError, match=words):
+        run(pipe, **{"image": picture(), "mask": mask(), **options})
+
+
+def test_numbers_of_numpy_are_numbers(pipe):
+    run(pipe, picture(), mask=mask(), num_inference_steps=np.int64(1), guidance_scale=np.float32(1))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("part", "weight", "words"),
+    [
+        ("transformer", "proj_out.weight", "100.0% of the background latents and 100.0% of the foreground latents"),
+        ("vae", "decoder.conv_out.bias", "33.3% of the background is not finite"),
+        ("vae_rgba", "decoder.conv_out.bias", "25.0% of the foreground is not finite"),
+    ],
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_no_answer(folders, part, weight, words, value):
+    pipe = load(folders / "fill")
+    tensor = dict(getattr(pipe, part).named_parameters())[weight]
+    with torch.no_grad():
+        tensor[..., 0] = value
+    with pytest.raises(BadOutput, match=words):
+        run(pipe, picture(), mask=mask())
+
+
+def test_the_remedy_goes_by_the_number_format():
+    values = torch.tensor([1.0, float("nan")])
+    for dtype, words in (
+        (torch.float16, "bfloat16 or float32 instead of float16"),
+        (torch.bfloat16, "float32 instead"),
+    ):
+        with pytest.raises(BadOutput, match=words):
+            check_finite(dtype, background=values)
+    with pytest.raises(BadOutput, match="no picture: check the weights"):
+        check_finite(torch.float32, background=values)
+    check_finite(torch.float16, background=torch.full((9,), 60_000.0, dtype=torch.float16))

@@ -1,6 +1,7 @@
 """Published folders: diffusers' own loaders take them, nothing is lost, nothing broken passes unnoticed."""
 
 import copy
+import hashlib
 import json
 import os
 import re
@@ -399,6 +400,87 @@ def test_hub_repositories_are_downloaded(published, monkeypatch):
 
 
 # ---- faults
+
+
+def changed(path, name, value):
+    tensors = load_file(path)
+    name = next(key for key in sorted(tensors) if name in key)
+    tensors[name].view(-1)[0] = value
+    with safe_open(path, framework="pt") as file:
+        save_file(tensors, path, metadata=file.metadata())
+    return name
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("file", "tensor"),
+    [
+        (WEIGHTS, "attn.to_q.lora_B"),
+        (WEIGHTS, "x_embedder.lora_B"),
+        ("fusion/diffusion_pytorch_model.safetensors", "latents"),
+        ("vae_rgba/diffusion_pytorch_model.safetensors", "conv_out.bias"),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused_by_name(damaged, bases, file, tensor, value):
+    name = changed(damaged / file, tensor, value)
+    with pytest.raises(ValueError, match=re.escape(f"{file}: {name} holds values that are not finite")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False)
+
+
+@pytest.mark.faults
+def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damaged, bases):
+    name = changed(damaged / WEIGHTS, "attn.to_q.lora_B", 70_000.0)
+    with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: take bfloat16")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.float16)
+    load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.bfloat16)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("fusion/config.json", lambda data: b"{", "fusion is damaged or of another model"),
+        (
+            "vae_rgba/config.json",
+            lambda data: data.replace(b'"in_channels": 4', b'"in_channels": 3'),
+            "vae_rgba is dama",
+        ),
+        ("vae_rgba/config.json", lambda data: b"[]", "vae_rgba is damaged or of another model"),
+        ("adapter.json", lambda data: data.replace(b'"size_px": 64', b'"size_px": "x"'), r"adapter\.json is damaged"),
+        ("adapter.json", lambda data: data.replace(b'"rank": 4', b'"rank": -4'), "rank must be at least 1, got -4"),
+        ("adapter.json", lambda data: data.decode().encode("utf-16"), r"adapter\.json is damaged: Invalid JSON"),
+        ("adapter.json", lambda data: b"[" * 100_000, r"adapter\.json is damaged: Invalid JSON"),
+        ("adapter.json", lambda data: b"\xef\xbb\xbf" + data, None),
+    ],
+)
+def test_damaged_descriptions_are_named(damaged, bases, file, change, message):
+    manifest = json.loads((damaged / "adapter.json").read_text())
+    manifest["files"].pop(file, None)
+    (damaged / "adapter.json").write_text(json.dumps(manifest))
+    before = (damaged / file).read_bytes()
+    (damaged / file).write_bytes(change(before))
+    manifest["files"][file] = hashlib.sha256((damaged / file).read_bytes()).hexdigest()
+    if file != "adapter.json":
+        (damaged / "adapter.json").write_text(json.dumps(manifest))
+    assert (damaged / file).read_bytes() != before or message is None
+    if message is None:
+        load_adapter(damaged, bases / "flux-fill")
+    else:
+        with pytest.raises(ValueError, match=message):
+            load_adapter(damaged, bases / "flux-fill")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("file", [WEIGHTS, "fusion/diffusion_pytorch_model.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_weights_that_are_cut_off_are_named(damaged, bases, file, share):
+    data = (damaged / file).read_bytes()
+    (damaged / file).write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ValueError, match=re.escape(f"{file} is damaged")):
+        load_adapter(damaged, bases / "flux-fill", check_sums=False)
+    with pytest.raises(ValueError, match="sha256 differs"):
+        load_adapter(damaged, bases / "flux-fill")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,22 @@
 """Layered files, read back by others' code: psd-tools, zipfile and an XML parser, Pillow."""
 
 import io
+import json
+import os
+import stat
 import zipfile
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from PIL import Image
 from psd_tools import PSDImage
+from psd_tools.constants import Resource
 
 from decoupage.images.blending import recompose
-from decoupage.results import write_ora, write_psd
+from decoupage.results import Layers, layer_names, text_of, write_layers, write_ora, write_psd, write_report
+from tests.decoupage.images.made import wide_profile
 
 HEIGHT, WIDTH = 60, 90
 NAMES = ["dog, front", "Bäume 木"]
@@ -148,3 +154,54 @@ def test_a_write_that_fails_leaves_the_old_file(parts, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_psd(path, *parts, NAMES)
     assert path.read_bytes() == b"old" and [entry.name for entry in tmp_path.iterdir()] == ["a.psd"]
+
+
+# ---- colour profiles and names
+
+
+@pytest.mark.parametrize("profile", [None, wide_profile()])
+def test_every_file_carries_the_profile_and_its_numbers_stay(parts, tmp_path, profile):
+    background, pictures = Image.fromarray(parts[0]), [Image.fromarray(each) for each in parts[1]]
+    laid = Image.fromarray(recompose(parts[1], parts[0]))
+    layers = Layers(background, pictures, NAMES, laid, [Image.new("RGBA", background.size)] * 2, profile)
+    write_layers(tmp_path, layers, psd=True, ora=True)
+    found = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    _, members = read_ora(tmp_path / "layers.ora")
+    found |= {name: data for name, data in members.items() if name.endswith(".png")}
+    assert len(found) == 10 and np.array_equal(opened(found["background.png"]), parts[0])
+    assert {Image.open(io.BytesIO(data)).info.get("icc_profile") for data in found.values()} == {profile}
+    document = PSDImage.open(tmp_path / "layers.psd")
+    assert document.image_resources.get_data(Resource.ICC_PROFILE) == profile
+    assert np.array_equal(np.rint(document[0].numpy("color") * 255), parts[0])
+    with Image.open(tmp_path / "layers.psd") as stored:
+        assert stored.info.get("icc_profile") == profile
+
+
+def test_files_are_readable_by_others_as_the_umask_says(parts, tmp_path):
+    before = os.umask(0o022)
+    try:
+        picture = Image.fromarray(parts[0])
+        layers = Layers(picture, [Image.fromarray(parts[1][0])], NAMES[:1], picture, [Image.new("RGBA", picture.size)])
+        write_report(tmp_path, write_layers(tmp_path, layers, psd=True, ora=True))
+    finally:
+        os.umask(before)
+    assert len(list(tmp_path.iterdir())) == 6
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o644}
+
+
+def test_names_of_any_file_become_names_that_all_formats_take(parts, tmp_path):
+    odd = ["a" * 300, "a" * 300, "\udcff\udcfe", "line\nbreak\r\x1b[31m", "木" * 251, "", "a/b\\c", "<&>\"'", "\ufffe"]
+    names = layer_names([Path(f"{name}.png") for name in odd])
+    assert len(set(names)) == len(names) and all(len(name) <= 255 and name.isprintable() for name in names)
+    layer = Image.fromarray(parts[1][0])
+    for write, read in (
+        (write_psd, lambda path: [layer.name for layer in PSDImage.open(path)][:0:-1]),
+        (
+            write_ora,
+            lambda path: [entry.get("name") for entry in ET.fromstring(read_ora(path)[1]["stack.xml"])[0]][:-1],
+        ),
+    ):
+        write(tmp_path / "a", parts[0], [layer] * len(names), names)
+        assert read(tmp_path / "a") == names
+    write_report(tmp_path, {"masks": [text_of(Path(name)) for name in odd]})
+    assert json.loads((tmp_path / "layers.json").read_bytes().decode("utf-8", "strict"))["masks"][2] == "\\udcff\\udcfe"

@@ -1,7 +1,9 @@
 """`decoupage decompose` on a saved adapter of the tiny base, as a user runs it: files, sizes, layers that open."""
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.images.codecs import decode_rgb
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import MapsConfig
+from tests.decoupage.images.made import wide_profile
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +41,13 @@ def model(tmp_path_factory):
     return root
 
 
-def decompose(model, *options):
+def decompose(model, *options, image="photo.png"):
     command = [
         sys.executable,
         "-m",
         "commands.main",
         "decompose",
-        str(model / "photo.png"),
+        str(model / image),
         "--model",
         str(model / "adapter"),
     ]
@@ -112,4 +117,34 @@ def test_a_folder_without_maps_is_wrong_use(model, tmp_path):
     assert done.returncode == 2 and "--maps must be auto, none or a folder with any of edges.png" in done.stderr
     (tmp_path / "depth.png").write_bytes(b"no picture")
     done = decompose(model, "--mask", model / "front.png", "--out", tmp_path / "out", "--maps", tmp_path)
-    assert done.returncode == 2 and "depth.png: no readable map" in done.stderr
+    assert done.returncode == 2 and "depth.png: no readable picture" in done.stderr
+
+
+@pytest.mark.faults
+def test_an_adapter_with_a_value_that_is_not_finite_makes_no_picture(model, tmp_path):
+    adapter = tmp_path / "adapter"
+    shutil.copytree(model / "adapter", adapter)
+    name = "pytorch_lora_weights.safetensors"
+    tensors = load_file(adapter / name)
+    first = min(key for key in tensors if "lora_B" in key)
+    tensors[first][0, 0] = float("nan")
+    with safe_open(adapter / name, framework="pt") as file:
+        save_file(tensors, adapter / name, metadata=file.metadata())
+    manifest = json.loads((adapter / "adapter.json").read_text())
+    manifest["files"][name] = hashlib.sha256((adapter / name).read_bytes()).hexdigest()
+    (adapter / "adapter.json").write_text(json.dumps(manifest))
+    done = decompose(model, "--mask", model / "front.png", "--out", tmp_path / "out", "--model", adapter)
+    assert done.returncode == 2 and f"{name}: {first} holds values that are not finite" in done.stderr
+    assert "Traceback" not in done.stderr and list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_wide_colour_photograph_keeps_its_numbers_and_its_profile(model, tmp_path):
+    photo = Image.open(model / "photo.png")
+    photo.save(tmp_path / "wide.png", icc_profile=wide_profile())
+    mask = ["--mask", model / "front.png"]
+    done = decompose(model, *mask, "--out", tmp_path / "out", "--ora", image=tmp_path / "wide.png")
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    background = Image.open(tmp_path / "out" / "background.png")
+    assert background.info["icc_profile"] == wide_profile()
+    # Away from the mask, grown by the seam, nothing has moved.
+    assert np.array_equal(np.asarray(background)[:, 60:], np.asarray(photo)[:, 60:])

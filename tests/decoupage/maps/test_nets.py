@@ -9,6 +9,7 @@ from transformers import DepthAnythingForDepthEstimation, SegformerForSemanticSe
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
+from decoupage.faults import BadOutput
 from decoupage.images.codecs import decode_gray
 from decoupage.maps import net
 from decoupage.maps.depth_anything import DepthAnything
@@ -124,7 +125,7 @@ def test_values_that_are_not_finite_stop_the_run(tmp_path):
     loaded = net.load_net("segformer", Segformer(segmentation(folder)).files, "cpu")
     with torch.no_grad():
         loaded.model.decode_head.classifier.bias[1] = float("inf")
-    with pytest.raises(FloatingPointError, match="gave logits that are not finite"):
+    with pytest.raises(BadOutput, match="gave logits that are not finite"):
         Segformer(segmentation(folder)).labels(pictures((64, 64)))
 
 
