@@ -1,4 +1,7 @@
-"""Files of the root as pages on the server of Dagster's UI: browsers open no file:// link from a page."""
+"""Addresses of the root's files on the server of Dagster's UI: browsers open no file:// link from a page.
+
+`root_pages.py` serves them. Every worker loads this module for the addresses, and needs no web server.
+"""
 
 from urllib.parse import quote
 
@@ -12,6 +15,6 @@ def served_url(path_in_root: str) -> str:
     It has no host and no port, which are not known when an asset is made: the browser takes those of the UI.
 
     Args:
-        path_in_root: the file, relative to the root, with "/" between folders, e.g. `report/report.html`.
+        path_in_root: a file or folder below one of `root_pages.OPEN`, relative to the root, e.g. `report/report.html`.
     """
     return f"{MOUNT}/{quote(path_in_root)}"

@@ -1,0 +1,32 @@
+"""`python -m assets_defs.child MODULE ARGUMENT...`: one of Dagster's programs, which ends with its parent.
+
+Its standard input is a pipe whose other end only the parent holds, so that it ends even if the parent is killed.
+"""
+
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+
+LEAVE_S = 15.0
+"""Seconds that the program has to end after it was asked to."""
+
+
+def main() -> None:
+    """Run the module as a program with the remaining arguments."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # Returns once the pipe is closed.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LEAVE_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
