@@ -78,7 +78,7 @@ def _open(home: Path) -> dg.DagsterInstance:
         instance.dispose()
         raise BadSetup(
             f"Dagster's storage for {home} cannot be opened: {str(error).splitlines()[0]}. Where it is the SQLite "
-            f"files in that folder, they are damaged: move {' and '.join(_DATABASES)} away and start again; the history "
-            "of runs is lost then, and no data"
+            f"files in that folder, they are damaged: move {' and '.join(_DATABASES)} away and start again; the "
+            "history of runs is lost then, and no data"
         ) from error
     return instance

@@ -10,6 +10,7 @@ It guards against pages, not against programs: whatever else runs on the machine
 import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 Scope = MutableMapping[str, Any]
@@ -28,6 +29,15 @@ _OWN_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+
+
+def names_of(address: str) -> tuple[str, ...]:
+    """Names by which a server that listens on an address may be called; `("*",)` = any, where others can reach it."""
+    try:
+        here = address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        here = False
+    return (*LOOPBACK, f"[{address}]" if ":" in address else address) if here else ("*",)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from decoupage.guard import Guard
+from decoupage.guard import LOOPBACK, Guard, names_of
 from tests.served import raw, served
 
 HERE = "127.0.0.1:3000"
@@ -88,6 +88,14 @@ def test_any_name_where_others_are_to_reach_it():
     assert refusal(headers={"host": "studio.example", "origin": "https://studio.example"}, guard=open_guard) is None
     assert refusal(headers={"host": "studio.example", "origin": FOREIGN}, guard=open_guard) == OTHER_SITE
     assert refusal(headers={"host": "a b"}, guard=open_guard) == OTHER_NAME
+
+
+def test_an_address_says_by_which_names_it_is_called():
+    for address in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
+        assert set(LOOPBACK) <= set(names_of(address))
+    assert "127.0.0.2" in names_of("127.0.0.2") and "[::1]" in names_of("::1")
+    for address in ("0.0.0.0", "::", "192.168.1.5", "studio.example", ""):
+        assert names_of(address) == ("*",)
 
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
