@@ -20,6 +20,7 @@ from decoupage.faults import BadSetup
 _DATABASES = ("schedules", "history")
 """Folders of SQLite storage in DAGSTER_HOME."""
 _CONFIG = "dagster.yaml"
+_NEW = ".new."
 
 
 @contextmanager
@@ -52,7 +53,9 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 
 def _make_databases(home: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix=".new.", dir=home) as folder:
+    for left in home.glob(f"{_NEW}*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_NEW, dir=home) as folder:
         new = Path(folder)
         if (home / _CONFIG).exists():
             shutil.copy(home / _CONFIG, new)

@@ -105,7 +105,7 @@ def _listening(port: int) -> Iterator["socket.socket"]:
     try:
         listening = socket.create_server((ADDRESS, port))
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise BadSetup(f"port {port} of {ADDRESS} cannot be had ({why}); name another: make ui PORT=3001") from error
     with listening:
         yield listening
