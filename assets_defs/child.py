@@ -1,6 +1,8 @@
 """`python -m assets_defs.child MODULE ARGUMENT...`: one of Dagster's programs, which ends with its parent.
 
-Its standard input is a pipe whose other end only the parent holds, so that it ends even if the parent is killed.
+Its standard input is a pipe whose other end only the parent holds, so that it ends even if the parent is killed. It leads
+a process group, in which its runs are too: they are interrupted as by Ctrl-C in a terminal, so that a training saves a
+checkpoint.
 """
 
 import os
@@ -10,8 +12,8 @@ import sys
 import threading
 import time
 
-LEAVE_S = 15.0
-"""Seconds that the program has to end after it was asked to."""
+LEAVE_S = 75.0
+"""Seconds that the program and its runs have to end after they were asked to; a training has 60 of them to save."""
 
 
 def main() -> None:
@@ -23,9 +25,9 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     os.read(0, 1)  # Returns once the pipe is closed.
-    os.kill(os.getpid(), signal.SIGTERM)
+    os.killpg(0, signal.SIGINT)
     time.sleep(LEAVE_S)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
