@@ -1,7 +1,7 @@
 """`python -m assets_defs.child MODULE ARGUMENT...`: one of Dagster's programs, which ends with its parent.
 
-Its standard input is a pipe whose other end only the parent holds, so that it ends even if the parent is killed. It leads
-a process group, in which its runs are too: they are interrupted as by Ctrl-C in a terminal, so that a training saves a
+Its standard input is a pipe whose other end only the parent holds, so that it ends even if the parent is killed. It
+leads a process group with all its runs: they are interrupted as by Ctrl-C in a terminal, so that a training saves a
 checkpoint.
 """
 

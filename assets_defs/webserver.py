@@ -49,6 +49,7 @@ def main() -> int:
     # Started in the background by a script, a process ignores SIGINT, and Dagster's programs would then ignore SIGTERM.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # Advice on optional packages, once more in every run.
     try:
         return serve(port)
     except (BadSetup, ValueError) as fault:
