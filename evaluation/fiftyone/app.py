@@ -125,8 +125,7 @@ def main() -> None:
     parser.add_argument("--media", required=True, type=Path)
     options = parser.parse_args()
     from fiftyone.server.events import set_port
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
+    from fiftyone.server.main import Config, serve  # Those of Hypercorn.
 
     config = Config()
     config.bind = [f"{options.address}:{options.port}"]
