@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -79,10 +80,13 @@ def serving(address: str, port: int, name: str, media: Path) -> Iterator[App]:
         media: folder of the pictures that it may give.
 
     Raises:
-        BadSetup: the port is taken.
+        BadSetup: the port is taken, or the address is not this machine's.
     """
-    if _answers(address, port):
-        raise BadSetup(f"something answers on {address}:{port} already; choose another port with --port")
+    try:
+        socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise BadSetup(f"port {port} of {address} cannot be had ({why}); choose another with --port") from error
     command = [sys.executable, "-m", "evaluation.fiftyone.app", "--address", address, "--port", str(port)]
     command += ["--dataset", name, "--media", str(media)]
     # In a session of its own: Ctrl-C reaches only this process, which then stops the server.

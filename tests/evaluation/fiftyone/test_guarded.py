@@ -6,6 +6,7 @@ from urllib.parse import quote, quote_plus
 import httpx2
 import pytest
 
+from decoupage.faults import BadSetup
 from evaluation.fiftyone.app import is_open, serving
 from tests.evaluation.fiftyone.way_back import NAME, build, load
 from tests.served import raw
@@ -58,6 +59,16 @@ def test_no_other_file_is_given(media, tmp_path):
     assert not is_open("/media", query("/etc/passwd", ours), media)
     assert not is_open("/media", b"file%70ath=%2fetc%2fpasswd", media)
     assert is_open("/events", query("/etc/passwd"), media)  # Which reads no file.
+
+
+def test_a_taken_port_is_told(media):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(BadSetup, match=r"in use\); choose another with --port"),
+            serving("127.0.0.1", port, NAME, media),
+        ):
+            pass
 
 
 @pytest.fixture
