@@ -25,10 +25,7 @@ test: $(INSPECT) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slo
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
-	@# Started in the background by a script, a process ignores SIGINT, and Dagster would then ignore SIGTERM too.
-	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -c 'import os, signal, sys; \
-	  signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])' \
-	  $(VENV)/bin/dagster dev -m assets_defs.definitions -h 127.0.0.1 -p $(PORT)
+	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -m assets_defs.webserver --port $(PORT)
 
 inspect: $(INSPECT) ## the FiftyOne App over the current profile; ARGS='--apply' takes tags back
 	@exec $(VENV)/bin/decoupage inspect $(ARGS)

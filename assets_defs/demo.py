@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def main() -> int:
 
     from assets_defs.automation.inputs import observe, watched_inputs
     from assets_defs.definitions import build_defs
+    from assets_defs.home import opened_instance
+    from assets_defs.origin import name_origin
     from assets_defs.plan import Plan
     from assets_defs.summary import failures, summary
     from decoupage.faults import BadSetup
@@ -64,17 +67,19 @@ def main() -> int:
     tags |= MARK
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     print(f"Making dataset, adapter and report of the {profile.name} profile in {profile.root}", file=sys.stderr)
-    with dg.DagsterInstance.get() as instance, alone(Path(instance.root_directory) / "demo.lock") as is_alone:
-        if not is_alone:
-            print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
-            return 2
-        close_dead_runs(instance)
-        # The assets of this run are made from these inputs; a schedule switched on later finds them unchanged.
+    with ExitStack() as stack:
         try:
+            instance = stack.enter_context(opened_instance())
+            if not stack.enter_context(alone(Path(instance.root_directory) / "demo.lock")):
+                print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
+                return 2
+            close_dead_runs(instance)
+            # The assets of this run are made from these inputs; a schedule switched on later finds them unchanged.
             observe(instance, watched_inputs(Plan(profile)))
         except BadSetup as fault:
             print(f"The demo cannot start: {fault}", file=sys.stderr)
             return 2
+        name_origin(instance, job.name)
         result = job.execute_in_process(instance=instance, tags=tags, run_config=quiet, raise_on_error=False)
     if not result.success:
         print(failures(result), file=sys.stderr)

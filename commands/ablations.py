@@ -31,6 +31,7 @@ def ablations(
 
     from assets_defs.ablations import jobs_of
     from assets_defs.definitions import build_defs
+    from assets_defs.home import opened_instance
     from assets_defs.plan import Plan
     from assets_defs.summary import failures
     from evaluation.ablation_rows import ROW_NAMES
@@ -47,7 +48,7 @@ def ablations(
     definitions = build_defs(loaded, dg.in_process_executor)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False
-    with dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
+    with opened_instance() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
         for row in asked:
             for name in jobs_of(Plan(loaded), row):
                 print(f"{row}: {STEPS[name]}", file=sys.stderr)

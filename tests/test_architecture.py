@@ -20,7 +20,6 @@ GROUND += ("weights",)
 OF_TENSORS = {f"decoupage.{name}" for name in ("images.blending", "images.forms")}
 """Modules of the ground whose work is on tensors."""
 UNIMPORTED = {
-    "dagster-webserver": "`make ui` runs it",
     "lpips": "tests compare our LPIPS with it",
     "scikit-learn": "the demo takes photographs out of it",
     "tensorboard": "torch.utils.tensorboard writes by it",

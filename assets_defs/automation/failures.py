@@ -7,6 +7,7 @@ it is needed, and never logged. Whatever goes wrong with a report, the run goes 
 import json
 import logging
 import os
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 WEBHOOK = "DECOUPAGE_FAILURE_WEBHOOK"
 FILE = "failures.jsonl"
 TIMEOUT_S = 10.0
+"""Seconds that the webhook gets in all, however it answers."""
 _MESSAGE_CHARS = 2000
 _BY_HAND = (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)
 
@@ -81,14 +83,26 @@ def _post(url: str, message: dict[str, str], log: logging.Logger) -> None:
 
     for name in ("httpx2", "httpcore2"):  # They log addresses.
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        status = httpx2.post(url, json=message, timeout=TIMEOUT_S).status_code
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-        # The error's own text may hold the address.
-        log.warning("the failure could not be reported to the address in %s: %s", WEBHOOK, type(error).__name__)
-        return
-    if status >= 400:
-        log.warning("the address in %s answered with status %s", WEBHOOK, status)
+    told: list[str] = []
+    # Text that UTF-8 cannot hold, such as a lone surrogate in a file's name, is escaped.
+    body, headers = json.dumps(message).encode("ascii"), {"Content-Type": "application/json"}
+
+    def post() -> None:
+        try:
+            # What it answers is not read: it may be endless.
+            with httpx2.stream("POST", url, content=body, headers=headers, timeout=TIMEOUT_S) as answer:
+                told.append(f"answered with status {answer.status_code}" if answer.status_code >= 400 else "")
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+            # The error's own text may hold the address.
+            told.append(f"could not be reached: {type(error).__name__}")
+
+    # The client's own limit is for each part of an answer, and a run must not wait for one that comes byte by byte.
+    thread = threading.Thread(target=post, daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_S)
+    trouble = told[0] if told else f"gave no answer within {TIMEOUT_S:.0f} s"
+    if trouble:
+        log.warning("the failure could not be reported: the address in %s %s", WEBHOOK, trouble)
 
 
 def died_runs_sensor() -> dg.SensorDefinition:

@@ -1,14 +1,19 @@
 """The FiftyOne App: its server as a process of its own, started, waited for and stopped.
 
 The database must run as long as it does. The server alone is started, not FiftyOne's session, which brings a second
-import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D` is
-that process; it ends when its standard input does, so that it never outlives the process that started it, even if that
-is killed.
+import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D
+--media M` is that process; it ends when its standard input does, so that it never outlives the process that started it,
+even if that is killed.
+
+FiftyOne's server gives every file that its user can read to whoever asks. So it stands behind the guard, and gives the
+files of one folder.
 """
 
 import argparse
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,8 +23,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from decoupage.faults import BadSetup
+from decoupage.guard import Guard, names_of
 from evaluation.fiftyone.library import SETTINGS
 
 _START_S = 180.0
@@ -63,21 +70,25 @@ class App:
 
 
 @contextmanager
-def serving(address: str, port: int, name: str) -> Iterator[App]:
+def serving(address: str, port: int, name: str, media: Path) -> Iterator[App]:
     """Context with the App's server on the running database; it is stopped at the end.
 
     Args:
         address: address to listen on; loopback keeps others out.
         port: port to listen on.
         name: name of the dataset that is shown first.
+        media: folder of the pictures that it may give.
 
     Raises:
-        BadSetup: the port is taken.
+        BadSetup: the port is taken, or the address is not this machine's.
     """
-    if _answers(address, port):
-        raise BadSetup(f"something answers on {address}:{port} already; choose another port with --port")
+    try:
+        socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise BadSetup(f"port {port} of {address} cannot be had ({why}); choose another with --port") from error
     command = [sys.executable, "-m", "evaluation.fiftyone.app", "--address", address, "--port", str(port)]
-    command += ["--dataset", name]
+    command += ["--dataset", name, "--media", str(media)]
     # In a session of its own: Ctrl-C reaches only this process, which then stops the server.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=SETTINGS | os.environ, start_new_session=True
@@ -115,14 +126,40 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--dataset", required=True)
+    parser.add_argument("--media", required=True, type=Path)
     options = parser.parse_args()
-    from fiftyone.server.main import app, start_server
+    from fiftyone.server.events import set_port
+    from fiftyone.server.main import Config, serve  # Those of Hypercorn.
+
+    config = Config()
+    config.bind = [f"{options.address}:{options.port}"]
+    set_port(options.port)
+    asyncio.run(serve(guarded_app(options.address, options.dataset, options.media), config))
+
+
+def guarded_app(address: str, name: str, media: Path) -> Guard:
+    """FiftyOne's web application behind the guard, its first page leading to a dataset. See `serving`."""
+    from fiftyone.server.main import app
     from starlette.responses import RedirectResponse
     from starlette.routing import Route
 
+    app.debug = False  # Else a fault shows its code to whoever caused it.
     # FiftyOne's own first page shows no dataset, and asks for one to be chosen by code.
-    app.router.routes.insert(0, Route("/", lambda request: RedirectResponse(f"/datasets/{options.dataset}")))
-    start_server(port=options.port, address=options.address)
+    app.router.routes.insert(0, Route("/", lambda request: RedirectResponse(f"/datasets/{name}")))
+    return Guard(app, names_of(address), ("/graphql",), lambda path, query: is_open(path, query, media))
+
+
+def is_open(path: str, query: bytes, media: Path) -> bool:
+    """Whether a request may be answered: not where it names a file outside of the media folder, links followed."""
+    from starlette.datastructures import QueryParams
+
+    if path.rstrip("/") != "/media":
+        return True
+    inside = media.resolve()
+    try:
+        return all(Path(file).resolve().is_relative_to(inside) for file in QueryParams(query).getlist("filepath"))
+    except (OSError, ValueError, RuntimeError):  # ValueError: a NUL in the path; RuntimeError: links in a circle.
+        return False
 
 
 def _leave_with_parent() -> None:

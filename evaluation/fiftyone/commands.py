@@ -30,7 +30,7 @@ def inspect(
     become exclusions that the next run obeys, and the shards that it will make again are listed.
     """
     from evaluation.fiftyone.app import app_url, serving
-    from evaluation.fiftyone.database import database, dataset_name, folder_for
+    from evaluation.fiftyone.database import MEDIA, database, dataset_name, folder_for
     from evaluation.fiftyone.inspect import build_dataset
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
@@ -38,7 +38,8 @@ def inspect(
     loaded = context.obj(profile, root)
     store = Store(loaded.root)
     factory, config = Factory(loaded, store), loaded.evaluation
-    with database(folder_for(config, store)):
+    folder = folder_for(config, store)
+    with database(folder):
         if apply:
             from evaluation.fiftyone.tags import apply_tags
 
@@ -47,7 +48,7 @@ def inspect(
             return
         settings = config.inspection
         # The server takes as long to start as a small dataset takes to fill: both at once.
-        shown = (settings.address, port or settings.port, dataset_name(loaded.name))
+        shown = (settings.address, port or settings.port, dataset_name(loaded.name), folder / MEDIA)
         with serving(*shown) if app else nullcontext() as server:
             found = build_dataset(factory, config, loaded.name)
             print(json.dumps(asdict(found)) if as_json else _inspected(found), flush=True)

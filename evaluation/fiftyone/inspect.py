@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from evaluation.fiftyone.cases import CaseReader
-from evaluation.fiftyone.database import dataset_name, folder_for
+from evaluation.fiftyone.database import MEDIA, dataset_name, folder_for
 from evaluation.fiftyone.evaluated import case_facts, case_scores, shown_records
 from evaluation.fiftyone.group import HELD_OUT, TRAIN, Group
 from evaluation.fiftyone.likeness import rate_likeness
@@ -70,7 +70,7 @@ def build_dataset(factory: Factory, config: EvaluationConfig, profile: str) -> I
         BadItem: a picture is damaged.
     """
     folder = folder_for(config, factory.store)
-    media = folder / "media"
+    media = folder / MEDIA
     media.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         dataset = open_dataset(dataset_name(profile), factory.store.root)

@@ -33,7 +33,9 @@ def fiftyone() -> Any:
     if fo.config.database_uri != uri:
         # This process has used another private database before.
         from fiftyone.core.odm import establish_db_conn
+        from fiftyone.core.odm.database import _disconnect
 
+        _disconnect()
         fo.config.database_uri = uri
         establish_db_conn(fo.config)
     return fo

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -309,6 +311,33 @@ def test_the_webhook_hears_it_and_its_address_is_not_told(instance, monkeypatch,
     said = "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
     assert "token-of-ours" not in said + caplog.text + json.dumps(lines(instance))
     assert ("answered with status 500" in said) == (status == 500)
+
+
+def test_a_webhook_that_answers_byte_by_byte_is_given_up(instance, monkeypatch):
+    monkeypatch.setattr(failures, "TIMEOUT_S", 1.0)
+    ended = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        while not ended.wait(0.2):
+            connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=[server], daemon=True).start()
+        monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{server.getsockname()[1]}/secret")
+        began_s = time.monotonic()
+        result = fail(instance, ValueError("no"))
+        ended.set()
+    assert time.monotonic() - began_s < 60
+    said = "\n".join(entry.user_message for entry in instance.all_logs(result.run_id))
+    assert "gave no answer within 1 s" in said and "secret" not in said
+
+
+def test_a_failure_with_text_that_utf8_cannot_hold_is_reported(instance, monkeypatch):
+    with listening(200) as (url, heard):
+        monkeypatch.setenv(WEBHOOK, url)
+        fail(instance, ValueError("no \udcff.jpg"))
+    assert "no \udcff.jpg" in heard[0][1]["text"] and "no \udcff.jpg" in lines(instance)[0]["message"]
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/secret", "no address", "file:///etc/passwd"])

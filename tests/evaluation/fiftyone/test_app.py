@@ -21,7 +21,10 @@ def page(root, server, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with serving("127.0.0.1", port, NAME) as started, chromium(tmp_path / "profile") as open_page:
+    with (
+        serving("127.0.0.1", port, NAME, root / "fiftyone" / "media") as started,
+        chromium(tmp_path / "profile") as open_page,
+    ):
         started.await_answer()
         page = open_page("about:blank")
         page.desk()

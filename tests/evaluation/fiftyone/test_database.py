@@ -3,9 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from socket import AF_UNIX
+from urllib.parse import unquote
 
+import psutil
 import pytest
 
 from decoupage.faults import BadSetup
@@ -57,13 +61,12 @@ def test_two_processes_share_it_and_the_last_one_stops_it(tmp_path: Path, mongod
     try:
         theirs = other.stdout.readline().strip()
         with database(tmp_path) as uri:
-            assert uri == theirs and uri.startswith("mongodb://127.0.0.1:")
+            assert uri == theirs and uri.startswith("mongodb://%2F")
         assert module._running(tmp_path) is not None  # The other one still uses it.
     finally:
         other.communicate("", timeout=60)
     assert module._running(tmp_path) is None
-    with database(tmp_path) as uri:
-        assert uri == theirs  # The port stays, so that a process which used it finds it again.
+    assert not place_of(theirs).parent.exists()
 
 
 def test_what_a_killed_process_left_is_used_and_stopped_by_the_next(tmp_path: Path, mongod: Path):
@@ -76,8 +79,63 @@ def test_what_a_killed_process_left_is_used_and_stopped_by_the_next(tmp_path: Pa
     left = module._running(tmp_path)
     assert left is not None
     with database(tmp_path) as uri:
-        assert uri.endswith(f":{left}")
+        assert place_of(uri) == left
     assert module._running(tmp_path) is None
+
+
+def test_nobody_else_can_reach_it(tmp_path: Path, mongod: Path):
+    with database(tmp_path) as uri:
+        place = place_of(uri)
+        assert place.parent.stat().st_mode & 0o777 == 0o700 and not place.stat().st_mode & 0o077
+        assert (tmp_path / "database").stat().st_mode & 0o077 == 0
+        (number,) = servers(tmp_path)
+        assert listening(number) == {str(place)}  # No port, and no other socket.
+
+
+def test_a_socket_in_a_folder_that_others_can_write_to_is_neither_used_nor_removed(tmp_path: Path):
+    planted = tmp_path / "planted" / module._SOCKET
+    planted.parent.mkdir(mode=0o700)
+    planted.touch()
+    note = tmp_path / module._PLACE_FILE
+    note.write_text(str(planted))
+    assert module._last_place(tmp_path) == planted
+    planted.parent.chmod(0o777)
+    assert module._last_place(tmp_path) is None
+    link = tmp_path / "link"
+    link.symlink_to(planted.parent)
+    planted.parent.chmod(0o700)
+    note.write_text(str(link / module._SOCKET))
+    assert module._last_place(tmp_path) is None
+    note.write_text(str(tmp_path / "note"))
+    assert module._last_place(tmp_path) is None
+    place = module._new_place(tmp_path)
+    place.parent.rmdir()
+    assert planted.exists()
+
+
+def test_a_temporary_folder_with_a_long_path_is_told(tmp_path: Path, mongod: Path, monkeypatch: pytest.MonkeyPatch):
+    long = tmp_path / ("a" * 120)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with pytest.raises(BadSetup, match="TMPDIR"), database(tmp_path / "private"):
+        pass
+    assert list(long.iterdir()) == []
+
+
+def place_of(uri: str) -> Path:
+    return Path(unquote(uri.removeprefix("mongodb://")))
+
+
+def servers(folder: Path) -> list[int]:
+    """Process ids of the running mongods of a folder."""
+    lines = {path: path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()}
+    return [int(path.parent.name) for path, line in lines.items() if str(folder / "database").encode() in line]
+
+
+def listening(number: int) -> set[str]:
+    """Addresses that a process listens on."""
+    connections = psutil.Process(number).net_connections("all")
+    return {str(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN or (c.family == AF_UNIX and c.laddr)}
 
 
 def test_a_process_that_used_it_ends_at_once(tmp_path: Path, mongod: Path):

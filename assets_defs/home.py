@@ -1,0 +1,87 @@
+"""Dagster's instance in DAGSTER_HOME, opened so that several programs may open a fresh one at once.
+
+Dagster makes its SQLite databases when it first opens them, and two programs that do so at the same time leave tables
+half made and two versions of the schema, which nothing mends. So they are made by one program while the others wait,
+and beside their place, so that a killed one leaves nothing of them.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from decoupage.faults import BadSetup
+
+_DATABASES = ("schedules", "history")
+"""Folders of SQLite storage in DAGSTER_HOME."""
+_CONFIG = "dagster.yaml"
+_NEW = ".new."
+
+
+@contextmanager
+def opened_instance() -> Iterator[dg.DagsterInstance]:
+    """Context with the instance of DAGSTER_HOME, its databases made where they are absent.
+
+    Raises:
+        BadSetup: DAGSTER_HOME is not set or no folder, or its storage cannot be opened.
+    """
+    named = os.environ.get("DAGSTER_HOME", "")
+    home = Path(named)
+    if not named or not home.is_dir():
+        raise BadSetup(
+            f"DAGSTER_HOME must name a folder for Dagster's history, got {named!r}; set it, or start by make"
+        )
+    with _in_turn(home / "open.lock"):
+        if not any((home / folder).exists() for folder in _DATABASES):
+            _make_databases(home)
+        instance = _open(home)
+    with instance:
+        yield instance
+
+
+@contextmanager
+def _in_turn(path: Path) -> Iterator[None]:
+    """Hold a file's lock; waits for it. The system takes it back from a process that ends, however it ends."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make_databases(home: Path) -> None:
+    for left in home.glob(f"{_NEW}*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_NEW, dir=home) as folder:
+        new = Path(folder)
+        if (home / _CONFIG).exists():
+            shutil.copy(home / _CONFIG, new)
+        with _open(new):
+            pass
+        # In this order: `history` alone would never be seen as fresh, and Dagster makes an absent `schedules` itself.
+        for name in _DATABASES:
+            if (new / name).is_dir():
+                (new / name).rename(home / name)
+
+
+def _open(home: Path) -> dg.DagsterInstance:
+    """The instance of a folder, with each of its databases opened."""
+    from alembic.util import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    instance = dg.DagsterInstance.from_config(str(home))
+    try:
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+    except (SQLAlchemyError, CommandError) as error:
+        instance.dispose()
+        raise BadSetup(
+            f"Dagster's storage for {home} cannot be opened: {str(error).splitlines()[0]}. Where it is the SQLite "
+            f"files in that folder, they are damaged: move {' and '.join(_DATABASES)} away and start again; the "
+            "history of runs is lost then, and no data"
+        ) from error
+    return instance
