@@ -147,7 +147,7 @@ def _read_current(store: Store, asked: str) -> DatasetReport | None:
     """The report of an existing folder, if it is complete and up to date; else None."""
     if not store.exists(SUMMARY):
         return None
-    summary = json.loads(store.read(SUMMARY))
+    summary = store.read_json(SUMMARY)
     if summary["asked"] != asked or not all(store.exists(path) for path in summary["files"]):
         return None
     statistics = Statistics.from_dict(summary["statistics"])

@@ -1,13 +1,10 @@
 """The scenes stage: from a key to the stored members of a scene, deterministic in recipe, key and drawn assets."""
 
-import io
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
@@ -175,8 +172,8 @@ class ScenesStage:
         return [manifest for manifest in manifests if not self._draws_hold(manifest, pool)]
 
     def _draws_hold(self, manifest: Manifest, pool: Pool) -> bool:
-        index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
-        table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
+        columns = ["key", "layer", "attempt", "draws"]
+        table = self.store.read_table(f"{self.name}/{manifest.shard}.parquet", columns)
         return all(
             row["draws"] == pool.trail(row["key"], pool.plan(row["key"]), row["attempt"])
             for row in table.to_pylist()

@@ -5,7 +5,6 @@ and the join are all stages, each in its own room.
 """
 
 import hashlib
-import io
 import logging
 import time
 from collections import Counter
@@ -15,13 +14,13 @@ from itertools import groupby
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
 from pipelines.stages.engine import Engine, SerialEngine, ThreadEngine
 from pipelines.stages.manifest import Drop, Manifest, claim, read_manifest
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
+from pipelines.stages.tables import parquet_bytes
 from pipelines.stages.tarfiles import TarWriter
 from pipelines.stages.task import BatchTask, Entry, Outcome, Task, ThreadedTask, map_entries
 
@@ -234,20 +233,6 @@ def _write_shard(
     )
     store.write(f"{stage.name}/{shard}.json", manifest.to_json())
     return manifest
-
-
-def parquet_bytes(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    """The rows as a parquet file; equal rows give equal bytes.
-
-    Raises:
-        ValueError: a row has a column that the schema lacks.
-    """
-    unknown = {key for row in rows for key in row} - set(schema.names)
-    if unknown:
-        raise ValueError(f"rows hold columns that the schema lacks: {sorted(unknown)}")
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer, compression="zstd")
-    return buffer.getvalue()
 
 
 def write_quarantine(stage: str, store: Store) -> list[Drop]:

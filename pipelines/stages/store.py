@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
+import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
+from pipelines.stages.tables import parquet_table
 
 _TEMP_SUFFIX = ".tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -56,6 +59,17 @@ class Store:
     def read(self, path: str) -> bytes:
         """The whole object. Raises FileNotFoundError."""
         return bytes(self._fs.cat_file(self.url(path)))
+
+    def read_json(self, path: str) -> Any:
+        """The value of a JSON file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        return parse_json(self.read(path), self.url(path))
+
+    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """A parquet file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        try:
+            return parquet_table(self.read(path), columns)
+        except ValueError as error:
+            raise BadSetup(f"{self.url(path)} {error}") from error
 
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""

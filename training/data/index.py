@@ -3,7 +3,6 @@
 It is kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -163,10 +162,10 @@ def _manifest(folder: ShardFolder, shard: str) -> Manifest:
 def _makers(folder: ShardFolder) -> Mapping[str, Recipe]:
     """What the recipe beside the shards says of the makers of their maps."""
     try:
-        return dict(json.loads(folder.store.read(RECIPE))["recipe"].get("makers", {}))
+        return dict(folder.store.read_json(RECIPE)["recipe"].get("makers", {}))
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadSetup(f"{folder.store.url(RECIPE)} is damaged ({error}); make the shards again") from error
 
 
