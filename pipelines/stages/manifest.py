@@ -18,25 +18,55 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
 
     The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
-    it, so a folder cannot mix two layouts.
+    it, so a folder cannot mix two layouts. Of two recipes that claim a folder at the same instant one gets it.
 
     Raises:
-        BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
+        BadSetup: the folder holds another recipe (the message names both fingerprints and the keys that differ), holds
+            shards of another one though its `recipe.json` is gone, or its `recipe.json` is damaged.
     """
     path = f"{stage}/{RECIPE}"
-    ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
+    wanted = fingerprint(recipe)
     if not store.exists(path):
-        store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())
-        return
-    theirs = json.loads(store.read(path))
-    if theirs["fingerprint"] == ours["fingerprint"] and theirs["layout"] == layout:
+        _refuse_shards_of_others(store, stage, wanted)
+        ours = {"fingerprint": wanted, "recipe": recipe, "layout": layout}
+        if store.create(path, json.dumps(ours, indent=1, sort_keys=True).encode()):
+            return
+    theirs = _read_recipe(store, path)
+    if theirs["fingerprint"] == wanted and theirs["layout"] == layout:
         return
     keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
     raise BadSetup(
-        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {ours['fingerprint']}; "
-        f"they differ in {', '.join(keys)}. Restore those values, choose another root, or remove that folder "
-        "and the folders made from it."
+        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {wanted}; "
+        f"they differ in {', '.join(keys)}. {_REMEDY}"
     )
+
+
+def _read_recipe(store: Store, path: str) -> dict[str, Any]:
+    """What a `recipe.json` says: `fingerprint`, `recipe`, `layout`."""
+    try:
+        told: dict[str, Any] = store.read_json(path)
+        if not isinstance(told["layout"], dict) or fingerprint(told["recipe"]) != told["fingerprint"]:
+            raise BadSetup(f"{store.url(path)} does not hash to the fingerprint that it names")
+    except (BadSetup, KeyError, TypeError, ValueError) as error:
+        raise BadSetup(
+            f"{store.url(path)} is damaged ({error}). Remove it: the next run writes it again, and refuses the folder "
+            "if its shards are of another recipe"
+        ) from error
+    return told
+
+
+def _refuse_shards_of_others(store: Store, stage: str, ours: str) -> None:
+    """Raise BadSetup where finished shards of another recipe lie in a folder whose `recipe.json` is gone."""
+    for name in store.names(stage, ".json"):
+        shard = name.removesuffix(".json")
+        if not shard.isdecimal():
+            continue
+        manifest = read_manifest(store, stage, shard)
+        if manifest is not None and manifest.fingerprint != ours:
+            raise BadSetup(
+                f"{store.url(stage)} holds shards of recipe {manifest.fingerprint} ({shard} first), the profile asks "
+                f"for {ours}, and its {RECIPE} is gone. {_REMEDY}"
+            )
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
@@ -50,6 +80,7 @@ def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     ]
 
 
+_REMEDY = "Restore those values, choose another root, or remove that folder and the folders made from it."
 RECIPE = "recipe.json"
 """Name of the file in a stage's folder that says which recipe it holds."""
 Drop = dict[str, str]

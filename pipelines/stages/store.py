@@ -6,8 +6,11 @@ object stores only put whole objects. Half-written files of a killed run are rem
 
 import errno
 import os
-import socket
-from collections.abc import Iterator
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +22,26 @@ from fsspec.implementations.local import LocalFileSystem
 
 from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
+from pipelines.stages.locks import is_taken
 from pipelines.stages.tables import parquet_table
 
+_TEMP = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _TEMP_SUFFIX = ".tmp"
+UNKNOWN_AGE_S = 7 * 86_400.0
+"""Age from which a temp file counts as abandoned when no lock can tell: its file system has none, or its name is that
+of an earlier version."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems say that have no hard links."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """All of one dataset's files, by paths relative to `root` (a folder or a URL such as `s3://bucket/run`)."""
+    """All of one dataset's files, by paths relative to `root` (a folder or a URL such as `s3://bucket/run`).
+
+    What the system says of a file (no permission, a folder in its place, a full disk) is a BadSetup that names it; only
+    an absent file stays a FileNotFoundError.
+    """
 
     root: str
 
@@ -54,11 +68,13 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """True when the object exists."""
-        return bool(self._fs.exists(self.url(path)))
+        with self._reading(path):
+            return bool(self._fs.exists(self.url(path)))
 
     def read(self, path: str) -> bytes:
         """The whole object. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(self.url(path)))
+        with self._reading(path):
+            return bytes(self._fs.cat_file(self.url(path)))
 
     def read_json(self, path: str) -> Any:
         """The value of a JSON file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
@@ -66,98 +82,203 @@ class Store:
 
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """A parquet file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        data = self.read(path)
         try:
-            return parquet_table(self.read(path), columns)
+            return parquet_table(data, columns)
         except ValueError as error:
             raise BadSetup(f"{self.url(path)} {error}") from error
 
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
+        with self._reading(path):
+            return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
 
     def size(self, path: str) -> int:
         """Size of an object in bytes. Raises FileNotFoundError."""
-        return int(self._fs.size(self.url(path)))
+        with self._reading(path):
+            return int(self._fs.size(self.url(path)))
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the objects directly in a folder; empty when the folder does not exist."""
-        if not self._fs.isdir(self.url(folder)):
-            return []
-        found = (str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False))
+        with self._reading(folder):
+            if not self._fs.isdir(self.url(folder)):
+                return []
+            found = [str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False)]
         return sorted(name for name in found if name.endswith(suffix) and not name.endswith(_TEMP_SUFFIX))
 
     def tree(self, folder: str = "") -> list[str]:
         """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
         base = self.url(folder)
-        found = (str(path)[len(base) :].strip("/") for path in self._fs.find(base))
+        with self._reading(folder):
+            found = [str(path)[len(base) :].strip("/") for path in self._fs.find(base)]
         return sorted(path for path in found if path and not any(part.startswith(".") for part in path.split("/")))
 
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadSetup(f"{self.url(path)} cannot be read ({why}); mend that, and run again") from error
+
     def write(self, path: str, data: bytes) -> None:
-        """Write a whole object, replacing an existing one."""
+        """Write a whole object, replacing an existing one. Raises as `writing`."""
         with self.writing(path) as file:
             file.write(data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a whole object where there is none; False, and nothing is changed, where there is one.
+
+        Of several processes that do this at the same instant exactly one gets True. Raises as `writing`.
+        """
+        if not self.is_local:
+            try:
+                self._fs.pipe_file(self.url(path), data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        with self._temp(path) as (temp, file):
+            file.write(data)
+            try:
+                _sync(file)
+                _link(temp, Path(self.url(path)), data)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                raise self._unwritten(path, error) from error
+        return True
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
         """A file that appears under `path` only when the block ends without an exception.
 
         Raises:
-            BadSetup: the folder cannot be made or written to, or the disk is full.
+            BadSetup: the folder cannot be made or written to, the disk is full, or something else has that name.
         """
         if not self.is_local:
             # fsspec's object stores upload on close and discard on error, so objects are always whole.
             with self._fs.transaction, self._fs.open(self.url(path), "wb") as file:
                 yield file
             return
+        with self._temp(path) as (temp, file):
+            yield file
+            try:
+                _sync(file)
+                temp.replace(self.url(path))
+            except OSError as error:
+                raise self._unwritten(path, error) from error
+
+    @contextmanager
+    def _temp(self, path: str) -> Iterator[tuple[Path, BinaryIO]]:
+        """A new temp file beside a path of a local store, locked while it is open, and gone afterwards."""
         target = Path(self.url(path))
-        temp = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}{_TEMP_SUFFIX}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            opened = temp.open("wb")
+            temp, file = _new_temp(target)
         except OSError as error:
             raise BadSetup(
                 f"{target.parent} cannot be written to ({error.strerror}); choose another root with DECOUPAGE_ROOT, "
                 "or free space and correct its permissions"
             ) from error
         try:
-            with opened as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temp.replace(target)
+            with file:
+                yield temp, file
         except OSError as error:
-            temp.unlink(missing_ok=True)
             if error.errno in _FULL:
-                raise BadSetup(
-                    f"{self.root}: {error.strerror} while writing {path}; free space and run again"
-                ) from error
+                raise self._unwritten(path, error) from error
             raise
-        except BaseException:
+        finally:
             temp.unlink(missing_ok=True)
-            raise
+
+    def _unwritten(self, path: str, error: OSError) -> BadSetup:
+        mend = "free space" if error.errno in _FULL else "correct that"
+        return BadSetup(f"{self.root}: {error.strerror} while writing {path}; {mend} and run again")
 
     def remove(self, path: str) -> None:
-        """Remove an object or a folder; nothing happens when it is absent."""
-        if self._fs.exists(self.url(path)):
-            self._fs.rm(self.url(path), recursive=True)
+        """Remove an object or a folder; nothing happens when it is absent, or when others remove it as well.
+
+        Of a symbolic link the link is removed, never what it points at.
+        """
+        with self._reading(path):
+            if self.is_local:
+                remove_path(Path(self.url(path)))
+            elif self._fs.exists(self.url(path)):
+                self._fs.rm(self.url(path), recursive=True)
 
     def remove_leftovers(self, folder: str) -> int:
-        """Remove temp files that dead processes of this host left in a folder; returns how many."""
+        """Remove temp files that ended processes left in a folder; returns how many."""
         if not self.is_local or not Path(self.url(folder)).is_dir():
             return 0
-        temps = Path(self.url(folder)).glob(f".*.{socket.gethostname()}.*{_TEMP_SUFFIX}")
-        dead = [temp for temp in temps if not is_alive(int(temp.name.split(".")[-2]))]
-        for temp in dead:
-            temp.unlink(missing_ok=True)
-        return len(dead)
+        return sum(remove_abandoned(temp) for temp in sorted(Path(self.url(folder)).glob(f".*{_TEMP_SUFFIX}")))
 
 
-def is_alive(pid: int) -> bool:
-    """True when a process of this machine exists."""
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _link(temp: Path, target: Path, data: bytes) -> None:
+    """Let a whole file appear under a name that is free. Raises FileExistsError: it is not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # It exists and belongs to another user.
-        return True
-    return True
+        os.link(temp, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with target.open("xb") as file:
+            file.write(data)
+            _sync(file)
+
+
+def _new_temp(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file, locked as long as it is open: that, and not a process id, tells that its writer is alive."""
+    while True:
+        temp = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMP_SUFFIX}")
+        file = temp.open("xb")
+        if is_taken(file) and os.fstat(file.fileno()).st_nlink:
+            return temp, file
+        # Another process looked whether it was abandoned before it was locked.
+        file.close()
+        temp.unlink(missing_ok=True)
+
+
+def why_abandoned(temp: Path) -> str | None:
+    """The reason why a temp file of any version is abandoned; None when a process may still be writing it."""
+    return _judge(temp, lambda: None)
+
+
+def remove_abandoned(temp: Path) -> bool:
+    """Remove a temp file unless a process may still be writing it; True when this call removed it."""
+    return _judge(temp, temp.unlink) is not None
+
+
+def _judge(temp: Path, act: Callable[[], None]) -> str | None:
+    """As `why_abandoned`; `act` is called under the file's lock when it is abandoned."""
+    try:
+        if temp.is_symlink() or not temp.is_file():
+            return None
+        if not _TEMP.fullmatch(temp.name):
+            if time.time() - temp.stat().st_mtime <= UNKNOWN_AGE_S:
+                return None
+            act()
+            return "of an earlier version, a week old"
+        with temp.open("rb") as file:
+            if not is_taken(file):
+                return None
+            act()
+        return "its process has ended"
+    except (FileNotFoundError, PermissionError):  # It was finished just now, or is another user's.
+        return None
+
+
+def remove_path(path: Path) -> None:
+    """Remove a file, a link or a folder that others may be removing as well. Raises OSError: it is not permitted."""
+    while path.is_symlink() or path.exists():
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # Another process was faster with a part of it; look again.

@@ -3,9 +3,9 @@
 `run.py` plans the items and writes the outcomes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 from decoupage.faults import BadItem
@@ -71,10 +71,15 @@ Entry = tuple[str, str, Any]
 """(shard, key, item); an empty key only marks the beginning of the shard."""
 
 
-def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Iterator[tuple[str, str, Outcome]]:
-    """Map a task over entries: (shard, key, outcome) of each, in order; the outcome of a bad item only holds a drop."""
+def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Generator[tuple[str, str, Outcome]]:
+    """Map a task over entries: (shard, key, outcome) of each, in order; the outcome of a bad item only holds a drop.
+
+    Closing the generator gives up what is not done (`Engine.map`).
+    """
     batch_size = task.batch_size if isinstance(task, BatchTask) else 1
-    return chain.from_iterable(engine.map(_Guarded(task), _batches(entries, batch_size)))
+    with closing(engine.map(_Guarded(task), _batches(entries, batch_size))) as results:
+        for batch in results:
+            yield from batch
 
 
 def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]:

@@ -3,9 +3,6 @@
 import fcntl
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from commands.main import app
 from commands.prune import prune
 from decoupage.fingerprint import fingerprint
 from pipelines.stages.leftovers import remove
+from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 
 IDENTITY = {"recipe": "a", "data": "b"}
@@ -137,15 +135,15 @@ def test_hard_linked_weights_free_nothing(profile):
 
 
 def test_temp_files_of_dead_processes_go_and_those_of_living_ones_stay(profile):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    host, shards = socket.gethostname(), Path(profile.root) / "shards"
-    dead = write(shards / f".00000.tar.{host}.{process.pid}.tmp")
-    alive = write(shards / f".00001.tar.{host}.{os.getpid()}.tmp")
+    shards = Path(profile.root) / "shards"
+    dead = write(shards / ".00000.tar.0123456789abcdef.tmp")
     far, far_and_old = write(shards / ".2.tar.elsewhere.1.tmp", 6), write(shards / ".3.tar.elsewhere.1.tmp", 8)
     whole = write(shards / "00000.tar", 100)
-    prune(profile, apply=True)
-    assert {path.name for path in shards.iterdir()} == {alive.name, far.name, whole.name}
+    with Store(profile.root).writing("shards/00001.tar") as file:
+        file.write(b"half")
+        (alive,) = shards.glob(".00001.tar.*.tmp")
+        prune(profile, apply=True)
+        assert {path.name for path in shards.iterdir()} == {alive.name, far.name, whole.name}
     assert not dead.exists() and not far_and_old.exists()
 
 
@@ -166,7 +164,7 @@ def test_a_kill_during_the_removal_leaves_nothing_that_looks_whole(profile, monk
         if Path(path).exists():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.stages.leftovers.shutil.rmtree", killed)
+    monkeypatch.setattr("pipelines.stages.store.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         remove(removable)
     assert [path.name for path in run.parent.iterdir()] == [f".{run.name}.partial"]

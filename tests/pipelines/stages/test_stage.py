@@ -76,7 +76,7 @@ def contents(root: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         data = path.read_bytes()
-        if path.suffix == ".json" and path.name != "recipe.json":
+        if path.suffix == ".json" and path.stem.isdigit():
             body = json.loads(data)
             data = json.dumps({k: v for k, v in body.items() if k not in ("seconds", "manifest_sha256")}).encode()
         found[str(path.relative_to(root))] = data
@@ -184,6 +184,7 @@ def test_more_shards_change_none(tmp_path):
     make(tmp_path, num_shards=2)
     before = contents(tmp_path / "noise")
     assert make(tmp_path, num_shards=4).num_made == 2
+    assert before.pop("plan.json") == b'{"shards": ["00000", "00001"]}'
     assert before.items() <= contents(tmp_path / "noise").items()
 
 
@@ -237,7 +238,7 @@ def test_a_fault_of_ours_stops_the_run_and_keeps_whole_shards(tmp_path, monkeypa
         make(tmp_path)
     assert sorted(path.name for path in (tmp_path / "noise").iterdir()) == [
         *("00000.json", "00000.parquet", "00000.tar"),
-        *("00001.json", "00001.parquet", "00001.tar", "recipe.json"),
+        *("00001.json", "00001.parquet", "00001.tar", "plan.json", "recipe.json"),
     ]
 
 
