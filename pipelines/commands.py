@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     from pipelines.stages.run import Report
@@ -140,7 +141,7 @@ def shards_verify(
         for fault in report.faults:
             print(fault)
         for note in report.notes:
-            print(f"note: {note}")
+            print(f"note: {printable(note)}")
         print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults")
     raise typer.Exit(1 if report.faults else 0)
 
@@ -153,10 +154,16 @@ def shards_export(
 ) -> None:
     """Write explicit triplets as files, the layout that other trainers read."""
     from pipelines.shards.export import export_folder
+    from pipelines.shards.faults import Fault
 
     if layout != "folder":
         raise BadSetup(f"--layout must be folder, got {layout}")
-    print(f"{export_folder(path, str(out))} triplets in {out}")
+    faults: list[Fault] = []
+    num_samples = export_folder(path, str(out), faults)
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    print(f"{num_samples} triplets in {out}" + (f", {len(faults)} faults" if faults else ""))
+    raise typer.Exit(1 if faults else 0)
 
 
 @takedowns.command("list")

@@ -6,7 +6,9 @@ A manifest is written last, so its presence means that the shard is complete.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
@@ -133,15 +135,43 @@ class Manifest:
         Raises:
             ValueError: it is not the bytes that `to_json` wrote.
         """
-        body = json.loads(data)
-        if not isinstance(body, dict):
-            raise ValueError("a manifest is a JSON object")
-        claimed = body.pop("manifest_sha256", None)
-        whole = canonical_json({**body, "manifest_sha256": claimed})
-        if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
-            raise ValueError("the manifest does not hash to its own manifest_sha256")
-        body["members"] = [Member(*member) for member in body["members"]]
-        return cls(**body)
+        try:
+            body = json.loads(data)
+            if not isinstance(body, dict):
+                raise ValueError("a manifest is a JSON object")
+            claimed = body.pop("manifest_sha256", None)
+            whole = canonical_json({**body, "manifest_sha256": claimed})
+            if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
+                raise ValueError("the manifest does not hash to its own manifest_sha256")
+            # Whoever made it up can make its hash fit, so each value is looked at.
+            said = _Said.model_validate_json(canonical_json(body))
+        except RecursionError as error:
+            raise ValueError("its brackets are nested too deeply") from error
+        values = {name: getattr(said, name) for name in _Said.model_fields}
+        return cls(**values | {"members": [Member(*member) for member in said.members]})
+
+
+_Count = Annotated[int, Field(ge=0, le=1 << 53)]
+
+
+class _Said(BaseModel):
+    """The values of a manifest as its file must hold them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    stage: str
+    shard: str
+    fingerprint: str
+    inputs: dict[str, str]
+    num_items: _Count
+    num_rows: _Count
+    num_bytes: _Count
+    tar_sha256: str
+    parquet_sha256: str
+    members: list[tuple[str, _Count, _Count, str]]
+    drops: list[Annotated[dict[Literal["id", "reason", "detail"], str], Field(min_length=3)]] = []
+    counts: dict[str, int] = {}
+    assets: list[str] = []
+    seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
 
 
 class CurrentByInputs:
