@@ -102,6 +102,7 @@ def scenes_make(
     """
     from pipelines.checklists import WARNINGS, check_reports
     from pipelines.factory import Factory
+    from pipelines.stages.plan import named
     from pipelines.stages.store import Store
 
     given = {"scenes.num_scenes": num_scenes, "engine.kind": engine, "engine.workers": workers}
@@ -120,6 +121,11 @@ def scenes_make(
             table.add_row(report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}")
         Console().print(table)
         print(f"shards in {store.url('shards')}")
+    if more := {report.stage: list(report.beyond) for report in reports if report.beyond}:
+        told = "; ".join(f"{stage}/ {named(shards)}" for stage, shards in more.items())
+        typer.echo(
+            f"warning: shards beyond the plan, which nothing reads: {told}; `decoupage prune` removes them", err=True
+        )
     warnings = {name for name in failed if name.rpartition(": ")[2] in WARNINGS}
     for name, result in failed.items():
         typer.echo(f"{'warning' if name in warnings else 'check failed'}: {name}: {result.sentence}", err=True)
@@ -142,7 +148,8 @@ def shards_verify(
             print(fault)
         for note in report.notes:
             print(f"note: {printable(note)}")
-        print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults")
+        more = f" ({len(report.beyond)} shards beyond the plan are not counted)" if report.beyond else ""
+        print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults{more}")
     raise typer.Exit(1 if report.faults else 0)
 
 
@@ -200,6 +207,7 @@ def _summary(report: "Report") -> dict[str, Any]:
         "num_items": report.num_items,
         "num_shards": len(report.shards),
         "num_made": report.num_made,
+        "beyond_the_plan": list(report.beyond),
         "num_bytes": report.num_bytes,
         "drops": report.drops_by_reason,
         "counts": report.counts,

@@ -24,6 +24,8 @@ from pipelines.stages.store import Store
 
 VERSION = 5
 """Raised when the code changes the bytes of a scene."""
+OF_THE_DRAWS = frozenset({"no_scene", "small_library"})
+"""Reasons that follow from recipe and library alone: the scene would be dropped again."""
 
 
 @dataclass
@@ -153,8 +155,13 @@ class ScenesStage:
         return {"keys": f"{keys[0]}-{keys[-1]}", "library": self.task.pool.version}
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when the shard holds its keys and no scene's draws changed with the library."""
+        """True when the shard holds its keys, and no scene's draws changed with the library or could not be read.
+
+        A scene that was lost to an asset that could not be read is made once the asset is restored.
+        """
         if manifest.inputs["keys"] != inputs["keys"]:
+            return False
+        if any(drop["reason"] not in OF_THE_DRAWS for drop in manifest.drops):
             return False
         if manifest.inputs["library"] == inputs["library"]:
             return True

@@ -24,8 +24,10 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.tables import parquet_rows, parquet_table
 from pipelines.stages.tarfiles import BLOCK
 
-_UNFORESEEN = (BadItem, BadSetup, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-_UNFORESEEN += (RecursionError, MemoryError)
+_UNFORESEEN: tuple[type[Exception], ...] = (
+    *(BadItem, BadSetup, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RecursionError, MemoryError),
+)
 """What a made-up file may bring about that no check here names; it is then a fault of its shard."""
 _MIN_TAR_BYTES = 64 << 20
 _STEM = re.compile(r"[A-Za-z0-9_-]{1,99}")

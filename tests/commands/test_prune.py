@@ -206,3 +206,36 @@ def test_the_command_lists_and_only_removes_when_told_to(profile, home):
     assert not old.exists()
     (home / "dagster.yaml").unlink()
     assert "not looked at" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
+
+
+def test_a_linked_run_is_left_alone_and_what_it_points_at_too(profile, tmp_path):
+    elsewhere = write(tmp_path / "elsewhere" / "weights", 100).parent
+    run = make_run(profile, "0" * 16, age_days=31)
+    link, dangling = run.with_name("1" * 16), run.with_name("2" * 16)
+    link.symlink_to(elsewhere)
+    dangling.symlink_to(tmp_path / "absent")
+    (run / "loop").symlink_to(run)
+    for part in (run / "loop", run):
+        os.utime(part, (time.time() - 31 * DAY_S,) * 2, follow_symlinks=False)
+    (Path(profile.root) / "training" / "linked").symlink_to(elsewhere)
+    done = prune(profile, apply=True)
+    assert [one.path for one in done.removables] == [run] and not run.exists()
+    assert (elsewhere / "weights").is_file() and link.is_symlink() and dangling.is_symlink()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", "3"])
+def test_no_run_goes_where_it_cannot_be_told_which_is_in_use(profile, damage):
+    (export(profile) / "export.json").write_text(damage)
+    run = make_run(profile, "0" * 16, age_days=31)
+    assert prune(profile, apply=True).removables == () and run.is_dir()
+
+
+def test_of_a_linked_partial_folder_the_link_goes(profile, tmp_path):
+    kept = write(tmp_path / "elsewhere" / "a", 1)
+    folder = Path(profile.root) / "training"
+    folder.mkdir(parents=True)
+    link = folder / ".x.partial"
+    link.symlink_to(kept.parent)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    prune(profile, apply=True)
+    assert kept.is_file() and not link.is_symlink()
