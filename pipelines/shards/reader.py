@@ -80,7 +80,7 @@ def read_triplets(
 
 def _maps_of(stored: "StoredScene", faults: list[Fault] | None) -> StoredMaps:
     """The maps of a scene that can be read."""
-    found = {}
+    found: dict[str, Any] = {}
     for name in MAPS:
         try:
             found |= decode_maps(stored.members, (name,))

@@ -85,6 +85,10 @@ class TarWalk:
                 self.stopped = True
                 return
             self._compare(head, expected, f"header of {info.name}", "header")
+            place = f"header after {info.name}"
+            if info.isdir() or info.islnk() or info.issym() or info.isdev():
+                self._found(info.name, "not_a_file", "is no plain file, and no part of a shard")
+                continue
             if not info.isfile() or info.issparse():
                 self._found(info.name, "not_a_file", "is no plain file; what follows it was not looked at")
                 self.stopped = True
@@ -99,7 +103,6 @@ class TarWalk:
                 return
             yield info.name, self._read(info.size)
             self._pad(info.name, info.size)
-            place = f"header after {info.name}"
         self._end()
 
     def _pad(self, name: str, num_bytes: int) -> None:

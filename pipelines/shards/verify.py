@@ -12,7 +12,7 @@ from pipelines.shards.faults import Fault, Finding, VerifyReport
 from pipelines.shards.folder import OnlyBeyond, ShardFolder, find_all
 from pipelines.shards.shard_check import check_shard
 from pipelines.stages.engine import Engine, SerialEngine
-from pipelines.stages.plan import PLAN
+from pipelines.stages.plan import PLANS
 
 _BEYOND = (
     "is beyond the folder's plan and not counted; training and the data card leave it out, `decoupage prune` removes it"
@@ -69,7 +69,7 @@ def _beyond(folder: ShardFolder, report: VerifyReport) -> frozenset[str]:
     except OnlyBeyond:
         kept = ()
     except BadSetup as error:
-        report.faults.append(Fault(folder.store.root, "", PLAN, "bad_json", str(error)))
+        report.faults.append(Fault(folder.store.root, "", PLANS, "bad_json", str(error)))
         kept = folder.shards
     beyond = [shard for shard in folder.shards if shard not in kept]
     report.beyond += [f"{folder.store.root}/{shard}" for shard in beyond]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.stages.locks import take
-from pipelines.stages.plan import PLAN, beyond, read_plan
+from pipelines.stages.plan import PLANS, beyond, read_plan
 from pipelines.stages.store import Store, remove_abandoned, remove_path, why_abandoned
 
 TEMP_FILE, HALF_MADE, BEYOND = "temp file", "half-made folder", "shard beyond the plan"
@@ -66,7 +66,7 @@ def leftovers(store: Store) -> list[Removable]:
 
 
 def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[Removable]:
-    """The shards that neither the last run of their stage planned (`plan.json`) nor the profile plans now.
+    """The shards that neither the last run of their stage planned (`plans/`) nor the profile plans now.
 
     Args:
         planned: folder of a stage -> the shards that the profile plans.
@@ -78,16 +78,24 @@ def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[
         return []
     root = Path(store.url(""))
     found = []
-    for folder in sorted(Path(place).relative_to(root) for place, _, files in os.walk(root) if PLAN in files):
-        told = read_plan(store, folder.as_posix()) or frozenset()
-        for shard in beyond(store, folder.as_posix(), told | set(planned.get(folder.as_posix(), ()))):
+    for folder in sorted(_planned_folders(root)):
+        told = read_plan(store, folder) or frozenset()
+        for shard in beyond(store, folder, told | set(planned.get(folder, ()))):
             # Without its manifest nothing takes the rest for a shard.
             parts = [root / folder / f"{shard}.{end}" for end in ("json", "parquet", "tar")]
             there = [path for path in parts if path.is_file() or path.is_symlink()]
-            why = f"{folder.as_posix()} is planned to hold {len(told)} shards, without this one"
+            why = f"{folder} is planned to hold {len(told)} shards, without this one"
             size = sum(freed_bytes(path) for path in there)
             found.append(Removable(there[-1], BEYOND, why, size, tuple(there[:-1])))
     return found
+
+
+def _planned_folders(root: Path) -> Iterator[str]:
+    """The folders below a root that have a plan, relative to it."""
+    for place, _, files in os.walk(root):
+        if Path(place).name == PLANS:
+            names = (name.removesuffix(".json") for name in files if name.endswith(".json"))
+            yield from (Path(place).parent.joinpath(name).relative_to(root).as_posix() for name in names)
 
 
 def remove(removable: Removable) -> None:

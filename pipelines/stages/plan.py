@@ -1,4 +1,4 @@
-"""Which shards a stage's folder is to hold: the file `plan.json`, and the shards that lie beside it all the same.
+"""Which shards a stage's folder is to hold: a file in `plans/` beside it; and the shards that lie in it all the same.
 
 Every run of a stage writes its plan down, so that readers of the folder, who have no profile, know it: a lowered number
 of scenes leaves shards of a larger plan on the disk.
@@ -12,7 +12,8 @@ from typing import Any
 from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
 
-PLAN = "plan.json"
+PLANS = "plans"
+"""Folder beside those of the stages, with a file for each: a larger number of scenes changes nothing in theirs."""
 _SHARD = re.compile(r"[0-9]{1,12}")
 _SHARD_FILE = re.compile(r"([0-9]{1,12})\.(tar|parquet|json)")
 
@@ -28,11 +29,19 @@ def shards_there(store: Store, folder: str) -> list[str]:
     return sorted({match[1] for match in matches if match})
 
 
+def _place(store: Store, folder: str) -> tuple[Store, str]:
+    """(store, path) of a folder's plan; a store that is rooted at the folder has it beside its root."""
+    whole = store.url(folder) if store.is_local else f"{store.root.rstrip('/')}/{folder}".rstrip("/")
+    above, _, name = whole.rpartition("/")
+    return Store(above or "/"), f"{PLANS}/{name}.json"
+
+
 def write_plan(store: Store, stage: str, shards: Sequence[str]) -> None:
-    """Write `<stage>/plan.json`, unless it says the same already."""
-    path, data = f"{stage}/{PLAN}", json.dumps({"shards": list(shards)}).encode()
-    if not store.exists(path) or store.read(path) != data:
-        store.write(path, data)
+    """Write the plan of a stage (`plans/<stage>.json`), unless it says the same already."""
+    there, path = _place(store, stage)
+    data = json.dumps({"shards": list(shards)}).encode()
+    if not there.exists(path) or there.read(path) != data:
+        there.write(path, data)
 
 
 def read_plan(store: Store, folder: str) -> frozenset[str] | None:
@@ -41,14 +50,14 @@ def read_plan(store: Store, folder: str) -> frozenset[str] | None:
     Raises:
         BadSetup: the file is damaged.
     """
-    path = f"{folder}/{PLAN}" if folder else PLAN
-    if not store.exists(path):
+    there, path = _place(store, folder)
+    if not there.exists(path):
         return None
     try:
-        return _shards(store.read_json(path))
+        return _shards(there.read_json(path))
     except (BadSetup, KeyError, TypeError, ValueError) as error:
         raise BadSetup(
-            f"{store.url(path)} is no list of planned shards ({error}); remove it, and the next run writes it"
+            f"{there.url(path)} is no list of planned shards ({error}); remove it, and the next run writes it"
         ) from error
 
 

@@ -108,12 +108,11 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     more = beyond(store, stage.name, planned)
     report = Report(stage.name, ordered, making.num_made, time.monotonic() - started, more)
     log.info(
-        "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s",
+        "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s%s",
         *(stage.name, report.num_items, len(wanted), report.num_made),
         *(len(report.drops), report.num_bytes / 1e6, report.seconds),
+        f"; beyond the plan, and read by nothing: {named(more)}" if more else "",
     )
-    if more:
-        log.warning("%s: %d shards beyond the plan (%s), which nothing reads", stage.name, len(more), named(more))
     return report
 
 

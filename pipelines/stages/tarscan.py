@@ -20,8 +20,10 @@ _KINDS: dict[bytes, Kind] = {
     tarfile.DIRTYPE: "folder",
     tarfile.GNUTYPE_SPARSE: "sparse",
 }
-_EXTENDED = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME)
-_EXTENDED += (tarfile.GNUTYPE_LONGLINK,)
+_EXTENDED = (
+    *(tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _WITHOUT_DATA = ("folder", "link", "device")
 _IS_EXTENDED, _MORE_FOLLOWS = 482, 504
 """Bytes of an old sparse header, and of the blocks after it, that say that another block of its map follows."""

@@ -59,7 +59,7 @@ def test_a_bad_set_up_in_a_worker_stops_the_run_with_its_sentence(tmp_path, monk
     with pytest.raises(BadSetup, match="library/x does not hash to its record"):
         run_stage(run, Store(str(tmp_path)), ProcessEngine(2))
     assert sorted(path.name for path in (tmp_path / "noise").iterdir()) == [
-        *("00000.json", "00000.parquet", "00000.tar", "plan.json", "recipe.json"),
+        *("00000.json", "00000.parquet", "00000.tar", "recipe.json"),
     ]
     make(tmp_path, empty="none")
     make(tmp_path / "whole", empty="none")
