@@ -66,10 +66,11 @@ def leftovers(store: Store) -> list[Removable]:
 
 
 def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[Removable]:
-    """The shards that neither the last run of their stage planned (`plans/`) nor the profile plans now.
+    """The shards that the last run of their stage did not plan (`plans/`).
 
     Args:
-        planned: folder of a stage -> the shards that the profile plans.
+        planned: folder of a stage -> the shards that the profile plans; one of those says so, for the last run may have
+            been a trial with a lowered number.
 
     Raises:
         BadSetup: a plan is damaged.
@@ -80,11 +81,13 @@ def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[
     found = []
     for folder in sorted(_planned_folders(root)):
         told = read_plan(store, folder) or frozenset()
-        for shard in beyond(store, folder, told | set(planned.get(folder, ()))):
+        for shard in beyond(store, folder, told):
             # Without its manifest nothing takes the rest for a shard.
             parts = [root / folder / f"{shard}.{end}" for end in ("json", "parquet", "tar")]
             there = [path for path in parts if path.is_file() or path.is_symlink()]
-            why = f"{folder} is planned to hold {len(told)} shards, without this one"
+            why = f"the last run of {folder} planned {len(told)} shards"
+            if shard in planned.get(folder, ()):
+                why += "; this profile plans it: `decoupage scenes make` takes it back"
             size = sum(freed_bytes(path) for path in there)
             found.append(Removable(there[-1], BEYOND, why, size, tuple(there[:-1])))
     return found

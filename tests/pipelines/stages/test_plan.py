@@ -94,14 +94,17 @@ def test_prune_removes_them_and_only_them(lowered):
     assert verify([lowered.root]).ok
 
 
-def test_prune_keeps_what_the_profile_plans_though_the_last_run_did_not(lowered):
+def test_prune_says_of_a_shard_that_the_profile_plans_how_to_keep_it(lowered):
     """A number that was lowered for one run, by the environment."""
-    profile = load_profile("demo", lowered.root, {"scenes.num_scenes": "8", "scenes.scenes_per_shard": "2"})
-    assert prune(profile).removables == ()
     profile = load_profile("demo", lowered.root, {"scenes.num_scenes": "6", "scenes.scenes_per_shard": "2"})
-    done = prune(profile, apply=True)
-    assert {one.path.name for one in done.removables} == {"00003.tar"} and len(done.removables) == 6
-    json.dumps(done.to_dict())
+    found = prune(profile).removables
+    assert {one.path.name: "scenes make` takes it back" in one.why for one in found} == {
+        "00002.tar": True,
+        "00003.tar": False,
+    }
+    assert len(prune(profile, apply=True).removables) == len(found) == 12
+    json.dumps(prune(profile).to_dict())
+    assert verify([lowered.root]).ok
 
 
 def test_prune_leaves_a_shard_that_a_process_makes(lowered):
