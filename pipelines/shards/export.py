@@ -10,7 +10,7 @@ from pipelines.scenes.read import is_key
 from pipelines.shards.faults import Fault
 from pipelines.shards.reader import Triplet, read_triplets
 from pipelines.stages.locks import take
-from pipelines.stages.store import remove_path
+from pipelines.stages.temps import remove_path
 
 SAMPLE = "sample.json"
 """Written last into a sample's folder: only a folder that has it was made here, and may be replaced."""

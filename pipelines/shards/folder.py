@@ -4,7 +4,7 @@ Nothing here reads what a shard holds.
 """
 
 from dataclasses import dataclass, replace
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import fsspec
 
@@ -33,8 +33,7 @@ class ShardFolder:
 
     def open(self, name: str) -> BinaryIO:
         """A file of the folder, for reading from front to back. Raises FileNotFoundError."""
-        fs, root = fsspec.core.url_to_fs(self.store.root)
-        return cast(BinaryIO, fs.open(f"{root.rstrip('/')}/{name}", "rb"))
+        return self.store.open(name)
 
     def temp_names(self) -> list[str]:
         """Names of files that a run has not finished (or never will)."""

@@ -137,7 +137,7 @@ def _stored(source: Store | str, shards: Sequence[str] | None, faults: list[Faul
     for shard in folder.shards if shards is None else shards:
         try:
             yield from (StoredScene(place, shard, key, found) for key, found in _stream(folder, shard, faults))
-        except (tarfile.TarError, OSError) as error:
+        except (tarfile.TarError, BadSetup, OSError) as error:
             if faults is None:
                 raise BadSetup(
                     f"{place}/{shard}.tar cannot be read ({error}); see `decoupage shards verify`"

@@ -13,7 +13,8 @@ from typing import Any
 
 from pipelines.stages.locks import take
 from pipelines.stages.plan import PLANS, beyond, read_plan
-from pipelines.stages.store import Store, remove_abandoned, remove_path, why_abandoned
+from pipelines.stages.store import Store
+from pipelines.stages.temps import remove_abandoned, remove_path, why_abandoned
 
 TEMP_FILE, HALF_MADE, BEYOND = "temp file", "half-made folder", "shard beyond the plan"
 PARTIAL_AGE_S = 3600.0

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from decoupage.faults import BadSetup
 from decoupage.text_files import printable
@@ -42,17 +42,25 @@ def alone(path: Path) -> Iterator[bool]:
         yield is_taken(file)
 
 
-def is_taken(file: BinaryIO) -> bool:
-    """True when this open file took its lock, and when the file system has no locks; False while another holds it."""
+def try_lock(file: BinaryIO) -> Literal["taken", "held", "unknown"]:
+    """Try to take an open file's lock: `held` by another, or `unknown` because its file system has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return "held"
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
+        return "unknown"
+    return "taken"
+
+
+def is_taken(file: BinaryIO) -> bool:
+    """True when this open file took its lock, and when the file system has no locks; False while another holds it."""
+    state = try_lock(file)
+    if state == "unknown":
         log.warning("%s lies in a file system without locks: let one process at a time work there", file.name)
-    return True
+    return state != "held"
 
 
 @dataclass(frozen=True)

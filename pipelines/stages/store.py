@@ -6,15 +6,12 @@ object stores only put whole objects. Half-written files of a killed run are rem
 
 import errno
 import os
-import re
-import secrets
-import shutil
-import time
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
@@ -22,14 +19,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
-from pipelines.stages.locks import is_taken
 from pipelines.stages.tables import parquet_table
+from pipelines.stages.temps import TEMP_SUFFIX, new_temp, remove_abandoned, remove_path
 
-_TEMP = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-_TEMP_SUFFIX = ".tmp"
-UNKNOWN_AGE_S = 7 * 86_400.0
-"""Age from which a temp file counts as abandoned when no lock can tell: its file system has none, or its name is that
-of an earlier version."""
+MAX_BYTES = 1 << 30
+"""No file that is read as a whole is larger."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that have no hard links."""
@@ -72,8 +66,10 @@ class Store:
             return bool(self._fs.exists(self.url(path)))
 
     def read(self, path: str) -> bytes:
-        """The whole object. Raises FileNotFoundError."""
+        """The whole object. Raises FileNotFoundError, and BadSetup for one of more than `MAX_BYTES`."""
         with self._reading(path):
+            if (size := self._size_of_file(path)) > MAX_BYTES:
+                raise BadSetup(f"{self.url(path)} has {size} bytes, at most {MAX_BYTES} are read at once")
             return bytes(self._fs.cat_file(self.url(path)))
 
     def read_json(self, path: str) -> Any:
@@ -91,12 +87,28 @@ class Store:
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""
         with self._reading(path):
+            self._size_of_file(path)
             return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
+
+    def open(self, path: str) -> BinaryIO:
+        """An object, to be read in pieces. Raises FileNotFoundError."""
+        with self._reading(path):
+            self._size_of_file(path)
+            return cast(BinaryIO, self._fs.open(self.url(path), "rb"))
 
     def size(self, path: str) -> int:
         """Size of an object in bytes. Raises FileNotFoundError."""
         with self._reading(path):
             return int(self._fs.size(self.url(path)))
+
+    def _size_of_file(self, path: str) -> int:
+        """Bytes of a local file, of which a pipe or a device would have no end; 0 in an object store."""
+        if not self.is_local:
+            return 0
+        found = Path(self.url(path)).stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise BadSetup(f"{self.url(path)} is no regular file; remove it")
+        return found.st_size
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the objects directly in a folder; empty when the folder does not exist."""
@@ -104,7 +116,7 @@ class Store:
             if not self._fs.isdir(self.url(folder)):
                 return []
             found = [str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False)]
-        return sorted(name for name in found if name.endswith(suffix) and not name.endswith(_TEMP_SUFFIX))
+        return sorted(name for name in found if name.endswith(suffix) and not name.endswith(TEMP_SUFFIX))
 
     def tree(self, folder: str = "") -> list[str]:
         """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
@@ -176,7 +188,7 @@ class Store:
         target = Path(self.url(path))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            temp, file = _new_temp(target)
+            temp, file = new_temp(target)
         except OSError as error:
             raise BadSetup(
                 f"{target.parent} cannot be written to ({error.strerror}); choose another root with DECOUPAGE_ROOT, "
@@ -211,7 +223,7 @@ class Store:
         """Remove temp files that ended processes left in a folder; returns how many."""
         if not self.is_local or not Path(self.url(folder)).is_dir():
             return 0
-        return sum(remove_abandoned(temp) for temp in sorted(Path(self.url(folder)).glob(f".*{_TEMP_SUFFIX}")))
+        return sum(remove_abandoned(temp) for temp in sorted(Path(self.url(folder)).glob(f".*{TEMP_SUFFIX}")))
 
 
 def _sync(file: BinaryIO) -> None:
@@ -229,56 +241,3 @@ def _link(temp: Path, target: Path, data: bytes) -> None:
         with target.open("xb") as file:
             file.write(data)
             _sync(file)
-
-
-def _new_temp(target: Path) -> tuple[Path, BinaryIO]:
-    """A new file, locked as long as it is open: that, and not a process id, tells that its writer is alive."""
-    while True:
-        temp = target.with_name(f".{target.name}.{secrets.token_hex(8)}{_TEMP_SUFFIX}")
-        file = temp.open("xb")
-        if is_taken(file) and os.fstat(file.fileno()).st_nlink:
-            return temp, file
-        # Another process looked whether it was abandoned before it was locked.
-        file.close()
-        temp.unlink(missing_ok=True)
-
-
-def why_abandoned(temp: Path) -> str | None:
-    """The reason why a temp file of any version is abandoned; None when a process may still be writing it."""
-    return _judge(temp, lambda: None)
-
-
-def remove_abandoned(temp: Path) -> bool:
-    """Remove a temp file unless a process may still be writing it; True when this call removed it."""
-    return _judge(temp, temp.unlink) is not None
-
-
-def _judge(temp: Path, act: Callable[[], None]) -> str | None:
-    """As `why_abandoned`; `act` is called under the file's lock when it is abandoned."""
-    try:
-        if temp.is_symlink() or not temp.is_file():
-            return None
-        if not _TEMP.fullmatch(temp.name):
-            if time.time() - temp.stat().st_mtime <= UNKNOWN_AGE_S:
-                return None
-            act()
-            return "of an earlier version, a week old"
-        with temp.open("rb") as file:
-            if not is_taken(file):
-                return None
-            act()
-        return "its process has ended"
-    except (FileNotFoundError, PermissionError):  # It was finished just now, or is another user's.
-        return None
-
-
-def remove_path(path: Path) -> None:
-    """Remove a file, a link or a folder that others may be removing as well. Raises OSError: it is not permitted."""
-    while path.is_symlink() or path.exists():
-        try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        except FileNotFoundError:
-            continue  # Another process was faster with a part of it; look again.

@@ -164,7 +164,7 @@ def test_a_kill_during_the_removal_leaves_nothing_that_looks_whole(profile, monk
         if Path(path).exists():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.stages.store.shutil.rmtree", killed)
+    monkeypatch.setattr("pipelines.stages.temps.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         remove(removable)
     assert [path.name for path in run.parent.iterdir()] == [f".{run.name}.partial"]

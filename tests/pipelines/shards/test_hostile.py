@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import struct
 import tarfile
@@ -431,3 +432,26 @@ def test_our_own_tars_are_still_exported_whole(whole, tmp_path):
     tar.finish()
     assert buffer.getvalue() == whole.read("shards/00000.tar")
     assert exported(whole.root, tmp_path / "out") == (ALL, [])
+
+
+@pytest.mark.parametrize("suffix", ["tar", "parquet", "json"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "large"])
+def test_what_has_no_end_is_not_read(copy, suffix, kind):
+    path = Path(copy.url(f"shards/00000.{suffix}"))
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with path.open("wb") as file:
+            file.truncate(60 << 30)
+    report = verify([copy.root])
+    assert {fault.shard for fault in report.faults} == {"00000"} and report.num_scenes >= 2
+    faults: list[Fault] = []
+    keys = {triplet.key for triplet in read_triplets(copy, faults=faults)}
+    assert {"00000002", "00000003"} <= keys and bool(faults) == (suffix == "tar" and kind != "large")
+    with suppress(BadSetup, OSError):
+        open_index(copy)

@@ -1,6 +1,7 @@
 """A path holds a whole object or nothing, in a folder as in an object store."""
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -138,6 +139,22 @@ def test_temp_files_that_no_lock_tells_of_stay_for_a_week(tmp_path):
     assert Store(str(tmp_path)).remove_leftovers("x") == 2
     assert sorted((tmp_path / "x").iterdir()) == sorted(kept)
     assert Store(str(tmp_path)).remove_leftovers("absent") == 0
+
+
+def test_without_locks_age_alone_tells(tmp_path, monkeypatch):
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    store = Store(str(tmp_path))
+    with store.writing("x/a") as file:
+        file.write(b"half")
+        assert store.remove_leftovers("x") == 0
+    assert store.read("x/a") == b"half"
+    old = tmp_path / "x" / ".b.0123456789abcdef.tmp"
+    old.write_bytes(b"")
+    os.utime(old, (time.time() - 8 * 86_400,) * 2)
+    assert store.remove_leftovers("x") == 1
 
 
 @pytest.mark.parametrize("kind", ["local", "memory"])
