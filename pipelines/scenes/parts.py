@@ -223,7 +223,7 @@ def _box(key: str, sides: Any, size: tuple[int, int]) -> Box:
     """(left, top, right, bottom) inside a canvas of (height, width)."""
     whole = isinstance(sides, list) and len(sides) == 4 and all(type(side) is int for side in sides)
     if not whole or not (0 <= sides[0] < sides[2] <= size[1] and 0 <= sides[1] < sides[3] <= size[0]):
-        raise BadItem("bad_json", f"{key}.json: a box is none inside {size[1]}x{size[0]} px")
+        raise BadItem("bad_json", f"{key}.json: a box does not lie inside {size[1]}x{size[0]} px")
     left, top, right, bottom = sides
     return left, top, right, bottom
 
