@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.stages.leftovers import Removable, leftovers, remove
+from pipelines.stages.leftovers import Removable, leftovers, remove, shards_beyond
 from pipelines.stages.locks import alone
 from pipelines.stages.store import Store
 from profiles.profile import CHECKOUT, Profile, load_profile
@@ -58,12 +58,14 @@ def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
     found, busy = [], []
     with ExitStack() as stack:
         training = Path(store.url("training")) if store.is_local else None
-        folders = sorted(path for path in training.iterdir() if path.is_dir()) if training and training.is_dir() else []
+        there = training.iterdir() if training and training.is_dir() else ()
+        folders = sorted(path for path in there if path.is_dir() and not path.is_symlink())
         for folder in folders:  # The locks are held until all is done: nobody begins in the meantime.
             if stack.enter_context(alone(folder / LOCK)):
                 found += prunable(folder, days)
             else:
                 busy.append(folder)
+        found += shards_beyond(store, _planned(profile, store))
         elsewhere = (*busy, *(removable.path for removable in found))
         found += [left for left in leftovers(store) if not any(left.path.is_relative_to(path) for path in elsewhere)]
         if apply:
@@ -71,6 +73,14 @@ def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
                 remove(removable)
     runs = _dagster(days, apply)
     return Pruning((*found, *(runs or ())), tuple(busy), runs is not None, apply)
+
+
+def _planned(profile: Profile, store: Store) -> dict[str, list[str]]:
+    """Folder of each stage of scenes, masks, maps and shards -> the shards that the profile plans."""
+    from pipelines.factory import Factory
+
+    factory = Factory(profile, store)
+    return {stage.name: list(stage.shards()) for dataset in factory.datasets for stage in dataset.stages}
 
 
 def _dagster(days: float, apply: bool) -> list[Removable] | None:

@@ -4,13 +4,10 @@ Each looks at one property and says in words what it found. `shards verify` is t
 the quick ones on the way there.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
-
-import pyarrow.parquet as pq
 
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
@@ -271,8 +268,7 @@ def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
 
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """Rows of a shard's index, a row a layer."""
-    data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
-    return list(pq.read_table(io.BytesIO(data)).to_pylist())
+    return list(store.read_table(f"{manifest.stage}/{manifest.shard}.parquet").to_pylist())
 
 
 def rows_of(store: Store, report: Report) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     from pipelines.stages.run import Report
@@ -101,6 +102,7 @@ def scenes_make(
     """
     from pipelines.checklists import WARNINGS, check_reports
     from pipelines.factory import Factory
+    from pipelines.stages.plan import named
     from pipelines.stages.store import Store
 
     given = {"scenes.num_scenes": num_scenes, "engine.kind": engine, "engine.workers": workers}
@@ -119,6 +121,11 @@ def scenes_make(
             table.add_row(report.stage, *map(str, numbers), f"{report.num_bytes / 1e6:.1f}", f"{report.seconds:.1f}")
         Console().print(table)
         print(f"shards in {store.url('shards')}")
+    if more := {report.stage: list(report.beyond) for report in reports if report.beyond}:
+        told = "; ".join(f"{stage}/ {named(shards)}" for stage, shards in more.items())
+        typer.echo(
+            f"warning: shards beyond the plan, which nothing reads: {told}; `decoupage prune` removes them", err=True
+        )
     warnings = {name for name in failed if name.rpartition(": ")[2] in WARNINGS}
     for name, result in failed.items():
         typer.echo(f"{'warning' if name in warnings else 'check failed'}: {name}: {result.sentence}", err=True)
@@ -140,8 +147,9 @@ def shards_verify(
         for fault in report.faults:
             print(fault)
         for note in report.notes:
-            print(f"note: {note}")
-        print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults")
+            print(f"note: {printable(note)}")
+        more = f" ({len(report.beyond)} shards beyond the plan are not counted)" if report.beyond else ""
+        print(f"{report.num_shards} shards, {report.num_scenes} scenes, {len(report.faults)} faults{more}")
     raise typer.Exit(1 if report.faults else 0)
 
 
@@ -153,10 +161,16 @@ def shards_export(
 ) -> None:
     """Write explicit triplets as files, the layout that other trainers read."""
     from pipelines.shards.export import export_folder
+    from pipelines.shards.faults import Fault
 
     if layout != "folder":
         raise BadSetup(f"--layout must be folder, got {layout}")
-    print(f"{export_folder(path, str(out))} triplets in {out}")
+    faults: list[Fault] = []
+    num_samples = export_folder(path, str(out), faults)
+    for fault in faults:
+        typer.echo(str(fault), err=True)
+    print(f"{num_samples} triplets in {out}" + (f", {len(faults)} faults" if faults else ""))
+    raise typer.Exit(1 if faults else 0)
 
 
 @takedowns.command("list")
@@ -193,6 +207,7 @@ def _summary(report: "Report") -> dict[str, Any]:
         "num_items": report.num_items,
         "num_shards": len(report.shards),
         "num_made": report.num_made,
+        "beyond_the_plan": list(report.beyond),
         "num_bytes": report.num_bytes,
         "drops": report.drops_by_reason,
         "counts": report.counts,

@@ -26,10 +26,14 @@ def prunable(folder: Path, days: float) -> list[Removable]:
     runs = folder / "runs"
     if not runs.is_dir():
         return []
-    identity = exported_identity(folder)
-    in_use = fingerprint(dict(identity)) if identity else ""
+    try:
+        identity = exported_identity(folder)
+        in_use = fingerprint(dict(identity)) if identity else ""
+    except (ValueError, TypeError):
+        return []  # A damaged export.json does not tell which run is in use: none may go.
     found = []
-    for run in sorted(path for path in runs.iterdir() if path.is_dir() and not path.name.startswith(".")):
+    there = (path for path in runs.iterdir() if path.is_dir() and not path.is_symlink())
+    for run in sorted(path for path in there if not path.name.startswith(".")):
         age_days = (time.time() - newest_s(run)) / DAY_S
         if run.name != in_use and age_days > days:
             why = f"not in use, nothing changed for {age_days:.0f} days"
@@ -48,7 +52,7 @@ def _damaged(run: Path) -> list[Removable]:
 def _checkpoints(run: Path) -> list[Removable]:
     """Checkpoints other than the best and the last; none where the last one does not say which is best."""
     folder = run / "checkpoints"
-    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
     if len(steps) < 2:
         return []
     try:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -14,6 +16,7 @@ from pipelines.dataset.card import Release, card_markdown, compared_lists, recip
 from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import (
     INDEX,
+    STAGE,
     FileFacts,
     attributions_csv,
     count_assets,
@@ -24,8 +27,10 @@ from pipelines.dataset.index import (
 from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
 from pipelines.library.leaks import LeakReport
 from pipelines.stages.manifest import Manifest
+from pipelines.stages.plan import beyond, named
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
 """Written last: its presence means that the folder is complete."""
@@ -65,11 +70,16 @@ def write_dataset(
     Raises:
         BadSetup: shards are missing, mixed or damaged.
     """
-    manifests = read_shards(store, [f"{i:05d}" for i in range(config.scenes.num_shards)])
+    planned = [f"{i:05d}" for i in range(config.scenes.num_shards)]
+    manifests = read_shards(store, planned)
+    more = beyond(store, STAGE, planned)
     version = data_version(manifests)
     tallies = read_tallies(store, manifests)
     compared = compared_lists(leaks)
-    parts = {"data": version, "profile": profile_name, "recipe": recipe(config), "compared": compared}
+    parts: dict[str, Any] = {"data": version, "profile": profile_name, "recipe": recipe(config), "compared": compared}
+    if more:
+        log.warning("%s: shards beyond the plan (%s) are no part of the dataset", store.url(STAGE), named(more))
+        parts["beyond"] = list(more)
     asked = fingerprint({"version": VERSION, **parts, **asdict(tallies)})
     current = _read_current(store, asked)
     if current is not None:
@@ -90,6 +100,7 @@ def write_dataset(
         assets=assets,
         sheets=tuple(name for name in sheets if name != "preview"),
         compared=compared,
+        beyond=more,
     )
     files = _files(release, index, layers, sheets)
     _replace(store, files)
@@ -147,7 +158,7 @@ def _read_current(store: Store, asked: str) -> DatasetReport | None:
     """The report of an existing folder, if it is complete and up to date; else None."""
     if not store.exists(SUMMARY):
         return None
-    summary = json.loads(store.read(SUMMARY))
+    summary = store.read_json(SUMMARY)
     if summary["asked"] != asked or not all(store.exists(path) for path in summary["files"]):
         return None
     statistics = Statistics.from_dict(summary["statistics"])

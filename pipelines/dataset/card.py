@@ -45,6 +45,7 @@ class Release:
         shards: shard numbers, in order.
         assets: asset -> number of scenes, as `index.count_assets` gives it.
         sheets: names of the contact sheets that exist.
+        beyond: shards that lie beside these, and are no part of the dataset.
         compared: result of `compared_lists`; None = training was not compared with evaluation.
     """
 
@@ -57,6 +58,7 @@ class Release:
     assets: Mapping[Asset, int]
     sheets: tuple[str, ...]
     compared: list[dict[str, Any]] | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -66,10 +66,9 @@ def shard_tables(
         path = f"{STAGE}/{shard}.parquet"
         if not store.exists(path):
             raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again")
-        data = store.read(path)
-        if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+        if hashlib.sha256(store.read(path)).hexdigest() != manifest.parquet_sha256:
             raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
-        table = pq.read_table(io.BytesIO(data), columns=None if columns is None else list(columns))
+        table = store.read_table(path, None if columns is None else list(columns))
         yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
 
 

@@ -3,7 +3,6 @@
 `figures.py` draws the numbers, `card.py` puts them in words.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 from pipelines.dataset.index import Asset, shard_tables
 from pipelines.dataset.uses import Uses, count_library, measure_uses
 from pipelines.licences.terms import split_expression
@@ -59,11 +60,19 @@ def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
         rejected.update({name.removeprefix(REJECTED): n for name, n in counts.items() if name.startswith(REJECTED)})
     drops = {}
     for name in store.names("quarantine", ".jsonl"):
-        lines = store.read(f"quarantine/{name}").splitlines()
-        reasons = Counter(str(json.loads(line)["reason"]) for line in lines if line)
+        path = f"quarantine/{name}"
+        lines = enumerate(store.read(path).splitlines(), 1)
+        reasons = Counter(_reason(line, f"{store.url(path)}, line {number}") for number, line in lines if line)
         if reasons:
             drops[name.removesuffix(".jsonl")] = _ranked(reasons)
     return Tallies(_ranked(rejected), drops, count_library(store))
+
+
+def _reason(line: bytes, where: str) -> str:
+    drop = parse_json(line, where)
+    if not isinstance(drop, dict) or "reason" not in drop:
+        raise BadSetup(f"{where} is no drop; remove the file, the next run of its stage writes it")
+    return str(drop["reason"])
 
 
 def _ranked(counts: Counter[str]) -> Counts:

@@ -5,17 +5,26 @@ nowhere else, so what is stored, verified, shown and trained on agrees bit for b
 """
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import canonical_json
 from decoupage.images import alpha as alpha_arithmetic
-from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba
+from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb
+from decoupage.images.reading import read_picture
 from decoupage.images.types import Gray, Mask, Rgb, Rgba
+from decoupage.text_files import parse_json
+
+Part = TypeVar("Part")
+Box = tuple[int, int, int, int]
+MAX_LAYERS = 8
+MAX_CANVAS_PX = 4096 * 4096
+"""Beyond what any recipe makes; a few kB of pictures must not become gigabytes."""
 
 VISIBLE_ALPHA = 26
 """Alpha (of 255) from which a pixel belongs to a layer's mask: about a tenth, so that glass has a mask."""
@@ -60,24 +69,49 @@ class SceneParts:
     imperfect_masks: tuple[Mask, ...] = ()
 
     @classmethod
-    def decode(cls, key: str, members: Mapping[str, bytes]) -> "SceneParts":
+    def decode(cls, key: str, members: Mapping[str, bytes], with_masks: bool = True) -> "SceneParts":
         """Read a scene from its members, by suffix (`background.jpg`, `layer0.webp`, `mask0.png`, `json`).
 
-        Its imperfect masks, and its layers' shadows (`shadow0.png`), are read where the json tells of them.
+        Its imperfect masks, and its layers' shadows (`shadow0.png`), are read where the json tells of them. What is
+        read of the json is checked, and a picture's size before it is decoded: the members may come from anywhere.
+
+        Args:
+            key: of the scene.
+            members: by suffix.
+            with_masks: False leaves the imperfect masks out; `decode_mask_of` reads one.
 
         Raises:
-            BadItem: a picture is damaged. KeyError: a member is absent. ValueError: the json is damaged.
+            BadItem: a member is absent or damaged, or has not the size that the json says; the detail names it.
         """
-        record = json.loads(members["json"])
+        record = _read_record(key, members)
+        background = _decoded(key, members, "background.jpg", decode_rgb)
+        size = (background.shape[0], background.shape[1])
+        if size[0] * size[1] > MAX_CANVAS_PX:
+            raise BadItem("too_large", f"{key}.background.jpg has {size[1]}x{size[0]} px, scenes have fewer")
         layers = []
         for i, entry in enumerate(record["layers"]):
             shadow = None
             if shadow_box := entry.get("shadow_box"):
-                shadow = Shadow(decode_opacity(members[f"shadow{i}.png"]), _box(shadow_box))
-            layers.append(Layer(decode_rgba(members[f"layer{i}.webp"]), _box(entry["box"]), shadow))
-        masked = [i for i, entry in enumerate(record["layers"]) if "mask_error" in entry]
-        masks = tuple(decode_mask(members[f"mask{i}.png"]) for i in masked)
-        return cls(key, decode_rgb(members["background.jpg"]), tuple(layers), record, masks)
+                box = _box(key, shadow_box, size)
+                shadow = Shadow(_boxed(_decoded(key, members, f"shadow{i}.png", decode_opacity), box, key), box)
+            box = _box(key, entry.get("box"), size)
+            expected = (box[3] - box[1], box[2] - box[0])
+            read = partial(read_picture, upright=False, expected=expected)
+            layers.append(Layer(_decoded(key, members, f"layer{i}.webp", read).rgba, box, shadow))
+        parts = cls(key, background, tuple(layers), record)
+        masked = [i for i, entry in enumerate(record["layers"]) if with_masks and "mask_error" in entry]
+        return replace(parts, imperfect_masks=tuple(parts.decode_mask_of(i, members) for i in masked))
+
+    def decode_mask_of(self, i: int, members: Mapping[str, bytes]) -> Mask:
+        """[H, W]: the imperfect mask of layer i.
+
+        Raises:
+            BadItem: it is absent or damaged, or has not the scene's size; the detail names it.
+        """
+        mask = _decoded(self.key, members, f"mask{i}.png", decode_mask)
+        if mask.shape != self.size:
+            raise BadItem("shape_mismatch", f"{self.key}.mask{i}.png has {mask.shape[1]}x{mask.shape[0]} px")
+        return mask
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,7 +180,50 @@ class SceneParts:
         return round(1.0 - visible / amodal, 4) if amodal else 1.0
 
 
-def _box(sides: Sequence[int]) -> tuple[int, int, int, int]:
+def _read_record(key: str, members: Mapping[str, bytes]) -> dict[str, Any]:
+    """A scene's json, with a list of one to `MAX_LAYERS` layers."""
+    name = f"{key}.json"
+    try:
+        record = parse_json(_member(key, members, "json"), name)
+        canonical_json(record)
+    except BadSetup as error:
+        raise BadItem("bad_json", str(error)) from error
+    except UnicodeEncodeError as error:
+        raise BadItem("bad_text", f"{name} holds text that UTF-8 cannot hold") from error
+    layers = record.get("layers") if isinstance(record, dict) else None
+    if not isinstance(layers, list) or not all(isinstance(layer, dict) for layer in layers):
+        raise BadItem("bad_json", f"{name} has no list of layers")
+    if not 1 <= len(layers) <= MAX_LAYERS:
+        raise BadItem("bad_json", f"{name} has {len(layers)} layers, a scene has 1 to {MAX_LAYERS}")
+    return dict(record)
+
+
+def _member(key: str, members: Mapping[str, bytes], suffix: str) -> bytes:
+    if suffix not in members:
+        raise BadItem("missing_member", f"{key}.{suffix} is not there")
+    return members[suffix]
+
+
+def _decoded(key: str, members: Mapping[str, bytes], suffix: str, decode: Callable[[bytes], Part]) -> Part:
+    """A member decoded; the detail of a fault names it."""
+    try:
+        return decode(_member(key, members, suffix))
+    except BadItem as fault:
+        named = fault.detail.startswith(f"{key}.")
+        raise BadItem(fault.reason, fault.detail if named else f"{key}.{suffix}: {fault.detail}") from fault
+
+
+def _boxed(opacity: Gray, box: Box, key: str) -> Gray:
+    if opacity.shape != (box[3] - box[1], box[2] - box[0]):
+        raise BadItem("shape_mismatch", f"a shadow of {key} has not the size of its box {list(box)}")
+    return opacity
+
+
+def _box(key: str, sides: Any, size: tuple[int, int]) -> Box:
+    """(left, top, right, bottom) inside a canvas of (height, width)."""
+    whole = isinstance(sides, list) and len(sides) == 4 and all(type(side) is int for side in sides)
+    if not whole or not (0 <= sides[0] < sides[2] <= size[1] and 0 <= sides[1] < sides[3] <= size[0]):
+        raise BadItem("bad_json", f"{key}.json: a box does not lie inside {size[1]}x{size[0]} px")
     left, top, right, bottom = sides
     return left, top, right, bottom
 

@@ -5,16 +5,29 @@ dot as WebDataset does; all members of a key lie side by side.
 """
 
 import hashlib
+import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.text_files import printable
 from pipelines.stages.manifest import Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+from pipelines.stages.tarscan import Entry, scan
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MAX_MEMBER_BYTES = 256 << 20
+MAX_SCENE_BYTES, MAX_SCENE_MEMBERS = 512 << 20, 64
+"""More is no member, and no scene, that any recipe makes."""
+
+
+def is_key(text: str) -> bool:
+    """True for what may be a scene's key: it becomes the name of a folder, and stands in messages."""
+    return bool(_KEY.fullmatch(text))
 
 
 def key_of(name: str) -> str:
@@ -49,7 +62,10 @@ class Span:
             BadSetup: the tar does not hold what its manifest says.
         """
         start = self.members[0].offset
-        data = store.read_range(self.tar, start, self.members[-1].offset + self.members[-1].num_bytes - start)
+        length = self.members[-1].offset + self.members[-1].num_bytes - start
+        if not 0 <= length <= MAX_SCENE_BYTES:
+            raise BadSetup(f"{store.url(self.tar)}: the members of {self.key} are not where a scene's may be")
+        data = store.read_range(self.tar, start, length)
         found = {}
         for member in self.members:
             part = data[member.offset - start : member.offset - start + member.num_bytes]
@@ -66,7 +82,7 @@ def spans(manifest: Manifest) -> list[Span]:
     """One span for each key of a shard, in the tar's order.
 
     Raises:
-        ValueError: the members of a key do not lie side by side.
+        ValueError: the members of a key do not lie side by side, or a key is none (`is_key`).
     """
     tar = f"{manifest.stage}/{manifest.shard}.tar"
     found = [
@@ -74,6 +90,9 @@ def spans(manifest: Manifest) -> list[Span]:
     ]
     if len({span.key for span in found}) != len(found):
         raise ValueError(f"{tar}: the members of a key do not lie side by side")
+    for span in found:
+        if not is_key(span.key):
+            raise ValueError(f"{tar}: {printable(span.key)!r} is no key of a scene")
     return found
 
 
@@ -94,20 +113,84 @@ def read_members(store: Store, manifest: Manifest, key: str) -> dict[str, bytes]
     raise KeyError(f"{manifest.stage}/{manifest.shard} has no scene {key}")
 
 
-def stream_members(file: BinaryIO) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, members by suffix) of each key of a tar, read once from front to back; needs no manifest.
+class Refused(NamedTuple):
+    """A member that is not read, and why: its name (printable), a kind in snake_case, a sentence."""
+
+    member: str
+    kind: str
+    detail: str
+
+
+def stream_members(file: BinaryIO, refused: list[Refused] | None = None) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, members by suffix) of each key of a tar of any origin, in the order in which the keys begin.
+
+    Needs no manifest. The members of a key may lie anywhere, their names may begin with `./`; folders, and the files
+    `._...` that macOS adds, are skipped. One key is in memory at a time.
+
+    Args:
+        file: can be sought in.
+        refused: takes the members that cannot be read; None = the first one is raised.
 
     Raises:
-        tarfile.ReadError: the tar is damaged or cut off.
+        BadItem: a member is no plain file, has a name that is none of a scene, is there twice or is too large.
+        tarfile.ReadError: the tar is damaged or cut off, and `refused` is None.
     """
-    with tarfile.open(fileobj=file, mode="r|") as tar:
-        for key, group in groupby((entry for entry in tar if entry.isfile()), lambda entry: key_of(entry.name)):
-            members = {}
-            for entry in group:
-                data = tar.extractfile(entry)
-                assert data is not None, "isfile() entries have data"
-                members[suffix_of(entry.name)] = data.read()
-                if len(members[suffix_of(entry.name)]) != entry.size:
-                    raise tarfile.ReadError(f"{entry.name} is cut off")
-                tar.members = []  # type: ignore[attr-defined]  # tarfile remembers every header; a stream needs none.
-            yield key, members
+    found: list[Refused] = []
+    keys = _members_by_key(file, found)
+    if found and refused is None:
+        member, kind, detail = found[0]
+        raise tarfile.ReadError(detail) if kind == "damaged_tar" else BadItem(kind, f"{member} {detail}")
+    if refused is not None:
+        refused += found
+    for key, members in keys.items():
+        yield key, {suffix: _data(file, entry) for suffix, entry in members.items()}
+
+
+def _members_by_key(file: BinaryIO, refused: list[Refused]) -> dict[str, dict[str, Entry]]:
+    keys: dict[str, dict[str, Entry]] = {}
+    try:
+        for entry in scan(file, file.seek(0, 2)):
+            name = entry.name.lstrip("/") if entry.kind == "folder" else _plain(entry.name)
+            key, suffix = key_of(name), suffix_of(name)
+            if entry.kind == "folder" or name.startswith("._"):
+                continue
+            if wrong := _why_refused(entry, key, suffix, keys.get(key, {})):
+                refused.append(Refused(printable(entry.name), *wrong))
+            else:
+                keys.setdefault(key, {})[suffix] = entry
+    except tarfile.ReadError as error:
+        refused.append(Refused("tar", "damaged_tar", str(error)))
+    for key in [key for key, members in keys.items() if sum(e.num_bytes for e in members.values()) > MAX_SCENE_BYTES]:
+        refused.append(Refused(key, "too_large", f"has more than {MAX_SCENE_BYTES} bytes in all its members"))
+        del keys[key]
+    return keys
+
+
+def _plain(name: str) -> str:
+    """A member's name without the `./` that `tar -cf x.tar .` puts before it."""
+    while name.startswith("./"):
+        name = name[2:]
+    return name
+
+
+def _why_refused(entry: Entry, key: str, suffix: str, there: dict[str, Entry]) -> tuple[str, str] | None:
+    """(kind, detail) of what is wrong with a member; None when nothing is."""
+    if entry.kind != "file":
+        return "not_a_file", f"is no plain file ({entry.kind})"
+    if not is_key(key) or not suffix.isprintable() or "/" in suffix:
+        return "bad_name", "is no name of a scene's member (<key>.<suffix>, the key 1-64 letters, digits, - and _)"
+    if suffix in there:
+        return "repeated_member", "is in the tar twice; the first is taken"
+    if entry.num_bytes > MAX_MEMBER_BYTES:
+        return "too_large", f"has {entry.num_bytes} bytes, at most {MAX_MEMBER_BYTES} are read"
+    if len(there) >= MAX_SCENE_MEMBERS:
+        return "too_many", f"is one of more than {MAX_SCENE_MEMBERS} members of a scene"
+    return None
+
+
+def _data(file: BinaryIO, entry: Entry) -> bytes:
+    file.seek(entry.offset)
+    data = file.read(entry.num_bytes)
+    if len(data) != entry.num_bytes:
+        raise tarfile.ReadError(f"{entry.name} is cut off")
+    return data

@@ -1,13 +1,10 @@
 """The scenes stage: from a key to the stored members of a scene, deterministic in recipe, key and drawn assets."""
 
-import io
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
@@ -27,6 +24,8 @@ from pipelines.stages.store import Store
 
 VERSION = 5
 """Raised when the code changes the bytes of a scene."""
+OF_THE_DRAWS = frozenset({"no_scene", "small_library"})
+"""Reasons that follow from recipe and library alone: the scene would be dropped again."""
 
 
 @dataclass
@@ -156,8 +155,13 @@ class ScenesStage:
         return {"keys": f"{keys[0]}-{keys[-1]}", "library": self.task.pool.version}
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when the shard holds its keys and no scene's draws changed with the library."""
+        """True when the shard holds its keys, and no scene's draws changed with the library or could not be read.
+
+        A scene that was lost to an asset that could not be read is made once the asset is restored.
+        """
         if manifest.inputs["keys"] != inputs["keys"]:
+            return False
+        if any(drop["reason"] not in OF_THE_DRAWS for drop in manifest.drops):
             return False
         if manifest.inputs["library"] == inputs["library"]:
             return True
@@ -175,8 +179,8 @@ class ScenesStage:
         return [manifest for manifest in manifests if not self._draws_hold(manifest, pool)]
 
     def _draws_hold(self, manifest: Manifest, pool: Pool) -> bool:
-        index = self.store.read(f"{self.name}/{manifest.shard}.parquet")
-        table = pq.read_table(io.BytesIO(index), columns=["key", "layer", "attempt", "draws"])
+        columns = ["key", "layer", "attempt", "draws"]
+        table = self.store.read_table(f"{self.name}/{manifest.shard}.parquet", columns)
         return all(
             row["draws"] == pool.trail(row["key"], pool.plan(row["key"]), row["attempt"])
             for row in table.to_pylist()

@@ -3,24 +3,26 @@
 Bytes and hashes are compared in `tarwalk.py`; this looks at what the members mean.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
-from decoupage.faults import BadItem
+from decoupage.faults import BadItem, BadSetup
+from decoupage.fingerprint import canonical_json
 from decoupage.images.alpha import alpha_box
-from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb, decode_rgba
-from decoupage.images.reading import open_image
-from decoupage.images.types import Gray
+from decoupage.images.codecs import decode_mask, decode_opacity, decode_rgb
+from decoupage.images.reading import open_image, read_picture
+from decoupage.images.types import Gray, Rgba
 from decoupage.maps.table import MAPS
+from decoupage.text_files import parse_json
 from pipelines.scenes.parts import Layer, SceneParts, Shadow, area_ratio, mask_iou, pixels_sha256
 from pipelines.scenes.record import scene_rows
 from pipelines.shards.faults import Finding
 
 T = TypeVar("T")
 Box = tuple[int, int, int, int]
+MAX_CANVAS_SIDE_PX = 4096
 
 
 class _Foreground(BaseModel):
@@ -63,7 +65,7 @@ class _Record(BaseModel):
     recipe: str
     difficulty: str
     attempt: int
-    size_px: int = Field(ge=1)
+    size_px: int = Field(ge=1, le=MAX_CANVAS_SIDE_PX)
     composite_sha256: str
     background: _Background
     layers: list[_Layer] = Field(min_length=1, max_length=3)
@@ -88,9 +90,10 @@ def check_scene(
         yield Finding(f"{key}.json", "missing_member", "is not in the tar")
         return
     try:
-        record = json.loads(members["json"])
+        record = parse_json(members["json"], "its json")
+        canonical_json(record)
         checked = _Record.model_validate(record)
-    except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors.
+    except (BadSetup, ValueError) as error:  # pydantic's errors are ValueErrors, and those of lone surrogates.
         yield Finding(f"{key}.json", "bad_json", " ".join(str(error).split()))
         return
     yield from _check_names(key, members, checked.layers, joined)
@@ -140,7 +143,12 @@ def _check_said(
     if len(rows) != len(checked.layers):
         yield Finding(name, "row_count", f"has {len(checked.layers)} layers, the parquet index has {len(rows)} rows")
         return
-    for row, said in zip(rows, scene_rows(record, rows[0].get("draws", [])), strict=True):
+    try:
+        told = scene_rows(record, rows[0].get("draws", []))
+    except (KeyError, TypeError, AttributeError) as error:
+        yield Finding(name, "bad_json", f"lacks {error}")
+        return
+    for row, said in zip(rows, told, strict=True):
         for column in sorted(set(row) | set(said)):
             if row.get(column) != said.get(column):
                 yield Finding(
@@ -166,12 +174,23 @@ def _decode(
         try:
             return decoder(members[suffix])
         except BadItem as fault:
-            findings.append(Finding(f"{key}.{suffix}", fault.reason, fault.detail))
+            kind = "box_size" if fault.reason == "shape_mismatch" else fault.reason
+            findings.append(Finding(f"{key}.{suffix}", kind, fault.detail))
             return None
 
     num_layers = len(checked.layers)
+    misfit = [f"layer{i}.webp" for i, entry in enumerate(checked.layers) if not _is_inside(entry.box, checked.size_px)]
+    misfit += [
+        f"shadow{i}.png"
+        for i, entry in enumerate(checked.layers)
+        if entry.shadow_box and not _is_inside(entry.shadow_box, checked.size_px)
+    ]
+    if misfit:  # A picture's size is bounded by its box, and that by the canvas, before it is decoded.
+        canvas = f"{checked.size_px}x{checked.size_px} px"
+        findings += [Finding(f"{key}.{suffix}", "box_outside", f"its box is not inside {canvas}") for suffix in misfit]
+        return None
     background = decode("background.jpg", decode_rgb)
-    cutouts = [decode(f"layer{i}.webp", decode_rgba) for i in range(num_layers)]
+    cutouts = [decode(f"layer{i}.webp", _cutout_of(entry.box)) for i, entry in enumerate(checked.layers)]
     masks = [decode(f"mask{i}.png", decode_mask) for i in range(num_layers if joined else 0)]
     boxes = {i: entry.shadow_box for i, entry in enumerate(checked.layers) if entry.shadow_box}
     opacities = {i: decode(f"shadow{i}.png", decode_opacity) for i in boxes}
@@ -180,6 +199,17 @@ def _decode(
     shadows = {i: Shadow(opacity, boxes[i]) for i, opacity in opacities.items() if opacity is not None}
     layers = (Layer(rgba, checked.layers[i].box, shadows.get(i)) for i, rgba in enumerate(cutouts) if rgba is not None)
     return SceneParts(key, background, tuple(layers), record, tuple(mask for mask in masks if mask is not None))
+
+
+def _cutout_of(box: Box) -> Callable[[bytes], Rgba]:
+    """Decodes the layer of a box; BadItem `shape_mismatch`, before it is decoded, where it has another size."""
+    expected = (box[3] - box[1], box[2] - box[0])
+    return lambda data: read_picture(data, upright=False, expected=expected).rgba
+
+
+def _is_inside(box: Box, size_px: int) -> bool:
+    left, top, right, bottom = box
+    return 0 <= left < right <= size_px and 0 <= top < bottom <= size_px
 
 
 def _check_geometry(parts: SceneParts, checked: _Record) -> Iterator[Finding]:

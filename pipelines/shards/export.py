@@ -1,53 +1,83 @@
 """Exports shards as plain folders of PNG files, one folder a triplet, for people and for other tools."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import encode_mask, encode_png
+from pipelines.scenes.read import is_key
+from pipelines.shards.faults import Fault
 from pipelines.shards.reader import Triplet, read_triplets
+from pipelines.stages.locks import take
+from pipelines.stages.temps import remove_path
+
+SAMPLE = "sample.json"
+"""Written last into a sample's folder: only a folder that has it was made here, and may be replaced."""
 
 
-def export_folder(path: str, out: str) -> int:
+def export_folder(path: str, out: str, faults: list[Fault] | None = None) -> int:
     """Write each triplet to `OUT/<key>-<layer>/`; returns how many.
 
     Files: `composite.png`, `background.png`, `mask.png`, `foreground.png` (RGBA on the whole canvas) and
-    `sample.json`. A sample's folder appears whole; one that is there is replaced.
+    `sample.json`. A sample's folder appears whole; one of an earlier export is replaced, anything else of that name is
+    a fault.
 
     Args:
         path: of a dataset's root, of a folder of shards, or of one `.tar`.
         out: a local folder; made when absent.
+        faults: takes what cannot be read or written, and the other triplets are exported; None = the first one is
+            raised.
 
     Raises:
-        BadSetup, BadItem: as `read_triplets`.
+        BadSetup: there are no shards, `out` cannot be written to, or another process exports to it.
+        BadItem: a fault, and `faults` is None.
     """
     target = Path(out)
-    target.mkdir(parents=True, exist_ok=True)
+    lock = take(target / ".export.lock")
+    if lock is None:
+        raise BadSetup(f"another process exports to {out}; wait until it is done")
     num_samples = 0
-    for triplet in read_triplets(path):
-        _write_sample(target / f"{triplet.key}-{triplet.layer}", triplet)
-        num_samples += 1
+    try:
+        for triplet in read_triplets(path, faults=faults):
+            try:
+                _write_sample(target, triplet)
+                num_samples += 1
+            except BadItem as fault:
+                if faults is None:
+                    raise
+                faults.append(Fault(out, "", f"{triplet.key}-{triplet.layer}", fault.reason, fault.detail))
+    except OSError as error:
+        raise BadSetup(f"{out} cannot be written to ({error.strerror}); correct that, and export again") from error
+    finally:
+        lock.release()
     return num_samples
 
 
-def _write_sample(folder: Path, triplet: Triplet) -> None:
+def _write_sample(target: Path, triplet: Triplet) -> None:
+    folder = target / f"{triplet.key}-{triplet.layer}"
+    # The reader has checked the key already; a name that leads elsewhere must not get here by any way.
+    if not is_key(triplet.key) or folder.parent != target:
+        raise BadItem("bad_name", "its key is no name for a folder")
     # What a killed run left under these two names is removed here; their names depend on the sample only.
     temp, old = (folder.with_name(f".{folder.name}.{state}.tmp") for state in ("new", "old"))
     for leftover in (temp, old):
-        if leftover.exists():
-            shutil.rmtree(leftover)
+        if leftover.is_symlink() or (leftover.exists() and not leftover.is_dir()):
+            raise BadItem("in_the_way", f"{leftover} is no folder that an export left; remove it")
+        remove_path(leftover)
+    if folder.is_symlink() or (folder.exists() and not (folder / SAMPLE).is_file()):
+        raise BadItem("in_the_way", f"{folder} is there, and no sample of an export; remove it, or export elsewhere")
     temp.mkdir()
     (temp / "composite.png").write_bytes(encode_png(triplet.composite))
     (temp / "background.png").write_bytes(encode_png(triplet.background))
     (temp / "mask.png").write_bytes(encode_mask(triplet.mask))
     (temp / "foreground.png").write_bytes(encode_png(triplet.foreground))
-    (temp / "sample.json").write_text(json.dumps(sample_record(triplet), indent=1, ensure_ascii=False) + "\n")
+    said = json.dumps(sample_record(triplet), indent=1, ensure_ascii=False) + "\n"
+    (temp / SAMPLE).write_text(said, encoding="utf-8")
     if folder.exists():
         folder.replace(old)
     temp.replace(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    remove_path(old)
 
 
 def sample_record(triplet: Triplet) -> dict[str, Any]:

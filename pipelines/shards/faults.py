@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from decoupage.text_files import printable
+
 
 class Finding(NamedTuple):
     """A fault within one shard, before it is known which shard.
@@ -34,8 +36,9 @@ class Fault:
     detail: str
 
     def __str__(self) -> str:
+        """One line that a terminal can show: names and details come out of the shards, whoever made these."""
         place = "/".join(part for part in (self.folder, self.shard) if part)
-        return f"{place}: {self.member}: {self.kind}: {self.detail}"
+        return ": ".join(map(printable, (place, self.member, self.kind, self.detail)))
 
 
 @dataclass
@@ -43,6 +46,8 @@ class VerifyReport:
     """What `verify` looked at and found.
 
     Attributes:
+        num_shards, num_scenes, num_layers, num_bytes: of the shards that are planned.
+        beyond: shards that lie there beyond the folder's plan; each is a fault, and not counted.
         notes: things worth knowing that are no faults (unfinished files, gaps in the numbers).
     """
 
@@ -52,6 +57,7 @@ class VerifyReport:
     num_bytes: int = 0
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -3,16 +3,18 @@
 Nothing here reads what a shard holds.
 """
 
-import re
-from dataclasses import dataclass
-from typing import BinaryIO, cast
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 import fsspec
 
 from decoupage.faults import BadSetup
+from pipelines.stages.plan import beyond, named, read_plan, shards_there
 from pipelines.stages.store import Store
 
-_SHARD_FILE = re.compile(r"(\d+)\.(tar|parquet|json)")
+
+class OnlyBeyond(BadSetup):
+    """A folder holds shards, and none of them is planned."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,16 @@ class ShardFolder:
     Attributes:
         store: rooted at the folder itself.
         shards: shard names in order; each has at least one of `.tar`, `.parquet` and `.json`.
+        is_whole: False where one `.tar` was named, which is read whatever the folder's plan says.
     """
 
     store: Store
     shards: tuple[str, ...]
+    is_whole: bool = True
 
     def open(self, name: str) -> BinaryIO:
         """A file of the folder, for reading from front to back. Raises FileNotFoundError."""
-        fs, root = fsspec.core.url_to_fs(self.store.root)
-        return cast(BinaryIO, fs.open(f"{root.rstrip('/')}/{name}", "rb"))
+        return self.store.open(name)
 
     def temp_names(self) -> list[str]:
         """Names of files that a run has not finished (or never will)."""
@@ -38,27 +41,47 @@ class ShardFolder:
         names = (str(entry).rsplit("/", 1)[-1] for entry in fs.ls(root, detail=False))
         return sorted(name for name in names if name.endswith(".tmp"))
 
+    def planned(self) -> "ShardFolder":
+        """The folder without the shards beyond its plan.
+
+        Raises:
+            BadSetup: the plan is damaged, or none of the shards is in it.
+        """
+        plan = read_plan(self.store, "") if self.is_whole else None
+        if plan is None:
+            return self
+        more = beyond(self.store, "", plan)
+        kept = tuple(shard for shard in self.shards if shard in plan)
+        if not kept:
+            raise OnlyBeyond(f"{self.store.root} holds no shard of its plan, only shards beyond it ({named(more)})")
+        return replace(self, shards=kept)
+
 
 def find_shards(path: str) -> ShardFolder:
     """The shards behind a path or fsspec URL: one `.tar`, a folder of them, or a root with `shards/` in it.
 
+    Shards beyond the folder's plan are none of them.
+
     Raises:
-        BadSetup: there is nothing there, or nothing that looks like a shard.
+        BadSetup: there is nothing there, or nothing that looks like a shard, or the plan is damaged.
     """
+    return find_all(path).planned()
+
+
+def find_all(path: str) -> ShardFolder:
+    """As `find_shards`, but with the shards beyond the plan. Raises BadSetup: there is nothing like a shard."""
     fs, bare = fsspec.core.url_to_fs(path)
     # A tar that was lost may still have its manifest, so the tar itself need not exist.
     if path.endswith(".tar") and not fs.isdir(bare):
         name = path.rpartition("/")[2]
         shard = name.removesuffix(".tar")
-        found = ShardFolder(Store(path.removesuffix(name) or "."), (shard,))
+        found = ShardFolder(Store(path.removesuffix(name) or "."), (shard,), is_whole=False)
         if not any(found.store.exists(shard + end) for end in (".tar", ".json")):
             raise BadSetup(f"there is no {path}")
         return found
     if not fs.isdir(bare):
         raise BadSetup(f"there is no folder {path}")
     for root in (path.rstrip("/") or "/", path.rstrip("/") + "/shards"):
-        matches = [_SHARD_FILE.fullmatch(name) for name in Store(root).names("")]
-        shards = tuple(sorted({match[1] for match in matches if match}))
-        if shards:
+        if shards := tuple(shards_there(Store(root), "")):
             return ShardFolder(Store(root), shards)
     raise BadSetup(f"{path} holds no shards: neither NNNNN.tar files nor a folder shards/ with them")

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-import pyarrow.parquet as pq
-from pyarrow import BufferReader
-
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, fingerprint
 from pipelines.scenes.read import Span
@@ -125,8 +122,7 @@ class JoinItems:
             yield span.key, Pieces(span.key, parts, missing, tuple(scene | mask for scene, mask in pairs))
 
     def _rows(self, manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
-        data = self.store.read(f"{manifest.stage}/{self.shard}.parquet")
-        rows = pq.read_table(BufferReader(data)).to_pylist()
+        rows = self.store.read_table(f"{manifest.stage}/{self.shard}.parquet").to_pylist()
         if len(rows) != manifest.num_rows:
             raise BadSetup(
                 f"{self.store.url(manifest.stage)}/{self.shard}.parquet has {len(rows)} rows, its manifest "

@@ -5,24 +5,33 @@ common is in `verify.py`.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from pipelines.scenes.read import key_of, suffix_of
+from decoupage.faults import BadItem, BadSetup
+from pipelines.scenes.read import MAX_SCENE_BYTES, MAX_SCENE_MEMBERS, is_key, key_of, suffix_of
 from pipelines.scenes.record import SCENES_SCHEMA, SCHEMA
 from pipelines.shards.content import check_scene
 from pipelines.shards.faults import Finding
 from pipelines.shards.folder import ShardFolder
 from pipelines.shards.join import MASKS_FINGERPRINT, SCENES_FINGERPRINT
-from pipelines.shards.tarwalk import TarWalk
+from pipelines.shards.tarwalk import TarWalk, Walked
 from pipelines.stages.manifest import Manifest
+from pipelines.stages.tables import parquet_rows, parquet_table
+from pipelines.stages.tarfiles import BLOCK
 
+_UNFORESEEN: tuple[type[Exception], ...] = (
+    *(BadItem, BadSetup, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RecursionError, MemoryError),
+)
+"""What a made-up file may bring about that no check here names; it is then a fault of its shard."""
+_MIN_TAR_BYTES = 64 << 20
+_STEM = re.compile(r"[A-Za-z0-9_-]{1,99}")
+_NAME = "is no member's name (<key>.<suffix>, the key letters, digits, - and _, of a scene at most 64)"
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -40,15 +49,27 @@ class ShardResult:
 
 
 def check_shard(address: tuple[ShardFolder, str]) -> ShardResult:
-    """Check one shard of a folder, from front to back, one scene in memory at a time."""
+    """Check one shard of a folder, from front to back, one scene in memory at a time.
+
+    Nothing that a shard holds ends the check of the others.
+    """
     folder, shard = address
     result = ShardResult(shard)
+    try:
+        _check(folder, shard, result)
+    except _UNFORESEEN as error:
+        result.findings.append(Finding(f"{shard}.tar", "unreadable", f"{type(error).__name__}: {error}"))
+    return result
+
+
+def _check(folder: ShardFolder, shard: str, result: ShardResult) -> None:
     manifest = _read_manifest(folder, result)
-    rows = _read_rows(folder, manifest, result)
     if not folder.store.exists(f"{shard}.tar"):
         result.findings.append(Finding(f"{shard}.tar", "missing_file", "is not there"))
-        return result
+        _read_rows(folder, manifest, result)
+        return
     result.num_bytes = folder.store.size(f"{shard}.tar")
+    rows = _read_rows(folder, manifest, result)
     with folder.open(f"{shard}.tar") as file:
         walk = TarWalk(file, result.num_bytes)
         _check_scenes(walk, manifest, rows, result)
@@ -59,7 +80,6 @@ def check_shard(address: tuple[ShardFolder, str]) -> ShardResult:
         result.findings += [
             Finding(f"{shard}.parquet", "unknown_key", f"has rows of {key}, which is not in the tar") for key in lost
         ]
-    return result
 
 
 def _read_manifest(folder: ShardFolder, result: ShardResult) -> Manifest | None:
@@ -69,8 +89,8 @@ def _read_manifest(folder: ShardFolder, result: ShardResult) -> Manifest | None:
         return None
     try:
         manifest = Manifest.from_json(folder.store.read(name))
-    except (ValueError, TypeError, RecursionError) as error:
-        result.findings.append(Finding(name, "bad_manifest", str(error)))
+    except (ValueError, TypeError, BadSetup) as error:
+        result.findings.append(Finding(name, "bad_manifest", " ".join(str(error).split())))
         return None
     if manifest.shard != result.shard:
         result.findings.append(Finding(name, "wrong_shard", f"is the manifest of {manifest.shard}"))
@@ -89,14 +109,16 @@ def _read_rows(folder: ShardFolder, manifest: Manifest | None, result: ShardResu
         result.findings.append(Finding(name, "sha256", f"its {len(data)} bytes do not hash to what the manifest says"))
         return None
     try:
-        table = pq.read_table(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
+        num_rows = parquet_rows(data)
+        if manifest is not None and num_rows != manifest.num_rows:
+            detail = f"has {num_rows} rows, the manifest says {manifest.num_rows}"
+            result.findings.append(Finding(name, "row_count", detail))
+        if not _holds_scenes(manifest):
+            return None
+        # A layer has a row, and a header and a block in the tar; one that was cut off or lost is taken for a small one.
+        table = parquet_table(data, max_rows=max(result.num_bytes, _MIN_TAR_BYTES) // (2 * BLOCK))
+    except ValueError as error:
         result.findings.append(Finding(name, "bad_parquet", str(error)))
-        return None
-    if manifest is not None and table.num_rows != manifest.num_rows:
-        detail = f"has {table.num_rows} rows, the manifest says {manifest.num_rows}"
-        result.findings.append(Finding(name, "row_count", detail))
-    if not _holds_scenes(manifest):
         return None
     _, joined = _expected(manifest)
     if table.schema.names != (SCHEMA if joined else SCENES_SCHEMA).names:
@@ -104,7 +126,7 @@ def _read_rows(folder: ShardFolder, manifest: Manifest | None, result: ShardResu
         return None
     rows: Rows = {}
     for row in table.to_pylist():
-        rows.setdefault(row["key"], []).append(row)
+        rows.setdefault(str(row["key"]), []).append(row)
     return rows
 
 
@@ -117,7 +139,11 @@ def _check_scenes(walk: TarWalk, manifest: Manifest | None, rows: Rows | None, r
     recipes, joined = _expected(manifest)
     walked = walk.unknown() if manifest is None else walk.known(manifest.members)
     for key, group in groupby(walked, key=lambda pair: key_of(pair[0])):
-        pairs = list(group)
+        pairs = list(_bounded(key, group, result))
+        # Sources name their members by ids, which may be longer than the keys of scenes.
+        if not (is_key(key) if _holds_scenes(manifest) else _STEM.fullmatch(key)):
+            result.findings += [Finding(name, "bad_name", _NAME) for name, _ in pairs]
+            continue
         members = {suffix_of(name): data for name, data in pairs if data is not None}
         for name, times in Counter(name for name, _ in pairs).items():
             if times > 1:
@@ -130,6 +156,19 @@ def _check_scenes(walk: TarWalk, manifest: Manifest | None, rows: Rows | None, r
         own = None if rows is None else rows.get(key, [])
         result.num_layers += sum(suffix.startswith("layer") for suffix in members)
         result.findings += check_scene(key, members, own, recipes, joined)
+
+
+def _bounded(key: str, group: Iterator[Walked], result: ShardResult) -> Iterator[Walked]:
+    """The members of a key, of which no more are held in memory than a scene can have."""
+    held = 0
+    for number, (name, data) in enumerate(group):
+        held += len(data or b"")
+        if number == MAX_SCENE_MEMBERS or (held > MAX_SCENE_BYTES and data):
+            result.findings.append(Finding(key, "too_large", "has more members, or more bytes, than any scene"))
+        whole = number < MAX_SCENE_MEMBERS and held <= MAX_SCENE_BYTES
+        if not whole:
+            held -= len(data or b"")
+        yield name, data if whole else None
 
 
 def _expected(manifest: Manifest | None) -> tuple[dict[str, str], bool]:

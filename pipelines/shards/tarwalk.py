@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+from pipelines.scenes.read import MAX_MEMBER_BYTES
 from pipelines.shards.faults import Finding
 from pipelines.stages.tarfiles import BLOCK, END, Member, header, padding
 
@@ -48,6 +49,10 @@ class TarWalk:
                 self._found(member.name, "offset", f"the manifest says {member.offset}, it must be {place + BLOCK}")
                 self.stopped = True
                 return
+            if member.num_bytes > MAX_MEMBER_BYTES:
+                self._found(member.name, "too_large", f"has {member.num_bytes} bytes, more than any scene's member")
+                self.stopped = True
+                return
             place = member.offset + member.num_bytes + len(padding(member.num_bytes))
             head = self._read(BLOCK)
             data = self._read(member.num_bytes)
@@ -56,7 +61,10 @@ class TarWalk:
                 self._found(member.name, "truncated", f"{len(data)} of {member.num_bytes} bytes are there{rest}")
                 self.stopped = True
                 return
-            self._compare(head, header(member.name, member.num_bytes), f"header of {member.name}", "header")
+            try:
+                self._compare(head, header(member.name, member.num_bytes), f"header of {member.name}", "header")
+            except ValueError:  # A surrogate, too: UnicodeError is one.
+                self._found(member.name, "bad_name", "is a name that no header can hold")
             whole = hashlib.sha256(data).hexdigest() == member.sha256
             if not whole:
                 self._found(member.name, "sha256", f"its {member.num_bytes} bytes do not hash to {member.sha256}")
@@ -77,13 +85,24 @@ class TarWalk:
                 self.stopped = True
                 return
             self._compare(head, expected, f"header of {info.name}", "header")
+            place = f"header after {info.name}"
+            if info.isdir() or info.islnk() or info.issym() or info.isdev():
+                self._found(info.name, "not_a_file", "is no plain file, and no part of a shard")
+                continue
+            if not info.isfile() or info.issparse():
+                self._found(info.name, "not_a_file", "is no plain file; what follows it was not looked at")
+                self.stopped = True
+                return
             if info.size > self._left:
                 self._found(info.name, "truncated", f"{self._left} of {info.size} bytes are there")
                 self.stopped = True
                 return
+            if info.size > MAX_MEMBER_BYTES:
+                self._found(info.name, "too_large", f"has {info.size} bytes, more than any scene's member")
+                self.stopped = True
+                return
             yield info.name, self._read(info.size)
             self._pad(info.name, info.size)
-            place = f"header after {info.name}"
         self._end()
 
     def _pad(self, name: str, num_bytes: int) -> None:

@@ -39,9 +39,12 @@ def counted_spans(manifest: Manifest) -> list[Span]:
     """The spans of a shard, as many as it has items.
 
     Raises:
-        BadSetup: the manifest counts other items than it lists.
+        BadSetup: the manifest counts other items than it lists, or lists what is no scene.
     """
-    found = spans(manifest)
+    try:
+        found = spans(manifest)
+    except ValueError as error:
+        raise BadSetup(f"{error}; remove the shard's .json and materialize {manifest.stage} again") from error
     if len(found) != manifest.num_items:
         raise BadSetup(
             f"{manifest.stage}/{manifest.shard} counts {manifest.num_items} items and lists {len(found)}; "

@@ -4,32 +4,45 @@ An engine knows nothing about stages. Results are returned in the order of the i
 """
 
 import os
+import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context, parent_process
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
 from typing import Any, Literal, Protocol, TypeVar
 
 import cv2
+
+from decoupage.faults import BadSetup
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Kind = Literal["serial", "process"]
 
 
+class WorkerLost(BadSetup):
+    """A worker process ended in the middle of its work: it was killed, or the system was out of memory."""
+
+
 class Engine(Protocol):
     """Maps a task over items. The task is picklable, is sent to each worker once, and may keep caches."""
 
-    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Results in the order of the items; an exception of the task ends the iteration."""
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+        """Results in the order of the items; an exception of the task ends the iteration.
+
+        Closing the generator gives up what is not done, and leaves no process behind.
+        """
         ...
 
 
 class SerialEngine:
     """Maps items one after another in this process."""
 
-    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`."""
         cv2.setNumThreads(0)
         for item in items:
@@ -44,12 +57,28 @@ class ProcessEngine:
             raise ValueError(f"engine.workers must be at least 1, got {num_workers}")
         self.num_workers = num_workers
 
-    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """See `Engine.map`. Only a few items are drawn ahead of the results, so memory stays flat."""
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+        """See `Engine.map`. Only a few items are drawn ahead of the results, so memory stays flat.
+
+        Raises:
+            WorkerLost: a worker ended in the middle of its work.
+        """
+        # Workers end when the other end of their pipe closes: by us when the work is given up, by the system when this
+        # process is killed. They take no Ctrl-C, which a terminal sends to all of them.
+        workers_end, our_end = Pipe(duplex=False)
         executor = ProcessPoolExecutor(
-            self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task,)
+            self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task, workers_end)
         )
-        return _in_order(executor, _call, items, 4 * self.num_workers)
+        try:
+            yield from _in_order(executor, _call, items, 4 * self.num_workers, our_end.close)
+        except BrokenProcessPool as error:
+            raise WorkerLost(
+                "a worker process ended: it was killed, perhaps for want of memory (set engine.workers lower), or "
+                "could not start (what it said stands above); run the same command again, and it goes on"
+            ) from error
+        finally:
+            our_end.close()
+            workers_end.close()
 
 
 class ThreadEngine:
@@ -60,26 +89,48 @@ class ThreadEngine:
             raise ValueError(f"a thread engine needs at least 1 thread, got {num_threads}")
         self.num_threads = num_threads
 
-    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`. At most one item more than there are threads is in flight, so memory stays flat."""
         cv2.setNumThreads(0)
         return _in_order(ThreadPoolExecutor(self.num_threads), task, items, self.num_threads + 1)
 
 
 def _in_order(
-    executor: Executor, call: Callable[[Item], Result], items: Iterable[Item], num_pending: int
-) -> Iterator[Result]:
-    """Results in the order of the items, of which at most `num_pending` are drawn ahead; ends with its executor."""
+    executor: Executor,
+    call: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_pending: int,
+    give_up: Callable[[], None] = lambda: None,
+) -> Generator[Result]:
+    """Results in the order of the items, of which at most `num_pending` are drawn ahead; ends with its executor.
+
+    Args:
+        give_up: called when it ends before all is done, and before the executor is waited for.
+    """
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            pending.append(executor.submit(call, item))
+            with _no_interruption():
+                pending.append(executor.submit(call, item))
             if len(pending) >= num_pending:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    except BaseException:
+        give_up()
+        raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _no_interruption() -> Iterator[None]:
+    """Ctrl-C is held back inside the block; a process that is started there never gets it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def make_engine(kind: Kind, workers: int) -> Engine:
@@ -92,19 +143,18 @@ def make_engine(kind: Kind, workers: int) -> Engine:
 _task: Callable[[Any], Any] | None = None
 
 
-def _start_worker(task: Callable[[Any], Any]) -> None:
+def _start_worker(task: Callable[[Any], Any], parents_end: Connection) -> None:
     global _task
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_leave_when_closed, args=(parents_end,), daemon=True).start()
     # Items run in parallel; threads inside OpenCV would only compete for the same cores.
     cv2.setNumThreads(0)
     _task = task
 
 
-def _leave_with_parent() -> None:
-    # A killed parent cannot close its pool; without this, its workers would wait for items forever.
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
+def _leave_when_closed(parents_end: Connection) -> None:
+    try:
+        parents_end.poll(None)
+    finally:
         os._exit(1)
 
 

@@ -6,7 +6,9 @@ A manifest is written last, so its presence means that the shard is complete.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
@@ -18,25 +20,55 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
 
     The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
-    it, so a folder cannot mix two layouts.
+    it, so a folder cannot mix two layouts. Of two recipes that claim a folder at the same instant one gets it.
 
     Raises:
-        BadSetup: the folder holds another recipe; the message names both fingerprints and the keys that differ.
+        BadSetup: the folder holds another recipe (the message names both fingerprints and the keys that differ), holds
+            shards of another one though its `recipe.json` is gone, or its `recipe.json` is damaged.
     """
     path = f"{stage}/{RECIPE}"
-    ours = {"fingerprint": fingerprint(recipe), "recipe": recipe, "layout": layout}
+    wanted = fingerprint(recipe)
     if not store.exists(path):
-        store.write(path, json.dumps(ours, indent=1, sort_keys=True).encode())
-        return
-    theirs = json.loads(store.read(path))
-    if theirs["fingerprint"] == ours["fingerprint"] and theirs["layout"] == layout:
+        _refuse_shards_of_others(store, stage, wanted)
+        ours = {"fingerprint": wanted, "recipe": recipe, "layout": layout}
+        if store.create(path, json.dumps(ours, indent=1, sort_keys=True).encode()):
+            return
+    theirs = _read_recipe(store, path)
+    if theirs["fingerprint"] == wanted and theirs["layout"] == layout:
         return
     keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
     raise BadSetup(
-        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {ours['fingerprint']}; "
-        f"they differ in {', '.join(keys)}. Restore those values, choose another root, or remove that folder "
-        "and the folders made from it."
+        f"{store.url(stage)} holds recipe {theirs['fingerprint']}, the profile asks for {wanted}; "
+        f"they differ in {', '.join(keys)}. {_REMEDY}"
     )
+
+
+def _read_recipe(store: Store, path: str) -> dict[str, Any]:
+    """What a `recipe.json` says: `fingerprint`, `recipe`, `layout`."""
+    try:
+        told: dict[str, Any] = store.read_json(path)
+        if not isinstance(told["layout"], dict) or fingerprint(told["recipe"]) != told["fingerprint"]:
+            raise BadSetup(f"{store.url(path)} does not hash to the fingerprint that it names")
+    except (BadSetup, KeyError, TypeError, ValueError) as error:
+        raise BadSetup(
+            f"{store.url(path)} is damaged ({error}). Remove it: the next run writes it again, and refuses the folder "
+            "if its shards are of another recipe"
+        ) from error
+    return told
+
+
+def _refuse_shards_of_others(store: Store, stage: str, ours: str) -> None:
+    """Raise BadSetup where finished shards of another recipe lie in a folder whose `recipe.json` is gone."""
+    for name in store.names(stage, ".json"):
+        shard = name.removesuffix(".json")
+        if not shard.isdecimal():
+            continue
+        manifest = read_manifest(store, stage, shard)
+        if manifest is not None and manifest.fingerprint != ours:
+            raise BadSetup(
+                f"{store.url(stage)} holds shards of recipe {manifest.fingerprint} ({shard} first), the profile asks "
+                f"for {ours}, and its {RECIPE} is gone. {_REMEDY}"
+            )
 
 
 def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
@@ -50,6 +82,7 @@ def _differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     ]
 
 
+_REMEDY = "Restore those values, choose another root, or remove that folder and the folders made from it."
 RECIPE = "recipe.json"
 """Name of the file in a stage's folder that says which recipe it holds."""
 Drop = dict[str, str]
@@ -102,15 +135,43 @@ class Manifest:
         Raises:
             ValueError: it is not the bytes that `to_json` wrote.
         """
-        body = json.loads(data)
-        if not isinstance(body, dict):
-            raise ValueError("a manifest is a JSON object")
-        claimed = body.pop("manifest_sha256", None)
-        whole = canonical_json({**body, "manifest_sha256": claimed})
-        if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
-            raise ValueError("the manifest does not hash to its own manifest_sha256")
-        body["members"] = [Member(*member) for member in body["members"]]
-        return cls(**body)
+        try:
+            body = json.loads(data)
+            if not isinstance(body, dict):
+                raise ValueError("a manifest is a JSON object")
+            claimed = body.pop("manifest_sha256", None)
+            whole = canonical_json({**body, "manifest_sha256": claimed})
+            if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
+                raise ValueError("the manifest does not hash to its own manifest_sha256")
+            # Whoever made it up can make its hash fit, so each value is looked at.
+            said = _Said.model_validate_json(canonical_json(body))
+        except RecursionError as error:
+            raise ValueError("its brackets are nested too deeply") from error
+        values = {name: getattr(said, name) for name in _Said.model_fields}
+        return cls(**values | {"members": [Member(*member) for member in said.members]})
+
+
+_Count = Annotated[int, Field(ge=0, le=1 << 53)]
+
+
+class _Said(BaseModel):
+    """The values of a manifest as its file must hold them."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    stage: str
+    shard: str
+    fingerprint: str
+    inputs: dict[str, str]
+    num_items: _Count
+    num_rows: _Count
+    num_bytes: _Count
+    tar_sha256: str
+    parquet_sha256: str
+    members: list[tuple[str, _Count, _Count, str]]
+    drops: list[Annotated[dict[Literal["id", "reason", "detail"], str], Field(min_length=3)]] = []
+    counts: dict[str, int] = {}
+    assets: list[str] = []
+    seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
 
 
 class CurrentByInputs:

@@ -6,28 +6,36 @@ object stores only put whole objects. Half-written files of a killed run are rem
 
 import errno
 import os
-import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
+from pipelines.stages.tables import parquet_table
+from pipelines.stages.temps import TEMP_SUFFIX, new_temp, remove_abandoned, remove_path
 
-_TEMP_SUFFIX = ".tmp"
+MAX_BYTES = 1 << 30
+"""No file that is read as a whole is larger."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems say that have no hard links."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """All of one dataset's files, by paths relative to `root` (a folder or a URL such as `s3://bucket/run`)."""
+    """All of one dataset's files, by paths relative to `root` (a folder or a URL such as `s3://bucket/run`).
+
+    What the system says of a file (no permission, a folder in its place, a full disk) is a BadSetup that names it; only
+    an absent file stays a FileNotFoundError.
+    """
 
     root: str
 
@@ -54,11 +62,15 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """True when the object exists."""
-        return bool(self._fs.exists(self.url(path)))
+        with self._reading(path):
+            return bool(self._fs.exists(self.url(path)))
 
     def read(self, path: str) -> bytes:
-        """The whole object. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(self.url(path)))
+        """The whole object. Raises FileNotFoundError, and BadSetup for one of more than `MAX_BYTES`."""
+        with self._reading(path):
+            if (size := self._size_of_file(path)) > MAX_BYTES:
+                raise BadSetup(f"{self.url(path)} has {size} bytes, at most {MAX_BYTES} are read at once")
+            return bytes(self._fs.cat_file(self.url(path)))
 
     def read_json(self, path: str) -> Any:
         """The value of a JSON file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
@@ -66,100 +78,166 @@ class Store:
 
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """A parquet file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        data = self.read(path)
         try:
-            return pq.read_table(pa.BufferReader(self.read(path)), columns=columns)
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise BadSetup(f"{self.url(path)} is no readable parquet file: {error}") from error
+            return parquet_table(data, columns)
+        except ValueError as error:
+            raise BadSetup(f"{self.url(path)} {error}") from error
 
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""
-        return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
+        with self._reading(path):
+            self._size_of_file(path)
+            return bytes(self._fs.cat_file(self.url(path), start=offset, end=offset + num_bytes))
+
+    def open(self, path: str) -> BinaryIO:
+        """An object, to be read in pieces. Raises FileNotFoundError."""
+        with self._reading(path):
+            self._size_of_file(path)
+            return cast(BinaryIO, self._fs.open(self.url(path), "rb"))
 
     def size(self, path: str) -> int:
         """Size of an object in bytes. Raises FileNotFoundError."""
-        return int(self._fs.size(self.url(path)))
+        with self._reading(path):
+            return int(self._fs.size(self.url(path)))
+
+    def _size_of_file(self, path: str) -> int:
+        """Bytes of a local file, of which a pipe or a device would have no end; 0 in an object store."""
+        if not self.is_local:
+            return 0
+        found = Path(self.url(path)).stat()
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+            raise BadSetup(f"{self.url(path)} is no regular file; remove it")
+        return found.st_size
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the objects directly in a folder; empty when the folder does not exist."""
-        if not self._fs.isdir(self.url(folder)):
-            return []
-        found = (str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False))
-        return sorted(name for name in found if name.endswith(suffix) and not name.endswith(_TEMP_SUFFIX))
+        with self._reading(folder):
+            if not self._fs.isdir(self.url(folder)):
+                return []
+            found = [str(entry).rsplit("/", 1)[-1] for entry in self._fs.ls(self.url(folder), detail=False)]
+        return sorted(name for name in found if name.endswith(suffix) and not name.endswith(TEMP_SUFFIX))
 
     def tree(self, folder: str = "") -> list[str]:
         """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
         base = self.url(folder)
-        found = (str(path)[len(base) :].strip("/") for path in self._fs.find(base))
+        with self._reading(folder):
+            found = [str(path)[len(base) :].strip("/") for path in self._fs.find(base)]
         return sorted(path for path in found if path and not any(part.startswith(".") for part in path.split("/")))
 
+    @contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadSetup(f"{self.url(path)} cannot be read ({why}); mend that, and run again") from error
+
     def write(self, path: str, data: bytes) -> None:
-        """Write a whole object, replacing an existing one."""
+        """Write a whole object, replacing an existing one. Raises as `writing`."""
         with self.writing(path) as file:
             file.write(data)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a whole object where there is none; False, and nothing is changed, where there is one.
+
+        Of several processes that do this at the same instant exactly one gets True. Raises as `writing`.
+        """
+        if not self.is_local:
+            try:
+                self._fs.pipe_file(self.url(path), data, mode="create")
+            except FileExistsError:
+                return False
+            return True
+        with self._temp(path) as (temp, file):
+            file.write(data)
+            try:
+                _sync(file)
+                _link(temp, Path(self.url(path)), data)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                raise self._unwritten(path, error) from error
+        return True
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
         """A file that appears under `path` only when the block ends without an exception.
 
         Raises:
-            BadSetup: the folder cannot be made or written to, or the disk is full.
+            BadSetup: the folder cannot be made or written to, the disk is full, or something else has that name.
         """
         if not self.is_local:
             # fsspec's object stores upload on close and discard on error, so objects are always whole.
             with self._fs.transaction, self._fs.open(self.url(path), "wb") as file:
                 yield file
             return
+        with self._temp(path) as (temp, file):
+            yield file
+            try:
+                _sync(file)
+                temp.replace(self.url(path))
+            except OSError as error:
+                raise self._unwritten(path, error) from error
+
+    @contextmanager
+    def _temp(self, path: str) -> Iterator[tuple[Path, BinaryIO]]:
+        """A new temp file beside a path of a local store, locked while it is open, and gone afterwards."""
         target = Path(self.url(path))
-        temp = target.with_name(f".{target.name}.{socket.gethostname()}.{os.getpid()}{_TEMP_SUFFIX}")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            opened = temp.open("wb")
+            temp, file = new_temp(target)
         except OSError as error:
             raise BadSetup(
                 f"{target.parent} cannot be written to ({error.strerror}); choose another root with DECOUPAGE_ROOT, "
                 "or free space and correct its permissions"
             ) from error
         try:
-            with opened as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            temp.replace(target)
+            with file:
+                yield temp, file
         except OSError as error:
-            temp.unlink(missing_ok=True)
             if error.errno in _FULL:
-                raise BadSetup(
-                    f"{self.root}: {error.strerror} while writing {path}; free space and run again"
-                ) from error
+                raise self._unwritten(path, error) from error
             raise
-        except BaseException:
+        finally:
             temp.unlink(missing_ok=True)
-            raise
+
+    def _unwritten(self, path: str, error: OSError) -> BadSetup:
+        mend = "free space" if error.errno in _FULL else "correct that"
+        return BadSetup(f"{self.root}: {error.strerror} while writing {path}; {mend} and run again")
 
     def remove(self, path: str) -> None:
-        """Remove an object or a folder; nothing happens when it is absent."""
-        if self._fs.exists(self.url(path)):
-            self._fs.rm(self.url(path), recursive=True)
+        """Remove an object or a folder; nothing happens when it is absent, or when others remove it as well.
+
+        Of a symbolic link the link is removed, never what it points at.
+        """
+        with self._reading(path):
+            if self.is_local:
+                remove_path(Path(self.url(path)))
+            elif self._fs.exists(self.url(path)):
+                self._fs.rm(self.url(path), recursive=True)
 
     def remove_leftovers(self, folder: str) -> int:
-        """Remove temp files that dead processes of this host left in a folder; returns how many."""
+        """Remove temp files that ended processes left in a folder; returns how many."""
         if not self.is_local or not Path(self.url(folder)).is_dir():
             return 0
-        temps = Path(self.url(folder)).glob(f".*.{socket.gethostname()}.*{_TEMP_SUFFIX}")
-        dead = [temp for temp in temps if not is_alive(int(temp.name.split(".")[-2]))]
-        for temp in dead:
-            temp.unlink(missing_ok=True)
-        return len(dead)
+        return sum(remove_abandoned(temp) for temp in sorted(Path(self.url(folder)).glob(f".*{TEMP_SUFFIX}")))
 
 
-def is_alive(pid: int) -> bool:
-    """True when a process of this machine exists."""
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _link(temp: Path, target: Path, data: bytes) -> None:
+    """Let a whole file appear under a name that is free. Raises FileExistsError: it is not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # It exists and belongs to another user.
-        return True
-    return True
+        os.link(temp, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with target.open("xb") as file:
+            file.write(data)
+            _sync(file)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 BLOCK = tarfile.BLOCKSIZE
+MAX_NAME_BYTES = 100
+"""Longest name that a ustar header holds without a prefix."""
 END = b"\0" * (2 * BLOCK)
 """The end-of-archive mark. No padding to 10,240-byte records follows, because the format does not require it."""
 

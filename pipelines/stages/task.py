@@ -3,14 +3,17 @@
 `run.py` plans the items and writes the outcomes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 from decoupage.faults import BadItem
+from decoupage.text_files import printable
 from pipelines.stages.engine import Engine
 from pipelines.stages.manifest import Drop
+from pipelines.stages.tarfiles import MAX_NAME_BYTES
 
 
 @dataclass(frozen=True)
@@ -71,10 +74,15 @@ Entry = tuple[str, str, Any]
 """(shard, key, item); an empty key only marks the beginning of the shard."""
 
 
-def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Iterator[tuple[str, str, Outcome]]:
-    """Map a task over entries: (shard, key, outcome) of each, in order; the outcome of a bad item only holds a drop."""
+def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Generator[tuple[str, str, Outcome]]:
+    """Map a task over entries: (shard, key, outcome) of each, in order; the outcome of a bad item only holds a drop.
+
+    Closing the generator gives up what is not done (`Engine.map`).
+    """
     batch_size = task.batch_size if isinstance(task, BatchTask) else 1
-    return chain.from_iterable(engine.map(_Guarded(task), _batches(entries, batch_size)))
+    with closing(engine.map(_Guarded(task), _batches(entries, batch_size))) as results:
+        for batch in results:
+            yield from batch
 
 
 def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]:
@@ -95,7 +103,7 @@ def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]
 
 @dataclass(frozen=True)
 class _Guarded:
-    """The stage's task with bad items turned into drops; any other exception is a bug and is raised."""
+    """The stage's task with bad items turned into drops; any other exception is a bug, or a bad set-up, and raised."""
 
     task: Task
 
@@ -118,9 +126,49 @@ def _one(task: Callable[[Any], Outcome], item: Any) -> Outcome | BadItem:
         return task(item)
     except BadItem as fault:
         return fault
+    except UnicodeEncodeError as error:
+        return BadItem("bad_text", f"it holds text that UTF-8 cannot hold ({error.object[error.start : error.end]!a})")
 
 
 def _kept(key: str, result: Outcome | BadItem) -> Outcome:
-    if isinstance(result, Outcome):
-        return result
-    return Outcome(drops=[{"id": key, "reason": result.reason, "detail": result.detail}])
+    """The outcome as it is written: what no file can hold becomes a drop, and the text of drops is printable."""
+    fault = _unwritable(result) if isinstance(result, Outcome) else result
+    if fault is not None:
+        return Outcome(drops=[_printable({"id": key, "reason": fault.reason, "detail": fault.detail})])
+    assert isinstance(result, Outcome)
+    return replace(result, drops=[_printable(drop) for drop in result.drops]) if result.drops else result
+
+
+def _printable(drop: Drop) -> Drop:
+    return {name: printable(text) for name, text in drop.items()}
+
+
+def _unwritable(outcome: Outcome) -> BadItem | None:
+    """What is wrong with the text of an outcome: captions and names come from outside."""
+    for name in outcome.members:
+        if not _is_utf_8(name) or len(name.encode()) > MAX_NAME_BYTES:
+            return BadItem(
+                "bad_name", f"{printable(name)} is no name of a tar's member (UTF-8, {MAX_NAME_BYTES} bytes)"
+            )
+    for text in chain(outcome.assets, *(_texts(row) for row in outcome.rows)):
+        if not _is_utf_8(text):
+            return BadItem("bad_text", f"it holds text that UTF-8 cannot hold: {printable(text)}")
+    return None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All text in a value of plain lists and dicts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from chain.from_iterable(map(_texts, value.values()))
+    elif isinstance(value, list | tuple):
+        yield from chain.from_iterable(map(_texts, value))
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,9 +3,6 @@
 import fcntl
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from commands.main import app
 from commands.prune import prune
 from decoupage.fingerprint import fingerprint
 from pipelines.stages.leftovers import remove
+from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 
 IDENTITY = {"recipe": "a", "data": "b"}
@@ -137,15 +135,15 @@ def test_hard_linked_weights_free_nothing(profile):
 
 
 def test_temp_files_of_dead_processes_go_and_those_of_living_ones_stay(profile):
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    host, shards = socket.gethostname(), Path(profile.root) / "shards"
-    dead = write(shards / f".00000.tar.{host}.{process.pid}.tmp")
-    alive = write(shards / f".00001.tar.{host}.{os.getpid()}.tmp")
+    shards = Path(profile.root) / "shards"
+    dead = write(shards / ".00000.tar.0123456789abcdef.tmp")
     far, far_and_old = write(shards / ".2.tar.elsewhere.1.tmp", 6), write(shards / ".3.tar.elsewhere.1.tmp", 8)
     whole = write(shards / "00000.tar", 100)
-    prune(profile, apply=True)
-    assert {path.name for path in shards.iterdir()} == {alive.name, far.name, whole.name}
+    with Store(profile.root).writing("shards/00001.tar") as file:
+        file.write(b"half")
+        (alive,) = shards.glob(".00001.tar.*.tmp")
+        prune(profile, apply=True)
+        assert {path.name for path in shards.iterdir()} == {alive.name, far.name, whole.name}
     assert not dead.exists() and not far_and_old.exists()
 
 
@@ -166,7 +164,7 @@ def test_a_kill_during_the_removal_leaves_nothing_that_looks_whole(profile, monk
         if Path(path).exists():
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipelines.stages.leftovers.shutil.rmtree", killed)
+    monkeypatch.setattr("pipelines.stages.temps.shutil.rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         remove(removable)
     assert [path.name for path in run.parent.iterdir()] == [f".{run.name}.partial"]
@@ -208,3 +206,36 @@ def test_the_command_lists_and_only_removes_when_told_to(profile, home):
     assert not old.exists()
     (home / "dagster.yaml").unlink()
     assert "not looked at" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
+
+
+def test_a_linked_run_is_left_alone_and_what_it_points_at_too(profile, tmp_path):
+    elsewhere = write(tmp_path / "elsewhere" / "weights", 100).parent
+    run = make_run(profile, "0" * 16, age_days=31)
+    link, dangling = run.with_name("1" * 16), run.with_name("2" * 16)
+    link.symlink_to(elsewhere)
+    dangling.symlink_to(tmp_path / "absent")
+    (run / "loop").symlink_to(run)
+    for part in (run / "loop", run):
+        os.utime(part, (time.time() - 31 * DAY_S,) * 2, follow_symlinks=False)
+    (Path(profile.root) / "training" / "linked").symlink_to(elsewhere)
+    done = prune(profile, apply=True)
+    assert [one.path for one in done.removables] == [run] and not run.exists()
+    assert (elsewhere / "weights").is_file() and link.is_symlink() and dangling.is_symlink()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", "3"])
+def test_no_run_goes_where_it_cannot_be_told_which_is_in_use(profile, damage):
+    (export(profile) / "export.json").write_text(damage)
+    run = make_run(profile, "0" * 16, age_days=31)
+    assert prune(profile, apply=True).removables == () and run.is_dir()
+
+
+def test_of_a_linked_partial_folder_the_link_goes(profile, tmp_path):
+    kept = write(tmp_path / "elsewhere" / "a", 1)
+    folder = Path(profile.root) / "training"
+    folder.mkdir(parents=True)
+    link = folder / ".x.partial"
+    link.symlink_to(kept.parent)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    prune(profile, apply=True)
+    assert kept.is_file() and not link.is_symlink()

@@ -3,7 +3,7 @@
 It is kept in a few arrays, not in objects: 100,000 scenes of nine members take about 45 MB, in every worker.
 """
 
-import json
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json
 from decoupage.randomness import digest
+from decoupage.text_files import printable
 from pipelines.scenes.read import Span, spans, suffix_of
 from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.manifest import RECIPE, Manifest
@@ -160,13 +161,30 @@ def _manifest(folder: ShardFolder, shard: str) -> Manifest:
         raise BadSetup(f"{folder.store.url(path)} is damaged ({error}); remove it and make the shard again") from error
 
 
+def _digest(folder: ShardFolder, member: Member) -> bytes:
+    try:
+        found = bytes.fromhex(member.sha256)
+    except ValueError:
+        found = b""
+    if len(found) != hashlib.sha256().digest_size:
+        raise BadSetup(f"{folder.store.root}: the manifest has no hash of {printable(member.name)}")
+    return found
+
+
+def _spans(folder: ShardFolder, manifest: Manifest) -> list[Span]:
+    try:
+        return spans(manifest)
+    except ValueError as error:
+        raise BadSetup(f"{folder.store.root}: {error}; see `decoupage shards verify`") from error
+
+
 def _makers(folder: ShardFolder) -> Mapping[str, Recipe]:
     """What the recipe beside the shards says of the makers of their maps."""
     try:
-        return dict(json.loads(folder.store.read(RECIPE))["recipe"].get("makers", {}))
+        return dict(folder.store.read_json(RECIPE)["recipe"].get("makers", {}))
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadSetup(f"{folder.store.url(RECIPE)} is damaged ({error}); make the shards again") from error
 
 
@@ -178,7 +196,7 @@ def _tabulate(folder: ShardFolder, manifests: Sequence[Manifest]) -> SceneIndex:
     num_members = 0
     for number, manifest in enumerate(manifests):
         rows: list[tuple[int, int, int, bytes]] = []
-        for span in spans(manifest):
+        for span in _spans(folder, manifest):
             if span.key in shard_of:
                 raise BadSetup(
                     f"{folder.store.root}: scene {span.key} is in shard {folder.shards[shard_of[span.key]]} and in "
@@ -188,7 +206,7 @@ def _tabulate(folder: ShardFolder, manifests: Sequence[Manifest]) -> SceneIndex:
             first_member.append(num_members + len(rows))
             for member in span.members:
                 suffix = numbers.setdefault(suffix_of(member.name), len(numbers))
-                rows.append((suffix, member.offset, member.num_bytes, bytes.fromhex(member.sha256)))
+                rows.append((suffix, member.offset, member.num_bytes, _digest(folder, member)))
         tables.append(np.array(rows, _MEMBER))
         num_members += len(rows)
     if not shard_of:

@@ -17,7 +17,7 @@ from pipelines.scenes.read import read_members, scene_keys
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Outcome, run_stage
 from pipelines.stages.store import Store
-from tests.pipelines.dataset.discs import FixtureStage
+from tests.pipelines.dataset.discs import SCENES_PER_SHARD, FixtureStage
 
 FILES = {
     "dataset/README.md",
@@ -128,3 +128,17 @@ def test_shards_without_a_scene_are_refused(tmp_path, config: DataConfig):
     run_stage(Empty("shards"), store, SerialEngine())
     with pytest.raises(BadSetup, match="holds no scene"):
         write_dataset(store, "demo", config)
+
+
+def test_shards_beyond_the_plan_are_no_part_and_the_card_says_so_until_they_are_gone(built_copy: Store, config, caplog):
+    fewer = config.model_copy(update={"scenes": config.scenes.model_copy(update={"num_scenes": 2 * SCENES_PER_SHARD})})
+    report = write_dataset(built_copy, "demo", fewer)
+    assert report.made and {row["shard"] for row in index_rows(built_copy)} == {"00000", "00001"}
+    assert report.statistics.num_scenes == 2 * SCENES_PER_SHARD
+    said = "**Not a part of this dataset**, though they lie in `shards/`: 00002,"
+    assert said in built_copy.read("dataset/README.md").decode()
+    assert "shards beyond the plan (00002) are no part of the dataset" in caplog.text
+    for suffix in ("tar", "parquet", "json"):
+        built_copy.remove(f"shards/00002.{suffix}")
+    assert write_dataset(built_copy, "demo", fewer).data_version == report.data_version
+    assert said not in built_copy.read("dataset/README.md").decode()

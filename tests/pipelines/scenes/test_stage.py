@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +248,15 @@ def test_a_library_without_a_wanted_kind_stops_before_work(tmp_path):
         make(tmp_path)
     # Nothing was written, so the mended profile may start at once.
     assert make(tmp_path, generated_share=0.0).num_items == 8
+
+
+@pytest.mark.parametrize(("reason", "num_made"), [("no_scene", 0), ("small_library", 0), ("truncated", 1)])
+def test_a_scene_lost_to_an_asset_that_could_not_be_read_is_made_once_it_is_restored(tmp_path, reason, num_made):
+    write_library(str(tmp_path))
+    make(tmp_path)
+    before = scenes_of(tmp_path)
+    manifest = read_manifest(Store(str(tmp_path)), "scenes", "00000")
+    lost = replace(manifest, drops=[{"id": "00000000", "reason": reason, "detail": "cut off"}])
+    Store(str(tmp_path)).write("scenes/00000.json", lost.to_json())
+    assert make(tmp_path).num_made == num_made
+    assert scenes_of(tmp_path) == before

@@ -13,7 +13,7 @@ import pytest
 
 from decoupage.faults import BadItem
 from decoupage.randomness import generator
-from pipelines.stages.engine import ProcessEngine, SerialEngine, ThreadEngine, make_engine
+from pipelines.stages.engine import ProcessEngine, SerialEngine, ThreadEngine, WorkerLost, make_engine
 
 
 def draw(item: int) -> float:
@@ -138,8 +138,8 @@ def test_a_closed_map_of_threads_ends():
     assert len(started) <= 4
 
 
-def test_a_dying_worker_is_an_error_and_not_a_wait():
-    with pytest.raises(RuntimeError, match="terminated abruptly"):
+def test_a_dying_worker_is_a_sentence_and_not_a_wait():
+    with pytest.raises(WorkerLost, match=r"a worker process ended.*engine\.workers.*goes on"):
         list(ProcessEngine(1).map(die, range(3)))
 
 

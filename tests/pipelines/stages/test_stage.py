@@ -76,7 +76,7 @@ def contents(root: Path) -> dict[str, bytes]:
     found = {}
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         data = path.read_bytes()
-        if path.suffix == ".json" and path.name != "recipe.json":
+        if path.suffix == ".json" and path.stem.isdigit():
             body = json.loads(data)
             data = json.dumps({k: v for k, v in body.items() if k not in ("seconds", "manifest_sha256")}).encode()
         found[str(path.relative_to(root))] = data

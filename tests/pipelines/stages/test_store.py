@@ -1,6 +1,7 @@
 """A path holds a whole object or nothing, in a folder as in an object store."""
 
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -112,17 +113,112 @@ def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path):
     assert list((tmp_path / "x").iterdir()) == []
 
 
-def test_leftovers_of_other_hosts_and_other_files_stay(tmp_path):
+def test_who_holds_a_temp_file_open_is_alive_whatever_its_host_and_process_id_are(tmp_path, monkeypatch):
+    """Two containers with equal host names and process ids must not remove each other's files."""
+    store = Store(str(tmp_path))
+    with store.writing("x/a") as file:
+        file.write(b"half")
+        (temp,) = (tmp_path / "x").iterdir()
+        assert str(os.getpid()) not in temp.name.split(".") and socket.gethostname() not in temp.name
+        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+        monkeypatch.setattr(os, "getpid", lambda: 1)
+        assert store.remove_leftovers("x") == 0
+    assert store.read("x/a") == b"half"
+
+
+def test_temp_files_that_no_lock_tells_of_stay_for_a_week(tmp_path):
     (tmp_path / "x").mkdir()
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    ours = tmp_path / "x" / f".a.tar.{socket.gethostname()}.{dead.pid}.tmp"
-    kept = [tmp_path / "x" / f".a.tar.elsewhere.{dead.pid}.tmp", tmp_path / "x" / "notes.tmp"]
-    for path in (ours, *kept):
+    dead = tmp_path / "x" / ".a.tar.0123456789abcdef.tmp"
+    old, fresh = tmp_path / "x" / ".a.tar.host.17.tmp", tmp_path / "x" / ".b.tar.host.17.tmp"
+    link = tmp_path / "x" / ".c.tar.0123456789abcdef.tmp"
+    kept = [fresh, link, tmp_path / "x" / "notes.tmp"]
+    for path in (dead, old, fresh, kept[-1]):
         path.write_bytes(b"")
-    assert Store(str(tmp_path)).remove_leftovers("x") == 1
+    link.symlink_to(fresh)
+    os.utime(old, (time.time() - 8 * 86_400,) * 2)
+    assert Store(str(tmp_path)).remove_leftovers("x") == 2
     assert sorted((tmp_path / "x").iterdir()) == sorted(kept)
     assert Store(str(tmp_path)).remove_leftovers("absent") == 0
+
+
+def test_without_locks_age_alone_tells(tmp_path, monkeypatch):
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    store = Store(str(tmp_path))
+    with store.writing("x/a") as file:
+        file.write(b"half")
+        assert store.remove_leftovers("x") == 0
+    assert store.read("x/a") == b"half"
+    old = tmp_path / "x" / ".b.0123456789abcdef.tmp"
+    old.write_bytes(b"")
+    os.utime(old, (time.time() - 8 * 86_400,) * 2)
+    assert store.remove_leftovers("x") == 1
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_an_object_is_created_once(tmp_path, kind):
+    store = Store(str(tmp_path) if kind == "local" else "memory://created")
+    assert store.create("x/a", b"first") and not store.create("x/a", b"second")
+    assert store.read("x/a") == b"first" and store.names("x") == ["a"]
+
+
+def test_an_object_is_created_without_hard_links_too(tmp_path, monkeypatch):
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    store = Store(str(tmp_path))
+    assert store.create("x/a", b"first") and not store.create("x/a", b"second")
+    assert store.read("x/a") == b"first" and [path.name for path in (tmp_path / "x").iterdir()] == ["a"]
+
+
+def test_what_the_system_says_of_a_file_names_it(tmp_path):
+    store = Store(str(tmp_path))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "f").write_text("")
+    for fault in (lambda: store.read("a"), lambda: store.read_json("a"), lambda: store.read_range("f/b", 0, 1)):
+        with pytest.raises(BadSetup, match=r"/(a|f/b) cannot be read \((Is|Not) a directory\)"):
+            fault()
+    with pytest.raises(BadSetup, match=r"while writing a; correct that and run again"):
+        store.write("a", b"")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "f"]
+
+
+def test_two_may_remove_at_once(tmp_path):
+    """A folder of many files under two removers and a reader of it: no exception, and it is gone."""
+    program = (
+        "import sys\nfrom pipelines.stages.store import Store\nstore = Store(sys.argv[1])\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\n"
+        "for i in range(20): store.remove(f'folder{i}')\n"
+    )
+    for i in range(20):
+        (tmp_path / f"folder{i}" / "deep").mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / f"folder{i}" / "deep" / str(number)).write_bytes(b"")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], **pipes) for _ in range(2)]
+    assert all(child.stdout.readline() == "ready\n" for child in children)
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    assert [child.wait() for child in children] == [0, 0]
+    for child in children:
+        child.stdin.close()
+        child.stdout.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_link_the_link_is_removed(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    store = Store(str(tmp_path))
+    for path in ("link", "nowhere", "absent"):
+        store.remove(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"] and (tmp_path / "there" / "a").is_file()
 
 
 @pytest.mark.faults
