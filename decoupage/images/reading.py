@@ -43,12 +43,14 @@ class Picture:
         alpha: [H, W]; None where the file has none.
         icc_profile: colour profile that `rgb` is in; None = sRGB, and the file named no other.
         stored_size: (height, width) before its orientation was applied, px.
+        orientation: the file's EXIF orientation, 1 to 8, whether it was applied or not.
     """
 
     rgb: Rgb
     alpha: Gray | None
     icc_profile: bytes | None
     stored_size: tuple[int, int]
+    orientation: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -154,24 +156,26 @@ def read_picture(
             gray in 16 bits, ...).
     """
     image = open_image(data, expected)
-    stored = (image.height, image.width)
+    stored, turn = (image.height, image.width), orientation(image)
     if upright:
         image = turned_upright(image)
     colour, alpha = eight_bit(image)
     profile = image.info.get("icc_profile")
     if profile and isinstance(profile, bytes):
         if keep_profile and colour.mode == "RGB" and _space(profile) == "RGB":
-            return Picture(np.asarray(colour), alpha, None if is_srgb(profile) else profile, stored)
+            return Picture(np.asarray(colour), alpha, None if is_srgb(profile) else profile, stored, turn)
         converted = _to_srgb(colour, profile)
         kept = srgb_profile() if keep_profile and converted is not None and not is_srgb(profile) else None
-        return Picture(np.asarray(converted or colour.convert("RGB")), alpha, kept, stored)
-    return Picture(np.asarray(colour.convert("RGB")), alpha, None, stored)
+        return Picture(np.asarray(converted or colour.convert("RGB")), alpha, kept, stored, turn)
+    return Picture(np.asarray(colour.convert("RGB")), alpha, None, stored, turn)
 
 
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the tags are damaged."""
     try:
-        found = image.getexif().get(0x0112, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = image.getexif().get(0x0112, 1)
     except Exception:  # noqa: BLE001 - Pillow raises whatever it trips over in foreign tags.
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1

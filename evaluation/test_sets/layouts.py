@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+from decoupage.images.reading import SUFFIXES
 from evaluation.config.test_sets import LayoutConfig
-from pipelines.library.evaluation_lists import SUFFIXES
 
 LAYOUTS: Mapping[str, LayoutConfig] = {
     "plain": LayoutConfig(image="image/*", mask="mask/*", background="background/*", foreground="foreground/*"),

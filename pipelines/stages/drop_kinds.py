@@ -18,7 +18,8 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
         {
             *("bad_image", "bad_name", "bad_pickle", "bad_type", "bad_values", "bad_zlib", "duplicate_id"),
             *("forbidden_pickle", "missing_image", "missing_key", "not_finite", "not_zlib", "object_array"),
-            *("pixel_type", "shape_mismatch", "too_large", "trailing_data", "truncated", "unreadable"),
+            *("no_alpha", "not_a_file", "outside", "pixel_type", "shape_mismatch", "too_large", "trailing_data"),
+            *("truncated", "unreadable"),
         }
     ),
     # Its licence is not among those that the profile uses.
@@ -27,7 +28,7 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
     "filtered": frozenset(
         {
             *("blurred", "cut_off", "empty_alpha", "haze", "high_coverage", "islands", "low_coverage", "things"),
-            *("too_small", "unknown_rotation", "unsafe"),
+            *("too_small", "transparent", "unknown_rotation", "unsafe"),
         }
     ),
 }
