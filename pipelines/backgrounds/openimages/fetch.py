@@ -15,7 +15,7 @@ from decoupage.fingerprint import fingerprint
 from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attributions
 from pipelines.backgrounds.openimages.choose import Choice, choose
 from pipelines.backgrounds.openimages.labels import class_names
-from pipelines.backgrounds.openimages.lists import gather
+from pipelines.backgrounds.openimages.lists import gather, named
 from pipelines.backgrounds.openimages.originals import (
     OriginalsReport,
     fetch_originals,
@@ -80,6 +80,7 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
         max_file_bytes=MAX_IMAGE_BYTES,
         timeout_s=config.timeout_s,
         max_attempts=config.max_attempts,
+        trusted=named(config),
         title="images of OpenImages",
     )
     if not report.paths:

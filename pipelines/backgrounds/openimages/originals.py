@@ -26,6 +26,7 @@ from decoupage.faults import BadItem
 from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.sizes import bounded_size
 from decoupage.images.types import Rgb
+from pipelines.backgrounds.openimages.lists import named
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.downloads.item import Download
 from pipelines.downloads.run import download_all
@@ -38,7 +39,7 @@ BATCH = 200
 OUTCOMES = "originals.json"
 """Path of an image -> why its original is not used, where a later run would find the same."""
 _RAW = "raw"
-_TRANSIENT = ("unreachable", "refused")
+_TRANSIENT = ("unreachable", "refused", "not_public")
 _THUMBNAIL_PX = 64
 _ASPECT_TOLERANCE = 0.03
 _MIN_CORRELATION = 0.9
@@ -169,6 +170,7 @@ class _Fetching:
             max_file_bytes=MAX_ORIGINAL_BYTES,
             timeout_s=self.config.timeout_s,
             max_attempts=self.config.max_attempts,
+            trusted=named(self.config),
             title="originals of OpenImages",
         )
         self.num_bytes += report.num_bytes
