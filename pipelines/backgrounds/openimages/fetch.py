@@ -6,6 +6,7 @@ when they or the filters change.
 """
 
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from pipelines.downloads.run import download_all
 from pipelines.stages.manifest import Drop
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 VERSION = 1
 MAX_IMAGE_BYTES = 32 << 20
 _CHOICE = "choice"
@@ -113,12 +115,8 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
             "lists": {name: _state(path) for name, path in lists.items()},
         }
     )
-    if store.exists(f"{_CHOICE}.json"):
-        summary = json.loads(store.read(f"{_CHOICE}.json"))
-        if summary["made_from"] == made_from:
-            images = read_attributions(store, f"{_CHOICE}.csv")
-            originals = read_originals(store, _ORIGINALS) if config.originals else {}
-            return Choice(images, summary["num_listed"], summary["drops"], originals)
+    if (kept := _kept(config, store, made_from)) is not None:
+        return kept
     # The summary is removed first and written last: without it the table does not count as a choice.
     store.remove(f"{_CHOICE}.json")
     choice = choose(config, lists)
@@ -128,6 +126,22 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
     summary = {"made_from": made_from, "num_listed": choice.num_listed, "drops": choice.drops}
     store.write(f"{_CHOICE}.json", json.dumps(summary, indent=1).encode())
     return choice
+
+
+def _kept(config: OpenImagesConfig, store: Store, made_from: str) -> Choice | None:
+    """The stored choice; None where there is none of these lists and rules, or it is damaged."""
+    if not store.exists(f"{_CHOICE}.json"):
+        return None
+    try:
+        summary = store.read_json(f"{_CHOICE}.json")
+        if summary["made_from"] != made_from:
+            return None
+        images = read_attributions(store, f"{_CHOICE}.csv")
+        originals = read_originals(store, _ORIGINALS) if config.originals else {}
+        return Choice(images, summary["num_listed"], summary["drops"], originals)
+    except (BadSetup, FileNotFoundError, KeyError, TypeError) as error:
+        log.warning("the stored choice of images is made again: %s", error)
+        return None
 
 
 def _state(path: Path) -> list[int | str]:
