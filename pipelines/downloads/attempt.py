@@ -4,26 +4,22 @@
 bytes of the file itself.
 """
 
-import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
-
-import httpcore2
+from typing import TYPE_CHECKING
 
 from decoupage.faults import BadItem
-from decoupage.text_files import printable
 from pipelines.downloads.item import Download, Stopped, TransientError, shown
-from pipelines.downloads.network import Clock, Network, Origin, is_public, is_public_spelling, origins
 from pipelines.downloads.partial import PartialFile, Version
 from pipelines.retry_after import retry_after_s
 
 if TYPE_CHECKING:
     import httpx2
+
+    from pipelines.downloads.network import Connection
 
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
@@ -55,61 +51,8 @@ class Bounds:
         return max_attempts * (self.headers_s + MAX_WAIT_S) + self.body_s(self.max_file_bytes)
 
 
-class Connection:
-    """An HTTP client for `workers` threads, which follows at most five redirects, to public addresses and trusted ones.
-
-    Proxies are taken from the environment. Nothing that servers say is kept: no cookies.
-    """
-
-    def __init__(self, workers: int, timeout_s: float, trusted: Iterable[str]) -> None:
-        import httpx2
-
-        # At INFO they log every address with its query, which may hold secrets: a line for each of a million pictures.
-        for name in ("httpx2", "httpcore2"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        self.clock = Clock()
-        self._trusted = origins(trusted)
-        self.client = httpx2.Client(
-            headers={"Accept-Encoding": "identity", "User-Agent": "decoupage"},
-            timeout=timeout_s,
-            follow_redirects=True,
-            max_redirects=5,
-            limits=httpx2.Limits(max_connections=workers, max_keepalive_connections=workers),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            event_hooks={"request": [self._judge]},
-        )
-        # httpx2 has no argument for it, and takes no proxies from the environment with a transport of ours.
-        self._guard(self.client._transport, self._may_connect)  # noqa: SLF001
-        for transport in self.client._mounts.values():  # noqa: SLF001
-            if transport is not None:
-                self._guard(transport, None)
-
-    def __enter__(self) -> "Connection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-
-    def _guard(self, transport: Any, may_connect: Callable[[Origin, str], bool] | None) -> None:
-        pool = transport._pool  # noqa: SLF001
-        known = isinstance(getattr(pool, "_network_backend", None), httpcore2.NetworkBackend)
-        assert known, "httpx2 connects in another way than it did"
-        pool._network_backend = Network(self.clock, may_connect)  # noqa: SLF001
-
-    def _may_connect(self, origin: Origin, address: str) -> bool:
-        return origin in self._trusted or is_public(address)
-
-    def _judge(self, request: "httpx2.Request") -> None:
-        """Called for every request, redirected ones included. Raises BadItem `not_public`."""
-        url = request.url
-        if url.scheme not in ("http", "https"):
-            return  # The client refuses it.
-        if not is_public_spelling(url.host) and not self._trusted & origins([str(url)]):
-            raise BadItem("not_public", f"{printable(url.host)} is no public host")
-
-
 def request(
-    connection: Connection,
+    connection: "Connection",
     part: PartialFile,
     bounds: Bounds,
     ends_s: float,

@@ -3,19 +3,22 @@
 Lists of strangers and redirects may name any host. Only public addresses are connected to, or a host and port that the
 profile itself names. Names are resolved here, and the connection goes to the very address that was judged, so that a
 second answer of a name server changes nothing. Through a proxy, which resolves names itself, hosts are judged by their
-spelling.
+spelling. Imports the HTTP client, which others import only when they fetch something.
 """
 
 import ipaddress
+import logging
 import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore2
+import httpx2
 
 from decoupage.faults import BadItem
 from decoupage.text_files import printable
@@ -142,6 +145,57 @@ class _Stream(httpcore2.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+class Connection:
+    """An HTTP client for `workers` threads, which follows at most five redirects, to public addresses and trusted ones.
+
+    Proxies are taken from the environment. Nothing that servers say is kept: no cookies.
+    """
+
+    def __init__(self, workers: int, timeout_s: float, trusted: Iterable[str]) -> None:
+        # At INFO they log every address with its query, which may hold secrets: a line for each of a million pictures.
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self.clock = Clock()
+        self._trusted = origins(trusted)
+        self.client = httpx2.Client(
+            headers={"Accept-Encoding": "identity", "User-Agent": "decoupage"},
+            timeout=timeout_s,
+            follow_redirects=True,
+            max_redirects=5,
+            limits=httpx2.Limits(max_connections=workers, max_keepalive_connections=workers),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            event_hooks={"request": [self._judge]},
+        )
+        # httpx2 has no argument for it, and takes no proxies from the environment with a transport of ours.
+        self._guard(self.client._transport, self._may_connect)  # noqa: SLF001
+        for transport in self.client._mounts.values():  # noqa: SLF001
+            if transport is not None:
+                self._guard(transport, None)
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def _guard(self, transport: Any, may_connect: Callable[[Origin, str], bool] | None) -> None:
+        pool = transport._pool  # noqa: SLF001
+        known = isinstance(getattr(pool, "_network_backend", None), httpcore2.NetworkBackend)
+        assert known, "httpx2 connects in another way than it did"
+        pool._network_backend = Network(self.clock, may_connect)  # noqa: SLF001
+
+    def _may_connect(self, origin: Origin, address: str) -> bool:
+        return origin in self._trusted or is_public(address)
+
+    def _judge(self, request: httpx2.Request) -> None:
+        """Called for every request, redirected ones included. Raises BadItem `not_public`."""
+        url = request.url
+        if url.scheme not in ("http", "https"):
+            return  # The client refuses it.
+        if not is_public_spelling(url.host) and not self._trusted & origins([str(url)]):
+            raise BadItem("not_public", f"{printable(url.host)} is no public host")
 
 
 def _plain(host: str) -> str:

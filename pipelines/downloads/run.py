@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
-from pipelines.downloads.attempt import Bounds, Connection
+from pipelines.downloads.attempt import Bounds
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.partial import FOLDER, remove_unwanted
 from pipelines.downloads.worker import Fetched, Pace, Worker
@@ -62,6 +62,8 @@ def download_all(  # noqa: PLR0913 - each is one rule of a run
         BadSetup: the folder cannot be written to, another run fetches into it, the disk is full, or many files in a
             row cannot be reached.
     """
+    from pipelines.downloads.network import Connection
+
     started = time.monotonic()
     if len({download.path for download in downloads}) < len(downloads):
         raise ValueError("downloads must have different paths")

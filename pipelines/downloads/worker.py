@@ -5,13 +5,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from decoupage.faults import BadItem
 from decoupage.randomness import hash64
-from pipelines.downloads.attempt import MAX_WAIT_S, Bounds, Connection, request
+from pipelines.downloads.attempt import MAX_WAIT_S, Bounds, request
 from pipelines.downloads.item import Download, Stopped, TransientError, shown
 from pipelines.downloads.partial import PartialFile, find_fault
+
+if TYPE_CHECKING:
+    from pipelines.downloads.network import Connection
 
 _PROGRESS_BYTES = 1 << 20
 """An attempt that fetched so many new bytes is no failure: a long file over a bad line may take many attempts."""
@@ -64,7 +68,7 @@ class Fetched:
 class Worker:
     """Fetches one file a call; what it holds is shared by all threads of a run."""
 
-    connection: Connection
+    connection: "Connection"
     folder: Path
     bounds: Bounds
     max_attempts: int

@@ -144,7 +144,9 @@ def missed_lines(
 ) -> list[Unmatched]:
     """Lines of takedowns and exclusions that match none of these assets; other kinds may have them."""
     ids = {record.id for record in found}
-    names = ids.union(*({record.origin, *former_names(record)} for record in found))
+    names = set(ids)
+    for record in found:
+        names |= {record.origin, *former_names(record)}
     listed = [exclusion.id for exclusion in exclusions]
     return [
         unmatched(str(takedowns_path(config)), sorted(takedowns), names, "no id or origin of an asset"),
