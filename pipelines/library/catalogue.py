@@ -24,7 +24,7 @@ from pipelines.library.exclusions import EXCLUSIONS, Exclusion, excluded, read_e
 from pipelines.library.layout import read_index
 from pipelines.library.names import former_names
 from pipelines.library.objects import object_of
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record, Split, schema_of
+from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Record, Split, schema_of
 from pipelines.library.takedowns import read_takedowns, takedowns_path, taken_down
 from pipelines.library.unmatched import Unmatched, in_none, unmatched
 from pipelines.licences.terms import why_not_commercial
@@ -138,7 +138,7 @@ def write_catalogue(
 def missed_lines(
     store: Store,
     config: LibraryConfig,
-    found: Sequence[Record],
+    found: Sequence[AnyRecord],
     takedowns: Collection[str],
     exclusions: Sequence[Exclusion],
 ) -> list[Unmatched]:
