@@ -227,7 +227,7 @@ def read_backgrounds(store: Store, stage: str) -> list[BackgroundRecord]:
 
 
 def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple[Manifest, list[Record]]]:
-    for name in store.names(stage, ".parquet"):
+    for name in (name for name in store.names(stage, ".parquet") if not name.startswith(".")):
         manifest = read_manifest(store, stage, name.removesuffix(".parquet"))
         if manifest is not None:
             yield manifest, _records(read_index(store, manifest), kind)

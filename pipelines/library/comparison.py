@@ -65,7 +65,7 @@ def read_lists(
         for kind, name in names.items()
     ]
     lists += [read_evaluation_list(path, cache) for path in config.evaluation_lists]
-    found = [f"{HASH_LISTS}/{name}" for name in store.names(HASH_LISTS, ".json")]
+    found = [f"{HASH_LISTS}/{name}" for name in store.names(HASH_LISTS, ".json") if not name.startswith(".")]
     lists += [read_hash_list(path, store.read_json(path)) for path in found]
     cache.save()
     return lists
