@@ -14,7 +14,7 @@ import numpy as np
 
 from pipelines.checks import CheckResult
 from pipelines.config.scenes import SIZE_CLASSES
-from pipelines.library.catalogue import CatalogueReport
+from pipelines.library.catalogue import CatalogueReport, unmatched_lines
 from pipelines.library.records import Record
 from pipelines.scenes.sharpness import resolution_of
 from pipelines.stages.drop_kinds import count_kinds
@@ -146,6 +146,8 @@ def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, stor
         metadata[f"by_{column}"] = counts_table(library.count_by(column), column)
     if library.drops:
         metadata["dropped_by_reason"] = counts_table(library.drops_by_reason, "reason")
+    if missed := unmatched_lines(store):
+        metadata["unmatched_lines"] = dg.MetadataValue.md("\n\n".join(found.sentence for found in missed))
     return metadata
 
 

@@ -12,7 +12,6 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ import numpy as np
 
 from decoupage.randomness import hash64
 from pipelines.config import ScenesConfig
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind, schema_of
+from pipelines.library.catalogue import write_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind
 from pipelines.scenes.draws import Pool
-from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
 
@@ -66,12 +65,8 @@ def write_catalogues(store: Store, sizes: tuple[int, int, int], without: tuple[s
     for kind, num in (("real", sizes[0]), ("generated", sizes[1])):
         areas = drawn[kind][(drawn[kind] >= least_px) & (drawn[kind] < AREA_MAX_PX)][:num]
         records += [foreground(i, kind, float(area)) for i, area in enumerate(areas)]
-    for name, kind_of, rows in (
-        ("foregrounds", ForegroundRecord, records),
-        ("backgrounds", BackgroundRecord, [background(i) for i in range(sizes[2])]),
-    ):
-        kept = [asdict(row) for row in rows if row.id not in without]
-        store.write(f"library/{name}.parquet", parquet_bytes(kept, schema_of(kind_of)))
+    write_catalogue(store, [record for record in records if record.id not in without])
+    write_catalogue(store, [record for i in range(sizes[2]) if (record := background(i)).id not in without])
 
 
 def rss_mb() -> float:

@@ -180,7 +180,10 @@ def takedowns_list(
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the shards that a takedown reaches; leave with 1 while one still shows a listed asset."""
+    """List the shards that a takedown reaches, and lines that match nothing.
+
+    Leaves with 1 while a shard still shows a listed asset, and where no line of the list matches anything.
+    """
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
     from pipelines.takedowns import find_takedowns
@@ -195,10 +198,10 @@ def takedowns_list(
             what = f"shows {', '.join(shard.shown)}" if shard.shown else unseen
             then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
             print(f"{shard.folder}/{shard.shard} {what}; {then}")
-        for name in report.unmatched:
-            print(f"note: nothing in {loaded.root} is called {name}")
+        if report.note:
+            print(f"note: {report.note}")
         print(f"{len(report.removed)} assets taken down, {len(report.holding)} shards still show one")
-    raise typer.Exit(1 if report.holding else 0)
+    raise typer.Exit(1 if report.holding or report.matches_nothing else 0)
 
 
 def _summary(report: "Report") -> dict[str, Any]:

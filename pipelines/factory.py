@@ -3,6 +3,7 @@
 The assets and the command line both build on this, so they make the same bytes.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -20,7 +21,13 @@ from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.source import MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
-from pipelines.library.catalogue import CatalogueReport, build_catalogue, read_backgrounds, read_foregrounds
+from pipelines.library.catalogue import (
+    CatalogueReport,
+    build_catalogue,
+    read_backgrounds,
+    read_foregrounds,
+    unmatched_lines,
+)
 from pipelines.library.layout import with_layouts
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Split
 from pipelines.maps.stage import MapStage
@@ -31,6 +38,7 @@ from pipelines.stages.engine import Engine, make_engine
 from pipelines.stages.run import Report, Stage, run_stage
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 MULAN_TREE = "sources/mulan"
 PHOTOGRAPHS = "sources/photographs"
 OPENIMAGES = "sources/openimages"
@@ -257,6 +265,8 @@ class Factory:
         reports = [self.run(stage) for stage in (*self.foreground_sources, self.backgrounds, *layouts)]
         self.foreground_library()
         self.background_library()
+        for missed in unmatched_lines(self.store):
+            log.warning("%s", missed.sentence)
         return reports
 
     def make_shards(self) -> list[Report]:

@@ -10,8 +10,10 @@ from typing import Any
 from pipelines.factory import Factory
 from pipelines.library.catalogue import read_backgrounds, read_foregrounds
 from pipelines.library.exclusions import excluded, read_exclusions
+from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
-from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, taken_down
+from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, takedowns_path, taken_down
+from pipelines.library.unmatched import unmatched
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
@@ -24,13 +26,20 @@ class TakedownReport:
         listed: lines of the list.
         removed: id -> why, of every asset of the sources that goes, and of listed ids that no source holds.
         unmatched: lines that name nothing in this store.
+        note: a sentence on those, with what they probably mean; empty where there are none.
         shards: that show or have drawn one, or have a scene that draws otherwise without it.
     """
 
     listed: tuple[str, ...]
     removed: dict[str, str]
     unmatched: tuple[str, ...]
+    note: str
     shards: tuple[AffectedShard, ...]
+
+    @property
+    def matches_nothing(self) -> bool:
+        """True for a list of which no line names anything here: probably the wrong list, or the wrong root."""
+        return bool(self.listed) and len(self.unmatched) == len(self.listed)
 
     @property
     def holding(self) -> list[AffectedShard]:
@@ -46,7 +55,7 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     """Look for the assets of the profile's takedown list in the store. Nothing is changed.
 
     Raises:
-        BadSetup: the list is not there.
+        BadSetup: the list is not there, or is not UTF-8.
     """
     store, config = factory.store, factory.config.library
     names = read_takedowns(config)
@@ -54,14 +63,15 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     removed: dict[str, str] = {}
     for kind in {type(record) for record in records}:
         removed |= taken_down([record for record in records if isinstance(record, kind)], names, config)
-    known = {name for record in records for name in (record.id, record.origin)}
+    known = set[str]().union(*({record.id, record.origin, *former_names(record)} for record in records))
     # An asset whose source is gone is still known by its id to the shards that show it.
     removed |= dict.fromkeys(names - known, f"listed in {config.takedowns}")
     shards = affected_shards(store, removed.keys(), planned_shards(factory), moved_shards(factory, removed))
     shown = {asset for shard in shards for asset in shard.shown}
-    unmatched = names - known - shown
-    removed = {name: why for name, why in sorted(removed.items()) if name not in unmatched}
-    return TakedownReport(tuple(sorted(names)), removed, tuple(sorted(unmatched)), tuple(shards))
+    missed = unmatched(str(takedowns_path(config)), sorted(names), known | shown, f"nothing in {store.root}")
+    removed = {name: why for name, why in sorted(removed.items()) if name not in missed.lines}
+    note = missed.sentence if missed.lines else ""
+    return TakedownReport(tuple(sorted(names)), removed, tuple(missed.lines), note, tuple(shards))
 
 
 @dataclass(frozen=True)
@@ -94,9 +104,9 @@ def find_excluded(factory: Factory) -> ExclusionReport:
     exclusions = read_exclusions(store)
     foregrounds, backgrounds = all_foregrounds(store), read_backgrounds(store, factory.backgrounds.name)
     gone = excluded(foregrounds, exclusions, bits) | excluded(backgrounds, exclusions, bits)
-    unmatched = tuple(exclusion.id for exclusion in exclusions if exclusion.id not in gone)
+    missed = tuple(exclusion.id for exclusion in exclusions if exclusion.id not in gone)
     shards = affected_shards(store, gone.keys(), planned_shards(factory), moved_shards(factory, gone))
-    return ExclusionReport(dict(sorted(gone.items())), unmatched, tuple(shards))
+    return ExclusionReport(dict(sorted(gone.items())), missed, tuple(shards))
 
 
 def planned_shards(factory: Factory) -> set[tuple[str, str]]:

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import csv_rows, printable, text_lines
 from pipelines.stages.store import Store
 
 FILE = "attribution.csv"
@@ -34,26 +36,32 @@ def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]
     """Read `attribution.csv`: path in the folder -> attribution, in the order of the file; empty when it is absent.
 
     Raises:
-        BadSetup: a column is missing or a rotation is not a multiple of 90 degrees.
+        BadSetup: file and line of what is no table of these columns in UTF-8, of a rotation that is not a multiple of
+            90 degrees, or of a second, different line about one file.
     """
     if not folder.exists(name):
         return {}
-    reader = csv.DictReader(io.StringIO(folder.read(name).decode(), newline=""))
-    missing = set(COLUMNS) - set(reader.fieldnames or ())
-    if missing:
-        raise BadSetup(f"{folder.url(name)} lacks the columns {sorted(missing)}; it needs {', '.join(COLUMNS)}")
-    found = {}
-    for row in reader:
-        turn = row["rotation_deg_ccw"].strip().lower()
-        # OpenImages writes nan for photographs deleted at their source: unknown, which is not 0.
-        degrees = -1.0 if turn in ("", "nan") else float(turn)
-        if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
-            place = f"{folder.url(name)}: rotation_deg_ccw of {row['file']}"
-            raise BadSetup(f"{place} must be 0, 90, 180 or 270, got {turn}")
-        found[row["file"]] = Attribution(
-            row["origin"], row["licence"], row["attribution"], row["caption"], int(degrees)
-        )
+    where = folder.url(name)
+    found: dict[str, Attribution] = {}
+    for number, row in csv_rows(text_lines(folder.read(name), where), where, COLUMNS):
+        turn = _turn(row["rotation_deg_ccw"], f"{where}, line {number}")
+        line = Attribution(row["origin"], row["licence"], row["attribution"], row["caption"], turn)
+        if found.setdefault(row["file"], line) != line:
+            raise BadSetup(f"{where}, line {number}: another line says something else of {row['file']}; keep one")
     return found
+
+
+def _turn(text: str, place: str) -> int:
+    # OpenImages writes nan for photographs deleted at their source: unknown, which is not 0.
+    try:
+        degrees = -1.0 if text.lower() in ("", "nan") else float(text)
+    except ValueError:
+        degrees = math.nan
+    if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
+        raise BadSetup(
+            f"{place}: rotation_deg_ccw must be 0, 90, 180 or 270, or nan where nobody knows, got '{printable(text)}'"
+        )
+    return int(degrees)
 
 
 def attributions_csv(attributions: Mapping[str, Attribution]) -> bytes:

@@ -26,9 +26,10 @@ from decoupage.randomness import digest
 from pipelines.backgrounds.ground import find_ground
 from pipelines.backgrounds.things import supports
 from pipelines.config import MapsConfig
-from pipelines.library.layout import LAYOUTS, SCHEMA, Layout, support_codes
+from pipelines.library.assets import photograph_bytes
+from pipelines.library.layout import LAYOUTS, SCHEMA, Layout, read_index, support_codes
 from pipelines.library.records import BackgroundRecord
-from pipelines.stages.manifest import CurrentByInputs, read_manifest
+from pipelines.stages.manifest import CurrentByInputs, Manifest, read_manifest
 from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
@@ -155,21 +156,24 @@ class LayoutsStage(CurrentByInputs):
 
     def items(self, shard: str) -> list[tuple[str, BackgroundRecord]]:
         """The photographs of the index's shard."""
-        data = self.store.read(f"{self.index.name}/{shard}.parquet")
+        data = read_index(self.store, self._indexed(shard))
         records = [BackgroundRecord(**row) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
         return [(record.id, record) for record in records]
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Hashes of the index's shard and of the source's files. Raises BadSetup when they are absent."""
+        table = digest(canonical_json(supports()).decode()).hex()
+        inputs = {"backgrounds": self._indexed(shard).parquet_sha256, "supports": table} | self.source.inputs()
+        support_codes(supports(), self.source.id2label, _SETTING)  # Wrong classes are reported before work starts.
+        return inputs
+
+    def _indexed(self, shard: str) -> Manifest:
         manifest = read_manifest(self.store, self.index.name, shard)
         if manifest is None:
             raise BadSetup(
                 f"{self.store.url(self.index.name)} lacks shard {shard}; make the index of backgrounds first"
             )
-        table = digest(canonical_json(supports()).decode()).hex()
-        inputs = {"backgrounds": manifest.parquet_sha256, "supports": table} | self.source.inputs()
-        support_codes(supports(), self.source.id2label, _SETTING)  # Wrong classes are reported before work starts.
-        return inputs
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -194,22 +198,16 @@ class LayoutMaker:
         return support_codes(supports(), self.source.id2label, _SETTING)
 
     def many(self, items: Sequence[BackgroundRecord]) -> list[Outcome | BadItem]:
-        """One result for each item; a photograph that can no longer be read is a BadItem."""
+        """One result for each item. Raises BadSetup for a photograph that is no longer what was indexed."""
         pictures = [self._picture(record) for record in items]
-        good = [picture for picture in pictures if not isinstance(picture, BadItem)]
-        seen = iter(self.source.see(good) if good else [])
+        seen = self.source.see(pictures) if pictures else []
         return [
-            picture if isinstance(picture, BadItem) else self._outcome(record, picture.shape[:2], *next(seen))
-            for record, picture in zip(items, pictures, strict=True)
+            self._outcome(record, picture.shape[:2], *answer)
+            for record, picture, answer in zip(items, pictures, seen, strict=True)
         ]
 
-    def _picture(self, record: BackgroundRecord) -> Rgb | BadItem:
-        try:
-            rgb = decode_rgb(self.photographs.read(record.path))
-        except FileNotFoundError:
-            return BadItem("missing_image", f"{record.path} is not in {self.photographs.root}")
-        except BadItem as fault:
-            return fault
+    def _picture(self, record: BackgroundRecord) -> Rgb:
+        rgb = decode_rgb(photograph_bytes(self.photographs, record))
         return shrink(np.ascontiguousarray(np.rot90(rgb, record.rotation_deg_ccw // 90)), SEEN_PX)
 
     def _outcome(

@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
+from functools import cached_property
+from pathlib import Path
 
 import cv2
 import imagehash
@@ -10,17 +11,19 @@ import numpy as np
 from PIL import Image
 
 from decoupage.faults import BadItem
-from decoupage.images.reading import open_image
+from decoupage.images.reading import read_picture
 from decoupage.images.types import Rgb
+from decoupage.text_files import printable
 from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig
+from pipelines.library.assets import read_source_file
+from pipelines.library.names import asset_id, origin_of, usable_name
 from pipelines.library.records import BackgroundRecord
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
 Item = tuple[str, Attribution | None]
 """Path of a photograph in its folder, and its attribution where there is one."""
-_EXIF_ORIENTATION = 0x0112
 _EXIF_TURNS_CCW = {1: 0, 3: 180, 6: 270, 8: 90}
 """Orientation tag -> counter-clockwise rotation that makes the picture upright; photographs have no mirrored tags."""
 
@@ -41,47 +44,57 @@ class PhotographReader:
         """The record and the pixels as they are stored, not yet rotated.
 
         Raises:
-            BadItem: `missing_image`, `bad_image`, `truncated`, `too_large`, `too_small`, `blurred`,
-                `unknown_rotation`.
+            BadItem: `bad_name`, `outside`, `missing_image`, as `read_source_file` and `read_picture`, `too_small`,
+                `transparent`, `blurred`, `unknown_rotation`.
         """
         file, given = item
+        if not usable_name(file):
+            detail = "its name is not UTF-8, or holds control characters or a backslash; rename it"
+            raise BadItem("bad_name", f"{printable(file)}: {detail}")
+        self._stay_inside(file)
         try:
-            data = self.folder.read(file)
+            data = read_source_file(self.folder, file)
         except FileNotFoundError as error:
             raise BadItem("missing_image", f"{file} is not in {self.folder.root}") from error
-        image = open_image(data)
-        turn = given.rotation_deg_ccw if given else self._exif_turn(image)
+        picture = read_picture(data, upright=False)
+        height, width = picture.stored_size
+        turn = given.rotation_deg_ccw if given else _EXIF_TURNS_CCW.get(picture.orientation, -1)
         if turn < 0:
             raise BadItem("unknown_rotation", f"{file}: its rotation is not known")
-        if min(image.size) < self.config.min_side_px:
-            raise BadItem("too_small", f"{file}: {image.width}x{image.height} px, needs {self.config.min_side_px}")
-        rgb = np.asarray(image.convert("RGB"))
+        if min(height, width) < self.config.min_side_px:
+            raise BadItem("too_small", f"{file}: {width}x{height} px, needs {self.config.min_side_px}")
+        if not picture.is_opaque:
+            raise BadItem("transparent", f"{file}: it has transparent pixels, a photograph has none")
+        rgb = picture.rgb
         sharpness = _sharpness(rgb)
         if sharpness < self.config.min_sharpness:
             raise BadItem("blurred", f"{file}: sharpness {sharpness:.1f} is below {self.config.min_sharpness}")
-        # Folders are part of the name, because two of them may hold files of the same name.
-        name = "-".join(PurePosixPath(file).with_suffix("").parts)
         record = BackgroundRecord(
-            id=f"{self.source}-{name}",
+            id=asset_id(self.source, file),
             source=self.source,
-            origin=given.origin if given else name,
+            origin=(given.origin if given else "") or origin_of(file),
             path=file,
             sha256=hashlib.sha256(data).hexdigest(),
-            width_px=image.width,
-            height_px=image.height,
+            width_px=width,
+            height_px=height,
             rotation_deg_ccw=turn,
             sharpness=round(sharpness, 3),
             caption=given.caption if given else "",
-            licence=given.licence if given else self.config.licence,
+            licence=(given.licence if given else "") or self.config.licence,
             attribution=given.attribution if given else "",
             perceptual_hash=str(imagehash.phash(Image.fromarray(rgb))),
             split="train",
         )
         return record, rgb
 
-    @staticmethod
-    def _exif_turn(image: Image.Image) -> int:
-        return _EXIF_TURNS_CCW.get(image.getexif().get(_EXIF_ORIENTATION, 1), -1)
+    def _stay_inside(self, file: str) -> None:
+        """A link in a stranger's folder must not bring in pictures of this machine."""
+        if self.folder.is_local and not Path(self.folder.url(file)).resolve().is_relative_to(self._root):
+            raise BadItem("outside", f"{file} is a link that leads out of the folder; copy what it leads to (cp -rL)")
+
+    @cached_property
+    def _root(self) -> Path:
+        return Path(self.folder.url("")).resolve()
 
 
 def _sharpness(rgb: Rgb) -> float:

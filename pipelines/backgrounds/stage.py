@@ -1,23 +1,32 @@
 """The stage that indexes a folder of photographs: each is opened once, checked and recorded. Files stay in place."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
+from decoupage.images.reading import SUFFIXES
 from decoupage.maps.segformer import Segformer
 from decoupage.randomness import digest, hash64
-from pipelines.backgrounds.attribution import Attribution, read_attributions
+from decoupage.text_files import printable
+from pipelines.backgrounds.attribution import FILE, Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.backgrounds.things import ThingFilter, is_salient, salient_names
 from pipelines.config import BackgroundConfig
+from pipelines.library.names import item_key, usable_name
 from pipelines.library.records import BackgroundRecord, schema_of
+from pipelines.library.unmatched import unmatched
 from pipelines.stages.manifest import CurrentByInputs
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 VERSION = 2
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+READING = "3"
+"""Raised when the code reads or names some files otherwise: shards are then made again, and nothing has to be removed,
+as it would be with another `VERSION`."""
 _NO_RULES = {"folder", "openimages", "num_shards", "max_thing_share"}
 """Fields that do not decide a record: the list of files is an input, `max_thing_share` is part of `things`."""
 
@@ -63,12 +72,25 @@ class BackgroundsStage(CurrentByInputs):
     @cached_property
     def _files(self) -> dict[str, list[str]]:
         files: dict[str, list[str]] = {shard: [] for shard in self.shards()}
-        for name in self._attributions if self.config.source == "openimages" else self.folder.tree():
+        there = list(self._attributions) if self.config.source == "openimages" else self.folder.tree()
+        for name in there:
             if name.lower().endswith(SUFFIXES):
-                files[f"{hash64('background', name) % self.config.num_shards:05d}"].append(name)
+                files[f"{hash64('background', item_key(name)) % self.config.num_shards:05d}"].append(name)
         if not any(files.values()):
             raise BadSetup(f"{self.folder.root} holds no pictures ({', '.join(SUFFIXES)}); set backgrounds.folder")
+        self._tell(there)
         return files
+
+    def _tell(self, there: list[str]) -> None:
+        """Warn of lines of attributions that match no file, and of linked folders, which are not followed."""
+        missed = unmatched(self.folder.url(FILE), self._attributions, set(there), what="no file beside it")
+        if missed.lines:
+            log.warning("%s; files without a line count as of backgrounds.licence", missed.sentence)
+        if self.folder.is_local:
+            root = Path(self.folder.url(""))
+            linked = [name for name in there if not Path(name).suffix and (root / name).is_dir()]
+            if linked:
+                log.warning("%s: links to folders are not followed: %s", root, ", ".join(map(printable, linked[:3])))
 
     @cached_property
     def _attributions(self) -> dict[str, Attribution]:
@@ -80,20 +102,20 @@ class BackgroundsStage(CurrentByInputs):
 
     def items(self, shard: str) -> Sequence[tuple[str, Item]]:
         """Names of the shard's files, with their attributions."""
-        return [(file, (file, self._attributions.get(file))) for file in self._files[shard]]
+        return [(item_key(file), (file, self._attributions.get(file))) for file in self._files[shard]]
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Hash of names, sizes and attributions of the shard's files; photographs are not opened for it."""
         lines = [(file, self._size(file), self._attributions.get(file)) for file in self._files[shard]]
-        inputs = {"files": digest(*lines).hex()}
+        inputs = {"files": digest(*lines).hex(), "reading": READING}
         if self.labeller:
             inputs |= self.labeller.inputs()
             is_salient(self.labeller.id2label)  # Wrong classes are reported before work starts.
         return inputs
 
     def _size(self, file: str) -> int:
-        """Size in bytes; -1 for a file that is attributed and absent, which the reader drops."""
+        """Size in bytes; -1 for a file that is absent or has no usable name, which the reader drops."""
         try:
-            return self.folder.size(file)
+            return self.folder.size(file) if usable_name(file) else -1
         except FileNotFoundError:
             return -1

@@ -8,7 +8,6 @@ would ask to have removed: people, animals, vehicles, and what is held, carried,
 of a building, furniture, appliances or what stands in a street (docs/sources.md).
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.types import Gray, Rgb
 from decoupage.maps.segformer import Segformer
+from decoupage.text_files import csv_rows, text_lines
 from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.config import SegmentationConfig
 from pipelines.library.records import BackgroundRecord
@@ -45,8 +45,8 @@ def make_labeller(max_share: float, config: SegmentationConfig) -> Segformer | N
 @cache
 def classes() -> dict[str, dict[str, str]]:
     """Name of a class -> its row in `ade20k.csv`."""
-    lines = (files(__package__) / "ade20k.csv").read_text().splitlines()
-    return {row["name"]: row for row in csv.DictReader(lines)}
+    lines = text_lines((files(__package__) / "ade20k.csv").read_bytes(), "ade20k.csv")
+    return {row["name"]: row for _, row in csv_rows(lines, "ade20k.csv")}
 
 
 @cache

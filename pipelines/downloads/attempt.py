@@ -4,7 +4,6 @@
 bytes of the file itself.
 """
 
-import logging
 import re
 import threading
 import time
@@ -20,49 +19,55 @@ from pipelines.retry_after import retry_after_s
 if TYPE_CHECKING:
     import httpx2
 
+    from pipelines.downloads.network import Connection
+
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _GONE = (404, 410)
 MAX_WAIT_S = 120.0
 """Upper bound of the wait before a retry, also of one that the server asks for."""
 _SLOWEST_BYTES_PER_S = 256
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_SLOWEST_MEAN_BYTES_PER_S = 16_384
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of one request: bytes of the file, and seconds without enough data."""
+    """Limits of the requests for one file: its bytes, and seconds without enough data."""
 
     max_file_bytes: int
     timeout_s: float
 
+    @property
+    def headers_s(self) -> float:
+        """For connecting, redirects and headers of one attempt together."""
+        return 2 * self.timeout_s
 
-def make_client(workers: int, timeout_s: float) -> "httpx2.Client":
-    """An HTTP client for `workers` threads, which follows at most five redirects."""
-    import httpx2
+    def body_s(self, num_bytes: int) -> float:
+        """For the bytes of one attempt, however they trickle."""
+        return 10 * self.timeout_s + num_bytes / _SLOWEST_MEAN_BYTES_PER_S
 
-    # At INFO they log every address with its query, which may hold secrets: a line for each of a million pictures.
-    for name in ("httpx2", "httpcore2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx2.Client(
-        headers={"Accept-Encoding": "identity", "User-Agent": "decoupage"},
-        timeout=timeout_s,
-        follow_redirects=True,
-        max_redirects=5,
-        limits=httpx2.Limits(max_connections=workers, max_keepalive_connections=workers),
-    )
+    def item_s(self, max_attempts: int) -> float:
+        """For a file, all attempts and the waits between them together."""
+        return max_attempts * (self.headers_s + MAX_WAIT_S) + self.body_s(self.max_file_bytes)
 
 
 def request(
-    client: "httpx2.Client", part: PartialFile, bounds: Bounds, wrote: Callable[[int], None], stop: threading.Event
+    connection: "Connection",
+    part: PartialFile,
+    bounds: Bounds,
+    ends_s: float,
+    wrote: Callable[[int], None],
+    stop: threading.Event,
 ) -> None:
     """Request a file, or the rest of it; when this returns, all its bytes have arrived.
 
     Args:
+        ends_s: when the file is given up, on the monotonic clock.
         wrote: called with the number of bytes of each piece.
 
     Raises:
         TransientError: another attempt may succeed.
-        BadItem: `gone`, `refused`, `bad_redirect`, `bad_url`, `encoded`, `unknown_length`, `too_large`.
+        BadItem: `gone`, `refused`, `bad_redirect`, `bad_url`, `encoded`, `unknown_length`, `too_large`, `not_public`.
         Stopped: the run ends.
     """
     import httpx2
@@ -72,8 +77,10 @@ def request(
     if version and version.total is not None and start == version.total:
         return
     headers = {"Range": f"bytes={start}-", "If-Range": version.validator} if version and start else {}
+    clock = connection.clock
+    clock.ends_s = min(ends_s, time.monotonic() + bounds.headers_s)
     try:
-        with client.stream("GET", download.url, headers=headers) as response:
+        with connection.client.stream("GET", download.url, headers=headers) as response:
             if response.status_code == 416:
                 part.remove()
                 raise TransientError("the server knows of no such range")
@@ -84,6 +91,9 @@ def request(
                 start = 0
                 part.begin(Version(shown(download.url), _validator(response), _length(response)))
             _check_length(response, download, start, bounds)
+            length = _length(response)
+            body_s = bounds.body_s(bounds.max_file_bytes if length is None else length)
+            clock.ends_s = min(ends_s, time.monotonic() + body_s)
             _receive(response, part, start, bounds, wrote, stop)
     except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
         raise BadItem("bad_redirect", f"{shown(download.url)}: {error}") from error
@@ -131,7 +141,8 @@ def _check_length(response: "httpx2.Response", download: Download, start: int, b
 
 def _length(response: "httpx2.Response") -> int | None:
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    # More digits than any size has are no length; Python refuses to read thousands of them.
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _validator(response: "httpx2.Response") -> str:

@@ -51,7 +51,7 @@ class PartialFile:
         """The version that was begun; None when its address differs or it cannot be resumed."""
         try:
             version = Version(**json.loads(self.version_file.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):  # Absent, or truncated by a kill: start again.
+        except (FileNotFoundError, ValueError, TypeError, RecursionError):  # Absent, or damaged: start again.
             return None
         return version if version.validator and version.url == shown(self.download.url) else None
 

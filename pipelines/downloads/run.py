@@ -4,13 +4,13 @@ import errno
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
 from decoupage.faults import BadItem, BadSetup
-from pipelines.downloads.attempt import Bounds, make_client
+from pipelines.downloads.attempt import Bounds
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.partial import FOLDER, remove_unwanted
 from pipelines.downloads.worker import Fetched, Pace, Worker
@@ -25,7 +25,7 @@ _MAX_UNREACHABLE = 8
 """So many unreachable files in a row (or two for each worker) mean that the network is down."""
 
 
-def download_all(
+def download_all(  # noqa: PLR0913 - each is one rule of a run
     downloads: Sequence[Download],
     folder: Path,
     *,
@@ -35,6 +35,7 @@ def download_all(
     timeout_s: float = 30.0,
     max_attempts: int = 6,
     first_wait_s: float = 1.0,
+    trusted: Iterable[str] = (),
     title: str = "downloads",
 ) -> DownloadReport:
     """Fetch the missing files of a list; a file appears in the folder only when it is complete and its hash is right.
@@ -49,8 +50,11 @@ def download_all(
             the first one that exceeds it, in the order of the list. A few more may be on disk, for another run.
         max_file_bytes: limit for one file.
         timeout_s: limit for connecting and for each piece; a server slower than 256 bytes a second over it is retried.
+            Headers must come within twice this time, and a file within ten times it and a second for each 16 KiB.
         max_attempts: failures in a row before a file is given up; an attempt that fetched a new MiB is no failure.
         first_wait_s: wait after the first failure; doubled after each. `Retry-After` is obeyed up to two minutes.
+        trusted: addresses that the profile names: their hosts and ports need not be public. Any other host must be,
+            whether a list or a redirect names it.
         title: name of the list in progress and log messages.
 
     Raises:
@@ -58,15 +62,17 @@ def download_all(
         BadSetup: the folder cannot be written to, another run fetches into it, the disk is full, or many files in a
             row cannot be reached.
     """
+    from pipelines.downloads.network import Connection
+
     started = time.monotonic()
     if len({download.path for download in downloads}) < len(downloads):
         raise ValueError("downloads must have different paths")
     stop, written = threading.Event(), _Written()
-    with _claimed(folder), make_client(workers, timeout_s) as client:
+    with _claimed(folder), Connection(workers, timeout_s, trusted) as connection:
         _stay_inside(folder, downloads)
         remove_unwanted(folder, downloads)
         bounds = Bounds(max_file_bytes, timeout_s)
-        worker = Worker(client, folder, bounds, max_attempts, first_wait_s, Pace(stop), written, stop)
+        worker = Worker(connection, folder, bounds, max_attempts, first_wait_s, Pace(stop), written, stop)
         results: dict[int, Fetched | BadItem] = {}
         long_files = len(downloads) <= _FEW_FILES
         with Progress(title, "MiB" if long_files else "files", None if long_files else len(downloads)) as progress:

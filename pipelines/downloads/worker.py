@@ -15,7 +15,7 @@ from pipelines.downloads.item import Download, Stopped, TransientError, shown
 from pipelines.downloads.partial import PartialFile, find_fault
 
 if TYPE_CHECKING:
-    import httpx2
+    from pipelines.downloads.network import Connection
 
 _PROGRESS_BYTES = 1 << 20
 """An attempt that fetched so many new bytes is no failure: a long file over a bad line may take many attempts."""
@@ -68,7 +68,7 @@ class Fetched:
 class Worker:
     """Fetches one file a call; what it holds is shared by all threads of a run."""
 
-    client: "httpx2.Client"
+    connection: "Connection"
     folder: Path
     bounds: Bounds
     max_attempts: int
@@ -105,18 +105,19 @@ class Worker:
     def _attempts(self, part: PartialFile) -> int:
         url = part.download.url
         failures, furthest = 0, part.num_bytes
+        ends_s = time.monotonic() + self.bounds.item_s(self.max_attempts)
         while True:
             self.pace.wait(url)
             reason = "unreachable"
             try:
-                request(self.client, part, self.bounds, self.wrote, self.stop)
+                request(self.connection, part, self.bounds, ends_s, self.wrote, self.stop)
                 reason = "wrong_content"
                 return part.finish()
             except TransientError as error:
                 if part.num_bytes > furthest + _PROGRESS_BYTES:
                     failures, furthest = 0, part.num_bytes
                 failures += 1
-                if failures >= self.max_attempts:
+                if failures >= self.max_attempts or time.monotonic() > ends_s:
                     detail = f"{shown(url)}: {error.detail}, after {failures} attempts"
                     raise BadItem(reason, detail) from error
                 if error.retry_after_s is not None:

@@ -17,11 +17,14 @@ from pipelines.library.evaluation_lists import (
     HASH_LISTS,
     PUBLISHED_ID,
     EvaluationList,
+    names_of,
     read_evaluation_list,
     read_hash_list,
 )
+from pipelines.library.names import former_names
 from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord
+from pipelines.library.unmatched import Unmatched
 from pipelines.stages.store import Store
 
 
@@ -53,7 +56,7 @@ def read_lists(
     """All lists that training must not share a picture with: held-out assets by kind, the profile's lists, the root's.
 
     Raises:
-        BadSetup: a list is missing, damaged or empty.
+        BadSetup: a list is missing, damaged or empty, or a held-out asset is no longer what was recorded.
     """
     cache, assets = HashCache(store), Assets(store, photographs)
     names = {ForegroundRecord: "held-out foregrounds", BackgroundRecord: "held-out backgrounds"}
@@ -62,10 +65,17 @@ def read_lists(
         for kind, name in names.items()
     ]
     lists += [read_evaluation_list(path, cache) for path in config.evaluation_lists]
-    found = [f"{HASH_LISTS}/{name}" for name in store.names(HASH_LISTS, ".json")]
-    lists += [read_hash_list(path, store.read(path)) for path in found]
+    found = [f"{HASH_LISTS}/{name}" for name in store.names(HASH_LISTS, ".json") if not name.startswith(".")]
+    lists += [read_hash_list(path, store.read_json(path)) for path in found]
     cache.save()
     return lists
+
+
+def unused_entries(listed: EvaluationList, found: Sequence[AnyRecord]) -> Unmatched:
+    """The entries of a file of ids that name none of these assets."""
+    names = {name for record in found for name in _names(record)}
+    missed = {entry: "" for entry in listed.entries if names.isdisjoint(names_of(entry))}
+    return Unmatched(listed.name, len(listed.entries), missed, "no asset of the library")
 
 
 def compare(training: Sequence[AnyRecord], lists: Iterable[EvaluationList], distance_bits: int) -> list[Leak]:
@@ -84,7 +94,7 @@ def _held_out(name: str, records: Sequence[AnyRecord], assets: Assets, cache: Ha
     for record in records:
         try:
             found = cache.get(record.sha256, lambda record=record: _hash_asset(record, assets))  # type: ignore[misc]
-        except (BadItem, FileNotFoundError) as fault:
+        except BadItem as fault:
             unreadable.append(f"{record.id} ({fault})")
         else:
             pictures[record.id] = found
@@ -119,6 +129,6 @@ def _leaks(training: Sequence[AnyRecord], against: EvaluationList, distance_bits
 
 
 def _names(record: AnyRecord) -> set[str]:
-    """Id, origin, and the id that the picture has in the data set it comes from."""
-    names = {record.id, record.origin}
+    """Id, origin, what it was called before, and the id that the picture has in the data set it comes from."""
+    names = {record.id, record.origin, *former_names(record)}
     return names | {match[1] for name in names if (match := PUBLISHED_ID.search(name))}

@@ -3,36 +3,35 @@
 They are only read here; `comparison.py` compares them with the library.
 """
 
-import csv
 import hashlib
-import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.images.alpha import alpha_box
-from decoupage.images.reading import open_image
-from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture
+from decoupage.images.reading import SUFFIXES, read_file, read_picture
+from decoupage.text_files import csv_rows, listed_lines, parse_json, text_lines
+from pipelines.library.names import item_key
+from pipelines.library.picture_hashes import HashCache, PictureHashes, hash_cutout, hash_picture, parsed_hashes
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.progress import Progress
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 ID_COLUMNS = ("id", "image_id", "file_id", "ImageID", "origin", "file", "file_name", "filename", "path")
 """Columns of a table that name pictures; all that exist are read."""
 _MAX_BYTES = 1 << 30
-OPAQUE = 255
 HASH_LISTS = "library/evaluation_lists"
 """Folder in a root with hash lists, one a test set. The library reads all of them."""
 PUBLISHED_ID = re.compile(r"(?:^|[-_/:])(\d{9}|\d{12}|[0-9a-f]{16})$")
 """An id of LAION, COCO or OpenImages, alone or at the end of an asset's id."""
-_HASH, _SHA256 = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class EvaluationList:
         pictures: name -> hashes, where the list has pictures.
         unreadable: pictures that could not be hashed and are therefore not compared.
         kind: record type of all its pictures, where that is known.
+        entries: what the lines of a file of ids say.
     """
 
     name: str
@@ -52,6 +52,7 @@ class EvaluationList:
     pictures: dict[str, PictureHashes]
     unreadable: tuple[str, ...] = ()
     kind: type[ForegroundRecord | BackgroundRecord] | None = None
+    entries: tuple[str, ...] = ()
 
     @property
     def num_entries(self) -> int:
@@ -79,15 +80,12 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
     if place.stat().st_size > _MAX_BYTES:
         raise BadSetup(f"{path} has more than {_MAX_BYTES >> 30} GiB; library.evaluation_lists takes lists of ids")
     if place.suffix.lower() == ".json":
-        return read_hash_list(path, place.read_bytes())
-    try:
-        entries = _read_entries(place)
-    except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise BadSetup(f"{path} of library.evaluation_lists is damaged: {error}") from error
+        return read_hash_list(path, parse_json(place.read_bytes(), path))
+    entries = tuple(entry for entry in _read_entries(place) if entry.strip())
     names = frozenset(name for entry in entries for name in names_of(entry))
     if not names:
         raise BadSetup(f"{path} of library.evaluation_lists holds no id; fill it, or remove it from the profile")
-    return EvaluationList(path, names, {})
+    return EvaluationList(path, names, {}, entries=entries)
 
 
 def hash_list(names: Sequence[str], pictures: Mapping[str, PictureHashes]) -> bytes:
@@ -101,24 +99,23 @@ def hash_list(names: Sequence[str], pictures: Mapping[str, PictureHashes]) -> by
     return (json.dumps({"names": list(names), "pictures": hashes}, indent=1) + "\n").encode()
 
 
-def read_hash_list(name: str, data: bytes) -> EvaluationList:
+def read_hash_list(name: str, values: Any) -> EvaluationList:
     """Read a list that `hash_list` wrote.
 
+    Args:
+        name: its path.
+        values: the value of its JSON.
+
     Raises:
-        BadSetup: the list is damaged, or holds no picture.
+        BadSetup: it is no such list, or holds no picture.
     """
     try:
-        values = json.loads(data)
         names = frozenset(str(entry) for entry in values["names"] if PUBLISHED_ID.fullmatch(str(entry)))
-        pictures = {str(key): PictureHashes(sha256, tuple(rest)) for key, (sha256, *rest) in values["pictures"].items()}
-        well_formed = all(
-            _SHA256.fullmatch(found.sha256) and all(_HASH.fullmatch(digits) for digits in found.hashes)
-            for found in pictures.values()
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        pictures = parsed_hashes(values["pictures"])
+    except (ValueError, KeyError, TypeError) as error:
         raise BadSetup(f"{name} is no list of hashes: {error!r}; write it again with `decoupage evaluate`") from error
-    if not pictures or not well_formed:
-        raise BadSetup(f"{name} holds no picture, or hashes that are not hex digits; write it again")
+    if not pictures:
+        raise BadSetup(f"{name} holds no picture; write it again with `decoupage evaluate`")
     return EvaluationList(name, names, pictures)
 
 
@@ -132,17 +129,20 @@ def names_of(entry: str) -> set[str]:
 
 
 def _read_entries(path: Path) -> list[str]:
+    where = f"{path} of library.evaluation_lists"
     if path.suffix.lower() == ".parquet":
-        schema = pq.read_schema(path)
-        columns = _id_columns(path, schema.names)
-        table = pq.read_table(path, columns=columns)
+        try:
+            columns = _id_columns(path, pq.read_schema(path).names)
+            table = pq.read_table(path, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise BadSetup(f"{where} is damaged: {error}") from error
         return [str(value) for column in columns for value in table[column].to_pylist() if value is not None]
-    text = path.read_text(encoding="utf-8-sig")
+    lines = text_lines(path.read_bytes(), where)
     if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-        columns = _id_columns(path, reader.fieldnames or ())
-        return [row[column] for row in reader for column in columns if row[column]]
-    return [line.split("#")[0] for line in text.splitlines()]
+        rows = [row for _, row in csv_rows(lines, where)]
+        columns = _id_columns(path, rows[0]) if rows else []
+        return [row[column] for row in rows for column in columns if row[column]]
+    return list(listed_lines(path.read_bytes(), where))
 
 
 def _id_columns(path: Path, names: Iterable[str]) -> list[str]:
@@ -153,14 +153,21 @@ def _id_columns(path: Path, names: Iterable[str]) -> list[str]:
 
 
 def _read_folder(folder: Path, cache: HashCache) -> EvaluationList:
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    # Hidden ones are what systems leave beside pictures (`._photo.jpg`).
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if not files:
         raise BadSetup(f"{folder} of library.evaluation_lists holds no pictures ({', '.join(SUFFIXES)})")
     pictures: dict[str, PictureHashes] = {}
     unreadable = []
     with Progress("evaluation pictures", "pictures", len(files)) as progress:
         for path in progress.counting(files):
-            name = path.relative_to(folder).as_posix()
+            name = item_key(path.relative_to(folder).as_posix())
             try:
                 pictures[name] = cache.get(_key(path), lambda path=path: _hash_file(path))  # type: ignore[misc]
             except BadItem as fault:
@@ -177,11 +184,9 @@ def _key(path: Path) -> str:
 
 
 def _hash_file(path: Path) -> PictureHashes:
-    data = path.read_bytes()
-    image, sha256 = open_image(data), hashlib.sha256(data).hexdigest()
-    if image.has_transparency_data:
-        rgba = np.asarray(image.convert("RGBA"))
-        if rgba[..., 3].any() and rgba[..., 3].min() < OPAQUE:
-            left, top, right, bottom = alpha_box(rgba[..., 3])
-            return hash_cutout(sha256, rgba[top:bottom, left:right])
-    return hash_picture(sha256, image)
+    data = read_file(path)
+    picture, sha256 = read_picture(data, upright=False), hashlib.sha256(data).hexdigest()
+    if picture.alpha is not None and picture.alpha.any() and not picture.is_opaque:
+        left, top, right, bottom = alpha_box(picture.alpha)
+        return hash_cutout(sha256, np.ascontiguousarray(picture.rgba[top:bottom, left:right]))
+    return hash_picture(sha256, Image.fromarray(picture.rgb))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json, text_lines
 from pipelines.library.records import AnyRecord
 from pipelines.library.takedowns import with_copies
 from pipelines.stages.store import Store
@@ -44,8 +45,8 @@ def read_exclusions(store: Store) -> tuple[Exclusion, ...]:
     """
     if not store.exists(EXCLUSIONS):
         return ()
-    lines = store.read(EXCLUSIONS).splitlines()
-    return _by_id(_parsed(store, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    lines = text_lines(store.read(EXCLUSIONS), store.url(EXCLUSIONS))
+    return _by_id(_parsed(f"{store.url(EXCLUSIONS)}, line {number}", line) for number, line in lines if line.strip())
 
 
 def write_exclusions(store: Store, exclusions: Iterable[Exclusion]) -> None:
@@ -75,20 +76,17 @@ def _by_id(exclusions: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
     return tuple(unique[id_] for id_ in sorted(unique))
 
 
-def _parsed(store: Store, number: int, line: bytes) -> Exclusion:
-    try:
-        values = json.loads(line)
-    except ValueError:
-        values = None
+def _parsed(place: str, line: str) -> Exclusion:
+    values = parse_json(line, place)
     if not isinstance(values, Mapping) or not set(values) <= {"id", "reason", "seen_in"}:
-        raise _bad(store, number, 'a JSON object with "id", "reason" and, if you like, "seen_in"')
+        raise _bad(place, 'a JSON object with "id", "reason" and, if you like, "seen_in"')
     id_, reason, seen_in = values.get("id"), values.get("reason"), values.get("seen_in", "")
     if not isinstance(id_, str) or not _ID.fullmatch(id_) or not isinstance(seen_in, str):
-        raise _bad(store, number, 'the id of an asset of the library as "id"')
+        raise _bad(place, 'the id of an asset of the library as "id"')
     if reason not in REASONS:
-        raise _bad(store, number, f'"reason" as one of {", ".join(REASONS)}')
+        raise _bad(place, f'"reason" as one of {", ".join(REASONS)}')
     return Exclusion(id_, reason, seen_in)
 
 
-def _bad(store: Store, number: int, wanted: str) -> BadSetup:
-    return BadSetup(f"{store.url(EXCLUSIONS)}, line {number}: expected {wanted}; correct or remove the line")
+def _bad(place: str, wanted: str) -> BadSetup:
+    return BadSetup(f"{place}: expected {wanted}; correct or remove the line")

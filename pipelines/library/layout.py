@@ -4,6 +4,7 @@ The stage of backgrounds that makes layouts is `pipelines.backgrounds.layouts`; 
 """
 
 import dataclasses
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -171,4 +172,22 @@ def _shards(store: Store, shards: Iterable[str]) -> Iterator[tuple[Manifest, lis
         manifest = read_manifest(store, LAYOUTS, shard)
         if manifest is None:
             raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
-        yield manifest, pq.read_table(io.BytesIO(store.read(f"{LAYOUTS}/{shard}.parquet"))).to_pylist()
+        yield manifest, pq.read_table(io.BytesIO(read_index(store, manifest))).to_pylist()
+
+
+def read_index(store: Store, manifest: Manifest) -> bytes:
+    """The parquet index of a finished shard.
+
+    Raises:
+        BadSetup: it is missing, or not the one that its manifest records.
+    """
+    shard = store.url(f"{manifest.stage}/{manifest.shard}")
+    try:
+        data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
+    except FileNotFoundError:
+        data = b""
+    if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+        raise BadSetup(
+            f"{shard}.parquet is missing or damaged; restore it, or remove {shard}.json and make the shard again"
+        )
+    return data

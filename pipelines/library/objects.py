@@ -4,13 +4,14 @@
 specimen as it stands; none is given below about 0.4 m, where a close-up is as usual as a view from afar.
 """
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from decoupage.text_files import csv_rows, text_lines
 
 Carrier = Literal["ground", "water", "sky", "hang", "surface", "any"]
 """`sky`: it flies. `surface`: it is so small that it lies or stands on a table, or is seen from near by on the ground.
@@ -75,7 +76,8 @@ def objects() -> dict[str, Object]:
         ValueError: the table holds an unknown support.
     """
     table = {}
-    for row in csv.DictReader((files(__package__) / "objects.csv").read_text().splitlines()):
+    lines = text_lines((files(__package__) / "objects.csv").read_bytes(), "objects.csv")
+    for _, row in csv_rows(lines, "objects.csv"):
         support = row["support"]
         if support not in Carrier.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"objects.csv: the support of {row['noun']!r} is unknown: {support!r}")

@@ -5,21 +5,30 @@ hold the hash of the unchanged picture; the pictures that they are compared with
 """
 
 import json
+import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import imagehash
 import numpy as np
 from PIL import Image
 from PIL.Image import Resampling, Transpose
 
+from decoupage.faults import BadSetup
 from decoupage.images.alpha import blend
 from decoupage.images.types import Rgb, Rgba
+from decoupage.text_files import printable
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 CACHE = "library/picture_hashes.json"
+VERSION = "2"
+"""Raised when the code hashes some pictures otherwise."""
 _SIDE_PX = 32
 """`imagehash.phash` reduces pictures to this size; rotating the reduced picture changes a hash by at most 2 bits."""
+_HASH, _SHA256 = re.compile(r"[0-9a-f]{16}"), re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,11 @@ class PictureHashes:
 
 
 def hash_picture(sha256: str, image: Image.Image) -> PictureHashes:
-    """Hash a photograph in all eight orientations, because the orientation of other copies is unknown."""
+    """Hash a photograph in all eight orientations, because the orientation of other copies is unknown.
+
+    Args:
+        image: 8 bits a channel, as `decoupage.images.reading.read_picture` gives it: others are hashed as white.
+    """
     return _hash(sha256, image, tuple(Transpose))
 
 
@@ -60,6 +73,17 @@ def _hash(sha256: str, image: Image.Image, ways: Sequence[Transpose]) -> Picture
     return PictureHashes(sha256, tuple(str(imagehash.phash(picture)) for picture in turned))
 
 
+def parsed_hashes(entries: Any) -> dict[str, PictureHashes]:
+    """Hashes by name, from the JSON object `{name: [sha256, hash, ...]}`. Raises ValueError for any other value."""
+    if not isinstance(entries, dict):
+        raise ValueError("hashes of pictures are an object")
+    for name, entry in entries.items():
+        whole = isinstance(entry, list) and len(entry) > 1 and all(isinstance(digits, str) for digits in entry)
+        if not whole or not _SHA256.fullmatch(entry[0]) or not all(map(_HASH.fullmatch, entry[1:])):
+            raise ValueError(f"the hashes of {printable(name)} are no hex digits")
+    return {name: PictureHashes(sha256, tuple(hashes)) for name, (sha256, *hashes) in entries.items()}
+
+
 @dataclass
 class HashCache:
     """A stored cache of hashes; a key changes when its picture does."""
@@ -71,8 +95,13 @@ class HashCache:
     def __post_init__(self) -> None:
         self._known = {}
         if self.store.exists(CACHE):
-            entries = json.loads(self.store.read(CACHE))
-            self._known = {key: PictureHashes(sha256, tuple(hashes)) for key, (sha256, *hashes) in entries.items()}
+            try:
+                stored = self.store.read_json(CACHE)
+                # A cache of another version has no key `version`, or another one.
+                if isinstance(stored, dict) and stored.get("version", "") == VERSION:
+                    self._known = parsed_hashes(stored.get("hashes"))
+            except (BadSetup, ValueError) as error:
+                log.warning("%s is made again: %s", self.store.url(CACHE), error)
 
     def get(self, key: str, make: Callable[[], PictureHashes]) -> PictureHashes:
         """The hashes under a key, computed by `make` where they are not cached. Raises what `make` raises."""
@@ -85,5 +114,5 @@ class HashCache:
         """Write the cache if it has changed."""
         if self._changed:
             entries = {key: [found.sha256, *found.hashes] for key, found in sorted(self._known.items())}
-            self.store.write(CACHE, json.dumps(entries).encode())
+            self.store.write(CACHE, json.dumps({"version": VERSION, "hashes": entries}).encode())
             self._changed = False

@@ -4,16 +4,15 @@ The library leaves them out (`catalogue.py`); the scenes' staleness then remakes
 the few with a scene that draws another asset because of that.
 """
 
-import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from decoupage.faults import BadSetup
+from decoupage.text_files import listed_lines
 from pipelines.config import LibraryConfig
 from pipelines.library.duplicates import hash_array, near_pairs
+from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
@@ -50,23 +49,28 @@ def read_takedowns(config: LibraryConfig) -> frozenset[str]:
     """Ids and origins that must not be used: the lines of the takedown file, `#` starts a comment.
 
     Raises:
-        BadSetup: the file does not exist.
+        BadSetup: the file does not exist, or is not UTF-8.
     """
     path = takedowns_path(config)
     if not path.is_file():
         raise BadSetup(f"library.takedowns names {path}, which does not exist; an empty file is enough")
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return frozenset(line for line in lines if line)
+    return frozenset(listed_lines(path.read_bytes(), str(path)))
 
 
 def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: LibraryConfig) -> dict[str, str]:
     """The records that a list takes down: id -> reason.
 
     Copies of a listed picture (same bytes, or hashes as near as a duplicate's) are taken down too, because the library
-    would otherwise use a copy instead.
+    would otherwise use a copy instead. A line that is no id and no origin any more, but was one before ids were unique,
+    still takes down what it named then.
     """
     listed = f"listed in {config.takedowns}"
-    found = {record.id: listed for record in records if record.id in names or record.origin in names}
+    old = set(names) - {name for record in records for name in (record.id, record.origin)}
+    found = {
+        record.id: listed
+        for record in records
+        if record.id in names or record.origin in names or not old.isdisjoint(former_names(record))
+    }
     return with_copies(records, found, config.duplicate_distance_bits)
 
 
@@ -112,5 +116,5 @@ def affected_shards(
 
 def _drawn(store: Store, manifest: Manifest) -> set[str]:
     """Ids of all assets that a shard's scenes drew, rejected draws included."""
-    table = pq.read_table(io.BytesIO(store.read(f"{manifest.stage}/{manifest.shard}.parquet")), columns=["draws"])
+    table = store.read_table(f"{manifest.stage}/{manifest.shard}.parquet", columns=["draws"])
     return {token.rpartition("@")[0] for draws in table["draws"].to_pylist() for token in draws}

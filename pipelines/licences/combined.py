@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
@@ -107,15 +108,23 @@ class ShardLicences:
 
 
 def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicences]]:
-    """(shard, licences) of every shard in a folder of a root, also of shards that the profile no longer plans."""
+    """(shard, licences) of every shard in a folder of a root, also of shards that the profile no longer plans.
+
+    Raises:
+        BadSetup: an index is damaged.
+    """
     for name in store.names(folder, ".parquet"):
         shard = name.removesuffix(".parquet")
         manifest = read_manifest(store, folder, shard)
-        layers = count_licences(store.read(f"{folder}/{name}"))
+        layers = _count(store.read_table(f"{folder}/{name}", list(_COLUMNS)))
         yield shard, ShardLicences(manifest.fingerprint if manifest else "", layers)
 
 
 def count_licences(index_parquet: bytes) -> dict[str, int]:
     """Count the licences in a shard's parquet index: licence -> number of layers under it."""
-    rows = pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)).to_pylist()
+    return _count(pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)))
+
+
+def _count(index: pa.Table) -> dict[str, int]:
+    rows = index.to_pylist()
     return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in _COLUMNS}))

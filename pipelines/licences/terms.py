@@ -1,11 +1,11 @@
 """Names and terms of licences (`terms.csv`), and the licences of known sources, models and weights (`ledger.csv`)."""
 
-import csv
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
+from decoupage.text_files import csv_rows, text_lines
 from decoupage.weights.hub import split_revision
 
 HUB_LICENCES = frozenset(
@@ -128,9 +128,8 @@ def binds_outputs(licence: str) -> bool:
 
 @lru_cache(1)
 def _table() -> dict[str, Terms]:
-    text = files("pipelines.licences").joinpath("terms.csv").read_text(encoding="utf-8")
     table = {}
-    for row in csv.DictReader(text.splitlines()):
+    for row in _rows("terms.csv"):
         permits = {name: row[name] == "yes" for name in ("commercial", "derivatives", "attribution", "share_alike")}
         table[row["licence"]] = Terms(row["licence"], **permits, source=row["source"])
     return table
@@ -156,11 +155,15 @@ class Entry:
 @lru_cache(1)
 def ledger() -> dict[str, Entry]:
     """All entries of `ledger.csv` by name."""
-    text = files("pipelines.licences").joinpath("ledger.csv").read_text(encoding="utf-8")
-    return {row["name"]: Entry(**row) for row in csv.DictReader(text.splitlines())}
+    return {row["name"]: Entry(**row) for row in _rows("ledger.csv")}
 
 
 def licence_of(name: str) -> str:
     """The licence of a data set, model or weights by name or Hub id, at any revision; `unknown` without an entry."""
     entry = ledger().get(split_revision(name)[0])
     return entry.licence if entry else UNKNOWN
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    lines = text_lines(files("pipelines.licences").joinpath(file).read_bytes(), file)
+    return [row for _, row in csv_rows(lines, file)]

@@ -164,11 +164,15 @@ def test_the_command_lists_and_leaves_with_one_until_all_is_made_again(root: Pat
     listed = CliRunner().invoke(app, [*arguments, "--json"])
     report = json.loads(listed.stdout)
     assert listed.exit_code == 1 and report["unmatched"] == ["nobody-knows-this"]
+    assert "1 of 2 lines match nothing in" in report["note"]
     assert report["num_holding"] == sum(bool(shard["shown"]) for shard in report["shards"]) > 0
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 1 and "the next run makes it again" in shown.stdout
     factory(root).make_shards()
     assert CliRunner().invoke(app, arguments).exit_code == 0
+    (root / "takedowns.txt").write_text(f"{asset.upper()}\n")
+    wrong = CliRunner().invoke(app, arguments)
+    assert wrong.exit_code == 1 and f"'{asset.upper()}' (is '{asset}' meant?)" in wrong.stdout
 
 
 def test_a_shard_that_no_profile_plans_any_more_is_told(root: Path):

@@ -6,6 +6,7 @@ when they or the filters change.
 """
 
 import json
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from decoupage.fingerprint import fingerprint
 from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attributions
 from pipelines.backgrounds.openimages.choose import Choice, choose
 from pipelines.backgrounds.openimages.labels import class_names
-from pipelines.backgrounds.openimages.lists import gather
+from pipelines.backgrounds.openimages.lists import gather, named
 from pipelines.backgrounds.openimages.originals import (
     OriginalsReport,
     fetch_originals,
@@ -28,6 +29,7 @@ from pipelines.downloads.run import download_all
 from pipelines.stages.manifest import Drop
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 VERSION = 1
 MAX_IMAGE_BYTES = 32 << 20
 _CHOICE = "choice"
@@ -80,6 +82,7 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
         max_file_bytes=MAX_IMAGE_BYTES,
         timeout_s=config.timeout_s,
         max_attempts=config.max_attempts,
+        trusted=named(config),
         title="images of OpenImages",
     )
     if not report.paths:
@@ -112,12 +115,8 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
             "lists": {name: _state(path) for name, path in lists.items()},
         }
     )
-    if store.exists(f"{_CHOICE}.json"):
-        summary = json.loads(store.read(f"{_CHOICE}.json"))
-        if summary["made_from"] == made_from:
-            images = read_attributions(store, f"{_CHOICE}.csv")
-            originals = read_originals(store, _ORIGINALS) if config.originals else {}
-            return Choice(images, summary["num_listed"], summary["drops"], originals)
+    if (kept := _kept(config, store, made_from)) is not None:
+        return kept
     # The summary is removed first and written last: without it the table does not count as a choice.
     store.remove(f"{_CHOICE}.json")
     choice = choose(config, lists)
@@ -127,6 +126,22 @@ def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) 
     summary = {"made_from": made_from, "num_listed": choice.num_listed, "drops": choice.drops}
     store.write(f"{_CHOICE}.json", json.dumps(summary, indent=1).encode())
     return choice
+
+
+def _kept(config: OpenImagesConfig, store: Store, made_from: str) -> Choice | None:
+    """The stored choice; None where there is none of these lists and rules, or it is damaged."""
+    if not store.exists(f"{_CHOICE}.json"):
+        return None
+    try:
+        summary = store.read_json(f"{_CHOICE}.json")
+        if summary["made_from"] != made_from:
+            return None
+        images = read_attributions(store, f"{_CHOICE}.csv")
+        originals = read_originals(store, _ORIGINALS) if config.originals else {}
+        return Choice(images, summary["num_listed"], summary["drops"], originals)
+    except (BadSetup, FileNotFoundError, KeyError, TypeError) as error:
+        log.warning("the stored choice of images is made again: %s", error)
+        return None
 
 
 def _state(path: Path) -> list[int | str]:

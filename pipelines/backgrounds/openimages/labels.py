@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import zlib
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -13,18 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import decoded_lines, listed_lines, printable
 from pipelines.backgrounds.openimages.candidates import Candidates
 from pipelines.backgrounds.openimages.table import parse_ids, places_of, stream
 
 log = logging.getLogger(__name__)
 _MAX_SCENES = 64
+_LABEL_AND_NAME = 2
 
 
 @cache
 def class_names(file: str) -> tuple[str, ...]:
     """The class names in `scenes.txt` or `objects.txt`, in lower case; `#` starts a comment."""
-    lines = (files(__package__) / file).read_text().splitlines()
-    names = tuple(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
+    names = tuple(line.lower() for line in listed_lines((files(__package__) / file).read_bytes(), file))
     assert len(set(names)) == len(names), f"{file} names a class twice"
     assert file != "scenes.txt" or len(names) <= _MAX_SCENES, "scenes are kept as 64 bits"
     return names
@@ -38,10 +40,14 @@ def read_classes(path: Path) -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     try:
-        with fsspec.open(str(path), "rt", compression="infer", encoding="utf-8-sig", newline="") as file:
-            for label, name in (row[:2] for row in csv.reader(file) if len(row) >= 2 and row[0].startswith("/")):
-                found.setdefault(name.strip().lower(), []).append(label)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        with fsspec.open(str(path), "rb", compression="infer") as file:
+            for number, line in decoded_lines(file, str(path)):
+                row = next(csv.reader([line], strict=True), [])
+                if row and row[0].startswith("/"):
+                    if len(row) < _LABEL_AND_NAME:
+                        raise BadSetup(f"{path}, line {number}: the label {printable(row[0])} has no name")
+                    found.setdefault(row[1].strip().lower(), []).append(row[0])
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
         raise BadSetup(f"{path} cannot be read ({error})") from error
     if not found:
         raise BadSetup(f"{path} must have lines `/m/...,name`, and has none")

@@ -40,6 +40,11 @@ def wanted(config: OpenImagesConfig) -> dict[str, str]:
     return {name: path if path.startswith(absolute) else f"{base}/{path}" for name, path in paths.items()}
 
 
+def named(config: OpenImagesConfig) -> list[str]:
+    """The addresses that the profile itself names, which may lie in one's own network."""
+    return [place for place in (*wanted(config).values(), config.images) if is_address(place)]
+
+
 def is_address(path: str) -> bool:
     """True for an http(s) address, which must be fetched first."""
     return path.startswith(("http://", "https://"))
@@ -77,6 +82,7 @@ def gather(config: OpenImagesConfig, folder: Path) -> dict[str, Path]:
             max_file_bytes=_MAX_LIST_BYTES,
             timeout_s=config.timeout_s,
             max_attempts=config.max_attempts,
+            trusted=named(config),
             title="lists of OpenImages",
         )
         if report.drops:

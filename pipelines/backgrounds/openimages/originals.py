@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +23,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from decoupage.faults import BadItem
+from decoupage.faults import BadItem, BadSetup
 from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.sizes import bounded_size
 from decoupage.images.types import Rgb
+from decoupage.text_files import csv_rows, text_lines
+from pipelines.backgrounds.openimages.lists import named
 from pipelines.config.backgrounds import OpenImagesConfig
 from pipelines.downloads.item import Download
 from pipelines.downloads.run import download_all
 from pipelines.stages.store import Store
 
+log = logging.getLogger(__name__)
 MAX_ORIGINAL_BYTES = 32 << 20
 JPEG_QUALITY = 95
 BATCH = 200
@@ -38,7 +42,7 @@ BATCH = 200
 OUTCOMES = "originals.json"
 """Path of an image -> why its original is not used, where a later run would find the same."""
 _RAW = "raw"
-_TRANSIENT = ("unreachable", "refused")
+_TRANSIENT = ("unreachable", "refused", "not_public")
 _THUMBNAIL_PX = 64
 _ASPECT_TOLERANCE = 0.03
 _MIN_CORRELATION = 0.9
@@ -94,9 +98,9 @@ def originals_csv(originals: Mapping[str, Original]) -> bytes:
 
 
 def read_originals(store: Store, name: str) -> dict[str, Original]:
-    """Read a table that `originals_csv` wrote."""
-    reader = csv.DictReader(io.StringIO(store.read(name).decode(), newline=""))
-    return {row["file"]: Original(row["url"], row["md5"]) for row in reader}
+    """Read a table that `originals_csv` wrote. Raises BadSetup: it is damaged."""
+    rows = csv_rows(text_lines(store.read(name), store.url(name)), store.url(name), ("file", "url", "md5"))
+    return {row["file"]: Original(row["url"], row["md5"]) for _, row in rows}
 
 
 def fetch_originals(
@@ -122,10 +126,19 @@ class _Fetching:
         self.originals = originals
         self.folder = folder
         self.store = Store(str(folder))
-        self.known: dict[str, str] = json.loads(self.store.read(OUTCOMES)) if self.store.exists(OUTCOMES) else {}
+        self.known = self._recorded()
         self.this_run: dict[str, str] = {}
         self.num_bytes = 0
         self.is_spent = False
+
+    def _recorded(self) -> dict[str, str]:
+        if not self.store.exists(OUTCOMES):
+            return {}
+        try:
+            return {str(path): str(outcome) for path, outcome in self.store.read_json(OUTCOMES).items()}
+        except (BadSetup, AttributeError) as error:
+            log.warning("%s is begun again, and its originals are asked for again: %s", self.store.url(OUTCOMES), error)
+            return {}
 
     def run(self, mirrored: Sequence[str]) -> OriginalsReport:
         todo = [path for path in mirrored if self._is_missing(path)]
@@ -169,6 +182,7 @@ class _Fetching:
             max_file_bytes=MAX_ORIGINAL_BYTES,
             timeout_s=self.config.timeout_s,
             max_attempts=self.config.max_attempts,
+            trusted=named(self.config),
             title="originals of OpenImages",
         )
         self.num_bytes += report.num_bytes

@@ -4,20 +4,26 @@ A list that does not parse (truncated, another table, text in place of a number)
 half a list would silently lead to another choice.
 """
 
+import re
+import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import csv_rows, decoded_lines, printable
 
 Ids = NDArray[np.uint64]
 _BLOCK_BYTES = 4 << 20
 _UNKNOWN = ["", "nan", "NaN"]
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NIBBLES = np.full(256, 255, np.uint8)
 _NIBBLES[[ord(digit) for digit in "0123456789abcdef"]] = np.arange(16)
 _PLACES = np.uint64(1) << np.arange(60, -1, -4, dtype=np.uint64)
@@ -45,7 +51,18 @@ def stream(path: Path, columns: Mapping[str, pa.DataType], has_newlines: bool = 
             for batch in reader:
                 yield {name: batch.column(name) for name in columns}
     except (pa.ArrowException, OSError) as error:  # Arrow's KeyError included.
+        _find_fault(path, columns)
         raise BadSetup(f"{path} cannot be read ({error}); it must have the columns {', '.join(columns)}") from error
+
+
+def _find_fault(path: Path, columns: Mapping[str, pa.DataType]) -> None:
+    """Read a list that Arrow refused once more, slowly, because Arrow names no line. Raises BadSetup for the first."""
+    numbers = [name for name, kind in columns.items() if not pa.types.is_string(kind)]
+    with suppress(OSError, EOFError, zlib.error), fsspec.open(str(path), "rb", compression="infer") as file:
+        for line, row in csv_rows(decoded_lines(file, str(path)), str(path), list(columns)):
+            for name in numbers:
+                if row[name] not in _UNKNOWN and not _NUMBER.fullmatch(row[name]):
+                    raise BadSetup(f"{path}, line {line}: {name} is '{printable(row[name])}', which is no number")
 
 
 def parse_ids(column: pa.StringArray) -> tuple[Ids, NDArray[np.bool_]]:

@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 30_000_000
 """Bound of one photograph; COCO's have 0.16 MB on average."""
 _BATCH = 1000
 """Photographs between two writes of the record: after a kill at most so many are requested again."""
-_TRANSIENT = ("unreachable", "refused")
+_TRANSIENT = ("unreachable", "refused", "not_public")
 """Reasons that are not recorded: a server that is down or answers 403 may have the picture later."""
 _TRY_OTHER_HALF = ("gone", "refused")
 """Reasons after which the other half of COCO is tried: object stores answer 403 for absent objects if not listable."""
@@ -206,6 +206,7 @@ class _Fetching:
             max_file_bytes=MAX_FILE_BYTES,
             timeout_s=fetch.timeout_s,
             max_attempts=fetch.max_attempts,
+            trusted=(self.config.coco.url,),
             title="mulan photographs",
         )
 

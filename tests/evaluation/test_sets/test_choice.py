@@ -21,6 +21,7 @@ from pipelines.config import LibraryConfig
 from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_foregrounds
 from pipelines.library.evaluation_lists import read_evaluation_list
 from pipelines.library.leaks import find_leaks
+from pipelines.library.names import asset_id
 from pipelines.library.picture_hashes import HashCache
 from pipelines.stages.store import Store
 from pipelines.synthetic import FakeScenes, build_dataset
@@ -171,6 +172,7 @@ def _input(case):
 # ---- the library
 
 
+PHOTO1 = asset_id("tests", "photo1.png")
 CLEAN = LibraryConfig(held_out=("real-5", "photo4"), held_out_share=0.0)
 
 
@@ -191,10 +193,10 @@ def test_the_library_keeps_out_what_a_list_shows(tmp_path):
     write_lists(chosen(tmp_path, f"folder:plain:{tmp_path / 'set'}"), Store(str(tmp_path)), store)
     leaks = find_leaks(store, photographs, CLEAN, (), ())
     path = "library/evaluation_lists/plain_set.json"
-    assert {(leak.training, leak.list, leak.by) for leak in leaks.leaks} == {("tests-photo1", path, "picture")}
+    assert {(leak.training, leak.list, leak.by) for leak in leaks.leaks} == {(PHOTO1, path, "picture")}
     assert leaks.lists[path] == 2 and not checks.no_leak(leaks).passed
     report = build_catalogue(store, read_backgrounds(store, "backgrounds"), CLEAN, photographs=photographs)
-    assert [(drop["id"], drop["reason"]) for drop in report.drops] == [("tests-photo1", "leak")]
+    assert [(drop["id"], drop["reason"]) for drop in report.drops] == [(PHOTO1, "leak")]
     assert checks.no_leak(find_leaks(store, photographs, CLEAN, (), ())).passed
 
 

@@ -172,15 +172,17 @@ def test_other_labels_make_the_layouts_again(tmp_path, photographs):
     assert run_stage(staged(store, photographs, source), store, SerialEngine()).num_made == 2
 
 
-def test_a_lost_photograph_offers_nothing_and_a_missing_shard_stops(tmp_path, photographs):
+def test_a_lost_photograph_and_a_missing_shard_stop(tmp_path, photographs):
     store = Store(str(tmp_path / "store"))
     stage = staged(store, photographs, Drawn())
     with pytest.raises(BadSetup, match="make the layouts"):
         with_layouts(store, read_backgrounds(store, "backgrounds"), stage.shards())
+    whole = photographs.read("a.png")
     photographs.remove("a.png")
-    assert [drop["reason"] for drop in run_stage(stage, store, SerialEngine()).drops] == ["missing_image"]
-    records = with_layouts(store, read_backgrounds(store, "backgrounds"), stage.shards())
-    assert {record.path: record.offers for record in records}["a.png"] == ""
+    with pytest.raises(BadSetup, match=r"a\.png is missing; restore it"):
+        run_stage(stage, store, SerialEngine())
+    photographs.write("a.png", whole)
+    assert not run_stage(stage, store, SerialEngine()).drops
 
 
 def test_networks_give_the_same_bytes_every_time(tmp_path, photographs):

@@ -153,3 +153,37 @@ def test_union_counts_each_cell_once(corners):
         edges.append([left, right, top, bottom])
     share = union_share((np.array(edges) * 65535 // 12).astype(np.uint16))
     assert share == pytest.approx(raster.mean(), abs=0.002)
+
+
+IMAGES = "2018_04/train/train-images-boxable-with-rotation.csv"
+BOXES = "v6/oidv6-train-annotations-bbox.csv"
+CLASSES = "v7/oidv7-class-descriptions.csv"
+
+
+@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (IMAGES, lambda data: data.replace(b"Ann, of", b"Ren\xe9", 1), r"line 2, byte \d+ .e9. is not UTF-8"),
+        (IMAGES, lambda data: data.decode().encode("utf-16"), "is UTF-16"),
+        (IMAGES, lambda data: data + b"0000000000000009,train\n", r"line 5: 2 values, the heading has \d+"),
+        (BOXES, lambda data: data.replace(b",0.1", b",none", 1), r"line 2: XMax is 'none', which is no number"),
+        (CLASSES, lambda data: data + b"/m/lonely\n", r"line \d+: the label /m/lonely has no name"),
+        (CLASSES, lambda data: data + b"/m/x,Ren\xe9\n", r"line \d+, byte 9 .e9. is not UTF-8"),
+    ],
+)
+def test_a_bad_line_of_a_list_is_named(tmp_path, gz, name, change, message):
+    content = lists(*plain(3))
+    assert change(content[name]) != content[name]
+    content[name] = change(content[name])
+    write(tmp_path / "lists", content, False, gz)
+    config = OpenImagesConfig(lists=str(tmp_path / "lists"))
+    with pytest.raises(BadSetup, match=message):
+        choose(config, gather(config, tmp_path / "fetched"))
+
+
+def test_lists_with_a_byte_order_mark_are_read_as_without(tmp_path):
+    content = {name: b"\xef\xbb\xbf" + data for name, data in lists(*plain(3)).items()}
+    write(tmp_path / "lists", content, False, False)
+    config = OpenImagesConfig(lists=str(tmp_path / "lists"))
+    assert len(choose(config, gather(config, tmp_path / "fetched")).images) == 3

@@ -1,11 +1,12 @@
 """A file server on 127.0.0.1 that can be told to misbehave: what a bucket does on a bad day."""
 
 import hashlib
+import socket
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -116,3 +117,38 @@ def serving(content: dict[str, bytes] | None = None) -> Iterator[Files]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """The address of a server on 127.0.0.1 that lets a function write what it likes to each connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            answer(connection)
+
+    def serve() -> None:
+        while not over.is_set():
+            with suppress(OSError):
+                threading.Thread(target=handle, args=(listener.accept()[0],), daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        over.set()
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def trickle(connection: socket.socket, data: Iterable[bytes], pause_s: float = 0.02) -> None:
+    """Send piece by piece, each well within the time-out of a read."""
+    for piece in data:
+        connection.sendall(piece)
+        time.sleep(pause_s)

@@ -8,8 +8,16 @@ import pytest
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgba
 from pipelines.config import LibraryConfig
-from pipelines.library.catalogue import build_catalogue, read_catalogue, read_foregrounds
+from pipelines.library.catalogue import (
+    build_catalogue,
+    read_backgrounds,
+    read_catalogue,
+    read_foregrounds,
+    unmatched_lines,
+)
 from pipelines.library.duplicates import duplicates
+from pipelines.library.exclusions import Exclusion, write_exclusions
+from pipelines.library.picture_hashes import CACHE, HashCache, PictureHashes
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.store import Store
 from tests.library import write_library
@@ -83,3 +91,42 @@ def test_of_two_near_duplicates_across_the_split_the_training_one_goes(tmp_path)
 def test_missing_catalogue_says_what_to_make(tmp_path):
     with pytest.raises(BadSetup, match="make the backgrounds library first"):
         read_catalogue(Store(str(tmp_path)), BackgroundRecord)
+
+
+def test_lines_that_match_neither_kind_are_told(tmp_path):
+    write_library(str(tmp_path))
+    store, photographs = Store(str(tmp_path)), Store(f"{tmp_path}/photographs")
+    backgrounds = read_backgrounds(store, "backgrounds")
+    takedowns, listed = tmp_path / "takedowns.txt", tmp_path / "test.txt"
+    takedowns.write_bytes(f"\ufeffREAL-1\r\nreal-2\r\n{backgrounds[0].id}\r\n# a comment\r\n".encode())
+    listed.write_text("real-3\nnowhere\n")
+    write_exclusions(store, [Exclusion("real-4", "reject"), Exclusion("gone-1", "reject")])
+    config = LibraryConfig(takedowns=str(takedowns), evaluation_lists=(str(listed),), duplicate_distance_bits=0)
+    kept = build_catalogue(store, foregrounds(tmp_path), config, photographs=photographs)
+    assert {"real-2", "real-3", "real-4"}.isdisjoint(record.id for record in kept.records)
+    build_catalogue(store, backgrounds, config, photographs=photographs)
+    told = {found.where: found.lines for found in unmatched_lines(store)}
+    assert told == {
+        str(takedowns): {"REAL-1": "real-1"},
+        store.url("exclusions.jsonl"): {"gone-1": ""},
+        str(listed): {"nowhere": ""},
+    }
+
+
+def test_a_damaged_cache_of_hashes_is_made_again(tmp_path, caplog):
+    cache = HashCache(Store(str(tmp_path)))
+    made = PictureHashes("0" * 64, ("f" * 16,))
+    cache.get("a", lambda: made)
+    cache.save()
+    whole = cache.store.read(CACHE)
+    assert HashCache(cache.store).get("a", lambda: pytest.fail("it is known")) == made
+    for damaged in (
+        whole[:-9],
+        b"\xff\xfe",
+        b"[" * 100_000,
+        whole.replace(b"ffff", b"zzzz"),
+        b'{"version": "1"}',
+    ):
+        cache.store.write(CACHE, damaged)
+        assert HashCache(cache.store).get("a", lambda: made) == made
+    assert caplog.text.count("picture_hashes.json is made again") == 4

@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from decoupage.faults import BadSetup
+from decoupage.images.reading import read_picture
 from pipelines.library.evaluation_lists import names_of, read_evaluation_list
 from pipelines.library.picture_hashes import CACHE, HashCache
 from pipelines.stages.store import Store
@@ -44,7 +44,7 @@ def test_a_folder_is_hashed_once(tmp_path, cache, monkeypatch):
     assert cache.store.exists(CACHE)
     opened = []
     monkeypatch.setattr(
-        "pipelines.library.evaluation_lists.open_image", lambda data: opened.append(data) or Image.new("L", (8, 8), 9)
+        "pipelines.library.evaluation_lists.read_picture", lambda data, **_: opened.append(data) or read_picture(data)
     )
     assert read_evaluation_list(str(folder), HashCache(cache.store)) == first
     assert not opened
@@ -75,7 +75,9 @@ def test_a_picture_that_cannot_be_read_is_told(tmp_path, cache):
         ("empty.txt", b"# nothing\n", "holds no id"),
         ("other.csv", b"colour\nred\n", "none of the columns"),
         ("damaged.parquet", b"PAR1 no", "damaged"),
-        ("latin.txt", b"\xff\xfe\xff", "damaged"),
+        ("latin.txt", b"one\nRen\xe9\n", "line 2, byte 4 .e9. is not UTF-8"),
+        ("utf16.txt", "one".encode("utf-16"), "is UTF-16"),
+        ("short.csv", b"id,file\none\n", "line 2: 1 values"),
     ],
 )
 def test_a_list_that_protects_nothing_is_refused(tmp_path, cache, name, content, message):

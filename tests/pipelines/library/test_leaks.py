@@ -1,6 +1,6 @@
 """The leak check: whatever form an evaluation picture takes in training, it is found; and nothing else is."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +9,21 @@ from PIL import Image, ImageOps
 from decoupage.images.codecs import decode_rgba
 from pipelines import checks
 from pipelines.config import LibraryConfig
-from pipelines.library.catalogue import build_catalogue, read_backgrounds, read_catalogue, read_foregrounds
+from pipelines.library.catalogue import (
+    build_catalogue,
+    read_backgrounds,
+    read_catalogue,
+    read_foregrounds,
+    write_catalogue,
+)
 from pipelines.library.leaks import LEAKS, find_leaks, shown_assets
+from pipelines.library.names import asset_id
 from pipelines.library.picture_hashes import perceptual_hash
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
-from pipelines.stages.run import parquet_bytes
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.stages.store import Store
 from tests.library import write_library
 
+PHOTO1 = asset_id("tests", "photo1.png")
 CLEAN = LibraryConfig(held_out=("real-5", "photo4"), held_out_share=0.0)
 
 
@@ -67,11 +74,11 @@ FORMS = {
 def test_an_injected_photograph_is_found_in_every_form(store, tmp_path, form):
     folder = evaluation_folder(tmp_path, FORMS[form](photograph(store)), quality=60)
     found = leaks_of(store, folder)
-    assert {(leak.training, leak.by) for leak in found.leaks} == {("tests-photo1", "picture")}
+    assert {(leak.training, leak.by) for leak in found.leaks} == {(PHOTO1, "picture")}
     result = checks.no_leak(found)
     assert not result.passed and "1 of" in result.sentence
-    assert result.figures["examples"] == [f"tests-photo1 = test.jpg ({folder}, by picture)"]
-    assert b"tests-photo1,test.jpg" in store.read(LEAKS)
+    assert result.figures["examples"] == [f"{PHOTO1} = test.jpg ({folder}, by picture)"]
+    assert f"{PHOTO1},test.jpg".encode() in store.read(LEAKS)
 
 
 def test_the_same_file_is_found_by_its_bytes(store, tmp_path):
@@ -79,8 +86,8 @@ def test_the_same_file_is_found_by_its_bytes(store, tmp_path):
     folder.mkdir()
     (folder / "x.png").write_bytes(store.read("photographs/photo1.png"))
     assert {(leak.training, leak.by) for leak in leaks_of(store, folder).leaks} == {
-        ("tests-photo1", "bytes"),
-        ("tests-photo1", "picture"),
+        (PHOTO1, "bytes"),
+        (PHOTO1, "picture"),
     }
 
 
@@ -88,7 +95,7 @@ def test_the_library_leaves_out_what_a_list_shows(store, tmp_path):
     folder = evaluation_folder(tmp_path, ImageOps.mirror(photograph(store)), quality=60)
     config = CLEAN.model_copy(update={"evaluation_lists": (str(folder),)})
     report = build_libraries(store, config)
-    assert [(drop["id"], drop["reason"]) for drop in report.drops] == [("tests-photo1", "leak")]
+    assert [(drop["id"], drop["reason"]) for drop in report.drops] == [(PHOTO1, "leak")]
     assert checks.no_leak(leaks_of(store, folder)).passed
 
 
@@ -116,25 +123,22 @@ def dropped(store):
     return 19 - sum(len(read_catalogue(store, kind)[0]) for kind in (ForegroundRecord, BackgroundRecord))
 
 
-@pytest.mark.parametrize("entry", ["tests-photo1", "photo1", "somewhere/photo1.jpg"])
+@pytest.mark.parametrize("entry", [PHOTO1, "tests-photo1", "photo1", "somewhere/photo1.jpg"])
 def test_a_listed_id_or_origin_is_found(store, tmp_path, entry):
     (tmp_path / "ids.txt").write_text(f"{entry}\n")
-    assert {(leak.training, leak.by) for leak in leaks_of(store, tmp_path / "ids.txt").leaks} == {
-        ("tests-photo1", "name")
-    }
+    assert {(leak.training, leak.by) for leak in leaks_of(store, tmp_path / "ids.txt").leaks} == {(PHOTO1, "name")}
 
 
-def rewrite(store, kind, name, change):
+def rewrite(store, kind, change):
     """Put other records into a catalogue, past what the library would refuse."""
-    records = change(read_catalogue(store, kind)[0])
-    store.write(f"library/{name}.parquet", parquet_bytes([asdict(record) for record in records], schema_of(kind)))
+    write_catalogue(store, change(read_catalogue(store, kind)[0]))
 
 
 def test_coco_pictures_are_found_by_their_published_id(store, tmp_path):
     def renamed(records):
         return [replace(r, id="mulan-000000000139-2", origin="mulan-000000000139") for r in records[:1]] + records[1:]
 
-    rewrite(store, ForegroundRecord, "foregrounds", renamed)
+    rewrite(store, ForegroundRecord, renamed)
     (tmp_path / "test.csv").write_text("image_id\n139\n")
     assert {leak.training for leak in leaks_of(store, tmp_path / "test.csv").leaks} == {"mulan-000000000139-2"}
 
@@ -152,7 +156,7 @@ def test_a_mirrored_copy_of_a_held_out_cutout_is_found(store):
         sha256="0" * 64,
         perceptual_hash=perceptual_hash(np.ascontiguousarray(mirrored)),
     )
-    rewrite(store, ForegroundRecord, "foregrounds", lambda found: [*found, copy])
+    rewrite(store, ForegroundRecord, lambda found: [*found, copy])
     found = leaks_of(store)
     found_as = {(leak.training, leak.evaluation, leak.list, leak.by) for leak in found.leaks}
     assert ("copy", "real-5", "held-out foregrounds", "picture") in found_as
@@ -169,7 +173,7 @@ def test_an_origin_in_both_splits_is_found(store):
     def shared(records):
         return [replace(r, origin="real-5") if r.id == "real-1" else r for r in records]
 
-    rewrite(store, ForegroundRecord, "foregrounds", shared)
+    rewrite(store, ForegroundRecord, shared)
     assert {(leak.training, leak.evaluation) for leak in leaks_of(store).leaks} == {("real-1", "real-5")}
 
 

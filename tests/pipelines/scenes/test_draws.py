@@ -1,7 +1,7 @@
 """Draws over libraries of records alone: large enough classes, even uses, and little moved by a change."""
 
 from collections import Counter
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, fields, replace
 
 import numpy as np
 import pytest
@@ -9,11 +9,11 @@ import pytest
 from decoupage.faults import BadSetup
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, schema_of
+from pipelines.library.catalogue import write_catalogue
+from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.draws import EPOCH, Pool
 from pipelines.scenes.plan import plan_scene
 from pipelines.scenes.rings import largest_share
-from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 
 CONFIG = ScenesConfig(num_scenes=1500, scenes_per_shard=100, size_px=1024, seed=5, generated_share=0.3)
@@ -45,10 +45,8 @@ BACKS = [background(i) for i in range(MANY)]
 
 def pool_of(root, fronts=FRONTS, backs=BACKS, config=CONFIG):
     store = Store(str(root))
-    for name, kind, records in (("foregrounds", ForegroundRecord, fronts), ("backgrounds", BackgroundRecord, backs)):
-        ordered = sorted(records, key=lambda record: record.id)
-        rows = [asdict(record) for record in ordered]
-        store.write(f"library/{name}.parquet", parquet_bytes(rows, schema_of(kind)))
+    for records in (fronts, backs):
+        write_catalogue(store, sorted(records, key=lambda record: record.id))
     return Pool.read(store, config, "train")
 
 

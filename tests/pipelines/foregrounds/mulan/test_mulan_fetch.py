@@ -132,7 +132,7 @@ def test_laion_pictures_come_from_the_list(tmp_path: Path, files: Files) -> None
     files.content["pic"] = b"a picture"
     lines = [f"9,{files.url}/pic", f"10,{files.url}/nothing", "11,ftp://h/x"]
     (tmp_path / "links.csv").write_text("\n".join(["file_id,url", *lines]))
-    source = make_source(tmp_path, laion=LaionConfig(use=True, links=str(tmp_path / "links.csv")))
+    source = make_source(tmp_path, files.url, laion=LaionConfig(use=True, links=str(tmp_path / "links.csv")))
     found = source.observe()
     assert found.photographs == {"absent": 3, "laion": 1, "train2017": 1}
     assert (tmp_path / f"images/laion/{LAION}.jpg").read_bytes() == b"a picture"
