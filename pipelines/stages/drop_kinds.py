@@ -16,9 +16,10 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
     # The file or its photograph is missing, broken, forbidden, or not what it says it is.
     "unreadable": frozenset(
         {
-            *("bad_image", "bad_name", "bad_pickle", "bad_type", "bad_values", "bad_zlib", "duplicate_id"),
-            *("forbidden_pickle", "missing_image", "missing_key", "not_finite", "not_zlib", "object_array"),
-            *("pixel_type", "shape_mismatch", "too_large", "trailing_data", "truncated", "unreadable"),
+            *("bad_image", "bad_name", "bad_pickle", "bad_text", "bad_type", "bad_values", "bad_zlib", "crashed"),
+            *("duplicate_id", "forbidden_pickle", "missing_image", "missing_key", "no_alpha", "not_a_file"),
+            *("not_finite", "not_zlib", "object_array", "pixel_type", "shape_mismatch", "too_large", "too_slow"),
+            *("trailing_data", "transparent", "truncated", "unreadable"),
         }
     ),
     # Its licence is not among those that the profile uses.

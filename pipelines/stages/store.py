@@ -5,18 +5,22 @@ object stores only put whole objects. Half-written files of a killed run are rem
 """
 
 import errno
+import io
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 
 _TEMP_SUFFIX = ".tmp"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -56,6 +60,18 @@ class Store:
     def read(self, path: str) -> bytes:
         """The whole object. Raises FileNotFoundError."""
         return bytes(self._fs.cat_file(self.url(path)))
+
+    def read_json(self, path: str) -> Any:
+        """The value of a JSON file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        return parse_json(self.read(path), self.url(path))
+
+    def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        """A parquet file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
+        data = self.read(path)
+        try:
+            return pq.read_table(io.BytesIO(data), columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise BadSetup(f"{self.url(path)} is no readable parquet file: {error}") from error
 
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""
