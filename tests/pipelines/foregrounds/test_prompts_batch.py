@@ -132,6 +132,7 @@ def test_lines_that_are_no_answers_are_left_out() -> None:
     good = {"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}
     bad = {"custom_id": "b", "response": None, "error": {"code": "x", "message": "lost"}}
     text = "\n".join(["{", "[]", "7", '{"custom_id": 3, "response": {}}', json.dumps(good), json.dumps(bad)])
-    answers = read_output(text)
+    answers, [report] = read_output(text)
+    assert report.status == 0
     assert {name: answer.outcome for name, answer in answers.items()} == {"a": "answered", "b": "unanswered"}
     assert answers["a"].texts == ("dog",) and "lost" in answers["b"].detail
