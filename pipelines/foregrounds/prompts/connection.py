@@ -56,7 +56,8 @@ class Connection:
 
         Raises:
             Late: it took longer than `limit_s`.
-            Exception: what the request raises, `TooLarge` as the cause of the package's own.
+            TooLarge: the answer is too large.
+            Exception: what else the request raises.
         """
         results: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue()
         api = self._open = self._open or self._client()
@@ -88,18 +89,21 @@ class Connection:
 
     def _client(self) -> "OpenAI":
         import httpx2
-        from openai import Omit, OpenAI
+        from openai import OpenAI
 
         for name in _LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.WARNING))
-        azure = {"api-key": self.key, "Authorization": Omit()} if self.api_version else None
+
+        def as_azure(sent: httpx2.Request) -> None:
+            del sent.headers["Authorization"]
+            sent.headers["api-key"] = self.key
+
         timeout = httpx2.Timeout(self.config.timeout_s, connect=min(CONNECT_S, self.config.timeout_s))
         return OpenAI(
             api_key=self.key,
             base_url=self.base_url,
             default_query={"api-version": self.api_version} if self.api_version else None,
-            default_headers=azure,
             max_retries=0,
             timeout=timeout,
             http_client=httpx2.Client(
@@ -107,7 +111,7 @@ class Connection:
                 follow_redirects=False,
                 # A few compressed kilobytes can be gigabytes.
                 headers={"Accept-Encoding": "identity"},
-                event_hooks={"response": [_bound]},
+                event_hooks={"request": [as_azure] if self.api_version else [], "response": [_bound]},
             ),
         )
 

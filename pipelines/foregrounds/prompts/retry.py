@@ -102,9 +102,9 @@ class RetryPolicy:
             report, of = read_report(error.status_code, text, error.response.headers), f"HTTP {error.status_code}"
         except Reported as error:
             report, of = error.report, f"HTTP 200 with an error that means {error.report.status}"
+        except TooLarge as error:
+            raise BadSetup(f"{error}; is prompts.base_url the address of chat completions?") from None
         except (APIConnectionError, Late) as error:
-            if isinstance(error.__cause__, TooLarge):
-                raise BadSetup(f"{error.__cause__}; is prompts.base_url the address of chat completions?") from None
             cause = f" ({error.__cause__!r})" if error.__cause__ else ""
             return False, None, printable(self.hide(f"{error}{cause}")), None
         message = f"{of}: {report.message or 'it gives no reason'}"
