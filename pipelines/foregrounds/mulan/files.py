@@ -62,7 +62,7 @@ class AnnotationFile:
     def check(self) -> None:
         """Raises BadItem `bad_name` or `duplicate_id`."""
         if not _ID.fullmatch(self.id):
-            raise BadItem("bad_name", f"{self.id!r}: an id has letters, digits, - and _, at most 64; folders are UTF-8")
+            raise BadItem("bad_name", f"{self.id}: an id has letters, digits, - and _, at most 64; folders are UTF-8")
         if self.first_with_id is not None:
             raise BadItem("duplicate_id", printable(f"{self.path} has the id of {self.first_with_id}"))
 
