@@ -12,7 +12,6 @@ from typing import Any
 
 from decoupage.text_files import printable
 
-MAX_DETAIL = 300
 _MAX_STARTS = 1000
 """How many brackets of a text are looked at as the beginning of a JSON value: each may be read to its end."""
 _MAX_TOKENS = 10**12
@@ -63,7 +62,7 @@ def read_answer(body: str | dict[str, Any]) -> Answer:
         _label(read.get("model")),
         _tokens(usage.get("prompt_tokens")),
         _tokens(usage.get("completion_tokens")),
-        storable(detail[:MAX_DETAIL]),
+        printable(detail),
         storable(text),
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.text_files import printable
-from pipelines.foregrounds.prompts.answers import MAX_DETAIL, Answer, Report, read_answer, read_report
+from pipelines.foregrounds.prompts.answers import Answer, Report, read_answer, read_report
 from pipelines.foregrounds.prompts.builtin import Prompt, categories
 from pipelines.foregrounds.prompts.chat import Ask
 from pipelines.foregrounds.prompts.client import Unfinished
@@ -182,7 +182,7 @@ def _finish(session: Session, plan: Line, batch_id: str) -> int:
         session.ledger.append(closed)
         errors = batch.errors.data if batch.errors and batch.errors.data else []
         message = printable(session.client.hide("; ".join(str(error.message) for error in errors[:3])))
-        raise BadSetup(f"the server refuses batch {batch_id}: {message[:MAX_DETAIL] or 'it gives no reason'}")
+        raise BadSetup(f"the server refuses batch {batch_id}: {message or 'it gives no reason'}")
     silent = Answer("unanswered", detail=f"batch {batch_id} is {batch.status} without it")
     num_new = session.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
     if batch.status == "cancelled":
@@ -213,5 +213,5 @@ def read_output(text: str) -> tuple[dict[str, Answer], list[Report]]:
         report = read_report(status if isinstance(status, int) else 0, json.dumps(body or error), {})
         reports.append(report)
         outcome = "refused" if report.is_filter else "unanswered"
-        answers[name] = Answer(outcome, detail=f"HTTP {status}: {report.message}"[:MAX_DETAIL])
+        answers[name] = Answer(outcome, detail=f"HTTP {status}: {report.message}")
     return answers, reports

@@ -85,7 +85,7 @@ class Session:
             try:
                 self.ledger.append(received_line(ask, text))
             except (BadSetup, OSError):
-                log.error("prompts: %s was paid for and cannot be stored; it is: %s", ask.id, text)
+                log.error("prompts: %s was paid for and cannot be stored; it is: %r", ask.id, text)
                 raise
 
         return self.client.ask(ask, self.ledger.texts(ask.category), keep)

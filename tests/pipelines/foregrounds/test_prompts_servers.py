@@ -197,6 +197,7 @@ def test_json_is_found_wherever_it_stands(text: str) -> None:
         (completion("[" * 100_000), "holds no"),
         (completion("{" * 100_000), "holds no"),
         (completion("dog, cow"), "holds no"),
+        (completion("\x1b[2Jdog"), "holds no"),
         (completion('{"prompts": [1]}'), "holds no"),
         (completion('{"prompts": ' + "9" * 9001 + "}"), "holds no"),
     ],
@@ -204,7 +205,7 @@ def test_json_is_found_wherever_it_stands(text: str) -> None:
 def test_what_is_no_answer_is_named_and_its_text_kept(body: Any, detail: str) -> None:
     started = time.monotonic()
     answer = read_answer(body if isinstance(body, str) else json.dumps(body))
-    assert answer.outcome == "malformed" and detail in answer.detail
+    assert answer.outcome == "malformed" and detail in answer.detail and answer.detail.isprintable()
     if detail not in {"has no choices", "is empty"}:
         assert answer.text
     assert time.monotonic() - started < 10
