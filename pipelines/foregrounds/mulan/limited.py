@@ -2,7 +2,7 @@
 
 Foreign files are read there. A loop inside C code cannot be interrupted in its own process, not even by Ctrl-C, and a
 file that crashes its reader would end the run. One such process serves all calls of this process, one after another,
-and a new one is started after it was ended; it costs half a second of a core to start, and then about 0.1 ms a call.
+and a new one is started after it was ended; it costs half a second of a core to start, and then less than 1 ms a call.
 """
 
 import atexit
