@@ -4,7 +4,8 @@
 
 Writes tiny annotations in the true byte format and as many names of one photograph to a temporary folder (4 kB of disk
 a file), and removes them. Each phase runs in a process of its own, so that its peak memory is its own; `start_mb` is
-what that process takes before it begins.
+what that process takes before it begins. `beside_cpu_s` and `beside_peak_mb` are of the process that reads the files,
+its start included, and `call_ms` is what a call of it takes that does nothing.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from decoupage.images.codecs import encode_jpeg
 from pipelines.config import GateConfig
 from pipelines.config.foregrounds import MulanConfig
 from pipelines.foregrounds.mulan.index import scan
+from pipelines.foregrounds.mulan.limited import call_limited
 from pipelines.foregrounds.mulan.source import MulanSource
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.stages.engine import SerialEngine
@@ -39,6 +42,7 @@ SIZE_PX = 64
 _VAL_EVERY = 25
 """COCO's val2017 is a twenty-fifth of all its pictures."""
 _FOLDERS = 45
+STATUS = Path("/proc/self/status")
 
 
 def write_tree(folder: Path, num_files: int) -> None:
@@ -85,12 +89,25 @@ def phase(name: str, folder: Path, num_run_shards: int) -> dict[str, float]:
         num = run_stage(stage, store, SerialEngine(), shards).num_items
     wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_started
     figures = {"files": num, "wall_s": wall_s, "cpu_s": cpu_s, "start_mb": start_mb, "peak_mb": peak_mb()}
+    if name == "run":
+        figures |= beside()
     return {key: round(value, 2) for key, value in figures.items()}
 
 
-def peak_mb() -> float:
-    """Highest resident size of this process so far (`VmHWM`; unlike ru_maxrss it begins anew with each program)."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+def beside() -> dict[str, float]:
+    """Figures of the process that reads the files."""
+    used = call_limited(resource.getrusage, resource.RUSAGE_SELF, 60)
+    peak = peak_mb(call_limited(Path.read_text, STATUS, 60))
+    started = time.perf_counter()
+    for _ in range(1000):
+        call_limited(abs, 1, 60)
+    call_ms = time.perf_counter() - started
+    return {"beside_cpu_s": used.ru_utime + used.ru_stime, "beside_peak_mb": peak, "call_ms": call_ms}
+
+
+def peak_mb(status: str = "") -> float:
+    """Highest resident size of a process so far (`VmHWM`; unlike ru_maxrss it begins anew with each program)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", status or STATUS.read_text())
     assert found is not None, "the benchmark needs Linux's /proc"
     return int(found[1]) / 1024
 

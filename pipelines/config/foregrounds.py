@@ -1,5 +1,6 @@
 """The sources of foregrounds (MULAN, generators and their prompts), and the filters on cutouts."""
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -153,12 +154,18 @@ class GeneratedConfig(Section):
         return self
 
 
+_QUERY = re.compile(r"(api-version=[A-Za-z0-9.-]{1,40})?")
+RequestField = Literal["seed", "temperature", "max_completion_tokens", "max_tokens", "response_format"]
+
+
 def _plain_address(url: str) -> str:
     parts = urlsplit(url)
     if url and (parts.scheme not in ("http", "https") or not parts.hostname):
         raise ValueError(f"must be empty or an http(s) address such as http://127.0.0.1:8000/v1, got {url!r}")
-    if parts.username or parts.password or parts.query:
-        raise ValueError("must hold no name, password or query; a key comes from OPENAI_API_KEY")
+    if parts.username or parts.password or not _QUERY.fullmatch(parts.query) or parts.fragment:
+        raise ValueError(
+            "must hold no name, password or query besides ?api-version=...; a key comes from OPENAI_API_KEY"
+        )
     return url.rstrip("/")
 
 
@@ -176,7 +183,14 @@ class PromptsConfig(Section):
         description="a dated name always means the same model",
     )
     base_url: Annotated[str, AfterValidator(_plain_address)] = Field(
-        "", description="address of a server with OpenAI's chat completions API; empty = OpenAI's own"
+        "",
+        description="address of a server with OpenAI's chat completions API; empty = OpenAI's own. Azure's ends in "
+        "/openai/deployments/NAME?api-version=DATE, and gets the key as api-key",
+    )
+    request_fields: tuple[RequestField, ...] = Field(
+        ("seed", "temperature", "max_completion_tokens", "response_format"),
+        description="fields that the server takes; max_tokens is the older name of max_completion_tokens. A field that "
+        "it refuses is left out for the rest of the run",
     )
     temperature: float | None = Field(None, ge=0.0, le=2.0, description="none = not sent: reasoning models refuse it")
     seed: int = Field(0, ge=0, lt=2**31, description="sent with each request, which adds its own number")
@@ -189,6 +203,12 @@ class PromptsConfig(Section):
     poll_s: float = Field(30.0, ge=0.01, le=3600.0, description="seconds between two queries of a batch's status")
     usd_per_million_tokens_in: Price | None = Field(None, description="for the report; none = no cost is reported")
     usd_per_million_tokens_out: Price | None = Field(None, description="for the report; none = no cost is reported")
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "PromptsConfig":
+        if {"max_tokens", "max_completion_tokens"} <= set(self.request_fields):
+            raise ValueError("request_fields must name max_tokens or max_completion_tokens, not both")
+        return self
 
 
 class GateConfig(Section):

@@ -23,6 +23,8 @@ from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
 
+_OTHERS = "Restore them, choose another root, or remove that folder and the folders made from it"
+
 
 @dataclass(frozen=True)
 class RawPictures:
@@ -67,12 +69,13 @@ class RawPictures:
         if not self.store.exists(path):
             self.store.write(path, json.dumps(ours, indent=1).encode())
             return
-        theirs = json.loads(self.store.read(path))
+        theirs = self.store.read_json(path)
+        if not isinstance(theirs, dict):
+            raise BadSetup(f"{self.store.url(path)} is damaged: it is no list of weights. {_OTHERS}")
         if theirs != ours:
             files = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
             raise BadSetup(
-                f"{self.store.url(self.folder)} holds pictures of other weights ({', '.join(files)} differ). "
-                "Restore those weights, choose another root, or remove that folder and the folders made from it"
+                f"{self.store.url(self.folder)} holds pictures of other weights ({', '.join(files)} differ). {_OTHERS}"
             )
 
 

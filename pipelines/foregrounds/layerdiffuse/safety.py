@@ -97,4 +97,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     # What a file lacks would be drawn at random.
     if lacking := sorted(map(str, report["missing_keys"])):
         raise BadSetup(f"{folder}/model.safetensors lacks {len(lacking)} tensors, such as {lacking[0]}")
+    # What is not a number is below every threshold: all pictures would pass.
+    if damaged := [name for name, weight in checker.named_parameters() if not bool(weight.isfinite().all())]:
+        raise BadSetup(f"{folder}/model.safetensors holds values that are not finite, in {damaged[0]}; get it anew")
     return checker.float().eval(), CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)

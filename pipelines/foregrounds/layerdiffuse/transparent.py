@@ -50,6 +50,9 @@ def decode(latents_BCHW: Tensor, vae: Any, decoder: nn.Module, convention: Conve
 
 def _decode_one(z_1CHW: Tensor, vae: Any, decoder: nn.Module, convention: Convention) -> Rgba | BadItem:
     pixels = vae.decode(z_1CHW).sample * 0.5 + 0.5
+    # Clipping would turn an infinite value into black or white, and hide it.
+    if not bool(z_1CHW.isfinite().all() and pixels.isfinite().all()):
+        return BadItem("not_finite", "the latents or the VAE's pixels overflowed; another dtype may help")
     if convention.clip_pixels:
         pixels = pixels.clip(0, 1)
     dtype = next(decoder.parameters()).dtype
@@ -77,7 +80,8 @@ def median_of_views(decoder: nn.Module, pixels_B3HW: Tensor, z_BCHW: Tensor) -> 
     for turns in ((0, 2), (1, 3)):
         ways = [(flip, k) for flip in (False, True) for k in turns]
         seen = decoder(*(torch.cat([_turn(x, *way) for way in ways]) for x in (pixels_B3HW, z_BCHW)))
-        views += [_turn_back(x, *way) for x, way in zip(seen.clip(0, 1).chunk(len(ways)), ways, strict=True)]
+        finite = torch.where(seen.isfinite(), seen.clip(0, 1), torch.nan)
+        views += [_turn_back(x, *way) for x, way in zip(finite.chunk(len(ways)), ways, strict=True)]
     return torch.stack(views).median(dim=0).values
 
 

@@ -6,6 +6,7 @@ Pillow picture or an array. A value that fits no variant makes the whole file un
 trusted either.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,11 +16,14 @@ from PIL import Image
 
 from decoupage.faults import BadItem
 from decoupage.images.types import Array, Gray
+from decoupage.text_files import is_printable, printable
 from pipelines.foregrounds.mulan.stand_ins import Picture
 
 NO_CAPTION = "N/A"
 """MuLAn's own mark for a missing caption."""
 MAX_PICTURE_PX = 40_000_000
+_BREAKS = re.compile(r"[^\S ]+")
+"""Line breaks, tabs and blanks other than the space: models write them in captions, and they are read as a space."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ def parse_annotation(tree: Any) -> Annotation:
     """Check and normalise an unpickled annotation.
 
     Raises:
-        BadItem: `missing_key`, `bad_type`, `bad_values`, `shape_mismatch` or `too_large`; the detail says where.
+        BadItem: `missing_key`, `bad_type`, `bad_values`, `bad_text`, `shape_mismatch` or `too_large`; the detail says
+            where.
     """
     root = _mapping(tree, "the annotation")
     background = _mapping(_get(root, "background", ""), "background")
@@ -81,7 +86,9 @@ def parse_annotation(tree: Any) -> Annotation:
     return Annotation(
         size=size,
         background=_layer(background, size, "background"),
-        instances=tuple(_instance(str(key), value, size) for key, value in instances.items()),
+        instances=tuple(
+            _instance(_text(str(key), "a key of instances"), value, size) for key, value in instances.items()
+        ),
         caption=_captions(_mapping(root.get("image", {}), "image"), "image"),
     )
 
@@ -161,7 +168,16 @@ def _captions(fields: Mapping[Any, Any], path: str) -> Captions:
     for name, text in texts.items():
         if text is not None and not isinstance(text, str):
             raise BadItem("bad_type", f"{path}.{name} is of type {type(text).__name__}, a caption is text")
-    return Captions(texts["blip2"] or NO_CAPTION, texts["llava"] or NO_CAPTION)
+    blip2, llava = (_text(texts[name] or NO_CAPTION, f"{path}.{name}") for name in ("blip2", "llava"))
+    return Captions(blip2, llava)
+
+
+def _text(text: str, path: str) -> str:
+    """The text in one line. Raises BadItem `bad_text` for one that tables and terminals cannot hold."""
+    line = _BREAKS.sub(" ", text)
+    if not is_printable(line):
+        raise BadItem("bad_text", f"{path} is too long, or holds characters that cannot be printed: {printable(line)}")
+    return line
 
 
 def _size(mask: Any, path: str) -> tuple[int, int]:

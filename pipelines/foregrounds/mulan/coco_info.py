@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import is_printable, printable
 from pipelines.foregrounds.mulan.files import COCO_SUBSETS
 from pipelines.licences.terms import canonical, find_terms
 
@@ -66,7 +67,7 @@ def _read(path: Path, wanted: Collection[str]) -> dict[str, CocoPhotograph]:
     licences: dict[int, str] = {}
     images: dict[str, tuple[int, str]] = {}
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for name, element in _elements(file):
                 if name == "licenses":
                     licences[element["id"]] = _licence_name(element)
@@ -75,14 +76,18 @@ def _read(path: Path, wanted: Collection[str]) -> dict[str, CocoPhotograph]:
         return {id: CocoPhotograph(licences[number], url) for id, (number, url) in images.items()}
     except OSError as error:
         raise BadSetup(f"mulan.coco.info names {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadSetup(f"{path} is no annotation file of COCO with licenses and images: {error!r}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        found = printable(repr(error))
+        raise BadSetup(f"{path} is no annotation file of COCO with licenses and images: {found}") from error
 
 
 def _licence_name(licence: Mapping[str, Any]) -> str:
     """COCO's licences by address are Creative Commons'; the other two are known by name."""
     by_address, by_name = canonical(licence["url"]), canonical(licence["name"])
-    return by_address if find_terms(by_address) else by_name
+    name = by_address if find_terms(by_address) else by_name
+    if not is_printable(name):
+        raise ValueError(f"a licence is called {name!r}")
+    return name
 
 
 def _elements(file: TextIO) -> Iterator[tuple[str, Any]]:

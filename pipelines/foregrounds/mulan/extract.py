@@ -21,7 +21,8 @@ from decoupage.images.codecs import encode_png
 from decoupage.images.types import Array
 from pipelines.foregrounds.mulan.annotation import NO_CAPTION, Captions
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_annotations
-from pipelines.foregrounds.mulan.reader import LICENCE, Decomposition, read_decomposition
+from pipelines.foregrounds.mulan.limited import call_limited
+from pipelines.foregrounds.mulan.reader import LICENCE, MAX_FILE_S, Decomposition, read_decomposition
 from pipelines.licences.terms import UNKNOWN
 from pipelines.stages.engine import Engine, SerialEngine
 from pipelines.stages.progress import Progress
@@ -93,6 +94,7 @@ def extract(
     with Progress("mulan extract", "files", limit) as progress:
         results = progress.counting((engine or SerialEngine()).map(task, files))
         num_files, num_layers, reasons = _write_lists(store, results)
+    store.remove_leftovers("")  # Of processes that were ended in the middle of a file.
     if not num_files:
         raise BadSetup(f"{annotations} holds no *.p.zl file, nor does any folder below it")
     seconds = round(time.monotonic() - started, 3)
@@ -108,11 +110,19 @@ class _Extraction:
 
     def __call__(self, file: AnnotationFile) -> Outcome:
         try:
-            found = read_decomposition(file, Path(self.images))
+            file.check()
         except BadItem as fault:
-            if fault.reason not in ("duplicate_id", "bad_name"):
-                self._remove_stale(file.id, set())
-            return Outcome(drops=[{"id": file.id, "reason": fault.reason, "detail": fault.detail}])
+            return _dropped(file, fault)
+        try:
+            result = call_limited(self.write_layers, file, MAX_FILE_S)
+        except BadItem as fault:
+            result = _dropped(file, fault)
+        self._remove_stale(file.id, {row["layer"] for row in result.rows})
+        return result
+
+    def write_layers(self, file: AnnotationFile) -> Outcome:
+        """Write one file's layers; a process of its own does this. Raises BadItem as `read_decomposition`."""
+        found = read_decomposition(file, Path(self.images))
         result = Outcome()
         store = Store(self.out)
         for k, key, picture, captions in _layers(found):
@@ -123,7 +133,6 @@ class _Extraction:
                 continue
             store.write(f"{name}.png", encode_png(picture))
             result.rows.append({"paths": f"{name}.png", "id": file.id, "key": key, **_row(found, k, picture, captions)})
-        self._remove_stale(file.id, {row["layer"] for row in result.rows})
         return result
 
     def _remove_stale(self, id: str, kept: set[int]) -> None:
@@ -134,6 +143,10 @@ class _Extraction:
                 path.unlink()
             elif k not in kept and k > max(kept, default=0) + 1:
                 return
+
+
+def _dropped(file: AnnotationFile, fault: BadItem) -> Outcome:
+    return Outcome(drops=[{"id": file.id, "reason": fault.reason, "detail": fault.detail}])
 
 
 def _layers(found: Decomposition) -> Iterator[tuple[int, str, Array, Captions]]:

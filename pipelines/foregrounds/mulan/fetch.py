@@ -4,14 +4,13 @@ Which half of COCO a picture is in is not known beforehand, so one is tried and 
 does not have are recorded and not tried again. `pipelines.downloads` fetches the files.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from decoupage.faults import BadItem
+from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import canonical_json
 from decoupage.randomness import digest
 from pipelines.config.foregrounds import MulanConfig
@@ -113,6 +112,16 @@ def is_there(images: Path, id: str) -> bool:
     return True
 
 
+def _read_record(store: Store) -> dict[str, dict[str, str]]:
+    """The record of an earlier run; empty where there is none. Raises BadSetup for a damaged one."""
+    if not store.exists(RECORD):
+        return {}
+    record = store.read_json(RECORD)
+    if not isinstance(record, dict) or not all(isinstance(reasons, dict) for reasons in record.values()):
+        raise BadSetup(f"{store.url(RECORD)} is damaged; remove it, and the addresses in it are requested again")
+    return record
+
+
 class _Fetching:
     """One run of fetching, which keeps the record up to date."""
 
@@ -122,7 +131,7 @@ class _Fetching:
         self.store = store
         self.report = FetchReport()
         self.budget_reached = False
-        self.record: dict[str, dict[str, str]] = json.loads(store.read(RECORD)) if store.exists(RECORD) else {}
+        self.record = _read_record(store)
 
     def run(self, index: Index) -> FetchReport:
         todo = self._missing(index)

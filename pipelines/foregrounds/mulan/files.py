@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from decoupage.faults import BadItem, BadSetup
+from decoupage.text_files import printable
 
 SUFFIX = ".p.zl"
 Subset = Literal["train2017", "val2017", "laion"]
@@ -40,7 +41,7 @@ class AnnotationFile:
     """One annotation on disk.
 
     Attributes:
-        id: its name without the suffix.
+        id: its name without the suffix, as it may be printed; with its folder where UTF-8 cannot hold that.
         first_with_id: an earlier file of the same part and id, which is used; this one is then refused.
     """
 
@@ -61,9 +62,9 @@ class AnnotationFile:
     def check(self) -> None:
         """Raises BadItem `bad_name` or `duplicate_id`."""
         if not _ID.fullmatch(self.id):
-            raise BadItem("bad_name", f"{self.path.name!r}: an id has letters, digits, - and _, at most 64")
+            raise BadItem("bad_name", f"{self.id}: an id has letters, digits, - and _, at most 64; folders are UTF-8")
         if self.first_with_id is not None:
-            raise BadItem("duplicate_id", f"{self.path} has the id of {self.first_with_id}")
+            raise BadItem("duplicate_id", printable(f"{self.path} has the id of {self.first_with_id}"))
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,25 @@ def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
         folders.sort()
         for name in sorted(names):
             if name.endswith(SUFFIX):
-                id = name.removesuffix(SUFFIX)
+                id = _printable_id(os.path.relpath(parent, folder), name.removesuffix(SUFFIX))
                 key = key_of(id)
                 first = seen.setdefault(key, parent)
                 duplicate = None if first == parent else Path(first, name)
                 yield AnnotationFile(id, Path(parent, name), duplicate)
+
+
+def _printable_id(folder: str, stem: str) -> str:
+    """The id of a file as a table can hold it; what is no id stays none, because it has a backslash or a slash."""
+    return printable(stem if is_utf8(folder) else f"{folder}/{stem}")
+
+
+def is_utf8(text: str) -> bool:
+    """False for the name of a file or folder that is in another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _stop(error: OSError) -> None:
@@ -106,7 +121,7 @@ def find_photograph(images: Path, id: str) -> Photograph:
         path = images / subset / f"{id}.jpg"
         if path.is_file():
             return Photograph(path, subset)
-    raise BadItem("missing_image", f"{images} holds no {id}.jpg in {' or '.join(subsets)}")
+    raise BadItem("missing_image", printable(f"{images} holds no {id}.jpg in {' or '.join(subsets)}"))
 
 
 def subsets_of(id: str) -> tuple[Subset, ...]:

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.randomness import hash64
-from pipelines.foregrounds.mulan.files import AnnotationFile, Part, find_annotations
+from decoupage.text_files import printable
+from pipelines.foregrounds.mulan.files import AnnotationFile, Part, find_annotations, is_utf8
 
 SCHEMA = pa.schema(
     [
@@ -132,9 +133,9 @@ def scan(folder: Path, num_shards: int, urls: Mapping[str, str] | None = None) -
     rows: list[tuple[Any, ...]] = []
     for file in find_annotations(folder):
         shard = hash64("mulan", file.id) % num_shards
-        first = os.path.relpath(file.first_with_id, folder) if file.first_with_id else ""
+        first = _storable(file.first_with_id, folder) if file.first_with_id else ""
         url = (urls or {}).get(file.id, "") if file.part == "laion" else ""
-        rows.append((shard, file.part, file.id, os.path.relpath(file.path, folder), _size(file.path), first, url))
+        rows.append((shard, file.part, file.id, _storable(file.path, folder), _size(file.path), first, url))
         if len(rows) == _ROWS_AT_ONCE:
             batches.append(_batch(rows))
             rows = []
@@ -142,6 +143,12 @@ def scan(folder: Path, num_shards: int, urls: Mapping[str, str] | None = None) -
     table = pa.Table.from_batches(batches, SCHEMA)
     order = np.argsort(table["shard"].to_numpy(), kind="stable")
     return Index(folder, table.take(pa.array(order)))
+
+
+def _storable(path: Path, folder: Path) -> str:
+    """The path below the folder. One that UTF-8 cannot hold is escaped: its file is refused by its id, and not read."""
+    below = os.path.relpath(path, folder)
+    return below if is_utf8(below) else printable(below)
 
 
 def _size(path: Path) -> int:

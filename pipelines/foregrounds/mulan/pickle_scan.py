@@ -18,6 +18,8 @@ MAX_NUMBER_BYTES = 1 << 12
 
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _FORBIDDEN = frozenset({"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEXT_BUFFER"})
+_SETS = frozenset({"EMPTY_SET", "ADDITEMS", "FROZENSET"})
+"""Putting a value into a set hashes it, which takes for ever for tuples that hold each other twice, forty deep."""
 _SIZE_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,
@@ -34,8 +36,8 @@ def scan(data: bytes) -> None:
     """Check every opcode up to STOP.
 
     Raises:
-        BadItem: `bad_pickle` (damaged, or beyond the limits above), `forbidden_pickle` (persistent ids, extension
-            codes, old class instances), `trailing_data` (bytes after STOP).
+        BadItem: `bad_pickle` (damaged, beyond the limits above, or with a set), `forbidden_pickle` (persistent ids,
+            extension codes, old class instances), `trailing_data` (bytes after STOP).
     """
     position = 0
     for _ in range(MAX_OPCODES):
@@ -44,6 +46,8 @@ def scan(data: bytes) -> None:
             raise BadItem("bad_pickle", f"no opcode at byte {position} of {len(data)}")
         if opcode.name in _FORBIDDEN:
             raise BadItem("forbidden_pickle", f"opcode {opcode.name} at byte {position}")
+        if opcode.name in _SETS:
+            raise BadItem("bad_pickle", f"it holds a set (opcode {opcode.name} at byte {position})")
         position = _skip_argument(data, position + 1, opcode)
         if opcode.name == "STOP":
             if position != len(data):

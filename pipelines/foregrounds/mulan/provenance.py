@@ -5,15 +5,14 @@ that is not on COCO or LAION; `file_id_url_linking.csv` lists the addresses of L
 states. The names of that list's columns are published nowhere, so the profile gives them.
 """
 
-import csv
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
+from decoupage.images.reading import read_file
+from decoupage.text_files import csv_rows, decoded_lines, is_printable, parse_json
 from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.coco_info import URL_CHARACTERS, CocoPhotograph
 from pipelines.foregrounds.mulan.index import Entry
@@ -23,7 +22,6 @@ from pipelines.licences.terms import UNKNOWN
 PHOTOGRAPHS = "photographs.json"
 """File beside the annotations that describes each photograph, by image id, when they are not COCO's or LAION's."""
 _KEY_DIGITS = 9
-_LONGEST_FIELD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -47,25 +45,30 @@ def read_provenance(annotations: Path) -> dict[str, Provenance]:
     """Read `photographs.json`: image id -> `{"name", "licence", "attribution", "categories"}`; empty when absent.
 
     Raises:
-        BadSetup: the file is damaged.
+        BadSetup: the file is damaged, or holds text that cannot be printed; the message names the picture.
     """
     path = annotations / PHOTOGRAPHS
     if not path.is_file():
         return {}
     try:
-        entries = json.loads(path.read_bytes())
-        return {
-            id: Provenance(
-                origin=entry["name"],
-                licence=entry["licence"],
-                photograph_licence=entry["licence"],
-                attribution=entry["attribution"],
-                categories=tuple(entry["categories"]),
-            )
-            for id, entry in entries.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadSetup(f"{path} is damaged: {error!r}") from error
+        entries = parse_json(read_file(path), str(path))
+    except BadItem as fault:
+        raise BadSetup(f"{path} cannot be read: {fault.detail}") from fault
+    if not isinstance(entries, dict):
+        raise BadSetup(f"{path} is damaged: it is no object of photographs by their ids")
+    return {id: _provenance(entry, f"{path} is damaged: photograph {id!r}") for id, entry in entries.items()}
+
+
+def _provenance(entry: Any, where: str) -> Provenance:
+    try:
+        name, licence, attribution = entry["name"], entry["licence"], entry["attribution"]
+        categories = tuple(entry["categories"])
+    except (KeyError, TypeError) as error:
+        raise BadSetup(f"{where}: {error!r}") from error
+    for text in (name, licence, attribution, *categories):
+        if not isinstance(text, str) or not is_printable(text):
+            raise BadSetup(f"{where}: {str(text)[:40]!r} is no text, or cannot be printed")
+    return Provenance(name, licence, licence, attribution, categories)
 
 
 def provenance_of(entry: Entry, photograph: CocoPhotograph | None = None) -> Provenance:
@@ -88,36 +91,25 @@ def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:
     Leading zeros that a spreadsheet program removed from a key are restored, and a trailing `.jpg` is removed.
 
     Raises:
-        BadSetup: the file or a column is missing, the file is no CSV, or it gives one key two addresses.
+        BadSetup: the file or a column is missing, the file is no CSV in UTF-8, or it gives one key two addresses; the
+            message names the line.
     """
-    with _reading(path) as reader:
-        missing = {columns.id_column, columns.url_column} - set(reader.fieldnames or ())
-        if missing:
-            raise BadSetup(
-                f"{path} lacks the columns {sorted(missing)}, it has {list(reader.fieldnames or ())[:20]}; set "
-                "mulan.laion.id_column and mulan.laion.url_column"
-            )
-        found: dict[str, str] = {}
-        for row in reader:
-            id = (row[columns.id_column] or "").strip().removesuffix(".jpg")
-            # Untrusted addresses go into attributions: spaces, brackets and control characters are escaped.
-            url = quote((row[columns.url_column] or "").strip(), safe=URL_CHARACTERS)
-            if not (id.isascii() and id.isdecimal() and len(id) <= _KEY_DIGITS and url):
-                continue
-            key = id.zfill(_KEY_DIGITS)
-            if found.setdefault(key, url) != url:
-                raise BadSetup(f"{path} gives {key} two addresses, the second in line {reader.line_num}")
-    return found
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator["csv.DictReader[str]"]:
+    if path.exists() and not path.is_file():
+        raise BadSetup(f"mulan.laion.links names {path}, which is no regular file")
+    found: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            csv.field_size_limit(_LONGEST_FIELD)
-            # The README writes its own header as `image, annotation`, with a space.
-            yield csv.DictReader(file, skipinitialspace=True)
+        with path.open("rb") as file:
+            where = f"{path} (columns: mulan.laion.id_column, mulan.laion.url_column)"
+            rows = csv_rows(decoded_lines(file, str(path)), where, (columns.id_column, columns.url_column))
+            for line, row in rows:
+                id = row[columns.id_column].removesuffix(".jpg")
+                # Untrusted addresses go into attributions: spaces, brackets and control characters are escaped.
+                url = quote(row[columns.url_column], safe=URL_CHARACTERS)
+                if not (id.isascii() and id.isdecimal() and len(id) <= _KEY_DIGITS and url):
+                    continue
+                key = id.zfill(_KEY_DIGITS)
+                if found.setdefault(key, url) != url:
+                    raise BadSetup(f"{path} gives {key} two addresses, the second in line {line}")
     except OSError as error:
         raise BadSetup(f"mulan.laion.links names {path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise BadSetup(f"{path} is no CSV file in UTF-8: {error}") from error
+    return found

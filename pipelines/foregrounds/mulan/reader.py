@@ -6,6 +6,7 @@ The script wraps around where a sum leaves 0..255 in a narrow type; here sums ar
 same wherever the script's result is meant. Nothing is resized: an annotation of another size is another picture.
 """
 
+import stat
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import numpy as np
 
 from decoupage.faults import BadItem
 from decoupage.images.alpha import blend
-from decoupage.images.codecs import decode_rgb
+from decoupage.images.reading import read_file, read_picture
 from decoupage.images.types import Rgb, Rgba
+from decoupage.text_files import printable
 from pipelines.foregrounds.mulan.annotation import Annotation, LayerArrays, parse_annotation
 from pipelines.foregrounds.mulan.files import AnnotationFile, Photograph, find_photograph
 from pipelines.foregrounds.mulan.unpickle import unpickle
@@ -23,6 +25,8 @@ from pipelines.foregrounds.mulan.unpickle import unpickle
 _CHUNK_BYTES = 1 << 20
 MAX_INFLATED_BYTES = 256_000_000
 """Bound of one annotation after decompression; eleven layers of a COCO picture (0.3 megapixels) take about 34 MB."""
+MAX_FILE_S = 60.0
+"""Time to make something of one annotation; usual ones take a fraction of a second."""
 LICENCE = "cc-by-nc-sa-4.0"
 """MuLAn's licence; the photographs under it have their own."""
 _ROWS_AT_ONCE = 256
@@ -33,8 +37,11 @@ def inflate(path: Path, max_bytes: int) -> bytes:
     """The content of a file that is one whole zlib stream (RFC 1950).
 
     Raises:
-        BadItem: `not_zlib`, `truncated`, `trailing_data`, `bad_zlib` (damaged inside) or `too_large`.
+        BadItem: `not_a_file` (a pipe, a device), `not_zlib`, `truncated`, `trailing_data`, `bad_zlib` (damaged inside)
+            or `too_large`.
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadItem("not_a_file", f"{path.name} is no regular file")
     inflater = zlib.decompressobj()
     chunks: list[bytes] = []
     room = max_bytes
@@ -86,12 +93,10 @@ class Layers:
 def rebuild(annotation: Annotation, photograph: Rgb) -> Layers:
     """Rebuild all layers.
 
-    Raises:
-        BadItem: `shape_mismatch` when the photograph's size differs from the annotation's.
+    Args:
+        photograph: of the annotation's size.
     """
-    if photograph.shape[:2] != annotation.size:
-        sizes = "the annotation is {}x{}, its picture {}x{}".format(*annotation.size, *photograph.shape[:2])
-        raise BadItem("shape_mismatch", sizes)
+    assert photograph.shape[:2] == annotation.size, "it was read with the annotation's size"
     background = colours(annotation.background, photograph)
     instances = tuple(
         np.dstack([colours(instance.layer, photograph), instance.alpha]) for instance in annotation.instances
@@ -141,7 +146,7 @@ def read_annotation(path: Path) -> Annotation:
     try:
         data = inflate(path, MAX_INFLATED_BYTES)
     except OSError as error:
-        raise BadItem("unreadable", f"{path}: {error.strerror}") from error
+        raise BadItem("unreadable", printable(f"{path}: {error.strerror}")) from error
     return parse_annotation(unpickle(data, MAX_INFLATED_BYTES))
 
 
@@ -155,13 +160,25 @@ def read_decomposition(file: AnnotationFile, images: Path) -> Decomposition:
     file.check()
     photograph = find_photograph(images, file.id)
     annotation = read_annotation(file.path)
-    return Decomposition(photograph, annotation, rebuild(annotation, _read_rgb(photograph.path)))
+    return Decomposition(photograph, annotation, rebuild(annotation, read_photograph(photograph.path, annotation.size)))
 
 
-def _read_rgb(path: Path) -> Rgb:
+def read_photograph(path: Path, size: tuple[int, int]) -> Rgb:
+    """The photograph of an annotation, of its (height, width), which are checked before anything is decoded.
+
+    Colours are as they are stored, in whatever profile, and the orientation is not applied: deltas refer to these.
+
+    Raises:
+        BadItem: `shape_mismatch`, `unreadable`, or `bad_image` whatever else is wrong with it.
+    """
     try:
-        return decode_rgb(path.read_bytes())
-    except OSError as error:
-        raise BadItem("unreadable", f"{path}: {error.strerror}") from error
+        picture = read_picture(read_file(path), upright=False, keep_profile=True, expected=size)
     except BadItem as fault:
-        raise BadItem("bad_image", f"{path}: {fault}") from fault
+        if fault.reason in ("shape_mismatch", "unreadable"):
+            raise BadItem(fault.reason, printable(f"{path}: {fault.detail}")) from fault
+        raise BadItem("bad_image", printable(f"{path}: {fault}")) from fault
+    except FileNotFoundError as error:
+        raise BadItem("unreadable", printable(f"{path} has gone")) from error
+    if not picture.is_opaque:
+        raise BadItem("bad_image", printable(f"{path} has transparent pixels, a photograph has none"))
+    return picture.rgb

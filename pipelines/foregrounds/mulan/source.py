@@ -16,7 +16,7 @@ from pipelines.foregrounds.mulan.fetch import FetchReport, fetch_photographs
 from pipelines.foregrounds.mulan.files import check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Index, scan
 from pipelines.foregrounds.mulan.provenance import read_links
-from pipelines.foregrounds.mulan.split import Split, SplitReport
+from pipelines.foregrounds.mulan.split import Split, SplitReport, tell_unmatched
 from pipelines.licences.terms import UNKNOWN
 from pipelines.stages.store import Store
 
@@ -137,8 +137,11 @@ class MulanSource:
 
 def scan_used(annotations: Path, num_shards: int, laion: LaionConfig) -> Index:
     """The index, with LAION's addresses where that part is used. Raises BadSetup as `scan` and `read_links`."""
-    urls = read_links(Path(laion.links), laion) if laion.use and laion.links else None
-    return scan(annotations, num_shards, urls)
+    urls = read_links(Path(laion.links), laion) if laion.use and laion.links else {}
+    index = scan(annotations, num_shards, urls)
+    if urls:
+        tell_unmatched(laion.links, urls.keys(), index.ids("laion"))
+    return index
 
 
 def _version(index: Index, info: Iterable[str], photographs: Iterable[tuple[str, str, int]]) -> str:

@@ -6,14 +6,19 @@ picture from one side to the other. A list that the profile names takes preceden
 """
 
 import hashlib
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from decoupage.faults import BadSetup
+from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe
+from decoupage.images.reading import read_file
+from decoupage.text_files import listed_lines
 from pipelines.foregrounds.mulan.files import key_of, part_of
 from pipelines.stages.store import Store
+
+log = logging.getLogger(__name__)
 
 FROZEN = "sources/mulan/test_ids.txt"
 _HASH = "# sha256 "
@@ -130,18 +135,26 @@ def read_list(path: Path) -> frozenset[str]:
         BadSetup: the file is missing or empty, or a line is no id; the message names the line.
     """
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetup(f"mulan.test_ids names {path}, which cannot be read: {error}") from error
+        listed = listed_lines(read_file(path), str(path))
+    except OSError as error:
+        raise BadSetup(f"mulan.test_ids names {path}, which cannot be read: {error.strerror}") from error
+    except BadItem as fault:
+        raise BadSetup(f"mulan.test_ids names {path}, which cannot be read: {fault.detail}") from fault
     keys = set()
-    for number, line in enumerate(lines, start=1):
-        id = line.split("#")[0].strip().removeprefix("laion-")
-        if id and part_of(id) == "other":
+    for entry, number in listed.items():
+        id = entry.removeprefix("laion-")
+        if part_of(id) == "other":
             raise BadSetup(
                 f"{path}, line {number}: {id[:40]!r} is no id; COCO's have 12 digits (000000000139), LAION's 9"
             )
-        if id:
-            keys.add(key_of(id))
+        keys.add(key_of(id))
     if not keys:
         raise BadSetup(f"{path} holds no id; leave mulan.test_ids empty to test on the pictures of val2017")
     return frozenset(keys)
+
+
+def tell_unmatched(place: str, listed: Set[str], there: Set[str]) -> None:
+    """Warn where pictures that a file lists have no annotation: a slip of the pen would go unnoticed."""
+    if unmatched := sorted(listed - there):
+        shown = ", ".join(map(repr, unmatched[:_SHOWN]))
+        log.warning("%s: %d of its %d pictures have no annotation: %s", place, len(unmatched), len(listed), shown)

@@ -4,7 +4,6 @@ MuLAn's backgrounds are not used: they are inpainted, and the library takes phot
 """
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,6 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
@@ -26,10 +24,11 @@ from pipelines.foregrounds.mulan.annotation import NO_CAPTION
 from pipelines.foregrounds.mulan.coco_info import CocoPhotograph, read_coco_info
 from pipelines.foregrounds.mulan.files import AnnotationFile, check_images, find_photograph
 from pipelines.foregrounds.mulan.index import Entry, Index
-from pipelines.foregrounds.mulan.provenance import Provenance, provenance_of, read_provenance
-from pipelines.foregrounds.mulan.reader import MAX_INFLATED_BYTES, Decomposition, read_decomposition
+from pipelines.foregrounds.mulan.limited import call_limited
+from pipelines.foregrounds.mulan.provenance import PHOTOGRAPHS, Provenance, provenance_of, read_provenance
+from pipelines.foregrounds.mulan.reader import MAX_FILE_S, MAX_INFLATED_BYTES, Decomposition, read_decomposition
 from pipelines.foregrounds.mulan.source import scan_used
-from pipelines.foregrounds.mulan.split import Split, hash_of
+from pipelines.foregrounds.mulan.split import Split, hash_of, tell_unmatched
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
 from pipelines.licences.terms import canonical
@@ -66,11 +65,16 @@ class Cutting:
         """Rebuild, filter and encode; a file that is unlicensed or that `read_decomposition` refuses is a drop."""
         try:
             self._check_licence(item.provenance)
-            found = read_decomposition(item.file, Path(self.images))
+            item.file.check()
+            return call_limited(self.cut, item, MAX_FILE_S)
         except BadItem as fault:
             # Returned rather than raised, so that the counts include the file.
             drop = {"id": f"mulan-{item.file.key}", "reason": fault.reason, "detail": fault.detail}
             return Outcome(drops=[drop], counts={"files": 1, "unusable_files": 1})
+
+    def cut(self, item: CutItem) -> Outcome:
+        """The foregrounds of one file; a process of its own does this. Raises BadItem as `read_decomposition`."""
+        found = read_decomposition(item.file, Path(self.images))
         members: dict[str, bytes] = {}
         rows: list[dict[str, Any]] = []
         drops: list[Drop] = []
@@ -215,7 +219,10 @@ class MulanForegrounds(CurrentByInputs):
 
     @cached_property
     def _test_keys(self) -> frozenset[str] | None:
-        return self.split.keys()
+        keys = self.split.keys()
+        if keys and self.split.given:
+            tell_unmatched(self.split.given, keys, {entry.file.key for entry in self._index.entries()})
+        return keys
 
     @cached_property
     def _coco(self) -> dict[str, CocoPhotograph]:
@@ -225,7 +232,10 @@ class MulanForegrounds(CurrentByInputs):
 
     @cached_property
     def _provenance(self) -> dict[str, Provenance]:
-        return read_provenance(self.annotations)
+        found = read_provenance(self.annotations)
+        if found:
+            tell_unmatched(PHOTOGRAPHS, found.keys(), {entry.file.id for entry in self._index.entries()})
+        return found
 
 
 @dataclass(frozen=True)
@@ -277,8 +287,8 @@ def shard_summaries(report: Report, store: Store) -> Iterator[ShardSummary]:
 
 
 def _consistency_error(manifest: Manifest, store: Store) -> float:
-    data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
-    table = pq.read_table(io.BytesIO(data), columns=["origin", "consistency_error"]).to_pydict()
+    path = f"{manifest.stage}/{manifest.shard}.parquet"
+    table = store.read_table(path, ["origin", "consistency_error"]).to_pydict()
     # All instances of a file carry the same error; a file counts once.
     errors = dict(zip(table["origin"], table["consistency_error"], strict=True)).values()
     measured = [error for error in errors if error >= 0]

@@ -12,15 +12,22 @@ import string
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
+from decoupage.text_files import printable
+from pipelines.foregrounds.prompts.answers import Answer, Report, read_answer, read_report
 from pipelines.foregrounds.prompts.builtin import Prompt, categories
-from pipelines.foregrounds.prompts.chat import MAX_DETAIL, Answer, Ask, messages, options, read_answer, response_format
+from pipelines.foregrounds.prompts.chat import Ask
 from pipelines.foregrounds.prompts.client import Unfinished
 from pipelines.foregrounds.prompts.ledger import Line
+from pipelines.foregrounds.prompts.retry import Reported
 from pipelines.foregrounds.prompts.writer import MAX_FRUITLESS, SPARE, Session, used_up
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import Batch
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +35,8 @@ URL: Final = "/v1/chat/completions"
 MARK = "decoupage_plan"
 """Key in a batch's metadata under which the plan's name stands."""
 ENDED = ("completed", "failed", "expired", "cancelled")
+_FILE_S = 3600.0
+"""Time to send or fetch a file."""
 _MAX_LISTED = 500
 """Number of the account's latest batches that are searched for one that was sent."""
 
@@ -107,20 +116,20 @@ def _batch_id(session: Session, plan: Line, sent_before: bool) -> str:
             return str(line["batch"])
     unsure = sent_before
 
-    def send() -> str:
+    def send(api: "OpenAI") -> str:
         nonlocal unsure
-        found = _find(session, plan) if unsure else None
+        found = _find(api, plan) if unsure else None
         unsure = True  # A request that fails from here on may have reached the server.
-        return found or _send(session, plan)
+        return found or _send(session, api, plan)
 
-    batch = session.client.retry.call(send)
+    batch = session.client.call(send, _FILE_S)
     session.ledger.append({"kind": "batch", "plan": plan["plan"], "batch": batch})
     log.info("prompts: batch %s with %d requests was sent", batch, len(plan["requests"]))
     return batch
 
 
-def _find(session: Session, plan: Line) -> str | None:
-    for number, batch in enumerate(session.client.api.batches.list(limit=100)):
+def _find(api: "OpenAI", plan: Line) -> str | None:
+    for number, batch in enumerate(api.batches.list(limit=100)):
         if (batch.metadata or {}).get(MARK) == plan["plan"]:
             return batch.id
         if number + 1 >= _MAX_LISTED:
@@ -128,29 +137,34 @@ def _find(session: Session, plan: Line) -> str | None:
     return None
 
 
-def _send(session: Session, plan: Line) -> str:
-    api = session.client.api
+def _checked(batch: "Batch") -> "Batch":
+    """What the server says of a batch; the client hands on what is none, such as a page of a proxy."""
+    if not isinstance(getattr(batch, "id", None), str) or not isinstance(getattr(batch, "status", None), str):
+        raise Reported(read_report(200, str(batch), {}))
+    return batch
+
+
+def _send(session: Session, api: "OpenAI", plan: Line) -> str:
     data = b"".join(canonical_json(_request_line(session, ask)) + b"\n" for ask in _asks(plan))
     file = api.files.create(file=(f"prompts-{plan['plan']}.jsonl", data), purpose="batch")
+    if not isinstance(getattr(file, "id", None), str):
+        raise Reported(read_report(200, str(file), {}))
     batch = api.batches.create(
         input_file_id=file.id, endpoint=URL, completion_window="24h", metadata={MARK: plan["plan"]}
     )
-    return batch.id
+    return _checked(batch).id
 
 
 def _request_line(session: Session, ask: Ask) -> dict[str, Any]:
-    body = options(session.config, ask) | {
-        "messages": messages(ask, session.ledger.texts(ask.category)),
-        "response_format": response_format(),
-    }
+    body = session.client.body(ask, session.ledger.texts(ask.category))
     return {"custom_id": ask.id, "method": "POST", "url": URL, "body": body}
 
 
 def _finish(session: Session, plan: Line, batch_id: str) -> int:
     """Wait for a batch and enter its answers, partial ones too; returns the number of accepted prompts."""
-    api, call = session.client.api, session.client.retry.call
+    call = session.client.call
     status = ""
-    while (batch := call(lambda: api.batches.retrieve(batch_id))).status not in ENDED:
+    while (batch := call(lambda api: _checked(api.batches.retrieve(batch_id)))).status not in ENDED:
         if batch.status != status:
             status = batch.status
             log.info("prompts: batch %s is %s; an interrupted run can be continued", batch_id, status)
@@ -158,14 +172,17 @@ def _finish(session: Session, plan: Line, batch_id: str) -> int:
     answers: dict[str, Answer] = {}
     for file_id in (batch.error_file_id, batch.output_file_id):
         if file_id:
-            text = call(lambda wanted=file_id: api.files.content(wanted).text)  # type: ignore[misc]
-            answers |= read_output(session.client.hide(text))
+            data = call(lambda api, wanted=file_id: api.files.content(wanted).content, _FILE_S)  # type: ignore[misc]
+            read, reports = read_output(session.client.hide(data.decode("utf-8", "replace")))
+            answers |= read
+            for report in reports:
+                session.client.learn(report)
     closed = {"kind": "closed", "plan": plan["plan"], "status": batch.status}
     if batch.status == "failed":
         session.ledger.append(closed)
         errors = batch.errors.data if batch.errors and batch.errors.data else []
-        message = session.client.hide("; ".join(str(error.message) for error in errors[:3]))
-        raise BadSetup(f"the server refuses batch {batch_id}: {message[:MAX_DETAIL] or 'it gives no reason'}")
+        message = printable(session.client.hide("; ".join(str(error.message) for error in errors[:3])))
+        raise BadSetup(f"the server refuses batch {batch_id}: {message or 'it gives no reason'}")
     silent = Answer("unanswered", detail=f"batch {batch_id} is {batch.status} without it")
     num_new = session.enter(*((ask, answers.get(ask.id, silent)) for ask in _asks(plan)), then=closed)
     if batch.status == "cancelled":
@@ -173,24 +190,28 @@ def _finish(session: Session, plan: Line, batch_id: str) -> int:
     return num_new
 
 
-def read_output(text: str) -> dict[str, Answer]:
-    """Answers by `custom_id` from a batch's output or error file, whose lines come in any order.
+def read_output(text: str) -> tuple[dict[str, Answer], list[Report]]:
+    """(answers by `custom_id`, reports of requests that the server refused) in a batch's output or error file.
 
-    A line: `{"custom_id", "response": {"status_code", "body"} | null, "error": {"code", "message"} | null}`. Lines of
-    another form are left out: their requests count as unanswered.
+    The lines come in any order. A line: `{"custom_id", "response": {"status_code", "body"} | null, "error": {"code",
+    "message"} | null}`. Lines of another form are left out: their requests count as unanswered.
     """
     answers: dict[str, Answer] = {}
-    for line in text.splitlines():
+    reports: list[Report] = []
+    for line in text.split("\n"):
         try:
             read = json.loads(line)
             name, response, error = read["custom_id"], read.get("response") or {}, read.get("error")
             status, body = response.get("status_code"), response.get("body")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         if not isinstance(name, str):
             continue
         if status == 200 and isinstance(body, dict):
             answers[name] = read_answer(body)
-        else:
-            answers[name] = Answer("unanswered", detail=f"HTTP {status}: {error or body}"[:MAX_DETAIL])
-    return answers
+            continue
+        report = read_report(status if isinstance(status, int) else 0, json.dumps(body or error), {})
+        reports.append(report)
+        outcome = "refused" if report.is_filter else "unanswered"
+        answers[name] = Answer(outcome, detail=f"HTTP {status}: {report.message}")
+    return answers, reports

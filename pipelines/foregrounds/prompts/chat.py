@@ -1,13 +1,13 @@
-"""One chat completion: what a language model is asked, and how its answer is read. Nothing is sent here.
+"""What a language model is asked in one chat completion. Nothing is sent here; `answers` reads what comes back.
 
-All that decides what the model writes is in `recipe`. An answer that is not of the requested form is reported with its
-outcome, never trusted.
+All that decides what the model writes is in `recipe`.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.fingerprint import Recipe
 from pipelines.config import PromptsConfig
@@ -22,11 +22,12 @@ Never write a person under age in swimwear, underwear or the like.
 Every prompt must name something different: no synonyms, no two spellings or sizes or colours of one thing.
 Begin with what people would think of first and go on to what is less usual."""
 NUM_EXAMPLES = 3
-MAX_DETAIL = 300
+FORM = 'Answer with nothing but JSON of this form: {"prompts": ["...", "..."]}'
+"""Said where the server takes no schema."""
 
 
 class PromptList(BaseModel):
-    """An answer, as the model is made to shape it and as it is checked."""
+    """An answer, as the model is made to shape it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -78,104 +79,37 @@ def recipe(config: PromptsConfig) -> Recipe:
     }
 
 
-def messages(ask: Ask, known: list[str]) -> list[dict[str, str]]:
-    """The chat messages of a request; `known` are the category's prompts so far, which the model must not repeat."""
+def messages(ask: Ask, known: list[str], has_schema: bool = True) -> list[dict[str, str]]:
+    """The chat messages of a request.
+
+    Args:
+        known: the category's prompts so far, which the model must not repeat.
+        has_schema: the request holds a schema; without one the form of an answer is said in words.
+    """
     words = [f"Category: {ask.category} (such as {', '.join(examples()[ask.category])}). Write {ask.count} prompts."]
     if ask.letters:
         first, last = ask.letters
         words.append(f"Prefer names that begin with a letter from {first} to {last}.")
     if known:
         words.append(f"These are there already, write others: {', '.join(known)}.")
+    if not has_schema:
+        words.append(FORM)
     return [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": "\n".join(words)}]
 
 
-def options(config: PromptsConfig, ask: Ask) -> dict[str, Any]:
-    """The parameters of a request besides its messages and the response format."""
-    chosen: dict[str, Any] = {
-        "model": config.model,
+def options(config: PromptsConfig, ask: Ask, fields: Collection[str]) -> dict[str, Any]:
+    """The parameters of a request besides its messages, of these fields."""
+    values = {
         "seed": ask.seed,
+        "temperature": config.temperature,
         "max_completion_tokens": config.max_answer_tokens,
+        "max_tokens": config.max_answer_tokens,
+        "response_format": response_format(),
     }
-    if config.temperature is not None:
-        chosen["temperature"] = config.temperature
-    return chosen
+    return {"model": config.model} | {name: values[name] for name in fields}
 
 
 def response_format() -> dict[str, Any]:
-    """The strict JSON schema of `PromptList` as the chat API takes it; needed in batches, where no client adds it."""
+    """The strict JSON schema of `PromptList` as the chat API takes it."""
     schema = PromptList.model_json_schema()
     return {"type": "json_schema", "json_schema": {"name": "PromptList", "strict": True, "schema": schema}}
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(0, ge=0)
-    completion_tokens: int = Field(0, ge=0)
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    finish_reason: str | None = None
-    message: _Message = _Message()
-
-
-class _Body(BaseModel):
-    id: str = ""
-    model: str = ""
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The result of one request.
-
-    Attributes:
-        outcome: `answered`, `truncated` (out of tokens), `refused`, `malformed` (not of the requested form), or
-            `unanswered` (a batch came back without it).
-        texts: the prompts as written; empty unless answered.
-        response: the server's id of the answer.
-        model: the model that the server names.
-        tokens_in: input tokens paid.
-        tokens_out: output tokens paid, reasoning included.
-        detail: what was wrong, as a sentence.
-    """
-
-    outcome: str
-    texts: tuple[str, ...] = ()
-    response: str = ""
-    model: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-    detail: str = ""
-
-
-def read_answer(body: str | bytes | dict[str, Any]) -> Answer:
-    """The answer in a chat completion's body (JSON, or already an object)."""
-    try:
-        read = _Body.model_validate(body) if isinstance(body, dict) else _Body.model_validate_json(body)
-    except ValidationError as error:
-        return Answer("malformed", detail=_sentence(error))
-    outcome, texts, detail = _content(read.choices[0])
-    usage = read.usage or _Usage()
-    return Answer(outcome, texts, read.id, read.model, usage.prompt_tokens, usage.completion_tokens, detail)
-
-
-def _content(choice: _Choice) -> tuple[str, tuple[str, ...], str]:
-    """(outcome, texts, detail) of one choice of a completion."""
-    if choice.finish_reason == "length":
-        return "truncated", (), "the answer ran out of tokens (prompts.max_answer_tokens)"
-    if choice.finish_reason == "content_filter" or choice.message.refusal:
-        return "refused", (), (choice.message.refusal or "content filter")[:MAX_DETAIL]
-    try:
-        return "answered", tuple(PromptList.model_validate_json(choice.message.content or "").prompts), ""
-    except ValidationError as error:
-        return "malformed", (), _sentence(error)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lstrip(": ")[:MAX_DETAIL]

@@ -3,6 +3,7 @@
 `sources/prompts/<fingerprint>.jsonl` in the store, one JSON object a line:
 
 - `recipe`: the first line, what the list was written by;
+- `received`: the text of an answer that was paid for, before anything is made of it; its `answer` takes its place;
 - `answer`: one finished request with its tokens, the prompts accepted from it and those rejected, by reason;
 - `plan`, `batch`, `closed`: a batch is about to be sent, was sent, was read (see `batch`).
 
@@ -11,7 +12,6 @@ list has some hundred kB, an answer takes seconds), and leaves no half-written l
 than derived again, so that better rules do not change an existing list.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -22,9 +22,11 @@ from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
+from decoupage.text_files import parse_json
 from pipelines.config import DataConfig, PromptsConfig
+from pipelines.foregrounds.prompts.answers import Answer
 from pipelines.foregrounds.prompts.builtin import Prompt, builtin_prompts, categories
-from pipelines.foregrounds.prompts.chat import Answer, Ask, recipe
+from pipelines.foregrounds.prompts.chat import Ask, recipe
 from pipelines.stages.locks import alone
 from pipelines.stages.store import Store
 
@@ -50,16 +52,18 @@ class Ledger:
     num_bytes: int = 0
 
     def append(self, *lines: Line) -> None:
-        """Append lines; they are stored when this returns.
+        """Append lines; they are stored when this returns. An `answer` removes what was `received` for it.
 
         Raises:
             BadSetup: another run has written in the meantime; what it wrote is kept.
         """
         if self.num_bytes != (self.store.size(self.path) if self.store.exists(self.path) else 0):
             raise BadSetup(f"{self.store.url(self.path)} was changed by another run; let one finish, then run again")
-        data = b"".join(canonical_json(line) + b"\n" for line in [*self.lines, *lines])
+        answered = {line["request"] for line in lines if line["kind"] == "answer"}
+        kept = [line for line in self.lines if line["kind"] != "received" or line["request"] not in answered]
+        data = b"".join(canonical_json(line) + b"\n" for line in [*kept, *lines])
         self.store.write(self.path, data)
-        self.lines += lines
+        self.lines = [*kept, *lines]
         self.num_bytes = len(data)
 
     @property
@@ -89,9 +93,22 @@ class Ledger:
 
 def answer_line(ask: Ask, answer: Answer, accepted: list[str], rejected: dict[str, list[str]], server: str) -> Line:
     """The ledger's line about one finished request."""
-    given = {key: value for key, value in asdict(answer).items() if key != "texts"}
-    asked = {"request": ask.id, "category": ask.category, "count": ask.count, "seed": ask.seed}
-    return {"kind": "answer", **asked, **given, "server": server, "accepted": accepted, "rejected": rejected}
+    given = {key: value for key, value in asdict(answer).items() if key != "texts" and (key != "text" or value)}
+    return {"kind": "answer", **_asked(ask), **given, "server": server, "accepted": accepted, "rejected": rejected}
+
+
+def received_line(ask: Ask, text: str) -> Line:
+    """The ledger's line about an answer that has just come in."""
+    return {"kind": "received", **_asked(ask), "text": text}
+
+
+def received(line: Line) -> tuple[Ask, str]:
+    """The request and the text of such a line."""
+    return Ask(line["request"], line["category"], line["count"], line["seed"]), line["text"]
+
+
+def _asked(ask: Ask) -> Line:
+    return {"request": ask.id, "category": ask.category, "count": ask.count, "seed": ask.seed}
 
 
 def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
@@ -110,9 +127,9 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
     if incomplete:
         log.warning("%s: the last line is incomplete and left out", store.url(path))
     try:
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [parse_json(line, f"line {number}") for number, line in enumerate(whole.splitlines(), 1)]
         _check(lines)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (BadSetup, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadSetup(
             f"{store.url(path)} is damaged ({error!r}); restore a copy, or move it away to have the list written again"
         ) from error
@@ -124,6 +141,10 @@ def _check(lines: list[Line]) -> None:
     if lines and lines[0]["kind"] != "recipe":
         raise ValueError("the first line is no recipe")
     for line in lines:
+        if line["kind"] == "received":
+            texts = [line["category"], line["request"], line["text"]]
+            if not all(isinstance(text, str) for text in texts) or type(line["count"] + line["seed"]) is not int:
+                raise ValueError(f"{line['request']} is damaged")
         if line["kind"] == "answer":
             texts = [line["category"], line["request"], line["outcome"], *line["accepted"], *line["rejected"]]
             if not all(isinstance(text, str) for text in texts):

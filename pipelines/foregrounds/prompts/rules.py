@@ -131,7 +131,7 @@ def _fault_of_words(words: list[str]) -> str | None:
 @cache
 def brands() -> frozenset[str]:
     """The names in `brands.txt`; `#` starts a comment."""
-    lines = (files(__package__) / "brands.txt").read_text().splitlines()
+    lines = (files(__package__) / "brands.txt").read_text("utf-8").splitlines()
     return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 

@@ -14,7 +14,7 @@ from pipelines.foregrounds.prompts.batch import write_by_batches
 from pipelines.foregrounds.prompts.builtin import categories
 from pipelines.foregrounds.prompts.chat import recipe
 from pipelines.foregrounds.prompts.client import Client, RetryPolicy, Unfinished, key_of
-from pipelines.foregrounds.prompts.ledger import Ledger, open_ledger
+from pipelines.foregrounds.prompts.ledger import open_ledger
 from pipelines.foregrounds.prompts.writer import Session, write_one_by_one
 from pipelines.stages.progress import Progress
 from pipelines.stages.store import Store
@@ -37,6 +37,7 @@ class PromptsReport:
         tokens_in: input tokens paid.
         tokens_out: output tokens paid.
         cost_usd: cost by the profile's prices; None where it names none.
+        left_out: field of a request -> why this run's server refused it; it was left out.
         seconds: duration of this run.
     """
 
@@ -50,6 +51,7 @@ class PromptsReport:
     tokens_in: int
     tokens_out: int
     cost_usd: float | None
+    left_out: dict[str, str]
     seconds: float
 
 
@@ -87,9 +89,10 @@ def write_prompts(config: DataConfig, store: Store, retry: RetryPolicy | None = 
         before = len(ledger.prompts())
 
         def report() -> PromptsReport:
-            return _report(asked, wanted, ledger, len(ledger.prompts()) - before, time.monotonic() - started)
+            return _report(session, len(ledger.prompts()) - before, time.monotonic() - started)
 
         session = Session(asked, wanted, ledger, Client(asked, retry))
+        session.enter_received()
         missing = sum(session.missing(name) for name in categories())
         if missing:
             key_of(asked)
@@ -107,12 +110,13 @@ def _run(session: Session, missing: int) -> None:
             log.debug("prompts: %s/%s", prompt.category, prompt.text)
 
 
-def _report(config: PromptsConfig, wanted: int, ledger: Ledger, num_new: int, seconds: float) -> PromptsReport:
+def _report(session: Session, num_new: int, seconds: float) -> PromptsReport:
+    config, ledger = session.config, session.ledger
     tokens_in, tokens_out = (sum(line[key] for line in ledger.answers) for key in ("tokens_in", "tokens_out"))
     return PromptsReport(
         fingerprint=fingerprint(recipe(config)),
         model=config.model,
-        wanted=wanted,
+        wanted=session.wanted,
         by_category={name: len(ledger.texts(name)) for name in categories()},
         num_new=num_new,
         rejected=ledger.rejected(),
@@ -120,6 +124,7 @@ def _report(config: PromptsConfig, wanted: int, ledger: Ledger, num_new: int, se
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         cost_usd=_cost_usd(config, tokens_in, tokens_out),
+        left_out=dict(session.client.left_out),
         seconds=round(seconds, 3),
     )
 
@@ -150,6 +155,8 @@ def show(report: PromptsReport) -> None:
     for title, counts in (("requests", report.requests), ("rejected", report.rejected)):
         listed = ", ".join(f"{number} {name}" for name, number in counts.items())
         console.print(f"{title}: {listed or 'none'}", highlight=False)
+    for name, reason in report.left_out.items():
+        console.print(f"left out: {name}, which the server refused ({reason})", highlight=False, markup=False)
     cost = "" if report.cost_usd is None else f", {report.cost_usd:.4f} USD"
     console.print(f"tokens: {report.tokens_in} in, {report.tokens_out} out{cost}", highlight=False)
     console.print(f"{report.num_new} new by {report.model} in {report.seconds:.1f} s", highlight=False)

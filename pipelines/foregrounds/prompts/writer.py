@@ -7,14 +7,16 @@ run loses no more than the answer in flight. `batch` sends many requests at once
 import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
+from decoupage.faults import BadSetup
 from pipelines.config import PromptsConfig
+from pipelines.foregrounds.prompts.answers import Answer, read_answer
 from pipelines.foregrounds.prompts.builtin import Prompt, categories
-from pipelines.foregrounds.prompts.chat import Answer, Ask
+from pipelines.foregrounds.prompts.chat import Ask
 from pipelines.foregrounds.prompts.client import Client, Unfinished, server
-from pipelines.foregrounds.prompts.ledger import Ledger, Line, answer_line
+from pipelines.foregrounds.prompts.ledger import Ledger, Line, answer_line, received, received_line
 from pipelines.foregrounds.prompts.rules import PromptFilter
 
 log = logging.getLogger(__name__)
@@ -76,6 +78,24 @@ class Session:
         self.new += fresh
         return len(fresh)
 
+    def send(self, ask: Ask) -> Answer:
+        """Send a request. What comes back is stored before it is read, for it was paid for."""
+
+        def keep(text: str) -> None:
+            try:
+                self.ledger.append(received_line(ask, text))
+            except (BadSetup, OSError):
+                log.error("prompts: %s was paid for and cannot be stored; it is: %r", ask.id, text)
+                raise
+
+        return self.client.ask(ask, self.ledger.texts(ask.category), keep)
+
+    def enter_received(self) -> None:
+        """Enter the answers that a run stored, and did not come to enter."""
+        for line in [line for line in self.ledger.lines if line["kind"] == "received"]:
+            ask, text = received(line)
+            self.enter((ask, read_answer(text)))
+
     def take_new(self) -> Iterator[Prompt]:
         """The prompts accepted since the last call."""
         fresh, self.new = self.new, []
@@ -89,23 +109,37 @@ def write_one_by_one(session: Session) -> Iterator[Prompt]:
         Unfinished: the requests are used up, or the model gives no new prompt.
         BadSetup: the server refuses the requests.
     """
+    refused: dict[str, str] = {}
     for category in categories():
-        fruitless, share = 0, 1.0
-        while missing := session.missing(category):
-            if session.left() < 1:
-                raise used_up(session)
-            if fruitless == MAX_FRUITLESS:
-                raise Unfinished(
-                    f"{fruitless} answers in a row gave no new prompt for {category!r}: {_latest(session)}; try "
-                    "another model or temperature, or lower generated.prompts_per_category"
-                )
-            count = max(1, math.floor(share * min(session.config.per_request, math.ceil(missing * SPARE))))
-            ask = session.ask(category, len(session.ledger.answers), count)
-            answer = session.client.ask(ask, session.ledger.texts(category))
-            fruitless = 0 if session.enter((ask, answer)) else fruitless + 1
-            # An answer that ran out of tokens would do so again: request fewer prompts.
-            share = share / 2 if answer.outcome == "truncated" else share
-            yield from session.take_new()
+        if reason := (yield from _write_category(session, category)):
+            refused[category] = reason
+    if refused:
+        told = "; ".join(f"{category!r} ({reason})" for category, reason in refused.items())
+        raise Unfinished(f"{MAX_FRUITLESS} requests in a row were refused for {told}; try another model")
+
+
+def _write_category(session: Session, category: str) -> Generator[Prompt, None, str]:
+    """Prompts of one category; returns the reason when requests for it are refused, which the others need not be."""
+    fruitless, refused, share = 0, 0, 1.0
+    while missing := session.missing(category):
+        if session.left() < 1:
+            raise used_up(session)
+        if refused == MAX_FRUITLESS:
+            return str(session.ledger.answers[-1]["detail"])
+        if fruitless == MAX_FRUITLESS:
+            raise Unfinished(
+                f"{fruitless} answers in a row gave no new prompt for {category!r}: {_latest(session)}; try "
+                "another model or temperature, or lower generated.prompts_per_category"
+            )
+        count = max(1, math.floor(share * min(session.config.per_request, math.ceil(missing * SPARE))))
+        ask = session.ask(category, len(session.ledger.answers), count)
+        answer = session.send(ask)
+        fruitless = 0 if session.enter((ask, answer)) else fruitless + 1
+        refused = refused + 1 if answer.outcome == "refused" else 0
+        # An answer that ran out of tokens would do so again: request fewer prompts.
+        share = share / 2 if answer.outcome == "truncated" else share
+        yield from session.take_new()
+    return ""
 
 
 def used_up(session: Session) -> Unfinished:

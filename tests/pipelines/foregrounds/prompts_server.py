@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 Reply = tuple[int, dict[str, str], Any]
-"""(status, headers, body: text as it is, anything else as JSON)"""
+"""(status, headers, body: text as it is, a function as what writes the whole answer, anything else as JSON)"""
 SYLLABLES = ["ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va", "we", "zi"]
 
 
@@ -50,6 +50,7 @@ class PromptsServer:
     Attributes:
         script: first replies, in order: functions of the request's body; None = as usual.
         delay_s: before each chat answer.
+        asked: path and headers of each POST.
         questions: bodies of the chat requests, and the times at which they came.
         answered: chat requests answered with status 200.
         batches: what was sent by id.
@@ -61,6 +62,7 @@ class PromptsServer:
         self.questions: list[dict[str, Any]] = []
         self.times_s: list[float] = []
         self.keys: list[str] = []
+        self.asked: list[tuple[str, dict[str, str]]] = []
         self.answered = 0
         self.files: dict[str, str] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -159,8 +161,9 @@ def _handler(server: PromptsServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
             server.keys.append(self.headers.get("Authorization", ""))
+            server.asked.append((self.path, dict(self.headers)))
             path = self.path.removeprefix("/v1")
-            if path == "/chat/completions":
+            if path.partition("?")[0].endswith("/chat/completions"):
                 self.reply(*server.chat(json.loads(data)))
             elif path == "/batches":
                 self.reply(*server.create_batch(json.loads(data)))
@@ -168,6 +171,11 @@ def _handler(server: PromptsServer) -> type[BaseHTTPRequestHandler]:
                 self.reply(*server.upload(self.headers["Content-Type"], data))
 
         def reply(self, status: int, headers: dict[str, str], body: Any) -> None:
+            if callable(body):
+                self.close_connection = True
+                with suppress(OSError):  # The other side had enough.
+                    body(self.wfile)
+                return
             data = (body if isinstance(body, str) else json.dumps(body)).encode()
             try:
                 self.send_response(status)

@@ -132,6 +132,40 @@ def test_lines_that_are_no_answers_are_left_out() -> None:
     good = {"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None}
     bad = {"custom_id": "b", "response": None, "error": {"code": "x", "message": "lost"}}
     text = "\n".join(["{", "[]", "7", '{"custom_id": 3, "response": {}}', json.dumps(good), json.dumps(bad)])
-    answers = read_output(text)
+    answers, [report] = read_output(text)
+    assert report.status == 0
     assert {name: answer.outcome for name, answer in answers.items()} == {"a": "answered", "b": "unanswered"}
     assert answers["a"].texts == ("dog",) and "lost" in answers["b"].detail
+
+
+def test_a_page_instead_of_a_batch_is_a_refusal(tmp_path: Path, served: Any) -> None:
+    server, url = served
+    server.look_at_batch = lambda _: (200, {"Content-Type": "text/html"}, "<html>log in</html>")  # type: ignore[method-assign]
+    with pytest.raises(BadSetup, match="HTTP 200 with an error that means 400: <html>log in</html>"):
+        write(tmp_path, url)
+    server.create_batch = server.look_at_batch  # type: ignore[method-assign]
+    with pytest.raises(BadSetup, match="<html>"):
+        write(tmp_path / "other", url)
+
+
+def test_a_field_that_the_lines_of_a_batch_may_not_have_is_left_out_of_the_next(tmp_path: Path, served: Any) -> None:
+    server, url = served
+
+    def refuse_seed(batch: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+        if "seed" not in lines[0]["body"]:
+            return server.complete(batch, lines)
+        error = {"error": {"message": "Unsupported parameter: 'seed'", "param": "seed"}}
+        answers = [{"custom_id": line["custom_id"], "response": {"status_code": 400, "body": error}} for line in lines]
+        batch |= {"status": "completed", "error_file_id": server.put("\n".join(map(json.dumps, answers)))}
+        return None
+
+    server.end = refuse_seed
+    report = write(tmp_path, url)
+    assert report.requests == {"unanswered": 10, "answered": 10} and report.left_out.keys() == {"seed"}
+
+
+def test_a_line_that_the_content_filter_refuses_is_counted_as_refused() -> None:
+    body = {"error": {"message": "filtered", "code": "content_filter"}}
+    line = {"custom_id": "a", "response": {"status_code": 400, "body": body}, "error": None}
+    answers, [report] = read_output(json.dumps(line) + "\n" + "[" * 100_000)
+    assert answers["a"].outcome == "refused" and report.is_filter

@@ -115,6 +115,17 @@ def test_pictures_of_other_weights_are_not_mixed(weights, tmp_path):
         run(tmp_path / "weights", tmp_path / "root", images_per_prompt=2)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", r"weights\.json is not JSON"), ("[]", r"weights\.json is damaged")]
+)
+def test_a_damaged_list_of_weights_is_named(weights, tmp_path, text, message):
+    run(weights, tmp_path / "root")
+    [path] = (tmp_path / "root").glob("sources/layerdiffuse/*/weights.json")
+    path.write_text(text)
+    with pytest.raises(BadSetup, match=message):
+        run(weights, tmp_path / "root", images_per_prompt=2)
+
+
 def test_a_kept_picture_is_what_was_painted(weights, tmp_path):
     store = Store(str(tmp_path))
     stage = GeneratedForegrounds(config(weights), VEIL, store=store)

@@ -72,3 +72,12 @@ def test_a_file_that_lacks_tensors_is_refused(tmp_path: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BadSetup, match="lacks 1 tensors, such as concept_embeds"):
         SafetyFilter(safety(folder)).judge(picture(), WOMAN)
+
+
+def test_a_checker_that_would_let_everything_pass_is_refused(tmp_path: Path) -> None:
+    folder = save_checker(tmp_path / "c", -1.0)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["visual_projection.weight"][0, 0] = float("nan")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadSetup, match=r"not finite, in visual_projection\.weight"):
+        SafetyFilter(safety(folder)).judge(picture(), WOMAN)

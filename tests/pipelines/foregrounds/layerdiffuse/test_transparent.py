@@ -110,3 +110,14 @@ def test_an_overflow_spoils_its_own_picture_only():
     pictures = decode(latents, tiny_vae(4), tiny_decoder(4), SDXL)
     assert isinstance(pictures[1], BadItem) and pictures[1].reason == "not_finite"
     assert np.array_equal(pictures[0], pictures[2])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("part", ["latents", "pixels", "decoder"])
+def test_no_value_that_is_not_finite_becomes_black_or_white(part, value):
+    latents = torch.full((1, 4, 8, 8), value if part == "latents" else 0.0)
+    vae = _vae(4, pixel=value if part == "pixels" else 0.5)
+    decoder = Fixed([0.5, 0.1, value if part == "decoder" else 0.2, 1.0])
+    for convention in (SDXL, FLUX):
+        [picture] = decode(latents, vae, decoder, convention)
+        assert isinstance(picture, BadItem) and picture.reason == "not_finite"

@@ -54,6 +54,12 @@ def with_object_array() -> Any:
     return annotation
 
 
+def with_caption(text: str) -> Any:
+    annotation = make_annotation(1)
+    annotation["instances"][1]["blip2"] = text
+    return annotation
+
+
 def write_hostile(folder: Path, sentinel: Path) -> dict[str, str]:
     """Write one file of each kind of fault; returns id -> expected reason."""
     command = f"touch {sentinel}"
@@ -74,6 +80,12 @@ def write_hostile(folder: Path, sentinel: Path) -> dict[str, str]:
         "000000000112": (pack(wrong_shape()), "shape_mismatch"),
         "000000000113": (pack({"background": {}, "instances": {}}), "missing_key"),
         "000000000114": (zlib.compress(b"\x80\x04C" + bytes(10) + b"."), "bad_pickle"),
+        "000000000115": (zlib.compress(b"\x80\x04()" + b"2\x86" * 64 + b"\x91."), "bad_pickle"),
+        "000000000116": (zlib.compress(b"\x80\x04})" + b"2\x86" * 64 + b"Ns."), "bad_pickle"),
+        "000000000117": (pack({"background": {}, "instances": {10**9001: {}}}), "bad_pickle"),
+        "000000000118": (pack(with_caption("\ud800")), "bad_text"),
+        "000000000119": (pack(with_caption("\x1b[2J")), "bad_text"),
+        "back\\slash": (pack(make_annotation(1)), "bad_name"),
     }
     for number, (id, (data, _)) in enumerate(files.items()):
         write_pair(folder, id, data, make_photograph(number))
@@ -119,9 +131,11 @@ def test_good_bad_and_hostile_files_land_where_they_belong(tmp_path: Path) -> No
         "import dataclasses, json, re\n"
         "from pathlib import Path\n"
         "from pipelines.foregrounds.mulan.extract import extract\n"
+        "from pipelines.foregrounds.mulan.limited import _beside\n"
         f"summary = extract({str(tmp_path / 'annotations')!r}, {str(tmp_path / 'images')!r}, {str(out)!r})\n"
-        "peak = int(re.search(r'VmHWM:\\s+(\\d+) kB', Path('/proc/self/status').read_text())[1])\n"
-        "print(json.dumps(dataclasses.asdict(summary) | {'peak_kib': peak}))\n"
+        "statuses = [Path(f'/proc/{id}/status').read_text() for id in ('self', _beside.process.pid)]\n"
+        "peaks = [int(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1]) for status in statuses]\n"
+        "print(json.dumps(dataclasses.asdict(summary) | {'peak_kib': max(peaks)}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=CHECKOUT, check=True)
     summary = json.loads(done.stdout)
@@ -136,6 +150,35 @@ def test_good_bad_and_hostile_files_land_where_they_belong(tmp_path: Path) -> No
     for id, (annotation, photograph) in good.items():
         assert_official(out, id, annotation, photograph)
     assert len(list(out.glob("*.png"))) == summary["num_layers"] == 3 * len(good)
+
+
+def test_names_that_are_not_utf8_are_refused_and_the_run_goes_on(tmp_path: Path) -> None:
+    write_good(tmp_path)
+    data = pack(make_annotation(1))
+    for name in (b"caf\xe9.p.zl", b"f\xe4lle/000000000301.p.zl", b"tab\there.p.zl"):
+        path = tmp_path / "annotations" / os.fsdecode(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    os.mkfifo(tmp_path / "annotations/000000000302.p.zl")
+    write_pair(tmp_path, "000000000302", b"", make_photograph(1), below="other")
+    summary = extract(tmp_path / "annotations", tmp_path / "images", tmp_path / "out")
+    assert summary.drops_by_reason == {"bad_name": 3, "not_a_file": 1, "duplicate_id": 1} and summary.num_layers == 9
+    ids = {drop["id"] for drop in read_quarantine(tmp_path / "out") if drop["reason"] == "bad_name"}
+    assert ids == {"caf\\udce9", "f\\udce4lle/000000000301", "tab\\there"}
+
+
+def test_a_file_that_takes_too_long_is_given_up_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_good(tmp_path)
+    out = tmp_path / "out"
+    extract(tmp_path / "annotations", tmp_path / "images", out)
+    monkeypatch.setattr("pipelines.foregrounds.mulan.extract.MAX_FILE_S", 0.0)
+    summary = extract(tmp_path / "annotations", tmp_path / "images", out)
+    assert summary.drops_by_reason == {"too_slow": 3} and summary.num_layers == 0
+    assert {path.name for path in out.iterdir()} == {"catalogue.parquet", "quarantine.jsonl"}
+    monkeypatch.undo()
+    assert extract(tmp_path / "annotations", tmp_path / "images", out).num_layers == 9
 
 
 def assert_official(out: Path, id: str, annotation: Any, photograph: Array) -> None:

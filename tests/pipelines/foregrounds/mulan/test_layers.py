@@ -1,6 +1,7 @@
 """Rebuilt layers are the official formula's pixels, whatever types the annotation comes in."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from decoupage.faults import BadItem
+from decoupage.images.codecs import encode_jpeg
+from decoupage.images.reading import srgb_profile
 from pipelines.foregrounds.mulan.annotation import parse_annotation
-from pipelines.foregrounds.mulan.reader import Layers, rebuild
+from pipelines.foregrounds.mulan.reader import Layers, read_photograph, rebuild
 from pipelines.foregrounds.mulan.unpickle import unpickle
 from tests.pipelines.foregrounds.mulan.annotations import make_annotation, make_photograph, official_colours
 
@@ -213,7 +216,40 @@ def test_other_trees_are_refused(tree: Any) -> None:
     assert fault.value.reason in ("bad_type", "missing_key")
 
 
-def test_a_photograph_of_another_size_is_not_resized() -> None:
+def test_a_photograph_of_another_size_is_neither_decoded_nor_resized(tmp_path: Path) -> None:
+    path = tmp_path / "photograph.jpg"
+    # The head of a picture of 8,000 x 8,000 pixels; it could not be decoded.
+    path.write_bytes(encode_jpeg(make_photograph(0)).replace(b"\x08\x00\x28\x00\x38", b"\x08\x1f\x40\x1f\x40"))
     with pytest.raises(BadItem) as fault:
-        read(make_annotation(0), make_photograph(0, 41, 56))
-    assert fault.value.reason == "shape_mismatch" and "40x56" in fault.value.detail
+        read_photograph(path, (40, 56))
+    assert fault.value.reason == "shape_mismatch" and "not 56x40" in fault.value.detail
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_photograph_is_read_as_it_is_stored(tmp_path: Path, turn: int) -> None:
+    """Deltas refer to stored pixels: neither the orientation nor a colour profile is applied."""
+    exif, path = Image.Exif(), tmp_path / "photograph.jpg"
+    exif[0x0112] = turn
+    swapped = srgb_profile().replace(b"rXYZ", b"oXYZ").replace(b"bXYZ", b"rXYZ").replace(b"oXYZ", b"bXYZ")
+    Image.fromarray(make_photograph(0)).save(path, exif=exif, icc_profile=swapped)
+    assert (read_photograph(path, (40, 56)) == np.asarray(Image.open(path))).all()
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\x1b[31mb", "a\u202eb", "a\0b"])
+@pytest.mark.parametrize("place", ["caption", "key"])
+def test_text_that_tables_cannot_hold_is_refused(place: str, text: str) -> None:
+    annotation = make_annotation(0)
+    if place == "caption":
+        annotation["instances"][1]["blip2"] = text
+    else:
+        annotation["instances"][text] = annotation["instances"].pop(1)
+    with pytest.raises(BadItem) as fault:
+        read(annotation, make_photograph(0))
+    assert fault.value.reason == "bad_text" and fault.value.detail.isprintable()
+
+
+def test_a_caption_of_several_lines_is_one_line() -> None:
+    annotation = make_annotation(0)
+    annotation["background"]["llava"] = "a room\n\twith\u00a0chairs, \U0001f600"
+    parsed = parse_annotation(unpickle(pickle.dumps(annotation, 4), 1 << 24))
+    assert parsed.background.captions.llava == "a room with chairs, \U0001f600"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from decoupage.faults import BadSetup
 from pipelines.config.foregrounds import CocoConfig, LaionConfig
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, RECORD
 from pipelines.foregrounds.mulan.split import FROZEN
@@ -178,3 +179,14 @@ def test_a_killed_run_goes_on_without_asking_again(tmp_path: Path, files: Files)
     assert not {path.split("/")[1] for path, _ in files.asked[asked:]} & set(whole)
     assert all((photographs / name).stat().st_mtime_ns == time_ns for name, time_ns in whole.items())
     assert found.split.origin == "frozen" and found.split.keys == set(ids[50:])
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "not_there.json is not JSON"), ('{"a": 1}', "is damaged; remove")])
+def test_a_damaged_record_is_named(tmp_path: Path, files: Files, text: str, message: str) -> None:
+    annotate(tmp_path, COCO_TRAIN)
+    (tmp_path / "images/train2017").mkdir(parents=True)
+    record = tmp_path / "root" / RECORD
+    record.parent.mkdir(parents=True)
+    record.write_text(text)
+    with pytest.raises(BadSetup, match=message):
+        make_source(tmp_path, files.url).observe()

@@ -83,5 +83,13 @@ def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path, text: str, messag
     path.write_text(text)
     with pytest.raises(BadSetup, match=message):
         read_list(path)
+    path.write_bytes("000000000139\n# caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(BadSetup, match=r"line 2, byte 6 \(e9\) is not UTF-8"):
+        read_list(path)
+    path.write_text("\ufeff000000000139\r\n", "utf-8")
+    assert read_list(path) == {"000000000139"}
+    path.write_text("000000000139\n", "utf-16")
+    with pytest.raises(BadSetup, match="is UTF-16"):
+        read_list(path)
     with pytest.raises(BadSetup, match="cannot be read"):
         read_list(tmp_path / "absent.txt")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pipelines.foregrounds.mulan.stage import MulanForegrounds, ShardSummary, sh
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
-from tests.pipelines.foregrounds.mulan.annotations import pack, write_pair
+from tests.pipelines.foregrounds.mulan.annotations import make_annotation, make_photograph, pack, write_pair
 
 GATES = GateConfig(min_side_px=16, min_area_px=100)
 
@@ -133,9 +134,45 @@ def test_photographs_json_gives_origin_licence_and_category(tmp_path: Path) -> N
     assert [second[name] for name in ("origin", "licence", "attribution", "category")] == [
         *("astronaut", "public-domain", "NASA", "dog")
     ]
-    (tmp_path / "annotations/photographs.json").write_text("{}[")
-    with pytest.raises(BadSetup, match=r"photographs\.json is damaged"):
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}[", r"photographs\.json is not JSON: Extra data in line 1"),
+        ("[1]", "is damaged: it is no object"),
+        ('{"1": {"name": "x"}}', "photograph '1': KeyError.'licence'"),
+        ('{"1": {"name": "\\ud800", "licence": "", "attribution": "", "categories": []}}', "cannot be printed"),
+        ('{"1": {"name": "", "licence": "", "attribution": "", "categories": [3]}}', "'3' is no text"),
+    ],
+)
+def test_a_damaged_photographs_json_is_named(tmp_path: Path, text: str, message: str) -> None:
+    make_tree(tmp_path)
+    (tmp_path / "annotations/photographs.json").write_text(text)
+    with pytest.raises(BadSetup, match=message):
         run(tmp_path, tmp_path / "root")
+
+
+def test_lists_that_match_no_annotation_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_tree(tmp_path)
+    entry = {"name": "x", "licence": "cc0-1.0", "attribution": "", "categories": []}
+    (tmp_path / "annotations/photographs.json").write_text("\ufeff" + json.dumps({"1": entry}))
+    run(tmp_path, tmp_path / "root")
+    assert "photographs.json: 1 of its 1 pictures have no annotation: '1'" in caplog.text
+
+
+def test_names_and_texts_that_are_not_utf8_are_dropped_and_the_run_goes_on(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    _, before, _ = run(tmp_path, tmp_path / "before")
+    annotation = make_annotation(1)
+    annotation["instances"][1]["blip2"] = "\ud800"
+    write_pair(tmp_path, "000000000077", pack(annotation), make_photograph(1))
+    (tmp_path / "annotations" / os.fsdecode(b"f\xe4lle")).mkdir()
+    for name in (b"f\xe4lle/000000000078.p.zl", b"caf\xe9.p.zl", b"a\\b.p.zl"):
+        (tmp_path / "annotations" / os.fsdecode(name)).write_bytes(pack(make_annotation(1)))
+    report, rows, _ = run(tmp_path, tmp_path / "root")
+    assert report.drops_by_reason["bad_text"] == 1 and report.drops_by_reason["bad_name"] == 3
+    assert rows.keys() == before.keys()
 
 
 def test_each_shard_is_summed_up(tmp_path: Path) -> None:

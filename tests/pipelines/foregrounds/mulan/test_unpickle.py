@@ -72,7 +72,9 @@ def test_a_freshly_opened_picture_file_is_a_picture(kind: str) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=9),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(-(2**62), 2**62), inner)
+        ),
         max_leaves=7,
     ),
     PROTOCOLS,
@@ -140,6 +142,57 @@ def _opcodes(*parts: bytes) -> bytes:
 def test_opcode_bombs_are_refused(data: bytes, words: str) -> None:
     reason, detail = reason_of(data)
     assert reason == "bad_pickle" and words in detail
+
+
+ENDLESS = b")" + b"2\x86" * 64
+"""A tuple that holds one twice, which holds one twice, ...: its hash is made of 2^64 hashes."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _opcodes(b"(", ENDLESS, b"\x91"),  # a frozenset
+        _opcodes(b"\x8f(", ENDLESS, b"\x90"),  # a set
+        _opcodes(b"}", ENDLESS, b"Ns"),
+        _opcodes(b"}(", ENDLESS, b"Nu"),
+        _opcodes(b"(", ENDLESS, b"Nd"),
+        _opcodes(b"}", ENDLESS, b"\x940h\x00Ns"),  # by way of the memo
+        _opcodes(b"}(X\x01\x00\x00\x00aN", ENDLESS, b"Nu"),
+        _opcodes(b"}", ENDLESS, b"\x85Ns"),
+        pickle.dumps({10**9001: 1}),
+        pickle.dumps({2**63: 1}),
+        pickle.dumps({"x" * 201: 1}),
+        pickle.dumps({None: 1}),
+        pickle.dumps({1.5: 1}),
+        pickle.dumps({True: 1}),
+    ],
+)
+def test_keys_are_text_or_numbers_and_nothing_else_is_hashed(data: bytes) -> None:
+    reason, detail = reason_of(data)
+    assert reason == "bad_pickle" and ("a key" in detail or "a set" in detail)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _opcodes(b"\x8d" + struct.pack("<Q", 2**30) + b"x"),
+        b"\x80\x02X" + struct.pack("<I", 2**30) + b"x.",
+        _opcodes(b"L" + b"9" * 5000 + b"L\n"),
+        _opcodes(b"]" * 9000 + b"a" * 8999),
+        _opcodes(b"\x96" + struct.pack("<Q", 2) + b"ab\x940h\x00cnumpy\nndarray\n\x93"),
+        pickle.dumps(np.zeros(2, [("a", "i4"), ("b", "f8")])),
+        pickle.dumps(np.zeros(2, "M8[s]")),
+    ],
+)
+def test_claims_of_size_depth_and_type_are_refused(data: bytes) -> None:
+    assert reason_of(data)[0] == "bad_pickle"
+
+
+def test_an_array_is_a_view_of_bytes_that_are_there() -> None:
+    data = pickle.dumps(np.zeros((7, 9), np.uint8), 2).replace(b"K\x07K\t", b"M\xff\xffM\xff\xff")
+    assert reason_of(data)[0] == "bad_pickle"
+    backwards = np.arange(6, dtype=np.int16)[::-1]
+    assert (unpickle(pickle.dumps(backwards, 5), MAX_BYTES) == backwards).all()
 
 
 def test_shared_lists_do_not_explode() -> None:
