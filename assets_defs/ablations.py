@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets_defs.asset import asset
 from assets_defs.evaluation import with_interval
-from assets_defs.metadata import check, check_spec, layer_metadata, picture, table
+from assets_defs.metadata import check, check_spec, layer_metadata, nothing_to_do, picture, readable, table
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
 from decoupage.fingerprint import fingerprint
@@ -135,9 +135,12 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
         ]
         results = checklists.check_scenes(scenes, rows, factory, factory.real_only.scenes)
         results["layers_as_in_training"] = scene_checks.layers_as_in(rows, plans, plan.profile.checks)
+        made_now = any(report.made for report in reports.values())
+        unchanged = {} if made_now else nothing_to_do(f"remove {store.url(REAL_ONLY)} and materialize again")
         hashes = "".join(manifest.tar_sha256 for manifest in shards.shards.values())
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(preview(scene_tiles(store, next(iter(shards.shards.values()))))),
                 "scenes": shards.num_items,
                 "dagster/row_count": shards.num_rows,
@@ -201,7 +204,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
             rgba_vae=vae, base=planned.base, data=(store.url(data.shards.name),),
         )  # fmt: skip
         figures = _judge(plan, row, planned)
-        changes = dg.MetadataValue.json({**planned.changes, **planned.data_changes})
+        changes = readable({**planned.changes, **planned.data_changes})
         metadata = {**(trained.metadata or {}), "changes": changes, **figures}
         return dg.MaterializeResult(metadata=metadata, data_version=trained.data_version)
 

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, picture, shrunk, table
+from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
@@ -19,6 +19,7 @@ from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
+from pipelines.stages.manifest import read_manifest
 
 GROUP = "evaluation"
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
@@ -52,18 +53,21 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
     )
     def held_out_scenes() -> dg.MaterializeResult:
         """Writes `held_out/` in the root. Raises BadSetup: a library is not there, or too small."""
-        report = factory.make_held_out()[-1]
+        reports = factory.make_held_out()
+        report, made_now = reports[-1], any(found.made for found in reports)
+        forced_by = f"remove {factory.store.url(HELD_OUT)} and materialize again"
+        unchanged = {} if made_now else nothing_to_do(forced_by)
         first = next(iter(report.shards.values()))
-        hashes = [manifest.tar_sha256 for manifest in report.shards.values()]
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(preview(scene_tiles(factory.store, first))),
                 "scenes": report.num_items,
                 "dagster/row_count": report.num_rows,
                 "megabytes": round(report.num_bytes / 1e6, 2),
                 "dagster/uri": factory.store.url(report.stage),
             },
-            data_version=dg.DataVersion(hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]),
+            data_version=dg.DataVersion(held_out_version(plan)),
             check_results=[
                 check("no_origin_in_both_splits", checks.held_out_apart(factory.store, report)),
                 check("enough_held_out_scenes", checks.held_out_planned(report.num_items, profile)),
@@ -71,6 +75,14 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         )
 
     return held_out_scenes
+
+
+def held_out_version(plan: Plan) -> str:
+    """Hash of the contents of all held-out shards; a shard that is missing counts as empty."""
+    store, stage = plan.factory.store, plan.factory.held_out.shards
+    manifests = (read_manifest(store, stage.name, shard) for shard in stage.shards())
+    hashes = "".join(manifest.tar_sha256 for manifest in manifests if manifest is not None)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
 def _evaluation(plan: Plan) -> dg.AssetsDefinition:
@@ -94,8 +106,9 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.methods.standard import standard_recipes
         from evaluation.report import REPORT as FILE
         from evaluation.report import About
-        from evaluation.run import PICTURE, judge
+        from evaluation.run import PICTURE
         from evaluation.test_sets.shards import HeldOut
+        from evaluation.unchanged import QUESTION, judge_changed
 
         adapter = str(training_folder(plan, "adapter") / "export")
         base = profile.training.base or None
@@ -103,9 +116,12 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile))
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.max_images)
-        values = judge(test_set, methods, profile.evaluation, out, about, factory.store).values
+        asked = (test_set, held_out_version(plan), methods, profile.evaluation, out, about, factory.store)
+        values, made_now = judge_changed(*asked)
+        unchanged = {} if made_now else nothing_to_do(f"remove {Path(out, QUESTION)} and materialize again")
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(shrunk(Path(out, PICTURE))),
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
@@ -114,7 +130,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "photographs": values["num_photographs"],
                 "origins": values["num_origins"],
                 "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
-                "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
+                "stand_ins": readable(values["stand_ins"]),
             },
             data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
             check_results=[check(name, function(values), blocking=False) for name, function in CHECKS.items()],

@@ -1,15 +1,15 @@
 """The summary that `make demo` prints at its end: results, their paths, the stand-ins; or what failed."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base, maps_help
 from evaluation.commands import ADAPTER, REPORT
-from pipelines.dataset.build import write_dataset
-from pipelines.dataset.statistics import num_layers
+from pipelines.dataset.build import SUMMARY as DATASET
+from pipelines.dataset.statistics import Statistics, num_layers
 from pipelines.stages.store import Store
 from profiles.profile import Profile
 
@@ -27,10 +27,14 @@ INTERRUPTED = "interrupted; what is done stays, and the next run continues from 
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
-def summary(profile: Profile, seconds: float) -> str:
-    """A few lines on the finished dataset, the adapter, and its report."""
+def summary(profile: Profile, seconds: float, up_to_date: Sequence[str] = ()) -> str:
+    """A few lines on the finished dataset, the adapter, and its report.
+
+    Args:
+        up_to_date: assets of which nothing had to be made.
+    """
     store = Store(profile.root)
-    statistics = write_dataset(store, profile.name, profile).statistics
+    statistics = Statistics.from_dict(json.loads(store.read(DATASET))["statistics"])
     dropped = {f"{stage}: {why}": num for stage, reasons in statistics.drops.items() for why, num in reasons.items()}
     size = f"{statistics.num_shards} shards, {statistics.num_bytes / 1e6:.1f} MB"
     lines = [
@@ -52,6 +56,7 @@ def summary(profile: Profile, seconds: float) -> str:
         "Stand-ins in this profile:",
         *(f"  {used} for {real}" for used, real in _report(store)["stand_ins"].items()),
         "",
+        *([f"Up to date, not made again: {', '.join(up_to_date)}."] if up_to_date else []),
         f"All of it in {seconds:.0f} s. Look at every stage with pictures: make ui",
     ]
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """Reading a published folder: the base, the adapter on it by diffusers' own loader, fusion and RGBA VAE."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,11 +100,27 @@ def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, com
     # The loader is a method of the base's pipeline; making one of loaded components copies nothing. It looks into
     # the VAE's config, and a base may have another VAE than the pipeline's own, so it gets none.
     pipeline = base.pipeline_class(**{**components, "vae": None})
-    pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
+    with _without_advice_on_text_encoders():
+        pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
     fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
     return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config, card)
+
+
+@contextmanager
+def _without_advice_on_text_encoders() -> Iterator[None]:
+    """Leave out diffusers' warning that an adapter has no LoRA for the text encoder: ours never have one."""
+    logger = logging.getLogger("diffusers.loaders.lora_base")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No LoRA keys associated to")
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
 
 
 def _model(kind: Any, folder: Path, like: nn.Module) -> Any:

@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _LOG_EVERY_S = 10.0
+_MINUTE_S, _HOUR_S = 60, 3600
 
 
 class Progress:
@@ -25,11 +26,12 @@ class Progress:
         self._bar: Bar | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            left = (TextColumn("left:"), TimeRemainingColumn()) if total else ()
+            self._bar = Bar(*columns, *left, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(title, total=total)
 
     def __enter__(self) -> "Progress":
-        self._last_s = time.monotonic()
+        self._started_s = self._last_s = time.monotonic()
         if self._bar:
             self._bar.start()
         return self
@@ -47,4 +49,20 @@ class Progress:
                 self._bar.advance(self._task)
             elif time.monotonic() - self._last_s > _LOG_EVERY_S:
                 self._last_s = time.monotonic()
-                log.info("%s: %d%s %s", self.title, self._count, f"/{self.total}" if self.total else "", self.unit)
+                log.info("%s: %s", self.title, self._line(self._last_s - self._started_s))
+
+    def _line(self, elapsed_s: float) -> str:
+        if not self.total:
+            return f"{self._count} {self.unit}"
+        line = f"{self._count}/{self.total} {self.unit}"
+        num_left = self.total - self._count
+        return f"{line}, {time_left(num_left * elapsed_s / self._count)}" if num_left > 0 else line
+
+
+def time_left(seconds: float) -> str:
+    """An estimate in words: `about 40 s left`, `about 12 min left`, `about 3.5 h left`."""
+    if seconds < _MINUTE_S:
+        return f"about {max(1, round(seconds))} s left"
+    if seconds < 1.5 * _HOUR_S:
+        return f"about {round(seconds / _MINUTE_S)} min left"
+    return f"about {seconds / _HOUR_S:.1f} h left"

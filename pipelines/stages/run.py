@@ -81,12 +81,21 @@ class Stage(Planned, Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """Summary of a run of a stage, over the shards that were requested."""
+    """Summary of a run of a stage, over the shards that were requested.
+
+    Attributes:
+        made: the shards made now; the others were there and unchanged.
+    """
 
     stage: str
     shards: dict[str, Manifest]
-    num_made: int
+    made: frozenset[str]
     seconds: float
+
+    @property
+    def num_made(self) -> int:
+        """Number of shards made now."""
+        return len(self.made)
 
     @property
     def num_items(self) -> int:
@@ -154,7 +163,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
         manifests |= _make(stage, store, engine, todo)
     write_quarantine(stage.name, store)
     ordered = {shard: manifests[shard] for shard in wanted}
-    report = Report(stage.name, ordered, len(todo), time.monotonic() - started)
+    report = Report(stage.name, ordered, frozenset(todo), time.monotonic() - started)
     log.info(
         "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s",
         *(stage.name, report.num_items, len(wanted), len(todo)),
