@@ -92,8 +92,6 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
     Raises:
         BadSetup: an input is missing or cannot be read.
     """
-    import dagster as dg
-
     from assets_defs.automation.inputs import observe, watched_inputs
     from assets_defs.plan import Plan
     from assets_defs.steps import SECONDS, Steps
@@ -103,7 +101,7 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     steps = Steps(list(job.graph.node_dict), SECONDS if profile.name == "demo" else {})
     run_id = str(uuid.uuid4())
-    with dg.DagsterInstance.get() as instance, alone(Path(instance.root_directory) / "demo.lock") as is_alone:
+    with _instance() as instance, alone(Path(instance.root_directory) / "demo.lock") as is_alone:
         if not is_alone:
             return None
         close_dead_runs(instance)
@@ -114,6 +112,27 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
             instance=instance, tags=tags | MARK, run_config=quiet, raise_on_error=False, run_id=run_id
         )
     return result, steps
+
+
+def _instance() -> "dg.DagsterInstance":
+    """The instance of DAGSTER_HOME, but what steps print goes to the terminal alone.
+
+    Dagster would copy it through processes of its own, which a terminal's Ctrl-C would reach as well, and no step could
+    tell that it has a terminal to draw bars in. The run's events hold our lines all the same.
+
+    Raises:
+        BadSetup: DAGSTER_HOME is not set.
+    """
+    import dagster as dg
+    from dagster._core.instance.ref import InstanceRef
+
+    from decoupage.faults import BadSetup
+
+    home = os.environ.get("DAGSTER_HOME")
+    if not home:
+        raise BadSetup("DAGSTER_HOME is not set; `make demo` sets it to data/dagster in the checkout")
+    silent = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(home, overrides={"compute_logs": silent}))
 
 
 def show_log() -> None:

@@ -4,10 +4,12 @@ An engine knows nothing about stages. Results are returned in the order of the i
 """
 
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -73,13 +75,24 @@ def _in_order(
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            pending.append(executor.submit(call, item))
+            with _without_interrupts():
+                pending.append(executor.submit(call, item))
             if len(pending) >= num_pending:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started here never see Ctrl-C, which a terminal sends to all: this one decides, and ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def make_engine(kind: Kind, workers: int) -> Engine:
