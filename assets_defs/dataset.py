@@ -7,6 +7,7 @@ import dagster as dg
 from assets_defs.asset import in_words
 from assets_defs.metadata import check, check_spec, counts_table, nothing_to_do, picture, readable, uses_table
 from assets_defs.plan import Plan
+from assets_defs.serving import served_url
 from decoupage.fingerprint import fingerprint
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
@@ -72,7 +73,7 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "draws_rejected": counts_table(statistics.rejected_draws, "reason"),
                 "uses": uses_table(statistics.uses),
                 "stand_ins": readable(stand_ins(profile)),
-                "data_card": dg.MetadataValue.path(factory.store.url("dataset/README.md")),
+                "data_card": dg.MetadataValue.url(served_url("dataset/README.md")),
                 "contact_sheets": dg.MetadataValue.path(factory.store.url("dataset/sheets")),
             },
             data_version=dg.DataVersion(report.data_version[:16]),

@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, shrunk, table
+from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, rounded, shrunk, table
 from assets_defs.plan import Plan
+from assets_defs.serving import served_url
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
 from evaluation.checks import MAIN_FIGURES
@@ -22,6 +23,15 @@ from pipelines.previews import preview, scene_tiles
 from pipelines.stages.manifest import read_manifest
 
 GROUP = "evaluation"
+SHORT = {
+    "psnr_mask": "PSNR mask",
+    "psnr_ring": "PSNR ring",
+    "ssim_mask": "SSIM mask",
+    "psnr_whole": "PSNR whole",
+    "soft_iou": "soft IoU",
+    "soft_iou_hidden": "hidden IoU",
+}
+"""Column heads of the main figures; PSNR in dB."""
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -129,7 +139,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "images": values["num_images"],
                 "photographs": values["num_photographs"],
                 "origins": values["num_origins"],
-                "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
+                "before_after": dg.MetadataValue.url(served_url(f"{REPORT}/{PICTURE}")),
                 "stand_ins": readable(values["stand_ins"]),
             },
             data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
@@ -161,7 +171,8 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "summary": dg.MetadataValue.md(summary_lines(values)),
-                "report": dg.MetadataValue.url(page.as_uri()),
+                "report": dg.MetadataValue.url(served_url(f"{REPORT}/{PAGE}")),
+                "file": dg.MetadataValue.path(str(page)),
                 "markdown": dg.MetadataValue.path(str(page.with_name(MARKDOWN))),
                 "megabytes": round(page.stat().st_size / 1e6, 3),
             },
@@ -174,7 +185,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
     """A table with a row for each method or difference: the main figures and their intervals."""
     return table(
-        {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
+        {"name": name} | {SHORT[key]: with_interval(found[part][key]) for part, key in MAIN_FIGURES}
         for name, found in by_name.items()
     )
 
@@ -186,9 +197,9 @@ def controls_table(values: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
 
 
 def with_interval(figure: Mapping[str, Any] | None) -> str:
-    """A mean with its interval, and what it counts; a dash where nothing was measured."""
+    """A mean with its interval; a dash where nothing was measured. What it counts stands in the report."""
     if figure is None:
         return "-"
     found = Interval.from_dict(figure)
-    ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.mean:.3f}{ends}, {found.counted}"
+    ends = "" if found.low is None or found.high is None else f" [{rounded(found.low):g}, {rounded(found.high):g}]"
+    return f"{rounded(found.mean):g}{ends}"

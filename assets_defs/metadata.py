@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
+from assets_defs.serving import served_url
 from pipelines.checks import CheckResult
 from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.catalogue import CatalogueReport
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 Metadata = dict[str, dg.MetadataValue]
 NOTHING = "nothing_to_do"
 """Key of metadata by which an event says that nothing was made; its text says what forces it."""
-SHRUNK_PX = 720
-"""Longer side of a large picture in metadata, at most."""
+SHRUNK_PX = 960
+"""Width of a sheet in metadata, at most."""
 FACTOR_STEPS = (0.25, 0.5, 0.75, 1.0, 1.15, 1.5, 2.0, 3.0)
 """Bounds of a histogram of enlargement; from 1 on pixels are made up."""
 LOG2_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
@@ -83,7 +84,7 @@ def shard_metadata(manifest: Manifest, store: Store, num_rows: int, was_made: bo
         "dagster/partition_row_count": dg.MetadataValue.int(manifest.num_rows),
         "megabytes": dg.MetadataValue.float(round(manifest.num_bytes / 1e6, 3)),
         "seconds": dg.MetadataValue.float(manifest.seconds),
-        "sha256": dg.MetadataValue.text(manifest.tar_sha256),
+        "sha256": dg.MetadataValue.text(manifest.tar_sha256[:16]),
         "dagster/uri": dg.MetadataValue.text(store.url(f"{path}.tar")),
     }
     if manifest.counts:
@@ -163,7 +164,7 @@ def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, stor
         "preview": picture(preview_jpeg),
         "dagster/row_count": dg.MetadataValue.int(len(library.records)),
         "dropped": dg.MetadataValue.int(len(library.drops)),
-        "contact_sheet": dg.MetadataValue.path(store.url(f"library/{library.name}.jpg")),
+        "contact_sheet": dg.MetadataValue.url(served_url(f"library/{library.name}.jpg")),
         "dagster/uri": dg.MetadataValue.text(store.url(f"library/{library.name}.parquet")),
     }
     for column in ("source", "split", "licence"):
@@ -179,14 +180,14 @@ def picture(jpeg: bytes) -> dg.MetadataValue:
 
 
 def shrunk(path: Path) -> bytes:
-    """A large picture's JPEG of at most 25 kB, for `picture`; the file itself keeps its size."""
+    """A JPEG of at most 25 kB of a sheet's first rows, for `picture`; the file itself keeps its size."""
     from PIL import Image
 
-    from decoupage.images.contact_sheet import Tile, contact_sheet
+    from decoupage.images.contact_sheet import legible_rows
 
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
-    return contact_sheet([Tile(pixels)], 1, SHRUNK_PX)
+    return legible_rows(pixels, SHRUNK_PX)
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> dg.MetadataValue:

@@ -40,9 +40,9 @@ class TrainingLaunch(dg.Config):
 
     changes: dict[str, Any] = Field(
         default={},
-        description="Values that differ from the profile's recipe in this run alone, by dotted key: "
-        "{schedule.num_steps: 500}. The same as `decoupage train --set`; an unknown key stops the run before its "
-        "first step. The next run without them uses the recipe again.",
+        description="Example: `changes: {schedule.num_steps: 500, seed: 2}`. Values that differ from the profile's "
+        "recipe in this run alone, by dotted key, as `decoupage train --set` takes them; an unknown key stops the run "
+        "before its first step. The next run without them uses the recipe again.",
     )
 
 
