@@ -108,10 +108,18 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
         # The assets of this run are made from these inputs; a schedule switched on later finds them unchanged.
         observe(instance, watched_inputs(Plan(profile)))
         instance.add_event_listener(run_id, steps.hear)
+        instance.add_event_listener(run_id, lambda entry: _cancel(instance, entry, steps))
         result = job.execute_in_process(
             instance=instance, tags=tags | MARK, run_config=quiet, raise_on_error=False, run_id=run_id
         )
     return result, steps
+
+
+def _cancel(instance: "dg.DagsterInstance", entry: "dg.EventLogEntry", steps: "Steps") -> None:
+    """Once a step is interrupted: note that somebody wants the run to end, else it would be taken for a failed one."""
+    run = instance.get_run_by_id(entry.run_id)
+    if steps.is_interrupted and run and entry.dagster_event and entry.dagster_event.is_step_failure:
+        instance.report_run_canceling(run)
 
 
 def _instance() -> "dg.DagsterInstance":

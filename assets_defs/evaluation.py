@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, rounded, shrunk, table
+from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.serving import served_url
 from assets_defs.training import POOL, training_folder
@@ -32,6 +32,8 @@ SHORT = {
     "soft_iou_hidden": "hidden IoU",
 }
 """Column heads of the main figures; PSNR in dB."""
+DECIBELS_FROM = 3.0
+"""Figures so large are decibels, shown with two digits after the point; shares have three."""
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -201,5 +203,6 @@ def with_interval(figure: Mapping[str, Any] | None) -> str:
     if figure is None:
         return "-"
     found = Interval.from_dict(figure)
-    ends = "" if found.low is None or found.high is None else f" [{rounded(found.low):g}, {rounded(found.high):g}]"
-    return f"{rounded(found.mean):g}{ends}"
+    digits = 2 if abs(found.mean) >= DECIBELS_FROM else 3
+    ends = "" if found.low is None else f" [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return f"{found.mean:.{digits}f}{ends}"
