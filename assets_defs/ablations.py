@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.evaluation import with_interval
-from assets_defs.metadata import check, check_spec, layer_metadata, picture, table
+from assets_defs.evaluation import SHORT, held_out_version, with_interval
+from assets_defs.metadata import NOTHING, check, check_spec, layer_metadata, nothing_to_do, picture, readable, table
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
 from decoupage.fingerprint import fingerprint
@@ -135,9 +135,12 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
         ]
         results = checklists.check_scenes(scenes, rows, factory, factory.real_only.scenes)
         results["layers_as_in_training"] = scene_checks.layers_as_in(rows, plans, plan.profile.checks)
+        made_now = any(report.made for report in reports.values())
+        unchanged = {} if made_now else nothing_to_do(f"remove {store.url(REAL_ONLY)} and materialize again")
         hashes = "".join(manifest.tar_sha256 for manifest in shards.shards.values())
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(preview(scene_tiles(store, next(iter(shards.shards.values()))))),
                 "scenes": shards.num_items,
                 "dagster/row_count": shards.num_rows,
@@ -200,21 +203,24 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
             context, plan, planned.folder, section.recipe, planned.config, planned.all_changes,
             rgba_vae=vae, base=planned.base, data=(store.url(data.shards.name),),
         )  # fmt: skip
-        figures = _judge(plan, row, planned)
-        changes = dg.MetadataValue.json({**planned.changes, **planned.data_changes})
+        figures, judged_now = _judge(plan, row, planned)
+        changes = readable({**planned.changes, **planned.data_changes})
         metadata = {**(trained.metadata or {}), "changes": changes, **figures}
+        if judged_now:
+            metadata.pop(NOTHING, None)  # Only training had nothing to do.
         return dg.MaterializeResult(metadata=metadata, data_version=trained.data_version)
 
     return ablations
 
 
-def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
-    """Judge a row's export and write its record; returns its main figures."""
+def _judge(plan: Plan, row: str, planned: RowPlan) -> tuple[dict[str, Any], bool]:
+    """Judge a row's export and write its record; returns its main figures, and whether they were measured now."""
     # torch comes with the methods.
     from evaluation.methods.models import adapter_recipe
+    from evaluation.page.write import write_pages
     from evaluation.report import About
-    from evaluation.run import evaluate
     from evaluation.test_sets.shards import HeldOut
+    from evaluation.unchanged import judge_changed
     from training.run import exported_identity
 
     store, profile = plan.factory.store, plan.profile
@@ -225,12 +231,15 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> dict[str, Any]:
     method = adapter_recipe(export, planned.base, config, folder=record)
     test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile))
-    values = evaluate(test_set, [method], config, store.url(report_folder(row)), about, store).values
+    out = store.url(report_folder(row))
+    values, judged_now = judge_changed(test_set, held_out_version(plan), [method], config, out, about, store)
+    write_pages(out)
     identity = exported_identity(folder) or {}
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
     made_of = (recipe, planned.changes, identity, num_steps, planned.data_changes)
     write_row(store, RowRecord(row, "judged", "", *made_of))
-    return {f"{part}.{key}": with_interval(values["methods"]["adapter"][part][key]) for part, key in MAIN_FIGURES}
+    figures = {SHORT[key]: with_interval(values["methods"]["adapter"][part][key]) for part, key in MAIN_FIGURES}
+    return figures, judged_now
 
 
 def _ablation_table(plan: Plan) -> dg.AssetsDefinition:

@@ -1,15 +1,17 @@
-"""`asset`: Dagster's decorator, but a fault of the set-up shows on the run page as the sentence that says its fix.
+"""`asset`: Dagster's decorator, but what the code is not to blame for fails a step in a sentence that says its fix.
 
 Dagster would put its own words and a stack before it. Any other exception keeps them: it may be a fault of the code.
 """
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 
-from decoupage.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadOutput, BadSetup
 
 
 def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
@@ -18,13 +20,36 @@ def asset(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]
 
 
 def in_words(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, but its BadSetup and BadItem fail the step in their own words, without retries."""
+    """The function, but a fault that `sentence` knows fails the step in these words, without retries."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
-        except (BadSetup, BadItem) as fault:
-            raise dg.Failure(str(fault), allow_retries=False) from fault
+        except Exception as fault:
+            words = sentence(fault)
+            if words is None:
+                raise
+            raise dg.Failure(words, allow_retries=False) from fault
 
     return wrapped
+
+
+def sentence(fault: Exception) -> str | None:
+    """What is wrong, where, and how to mend it; None = it may be a fault of the code, and its stack is wanted."""
+    if isinstance(fault, BadSetup | BadItem | BadOutput):
+        return str(fault)
+    if isinstance(fault, BrokenExecutor):
+        return (
+            "a worker process was killed, mostly for want of memory: set engine.workers lower "
+            "(DECOUPAGE__ENGINE__WORKERS=1) and materialize again; what is finished is skipped"
+        )
+    if isinstance(fault, pa.ArrowException):
+        return (
+            f"a parquet file cannot be read or written: {fault}; `decoupage shards verify` names damaged shards, and "
+            "one whose .json is removed is made anew"
+        )
+    if isinstance(fault, OSError) and fault.strerror:
+        names = " -> ".join(str(name) for name in (fault.filename, fault.filename2) if name is not None)
+        return f"{names or 'a file, a pipe or a connection'}: {fault.strerror}; mend this and materialize again"
+    return None

@@ -8,11 +8,11 @@ import dagster as dg
 
 from assets_defs.asset import asset
 from assets_defs.evaluation import GROUP
-from assets_defs.metadata import check, check_spec, table
+from assets_defs.metadata import check, check_spec, nothing_to_do, readable, table
 from assets_defs.plan import Plan
 from assets_defs.training import POOL, training_folder
 from evaluation.commands import REPORT
-from evaluation.gate.history import FOLDER, HISTORY, Event
+from evaluation.gate.history import FOLDER, HISTORY, Event, read_history
 from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from pipelines import checks
 from pipelines.commercial import weights_obstacles
@@ -50,11 +50,15 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.gate.decide import decide  # Knows every metric, and OpenCV with them.
 
         asked = (_candidate(plan), profile.evaluation, _leaks(plan), _forbidden(plan), _rescorer(plan), profile.name)
+        known = read_history(store)
         event = decide(store, *asked)
+        forced_by = "train other weights or change evaluation.gate: the same question gets the same answer"
+        unchanged = nothing_to_do(forced_by) if event in known else {}
         results = (decided_for_a_reason(event), champion_is_whole(store))
         candidate = event.details["candidate"]
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "verdict": dg.MetadataValue.text(verdict(event)),
                 "demands": _demands(event),
                 "champion": event.champion or "none",
@@ -63,7 +67,7 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
                 "weights_sha256": candidate["weights_sha256"],
                 "list_sha256": event.details["list_sha256"],
                 "images": event.details["num_images"],
-                "fingerprints": dg.MetadataValue.json(candidate["identity"]),
+                "fingerprints": readable(candidate["identity"]),
                 "record": dg.MetadataValue.path(f"{store.url(HISTORY)}/{event.number:06d}.json"),
                 "dagster/uri": store.url(FOLDER),
             },
@@ -114,4 +118,6 @@ def _rescorer(plan: Plan) -> "Rescore":
 
 def _demands(event: Event) -> dg.MetadataValue:
     rows = demand_rows(event) or [{"metric": "none was looked at", "met": "-"}]
+    # What a figure counts is the same in every row and in the verdict, and the page has room for so many columns.
+    rows = [{name: cell for name, cell in row.items() if name != "of"} for row in rows]
     return table(rows, dict.fromkeys(rows[0], "string"))

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import dagster as dg
 
 from assets_defs.asset import in_words
-from assets_defs.metadata import check, check_spec, counts_table, picture, uses_table
+from assets_defs.metadata import check, check_spec, counts_table, nothing_to_do, picture, readable, uses_table
 from assets_defs.plan import Plan
+from assets_defs.serving import served_url
 from decoupage.fingerprint import fingerprint
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
@@ -44,13 +45,14 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     def dataset() -> dg.MaterializeResult:
         """Writes `dataset/` in the root. Raises BadSetup: shards are missing, mixed or damaged."""
         # pandas and the card's libraries cost a second; every worker loads this module.
-        from pipelines.dataset.build import write_dataset
+        from pipelines.dataset.build import SUMMARY, write_dataset
         from pipelines.dataset.statistics import num_layers
 
         shown = (shown_assets(factory.store, stage.name) for stage in (factory.shards, factory.held_out.shards))
         leaks = find_leaks(factory.store, factory.photographs, profile.library, *shown)
         report = write_dataset(factory.store, profile.name, profile, leaks)
         statistics = report.statistics
+        unchanged = {} if report.made else nothing_to_do(f"remove {factory.store.url(SUMMARY)} and materialize again")
         recipes = {stage.name: fingerprint(stage.recipe) for stage in (factory.shards, factory.held_out.shards)}
         results = (
             checks.scenes_planned(statistics.num_scenes, profile),
@@ -59,7 +61,8 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
             checks.no_leak(leaks),
         )
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(report.preview),
                 "scenes": statistics.num_scenes,
                 "dagster/row_count": statistics.num_layers,
@@ -69,8 +72,8 @@ def dataset_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "licences": counts_table({n: sum(c.values()) for n, c in statistics.licences.items()}, "licence"),
                 "draws_rejected": counts_table(statistics.rejected_draws, "reason"),
                 "uses": uses_table(statistics.uses),
-                "stand_ins": dg.MetadataValue.json(stand_ins(profile)),
-                "data_card": dg.MetadataValue.path(factory.store.url("dataset/README.md")),
+                "stand_ins": readable(stand_ins(profile)),
+                "data_card": dg.MetadataValue.url(served_url("dataset/README.md")),
                 "contact_sheets": dg.MetadataValue.path(factory.store.url("dataset/sheets")),
             },
             data_version=dg.DataVersion(report.data_version[:16]),

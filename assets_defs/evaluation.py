@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import check, check_spec, picture, shrunk, table
+from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
+from assets_defs.serving import served_url
 from assets_defs.training import POOL, training_folder
 from evaluation import checks as judged
 from evaluation.checks import MAIN_FIGURES
@@ -19,8 +20,20 @@ from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
+from pipelines.stages.manifest import read_manifest
 
 GROUP = "evaluation"
+SHORT = {
+    "psnr_mask": "PSNR mask",
+    "psnr_ring": "PSNR ring",
+    "ssim_mask": "SSIM mask",
+    "psnr_whole": "PSNR whole",
+    "soft_iou": "soft IoU",
+    "soft_iou_hidden": "hidden IoU",
+}
+"""Column heads of the main figures; PSNR in dB."""
+DECIBELS_FROM = 3.0
+"""Figures so large are decibels, shown with two digits after the point; shares have three."""
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -52,18 +65,21 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
     )
     def held_out_scenes() -> dg.MaterializeResult:
         """Writes `held_out/` in the root. Raises BadSetup: a library is not there, or too small."""
-        report = factory.make_held_out()[-1]
+        reports = factory.make_held_out()
+        report, made_now = reports[-1], any(found.made for found in reports)
+        forced_by = f"remove {factory.store.url(HELD_OUT)} and materialize again"
+        unchanged = {} if made_now else nothing_to_do(forced_by)
         first = next(iter(report.shards.values()))
-        hashes = [manifest.tar_sha256 for manifest in report.shards.values()]
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(preview(scene_tiles(factory.store, first))),
                 "scenes": report.num_items,
                 "dagster/row_count": report.num_rows,
                 "megabytes": round(report.num_bytes / 1e6, 2),
                 "dagster/uri": factory.store.url(report.stage),
             },
-            data_version=dg.DataVersion(hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]),
+            data_version=dg.DataVersion(held_out_version(plan)),
             check_results=[
                 check("no_origin_in_both_splits", checks.held_out_apart(factory.store, report)),
                 check("enough_held_out_scenes", checks.held_out_planned(report.num_items, profile)),
@@ -71,6 +87,14 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         )
 
     return held_out_scenes
+
+
+def held_out_version(plan: Plan) -> str:
+    """Hash of the contents of all held-out shards; a shard that is missing counts as empty."""
+    store, stage = plan.factory.store, plan.factory.held_out.shards
+    manifests = (read_manifest(store, stage.name, shard) for shard in stage.shards())
+    hashes = "".join(manifest.tar_sha256 for manifest in manifests if manifest is not None)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 
 
 def _evaluation(plan: Plan) -> dg.AssetsDefinition:
@@ -94,8 +118,9 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.methods.standard import standard_recipes
         from evaluation.report import REPORT as FILE
         from evaluation.report import About
-        from evaluation.run import PICTURE, judge
+        from evaluation.run import PICTURE
         from evaluation.test_sets.shards import HeldOut
+        from evaluation.unchanged import QUESTION, judge_changed
 
         adapter = str(training_folder(plan, "adapter") / "export")
         base = profile.training.base or None
@@ -103,9 +128,12 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         out = factory.store.url(REPORT)
         about = About(profile.name, stand_ins(profile))
         test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.max_images)
-        values = judge(test_set, methods, profile.evaluation, out, about, factory.store).values
+        asked = (test_set, held_out_version(plan), methods, profile.evaluation, out, about, factory.store)
+        values, made_now = judge_changed(*asked)
+        unchanged = {} if made_now else nothing_to_do(f"remove {Path(out, QUESTION)} and materialize again")
         return dg.MaterializeResult(
-            metadata={
+            metadata=unchanged
+            | {
                 "preview": picture(shrunk(Path(out, PICTURE))),
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
@@ -113,8 +141,8 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "images": values["num_images"],
                 "photographs": values["num_photographs"],
                 "origins": values["num_origins"],
-                "before_after": dg.MetadataValue.path(str(Path(out, PICTURE).absolute())),
-                "stand_ins": dg.MetadataValue.json(values["stand_ins"]),
+                "before_after": dg.MetadataValue.url(served_url(f"{REPORT}/{PICTURE}")),
+                "stand_ins": readable(values["stand_ins"]),
             },
             data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
             check_results=[check(name, function(values), blocking=False) for name, function in CHECKS.items()],
@@ -145,7 +173,8 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "summary": dg.MetadataValue.md(summary_lines(values)),
-                "report": dg.MetadataValue.url(page.as_uri()),
+                "report": dg.MetadataValue.url(served_url(f"{REPORT}/{PAGE}")),
+                "file": dg.MetadataValue.path(str(page)),
                 "markdown": dg.MetadataValue.path(str(page.with_name(MARKDOWN))),
                 "megabytes": round(page.stat().st_size / 1e6, 3),
             },
@@ -158,7 +187,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
 def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
     """A table with a row for each method or difference: the main figures and their intervals."""
     return table(
-        {"name": name} | {f"{part}.{key}": with_interval(found[part][key]) for part, key in MAIN_FIGURES}
+        {"name": name} | {SHORT[key]: with_interval(found[part][key]) for part, key in MAIN_FIGURES}
         for name, found in by_name.items()
     )
 
@@ -170,9 +199,10 @@ def controls_table(values: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
 
 
 def with_interval(figure: Mapping[str, Any] | None) -> str:
-    """A mean with its interval, and what it counts; a dash where nothing was measured."""
+    """A mean with its interval; a dash where nothing was measured. What it counts stands in the report."""
     if figure is None:
         return "-"
     found = Interval.from_dict(figure)
-    ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.mean:.3f}{ends}, {found.counted}"
+    digits = 2 if abs(found.mean) >= DECIBELS_FROM else 3
+    ends = "" if found.low is None else f" [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return f"{found.mean:.{digits}f}{ends}"

@@ -9,9 +9,10 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -24,8 +25,11 @@ _NEW = ".new."
 
 
 @contextmanager
-def opened_instance() -> Iterator[dg.DagsterInstance]:
+def opened_instance(overrides: Mapping[str, Any] | None = None) -> Iterator[dg.DagsterInstance]:
     """Context with the instance of DAGSTER_HOME, its databases made where they are absent.
+
+    Args:
+        overrides: settings in the place of those of its `dagster.yaml`.
 
     Raises:
         BadSetup: DAGSTER_HOME is not set or no folder, or its storage cannot be opened.
@@ -39,7 +43,7 @@ def opened_instance() -> Iterator[dg.DagsterInstance]:
     with _in_turn(home / "open.lock"):
         if not any((home / folder).exists() for folder in _DATABASES):
             _make_databases(home)
-        instance = _open(home)
+        instance = _open(home, overrides)
     with instance:
         yield instance
 
@@ -67,12 +71,13 @@ def _make_databases(home: Path) -> None:
                 (new / name).rename(home / name)
 
 
-def _open(home: Path) -> dg.DagsterInstance:
+def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> dg.DagsterInstance:
     """The instance of a folder, with each of its databases opened."""
     from alembic.util import CommandError
+    from dagster._core.instance.ref import InstanceRef
     from sqlalchemy.exc import SQLAlchemyError
 
-    instance = dg.DagsterInstance.from_config(str(home))
+    instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=dict(overrides or {})))
     try:
         instance.get_runs(limit=1)
         instance.all_asset_keys()

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.metadata import counts_table, picture
+from assets_defs.metadata import counts_table, picture, readable
 from assets_defs.plan import Plan
 from pipelines.previews import preview, scene_tiles
 from pipelines.stages.manifest import read_manifest
@@ -48,7 +48,7 @@ def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
                 "dagster/row_count": found.num_samples,
                 "groups_by_change": counts_table(changes, "what"),
                 "tags": counts_table(found.tags, "tag"),
-                "views": dg.MetadataValue.json(list(found.views)),
+                "views": readable(list(found.views)),
             }
         )
 

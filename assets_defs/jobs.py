@@ -17,7 +17,8 @@ TRAIN = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups(*TRAINING_GROUPS),
     description="From the finished dataset and the base's weights to a trained adapter. An interrupted run goes on; "
-    "where data, recipe and weights are unchanged, nothing is done.",
+    "where data, recipe and weights are unchanged, nothing is done. A run of 500 steps, in the launchpad: "
+    "`ops: {adapter: {config: {changes: {schedule.num_steps: 500}}}}`.",
     tags={"stage": "training"},
 )
 EVALUATE = dg.define_asset_job(
@@ -68,7 +69,8 @@ def steps_at_once() -> dg.ExecutorDefinition:
             int,
             default_value=MAX_CONCURRENT,
             is_required=False,
-            description="Steps at once. Each uses all cores by itself; more help only where steps wait for a network.",
+            description="Example: `max_concurrent: 1`. Steps at once. Each uses all cores by itself; more help only "
+            "where steps wait for a network.",
         )
     }
     return dg.multiprocess_executor.configured(

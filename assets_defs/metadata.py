@@ -1,4 +1,7 @@
-"""Reports of the stages as Dagster metadata and check results: counts, tables, small pictures."""
+"""Reports of the stages as Dagster metadata and check results: counts, tables, small pictures.
+
+No value goes to Dagster as JSON: it would show a button in its place.
+"""
 
 import base64
 import math
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
+from assets_defs.serving import served_url
 from pipelines.checks import CheckResult
 from pipelines.config.scenes import SIZE_CLASSES
 from pipelines.library.catalogue import CatalogueReport, unmatched_lines
@@ -27,8 +31,10 @@ if TYPE_CHECKING:
     from pipelines.scenes.plan import ClassWeights
 
 Metadata = dict[str, dg.MetadataValue]
-SHRUNK_PX = 720
-"""Longer side of a large picture in metadata, at most."""
+NOTHING = "nothing_to_do"
+"""Key of metadata by which an event says that nothing was made; its text says what forces it."""
+SHRUNK_PX = 960
+"""Width of a sheet in metadata, at most."""
 FACTOR_STEPS = (0.25, 0.5, 0.75, 1.0, 1.15, 1.5, 2.0, 3.0)
 """Bounds of a histogram of enlargement; from 1 on pixels are made up."""
 LOG2_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
@@ -47,20 +53,39 @@ def report_metadata(report: Report, store: Store) -> Metadata:
         "seconds": dg.MetadataValue.float(round(report.seconds, 2)),
         "dagster/uri": dg.MetadataValue.text(store.url(report.stage)),
     }
+    if not report.made:
+        metadata |= nothing_to_do(f"remove {store.url(report.stage)} and materialize again")
     if report.drops:
         metadata["dropped_by_kind"] = counts_table(count_kinds(report.drops), "kind")
     return metadata | _drops(report.stage, report.drops, store)
 
 
-def shard_metadata(manifest: Manifest, store: Store) -> Metadata:
-    """Metadata of one partition; Dagster plots the numbers over all of them."""
-    metadata: Metadata = {
+def nothing_to_do(forced_by: str) -> Metadata:
+    """What the event of a materialization says that made nothing.
+
+    Args:
+        forced_by: what makes it anew all the same.
+    """
+    return {NOTHING: dg.MetadataValue.text(f"all is there and unchanged; to force it: {forced_by}")}
+
+
+def shard_metadata(manifest: Manifest, store: Store, num_rows: int, was_made: bool) -> Metadata:
+    """Metadata of one partition; Dagster plots the numbers over all of them.
+
+    Args:
+        num_rows: rows of the asset in all shards that are there; Dagster would take the last partition's for them.
+        was_made: False = the shard was there and unchanged.
+    """
+    path = f"{manifest.stage}/{manifest.shard}"
+    metadata: Metadata = {} if was_made else nothing_to_do(f"remove {store.url(path)}.json and materialize again")
+    metadata |= {
         "items": dg.MetadataValue.int(manifest.num_items),
-        "dagster/row_count": dg.MetadataValue.int(manifest.num_rows),
+        "dagster/row_count": dg.MetadataValue.int(num_rows),
+        "dagster/partition_row_count": dg.MetadataValue.int(manifest.num_rows),
         "megabytes": dg.MetadataValue.float(round(manifest.num_bytes / 1e6, 3)),
         "seconds": dg.MetadataValue.float(manifest.seconds),
-        "sha256": dg.MetadataValue.text(manifest.tar_sha256),
-        "dagster/uri": dg.MetadataValue.text(store.url(f"{manifest.stage}/{manifest.shard}.tar")),
+        "sha256": dg.MetadataValue.text(manifest.tar_sha256[:16]),
+        "dagster/uri": dg.MetadataValue.text(store.url(f"{path}.tar")),
     }
     if manifest.counts:
         metadata["counts"] = counts_table(manifest.counts, "what")
@@ -139,7 +164,7 @@ def library_metadata(library: CatalogueReport[Record], preview_jpeg: bytes, stor
         "preview": picture(preview_jpeg),
         "dagster/row_count": dg.MetadataValue.int(len(library.records)),
         "dropped": dg.MetadataValue.int(len(library.drops)),
-        "contact_sheet": dg.MetadataValue.path(store.url(f"library/{library.name}.jpg")),
+        "contact_sheet": dg.MetadataValue.url(served_url(f"library/{library.name}.jpg")),
         "dagster/uri": dg.MetadataValue.text(store.url(f"library/{library.name}.parquet")),
     }
     for column in ("source", "split", "licence"):
@@ -157,20 +182,21 @@ def picture(jpeg: bytes) -> dg.MetadataValue:
 
 
 def shrunk(path: Path) -> bytes:
-    """A large picture's JPEG of at most 25 kB, for `picture`; the file itself keeps its size."""
+    """A JPEG of at most 25 kB of a sheet's first rows, for `picture`; the file itself keeps its size."""
     from PIL import Image
 
-    from decoupage.images.contact_sheet import Tile, contact_sheet
+    from decoupage.images.contact_sheet import legible_rows
 
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
-    return contact_sheet([Tile(pixels)], 1, SHRUNK_PX)
+    return legible_rows(pixels, SHRUNK_PX)
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str] | None = None) -> dg.MetadataValue:
-    """A table. `columns`: types by name; None = as in the first row, of which there must be one."""
+    """A table, figures rounded. `columns`: types by name; None = as in the first row, of which there must be one."""
     schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()]) if columns else None
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], schema)
+    short = ({name: rounded(cell) if isinstance(cell, float) else cell for name, cell in row.items()} for row in rows)
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in short], schema)
 
 
 def counts_table(counts: Mapping[str, Any], name: str) -> dg.MetadataValue:
@@ -186,6 +212,38 @@ def histogram_table(values: Sequence[float], steps: Sequence[float]) -> dg.Metad
     return counts_table(dict(zip(names, counts, strict=True)), "range")
 
 
+def readable(value: Any) -> dg.MetadataValue:
+    """A value of JSON as a person reads it: four significant digits, names with commas between, a table of names."""
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(rounded(value))
+    if isinstance(value, Mapping):
+        rows = [{"name": str(name), "value": text_of(found)} for name, found in value.items()]
+        return table(rows, {"name": "string", "value": "string"})
+    return dg.MetadataValue.text(text_of(value))
+
+
+def text_of(value: Any) -> str:
+    """A value of JSON as one line."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{rounded(value):g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {text_of(found)}" for name, found in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(text_of(found) for found in value) or "none"
+    return str(value)
+
+
+def rounded(value: float) -> float:
+    """Four significant digits, and all digits before the point."""
+    return float(f"{value:.4g}") if abs(value) < 1000 else round(value, 1)
+
+
 def check_spec(asset: str, name: str, function: Callable[..., CheckResult], blocking: bool = True) -> dg.AssetCheckSpec:
     """A check described by the first line of the function's docstring; a blocking one stops what comes after."""
     sentence = (function.__doc__ or "").strip().splitlines()[0]
@@ -194,7 +252,7 @@ def check_spec(asset: str, name: str, function: Callable[..., CheckResult], bloc
 
 def check(name: str, result: CheckResult, blocking: bool = True) -> dg.AssetCheckResult:
     """A check of the asset that returns it; where it stops nothing, its failure is a warning."""
-    figures = {key: dg.MetadataValue.json(v) if isinstance(v, list) else v for key, v in result.figures.items()}
+    figures = {key: readable(value) for key, value in result.figures.items()}
     severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
         check_name=name, passed=result.passed, description=result.sentence, metadata=figures, severity=severity

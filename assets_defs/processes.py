@@ -1,4 +1,4 @@
-"""Starts a training process, waits for it, and returns what it reported: on this machine, through Ray, or in a pod.
+"""Starts a training process here, through Ray or in a pod, waits for it, and returns the facts that it reported.
 
 When a run is cancelled, the process is asked to save a checkpoint and stop, and nothing is materialized.
 """
@@ -7,8 +7,7 @@ import os
 import signal
 import subprocess
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from decoupage.faults import BadSetup
+from training.facts import Facts
 from training.launcher import command, environment
 from training.profile import TrainingSection
 
@@ -28,16 +28,8 @@ LEAVE_S = 60
 warnings.filterwarnings("ignore", message="Function `PipesMessageReader", category=dg.PreviewWarning)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a training process reported: its facts (`training.facts`) and its materialization."""
-
-    facts: Mapping[str, Any]
-    result: dg.MaterializeResult
-
-
-def run_process(context: dg.AssetExecutionContext, section: TrainingSection, plan: Path) -> Answer:
-    """Carry out a plan in a process, started as the profile's training section says.
+def run_process(context: dg.AssetExecutionContext, section: TrainingSection, plan: Path) -> Facts:
+    """Carry out a plan in a process, started as the profile's training section says; returns its facts.
 
     Raises:
         dg.Failure: it could not start, did not end well, or was asked to stop; the message says which.
@@ -46,14 +38,14 @@ def run_process(context: dg.AssetExecutionContext, section: TrainingSection, pla
     status = 0
     if section.launcher == "k8s":
         done = _in_pod(context, section, plan)
-        messages, results = done.get_custom_messages(), done.get_results(implicit_materializations=False)
+        messages = done.get_custom_messages()
     else:
         status, session = _on_this_machine(context, section, plan)
-        messages, results = session.get_custom_messages(), session.get_results(implicit_materializations=False)
+        messages = session.get_custom_messages()
     reported: dict[str, Any] = messages[-1] if messages else {}
     if "fault" in reported:
         raise dg.Failure(reported["fault"], allow_retries=False)
-    facts = reported.get("facts")
+    facts: Facts | None = reported.get("facts")
     if facts is None:
         raise dg.Failure(f"the training process ended with status {status} and reported no reason; see its output")
     if facts["status"] == "interrupted":
@@ -62,10 +54,7 @@ def run_process(context: dg.AssetExecutionContext, section: TrainingSection, pla
             "continues from there by itself",
             allow_retries=False,
         )
-    for result in results:
-        if isinstance(result, dg.MaterializeResult):
-            return Answer(facts, result)
-    raise dg.Failure(f"the training process ended with status {status}, and reported no materialization")
+    return facts
 
 
 def _on_this_machine(

@@ -19,7 +19,8 @@ from decoupage.maps.table import MAPS
 from pipelines import checklists, checks
 from pipelines.maps.stage import MapStage
 from pipelines.previews import ManifestTiles, map_tiles, mask_tiles, scene_tiles, shard_preview
-from pipelines.stages.run import Report
+from pipelines.stages.manifest import read_manifest
+from pipelines.stages.run import Report, Stage
 
 OWNERS = ["team:data"]
 ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
@@ -34,11 +35,14 @@ def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     return [_scenes(plan), _masks(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
-def _show(context: dg.AssetExecutionContext, plan: Plan, report: Report, tiles: ManifestTiles) -> None:
+def _show(context: dg.AssetExecutionContext, plan: Plan, stage: Stage, report: Report, tiles: ManifestTiles) -> None:
     """Attach to each partition its own figures and a small picture."""
     store = plan.factory.store
+    there = (report.shards.get(shard) or read_manifest(store, stage.name, shard) for shard in stage.shards())
+    num_rows = sum(manifest.num_rows for manifest in there if manifest is not None)
     for shard, manifest in report.shards.items():
-        context.add_asset_metadata(shard_metadata(manifest, store), partition_key=shard)
+        figures = shard_metadata(manifest, store, num_rows, was_made=shard in report.made)
+        context.add_asset_metadata(figures, partition_key=shard)
         if manifest.members:
             shown = {"preview": picture(shard_preview(store, manifest, tiles))}
             context.add_asset_metadata(shown, partition_key=shard)
@@ -62,7 +66,7 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
     def scenes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes the scenes of these shards. Raises BadSetup: there is no library, or the folder has another recipe."""
         report = factory.run(factory.scenes, context.partition_keys)
-        _show(context, plan, report, scene_tiles)
+        _show(context, plan, factory.scenes, report, scene_tiles)
         rows = []
         planned = {"size_class_weights": class_weights_table(factory.scenes.task.pool.class_weights)}
         for shard, manifest in report.shards.items():
@@ -94,7 +98,7 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
     def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes one mask a layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
         report = factory.run(factory.masks, context.partition_keys)
-        _show(context, plan, report, partial(mask_tiles, factory.scenes))
+        _show(context, plan, factory.masks, report, partial(mask_tiles, factory.scenes))
         rows = []
         for shard, manifest in report.shards.items():
             of_shard = checks.read_rows(factory.store, manifest)
@@ -123,7 +127,7 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
     )
     def maps(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes one map a scene. Raises BadSetup: scenes, weights or a device are not there."""
-        _show(context, plan, plan.factory.run(stage, context.partition_keys), map_tiles)
+        _show(context, plan, stage, plan.factory.run(stage, context.partition_keys), map_tiles)
         return dg.MaterializeResult()
 
     return maps
@@ -148,7 +152,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         """Writes shards, index and manifest. Raises BadSetup: a source is not there, or of another recipe."""
         report = factory.run(factory.shards, context.partition_keys)
         results = checklists.check_shards(report, factory)
-        _show(context, plan, report, scene_tiles)
+        _show(context, plan, factory.shards, report, scene_tiles)
         return dg.MaterializeResult(check_results=[check(name, result) for name, result in results.items()])
 
     return shards

@@ -1,36 +1,35 @@
 """The summary that `make demo` prints at its end: results, their paths, the stand-ins; or what failed."""
 
 import json
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
+from assets_defs.evaluation import SHORT
 from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base, maps_help
 from evaluation.commands import ADAPTER, REPORT
-from pipelines.dataset.build import write_dataset
-from pipelines.dataset.statistics import num_layers
+from pipelines.dataset.build import SUMMARY as DATASET
+from pipelines.dataset.statistics import Statistics, num_layers
 from pipelines.stages.store import Store
 from profiles.profile import Profile
 
-SHORT = {
-    "psnr_mask": "PSNR mask",
-    "psnr_ring": "PSNR ring",
-    "ssim_mask": "SSIM mask",
-    "psnr_whole": "PSNR whole",
-    "soft_iou": "soft IoU",
-    "soft_iou_hidden": "hidden IoU",
-}
-"""Column heads of the main figures; PSNR in dB."""
-
+PARTS = {"background": "background", "foreground": "foreground", "recomposition": "recomposed"}
+WIDTH = 80
+"""Of a terminal, characters."""
 INTERRUPTED = "interrupted; what is done stays, and the next run continues from there"
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
-def summary(profile: Profile, seconds: float) -> str:
-    """A few lines on the finished dataset, the adapter, and its report."""
+def summary(profile: Profile, seconds: float, up_to_date: Sequence[str] = ()) -> str:
+    """A few lines on the finished dataset, the adapter, and its report.
+
+    Args:
+        up_to_date: assets of which nothing had to be made.
+    """
     store = Store(profile.root)
-    statistics = write_dataset(store, profile.name, profile).statistics
+    statistics = Statistics.from_dict(json.loads(store.read(DATASET))["statistics"])
     dropped = {f"{stage}: {why}": num for stage, reasons in statistics.drops.items() for why, num in reasons.items()}
     size = f"{statistics.num_shards} shards, {statistics.num_bytes / 1e6:.1f} MB"
     lines = [
@@ -52,6 +51,7 @@ def summary(profile: Profile, seconds: float) -> str:
         "Stand-ins in this profile:",
         *(f"  {used} for {real}" for used, real in _report(store)["stand_ins"].items()),
         "",
+        *([textwrap.fill(f"Up to date, not made again: {', '.join(up_to_date)}.", WIDTH)] if up_to_date else []),
         f"All of it in {seconds:.0f} s. Look at every stage with pictures: make ui",
     ]
     return "\n".join(lines)
@@ -69,17 +69,21 @@ def _judgement(store: Store) -> Iterator[str]:
         f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes, "
         f"{values['num_photographs']} photographs and {values['num_origins']} origins (means):"
     )
-    yield "  " + " ".join([f"{'':16}", *(f"{part:>13}" for part, _ in MAIN_FIGURES)])
-    yield "  " + " ".join([f"{'':16}", *(f"{SHORT[metric]:>13}" for _, metric in MAIN_FIGURES)])
+    heads = [PARTS[part] for part, _ in MAIN_FIGURES]
+    yield _row("", [head if head not in heads[:place] else "" for place, head in enumerate(heads)])
+    yield _row("", [SHORT[metric] for _, metric in MAIN_FIGURES])
     for name, found in values["methods"].items():
-        cells = [_mean(found[part][metric]) for part, metric in MAIN_FIGURES]
-        yield "  " + " ".join([f"{name:16}", *(f"{cell:>13}" for cell in cells)])
+        yield _row(name, [_mean(found[part][metric]) for part, metric in MAIN_FIGURES])
     yield ""
     for result in (background_beats_base(values), alpha_beats_given_mask(values), maps_help(values)):
-        yield f"  {result.sentence}"
+        yield textwrap.fill(result.sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"
     yield f"  before and after  {store.url(f'{REPORT}/before_after.png')}"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"  {name:12}" + "".join(f"{cell:>11}" for cell in cells)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> str:

@@ -11,12 +11,13 @@ import dagster as dg
 from pydantic import Field
 
 from assets_defs.asset import asset
-from assets_defs.metadata import Metadata, check, check_spec, picture, shrunk, table
+from assets_defs.metadata import Metadata, check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
-from assets_defs.processes import Answer, run_process
+from assets_defs.processes import run_process
+from assets_defs.training_unchanged import keep, question_of, unchanged
 from decoupage.faults import BadSetup
 from training.config import RunConfig, with_changes
-from training.facts import contents_digest
+from training.facts import Facts, contents_digest
 from training.journal import loss_curve, read_metrics
 from training.launcher import write_plan
 from training.rgba_vae.card import opaque_pictures_kept
@@ -29,6 +30,8 @@ POOL = "gpu"
 CHECK = "opaque_pictures_kept"
 """Check of the RGBA VAE that stops what would be made with it."""
 FIGURES = ("step", "loss", "validation_loss", "best_validation_loss")
+PATHS = ("folder", "tensorboard", "checkpoint", "export")
+"""Facts that are shown as paths."""
 STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
 
 
@@ -37,9 +40,9 @@ class TrainingLaunch(dg.Config):
 
     changes: dict[str, Any] = Field(
         default={},
-        description="Values that differ from the profile's recipe in this run alone, by dotted key: "
-        "{schedule.num_steps: 500}. The same as `decoupage train --set`; an unknown key stops the run before its "
-        "first step. The next run without them uses the recipe again.",
+        description="Example: `changes: {schedule.num_steps: 500, seed: 2}`. Values that differ from the profile's "
+        "recipe in this run alone, by dotted key, as `decoupage train --set` takes them; an unknown key stops the run "
+        "before its first step. The next run without them uses the recipe again.",
     )
 
 
@@ -180,17 +183,32 @@ def train_run(
     fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, "data": data, **more}
     fields |= {"commercial": profile.licences.commercial, "num_processes": section.num_processes}
     run = RunPlan(recipe=recipe, out=folder, changes=changes, **fields)
-    answer = run_process(context, section, write_plan(run, folder / "plan.json"))
-    shown = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps), **_pictures(answer)}
+    written = write_plan(run, folder / "plan.json")
+    question = question_of(run, config, written)
+    facts = unchanged(run, question)
+    if facts is None:
+        facts = run_process(context, section, written)
+        keep(run, question, facts)
+    num_steps = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps)}
     return dg.MaterializeResult(
-        metadata={**(answer.result.metadata or {}), **shown}, data_version=answer.result.data_version
+        metadata=_facts_metadata(facts, folder) | num_steps | _pictures(facts),
+        data_version=dg.DataVersion(facts["version"]),
     )
 
 
-def _pictures(answer: Answer) -> Metadata:
+def _facts_metadata(facts: Facts, folder: Path) -> Metadata:
+    """Metadata of what a run reported; where it found nothing to do, this first."""
+    shown: Metadata = {}
+    if facts["status"] == "unchanged":
+        shown = nothing_to_do(f"remove {folder}, its runs and its export, and materialize again")
+    shown |= {name: readable(value) for name, value in facts.items() if name not in ("version", *PATHS)}
+    return shown | {name: dg.MetadataValue.path(facts[name]) for name in PATHS if name in facts}
+
+
+def _pictures(facts: Facts) -> Metadata:
     """Metadata of a run: loss curve, newest grid of samples, and a table of the key figures."""
-    folder = Path(answer.facts["folder"])
-    figures = ({"figure": name, "value": answer.facts[name]} for name in FIGURES if name in answer.facts)
+    folder = Path(facts["folder"])
+    figures = ({"figure": name, "value": facts[name]} for name in FIGURES if name in facts)
     shown: Metadata = {"figures": table(figures, {"figure": "string", "value": "float"})}
     metrics = read_metrics(folder)
     if metrics:

@@ -24,14 +24,12 @@ from dagster_pipes import PipesContext, open_dagster_pipes
 
 from decoupage.faults import BadSetup
 from pipelines.stages.locks import alone
-from training.facts import Facts, facts_of
+from training.facts import facts_of
 from training.launcher import read_plan, train_on_ray
 from training.prune import LOCK
 from training.run import train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
-PATHS = ("folder", "tensorboard", "checkpoint", "export")
-"""Facts that are shown as paths."""
 SHOWN_LOGGERS = ("training", "pipelines", "decoupage", "evaluation")
 _FORMAT = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
 
@@ -102,16 +100,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _report(pipes: PipesContext, message: dict[str, Any]) -> None:
-    """Send the one message, and for a finished run the materialization."""
+    """Send the one message; whoever started this process materializes the asset."""
     pipes.report_custom_message(message)
-    facts: Facts = message.get("facts") or {}
     if "fault" in message:
         logging.getLogger("training").error("%s", message["fault"])
-    if "version" in facts:
-        metadata: dict[str, Any] = {name: value for name, value in facts.items() if name not in ("version", *PATHS)}
-        metadata |= {name: {"raw_value": facts[name], "type": "path"} for name in PATHS if name in facts}
-        metadata["identity"] = {"raw_value": facts["identity"], "type": "json"}
-        pipes.report_asset_materialization(metadata=metadata, data_version=facts["version"])
 
 
 def _forward_logs(pipes: PipesContext) -> None:

@@ -6,7 +6,7 @@ What a sheet is lives in `images/contact_sheet.py`; the sheets of the finished d
 from collections.abc import Callable, Sequence
 from itertools import islice, zip_longest
 
-from decoupage.images.contact_sheet import Tile, contact_sheet
+from decoupage.images.contact_sheet import Tile, contact_sheet, legible_sheet
 from decoupage.maps.table import MAPS
 from decoupage.randomness import hash64
 from pipelines.library.assets import Assets
@@ -22,21 +22,21 @@ ManifestTiles = Callable[[Store, Manifest, int], list[Tile]]
 """`scene_tiles`, `mask_tiles` of a stage of scenes, or `map_tiles`."""
 COLUMNS = 8
 TILE_PX = 160
-PREVIEWED = 24
-"""Tiles of a sheet in metadata."""
+PREVIEWED, PREVIEW_COLUMNS = 24, 6
+"""Tiles of a sheet in metadata, at most."""
 SHARD_PREVIEWED, SHARD_COLUMNS, SHARD_KB = 6, 3, 16
 """The same where every shard has one: events keep them for ever, and there are thousands of shards."""
 
 
 def preview(tiles: Sequence[Tile]) -> bytes:
-    """A JPEG of at most 25 kB of the first tiles."""
-    return contact_sheet(tiles[:PREVIEWED], min(COLUMNS, len(tiles)), TILE_PX)
+    """A JPEG of at most 25 kB of the first tiles, of as many as can be made out."""
+    return legible_sheet(tiles[:PREVIEWED], min(PREVIEW_COLUMNS, len(tiles)), TILE_PX)
 
 
 def shard_preview(store: Store, manifest: Manifest, tiles: ManifestTiles) -> bytes:
-    """A JPEG of at most 16 kB of a shard's first tiles; the shard has some."""
+    """A JPEG of at most 16 kB of a shard's first tiles, of as many as can be made out; the shard has some."""
     chosen = tiles(store, manifest, SHARD_PREVIEWED)
-    return contact_sheet(chosen, min(SHARD_COLUMNS, len(chosen)), TILE_PX, SHARD_KB)
+    return legible_sheet(chosen, min(SHARD_COLUMNS, len(chosen)), TILE_PX, SHARD_KB)
 
 
 def write_sheet(store: Store, path: str, tiles: Sequence[Tile]) -> None:
@@ -76,8 +76,7 @@ def mask_tiles(scenes: Planned, store: Store, manifest: Manifest, num: int = 12)
             break
         parts = SceneParts.decode(key, read_members(store, of_scenes, key) | read_members(store, manifest, key))
         for entry, mask in zip(parts.record["layers"], parts.imperfect_masks, strict=True):
-            measured = f"area x {entry['mask_area_ratio']:.2f}, IoU {entry['mask_iou']:.2f}"
-            tiles.append(Tile(parts.composite, f"{entry['mask_error']}, {measured}", mask))
+            tiles.append(Tile(parts.composite, f"{entry['mask_error']}, IoU {entry['mask_iou']:.2f}", mask))
     return tiles[:num]
 
 

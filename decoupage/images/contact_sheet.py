@@ -27,6 +27,8 @@ CAPTION_PX = 18
 QUALITIES = (88, 78, 66, 54, 44)
 SHRINK = 0.85
 MIN_TILE_PX = 48
+LEGIBLE_PX = 112
+"""Side of a tile in which a person still sees what is what."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,67 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, tile_px: int, max_kb: int
     """
     if max_kb is None:
         return _jpeg(draw_sheet(tiles, columns, tile_px), quality=92)
+    found = _bounded(tiles, columns, tile_px, MIN_TILE_PX, max_kb)
+    if found is None:
+        raise ValueError(f"{len(tiles)} tiles of at least {MIN_TILE_PX} px do not fit {max_kb} kB; show fewer")
+    return found
+
+
+def legible_sheet(tiles: Sequence[Tile], columns: int, tile_px: int, max_kb: int = 25) -> bytes:
+    """As `contact_sheet`, but rows are left out from the end before tiles become smaller than `LEGIBLE_PX`."""
+    for num_rows in range(-(-len(tiles) // max(1, columns)), 1, -1):
+        found = _bounded(tiles[: num_rows * columns], columns, tile_px, LEGIBLE_PX, max_kb)
+        if found is not None:
+            return found
+    return contact_sheet(tiles[:columns], columns, tile_px, max_kb)
+
+
+def legible_rows(sheet: Rgb, width_px: int, max_kb: int = 25) -> bytes:
+    """A JPEG of the first rows of a finished sheet: as many as fit at this width, or down to a fifth less.
+
+    Args:
+        sheet: as `draw_sheet` gives it.
+        width_px: pixels; a narrower sheet keeps its width.
+        max_kb: upper bound in units of 1000 bytes.
+
+    Raises:
+        ValueError: not even one row fits.
+    """
+    full = Image.fromarray(sheet)
+    widths = list(dict.fromkeys(min(full.width, int(width_px * part)) for part in (1.0, 0.9, 0.8)))
+    for bottom in reversed(_row_ends(sheet)):
+        for width in widths:
+            part = full.crop((0, 0, full.width, bottom))
+            small = part.resize((width, max(1, round(bottom * width / full.width))), Resampling.BOX)
+            found = _best_jpeg(np.asarray(small), max_kb)
+            if found is not None:
+                return found
+    raise ValueError(f"not even one row of {full.width} px fits {max_kb} kB")
+
+
+def _row_ends(sheet: Rgb) -> list[int]:
+    """Where the gaps below rows end; the sheet's height is the last one."""
+    blank = (sheet == PAPER).all(axis=(1, 2))
+    ends = [y for y in range(GAP_PX + 1, len(blank)) if blank[y - GAP_PX : y].all() and not blank[y]]
+    return [*ends, len(sheet)]
+
+
+def _bounded(tiles: Sequence[Tile], columns: int, tile_px: int, min_px: int, max_kb: int) -> bytes | None:
+    """A sheet within a bound, its tiles as large as that allows; None = they would be smaller than `min_px`."""
     side_px = tile_px
-    while side_px >= min(tile_px, MIN_TILE_PX):
-        sheet = draw_sheet(tiles, columns, side_px)
-        for quality in QUALITIES:
-            data = _jpeg(sheet, quality)
-            if len(data) <= max_kb * 1000:
-                return data
+    while side_px >= min(tile_px, min_px):
+        found = _best_jpeg(draw_sheet(tiles, columns, side_px), max_kb)
+        if found is not None:
+            return found
         side_px = int(side_px * SHRINK)
-    raise ValueError(f"{len(tiles)} tiles of at least {MIN_TILE_PX} px do not fit {max_kb} kB; show fewer")
+    return None
+
+
+def _best_jpeg(sheet: Rgb, max_kb: int) -> bytes | None:
+    """At the best quality that keeps the bound; None = none does."""
+    if len(_jpeg(sheet, QUALITIES[-1])) > max_kb * 1000:
+        return None
+    return next(data for quality in QUALITIES if len(data := _jpeg(sheet, quality)) <= max_kb * 1000)
 
 
 def draw_sheet(tiles: Sequence[Tile], columns: int, tile_px: int) -> Rgb:

@@ -108,6 +108,22 @@ class MethodRecord:
             pictures[part] = _decoded(data, part)
         return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
 
+    def digest(self, failures_count: bool = False) -> str | None:
+        """Hash of all answers; None = one is to be asked for again, or its picture is not the one that was written.
+
+        Args:
+            failures_count: whether having no answer is an answer.
+        """
+        sha = hashlib.sha256(self.fingerprint.encode())
+        for name in (file.removesuffix(".json") for file in self.store.names(ASKED, ".json")):
+            found = self._mark(name)
+            if found is None or ("failure" in found and not failures_count):
+                return None
+            if "pictures" in found and any(self._written(name, part, found) is None for part in self.gives):
+                return None
+            sha.update(canonical_json([name, found]))
+        return sha.hexdigest()
+
     def has(self, name: str, part: str) -> bool:
         """True when the method has this part of a case."""
         return part in self.gives and self.store.exists(_file(name, part))

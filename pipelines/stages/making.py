@@ -37,12 +37,12 @@ class Making:
 
     Attributes:
         finished: shard -> manifest, of those that are current, whoever made them.
-        num_made: shards that this process made.
+        made: shards that this process made.
     """
 
     def __init__(self, stage: Stage, store: Store, engine: Engine, inputs: Mapping[str, dict[str, str]]) -> None:
         self.finished: dict[str, Manifest] = {}
-        self.num_made = 0
+        self.made: set[str] = set()
         self._stage, self._store, self._engine, self._inputs = stage, store, engine, inputs
         self._fingerprint = fingerprint(stage.recipe)
         self._seen: dict[str, Manifest | None] = {}
@@ -132,7 +132,7 @@ class Making:
 
     def _write(self, shard: str, outcomes: Iterable[Outcome]) -> None:
         self.finished[shard] = write_shard(self._stage, self._store, shard, outcomes, self._inputs[shard])
-        self.num_made += 1
+        self.made.add(shard)
         if shard in self._locks:
             self._locks.pop(shard).release()
 

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _LOG_EVERY_S = 10.0
+_MINUTE_S, _HOUR_S = 60, 3600
 
 
 class Progress:
@@ -24,13 +25,13 @@ class Progress:
         self._count = 0
         self._bar: Bar | None = None
         if sys.stderr.isatty():
-            times = (TimeElapsedColumn(), TimeRemainingColumn())
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *times)
-            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            left = (TextColumn("left:"), TimeRemainingColumn()) if total else ()
+            self._bar = Bar(*columns, *left, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(title, total=total)
 
     def __enter__(self) -> "Progress":
-        self._began_s = self._last_s = time.monotonic()
+        self._started_s = self._last_s = time.monotonic()
         if self._bar:
             self._bar.start()
         return self
@@ -48,15 +49,14 @@ class Progress:
                 self._bar.advance(self._task)
             elif time.monotonic() - self._last_s > _LOG_EVERY_S:
                 self._last_s = time.monotonic()
-                of = f"/{self.total}" if self.total else ""
-                log.info("%s: %d%s %s%s", self.title, self._count, of, self.unit, self._left())
+                log.info("%s: %s", self.title, self._line(self._last_s - self._started_s))
 
-    def _left(self) -> str:
-        """How long the rest will take if it goes on like this; empty where nobody knows how much that is."""
-        if not self.total or not 0 < self._count < self.total:
-            return ""
-        left_s = (self._last_s - self._began_s) / self._count * (self.total - self._count)
-        return f", about {left_s:.0f} s left" if left_s < 100 else f", about {left_s / 60:.0f} min left"
+    def _line(self, elapsed_s: float) -> str:
+        if not self.total:
+            return f"{self._count} {self.unit}"
+        line = f"{self._count}/{self.total} {self.unit}"
+        num_left = self.total - self._count
+        return f"{line}, {time_left(num_left * elapsed_s / self._count)}" if num_left > 0 else line
 
 
 class Steps:
@@ -72,3 +72,12 @@ class Steps:
         numbered = f"step {self._number} of {self.total}: {title}"
         log.info("%s", f"{numbered}: {said}" if said else numbered)
         return numbered
+
+
+def time_left(seconds: float) -> str:
+    """An estimate in words: `about 40 s left`, `about 12 min left`, `about 3.5 h left`."""
+    if seconds < _MINUTE_S:
+        return f"about {max(1, round(seconds))} s left"
+    if seconds < 1.5 * _HOUR_S:
+        return f"about {round(seconds / _MINUTE_S)} min left"
+    return f"about {seconds / _HOUR_S:.1f} h left"

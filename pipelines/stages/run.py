@@ -32,16 +32,21 @@ class Report:
     Attributes:
         stage: name of the stage.
         shards: number of each requested shard -> its manifest.
-        num_made: shards that this run made; the others were there.
+        made: the shards that this run made; the others were there.
         seconds: duration.
         beyond: shards in the stage's folder that the profile no longer plans; nothing reads them.
     """
 
     stage: str
     shards: dict[str, Manifest]
-    num_made: int
+    made: frozenset[str]
     seconds: float
     beyond: tuple[str, ...] = ()
+
+    @property
+    def num_made(self) -> int:
+        """Number of shards made now."""
+        return len(self.made)
 
     @property
     def num_items(self) -> int:
@@ -106,7 +111,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     write_quarantine(stage.name, store, planned)
     ordered = {shard: making.finished[shard] for shard in wanted}
     more = beyond(store, stage.name, planned)
-    report = Report(stage.name, ordered, making.num_made, time.monotonic() - started, more)
+    report = Report(stage.name, ordered, frozenset(making.made), time.monotonic() - started, more)
     log.info(
         "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s%s",
         *(stage.name, report.num_items, len(wanted), report.num_made),

@@ -1,10 +1,13 @@
 """What a run page shows of a failed step."""
 
+from concurrent.futures.process import BrokenProcessPool
+
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from assets_defs.asset import asset
-from decoupage.faults import BadItem, BadSetup
+from decoupage.faults import BadItem, BadOutput, BadSetup
 
 
 def failure(raised: Exception):
@@ -23,8 +26,20 @@ def failure(raised: Exception):
     [
         (BadSetup("there is no photograph in /nowhere; fetch them with make photographs"), "there is no photograph"),
         (BadItem("truncated", "member 3 of shard 00001"), "truncated: member 3 of shard 00001"),
+        (BadOutput("the foreground's alpha holds 4 values that are not finite"), "the foreground's alpha holds 4"),
+        (
+            PermissionError(13, "Permission denied", "/root/shards/00001.tar"),
+            "/root/shards/00001.tar: Permission denied",
+        ),
+        (OSError(18, "Cross-device link", "/a", None, "/b"), "/a -> /b: Cross-device link"),
+        (ConnectionRefusedError(111, "Connection refused"), "a file, a pipe or a connection: Connection refused"),
+        (
+            BrokenProcessPool("terminated abruptly"),
+            "a worker process was killed, mostly for want of memory: set engine",
+        ),
+        (pa.ArrowInvalid("Parquet magic bytes not found"), "a parquet file cannot be read or written: Parquet magic"),
     ],
-    ids=["set-up", "item"],
+    ids=["set-up", "item", "output", "permission", "two files", "connection", "worker", "parquet"],
 )
 def test_a_bad_set_up_fails_at_once_in_its_own_words(raised, sentence):
     found = failure(raised)

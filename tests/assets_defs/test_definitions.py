@@ -1,9 +1,12 @@
 """The asset graph: what data engineers see, and that it makes the same bytes as the command line."""
 
 import json
+import re
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from assets_defs.definitions import build_defs
 from pipelines.checks import read_rows
@@ -53,6 +56,13 @@ def test_stand_ins_are_named_where_they_are_used():
         ("base_model", "stands in for FLUX.1-Fill"),
     ):
         assert word in found[name].description
+
+
+def test_the_launchpad_takes_the_example_of_the_docs():
+    text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(re.search(r"```yaml\n(ops:.*?)```", text, re.DOTALL)[1])
+    assert example["ops"]["adapter"]["config"]["changes"] == {"schedule.num_steps": 500}
+    dg.validate_run_config(build_defs().resolve_job_def("train"), example)
 
 
 def test_the_job_makes_a_dataset_with_checks_and_pictures(made):
@@ -105,6 +115,14 @@ def test_making_it_again_changes_nothing(made):
         if event.is_step_materialization and "shards_made_now" in event.materialization.metadata
     ]
     assert made_now and set(made_now) == {0}
+    idle = {}
+    for event in result.all_events:
+        if event.is_step_materialization:
+            nothing = event.materialization.metadata.get("nothing_to_do")
+            idle.setdefault(event.asset_key.to_user_string(), []).append(nothing)
+    named = {name for name, found in idle.items() if None not in found}
+    assert named == ASSETS - {"mulan_annotations", "foreground_prompts", "foreground_library", "background_library"}
+    assert f"remove {profile.root}/scenes/00001.json" in idle["scenes"][1].value or "00000" in idle["scenes"][1].value
     assert before == {name: store.read(f"shards/{name}") for name in store.names("shards")}
 
 

@@ -1,8 +1,11 @@
 """`make demo` beside its own earlier runs: one at a time, and a killed one blocks nobody."""
 
+import logging
+
 import dagster as dg
 
-from assets_defs.demo import MARK, close_dead_runs
+from assets_defs.demo import MARK, OURS, _cancel, close_dead_runs, show_log
+from assets_defs.steps import Steps
 from assets_defs.summary import INTERRUPTED, failures
 
 
@@ -19,6 +22,43 @@ def test_a_killed_demo_gives_its_place_in_the_pool_back(tmp_path):
         assert storage.claim_concurrency_slot("gpu", "next", "adapter").is_claimed
         assert instance.get_run_by_id(killed.run_id).status == dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(other.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_somebody_interrupts_is_a_canceled_one():
+    @dg.asset
+    def trained() -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    job = dg.define_asset_job("train").resolve(asset_graph=dg.Definitions([trained]).resolve_asset_graph())
+    steps, run_id = Steps(["trained"], {}), "0f4ffab0-4e0c-4998-ae65-8d4bd6cb4d07"
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_event_listener(run_id, steps.hear)
+        instance.add_event_listener(run_id, lambda entry: _cancel(instance, entry, steps))
+        job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False)
+        assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.CANCELED
+
+
+def test_the_log_is_ours_and_bears_no_run_id(capsys):
+    loggers = [logging.getLogger(name) for name in OURS]
+    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
+    try:
+        show_log()
+
+        @dg.asset
+        def looked_at() -> None:
+            logging.getLogger("pipelines.stages").info("backgrounds: %d items", 10)
+            logging.getLogger("alembic").info("Context impl SQLiteImpl.")
+
+        settings = {"python_logs": {"python_log_level": "INFO", "managed_python_loggers": ["pipelines"]}}
+        settings |= {"telemetry": {"enabled": False}}
+        with dg.DagsterInstance.local_temp(overrides=settings) as instance:
+            quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+            dg.materialize([looked_at], instance=instance, run_config=quiet)
+    finally:
+        for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
+            logger.level, logger.propagate, logger.handlers = level, propagate, handlers
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.partition(" ")[2] for line in lines] == ["backgrounds: 10 items"]
 
 
 def test_an_interruption_is_told_in_words():

@@ -12,7 +12,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets_defs import training
 from assets_defs.processes import run_process
+from assets_defs.training_unchanged import ASKED
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
 from training.journal import read_metrics
 
@@ -41,7 +43,8 @@ def test_one_run_goes_from_photographs_to_a_judged_adapter(everything):
         metadata = made[name].metadata
         assert metadata["status"].value == "done" and metadata["step"].value == metadata["num_steps"].value == 3
         assert {"loss", "validation_loss", "best_validation_loss", "figures", "checkpoint"} <= set(metadata)
-        assert {"recipe", "data", "base"} <= set(metadata["identity"].value)
+        assert {"recipe", "data", "base"} <= {row.data["name"] for row in metadata["identity"].records}
+        assert "nothing_to_do" not in metadata
         assert "data:image/jpeg" in metadata["loss_curve"].value and "data:image/jpeg" in metadata["preview"].value
         assert Path(metadata["export"].value).is_dir() and Path(metadata["tensorboard"].value).is_dir()
     report = json.loads((Path(profile.root) / "report" / "report.json").read_text())
@@ -63,13 +66,24 @@ def test_losses_appear_in_the_run_while_it_trains(everything):
     assert any("step 3 of 3" in line and "adapter.loss" in line for line in lines)
 
 
-def test_training_again_does_nothing_and_changes_no_version(everything):
+def test_training_again_does_nothing_and_changes_no_version(everything, monkeypatch):
     profile, instance, result = everything
     before = materializations(result)
+    started = []
+    monkeypatch.setattr(training, "run_process", lambda *asked: started.append(1) or run_process(*asked))
     again = run_job(profile, instance, "train")
-    assert again.success
+    assert again.success and not started
     for name in TRAINED:
         now = materializations(again)[name]
+        assert now.metadata["status"].value == "unchanged"
+        assert f"remove {Path(profile.root) / 'training' / name}" in now.metadata["nothing_to_do"].value
+        assert now.tags["dagster/data_version"] == before[name].tags["dagster/data_version"]
+        (Path(profile.root) / "training" / name / ASKED).unlink()
+    # Without that memory the process looks itself, and finds nothing to do either.
+    once_more = run_job(profile, instance, "train")
+    assert once_more.success and len(started) == 2
+    for name in TRAINED:
+        now = materializations(once_more)[name]
         assert now.metadata["status"].value == "unchanged"
         assert now.tags["dagster/data_version"] == before[name].tags["dagster/data_version"]
     base = [run["base_model"].tags["dagster/data_version"] for run in (before, materializations(again))]
@@ -115,8 +129,8 @@ def test_an_rgba_vae_that_spoils_opaque_pictures_stops_the_adapter(everything, t
     profile, instance, _ = everything
     root = shutil.copytree(profile.root, tmp_path / "root")
     changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.05}
-    training = profile.training.model_copy(update={"rgba_vae_changes": changes})
-    spoilt = profile.model_copy(update={"training": training, "root": str(root)})
+    section = profile.training.model_copy(update={"rgba_vae_changes": changes})
+    spoilt = profile.model_copy(update={"training": section, "root": str(root)})
     selected = {"asset_selection": [dg.AssetKey("rgba_vae"), dg.AssetKey("adapter")], "raise_on_error": False}
     result = run_job(spoilt, instance, "train", **selected)
     assert not result.success and set(materializations(result)) == {"rgba_vae"}
@@ -126,8 +140,8 @@ def test_an_rgba_vae_that_spoils_opaque_pictures_stops_the_adapter(everything, t
 
 def test_absent_weights_stop_before_anything_is_trained(everything, tmp_path):
     profile, instance, _ = everything
-    training = profile.training.model_copy(update={"base": str(tmp_path / "nowhere")})
-    result = run_job(profile.model_copy(update={"training": training}), instance, "train", raise_on_error=False)
+    section = profile.training.model_copy(update={"base": str(tmp_path / "nowhere")})
+    result = run_job(profile.model_copy(update={"training": section}), instance, "train", raise_on_error=False)
     assert not result.success and materializations(result) == {}
     error = result.get_step_failure_events()[0].step_failure_data.error
     assert "nowhere" in (error.cause or error).message
@@ -136,7 +150,8 @@ def test_absent_weights_stop_before_anything_is_trained(everything, tmp_path):
 def process_asset(section, plan):
     @dg.asset
     def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return run_process(context, section, plan).result
+        run_process(context, section, plan)
+        return dg.MaterializeResult()
 
     return dg.materialize([trained], instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)
 

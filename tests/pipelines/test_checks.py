@@ -36,7 +36,7 @@ def mask_rows(store):
 def report_of(num_items, reasons, stage="scenes", num_rows=0, counts=None):
     drops = [{"id": str(i), "reason": reason, "detail": ""} for i, reason in enumerate(reasons)]
     manifest = Manifest(stage, "00000", "f", {}, num_items, num_rows, 0, "", "", [], drops, counts or {})
-    return Report(stage, {"00000": manifest}, 1, 0.0)
+    return Report(stage, {"00000": manifest}, frozenset(["00000"]), 0.0)
 
 
 def test_sound_scenes_pass_everything(made):

@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from decoupage.images.contact_sheet import GAP_PX, OUTLINE, Tile, checkerboard, contact_sheet, draw_sheet, outlined
+from decoupage.images.contact_sheet import (
+    CAPTION_PX,
+    GAP_PX,
+    LEGIBLE_PX,
+    OUTLINE,
+    Tile,
+    checkerboard,
+    contact_sheet,
+    draw_sheet,
+    legible_rows,
+    legible_sheet,
+    outlined,
+)
 from decoupage.randomness import generator
 
 
@@ -74,3 +86,32 @@ def test_wrong_input_is_named():
         contact_sheet([], 2, 64)
     with pytest.raises(ValueError, match="float64"):
         contact_sheet([Tile(np.zeros((4, 4)))], 1, 64)
+
+
+def test_rows_go_before_tiles_become_too_small_to_see():
+    tiles = [Tile(noise(200, 200), str(i)) for i in range(12)]
+    shown = opened(legible_sheet(tiles, 3, 160, 40))
+    side = (shown.width - GAP_PX) // 3 - GAP_PX
+    rows = round((shown.height - GAP_PX) / (side + CAPTION_PX + GAP_PX))
+    assert LEGIBLE_PX <= side < 160 and 1 <= rows < 4
+    assert len(legible_sheet(tiles, 3, 160, 40)) <= 40_000
+
+
+def test_a_single_row_is_shown_however_small():
+    tiles = [Tile(noise(200, 200)) for _ in range(6)]
+    shown = opened(legible_sheet(tiles, 3, 160, 8))
+    assert shown.height < LEGIBLE_PX + 2 * GAP_PX
+
+
+def test_a_finished_sheet_is_cut_below_a_row():
+    tiles = [Tile(noise(100, 100), "noise") for _ in range(8)]
+    sheet = draw_sheet(tiles, 2, 100)
+    whole = opened(legible_rows(sheet, 960, 1000))
+    assert whole.size == (sheet.shape[1], sheet.shape[0])
+    part = opened(legible_rows(sheet, 960, 25))
+    row_px = 100 + CAPTION_PX + GAP_PX
+    heights = {num * row_px + GAP_PX for num in (1, 2, 3)}
+    factor = part.width / sheet.shape[1]
+    assert factor >= 0.8 and min(abs(part.height - height * factor) for height in heights) <= 2
+    with pytest.raises(ValueError, match="not even one row"):
+        legible_rows(sheet, 960, 1)

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pipelines.stages import progress
-from pipelines.stages.progress import Progress, Steps
+from pipelines.stages.progress import Progress, Steps, time_left
 
 
 class Terminal(io.StringIO):
@@ -27,6 +27,24 @@ def test_things_pass_unchanged_and_lazily():
         assert next(passed) == 0
         assert drawn == [0]
         assert list(passed) == [1, 2]
+
+
+def test_what_is_left_is_estimated_from_what_is_done(caplog, monkeypatch):
+    now_s = iter(range(0, 1000, 30))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now_s)))
+    with caplog.at_level(logging.INFO, "pipelines.stages.progress"), Progress("scenes", "items", 4) as shown:
+        list(shown.counting(range(4)))
+    # A look at the clock every 30 s, two for each item: 60 s an item, as far as the first lines can know.
+    assert caplog.messages[0] == "scenes: 1/4 items, about 3 min left"
+    assert caplog.messages[2] == "scenes: 3/4 items, about 1 min left" and caplog.messages[3] == "scenes: 4/4 items"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "about 1 s"), (42.4, "about 42 s"), (61, "about 1 min"), (3000, "about 50 min"), (9000, "about 2.5 h")],
+)
+def test_time_left_is_as_exact_as_it_can_be(seconds, words):
+    assert time_left(seconds) == f"{words} left"
 
 
 @pytest.mark.parametrize(("total", "line"), [(4, "scenes: 4/4 items"), (None, "scenes: 4 items")])

@@ -1,0 +1,72 @@
+"""Whether a training process would find nothing to do: asked here, without starting one, which takes many seconds.
+
+The process itself compares more, and knows better; here only a run of the very same plan over the same bytes is
+recognized.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from decoupage.fingerprint import fingerprint
+from pipelines.shards.folder import find_shards
+from training.config import RunConfig, TrainingConfig
+from training.facts import Facts, contents_digest, facts_of
+from training.rgba_vae.config import RgbaVaeConfig
+from training.run import RunPlan, exported_identity
+
+ASKED = "asked.json"
+"""File beside `export/`: hash of the plan and of all that it reads, and the version of what came of it."""
+
+
+def question_of(run: RunPlan, config: RunConfig, plan: Path) -> str | None:
+    """Hash of a plan, its recipe, and the bytes that it reads; None = something of it is not there.
+
+    Args:
+        plan: the plan's file (`training.launcher.write_plan`).
+
+    Raises:
+        BadSetup: there are no shards where the plan says.
+    """
+    from decoupage.bases import find_base  # torch comes with it.
+
+    assert isinstance(config, TrainingConfig | RgbaVaeConfig)
+    name = config.adapter.base if isinstance(config, TrainingConfig) else config.base
+    base, vae = find_base(name).weights(run.base).find(), Path(run.rgba_vae) if run.rgba_vae else None
+    if base is None or (vae is not None and not vae.is_dir()):
+        return None
+    weights = [contents_digest(folder) for folder in (base, vae) if folder is not None]
+    data = [_contents(path) for path in run.data]
+    if None in data:
+        return None
+    asked = {"plan": plan.read_text(encoding="utf-8"), "recipe": config.fingerprint()}
+    return fingerprint({**asked, "weights": weights, "data": data})
+
+
+def unchanged(run: RunPlan, question: str | None) -> Facts | None:
+    """The facts of what is there, where it answers this question; else None."""
+    if question is None or exported_identity(run.out) is None or not (run.out / ASKED).is_file():
+        return None
+    facts = facts_of(run, None)
+    return facts if (run.out / ASKED).read_bytes() == _answered(question, facts) else None
+
+
+def keep(run: RunPlan, question: str | None, facts: Facts) -> None:
+    """Write down what came of a question."""
+    if question is not None:
+        (run.out / ASKED).write_bytes(_answered(question, facts))
+
+
+def _answered(question: str, facts: Facts) -> bytes:
+    return json.dumps({"question": question, "version": facts["version"]}, indent=1).encode()
+
+
+def _contents(path: str) -> str | None:
+    """Hash of all shards behind a path; None = one is not finished."""
+    found = find_shards(path)
+    sha = hashlib.sha256()
+    for shard in found.shards:
+        if not found.store.exists(f"{shard}.json"):
+            return None
+        sha.update(found.store.read(f"{shard}.json"))  # It holds the hash of the tar.
+    return sha.hexdigest()
