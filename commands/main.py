@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -15,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from commands import faults
 from decoupage.faults import BadSetup
 
 if TYPE_CHECKING:
@@ -64,6 +67,24 @@ class Commands(TyperGroup):
         """Name, command, and the arguments left for it."""
         name, command, left = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, left
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the words of a call; `--help` prints already here. Raises as `invoke`."""
+        with _passed_on():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises Stopped in the place of what click would end without a word of ours."""
+        with _passed_on():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _passed_on() -> Iterator[None]:
+    try:
+        yield
+    except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+        raise faults.Stopped(error) from error
 
 
 def load_command(name: str) -> Any:
@@ -135,14 +156,23 @@ def doctor(
     raise typer.Exit(1 if report.missing else 0)
 
 
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return faults.readable(super().format(record))
+
+
 def main() -> None:
     """Entry point of the `decoupage` command."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        app()
-    except (BadSetup, ValueError) as fault:
-        print(f"decoupage: {fault}", file=sys.stderr)
-        sys.exit(2)
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `faults` shows whole what it does not know
+        sys.exit(faults.tell(error))
 
 
 if __name__ == "__main__":
