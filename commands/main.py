@@ -7,8 +7,6 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -68,23 +66,12 @@ class Commands(TyperGroup):
         name, command, left = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, left
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Read the words of a call; `--help` prints already here. Raises as `invoke`."""
-        with _passed_on():
-            return super().make_context(*arguments, **options)
-
     def invoke(self, ctx: Any) -> Any:
         """Run a command. Raises Stopped in the place of what click would end without a word of ours."""
-        with _passed_on():
+        try:
             return super().invoke(ctx)
-
-
-@contextmanager
-def _passed_on() -> Iterator[None]:
-    try:
-        yield
-    except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
-        raise faults.Stopped(error) from error
+        except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+            raise faults.Stopped(error) from error
 
 
 def load_command(name: str) -> Any:

@@ -158,46 +158,58 @@ def test_nor_does_it_in_a_line_of_the_log(capsys):
 # ---- as a process
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "commands.main", *arguments]
-
-
-def test_a_closed_pipe_is_quiet():
-    done = subprocess.run(
-        ["bash", "-c", 'exec 3>&1; "$@" 2>&3 | true; echo "${PIPESTATUS[0]}"', "bash", *command("--help")],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("141\n", "")
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_under_the_output_is_a_sentence():
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command("--help"), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("decoupage: the disk of what is written or read is full")
-    assert done.stderr.count("\n") == 1
-
-
-WAITS = """
-import os, signal, sys
-from commands import main as cli
-def wait():
-    print("waiting", flush=True)
-    signal.pause()
-cli.load_command = lambda name: cli.get_command(app)
+PROGRAM = """
+import signal, sys
 import typer
+from commands import main as cli
+def command():
+    {}
 app = typer.Typer(add_completion=False)
-app.command("train")(wait)
+app.command("train")(command)
+cli.load_command = lambda name: cli.get_command(app)
 sys.argv = ["decoupage", "train"]
 cli.main()
 """
 
 
+def program(line: str) -> list[str]:
+    """The command, with a line of Python in the place of what it does."""
+    return [sys.executable, "-c", PROGRAM.format(line)]
+
+
+def test_a_closed_pipe_is_quiet():
+    many = program("for i in range(100_000): print(i)")
+    done = subprocess.run(
+        ["bash", "-c", '"$@" | head -n 1; echo "${PIPESTATUS[0]}"', "bash", *many],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0\n141\n", "")
+
+
+def test_a_pipe_to_another_process_that_breaks_is_told():
+    done = subprocess.run(
+        program("raise BrokenPipeError(32, 'Broken pipe')"), cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert b"Broken pipe" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_the_output_is_a_sentence():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            program("print(1)"), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("decoupage: the disk of what is written or read is full")
+    assert done.stderr.count("\n") == 1
+
+
 def test_ctrl_c_says_that_the_same_command_goes_on():
     process = subprocess.Popen(
-        [sys.executable, "-c", WAITS], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        program("print('waiting', flush=True); signal.pause()"),
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     time.sleep(0.2)
