@@ -14,6 +14,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
+
 _log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 _LOG_EVERY_S = 10.0
@@ -82,12 +85,12 @@ class Journal:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Figures of a run's journal, one table a step in order; a line that a kill cut off is left out."""
+    """Figures of a run's journal, one table a step in order; a line that a kill or a disk has spoilt is left out."""
     path = folder / METRICS
     if not path.is_file():
         return []
     steps: dict[float, dict[str, float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         if entry := _parsed(line):  # A validation comes after its step, in a line of its own.
             steps.setdefault(entry["step"], {}).update(entry)
     return list(steps.values())
@@ -98,12 +101,12 @@ def _drop_after(folder: Path, step: int) -> None:
     (folder / METRICS).write_text("".join(lines), encoding="utf-8")
 
 
-def _parsed(line: str) -> dict[str, float] | None:
+def _parsed(line: bytes) -> dict[str, float] | None:
     try:
-        entry: dict[str, float] = json.loads(line)
-    except json.JSONDecodeError:
+        entry = parse_json(line, METRICS)
+    except BadSetup:
         return None
-    return entry
+    return entry if isinstance(entry, dict) and isinstance(entry.get("step"), int) else None
 
 
 def loss_curve(metrics: Sequence[dict[str, float]]) -> bytes:

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 from pipelines.commercial import Use
 from pipelines.licences.combined import count_licences
 from pipelines.licences.terms import UNKNOWN, licence_of, parts_of
@@ -39,6 +43,7 @@ class Licences:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
+_STATED = TypeAdapter(Licences)
 UNSTATED = Licences((UNKNOWN,), (UNKNOWN,))
 """Licences of weights that state none."""
 
@@ -53,10 +58,10 @@ def stated_licences(path: Path) -> Licences | None:
         file = folder / FILE
         if file.is_file():
             try:
-                values = json.loads(file.read_text(encoding="utf-8"))
-                return Licences(tuple(values["base"]), tuple(values["data"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{file} is damaged ({error}); put it back, or make the weights anew") from error
+                return _STATED.validate_python(parse_json(file.read_bytes(), FILE))
+            except (BadSetup, OSError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"{file} is damaged ({reason}); put it back, or make the weights anew") from error
     return None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
+from decoupage.text_files import parse_json
 from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
 from training.config import RunConfig, TrainingConfig, with_changes
@@ -72,10 +73,12 @@ def train(plan: RunPlan) -> "Outcome":
     """Run a recipe to its end, or until a signal asks to stop; a finished run exports to `<out>/export`.
 
     Raises:
-        BadSetup: something is missing or does not fit; nothing was started.
-        Diverged: a loss or gradient was not finite.
+        BadSetup: something is missing or does not fit, or another process trains there; nothing was started.
+        Diverged: a loss, a gradient or the weights were not finite.
     """
-    with _advice_on_memory(plan):
+    from training.processes import alone_in
+
+    with alone_in(plan.out), _advice_on_memory(plan):
         accelerator, task, licences = _ready(plan)
         from training.loop import export, fit
 
@@ -103,18 +106,20 @@ def train_current(plan: RunPlan) -> "Outcome | None":
 def _trained(plan: RunPlan) -> "Outcome | None":
     accelerator, task, licences = _ready(plan)
     from training.loop import export, fit
+    from training.processes import alone_in
 
     key = fingerprint(dict(task.identity))
     if exported_identity(plan.out) == dict(task.identity):
         return None
     folder = plan.out / "runs" / key
-    if accelerator.is_main_process:
-        licences.write(folder)
-    outcome = fit(task, accelerator, folder, resume=True)
-    if outcome.status == "done":
-        whole = export(task, outcome, accelerator, folder)
+    with alone_in(folder):
         if accelerator.is_main_process:
-            _publish(whole, plan.out, dict(task.identity))
+            licences.write(folder)
+        outcome = fit(task, accelerator, folder, resume=True)
+        if outcome.status == "done":
+            whole = export(task, outcome, accelerator, folder)
+            if accelerator.is_main_process:
+                _publish(whole, plan.out, dict(task.identity))
     return outcome
 
 
@@ -183,12 +188,16 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
-    """Identity of the run that `<out>/export` came from; None when there is no export."""
+    """Identity of the run that `<out>/export` came from; None when there is no export, or none that says so."""
     file = out / IDENTITY
     if not file.is_file() or not (out / "export").is_dir():
         return None
-    identity: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-    return identity
+    try:
+        identity = parse_json(file.read_bytes(), str(file))
+    except BadSetup as fault:
+        _log.warning("%s: the export counts as absent and is made again", fault)
+        return None
+    return identity if isinstance(identity, dict) else None
 
 
 def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:

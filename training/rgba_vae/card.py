@@ -10,7 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 from pipelines.checks import CheckResult
 from training.licences import Licences
 from training.rgba_vae.config import RgbaVaeConfig
@@ -70,10 +73,11 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
     if not file.is_file():
         return CheckResult(False, f"{file} is not there: nobody measured what opaque pictures lose")
     try:
-        drift = RgbaFigures(**json.loads(file.read_text(encoding="utf-8"))).drift
+        drift = TypeAdapter(RgbaFigures).validate_python(parse_json(file.read_bytes(), FIGURES)).drift
         sentence = f"opaque pictures lose {drift.psnr_loss_db:.3f} dB of {drift.psnr_rgb_db:.2f} dB"
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}); train the RGBA VAE again") from error
+    except (BadSetup, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{file} is damaged ({reason}); train the RGBA VAE again") from error
     sentence += f", at most {ALLOWED_DB:g} dB are allowed"
     sentence += "" if drift.is_acceptable else ": train longer, or raise weights.tie"
     return CheckResult(drift.is_acceptable, sentence, {"opaque_psnr_loss_db": round(drift.psnr_loss_db, 4)})
