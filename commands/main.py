@@ -129,9 +129,13 @@ def _start(context: typer.Context) -> None:
 def doctor(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
+    profile_values: Annotated[bool, typer.Option("--profile-values", help="All values of the profile too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Print the resolved profile, its fingerprints, what is installed, and what is missing and how to get it."""
+    """Say what a profile lacks on this machine and how to get it, then what is there.
+
+    Leaves with 1 when something is missing. Nothing is changed or downloaded, and no secret is printed.
+    """
     require_factory("doctor")
     # Advice on optional packages, which the doctor has not been asked for.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -139,7 +143,7 @@ def doctor(
     from profiles.profile import load_profile
 
     report = examine(load_profile(profile, root))
-    print(report.to_json() if as_json else report.to_text())
+    print(report.to_json() if as_json else report.to_text(profile_values))
     raise typer.Exit(1 if report.missing else 0)
 
 

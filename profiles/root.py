@@ -27,8 +27,18 @@ def check_root(root: str) -> None:
         place = place.parent
     if not place.is_dir():
         raise BadSetup(f"the root {root} cannot be a folder, because {place} is none; {_FIX}")
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not is_writable(root):
         raise BadSetup(f"the root {root} cannot be made, because {place} may not be written to by this user; {_FIX}")
+
+
+def is_writable(root: str) -> bool:
+    """Whether files can be written below a root as far as this machine knows; an object store is not asked."""
+    if "://" in root:
+        return True
+    place = Path(root).absolute()
+    while not place.exists():
+        place = place.parent
+    return os.access(place, os.W_OK | os.X_OK)
 
 
 def _check_store(root: str) -> None:

@@ -113,6 +113,8 @@ def fault_of(path: Path) -> str:
     """What is wrong with a checkpoint's files, as half a sentence that names the first such file; empty = nothing."""
     try:
         progress, files = _read_state(path)
+        if not files:
+            return f"{STATE} does not list its files: an earlier version wrote it"
         if progress.step != int(path.name):
             return f"{STATE} is of step {progress.step}"
         return next(filter(None, (_fault_of_file(path / name, written) for name, written in files.items())), "")
@@ -130,7 +132,7 @@ def _fault_of_file(path: Path, written: Mapping[str, Any]) -> str:
 
 
 def _read_state(path: Path) -> tuple[Progress, dict[str, dict[str, Any]]]:
-    """Progress of a checkpoint, and size and sum of each of its files by name.
+    """Progress of a checkpoint, and size and sum of each of its files by name, where it lists them.
 
     Raises:
         BadSetup: the state is not what was written; the message begins with its file's name.
@@ -138,9 +140,7 @@ def _read_state(path: Path) -> tuple[Progress, dict[str, dict[str, Any]]]:
     """
     state = parse_json((path / STATE).read_bytes(), STATE)
     try:
-        files = state.pop("files", None)
-        if not files:
-            raise BadSetup(f"{STATE} does not list its files: an earlier version wrote it")
+        files = state.pop("files", {})
         listed = all(Path(name).name == name and {"bytes", "sha256"} <= set(entry) for name, entry in files.items())
         progress = _PROGRESS.validate_json(json.dumps(state), strict=True)
         if not listed or set(state) != set(asdict(progress)) or min(progress.step, progress.position) < 0:

@@ -18,7 +18,7 @@ from training.config import RunConfig, TrainingConfig, with_changes
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
 from training.rgba_vae.card import require_acceptable
-from training.rgba_vae.config import RgbaVaeConfig
+from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.tiny_base.config import TinyBaseConfig
 
 if TYPE_CHECKING:
@@ -78,8 +78,9 @@ def train(plan: RunPlan) -> "Outcome":
     """
     from training.processes import alone_in
 
+    licences = _permitted(plan).licences
     with alone_in(plan.out), _advice_on_memory(plan):
-        accelerator, task, licences = _ready(plan)
+        accelerator, task = _ready(plan, licences)
         from training.loop import export, fit
 
         if accelerator.is_main_process:
@@ -104,7 +105,8 @@ def train_current(plan: RunPlan) -> "Outcome | None":
 
 
 def _trained(plan: RunPlan) -> "Outcome | None":
-    accelerator, task, licences = _ready(plan)
+    licences = _permitted(plan).licences
+    accelerator, task = _ready(plan, licences)
     from training.loop import export, fit
     from training.processes import alone_in
 
@@ -123,13 +125,18 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     return outcome
 
 
-def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
-    """Accelerator, task, and the licences that bind what it makes; all faults are found before the first step."""
-    config = plan.config()
-    _check_data(plan, config)
+def _permitted(plan: RunPlan) -> Sources:
+    """What the run is made from, which is there and may be used; nothing is loaded or written."""
+    _check_data(plan, plan.config())
     sources = run_sources(plan)
     if plan.commercial:
         refuse(sources.obstacles)
+    return sources
+
+
+def _ready(plan: RunPlan, licences: Licences) -> "tuple[Accelerator, Task]":
+    """Accelerator and task; all faults are found before the first step."""
+    config = plan.config()
     from training.loop import make_accelerator, place_of
     from training.preflight import check_machine
     from training.processes import accelerate_asks_for_fsdp, check_processes
@@ -139,7 +146,7 @@ def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
     accelerator = make_accelerator(config, plan.device)
     check_processes(plan.num_processes, accelerator.num_processes)
     check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
-    return accelerator, build_task(plan, config, place_of(accelerator), sources.licences), sources.licences
+    return accelerator, build_task(plan, config, place_of(accelerator), licences)
 
 
 def run_sources(plan: RunPlan) -> Sources:
@@ -240,8 +247,8 @@ def _check_data(plan: RunPlan, config: RunConfig) -> None:
         raise BadSetup(f"recipe {plan.recipe} needs one folder of shards (--data), got {len(plan.data)}")
     if isinstance(config, TrainingConfig) and not plan.rgba_vae:
         raise BadSetup(
-            f"recipe {plan.recipe} needs a trained RGBA VAE (--rgba-vae FOLDER): make one with "
-            "`decoupage train rgba_vae --data ... --out ...`, it is in export/ there"
+            f"recipe {plan.recipe} needs a trained RGBA VAE: make one with "
+            f"`{how_to_train(config.adapter.base, plan.data[0])}`, then give --rgba-vae runs/rgba_vae/export"
         )
     if plan.rgba_vae:
         require_acceptable(Path(plan.rgba_vae))

@@ -44,7 +44,7 @@ def _load_like(vae: Any, folder: str) -> Any:
     """The RGBA VAE in a folder: it must have the class of the base's VAE, and four channels."""
     try:
         with readable(folder):
-            loaded = type(vae).from_pretrained(Path(folder), torch_dtype=vae.dtype)
+            loaded = type(vae).from_pretrained(Path(folder), dtype=vae.dtype)
     except (OSError, ValueError) as error:
         raise BadSetup(f"{folder} holds no RGBA VAE of the class {type(vae).__name__} ({error})") from error
     if loaded.config.in_channels != 4:

@@ -5,6 +5,7 @@ Imports no torch until something is read or written.
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_card(
     folder: Path, config: RgbaVaeConfig, identity: Mapping[str, str], figures: "RgbaFigures", licences: Licences
 ) -> None:
     """`README.md`, `figures.json` and `licences.json` beside the weights."""
-    (folder / FIGURES).write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+    write_figures(folder, figures)
     licences.write(folder)
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in asdict(figures).items())
     text = f"""---
@@ -57,6 +58,22 @@ Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of
     (folder / CARD).write_text(text, encoding="utf-8")
 
 
+def write_figures(folder: Path, figures: "RgbaFigures") -> None:
+    """`figures.json`; what is not finite becomes null."""
+    values = {name: value if math.isfinite(value) else None for name, value in asdict(figures).items()}
+    (folder / FIGURES).write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def _read_figures(file: Path) -> "RgbaFigures":
+    """Raises BadSetup or ValueError: the file is damaged."""
+    from training.rgba_vae.figures import RgbaFigures
+
+    values = parse_json(file.read_bytes(), FIGURES)
+    if isinstance(values, dict):
+        values = {name: math.nan if value is None else value for name, value in values.items()}
+    return TypeAdapter(RgbaFigures).validate_python(values)
+
+
 def opaque_pictures_kept(folder: Path) -> CheckResult:
     """Opaque pictures lose no more by the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
 
@@ -67,13 +84,12 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
         ValueError: its figures are damaged.
     """
     from decoupage.rgba_vae import MAX_OPAQUE_PSNR_LOSS_DB as ALLOWED_DB  # torch comes with it.
-    from training.rgba_vae.figures import RgbaFigures
 
     file = folder / FIGURES
     if not file.is_file():
         return CheckResult(False, f"{file} is not there: nobody measured what opaque pictures lose")
     try:
-        drift = TypeAdapter(RgbaFigures).validate_python(parse_json(file.read_bytes(), FIGURES)).drift
+        drift = _read_figures(file).drift
         sentence = f"opaque pictures lose {drift.psnr_loss_db:.3f} dB of {drift.psnr_rgb_db:.2f} dB"
     except (BadSetup, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
