@@ -118,6 +118,8 @@ def fault_of(path: Path) -> str:
         if progress.step != int(path.name):
             return f"{STATE} is of step {progress.step}"
         return next(filter(None, (_fault_of_file(path / name, written) for name, written in files.items())), "")
+    except FileNotFoundError:
+        return f"{STATE} is missing"
     except (BadSetup, OSError) as error:
         return str(error)
 
@@ -190,24 +192,25 @@ def load_checkpoint(
         BadSetup: a file is missing, does not fit the modules, or holds what no run writes; the message names it.
     """
     progress = read_progress(path)
+    fix = f"move {path} away, and --resume goes on from the checkpoint before it"
     for name, learner in learners.items():
-        with _named(path / f"{name}.safetensors") as file:
+        with _named(path / f"{name}.safetensors", fix) as file:
             read_weights(file, learner.parameters)
-        with _named(path / f"{name}.optimiser.pt") as file:
+        with _named(path / f"{name}.optimiser.pt", fix) as file:
             restore_optimiser(learner, _read(file))
     if averages is not None:
-        with _named(path / AVERAGED) as file:
+        with _named(path / AVERAGED, fix) as file:
             read_weights(file, averages.values)
     # With another number of processes there is none for some; noise is drawn by position and needs none.
     if (path / f"random-{rank}.pt").is_file():
-        with _named(path / f"random-{rank}.pt") as file:
+        with _named(path / f"random-{rank}.pt", fix) as file:
             restore_random_states(_read(file), device)
     return progress
 
 
 @contextmanager
-def _named(file: Path) -> Iterator[Path]:
-    """The file; a fault on reading it becomes a BadSetup that names it."""
+def _named(file: Path, fix: str) -> Iterator[Path]:
+    """The file; a fault on reading it becomes a BadSetup that names it and the way to go on."""
     try:
         yield file
     except _UNREADABLE as error:
@@ -215,10 +218,7 @@ def _named(file: Path) -> Iterator[Path]:
             reason = "it holds objects other than tensors and plain values, and none of its code was run"
         else:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadSetup(
-            f"{file} cannot be loaded: {reason}. Its checkpoint cannot be used: move {file.parent} away, and a run "
-            "goes on from the one before it"
-        ) from error
+        raise BadSetup(f"{file} cannot be loaded: {reason}; {fix}") from error
 
 
 def _read(path: Path) -> Any:
@@ -235,5 +235,5 @@ def load_weights(path: Path, name: str, learner: Learner) -> None:
     file = path / f"{name}.safetensors"
     if not file.is_file():
         raise BadSetup(f"{path} holds no weights of {name}")
-    with _named(file):
+    with _named(file, "name another checkpoint"):
         read_weights(file, learner.parameters)

@@ -30,8 +30,13 @@ def write_card(
     folder: Path, config: RgbaVaeConfig, identity: Mapping[str, str], figures: "RgbaFigures", licences: Licences
 ) -> None:
     """`README.md`, `figures.json` and `licences.json` beside the weights."""
+    from decoupage.bases import find_base
+
     write_figures(folder, figures)
     licences.write(folder)
+    base, num_mb = find_base(config.base), sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
+    instead = f"\n{config.base} stands in for {base.stands_in_for}: what this VAE keeps is not what that one's does.\n"
+    stand_in = instead if base.stands_in_for else ""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in asdict(figures).items())
     text = f"""---
 library_name: diffusers
@@ -41,8 +46,9 @@ license_name: {json.dumps("-and-".join(dict.fromkeys((*licences.base, *licences.
 # RGBA VAE of {config.base}
 
 The VAE of {config.base} with a fourth channel, alpha, for the foregrounds of a layer decomposition adapter
-(`decoupage train paper --rgba-vae FOLDER`). Straight colour and alpha in [-1, 1].
-
+(`decoupage train {"demo" if base.packaged else "paper"} --data DATA --rgba-vae FOLDER --out RUN`). Straight colour and
+alpha in [-1, 1]; {num_mb:.1f} MB.
+{stand_in}
 Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of {config.data.size_px} px; recipe
 {identity["recipe"]}, data {identity["data"]}, base {identity["base"]}.
 
@@ -54,6 +60,9 @@ Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of
 |---|---|
 | base | {", ".join(licences.base)} |
 | training data | {", ".join(licences.data)} |
+
+Limits: its figures are means over a few samples of the training data's own kind; of glass, smoke and hair it knows
+what those show. Opaque pictures lose up to what the figures say.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
 
