@@ -25,6 +25,7 @@ from pipelines.foregrounds.mulan.requirements import requirements as mulan_requi
 from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
+from pipelines.named_paths import named_paths
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles
@@ -174,6 +175,7 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
             profile.backgrounds, f"{profile.root.rstrip('/')}/{OPENIMAGES}"
         ),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
+        "library": [one for one in named_paths(profile) if one.name == "library.takedowns"],
         "root": [_writable(profile), _room(profile), _own_recipe(profile)],
         f"training: recipes {profile.training.rgba_vae}, {profile.training.recipe}": [
             *_weights(profile),

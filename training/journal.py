@@ -69,8 +69,7 @@ class Journal:
         now_s = time.monotonic()
         if now_s - self._last_log_s >= _LOG_EVERY_S or step == self._num_steps or "validation_loss" in figures:
             self._last_log_s = now_s
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-            _log.info("step %d of %d: %s", step, self._num_steps, shown)
+            _log.info("step %d of %d: %s", step, self._num_steps, _shown(figures, self._num_steps - step))
 
     def picture(self, step: int, rgb_HWC: NDArray[np.uint8]) -> Path:
         """Keep a grid of samples as `samples/<step>.png`; returns its path."""
@@ -82,6 +81,15 @@ class Journal:
             Image.fromarray(rgb_HWC).save(path)
             self._board.add_image("samples", rgb_HWC, step, dataformats="HWC")
         return path
+
+
+def _shown(figures: Figures, steps_left: int) -> str:
+    """Losses, and the time that is left, for a line of the log; all figures are in the journal."""
+    known = {name: value for name, value in figures.items() if value is not None}
+    said = [f"{name} {value:.4g}" for name, value in known.items() if name.endswith((".loss", "validation_loss"))]
+    if "step_s" in known and steps_left:
+        said.append(f"about {max(1, round(known['step_s'] * steps_left / 60))} min left")
+    return ", ".join(said)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

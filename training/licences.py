@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pyarrow import ArrowException
 from pydantic import TypeAdapter
 
 from decoupage.faults import BadSetup
@@ -109,7 +110,7 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
     """The licences of shards, by their parquet indexes; where one is missing, `unknown`.
 
     Raises:
-        BadSetup: a path holds no shards.
+        BadSetup: a path holds no shards, or an index is damaged.
     """
     key, fix = "training data (--data)", "make the data by a commercial profile"
     layers: Counter[str] = Counter()
@@ -118,12 +119,21 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
         for shard in folder.shards:
             name = f"{shard}.parquet"
             if folder.store.exists(name):
-                layers.update(count_licences(folder.store.read(name)))
+                layers.update(_counted(folder.store.read(name), folder.store.url(name)))
             else:
                 lost = f"a shard whose index {folder.store.url(name)} is missing, so nobody knows its licences"
                 yield Use(key, lost, UNKNOWN, fix)
     for licence, number in sorted(layers.items()):
         yield Use(key, f"{number} layers of the shards", licence, fix)
+
+
+def _counted(index: bytes, where: str) -> Counter[str]:
+    """Licences of the layers in a shard's index. Raises BadSetup: it is damaged."""
+    try:
+        return Counter(count_licences(index))
+    except (ArrowException, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadSetup(f"{where} is damaged ({reason}); remove its shard's files and make it again") from error
 
 
 def sources_of(

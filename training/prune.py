@@ -53,7 +53,7 @@ def _damaged(run: Path) -> list[Removable]:
 def _checkpoints(run: Path) -> list[Removable]:
     """Checkpoints other than the best and the last; none where the last one does not say which is best."""
     folder = run / "checkpoints"
-    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
     if len(steps) < 2:
         return []
     try:

@@ -2,12 +2,8 @@
 
 import logging
 
-_LEFT_OUT = {
-    "transformers.utils.import_utils": "requires torchvision (not installed); falling back to",
-    "diffusers.loaders.lora_base": "No LoRA keys associated to NoneType",
-}
-"""Logger -> what its line contains. torchvision: no base prepares pictures by those classes. NoneType: a base without a
-text encoder, for which no adapter has weights either."""
+_LEFT_OUT = {"transformers.utils.import_utils": "requires torchvision (not installed); falling back to"}
+"""Logger -> what its line contains. No base prepares pictures by the classes that this one is about."""
 
 
 def leave_out() -> None:

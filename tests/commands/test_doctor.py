@@ -85,6 +85,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
         "maps: segmentation by segformer, depth by depth_anything_v2": {
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },
+        "library": set(),
         "root": set(),
         "training: recipes rgba_vae, paper": {
             "weights", "HF_TOKEN", "rgba_vae.perceptual/weights", *_without("rgba_vae.perceptual/packages", PACKAGES),
