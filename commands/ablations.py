@@ -8,9 +8,12 @@ Heavy imports wait for the call, so that `--help` need not.
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from decoupage.faults import BadSetup
 
 STEPS = {"ablation_data": "making its data", "ablate": "training and judging"}
 """What a person reads of each job while it runs."""
@@ -46,6 +49,7 @@ def ablations(
     definitions = build_defs(loaded, dg.in_process_executor)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False
+    _check_home(os.environ.get("DAGSTER_HOME", ""))
     with dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else dg.DagsterInstance.ephemeral() as instance:
         for row in asked:
             for name in jobs_of(Plan(loaded), row):
@@ -62,3 +66,12 @@ def ablations(
     if store.exists(TABLE):
         print(store.read(TABLE if as_json else TABLE.replace(".json", ".md")).decode(), end="")
     raise typer.Exit(1 if failed else 0)
+
+
+def _check_home(folder: str) -> None:
+    """Raises BadSetup where Dagster would refuse its home; empty = none is set."""
+    if folder and not (Path(folder).is_absolute() and Path(folder).is_dir()):
+        raise BadSetup(
+            f"DAGSTER_HOME = {folder} must be the absolute path of a folder that is there; without the variable "
+            "Dagster keeps no record of the run"
+        )

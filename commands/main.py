@@ -85,10 +85,19 @@ def load_command(name: str) -> Any:
         require_factory(name)
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return get_group(found)
+        return flowing(get_group(found))
     single = typer.Typer(add_completion=False)
     single.command(name)(found)
-    return get_command(single)
+    return flowing(get_command(single))
+
+
+def flowing(command: Any) -> Any:
+    """The command, with the paragraphs of its help in one line each, so that a terminal of any width can break them."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs) or None
+    for inner in getattr(command, "commands", {}).values():
+        flowing(inner)
+    return command
 
 
 def require_factory(name: str) -> None:

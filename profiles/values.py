@@ -62,7 +62,9 @@ def read_values(path: Path) -> Values:
     try:
         text = "\n".join(line for _, line in text_lines(path.read_bytes(), str(path)))
         return Values(_parsed(text), path.name)
-    except (ValueError, BadSetup) as error:
+    except BadSetup as fault:  # It names the file.
+        raise ValueError(str(fault)) from None
+    except ValueError as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
 
 

@@ -126,7 +126,7 @@ def test_a_file_that_is_not_toml(write):
 def test_a_file_that_is_no_text_or_hostile(tmp_path, data, reason):
     (tmp_path / "mine.toml").write_bytes(data)
     message = fault(str(tmp_path / "mine.toml"))
-    assert "mine.toml is not TOML" in message
+    assert message.count("mine.toml") == 1
     assert reason in message
 
 
