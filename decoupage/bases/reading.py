@@ -32,6 +32,11 @@ def readable(source: str | Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
+    except OSError as error:  # Also of what is there and damaged: libraries then look for it on the Hub.
+        reason = _fault(Path(source))
+        if not reason:
+            raise
+        raise ValueError(f"the weights in {source} cannot be read: {reason}") from error
     except (*_UNREADABLE, *_OF_FILES) as error:
         reason = _fault(Path(source)) or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
         raise ValueError(f"the weights in {source} cannot be read: {reason}") from error
