@@ -35,8 +35,8 @@ from training.state import Learner, read_weights, restore_optimiser, restore_ran
 STATE = "state.json"
 AVERAGED = "averaged.safetensors"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
-_UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError)
-_UNREADABLE += (pickle.UnpicklingError,)
+_UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
+_OF_FILES = (SafetensorError, pickle.UnpicklingError)
 """What reading a file that is not what it should be raises."""
 
 
@@ -213,7 +213,7 @@ def _named(file: Path, fix: str) -> Iterator[Path]:
     """The file; a fault on reading it becomes a BadSetup that names it and the way to go on."""
     try:
         yield file
-    except _UNREADABLE as error:
+    except (*_UNREADABLE, *_OF_FILES) as error:
         if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
             reason = "it holds objects other than tensors and plain values, and none of its code was run"
         else:
