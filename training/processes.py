@@ -1,37 +1,13 @@
-"""A run's processes: how many joined, what accelerate's configuration asks of them, and that no other run is there."""
+"""What launchers have made of a run's processes: how many joined, and what accelerate's configuration asks of them."""
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from decoupage.faults import BadSetup
-from pipelines.stages.locks import alone
-from training.prune import LOCK
 
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder: two runs would spoil each other's checkpoints. Of several ranks the first does.
-
-    The folder is made where it is absent. The lock is one machine's; a process that ends, however it ends, gives it up.
-
-    Raises:
-        BadSetup: another process holds it.
-    """
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / LOCK) as free:
-        if not free:
-            raise BadSetup(f"another process trains in {folder}: wait for its end, or end it, or name another folder")
-        yield
 
 
 def check_processes(asked: int | None, got: int) -> None:

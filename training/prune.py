@@ -11,10 +11,11 @@ from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from decoupage.text_files import parse_json
 from pipelines.stages.leftovers import Removable, freed_bytes, newest_s
+from training.alone import LOCK
 from training.run import exported_identity
 
-LOCK = ".lock"
-"""Lock file in a folder; the process that trains there holds it."""
+__all__ = ["DAY_S", "LOCK", "prunable"]
+
 DAY_S = 86_400.0
 
 

@@ -14,6 +14,7 @@ from decoupage.fingerprint import fingerprint
 from decoupage.text_files import parse_json
 from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
+from training.alone import alone_in
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
@@ -76,8 +77,6 @@ def train(plan: RunPlan) -> "Outcome":
         BadSetup: something is missing or does not fit, or another process trains there; nothing was started.
         Diverged: a loss, a gradient or the weights were not finite.
     """
-    from training.processes import alone_in
-
     licences = _permitted(plan).licences
     with alone_in(plan.out), _advice_on_memory(plan):
         accelerator, task = _ready(plan, licences)
@@ -108,7 +107,6 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     licences = _permitted(plan).licences
     accelerator, task = _ready(plan, licences)
     from training.loop import export, fit
-    from training.processes import alone_in
 
     key = fingerprint(dict(task.identity))
     if exported_identity(plan.out) == dict(task.identity):
@@ -247,8 +245,8 @@ def _check_data(plan: RunPlan, config: RunConfig) -> None:
         raise BadSetup(f"recipe {plan.recipe} needs one folder of shards (--data), got {len(plan.data)}")
     if isinstance(config, TrainingConfig) and not plan.rgba_vae:
         raise BadSetup(
-            f"recipe {plan.recipe} needs a trained RGBA VAE: make one with "
-            f"`{how_to_train(config.adapter.base, plan.data[0])}`, then give --rgba-vae runs/rgba_vae/export"
+            f"recipe {plan.recipe} needs a trained RGBA VAE (--rgba-vae FOLDER): make one with "
+            f"`{how_to_train(config.adapter.base, plan.data[0])}`, it is in runs/rgba_vae/export"
         )
     if plan.rgba_vae:
         require_acceptable(Path(plan.rgba_vae))

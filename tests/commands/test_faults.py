@@ -168,6 +168,7 @@ app = typer.Typer(add_completion=False)
 app.command("train")(command)
 cli.load_command = lambda name: cli.get_command(app)
 sys.argv = ["decoupage", "train"]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background jobs ignore it.
 cli.main()
 """
 

@@ -22,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from decoupage.faults import BadSetup
 from tests.training.toy_task import Killed, ToyTask, toy_config
 from training import loop
+from training.alone import alone_in
 from training.checkpoint_files import _facts, read_progress, write_files
 from training.checkpoints import Checkpoints
 from training.journal import read_metrics
+from training.licences import Sources
 from training.loop import Diverged, Outcome, OutOfMemory, export, fit, make_accelerator
-from training.processes import alone_in
 from training.run import RunPlan, train, train_current
 
 ROOT = Path(__file__).parents[2]
@@ -511,6 +512,7 @@ def test_out_of_memory_anywhere_in_a_run_is_one_sentence_with_what_would_fit(tmp
         return "set batch.micro_batch = 1"
 
     monkeypatch.setattr("training.preflight.what_would_fit", what_would_fit, raising=False)
+    monkeypatch.setattr("training.run._permitted", lambda plan: Sources((), ()))
     plan = RunPlan("demo", tmp_path, base="weights", device="cpu")
     while_loading = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     in_a_step = OutOfMemory("out of memory after step 7 (CUDA out of memory); kept")

@@ -263,11 +263,7 @@ class AdapterTask:
 
     @torch.no_grad()
     def _calibrate(self) -> dict[str, float]:
-        """Set the adapter's alpha levels by the validation samples; as decoded where the recipe keeps none.
-
-        Returns:
-            What the samples reach by them, for the card.
-        """
+        """Set the adapter's alpha levels by the validation samples, if there are any; what they reach, for the card."""
         self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=(0.0, 1.0))
         if self._validation:
             with self._evaluating() as pipe:
