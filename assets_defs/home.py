@@ -36,9 +36,9 @@ def opened_instance(overrides: Mapping[str, Any] | None = None) -> Iterator[dg.D
     """
     named = os.environ.get("DAGSTER_HOME", "")
     home = Path(named)
-    if not named or not home.is_dir():
+    if not home.is_absolute() or not home.is_dir():
         raise BadSetup(
-            f"DAGSTER_HOME must name a folder for Dagster's history, got {named!r}; set it, or start by make"
+            f"DAGSTER_HOME must name a folder for Dagster's history by its absolute path, got {named!r}; set it, or start by make"
         )
     with _in_turn(home / "open.lock"):
         if not any((home / folder).exists() for folder in _DATABASES):

@@ -6,14 +6,14 @@ Nothing is changed and no secret is read: for a key only its presence is reporte
 import json
 import os
 import platform
-import re
-import textwrap
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
-from decoupage.requirements import Requirement, Space, disks
+from decoupage.requirements import Requirement, Space, as_lines, disks, wrapped
+from decoupage.text_files import parse_json
 from evaluation.methods.requirements import requirements as baselines_requirements
 from evaluation.metrics.networks import requirements as metrics_requirements
 from evaluation.test_sets.requirements import requirements as test_sets_requirements
@@ -25,10 +25,12 @@ from pipelines.foregrounds.mulan.requirements import requirements as mulan_requi
 from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
+from pipelines.named_paths import named_paths
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles
 from profiles.profile import Profile
+from profiles.root import check_root, is_writable
 from training.rgba_vae.requirements import requirements as rgba_vae_requirements
 
 PACKAGES: tuple[str, ...] = ("decoupage-layers", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
@@ -39,8 +41,6 @@ _DEPTH_MB_PER_MEGAPIXEL = 1.7
 """For scenes at 1024 px (benchmarks/RESULTS.md), and for 16-bit depth at its own size, as the demo's shards hold it."""
 _PICTURE_MB_PER_MEGAPIXEL = 1.3
 """A generated picture as it was painted and as a cutout, by estimate: 1 and 0.35 MB at 1024 px."""
-_WIDTH = 100
-_COMMAND = re.compile(r"hf download .*?(?=, or |$)")
 
 
 @dataclass(frozen=True)
@@ -72,54 +72,51 @@ class Examination:
         found["requirements"] = [asdict(requirement) for requirement in self.requirements]
         return json.dumps(found | {"missing": [requirement.name for requirement in self.missing]})
 
-    def to_text(self) -> str:
-        """Text for a person."""
-        lines = [f"profile {self.profile['name']}: {self.profile['description']}", f"root {self.profile['root']}", ""]
-        for name, values in self.profile.items():
-            if isinstance(values, dict):
-                listed = ", ".join(f"{key} = {json.dumps(value)}" for key, value in values.items())
-                lines += _wrapped(listed, f"[{name}] ", "    ")
-        for title, entries in (
-            ("stand-ins", self.stand_ins or {"none": ""}),
-            ("fingerprints", self.fingerprints),
-            ("machine", self.machine),
-            ("installed", self.packages),
-        ):
-            lines += ["", title] + [f"  {name:24} {value}".rstrip() for name, value in entries.items()]
-        lines += ["", "requirements"]
-        for part, requirements in self.parts.items():
-            lines.append(f"  {part}")
-            lines += [line for one in requirements for line in _lines(one)] or ["    ok      nothing more"]
+    def to_text(self, with_profile: bool = False) -> str:
+        """Text for a person, 80 columns wide: what is missing first, then what is there.
+
+        Args:
+            with_profile: with all values of the profile at the end.
+        """
         short = [part for part, requirements in self.parts.items() if not all(one.present for one in requirements)]
         names = ", ".join(part.partition(":")[0] for part in short)
-        summary = f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing"
-        return "\n".join([*lines, "", *_wrapped(summary, "", "  ")])
+        lines = wrapped(f"profile {self.profile['name']}: {self.profile['description']}", "", "  ")
+        lines += [f"root {self.profile['root']}", ""]
+        lines += wrapped(f"{len(self.missing)} missing, for: {names}" if short else "nothing is missing", "", "  ")
+        for part in short:
+            lines += ["", part]
+            lines += [line for one in self.parts[part] if not one.present for line in as_lines(one, "  ")]
+        lines += ["", "there"]
+        for part, requirements in self.parts.items():
+            lines.append(f"  {part}")
+            there = [one for one in requirements if one.present]
+            lines += [line for one in there for line in as_lines(one)]
+            lines += [] if requirements else ["    ok      nothing more"]
+        stand_ins = {name: f"in the place of {model}" for name, model in self.stand_ins.items()}
+        titled = {"stand-ins": stand_ins or {"none": ""}, "machine": self.machine}
+        titled |= {"fingerprints": self.fingerprints} | (self._values() if with_profile else {})
+        for title, entries in titled.items():
+            lines += ["", title]
+            for name, value in entries.items():
+                lines += wrapped(f"{name:14} {value}", "  ", " " * 6)
+        return "\n".join(lines if with_profile else [*lines, "", "all values of the profile: --profile-values"])
 
-
-def _lines(requirement: Requirement) -> list[str]:
-    """A requirement in lines. A command has one to itself, whole, so that it can be copied."""
-    lines = _wrapped(
-        f"{requirement.name}: {requirement.found}", f"    {'ok     ' if requirement.present else 'MISSING'} ", " " * 12
-    )
-    if requirement.present:
-        return lines
-    command = _COMMAND.search(requirement.fix)
-    if command is None:
-        return lines + _wrapped(requirement.fix, " " * 12, " " * 12)
-    before, after = requirement.fix[: command.start()].strip(), requirement.fix[command.end() :].lstrip(", ")
-    around = [_wrapped(text, " " * 12, " " * 12) if text else [] for text in (before, after)]
-    return [*lines, *around[0], " " * 12 + command[0], *around[1]]
-
-
-def _wrapped(text: str, first: str, others: str) -> list[str]:
-    """Lines of at most `_WIDTH`, where no word (an address, a path) is longer."""
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
-    )
+    def _values(self) -> dict[str, dict[str, str]]:
+        """The profile's sections, each with its values as JSON writes them."""
+        sections = {f"[{name}]": values for name, values in self.profile.items() if isinstance(values, dict)}
+        return {
+            title: {f"{key} =": json.dumps(value) for key, value in values.items()}
+            for title, values in sections.items()
+        }
 
 
 def examine(profile: Profile) -> Examination:
-    """Look at a profile and at this machine."""
+    """Look at a profile and at this machine.
+
+    Raises:
+        BadSetup: the profile's root cannot hold files.
+    """
+    check_root(profile.root)
     factory = Factory(profile, Store(profile.root))
     return Examination(
         profile=profile.model_dump(mode="json"),
@@ -163,7 +160,7 @@ def _version(package: str) -> str:
 
 def _parts(profile: Profile) -> dict[str, list[Requirement]]:
     """Title -> requirements, in the order of the work; every source has its part, also where it requires nothing."""
-    packages = [Requirement(name, _version(name) != "not installed", _version(name), "make .venv") for name in PACKAGES]
+    packages = _packages()
     licences = [Requirement("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     maps, baselines = profile.maps, profile.evaluation.baselines
     parts = {
@@ -178,7 +175,8 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
             profile.backgrounds, f"{profile.root.rstrip('/')}/{OPENIMAGES}"
         ),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
-        "root": [_room(profile), _own_recipe(profile)],
+        "library": [one for one in named_paths(profile) if one.name == "library.takedowns"],
+        "root": [_writable(profile), _room(profile), _own_recipe(profile)],
         f"training: recipes {profile.training.rgba_vae}, {profile.training.recipe}": [
             *_weights(profile),
             *rgba_vae_requirements(profile.training.rgba_vae_config()),
@@ -188,6 +186,23 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         "metrics": metrics_requirements(profile.evaluation.metrics),
     }
     return parts | {"disks": list(disks(one for requirements in parts.values() for one in requirements))}
+
+
+def _packages() -> list[Requirement]:
+    """Those that are installed in one line, each of the others in its own."""
+    found = {name: _version(name) for name in PACKAGES}
+    there = ", ".join(f"{name} {found[name]}" for name in PACKAGES if found[name] != "not installed")
+    absent = [name for name in PACKAGES if found[name] == "not installed"]
+    return [
+        Requirement("installed", True, there, ""),
+        *(Requirement(name, False, "not installed", "make .venv") for name in absent),
+    ]
+
+
+def _writable(profile: Profile) -> Requirement:
+    fix = "change its owner or its permissions, or name another folder with DECOUPAGE_ROOT"
+    found = profile.root if is_writable(profile.root) else f"{profile.root} may not be written to by this user"
+    return Requirement("folder", is_writable(profile.root), found, fix)
 
 
 def _weights(profile: Profile) -> list[Requirement]:
@@ -226,8 +241,9 @@ def _own_recipe(profile: Profile) -> Requirement:
     store = Store(profile.root)
     theirs, ours = {}, {}
     for stage in (stage for dataset in Factory(profile, store).datasets for stage in dataset.stages):
-        if store.exists(f"{stage.name}/recipe.json"):
-            theirs[stage.name] = json.loads(store.read(f"{stage.name}/recipe.json"))["fingerprint"]
+        name = f"{stage.name}/recipe.json"
+        if store.exists(name):
+            theirs[stage.name] = _claimed(store.read(name), store.url(name))
             ours[stage.name] = fingerprint(stage.recipe)
     other = [name for name in ours if theirs[name] != ours[name]]
     if not other:
@@ -235,3 +251,13 @@ def _own_recipe(profile: Profile) -> Requirement:
     found = ", ".join(f"{name}: the root holds {theirs[name]}, the profile asks for {ours[name]}" for name in other)
     fix = f"choose another root with DECOUPAGE_ROOT, put the profile back, or remove the folders {', '.join(other)}"
     return Requirement("recipe", False, found, fix)
+
+
+def _claimed(data: bytes, where: str) -> str:
+    """The fingerprint in a store's recipe.json; or that it is damaged."""
+    try:
+        values = parse_json(data, where)
+    except BadSetup:
+        values = None
+    found = values.get("fingerprint") if isinstance(values, dict) else None
+    return found if isinstance(found, str) else "a recipe.json that is damaged"

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from commands import faults
 from decoupage.faults import BadSetup
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ class Commands(TyperGroup):
         name, command, left = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, left
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. Raises Stopped in the place of what click would end without a word of ours."""
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
+            raise faults.Stopped(error) from error
+
 
 def load_command(name: str) -> Any:
     """Import one of `COMMANDS`: a `TyperCommand`, or a `TyperGroup` of several.
@@ -77,10 +85,19 @@ def load_command(name: str) -> Any:
         require_factory(name)
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return get_group(found)
+        return flowing(get_group(found))
     single = typer.Typer(add_completion=False)
     single.command(name)(found)
-    return get_command(single)
+    return flowing(get_command(single))
+
+
+def flowing(command: Any) -> Any:
+    """The command, with the paragraphs of its help in one line each, so that a terminal of any width can break them."""
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs) or None
+    for inner in getattr(command, "commands", {}).values():
+        flowing(inner)
+    return command
 
 
 def require_factory(name: str) -> None:
@@ -121,9 +138,13 @@ def _start(context: typer.Context) -> None:
 def doctor(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
+    profile_values: Annotated[bool, typer.Option("--profile-values", help="All values of the profile too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Print the resolved profile, its fingerprints, what is installed, and what is missing and how to get it."""
+    """Say what a profile lacks on this machine and how to get it, then what is there.
+
+    Leaves with 1 when something is missing. Nothing is changed or downloaded, and no secret is printed.
+    """
     require_factory("doctor")
     # Advice on optional packages, which the doctor has not been asked for.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -131,18 +152,27 @@ def doctor(
     from profiles.profile import load_profile
 
     report = examine(load_profile(profile, root))
-    print(report.to_json() if as_json else report.to_text())
+    print(report.to_json() if as_json else report.to_text(profile_values))
     raise typer.Exit(1 if report.missing else 0)
+
+
+class _Lines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return faults.readable(super().format(record))
 
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        app()
-    except (BadSetup, ValueError) as fault:
-        print(f"decoupage: {fault}", file=sys.stderr)
-        sys.exit(2)
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `faults` shows whole what it does not know
+        sys.exit(faults.tell(error))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,19 @@ downloads and changes nothing, and of a secret only its presence is reported.
 """
 
 import os
+import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+
+WIDTH = 80
+"""Columns of a terminal that nobody has widened: what a person reads fits into them."""
+_COMMAND = re.compile(r"(?:hf download|python -c|decoupage (?:train|scenes)) .*?(?=, or |, then |$)")
+"""A command in a fix, which is printed whole in a line of its own, so that it can be copied."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,29 @@ class Requirement:
     found: str
     fix: str
     space: tuple[Space, ...] = ()
+
+
+def wrapped(text: str, first: str = "", others: str = "") -> list[str]:
+    """Lines of at most `WIDTH` columns, where no word (an address, a path) is longer; the first one begins as given."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_lines(requirement: Requirement, indent: str = "    ") -> list[str]:
+    """A requirement for a person: whether it is there, what was found, and the fix where it is missing."""
+    inner = indent + " " * 8
+    lines = wrapped(
+        f"{requirement.name}: {requirement.found}", f"{indent}{'ok     ' if requirement.present else 'MISSING'} ", inner
+    )
+    if requirement.present:
+        return lines
+    command = _COMMAND.search(requirement.fix)
+    if command is None:
+        return lines + wrapped(requirement.fix, inner, inner)
+    before, after = requirement.fix[: command.start()].strip(), requirement.fix[command.end() :].lstrip(", ")
+    around = [wrapped(text, inner, inner) if text else [] for text in (before, after)]
+    return [*lines, *around[0], inner + command[0], *around[1]]
 
 
 def require(requirements: Iterable[Requirement]) -> None:

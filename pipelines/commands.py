@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from decoupage.faults import BadSetup
+from decoupage.requirements import require
 from decoupage.text_files import printable
 
 if TYPE_CHECKING:
@@ -102,12 +103,14 @@ def scenes_make(
     """
     from pipelines.checklists import WARNINGS, check_reports
     from pipelines.factory import Factory
+    from pipelines.named_paths import named_paths
     from pipelines.stages.plan import named
     from pipelines.stages.store import Store
 
     given = {"scenes.num_scenes": num_scenes, "engine.kind": engine, "engine.workers": workers}
     overrides = {key: str(value) for key, value in given.items() if value is not None}
     loaded = context.obj(profile, root, overrides)
+    require(named_paths(loaded))
     store = Store(loaded.root)
     factory = Factory(loaded, store)
     reports = factory.make_shards()

@@ -6,6 +6,7 @@ The data's part is checked in `pipelines.commercial`, the training's in `trainin
 from pipelines.commercial import obstacles as data_obstacles
 from pipelines.commercial import refuse
 from profiles.profile import Profile, load_profile
+from profiles.root import check_root
 from training.licences import base_obstacles
 
 
@@ -24,8 +25,9 @@ def load_permitted(
 
     Raises:
         ValueError: as `load_profile`.
-        BadSetup: each obstacle is named, with what to change.
+        BadSetup: the root cannot hold files; or each obstacle is named, with what to change.
     """
     profile = load_profile(name, root, overrides)
+    check_root(profile.root)
     refuse(obstacles(profile))
     return profile

@@ -6,16 +6,17 @@ where they are used.
 """
 
 import os
-import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, ValidationError
 
+from decoupage.settings import did_you_mean, validated
 from evaluation.config import EvaluationConfig
 from pipelines.config import DataConfig, Section
+from profiles.sentences import sentences
+from profiles.values import environment, read_values
 from training.profile import TrainingSection
 
 _HERE = Path(__file__).parent
@@ -23,9 +24,6 @@ CHECKOUT: Path | None = _HERE.parent if (_HERE.parent / "pyproject.toml").is_fil
 """None where the package is installed without its checkout."""
 CONFIGS = (CHECKOUT or _HERE) / "configs"
 """A wheel carries the checkout's folder beside this module."""
-_PREFIX = "DECOUPAGE__"
-_OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
-_LIMITS = ("ge", "gt", "le", "lt", "multiple_of")
 
 
 def _cron(text: str) -> str:
@@ -91,75 +89,19 @@ def load_profile(name: str | None = None, root: str | None = None, overrides: di
     name = name or os.environ.get("DECOUPAGE_PROFILE") or "demo"
     path = Path(name) if name.endswith(".toml") else CONFIGS / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.toml")))
-        raise ValueError(f"there is no profile {name!r}; known: {known}, or give the path of a .toml file")
-    try:
-        values = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
-    for key, text in {**_environment(), **(overrides or {})}.items():
-        _put(values, key, text)
+        known = sorted(file.stem for file in CONFIGS.glob("*.toml"))
+        meant = did_you_mean(name, known)
+        listed = ", ".join(known)
+        raise ValueError(f"there is no profile {name!r}; known: {listed}, or give the path of a .toml file{meant}")
+    values = read_values(path)
+    for key, (variable, text) in environment().items():
+        values.put(key, text, variable)
+    for key, text in (overrides or {}).items():
+        values.put(key, text)
     short = path.stem
     default_root = str((CHECKOUT or Path.cwd()) / "data" / short)
-    values |= {"name": short, "root": root or os.environ.get("DECOUPAGE_ROOT") or default_root}
+    values.tables |= {"name": short, "root": root or os.environ.get("DECOUPAGE_ROOT") or default_root}
     try:
-        return Profile.model_validate(values)
+        return validated(Profile, values.tables)
     except ValidationError as error:
-        raise ValueError(f"{path.name}: " + "; ".join(_sentence(fault) for fault in error.errors())) from None
-
-
-def _environment() -> dict[str, str]:
-    """Overrides in the environment: `DECOUPAGE__SCENES__NUM_SCENES=128` gives `{"scenes.num_scenes": "128"}`."""
-    found = {key: value for key, value in os.environ.items() if key.startswith(_PREFIX)}
-    return {key.removeprefix(_PREFIX).lower().replace("__", "."): value for key, value in found.items()}
-
-
-def _put(values: dict[str, Any], key: str, text: str) -> None:
-    *sections, last = key.split(".")
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            raise ValueError(f"{key}: {section} is a value, not a section")
-    try:
-        values[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        values[last] = text  # A bare word, as people write strings in the environment.
-
-
-def _sentence(fault: Any) -> str:
-    """One pydantic fault as `scenes.size_px must be in [64, 2048], got -3`."""
-    path = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"unknown key {path}"
-    if fault["type"] == "missing":
-        return f"{path} is missing"
-    if fault["type"] == "value_error":
-        return f"{path}: {fault['ctx']['error']}" if path else str(fault["ctx"]["error"])
-    if fault["type"] in _OUT_OF_RANGE:
-        return f"{path} must be in {_bounds(_field(Profile, fault['loc']))}, got {fault['input']!r}"
-    return f"{path}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
-
-
-def _field(model: type[BaseModel], loc: tuple[Any, ...]) -> Any:
-    """The innermost field that a fault's location names."""
-    field: Any = None
-    for part in loc:
-        fields = getattr(model, "model_fields", {})
-        if part not in fields:
-            break
-        field = fields[part]
-        model = field.annotation
-    return field
-
-
-def _bounds(field: Any) -> str:
-    """The allowed range of a field as `[0, 64]`, `(0, inf)` where an end is open, with the step where there is one."""
-    metadata = list(field.metadata) if isinstance(field, FieldInfo) else []
-    for argument in getattr(getattr(field, "annotation", None), "__args__", ()):
-        metadata += list(getattr(argument, "__metadata__", ()))
-    flat = [part for item in metadata for part in getattr(item, "metadata", [item])]
-    limits = {name: getattr(item, name) for item in flat for name in _LIMITS if getattr(item, name, None) is not None}
-    low = f"[{limits['ge']}" if "ge" in limits else f"({limits.get('gt', '-inf')}"
-    high = f"{limits['le']}]" if "le" in limits else f"{limits.get('lt', 'inf')})"
-    step = f" and a multiple of {limits['multiple_of']}" if "multiple_of" in limits else ""
-    return f"{low}, {high}{step}"
+        raise ValueError(sentences(error, Profile, values)) from None

@@ -14,17 +14,20 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 from decoupage.weights.files import share
 from training.averages import Averages
 from training.state import Learner, read_weights, restore_optimiser, restore_random_states
@@ -32,7 +35,8 @@ from training.state import Learner, read_weights, restore_optimiser, restore_ran
 STATE = "state.json"
 AVERAGED = "averaged.safetensors"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
-_UNREADABLE = (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError)
+_UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
+_OF_FILES = (SafetensorError, pickle.UnpicklingError)
 """What reading a file that is not what it should be raises."""
 
 
@@ -57,6 +61,8 @@ class Progress:
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in _PACKAGES})
 
 
+_PROGRESS = TypeAdapter(Progress)
+
 # ---- writing
 
 
@@ -79,7 +85,7 @@ def write_files(folder: Path, files: Mapping[str, Any], state: Mapping[str, Any]
 def rewrite_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Replace the state of a checkpoint, in one step; its list of files stays."""
     path = folder / STATE
-    files = json.loads(path.read_text(encoding="utf-8"))["files"]
+    files = _read_state(folder)[1]
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps({**state, "files": files}, indent=1), encoding="utf-8")
     flush(partial)
@@ -106,14 +112,15 @@ def flush(path: Path) -> None:
 def fault_of(path: Path) -> str:
     """What is wrong with a checkpoint's files, as half a sentence that names the first such file; empty = nothing."""
     try:
-        read_progress(path)
-        files = json.loads((path / STATE).read_text(encoding="utf-8"))["files"]
+        progress, files = _read_state(path)
+        if not files:
+            return f"{STATE} does not list its files: an earlier version wrote it"
+        if progress.step != int(path.name):
+            return f"{STATE} is of step {progress.step}"
         return next(filter(None, (_fault_of_file(path / name, written) for name, written in files.items())), "")
-    except BadSetup as error:
-        return f"{STATE}: {error.__cause__}"
-    except KeyError:
-        return f"{STATE} does not list its files: an earlier version wrote it"
-    except OSError as error:
+    except FileNotFoundError:
+        return f"{STATE} is missing"
+    except (BadSetup, OSError) as error:
         return str(error)
 
 
@@ -126,6 +133,26 @@ def _fault_of_file(path: Path, written: Mapping[str, Any]) -> str:
     return "" if _facts(path) == written else f"{path.name} has other contents than were written"
 
 
+def _read_state(path: Path) -> tuple[Progress, dict[str, dict[str, Any]]]:
+    """Progress of a checkpoint, and size and sum of each of its files by name, where it lists them.
+
+    Raises:
+        BadSetup: the state is not what was written; the message begins with its file's name.
+        OSError: it cannot be read.
+    """
+    state = parse_json((path / STATE).read_bytes(), STATE)
+    try:
+        files = state.pop("files", {})
+        listed = all(Path(name).name == name and {"bytes", "sha256"} <= set(entry) for name, entry in files.items())
+        progress = _PROGRESS.validate_json(json.dumps(state), strict=True)
+        if not listed or set(state) != set(asdict(progress)) or min(progress.step, progress.position) < 0:
+            raise ValueError("impossible keys or values")
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = f"{error.error_count()} values" if isinstance(error, ValidationError) else str(error)
+        raise BadSetup(f"{STATE} is not what a run writes ({reason})") from error
+    return progress, files
+
+
 def read_progress(path: Path) -> Progress:
     """The progress of the run that a checkpoint was written in.
 
@@ -133,9 +160,8 @@ def read_progress(path: Path) -> Progress:
         BadSetup: there is no checkpoint at the path, or its state is damaged.
     """
     try:
-        state = json.loads((path / STATE).read_text(encoding="utf-8"))
-        return Progress(**{name: value for name, value in state.items() if name != "files"})
-    except (OSError, AttributeError, TypeError, ValueError) as error:
+        return _read_state(path)[0]
+    except (BadSetup, OSError) as error:
         raise BadSetup(f"{path} is no checkpoint that can be read ({error})") from error
 
 
@@ -163,22 +189,36 @@ def load_checkpoint(
     Each rank reads the files by itself and takes its part.
 
     Raises:
-        BadSetup: a file is missing or does not fit the modules.
+        BadSetup: a file is missing, does not fit the modules, or holds what no run writes; the message names it.
     """
     progress = read_progress(path)
-    try:
-        for name, learner in learners.items():
-            read_weights(path / f"{name}.safetensors", learner.parameters)
-            restore_optimiser(learner, _read(path / f"{name}.optimiser.pt"))
-        if averages is not None:
-            read_weights(path / AVERAGED, averages.values)
-        states = path / f"random-{rank}.pt"
-        # With another number of processes there is none for some; noise is drawn by position and needs none.
-        if states.is_file():
-            restore_random_states(_read(states), device)
-    except _UNREADABLE as error:
-        raise BadSetup(f"checkpoint {path} cannot be loaded: {error}") from error
+    fix = f"move {path} away, and --resume goes on from the checkpoint before it"
+    for name, learner in learners.items():
+        with _named(path / f"{name}.safetensors", fix) as file:
+            read_weights(file, learner.parameters)
+        with _named(path / f"{name}.optimiser.pt", fix) as file:
+            restore_optimiser(learner, _read(file))
+    if averages is not None:
+        with _named(path / AVERAGED, fix) as file:
+            read_weights(file, averages.values)
+    # With another number of processes there is none for some; noise is drawn by position and needs none.
+    if (path / f"random-{rank}.pt").is_file():
+        with _named(path / f"random-{rank}.pt", fix) as file:
+            restore_random_states(_read(file), device)
     return progress
+
+
+@contextmanager
+def _named(file: Path, fix: str) -> Iterator[Path]:
+    """The file; a fault on reading it becomes a BadSetup that names it and the way to go on."""
+    try:
+        yield file
+    except (*_UNREADABLE, *_OF_FILES) as error:
+        if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
+            reason = "it holds objects other than tensors and plain values, and none of its code was run"
+        else:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadSetup(f"{file} cannot be loaded: {reason}; {fix}") from error
 
 
 def _read(path: Path) -> Any:
@@ -195,7 +235,5 @@ def load_weights(path: Path, name: str, learner: Learner) -> None:
     file = path / f"{name}.safetensors"
     if not file.is_file():
         raise BadSetup(f"{path} holds no weights of {name}")
-    try:
+    with _named(file, "name another checkpoint"):
         read_weights(file, learner.parameters)
-    except _UNREADABLE as error:
-        raise BadSetup(f"{file} cannot be loaded: {error}") from error

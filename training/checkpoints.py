@@ -56,7 +56,7 @@ class Checkpoints:
         """Steps of the finished checkpoints, in order."""
         if not self.folder.is_dir():
             return []
-        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdigit())
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
 
     def path(self, step: int) -> Path:
         """Folder of a checkpoint."""

@@ -5,7 +5,6 @@ which it turns into exit status 2.
 """
 
 import json
-import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,9 +24,11 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `decoupage train list` names them.")],
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the run.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="Shards; for tiny_base folders of photographs.")] = None,
-    base: Annotated[str | None, typer.Option(help="Folder, or owner/name[@revision], of another base.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Another base: a folder, owner/name, or owner/name@revision.")
+    ] = None,
     rgba_vae: Annotated[str | None, typer.Option(help="Folder of a trained RGBA VAE; adapters need it.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the data, for its mask errors.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the data, for its mask errors and licences.")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value, as often as needed.")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
@@ -38,8 +39,14 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
 
     The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
-    saves a checkpoint and stops. With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and
-    shapes, and the recipe in small from data to export, in less than a minute and without weights.
+    saves a checkpoint and stops; --resume goes on from it.
+
+    With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and shapes, and the recipe in small
+    from data to export, in less than a minute and without weights.
+
+    First an RGBA VAE: decoupage train demo_rgba_vae --data data/demo --out runs/rgba_vae
+
+    Then an adapter: decoupage train demo --data data/demo --rgba-vae runs/rgba_vae/export --out runs/demo
     """
     from training.recipes import ALL
     from training.run import RunPlan
@@ -51,7 +58,6 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     if out is None and not dry:
         raise ValueError("--out is missing: the folder of the run")
     out = out or Path("runs", recipe)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     loaded = context.obj(profile)
     plan = RunPlan(
         recipe=recipe,

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from decoupage.fingerprint import fingerprint
 from decoupage.maps.table import MAPS
+from decoupage.settings import did_you_mean, known_keys, validated
 from pipelines.config import Section, Share
 
 if TYPE_CHECKING:
@@ -219,17 +220,17 @@ def with_changes(config: Run, changes: Mapping[str, Any]) -> Run:
     Raises:
         ValueError: an unknown key or an impossible value; the message names the key.
     """
-    values = config.model_dump()
+    values = config.model_dump(mode="json")
     for key, value in changes.items():
         *sections, last = key.split(".")
         part: Any = values
         for section in sections:
             part = part.get(section) if isinstance(part, dict) else None
         if not isinstance(part, dict) or last not in part:
-            raise ValueError(f"unknown key {key}")
+            raise ValueError(f"unknown key {key}{did_you_mean(key, list(known_keys(type(config))))}")
         part[last] = value
     try:
-        return type(config).model_validate(values)
+        return validated(type(config), values)
     except ValidationError as error:
         raise ValueError("; ".join(_sentence(fault) for fault in error.errors())) from None
 

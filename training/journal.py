@@ -14,6 +14,9 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
+
 _log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 _LOG_EVERY_S = 10.0
@@ -66,8 +69,7 @@ class Journal:
         now_s = time.monotonic()
         if now_s - self._last_log_s >= _LOG_EVERY_S or step == self._num_steps or "validation_loss" in figures:
             self._last_log_s = now_s
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-            _log.info("step %d of %d: %s", step, self._num_steps, shown)
+            _log.info("step %d of %d: %s", step, self._num_steps, _shown(figures, self._num_steps - step))
 
     def picture(self, step: int, rgb_HWC: NDArray[np.uint8]) -> Path:
         """Keep a grid of samples as `samples/<step>.png`; returns its path."""
@@ -81,13 +83,22 @@ class Journal:
         return path
 
 
+def _shown(figures: Figures, steps_left: int) -> str:
+    """Losses, and the time that is left, for a line of the log; all figures are in the journal."""
+    known = {name: value for name, value in figures.items() if value is not None}
+    said = [f"{name} {value:.4g}" for name, value in known.items() if name.endswith((".loss", "validation_loss"))]
+    if "step_s" in known and steps_left:
+        said.append(f"about {max(1, round(known['step_s'] * steps_left / 60))} min left")
+    return ", ".join(said)
+
+
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Figures of a run's journal, one table a step in order; a line that a kill cut off is left out."""
+    """Figures of a run's journal, one table a step in order; a line that a kill or a disk has spoilt is left out."""
     path = folder / METRICS
     if not path.is_file():
         return []
     steps: dict[float, dict[str, float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         if entry := _parsed(line):  # A validation comes after its step, in a line of its own.
             steps.setdefault(entry["step"], {}).update(entry)
     return list(steps.values())
@@ -98,12 +109,12 @@ def _drop_after(folder: Path, step: int) -> None:
     (folder / METRICS).write_text("".join(lines), encoding="utf-8")
 
 
-def _parsed(line: str) -> dict[str, float] | None:
+def _parsed(line: bytes) -> dict[str, float] | None:
     try:
-        entry: dict[str, float] = json.loads(line)
-    except json.JSONDecodeError:
+        entry = parse_json(line, METRICS)
+    except BadSetup:
         return None
-    return entry
+    return entry if isinstance(entry, dict) and isinstance(entry.get("step"), int) else None
 
 
 def loss_curve(metrics: Sequence[dict[str, float]]) -> bytes:

@@ -10,6 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pyarrow import ArrowException
+from pydantic import TypeAdapter
+
+from decoupage.faults import BadSetup
+from decoupage.text_files import parse_json
 from pipelines.commercial import Use
 from pipelines.licences.combined import count_licences
 from pipelines.licences.terms import UNKNOWN, licence_of, parts_of
@@ -39,6 +44,7 @@ class Licences:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
+_STATED = TypeAdapter(Licences)
 UNSTATED = Licences((UNKNOWN,), (UNKNOWN,))
 """Licences of weights that state none."""
 
@@ -53,10 +59,10 @@ def stated_licences(path: Path) -> Licences | None:
         file = folder / FILE
         if file.is_file():
             try:
-                values = json.loads(file.read_text(encoding="utf-8"))
-                return Licences(tuple(values["base"]), tuple(values["data"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{file} is damaged ({error}); put it back, or make the weights anew") from error
+                return _STATED.validate_python(parse_json(file.read_bytes(), FILE))
+            except (BadSetup, OSError, ValueError) as error:
+                reason = str(error).splitlines()[0]
+                raise ValueError(f"{file} is damaged ({reason}); put it back, or make the weights anew") from error
     return None
 
 
@@ -104,7 +110,7 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
     """The licences of shards, by their parquet indexes; where one is missing, `unknown`.
 
     Raises:
-        BadSetup: a path holds no shards.
+        BadSetup: a path holds no shards, or an index is damaged.
     """
     key, fix = "training data (--data)", "make the data by a commercial profile"
     layers: Counter[str] = Counter()
@@ -113,12 +119,21 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
         for shard in folder.shards:
             name = f"{shard}.parquet"
             if folder.store.exists(name):
-                layers.update(count_licences(folder.store.read(name)))
+                layers.update(_counted(folder.store.read(name), folder.store.url(name)))
             else:
                 lost = f"a shard whose index {folder.store.url(name)} is missing, so nobody knows its licences"
                 yield Use(key, lost, UNKNOWN, fix)
     for licence, number in sorted(layers.items()):
         yield Use(key, f"{number} layers of the shards", licence, fix)
+
+
+def _counted(index: bytes, where: str) -> Counter[str]:
+    """Licences of the layers in a shard's index. Raises BadSetup: it is damaged."""
+    try:
+        return Counter(count_licences(index))
+    except (ArrowException, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadSetup(f"{where} is damaged ({reason}); remove its shard's files and make it again") from error
 
 
 def sources_of(

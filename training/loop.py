@@ -139,6 +139,7 @@ def _trained(run: Running, store: Checkpoints, progress: Progress, journal: Jour
         journal.note(step, figures)
         is_due = _is_due(run, progress)
         if is_due or requests.save:  # First, so that no fault of what comes next costs steps.
+            _check_weights(run, step)
             saved = store.save(run.learners, run.averages, progress)
             requests.saved()
         if is_due:
@@ -239,14 +240,27 @@ def _judge(run: Running, store: Checkpoints, progress: Progress, journal: Journa
     """Validation loss of the averaged weights, which are saved already; remembers the best."""
     with run.averaged(), torch.no_grad():
         loss = torch.tensor(run.task.validation_loss(run.modules), device=run.accelerator.device)
-    progress.validation_loss = float(run.accelerator.reduce(loss, "mean"))
-    progress.judged_step = progress.step
-    if math.isfinite(progress.validation_loss) and (
-        progress.best_loss is None or progress.validation_loss < progress.best_loss
-    ):
+    mean = float(run.accelerator.reduce(loss, "mean"))
+    progress.validation_loss, progress.judged_step = mean if math.isfinite(mean) else None, progress.step
+    if progress.validation_loss is None:
+        _log.warning("the validation loss of step %d is %s: it counts as not measured", progress.step, mean)
+    elif progress.best_loss is None or progress.validation_loss < progress.best_loss:
         progress.best_loss, progress.best_step = progress.validation_loss, progress.step
     store.note(progress)
     journal.note(progress.step, {"validation_loss": progress.validation_loss})
+
+
+def _check_weights(run: Running, step: int) -> None:
+    """Raise Diverged, on all ranks, where an update has left weights that are not finite: such are not saved."""
+    if not _are_finite(run):
+        raise Diverged(f"step {step}: the update has left weights that are not finite")
+
+
+def _are_finite(run: Running) -> bool:
+    """Whether the trained weights of all ranks are finite; every rank calls it."""
+    parameters = (local(p) for learner in run.learners.values() for p in learner.parameters.values())
+    broken = torch.tensor(float(not all(bool(p.isfinite().all()) for p in parameters)), device=run.accelerator.device)
+    return bool(run.accelerator.reduce(broken, "sum") == 0)
 
 
 def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = False) -> str:
@@ -258,10 +272,8 @@ def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = Fa
     store.wait()
     if run.is_updating or (alone and run.accelerator.num_processes > 1):
         return f"the last checkpoint is {store.latest() or 'none'}"
-    parameters = (local(p) for learner in run.learners.values() for p in learner.parameters.values())
-    broken = torch.tensor(float(not all(bool(p.isfinite().all()) for p in parameters)), device=run.accelerator.device)
-    if run.accelerator.reduce(broken, "sum") > 0:
-        return f"the weights were broken before it; the last checkpoint is {store.latest()}"
+    if not _are_finite(run):
+        return f"the weights were broken before it; the last checkpoint is {store.latest() or 'none'}"
     saved = store.path(progress.step)
     if not saved.is_dir():
         store.save(run.learners, run.averages, progress)

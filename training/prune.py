@@ -4,36 +4,38 @@ Never: the export in use and the run it came from, the best and the last checkpo
 folder in which a process trains, and champions, whose weights are their own copies.
 """
 
-import json
 import time
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
+from decoupage.text_files import parse_json
 from pipelines.stages.leftovers import Removable, freed_bytes, newest_s
+from training.alone import LOCK
 from training.run import exported_identity
 
-LOCK = ".lock"
-"""Lock file in a folder; the process that trains there holds it."""
+__all__ = ["DAY_S", "LOCK", "prunable"]
+
 DAY_S = 86_400.0
 
 
 def prunable(folder: Path, days: float) -> list[Removable]:
     """What may be removed from one asset's folder (`runs/`, `export/`, `export.json`).
 
+    Nothing where an export does not say which run it came from. Links are left alone, with what they lead to.
+
     Args:
         days: a run that is not in use is old when nothing in it changed for so long.
     """
     runs = folder / "runs"
-    if not runs.is_dir():
+    identity = exported_identity(folder)
+    if not runs.is_dir() or (identity is None and (folder / "export").is_dir()):
         return []
-    try:
-        identity = exported_identity(folder)
-        in_use = fingerprint(dict(identity)) if identity else ""
-    except (ValueError, TypeError):
-        return []  # A damaged export.json does not tell which run is in use: none may go.
+    in_use = fingerprint(dict(identity)) if identity else ""
     found = []
-    there = (path for path in runs.iterdir() if path.is_dir() and not path.is_symlink())
-    for run in sorted(path for path in there if not path.name.startswith(".")):
+    for run in sorted(runs.glob("[!.]*")):
+        if run.is_symlink() or not run.is_dir():
+            continue
         age_days = (time.time() - newest_s(run)) / DAY_S
         if run.name != in_use and age_days > days:
             why = f"not in use, nothing changed for {age_days:.0f} days"
@@ -56,8 +58,8 @@ def _checkpoints(run: Path) -> list[Removable]:
     if len(steps) < 2:
         return []
     try:
-        best = json.loads((folder / f"{steps[-1]:07d}" / "state.json").read_text(encoding="utf-8"))["best_step"]
-    except (OSError, ValueError, KeyError, TypeError):
+        best = parse_json((folder / f"{steps[-1]:07d}" / "state.json").read_bytes(), "state.json")["best_step"]
+    except (BadSetup, OSError, KeyError, TypeError):
         return []
     return [
         Removable(folder / f"{step:07d}", "checkpoint", "neither the best nor the last", freed_bytes(path))

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
+from decoupage.text_files import parse_json
 from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
+from training.alone import alone_in
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
 from training.rgba_vae.card import require_acceptable
-from training.rgba_vae.config import RgbaVaeConfig
+from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.tiny_base.config import TinyBaseConfig
 
 if TYPE_CHECKING:
@@ -72,11 +74,12 @@ def train(plan: RunPlan) -> "Outcome":
     """Run a recipe to its end, or until a signal asks to stop; a finished run exports to `<out>/export`.
 
     Raises:
-        BadSetup: something is missing or does not fit; nothing was started.
-        Diverged: a loss or gradient was not finite.
+        BadSetup: something is missing or does not fit, or another process trains there; nothing was started.
+        Diverged: a loss, a gradient or the weights were not finite.
     """
-    with _advice_on_memory(plan):
-        accelerator, task, licences = _ready(plan)
+    licences = _permitted(plan).licences
+    with alone_in(plan.out), _advice_on_memory(plan):
+        accelerator, task = _ready(plan, licences)
         from training.loop import export, fit
 
         if accelerator.is_main_process:
@@ -101,30 +104,37 @@ def train_current(plan: RunPlan) -> "Outcome | None":
 
 
 def _trained(plan: RunPlan) -> "Outcome | None":
-    accelerator, task, licences = _ready(plan)
+    licences = _permitted(plan).licences
+    accelerator, task = _ready(plan, licences)
     from training.loop import export, fit
 
     key = fingerprint(dict(task.identity))
     if exported_identity(plan.out) == dict(task.identity):
         return None
     folder = plan.out / "runs" / key
-    if accelerator.is_main_process:
-        licences.write(folder)
-    outcome = fit(task, accelerator, folder, resume=True)
-    if outcome.status == "done":
-        whole = export(task, outcome, accelerator, folder)
+    with alone_in(folder):
         if accelerator.is_main_process:
-            _publish(whole, plan.out, dict(task.identity))
+            licences.write(folder)
+        outcome = fit(task, accelerator, folder, resume=True)
+        if outcome.status == "done":
+            whole = export(task, outcome, accelerator, folder)
+            if accelerator.is_main_process:
+                _publish(whole, plan.out, dict(task.identity))
     return outcome
 
 
-def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
-    """Accelerator, task, and the licences that bind what it makes; all faults are found before the first step."""
-    config = plan.config()
-    _check_data(plan, config)
+def _permitted(plan: RunPlan) -> Sources:
+    """What the run is made from, which is there and may be used; nothing is loaded or written."""
+    _check_data(plan, plan.config())
     sources = run_sources(plan)
     if plan.commercial:
         refuse(sources.obstacles)
+    return sources
+
+
+def _ready(plan: RunPlan, licences: Licences) -> "tuple[Accelerator, Task]":
+    """Accelerator and task; all faults are found before the first step."""
+    config = plan.config()
     from training.loop import make_accelerator, place_of
     from training.preflight import check_machine
     from training.processes import accelerate_asks_for_fsdp, check_processes
@@ -134,7 +144,7 @@ def _ready(plan: RunPlan) -> "tuple[Accelerator, Task, Licences]":
     accelerator = make_accelerator(config, plan.device)
     check_processes(plan.num_processes, accelerator.num_processes)
     check_machine(config, accelerator.device, accelerator.num_processes, plan.out, source=plan.base)
-    return accelerator, build_task(plan, config, place_of(accelerator), sources.licences), sources.licences
+    return accelerator, build_task(plan, config, place_of(accelerator), licences)
 
 
 def run_sources(plan: RunPlan) -> Sources:
@@ -183,12 +193,16 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
-    """Identity of the run that `<out>/export` came from; None when there is no export."""
+    """Identity of the run that `<out>/export` came from; None when there is no export, or none that says so."""
     file = out / IDENTITY
     if not file.is_file() or not (out / "export").is_dir():
         return None
-    identity: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
-    return identity
+    try:
+        identity = parse_json(file.read_bytes(), str(file))
+    except BadSetup as fault:
+        _log.warning("%s: the export counts as absent and is made again", fault)
+        return None
+    return identity if isinstance(identity, dict) else None
 
 
 def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
@@ -232,7 +246,7 @@ def _check_data(plan: RunPlan, config: RunConfig) -> None:
     if isinstance(config, TrainingConfig) and not plan.rgba_vae:
         raise BadSetup(
             f"recipe {plan.recipe} needs a trained RGBA VAE (--rgba-vae FOLDER): make one with "
-            "`decoupage train rgba_vae --data ... --out ...`, it is in export/ there"
+            f"`{how_to_train(config.adapter.base, plan.data[0])}`, it is in runs/rgba_vae/export"
         )
     if plan.rgba_vae:
         require_acceptable(Path(plan.rgba_vae))

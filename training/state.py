@@ -103,7 +103,7 @@ def read_weights(file: Path, parameters: Mapping[str, Tensor]) -> None:
     """Put the tensors of a safetensors file into parameters of the same names and (whole) shapes.
 
     Raises:
-        ValueError: names or shapes differ; nothing was changed.
+        ValueError: names or shapes differ, and nothing was changed; or a value is not finite.
     """
     with safe_open(file, framework="pt", device="cpu") as tensors:
         theirs = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118 (no mapping)
@@ -113,7 +113,10 @@ def read_weights(file: Path, parameters: Mapping[str, Tensor]) -> None:
                 "or others by name or shape)"
             )
         for name, parameter in parameters.items():
-            fill({name: parameter}, {name: tensors.get_tensor(name)})
+            tensor = tensors.get_tensor(name)
+            if not tensor.isfinite().all():
+                raise ValueError(f"{name} holds values that are not finite")
+            fill({name: parameter}, {name: tensor})
 
 
 # ---- random states

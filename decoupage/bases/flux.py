@@ -12,6 +12,7 @@ import torch
 from diffusers import DiffusionPipeline, FluxFillPipeline, FluxKontextPipeline
 from torch import Tensor, nn
 
+from decoupage.bases.reading import readable
 from decoupage.bases.spec import Base, Components, ContextKind, Sampling, Text
 from decoupage.weights.hub import split_revision
 
@@ -45,7 +46,8 @@ class Flux(Base):
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`."""
         place, revision = split_revision(source or self.repo_id)
-        return self.pipeline_class.from_pretrained(place, revision=revision, **options).components
+        with readable(place):
+            return self.pipeline_class.from_pretrained(place, revision=revision, **options).components
 
     def encode(self, vae: nn.Module, picture_BCHW: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See `Base.encode`."""

@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 
 from decoupage.bases.flux import FluxFill, Posterior
 from decoupage.bases.patch_codec import PATCH_PX, PatchCodec
+from decoupage.bases.reading import readable
 from decoupage.bases.spec import Components, Sampling, Text
 from decoupage.weights.hub import split_revision
 
@@ -40,16 +41,20 @@ class TinyFill(FluxFill):
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
         source, revision = split_revision(source or str(WEIGHTS))
         options = {"dtype": torch.float32, "revision": revision} | options  # The files are in half precision.
-        scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source, subfolder="scheduler", revision=revision)
         # A pipeline's option names which component is quantised, and how.
         quantised = options.pop("quantization_config", None)
         own = {"quantization_config": quantised.quant_mapping[self.network]} if quantised else {}
-        return {
-            "transformer": FluxTransformer2DModel.from_pretrained(source, subfolder="transformer", **own, **options),
-            "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
-            "scheduler": scheduler,
-            **NO_TEXT,
-        }
+        with readable(source):
+            return {
+                "transformer": FluxTransformer2DModel.from_pretrained(
+                    source, subfolder="transformer", **own, **options
+                ),
+                "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
+                "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(
+                    source, subfolder="scheduler", revision=revision
+                ),
+                **NO_TEXT,
+            }
 
     def new(
         self,

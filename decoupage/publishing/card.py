@@ -12,8 +12,12 @@ from typing import Any
 
 from decoupage.adapter import AdapterConfig
 from decoupage.bases.spec import Base
+from decoupage.maps.depth import DarkChannel
+from decoupage.maps.segmentation import Felzenszwalb
 from decoupage.publishing.folder import CARD, Kind, Manifest, version
 
+_STAND_INS = {kind.model: kind.stands_in_for for kind in (DarkChannel, Felzenszwalb)}
+"""Model of a maker of maps, as its recipe names it -> the model that it replaces."""
 _TEMPLATES = {"adapter": "adapter.md.jinja", "remove-only": "remove_only.md.jinja"}
 
 
@@ -22,7 +26,8 @@ class CardFacts:
     """Facts on a card that cannot be read from the weights; any of them may be unknown.
 
     Attributes:
-        repo_id: where the folder will be published (owner/name), for the code on the card.
+        repo_id: where the folder will be published (owner/name), for the code on the card; None = the code is to be
+            run in the folder.
         data_fingerprint: fingerprint of the data set's recipe.
         data_licences: licences of its pictures, and of those that other weights in the folder were trained on;
             `unknown` where nobody states one.
@@ -48,11 +53,26 @@ def card_facts(manifest: Manifest) -> CardFacts:
 
 def write_card(folder: Path, kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts) -> None:
     """Write `README.md` with the front matter that the Hugging Face Hub reads."""
-    (folder / CARD).write_text(card_markdown(kind, base, config, facts))
+    num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    (folder / CARD).write_text(card_markdown(kind, base, config, facts, num_bytes), encoding="utf-8")
 
 
-def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts) -> str:
-    """The card as Markdown."""
+def stand_ins(base: Base, config: AdapterConfig) -> dict[str, str]:
+    """What was trained with in the place of the real thing: stand-in -> the model that it replaces."""
+    found = {base.name: base.stands_in_for} if base.stands_in_for else {}
+    for name in config.maps:
+        model = str(config.map_makers.get(name, {}).get("model", ""))
+        if model in _STAND_INS:
+            found[f"{model} ({name})"] = _STAND_INS[model]
+    return found
+
+
+def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFacts, num_bytes: int) -> str:
+    """The card as Markdown.
+
+    Args:
+        num_bytes: size of the folder's other files.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -72,7 +92,9 @@ def card_markdown(kind: Kind, base: Base, config: AdapterConfig, facts: CardFact
         license_name="-and-".join(_slug(licence) for licence in licences),
         input_dim=config.input_dim(base),
         pipeline_class=base.pipeline_class.__name__,
-        source=facts.repo_id or "FOLDER",
+        source=facts.repo_id or ".",
+        megabytes=num_bytes / 1e6,
+        stand_ins=stand_ins(base, config),
         version=version(),
     )
 

@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import constants
 
 from commands.doctor import examine
+from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from decoupage.requirements import Requirement, Space, disks
 from pipelines.factory import Factory
@@ -84,6 +85,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
         "maps: segmentation by segformer, depth by depth_anything_v2": {
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },
+        "library": set(),
         "root": set(),
         "training: recipes rgba_vae, paper": {
             "weights", "HF_TOKEN", "rgba_vae.perceptual/weights", *_without("rgba_vae.perceptual/packages", PACKAGES),
@@ -118,15 +120,45 @@ def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
         # hf takes a pattern without an --include of its own for the name of a file, and fetches nothing.
         words = shlex.split(command)[3:]
         assert all(before == "--include" for before, word in pairwise(words) if "*" in word), command
-    assert all(len(line) <= 100 or len(line.split()) == 1 or line.strip() in commands for line in lines)
+    is_whole = [len(line.split()) == 1 or line.strip().startswith(("hf download", "python -c")) for line in lines]
+    assert all(len(line) <= 80 or whole for line, whole in zip(lines, is_whole, strict=True))
     for part in examination.parts:
         assert f"  {part}" in lines
-    assert lines[-2].startswith(f"{len(examination.missing)} missing, for: ") or "missing, for: " in lines[-1]
+    assert lines[3].startswith(f"{len(examination.missing)} missing, for: ")
+    first_there = lines.index("there")
+    assert [i for i, line in enumerate(lines) if "MISSING" in line][-1] < first_there
+    assert "" not in [one.fix for one in examination.missing]
+
+
+def test_the_values_of_the_profile_are_shown_on_request(tmp_path):
+    examination = examine(load_profile("demo", str(tmp_path)))
+    assert "[scenes]" not in examination.to_text()
+    text = examination.to_text(with_profile=True)
+    assert "\n[scenes]\n  num_scenes =   640\n" in text
+    assert all(len(line) <= 80 or len(line.split()) <= 3 for line in text.splitlines())
+
+
+def test_a_root_that_cannot_be_written_to_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: False)
+    assert not requirements(load_profile("demo", str(tmp_path)))["folder"].present
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadSetup, match=r"cannot be a folder, because .*file is none"):
+        examine(load_profile("demo", str(tmp_path / "file")))
+
+
+def test_a_recipe_that_is_damaged_is_missing(tmp_path):
+    (tmp_path / "scenes").mkdir()
+    for data in (b"", b"\xff", b"[]", b"{}", b'{"fingerprint": 1}'):
+        (tmp_path / "scenes" / "recipe.json").write_bytes(data)
+        recipe = requirements(load_profile("demo", str(tmp_path)))["recipe"]
+        assert not recipe.present
+        assert recipe.found.startswith("scenes: the root holds a recipe.json that is damaged")
 
 
 def test_a_profile_that_lacks_nothing_says_so(tmp_path):
     text = examine(load_profile("demo", str(tmp_path))).to_text()
-    assert text.endswith("\nnothing is missing") and "MISSING" not in text
+    assert text.splitlines()[3] == "nothing is missing"
+    assert "MISSING" not in text
     assert "  generated foregrounds: generated.generator = procedural\n    ok      nothing more\n" in text
 
 

@@ -1,5 +1,6 @@
 """The command itself: its list, the imports it saves, and what it says where the extra `factory` is not installed."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -29,6 +30,22 @@ def test_listing_imports_no_command():
 def test_every_row_leads_to_a_command_that_says_what_it_does(name):
     assert load_command(name).help
     assert len(COMMANDS[name].summary) <= 64 and COMMANDS[name].summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_breaks_its_lines_by_the_terminal(name):
+    command = load_command(name)
+    for one in (command, *getattr(command, "commands", {}).values()):
+        assert all("\n" not in paragraph for paragraph in one.help.split("\n\n"))
+
+
+def test_help_shows_what_stands_in_brackets():
+    """Rich takes brackets for markup, and leaves them out."""
+    for name in COMMANDS:
+        command = load_command(name)
+        for one in (command, *getattr(command, "commands", {}).values()):
+            texts = [one.help, *(getattr(parameter, "help", None) or "" for parameter in one.params)]
+            assert [text for text in texts if re.search(r"(?<!\\)\[[a-z@/#]", text)] == []
 
 
 @pytest.mark.parametrize("words", [["scene", "make"], ["scenes", "mak"], ["scenes", "make", "--nosuch"]])

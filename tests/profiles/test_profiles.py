@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from decoupage.faults import BadSetup
 from profiles import profile as profiles
+from profiles.commercial import load_permitted
 from profiles.profile import CONFIGS, Profile, load_profile
 
 MINIMAL = """
@@ -111,9 +113,45 @@ def test_a_file_that_is_not_toml(write):
     assert "mine.toml is not TOML" in fault(write("[scenes\n"))
 
 
-def test_a_file_that_is_not_text(tmp_path):
-    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
-    assert "mine.toml is not TOML" in fault(str(tmp_path / "mine.toml"))
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (MINIMAL.encode("utf-16"), "is UTF-16; save it as UTF-8"),
+        (("# Stra\xdfe" + MINIMAL).encode("latin-1"), "line 1, byte 7 (df) is not UTF-8"),
+        (b"\0", "line 1 holds NUL bytes"),
+        (b"a = " + b"[" * 9000, "its brackets are nested too deeply"),
+        (b"a = " + b"9" * 9000, "it holds a number of thousands of digits"),
+    ],
+)
+def test_a_file_that_is_no_text_or_hostile(tmp_path, data, reason):
+    (tmp_path / "mine.toml").write_bytes(data)
+    message = fault(str(tmp_path / "mine.toml"))
+    assert message.count("mine.toml") == 1
+    assert reason in message
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_a_mark_and_other_line_ends_change_nothing(tmp_path, end):
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", end).encode())
+    assert load_profile(str(tmp_path / "mine.toml")).scenes.num_scenes == 4
+
+
+def test_roots_that_can_hold_no_file_are_refused_before_any_work(write, tmp_path, monkeypatch):
+    path = write(MINIMAL)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "sealed").mkdir(mode=0o500)
+    for root, reason in [
+        ("file", "because {0}/file is none"),
+        ("file/below", "because {0}/file is none"),
+        ("nosuch://a/b", "nosuch://a/b cannot be opened: Protocol not known"),
+        ("sealed/new", "because {0}/sealed may not be written to by this user"),
+    ]:
+        monkeypatch.setattr("os.access", lambda place, mode: not str(place).endswith("sealed"))  # root may do all
+        with pytest.raises(BadSetup) as refusal:
+            load_permitted(path, root if "://" in root else str(tmp_path / root))
+        assert reason.format(tmp_path) in str(refusal.value)
+        assert "DECOUPAGE_ROOT or --root" in str(refusal.value)
+    assert load_permitted(path, str(tmp_path / "new" / "deep")).root == str(tmp_path / "new" / "deep")
 
 
 @pytest.mark.parametrize(
@@ -131,8 +169,22 @@ def test_a_file_that_is_not_text(tmp_path):
         ({"engine__kind": "threads"}, "engine.kind: input should be 'serial'"),
         ({"scenes__num_scenes": "many"}, "scenes.num_scenes: input should be a valid integer"),
         ({"scenes__num_scenes": "1.5"}, "scenes.num_scenes: input should be a valid integer"),
-        ({"scenes__num_scnes": "3"}, "unknown key scenes.num_scnes"),
-        ({"scene__num_scenes": "3"}, "unknown key scene"),
+        ({"scenes__num_scnes": "3"}, "unknown key scenes.num_scnes; did you mean scenes.num_scenes?"),
+        ({"scene__num_scenes": "3"}, "unknown key scene.num_scenes; did you mean scenes.num_scenes or"),
+        ({"num_scenes": "3"}, "unknown key num_scenes; did you mean scenes.num_scenes or"),
+        ({"scenes__Seed": "3"}, "unknown key scenes.Seed; did you mean scenes.seed"),
+        ({"nothing__like__it": "3"}, "unknown key nothing.like.it"),
+        ({"training__changes__schedule__num_step": "3"}, "num_step; did you mean schedule.num_steps?"),
+        ({"scenes__seed": "true"}, "scenes.seed: input should be a valid integer, got true"),
+        ({"scenes__seed": "3.0"}, "scenes.seed: input should be a valid integer, got 3.0"),
+        ({"scenes__seed": '"3"'}, "scenes.seed: input should be a valid integer, got '3'"),
+        ({"scenes__flip_share": "true"}, "scenes.flip_share: input should be a valid number, got true"),
+        ({"scenes__flip_share": "nan"}, "scenes.flip_share: input should be a finite number, got nan"),
+        ({"masks__box__weight": "inf"}, "masks.box.weight: input should be a finite number, got inf"),
+        ({"licences__commercial": "1"}, "licences.commercial: input should be a valid boolean, got 1"),
+        ({"library__takedowns": "7"}, "library.takedowns: input should be a valid string, as in '\"7\"', got 7"),
+        ({"scenes__seed": "9" * 5000}, "scenes.seed: it holds a number of thousands of digits"),
+        ({"scenes__seed": "[" * 9000}, "scenes.seed: its brackets are nested too deeply"),
         ({"masks__box__reach_px": "[9, 3]"}, "masks.box: reach_px must be [low, high] with low <= high, got [9, 3]"),
         ({"mulan__source": "folder"}, "mulan: annotations and images must name folders when source = 'folder'"),
         ({"scenes__num_scenes__x": "3"}, "scenes.num_scenes.x: num_scenes is a value, not a section"),
@@ -145,6 +197,44 @@ def test_impossible_values(write, override, sentence):
     message = fault(write(MINIMAL), **override)
     assert sentence in message
     assert "pydantic" not in message
+
+
+def test_words_of_the_environment_are_booleans_in_any_case(write, monkeypatch):
+    monkeypatch.setenv("DECOUPAGE__LICENCES__COMMERCIAL", "False")
+    assert load_profile(write(MINIMAL)).licences.commercial is False
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "sentence"),
+    [
+        ("DECOUPAGE__SCENES__NUM_SCENES", "0", "{}: scenes.num_scenes must be in [1, 100000000], got 0"),
+        ("decoupage__scenes__num_scenes", "0", "{}: scenes.num_scenes must be in"),
+        ("DECOUPAGE__SCENES__NUM_SCENE", "4", "{}: unknown key scenes.num_scene; did you mean scenes.num_scenes?"),
+        ("DECOUPAGE__SCENE__NUM_SCENES", "4", "{}: unknown key scene.num_scenes; did you mean scenes.num_scenes"),
+        ("DECOUPAGE__MASKS__BOX__REACH_PX", "[0, 900]", "{}: masks.box.reach_px.1 must be in [0, 512], got 900"),
+        ("DECOUPAGE__MULAN__SOURCE", "folder", "mine.toml with {}: mulan: annotations and images must name"),
+        ("DECOUPAGE__SCENES__NUM_SCENES__X", "4", "{}: scenes.num_scenes.x: num_scenes is a value"),
+        ("DECOUPAGE__SCENES__SEED", "[" * 9000, "{}: its brackets are nested too deeply"),
+        ("DECOUPAGE__BACKGROUNDS__FOLDER", "\udcff", "{}: its value is not UTF-8: \\udcff"),
+        ("DECOUPAGE_SCENES__SEED", "4", "{} sets nothing; did you mean DECOUPAGE__SCENES__SEED?"),
+    ],
+)
+def test_a_fault_of_the_environment_names_the_variable_and_not_the_file(write, monkeypatch, variable, text, sentence):
+    monkeypatch.setenv(variable, text)
+    assert fault(write(MINIMAL)).startswith(sentence.format(variable))
+
+
+def test_a_fault_of_file_and_environment_names_both(write, monkeypatch):
+    monkeypatch.setenv("DECOUPAGE__SCENES__SEED", "x")
+    message = fault(write(MINIMAL.replace("size_px = 64", "size_px = 63")))
+    assert "mine.toml: scenes.size_px must be in [64, 2048] and a multiple of 8, got 63" in message
+    assert "DECOUPAGE__SCENES__SEED: scenes.seed: input should be a valid integer, got 'x'" in message
+
+
+def test_two_spellings_of_one_variable_are_refused(write, monkeypatch):
+    monkeypatch.setenv("DECOUPAGE__SCENES__SEED", "1")
+    monkeypatch.setenv("Decoupage__Scenes__Seed", "2")
+    assert "set the same value: remove one of them" in fault(write(MINIMAL))
 
 
 def test_a_missing_key_is_named(write):

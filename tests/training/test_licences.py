@@ -104,9 +104,10 @@ def test_what_earlier_runs_left_speaks_for_itself(tmp_path, shards, given):
 
 
 def test_a_damaged_statement_is_named(tmp_path):
-    (tmp_path / FILE).write_text('{"base": []}')
-    with pytest.raises(ValueError, match=r"licences\.json is damaged"):
-        stated_licences(tmp_path)
+    for damaged in (b'{"base": []}', b"", b"\xff", b"[" * 99_999, b'{"base": "cc0", "data": []}'):
+        (tmp_path / FILE).write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"licences\.json is damaged"):
+            stated_licences(tmp_path)
     assert UNSTATED.data == ("unknown",)
 
 

@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from decoupage.faults import BadSetup
 from tests.training.toy_task import Killed, ToyTask, toy_config
-from training.checkpoint_files import read_progress, write_files
+from training import loop
+from training.alone import alone_in
+from training.checkpoint_files import _facts, read_progress, write_files
 from training.checkpoints import Checkpoints
 from training.journal import read_metrics
+from training.licences import Sources
 from training.loop import Diverged, Outcome, OutOfMemory, export, fit, make_accelerator
 from training.run import RunPlan, train, train_current
 
@@ -201,6 +204,17 @@ def cut(name: str):
     return lambda path: os.truncate(path / name, (path / name).stat().st_size // 2)
 
 
+def empty(name: str):
+    return lambda path: os.truncate(path / name, 0)
+
+
+def state(change):
+    def damage(path: Path) -> None:
+        (path / "state.json").write_bytes(change((path / "state.json").read_text()))
+
+    return damage
+
+
 def flip(path: Path) -> None:
     with (path / "line.safetensors").open("r+b") as file:
         file.seek(-3, os.SEEK_END)
@@ -214,12 +228,27 @@ def flip(path: Path) -> None:
     [
         (cut("line.safetensors"), r"line\.safetensors holds \d+ of \d+ bytes"),
         (cut("other.optimiser.pt"), r"other\.optimiser\.pt holds \d+ of \d+ bytes"),
-        (cut("state.json"), r"state\.json: "),
+        (empty("line.safetensors"), r"line\.safetensors holds 0 of \d+ bytes"),
+        (empty("line.optimiser.pt"), r"line\.optimiser\.pt holds 0 of \d+ bytes"),
+        (cut("state.json"), r"state\.json is not JSON"),
+        (empty("state.json"), r"state\.json is not JSON: Expecting value \(it is empty\)"),
+        (state(lambda text: text.replace("points", "p\xefints").encode("latin-1")), r"state\.json is not UTF-8"),
+        (state(lambda text: text.replace('"step": 9', '"step": NaN').encode()), r"state\.json is not usable JSON"),
+        (state(lambda text: text.replace('"step": 9', '"step": 6').encode()), r"state\.json is of step 6"),
+        (
+            state(lambda text: text.replace('"step": 9', '"step": "9"').encode()),
+            r"state\.json is not what a run writes",
+        ),
+        (state(lambda text: text.replace('"step": 9', '"pace": 9').encode()), r"state\.json is not what a run writes"),
+        (state(lambda text: text.replace("line.saf", "../line.saf").encode()), r"state\.json is not what a run writes"),
+        (state(lambda text: b"[" * 99_999), r"state\.json is not usable JSON: its brackets"),
+        (state(lambda text: b"[]"), r"state\.json is not what a run writes"),
+        (lambda path: (path / "state.json").unlink(), r"state\.json is missing"),
         (flip, r"line\.safetensors has other contents than were written"),
         (lambda path: (path / "averaged.safetensors").unlink(), r"averaged\.safetensors is missing"),
         (lambda path: (path / "random-0.pt").unlink(), r"random-0\.pt is missing"),
     ],
-    ids=["weights", "optimiser", "state", "bit", "averages", "random"],
+    ids=str,
 )
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken(tmp_path, caplog, damage, reason):
     whole, _ = train_toy(tmp_path / "whole")
@@ -238,6 +267,119 @@ def test_when_all_checkpoints_are_damaged_each_is_named(tmp_path):
     with pytest.raises(BadSetup, match=found):
         train_toy(tmp_path, resume=True)
     assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [9, 12]
+
+
+class Code:
+    def __reduce__(self):
+        return (os.system, ("touch ran",))
+
+
+def relisted(path: Path) -> None:
+    """Give a checkpoint's state the sums of its files as they now are: somebody changed them on purpose."""
+    listed = json.loads((path / "state.json").read_text())
+    write_sums = {name: _facts(path / name) for name in listed["files"]}
+    (path / "state.json").write_text(json.dumps({**listed, "files": write_sums}))
+
+
+def spoil(name: str, value: float):
+    def damage(path: Path) -> None:
+        tensors = load_file(path / name)
+        next(iter(tensors.values())).view(-1)[0] = value
+        save_file(tensors, path / name)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "reason"),
+    [
+        (
+            "line.optimiser.pt",
+            lambda path: torch.save({"a": Code()}, path / "line.optimiser.pt"),
+            "none of its code was",
+        ),
+        ("line.optimiser.pt", lambda path: torch.save({"a": 1}, path / "line.optimiser.pt"), "'optimiser'"),
+        ("line.optimiser.pt", lambda path: (path / "line.optimiser.pt").write_bytes(b""), ""),
+        ("line.optimiser.pt", lambda path: (path / "line.optimiser.pt").write_bytes(b"x" * 999), ""),
+        ("random-0.pt", lambda path: torch.save([], path / "random-0.pt"), ""),
+        ("line.safetensors", lambda path: (path / "line.safetensors").write_bytes(b"x" * 999), ""),
+        ("line.safetensors", spoil("line.safetensors", float("nan")), "0.bias holds values that are not finite"),
+        (
+            "averaged.safetensors",
+            spoil("averaged.safetensors", float("inf")),
+            "0.bias holds values that are not finite",
+        ),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_was_changed_on_purpose_runs_no_code_and_is_named(
+    tmp_path, monkeypatch, file, damage, reason
+):
+    monkeypatch.chdir(tmp_path)
+    outcome, _ = train_toy(tmp_path / "run")
+    damage(outcome.checkpoint)
+    relisted(outcome.checkpoint)
+    with pytest.raises(BadSetup) as refusal:
+        train_toy(tmp_path / "run", resume=True)
+    message = str(refusal.value)
+    assert message.startswith(f"{outcome.checkpoint / file} cannot be loaded: ")
+    assert reason in message
+    assert "weights_only" not in message
+    assert message.endswith(f"move {outcome.checkpoint} away, and --resume goes on from the checkpoint before it")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_an_update_breaks_are_not_saved(tmp_path):
+    task = ToyTask(toy_config())
+    losses = task.losses
+
+    def broken(modules, batch, step):
+        if step == 8:  # The ninth update, after which a checkpoint is due.
+            for group in train_groups:
+                group["lr"] = float("inf")
+        yield from losses(modules, batch, step)
+
+    train_groups: list = []
+    make = loop.make_optimiser
+
+    def noted(*arguments):
+        optimiser = make(*arguments)
+        train_groups.extend(optimiser.param_groups)
+        return optimiser
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_optimiser", noted)
+        task.losses = broken
+        with pytest.raises(Diverged, match=r"step 9: the update has left weights that are not finite; .*0000006"):
+            train_toy(tmp_path, task)
+    assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [3, 6]
+    again, _ = train_toy(tmp_path, resume=True)
+    assert again.status == "done"
+
+
+def test_a_validation_loss_that_is_not_finite_counts_as_not_measured(tmp_path, caplog):
+    task = ToyTask(toy_config())
+    task.validation_loss = lambda modules: float("nan")
+    outcome, _ = train_toy(tmp_path, task)
+    assert (outcome.progress.validation_loss, outcome.progress.best_step) == (None, None)
+    assert read_progress(outcome.checkpoint) == outcome.progress
+    assert "the validation loss of step 12 is nan: it counts as not measured" in caplog.text
+
+
+def test_a_journal_that_a_disk_has_spoilt_is_read_as_far_as_it_goes(tmp_path):
+    lines = [b'{"step": 1, "line.loss": 2.0}', b"\xff\xfe", b"[1]", b"{}", b'{"step": "x"}', b'{"step": 2}', b'{"st']
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    assert read_metrics(tmp_path) == [{"step": 1, "line.loss": 2.0}, {"step": 2}]
+
+
+def test_a_second_run_in_a_folder_is_refused(tmp_path, monkeypatch):
+    plan = RunPlan("tiny_base", tmp_path / "run")
+    with alone_in(plan.out):
+        with pytest.raises(BadSetup, match=r"another process trains in .*run: wait for its end"):
+            train(plan)
+        monkeypatch.setenv("RANK", "1")
+        with alone_in(plan.out):  # One of the same run's.
+            pass
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
@@ -370,6 +512,7 @@ def test_out_of_memory_anywhere_in_a_run_is_one_sentence_with_what_would_fit(tmp
         return "set batch.micro_batch = 1"
 
     monkeypatch.setattr("training.preflight.what_would_fit", what_would_fit, raising=False)
+    monkeypatch.setattr("training.run._permitted", lambda plan: Sources((), ()))
     plan = RunPlan("demo", tmp_path, base="weights", device="cpu")
     while_loading = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     in_a_step = OutOfMemory("out of memory after step 7 (CUDA out of memory); kept")

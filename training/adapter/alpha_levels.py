@@ -6,6 +6,7 @@ Which softness is mere doubt depends on the network, so it is measured, at the p
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,16 @@ MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 """Margins that are tried: the levels are (margin, 1 - margin), so the middle stays where it is."""
 
 
-def choose_alpha_levels(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floating]) -> tuple[float, float]:
-    """The levels (low, high) with the best mean soft IoU; among equal ones, those that change least.
+@dataclass(frozen=True)
+class AlphaLevels:
+    """Levels (low, high) between which alpha is stretched, and the mean soft IoU that samples reach by them."""
+
+    levels: tuple[float, float]
+    soft_iou: float
+
+
+def choose_alpha_levels(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floating]) -> AlphaLevels:
+    """The levels with the best mean soft IoU; among equal ones, those that change least.
 
     Args:
         alpha_BHW: alpha as decoded, in [0, 1]; true_alpha_BHW: the true alpha, of the same shape.
@@ -36,8 +45,8 @@ def choose_alpha_levels(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray
     for margin in MARGINS:
         stretched = np.clip((alpha_BHW - margin) / (1 - 2 * margin), 0.0, 1.0)
         scores.append(_soft_iou(stretched, true_alpha_BHW))
-    margin = MARGINS[int(np.argmax(scores))]
-    return margin, 1.0 - margin
+    best = int(np.argmax(scores))
+    return AlphaLevels((MARGINS[best], 1.0 - MARGINS[best]), scores[best])
 
 
 def _soft_iou(alpha_BHW: NDArray[np.floating], true_alpha_BHW: NDArray[np.floating]) -> float:

@@ -7,6 +7,7 @@ import torch
 
 from decoupage.adapter import adapt, make_fusion
 from decoupage.bases import find_base
+from decoupage.bases.reading import readable
 from decoupage.faults import BadSetup
 from decoupage.pipeline import LayerDecompositionPipeline
 from training.config import TrainingConfig
@@ -42,9 +43,12 @@ def starting_pipeline(
 def _load_like(vae: Any, folder: str) -> Any:
     """The RGBA VAE in a folder: it must have the class of the base's VAE, and four channels."""
     try:
-        loaded = type(vae).from_pretrained(Path(folder), torch_dtype=vae.dtype)
+        with readable(folder):
+            loaded = type(vae).from_pretrained(Path(folder), dtype=vae.dtype)
     except (OSError, ValueError) as error:
         raise BadSetup(f"{folder} holds no RGBA VAE of the class {type(vae).__name__} ({error})") from error
     if loaded.config.in_channels != 4:
         raise BadSetup(f"{folder} holds a VAE of {loaded.config.in_channels} channels; an RGBA VAE has 4")
+    if not all(bool(value.isfinite().all()) for value in loaded.state_dict().values() if value.is_floating_point()):
+        raise BadSetup(f"{folder} holds an RGBA VAE with values that are not finite: train it again")
     return loaded

@@ -262,20 +262,24 @@ class AdapterTask:
         model.train(training)
 
     @torch.no_grad()
-    def _calibrate(self) -> None:
-        """Set the adapter's alpha levels by the validation samples; as decoded where the recipe keeps none."""
+    def _calibrate(self) -> dict[str, float]:
+        """Set the adapter's alpha levels by the validation samples, if there are any; what they reach, for the card."""
         self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=(0.0, 1.0))
         if self._validation:
             with self._evaluating() as pipe:
                 alphas = alphas_at_own_size(pipe, self._kept_out, self._validation, self._text, self.config.seed)
-            self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=choose_alpha_levels(*alphas))
+            chosen = choose_alpha_levels(*alphas)
+            self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=chosen.levels)
+            samples = f"{len(alphas[0])} validation triplets, on which its alpha levels were chosen"
+            return {f"soft_iou_whole of the foreground ({samples})": chosen.soft_iou}
+        return {}
 
     def export(self, folder: Path) -> None:
         """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.
 
         First every validation sample is taken apart as a user would, to calibrate alpha.
         """
-        self._calibrate()
+        figures = self._calibrate()
         index, names = self._loader.index, self._pipe.adapter.maps
         self._pipe.adapter = replace(
             self._pipe.adapter,
@@ -285,6 +289,7 @@ class AdapterTask:
         card = replace(
             self._card,
             data_fingerprint=index.fingerprint,
+            figures={**self._card.figures, **figures},
             training={**self._card.training, "steps": self.config.schedule.num_steps, "batch": self.config.batch.size},
         )
         with gathered(self._pipe.transformer, self._pipe.fusion):

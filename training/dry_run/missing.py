@@ -1,6 +1,5 @@
 """What a run requires of this machine: weights, data, libraries, a GPU, memory, room; one line each."""
 
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,17 +9,17 @@ import torch
 from decoupage.bases import find_base
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement
+from decoupage.text_files import parse_json
+from decoupage.weights.files import file_fault
 from training.config import RunConfig, TrainingConfig
 from training.data import DataLoading, TripletLoader
 from training.fitting import estimate, what_fits
 from training.network import LIBRARIES, lacks_to_compile
 from training.preflight import disk_gb_of, free_disk_gb, free_gb
 from training.rgba_vae.card import require_acceptable
-from training.rgba_vae.config import RgbaVaeConfig
+from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.rgba_vae.requirements import requirements as perceptual
 from training.run import RunPlan
-
-_MAKE_RGBA_VAE = "decoupage train rgba_vae --data ... --out runs/rgba_vae, then --rgba-vae runs/rgba_vae/export"
 
 
 def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list[Requirement]:
@@ -70,23 +69,24 @@ def _data(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
 def _rgba_vae(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
     if not isinstance(config, TrainingConfig):
         return
+    fix = f"{how_to_train(config.adapter.base, next(iter(plan.data), 'DATA'))}, then --rgba-vae runs/rgba_vae/export"
     if plan.rgba_vae is None:
-        yield Requirement("RGBA VAE", False, "a trained one is wanted", _MAKE_RGBA_VAE)
+        yield Requirement("RGBA VAE", False, "a trained one is wanted", fix)
         return
-    folder = Path(plan.rgba_vae)
-    stored = folder / "config.json"
-    channels = json.loads(stored.read_text(encoding="utf-8")).get("in_channels") if stored.is_file() else None
-    fault = "" if channels == 4 and any(folder.glob("*.safetensors")) else f"{folder} holds none"
-    fault = fault or _not_acceptable(folder)
-    yield Requirement("RGBA VAE", not fault, fault or str(folder), _MAKE_RGBA_VAE if fault else "")
+    fault = _fault_of_rgba_vae(Path(plan.rgba_vae))
+    yield Requirement("RGBA VAE", not fault, fault or plan.rgba_vae, fix if fault else "")
 
 
-def _not_acceptable(folder: Path) -> str:
+def _fault_of_rgba_vae(folder: Path) -> str:
+    stored, weights = folder / "config.json", list(folder.glob("*.safetensors"))
     try:
+        values = parse_json(stored.read_bytes(), str(stored)) if stored.is_file() else None
+        if not isinstance(values, dict) or values.get("in_channels") != 4 or not weights:
+            return f"{folder} holds none"
         require_acceptable(folder)
-    except BadSetup as error:
+    except (BadSetup, ValueError) as error:
         return str(error)
-    return ""
+    return next(filter(None, map(file_fault, weights)), "")
 
 
 def _libraries(config: RunConfig) -> Iterator[Requirement]:

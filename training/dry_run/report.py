@@ -1,14 +1,13 @@
 """A dry run as a whole: its parts one after another, as text for a person and as JSON for a script."""
 
 import json
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, as_lines, wrapped
 from training.dry_run.first_step import FirstStep, first_step
 from training.dry_run.missing import base_of, requirements
 from training.dry_run.rehearsal import Rehearsal, rehearse
@@ -16,8 +15,6 @@ from training.fitting import CardRow, by_card, estimate
 from training.memory import MemoryEstimate
 from training.preflight import disk_gb_of, num_parameters
 from training.run import RunPlan
-
-_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -75,13 +72,8 @@ class DryRun:
         return "\n".join([f"dry run of {self.recipe}", *("\n".join(["", *part]) for part in parts if part), "", ending])
 
     def _required(self) -> list[str]:
-        lines = ["requirements"]
-        for one in self.requirements:
-            lines += _wrapped(f"{'ok     ' if one.present else 'MISSING'} {one.name}: {one.found}", "  ", " " * 10)
-            # A command stays whole, so that it can be copied.
-            fix = "" if one.present else one.fix.replace(", then: ", ", then:\n")
-            lines += [" " * 10 + line for line in fix.splitlines()]
-        return lines
+        missing_first = sorted(self.requirements, key=lambda one: one.present)
+        return ["requirements", *(line for one in missing_first for line in as_lines(one, "  "))]
 
     def _memory(self) -> list[str]:
         if self.memory is None:
@@ -94,7 +86,7 @@ class DryRun:
 
     def _by_card(self) -> list[str]:
         title = "the fastest settings that fit, by card (memory and hours are estimates)"
-        return [title, *(f"  {line}" for line in table(self.cards))] if self.cards else []
+        return [title, *(line for row in self.cards for line in _card_lines(row))] if self.cards else []
 
     def _disk(self) -> list[str]:
         rows = {"checkpoints, at most": self.checkpoints_gb, "export, at most": self.export_gb}
@@ -110,7 +102,7 @@ class DryRun:
     def _rehearsed(self) -> list[str]:
         rows = dict(self.rehearsal.done) | ({"FAILED": self.rehearsal.fault} if self.rehearsal.fault else {})
         title = f"small run, end to end, in {self.rehearsal.seconds:.0f} s ({self.rehearsal.stand_in})"
-        return [title, *_aligned(rows.items())]
+        return [*wrapped(title), *_aligned(rows.items())]
 
 
 def dry_run(plan: RunPlan) -> DryRun:
@@ -136,22 +128,13 @@ def dry_run(plan: RunPlan) -> DryRun:
     )
 
 
-def table(rows: Iterable[CardRow]) -> Iterator[str]:
-    """Lines of a table of cards in Markdown, which are aligned for a terminal as well."""
-    head = ("cards", "settings", "GB of each", "hours", "result")
-    cells = [head, ("", "", "", "", "")]
-    for row in rows:
-        run, num_hours = row.run, row.hours
-        changed = "" if run is None else ("differs" if run.alters else "the same")
-        gb, time_h = ("", "") if run is None or num_hours is None else (f"{run.total_gb:.0f}", f"{num_hours:.1f}")
-        cells.append((f"{row.num_cards} x {row.card}", row.settings, gb, time_h, changed))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    for line in cells:
-        filled = (
-            f"{'-' * width}" if line == cells[1] else f"{cell:{width}}"
-            for cell, width in zip(line, widths, strict=True)
-        )
-        yield f"| {' | '.join(filled)} |"
+def _card_lines(row: CardRow) -> list[str]:
+    """Card, memory of each, hours and whether the result is the recipe's own; below it the settings."""
+    head, run = f"{row.num_cards} x {row.card}", row.run
+    if run is not None and row.hours is not None:
+        result = "another result" if run.alters else "the same result"
+        head = f"{head:26} {run.total_gb:4.0f} GB each {row.hours:7.1f} h  {result}"
+    return [f"  {head}".rstrip(), *wrapped(row.settings, "      ", "      ")]
 
 
 def _card_values(row: CardRow) -> dict[str, Any]:
@@ -171,11 +154,5 @@ def _aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
     """Names and values in two columns."""
     rows = list(rows)
     width = max((len(name) for name, _ in rows), default=0)
-    return [line for name, value in rows for line in _wrapped(f"{name:{width}}  {value}", "  ", " " * (width + 4))]
-
-
-def _wrapped(text: str, first: str, others: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False,
-        drop_whitespace=True, replace_whitespace=False,
-    )  # fmt: skip
+    indent = " " * min(width + 4, 20)
+    return [line for name, value in rows for line in wrapped(f"{name:{width}}  {value}", "  ", indent)]

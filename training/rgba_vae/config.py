@@ -97,3 +97,10 @@ def demo_rgba_vae() -> RgbaVaeConfig:
         "output.sample_every_steps": 1200,
     }
     return with_changes(rgba_vae(), changes)
+
+
+def how_to_train(base: str, data: str = "DATA") -> str:
+    """The command that trains the RGBA VAE of a base on shards."""
+    recipe = "demo_rgba_vae" if base == demo_rgba_vae().base else "rgba_vae"
+    other = "" if base in {demo_rgba_vae().base, rgba_vae().base} else f" --set base={base}"
+    return f"decoupage train {recipe} --data {data} --out runs/rgba_vae{other}"

@@ -141,4 +141,4 @@ def test_an_adapter_needs_one_folder_and_an_rgba_vae(
     assert "one folder of shards (--data), got 0" in refused(plain, tmp_path, monkeypatch, capsys)
     with_data = [*plain, "--data", place.data]
     sentence = refused(with_data, tmp_path, monkeypatch, capsys)
-    assert "needs a trained RGBA VAE (--rgba-vae FOLDER)" in sentence and "train rgba_vae" in sentence
+    assert "needs a trained RGBA VAE (--rgba-vae FOLDER)" in sentence and "train demo_rgba_vae" in sentence

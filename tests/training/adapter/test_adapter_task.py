@@ -1,6 +1,7 @@
 """The adapter as a task: what learns and what stays, whose loss it is, how it is judged, by what it is known."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from decoupage.bases.tiny import TinyFill
 from decoupage.faults import BadSetup
 from decoupage.publishing.folder import read_manifest
+from decoupage.rgba_vae import widen_vae
+from pipelines.config import MasksConfig
 from tests.training.adapter.adapter_runs import (
     Place64,
     lay_out,
@@ -24,6 +29,7 @@ from tests.training.adapter.adapter_runs import (
     tiny_task,
     values_of,
 )
+from training.adapter.start import starting_pipeline
 from training.adapter.task import NAME, NUM_SHOWN, AdapterTask
 from training.checkpoint_files import STATE, Progress, check_identity
 from training.config import TrainingConfig
@@ -257,6 +263,26 @@ def test_an_export_is_calibrated_by_validation_and_says_so(place: Place64, tmp_p
     none = demo_task(place, data__num_validation=0)
     none.export(tmp_path / "none")
     assert pipeline_of(none).adapter.alpha_levels == (0.0, 1.0)
+
+
+def test_the_card_of_an_export_says_what_stands_in_and_its_code_runs(place: Place64, tmp_path: Path, monkeypatch):
+    widen_vae(TinyFill().load()["vae"]).save_pretrained(tmp_path / "vae")
+    config = tiny_form("demo", data__num_validation=2)
+    pipe = starting_pipeline(config, None, str(tmp_path / "vae"), torch.device("cpu"))  # On the base that is packaged.
+    AdapterTask(config, place.data, pipe, MasksConfig(), Place()).export(tmp_path / "export")
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "`tiny-fill` in the place of FLUX.1-Fill" in card
+    assert "huggingface.co" not in card
+    assert re.search(r"\| soft_iou_whole of the foreground \(2 validation triplets, .*\) \| 0\.\d+ \|", card)
+    assert re.search(r"\| size \| \d+\.\d MB beside the base \|", card)
+    assert "trained at 64 px, sampled in 1 step;" in card
+    monkeypatch.chdir(tmp_path / "export")
+    Image.fromarray(np.full((64, 96, 3), 90, np.uint8)).save("photo.png")
+    Image.fromarray(np.pad(np.full((20, 20), 255, np.uint8), ((20, 24), (30, 46)))).save("mask.png")
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert Image.open("foreground.png").size == Image.open("background.png").size == (96, 64)
+    assert Image.open("foreground.png").mode == "RGBA"
 
 
 # --- identity ---------------------------------------------------------------------------------------------------

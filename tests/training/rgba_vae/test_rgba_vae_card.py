@@ -1,7 +1,6 @@
 """An RGBA VAE is judged by its own figures: by the command that trains it, and before an adapter is made with it."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from decoupage.faults import BadSetup
 from decoupage.rgba_vae import MAX_OPAQUE_PSNR_LOSS_DB
 from pipelines.synthetic import FakeScenes, build_dataset
 from tests.training.adapter.adapter_runs import decoupage
-from training.rgba_vae.card import FIGURES, opaque_pictures_kept, require_acceptable
+from training.rgba_vae.card import FIGURES, opaque_pictures_kept, require_acceptable, write_figures
 from training.rgba_vae.figures import RgbaFigures
 from training.run import RunPlan, train
 
@@ -18,7 +17,7 @@ from training.run import RunPlan, train
 def export_of(folder: Path, loss_db: float) -> Path:
     """Figures of a VAE by which opaque pictures lose so much."""
     figures = RgbaFigures(8, 0.01, 34.0, 31.0 - loss_db, 31.0, loss_db, 0.0, 0.001)
-    (folder / FIGURES).write_text(json.dumps(asdict(figures)))
+    write_figures(folder, figures)
     return folder
 
 
@@ -40,9 +39,10 @@ def test_figures_that_are_missing_are_no_proof_and_damaged_ones_stop(tmp_path, c
     assert not opaque_pictures_kept(tmp_path).passed
     require_acceptable(tmp_path)
     assert "nobody measured what opaque pictures lose" in caplog.text
-    (tmp_path / FIGURES).write_text('{"alpha_mae": 0}')
-    with pytest.raises(ValueError, match="is damaged"):
-        require_acceptable(tmp_path)
+    for damaged in (b'{"alpha_mae": 0}', b"", b"\xff", b"[]", b"[" * 99_999, b'{"num_samples": NaN}'):
+        (tmp_path / FIGURES).write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"figures\.json is damaged"):
+            require_acceptable(tmp_path)
 
 
 def test_the_command_says_so_and_no_adapter_is_made_with_it(tmp_path, monkeypatch, capsys):

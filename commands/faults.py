@@ -1,0 +1,228 @@
+"""What the command makes of an exception: a sentence with an exit status, or its traceback where nobody foresaw it.
+
+The one list of it. Exceptions of heavy libraries are known by name: nothing is imported for the sake of a fault.
+"""
+
+import errno
+import os
+import select
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple, TextIO
+
+from decoupage.text_files import printable
+
+FOUND_FAULTS, WRONG_USE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+"""Exit statuses; the last two are a shell's for a program that SIGINT or SIGPIPE ended."""
+_MAX_CHARACTERS = 20_000
+_OURS = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
+_DAMAGED = {
+    "PIL.UnidentifiedImageError": "no picture",
+    "_csv.Error": "no CSV table",
+    "_lzma.LZMAError": "damaged (xz)",
+    "_pickle.UnpicklingError": "no pickle, or a forbidden one",
+    "builtins.EOFError": "cut off: it ends too early",
+    "builtins.UnicodeDecodeError": "no UTF-8 text",
+    "gzip.BadGzipFile": "damaged (gzip)",
+    "json.JSONDecodeError": "no JSON",
+    "pyarrow.ArrowInvalid": "no parquet table, or a damaged one",
+    "pyarrow.ArrowException": "no parquet table, or a damaged one",
+    "safetensors.SafetensorError": "no safetensors file, or a damaged one",
+    "struct.error": "cut off",
+    "tarfile.TarError": "no tar archive, or a damaged one",
+    "tomllib.TOMLDecodeError": "no TOML",
+    "yaml.YAMLError": "no YAML",
+    "zipfile.BadZipFile": "no zip archive, or a damaged one",
+    "zlib.error": "damaged (zlib)",
+}
+"""Exceptions of readers, and what they say about a file."""
+_SERVERS: tuple[str, ...] = (
+    "botocore.BotoCoreError",
+    "botocore.ClientError",
+    "huggingface_hub.HfHubHTTPError",
+    "openai.OpenAIError",
+)
+_SERVERS += ("requests.RequestException", "urllib.URLError", "urllib3.HTTPError")
+_OF_PATHS = {
+    errno.ENOENT: "there is no file, folder or program {path}",
+    errno.EEXIST: "{path} is there already",
+    errno.EISDIR: "{path} is a folder, and a file is wanted",
+    errno.ENOTDIR: "{path} lies in something that is a file, and a folder is wanted",
+    errno.EACCES: "{path} may not be read or written by this user: change its owner or its permissions",
+    errno.EPERM: "{path} may not be changed by this user: change its owner or its permissions",
+    errno.EROFS: "{path} lies on a disk that is mounted read-only",
+    errno.ENAMETOOLONG: "{path} is too long a name",
+    errno.ENOSPC: "the disk of {path} is full: free space; the same command goes on from what is finished",
+    errno.EDQUOT: "the quota on the disk of {path} is used up: free space; the same command goes on",
+    errno.EMFILE: "too many files are open at {path}: raise the limit (ulimit -n), or lower engine.workers",
+    errno.EADDRINUSE: "another program listens at this address already: end it, or choose another port",
+}
+
+
+class Told(NamedTuple):
+    """A fault as a person reads it, and the exit status that goes with it."""
+
+    sentence: str
+    status: int
+
+
+class Stopped(Exception):
+    """What click would swallow or shorten to "Aborted.", wrapped: an EOFError, a KeyboardInterrupt, a closed pipe.
+
+    Attributes:
+        error: it.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def told(error: BaseException) -> Told | None:
+    """A fault of the input, the set-up or the machine in a sentence; None for one that nobody foresaw."""
+    for name in _names(error):  # From the class to those that it is derived from.
+        if name in _TOLD:
+            sentence, status = _TOLD[name]
+            return Told(said, status) if (said := sentence(error)) else None
+    return None
+
+
+def tell(error: BaseException) -> int:
+    """Print a fault to standard error; returns the exit status."""
+    if isinstance(error, Stopped):
+        error = error.error
+    if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):
+        _drop_output()
+        return PIPE_CLOSED
+    found = told(error)
+    if found is None:
+        print(
+            readable("".join(traceback.format_exception(error)))
+            + f"decoupage: this is a fault of the program, or a file that it does not foresee, in {_place(error)}. "
+            "Please report it with the lines above.",
+            file=sys.stderr,
+        )
+        return FOUND_FAULTS
+    print(f"decoupage: {readable(found.sentence)}", file=sys.stderr)
+    if isinstance(error, OSError):
+        _drop_output()  # Where it is standard output that cannot be written, Python would try once more.
+    return found.status
+
+
+def readable(text: str) -> str:
+    """A message of several lines as it may be printed: foreign text in it cannot steer the terminal."""
+    return "\n".join(printable(line, _MAX_CHARACTERS) for line in text.split("\n"))
+
+
+def _names(error: BaseException) -> list[str]:
+    """Names of an exception's class and of its bases, with their package: `pyarrow.ArrowInvalid`."""
+    return [f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(error).__mro__]
+
+
+def _place(error: BaseException) -> str:
+    """The innermost place of ours that an exception went through, as `pipelines/stages/store.py:88 (read)`."""
+    found = "the command"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] in _OURS:
+            found = f"{module.replace('.', '/')}.py:{line} ({frame.f_code.co_name})"
+    return found
+
+
+def _value(error: BaseException) -> str:
+    """A wrong value; of another library's, where it came up."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    package = frames[-1][0].f_globals.get("__name__", "").partition(".")[0] if frames else ""
+    if package in (*_OURS, "", "__main__"):
+        return str(error)
+    return f"{error} ({type(error).__name__} of {package}, in {_place(error)})"
+
+
+def _damaged(error: BaseException) -> str:
+    what = next(_DAMAGED[name] for name in _names(error) if name in _DAMAGED)
+    detail = f" ({error})" if str(error) else ""
+    return f"a file is {what}{detail}; it was read in {_place(error)}"
+
+
+def _server(error: BaseException) -> str:
+    return f"a server could not be asked, or refused: {error} (in {_place(error)})"
+
+
+def _memory(error: BaseException) -> str:
+    detail = f" ({str(error).partition('. ')[0]})" if str(error) else ""
+    fix = "close other programs, or lower sizes, batches or engine.workers"
+    return f"memory did not suffice in {_place(error)}{detail}: {fix}"
+
+
+def _nesting(error: BaseException) -> str:
+    return f"an input is nested too deeply for {_place(error)}"
+
+
+def _worker(error: BaseException) -> str:
+    fix = "the system may have ended it for want of memory; lower engine.workers, and the same command goes on"
+    return f"a worker process ended in the middle of its work: {fix}"
+
+
+def _import(error: BaseException) -> str:
+    """Empty where it is a module of ours that is not there."""
+    ours = isinstance(error, ImportError) and (error.name or "").partition(".")[0] in _OURS
+    return "" if ours else f"a package is missing or broken: {error}; `make .venv` installs all of them"
+
+
+def _interrupted(error: BaseException) -> str:
+    return "interrupted; what is finished stays, and the same command goes on"
+
+
+def _of_system(error: BaseException) -> str:
+    """An OSError in a sentence that names the path, where it knows one."""
+    assert isinstance(error, OSError)
+    paths = [os.fsdecode(path) for path in (error.filename, error.filename2) if isinstance(path, str | bytes)]
+    if not paths and isinstance(error, FileNotFoundError) and len(error.args) == 1:  # fsspec gives the path alone.
+        return f"there is no file or folder {error}"
+    pattern = _OF_PATHS.get(error.errno or 0)
+    if pattern and (paths or "{path}" not in pattern):
+        return pattern.format(path=" or ".join(paths))
+    if pattern:
+        return f"{pattern.format(path='what is written or read')} (in {_place(error)})"
+    return f"{error} (in {_place(error)})"
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether nobody reads a stream any more, as after `| head`."""
+    with suppress(OSError, ValueError):
+        waiting = select.poll()
+        waiting.register(stream.fileno(), 0)
+        return any(events & (select.POLLERR | select.POLLHUP) for _, events in waiting.poll(0))
+    return True
+
+
+def _drop_output() -> None:
+    """Write what is still to come on standard output to nowhere, where it can no longer be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+
+
+_TOLD: dict[str, tuple[Callable[[BaseException], str], int]] = {
+    "decoupage.BadItem": (str, FOUND_FAULTS),
+    "decoupage.BadOutput": (str, FOUND_FAULTS),
+    "decoupage.BadSetup": (str, WRONG_USE),
+    "training.Diverged": (str, FOUND_FAULTS),
+    **dict.fromkeys(_DAMAGED, (_damaged, WRONG_USE)),
+    **dict.fromkeys(_SERVERS, (_server, WRONG_USE)),
+    "builtins.MemoryError": (_memory, WRONG_USE),
+    "torch.OutOfMemoryError": (_memory, WRONG_USE),
+    "builtins.RecursionError": (_nesting, WRONG_USE),
+    "concurrent.BrokenProcessPool": (_worker, WRONG_USE),
+    "builtins.OSError": (_of_system, WRONG_USE),
+    "builtins.ImportError": (_import, WRONG_USE),
+    "builtins.ValueError": (_value, WRONG_USE),
+    "builtins.KeyboardInterrupt": (_interrupted, INTERRUPTED),
+}
+"""Exceptions, what is said of them, and the exit status."""
