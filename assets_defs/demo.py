@@ -104,8 +104,8 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     steps = Steps(list(job.graph.node_dict), SECONDS if profile.name == "demo" else {})
     run_id = str(uuid.uuid4())
-    # What steps print goes to the terminal alone: Dagster would copy it through processes of its own, which Ctrl-C would
-    # reach as well, and no step could tell that it has a terminal. The run's events hold our lines anyway.
+    # What steps print goes to the terminal alone. Dagster would copy it through processes of its own, which Ctrl-C
+    # would reach as well, and no step could see that it has a terminal. The run's events hold our lines anyway.
     silent = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     with ExitStack() as stack:
         instance = stack.enter_context(opened_instance({"compute_logs": silent}))

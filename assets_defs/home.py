@@ -38,7 +38,8 @@ def opened_instance(overrides: Mapping[str, Any] | None = None) -> Iterator[dg.D
     home = Path(named)
     if not home.is_absolute() or not home.is_dir():
         raise BadSetup(
-            f"DAGSTER_HOME must name a folder for Dagster's history by its absolute path, got {named!r}; set it, or start by make"
+            "DAGSTER_HOME must name a folder for Dagster's history by its absolute path, "
+            f"got {named!r}; set it, or start by make"
         )
     with _in_turn(home / "open.lock"):
         if not any((home / folder).exists() for folder in _DATABASES):

@@ -19,7 +19,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     limits = [WIDTH // 3, *[WIDTH * 2 // 3 - 4] * (len(head) - 1)]
     columns = [_column(cells, limit) for limit, *cells in zip(limits, head, *rows, strict=True)]
-    blocks, block = [], [columns[0]]
+    blocks: list[list[list[str]]] = []
+    block = [columns[0]]
     for column in columns[1:]:
         if len(block) > 1 and _width([*block, column]) > WIDTH:
             blocks, block = [*blocks, block], [columns[0]]
@@ -29,8 +30,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def paragraph(text: str, first: str = "", rest: str = "") -> str:
     """Text in lines of at most 80 characters, but for longer words; `first` and `rest` begin its lines."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=rest, **options)
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def from_markdown(text: str) -> str:

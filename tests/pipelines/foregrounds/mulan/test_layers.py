@@ -12,7 +12,7 @@ from PIL import Image
 
 from decoupage.faults import BadItem
 from decoupage.images.codecs import encode_jpeg
-from decoupage.images.reading import srgb_profile
+from decoupage.images.profiles import srgb_profile
 from pipelines.foregrounds.mulan.annotation import parse_annotation
 from pipelines.foregrounds.mulan.reader import Layers, read_photograph, rebuild
 from pipelines.foregrounds.mulan.unpickle import unpickle
