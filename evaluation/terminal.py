@@ -19,7 +19,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """
     limits = [WIDTH // 3, *[WIDTH * 2 // 3 - 4] * (len(head) - 1)]
     columns = [_column(cells, limit) for limit, *cells in zip(limits, head, *rows, strict=True)]
-    blocks: list[list[list[str]]] = []
+    blocks: list[list[Column]] = []
     block = [columns[0]]
     for column in columns[1:]:
         if len(block) > 1 and _width([*block, column]) > WIDTH:

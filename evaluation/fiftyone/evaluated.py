@@ -4,7 +4,6 @@ import io
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from evaluation.commands import HELD_OUT, REPORT
 from evaluation.fiftyone.cases import Scores
@@ -57,7 +56,7 @@ def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
     """Facts on each case's target, from the index of its shard, by case."""
     found: dict[str, dict[str, Any]] = {}
     for name in store.names(folder, ".parquet"):
-        table = pq.read_table(io.BytesIO(store.read(f"{folder}/{name}")), columns=["key", "layer", *_FACTS])
+        table = store.read_table(f"{folder}/{name}", ["key", "layer", *_FACTS])
         for row in table.to_pylist():
             facts = {ours: row[theirs] for theirs, ours in _FACTS.items()}
             found[f"{row['key']}-{row['layer']}"] = facts

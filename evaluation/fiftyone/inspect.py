@@ -94,7 +94,8 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media: Path, changes: Changes) -> None:
     store, folder = factory.store, factory.shards.name
-    shards = [name.removesuffix(".json") for name in store.names(folder, ".json") if name[:1].isdigit()]
+    finished = set(store.names(folder, ".json"))
+    shards = [shard for shard in factory.shards.shards() if f"{shard}.json" in finished]
     if not shards:
         raise BadSetup(f"{store.url(folder)} holds no finished shard; make the dataset first")
     limit = config.inspection.max_scenes
