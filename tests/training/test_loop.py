@@ -248,7 +248,6 @@ def flip(path: Path) -> None:
         (lambda path: (path / "averaged.safetensors").unlink(), r"averaged\.safetensors is missing"),
         (lambda path: (path / "random-0.pt").unlink(), r"random-0\.pt is missing"),
     ],
-    ids=str,
 )
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_taken(tmp_path, caplog, damage, reason):
     whole, _ = train_toy(tmp_path / "whole")
@@ -310,7 +309,6 @@ def spoil(name: str, value: float):
             "0.bias holds values that are not finite",
         ),
     ],
-    ids=str,
 )
 def test_a_checkpoint_that_was_changed_on_purpose_runs_no_code_and_is_named(
     tmp_path, monkeypatch, file, damage, reason
