@@ -22,7 +22,7 @@ from pipelines.stages.manifest import Manifest
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
 
-VERSION = 5
+VERSION = 6
 """Raised when the code changes the bytes of a scene."""
 OF_THE_DRAWS = frozenset({"no_scene", "small_library"})
 """Reasons that follow from recipe and library alone: the scene would be dropped again."""
