@@ -7,6 +7,7 @@ file and line, because a list that is read in part is worse than none.
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 MAX_LINE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
+_JOINERS = "\u200c\u200d"
 _MAX_SHOWN = 200
 
 
@@ -171,8 +173,14 @@ def _refuse_constant(name: str) -> Any:
 
 
 def is_printable(text: str, max_length: int = 10_000) -> bool:
-    """True for text that a file, a table and a terminal can hold: no control character, no lone surrogate."""
-    return len(text) <= max_length and text.isprintable()
+    """True for text that a file, a table and a terminal can hold.
+
+    False for control characters, lone surrogates and marks that change the direction of text. Blanks of any kind and
+    the zero-width joiners of scripts and emoji are fine.
+    """
+    return len(text) <= max_length and all(
+        letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs" for letter in text
+    )
 
 
 def printable(text: str, max_length: int = _MAX_SHOWN) -> str:

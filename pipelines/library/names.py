@@ -5,11 +5,10 @@ that leaves it unique: `lake.jpg` is `lake`, and whatever else could be called t
 """
 
 import re
-import unicodedata
 from pathlib import PurePosixPath
 
 from decoupage.randomness import digest
-from decoupage.text_files import printable
+from decoupage.text_files import is_printable, printable
 from pipelines.library.records import AnyRecord, BackgroundRecord
 
 MAX_ID = 64
@@ -19,8 +18,6 @@ OURS = ("packaged", "openimages")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _HASHED = re.compile(r".*-x[0-9a-f]{15}")
 """How ids end that hold a hash. `x` keeps them apart from OpenImages' ids, which are 16 hex digits."""
-_JOINERS = "\u200c\u200d"
-"""Zero-width characters that scripts and emoji need."""
 
 
 def usable_name(path: str) -> bool:
@@ -29,9 +26,7 @@ def usable_name(path: str) -> bool:
     False for bytes that are not UTF-8, control characters, marks that change the direction of text, and backslashes,
     which are separators elsewhere. Blanks of any kind are fine.
     """
-    return "\\" not in path and all(
-        letter.isprintable() or letter in _JOINERS or unicodedata.category(letter) == "Zs" for letter in path
-    )
+    return "\\" not in path and is_printable(path)
 
 
 def item_key(path: str) -> str:

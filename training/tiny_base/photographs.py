@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_rgb
+from decoupage.images.reading import SUFFIXES
 from decoupage.images.types import Mask, Rgb
 from decoupage.randomness import digest
 from pipelines.backgrounds.attribution import FILE as ATTRIBUTIONS
@@ -24,7 +25,6 @@ from pipelines.licences.terms import UNKNOWN
 from pipelines.packaged.photographs import PHOTOGRAPHS
 from pipelines.stages.store import Store
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LEVEL = 0.7
 """Each level of a pyramid is this much smaller than the one before."""
 Picture: TypeAlias = NDArray[np.float32]
@@ -79,9 +79,9 @@ def photograph_uses(folders: Sequence[str], held_out: Sequence[str]) -> list[Use
 def _find(folders: Sequence[str]) -> dict[str, _File]:
     found = {photograph.name: _File(photograph.path, photograph.licence) for photograph in PHOTOGRAPHS}
     for folder in folders:
-        files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in _SUFFIXES)
+        files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
         if not files:
-            raise BadSetup(f"{folder} holds no photographs ({', '.join(_SUFFIXES)})")
+            raise BadSetup(f"{folder} holds no photographs ({', '.join(SUFFIXES)})")
         stated = read_attributions(Store(folder))
         for path in files:
             place = path.relative_to(folder)
