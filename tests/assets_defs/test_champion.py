@@ -81,7 +81,8 @@ def test_from_the_first_champion_to_the_way_back(root, world):
     demands = made.metadata["demands"].value.records
     assert demands[0].data["metric"] == "background.psnr_mask" and demands[0].data["met"] == "yes"
     assert (demands[0].data["must be"], demands[0].data["than"]) == ("better", "base")
-    assert made.metadata["fingerprints"].value["recipe"] == "adapter0"
+    fingerprints = {record.data["name"]: record.data["value"] for record in made.metadata["fingerprints"].records}
+    assert fingerprints["recipe"] == "adapter0"
 
     train(root, world / "adapter1", better(0.5))
     made, found = decide(profile)

@@ -1,10 +1,11 @@
 """`make demo` beside its own earlier runs: one at a time, and a killed one blocks nobody."""
 
-import logging
+import subprocess
+import sys
 
 import dagster as dg
 
-from assets_defs.demo import MARK, OURS, _cancel, close_dead_runs, show_log
+from assets_defs.demo import MARK, _cancel, close_dead_runs
 from assets_defs.steps import Steps
 from assets_defs.summary import INTERRUPTED, failures
 
@@ -38,27 +39,30 @@ def test_a_run_that_somebody_interrupts_is_a_canceled_one():
         assert instance.get_run_by_id(run_id).status == dg.DagsterRunStatus.CANCELED
 
 
-def test_the_log_is_ours_and_bears_no_run_id(capsys):
-    loggers = [logging.getLogger(name) for name in OURS]
-    before = [(logger.level, logger.propagate, list(logger.handlers)) for logger in loggers]
-    try:
-        show_log()
+LOGGING = """
+import logging
+import dagster as dg
+from assets_defs.demo import show_log
 
-        @dg.asset
-        def looked_at() -> None:
-            logging.getLogger("pipelines.stages").info("backgrounds: %d items", 10)
-            logging.getLogger("alembic").info("Context impl SQLiteImpl.")
+show_log()
 
-        settings = {"python_logs": {"python_log_level": "INFO", "managed_python_loggers": ["pipelines"]}}
-        settings |= {"telemetry": {"enabled": False}}
-        with dg.DagsterInstance.local_temp(overrides=settings) as instance:
-            quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-            dg.materialize([looked_at], instance=instance, run_config=quiet)
-    finally:
-        for logger, (level, propagate, handlers) in zip(loggers, before, strict=True):
-            logger.level, logger.propagate, logger.handlers = level, propagate, handlers
-    lines = [line for line in capsys.readouterr().err.splitlines() if line]
-    assert [line.partition(" ")[2] for line in lines] == ["backgrounds: 10 items"]
+@dg.asset
+def looked_at() -> None:
+    logging.getLogger("pipelines.stages").info("backgrounds: %d items", 10)
+    logging.getLogger("alembic").info("Context impl SQLiteImpl.")
+
+settings = {"python_logs": {"python_log_level": "INFO", "managed_python_loggers": ["pipelines"]}}
+settings |= {"telemetry": {"enabled": False}}
+with dg.DagsterInstance.local_temp(overrides=settings) as instance:
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    dg.materialize([looked_at], instance=instance, run_config=quiet)
+"""
+
+
+def test_the_log_is_ours_and_bears_no_run_id():
+    done = subprocess.run([sys.executable, "-c", LOGGING], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert [line.partition(" ")[2] for line in lines] == ["backgrounds: 10 items"], done.stderr
 
 
 def test_an_interruption_is_told_in_words():
