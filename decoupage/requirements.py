@@ -15,9 +15,9 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 
 WIDTH = 80
-"""Columns of a terminal that nobody has widened: what a person reads fits into them."""
-_COMMAND = re.compile(r"(?:hf download|python -c|decoupage (?:train|scenes)) .*?(?=, or |, then |$)")
-"""A command in a fix, which is printed whole in a line of its own, so that it can be copied."""
+"""Columns of a terminal at its usual width: what a person reads fits into them."""
+_COMMAND = re.compile(r"(?:hf download|python -c|pip install|decoupage (?:train|scenes)) .*?(?=, or |, then |$)")
+"""A command in a fix, which is printed unbroken on its own line, so that it can be copied."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class Requirement:
     found: str
     fix: str
     space: tuple[Space, ...] = ()
+
+
+def install_line(extra: str) -> str:
+    """How to install an extra of this package, which no index has, so that it takes a checkout."""
+    return f"in a checkout of decoupage: pip install --constraint constraints.txt --editable '.[{extra}]'"
 
 
 def wrapped(text: str, first: str = "", others: str = "") -> list[str]:
