@@ -101,7 +101,7 @@ def csv_rows(
         else:
             yield number, dict(zip(heading, values, strict=True))
     if not heading:
-        raise BadSetup(f"{where} is empty; a table is wanted, with the columns {', '.join(columns) or 'in a heading'}")
+        raise BadSetup(f"{where} is empty; it must be a table with the columns {', '.join(columns) or 'in a heading'}")
 
 
 def _csv_values(lines: Iterable[tuple[int, str]], where: str) -> Iterator[tuple[int, list[str]]]:
@@ -134,7 +134,7 @@ def _heading(names: list[str], where: str, columns: Sequence[str]) -> list[str]:
         shown = printable(", ".join(names))
         raise BadSetup(f"{where} lacks the columns {', '.join(missing)}; its heading is: {shown}{fix}")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise BadSetup(f"{where}: a column stands twice in its heading: {printable(', '.join(twice))}")
+        raise BadSetup(f"{where}: its heading names a column twice: {printable(', '.join(twice))}")
     return names
 
 
@@ -164,7 +164,7 @@ def parse_json(data: bytes | str, where: str) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    raise ValueError(f"it holds {name}, which is not a JSON number")
 
 
 # ---- foreign text

@@ -43,7 +43,7 @@ class CheckResult:
 
 
 def source_drops(report: Report, checks: ChecksConfig) -> CheckResult:
-    """Of a source not too much is unreadable, unlicensed or filtered out."""
+    """Not too much of a source is unreadable, unlicensed or filtered out."""
     source = report.stage.rpartition("/")[2]
     limits: DropLimits = getattr(checks.max_drop_share, source)
     counts = count_kinds(report.drops)

@@ -40,7 +40,7 @@ class Failure:
 
 @dg.failure_hook(name="report_failures")
 def report_failures(context: dg.HookContext) -> None:
-    """Hook that every failing step calls; a run that somebody cancels is no failure."""
+    """Hook that every failing step calls; a cancelled run is not a failure."""
     error = context.op_exception
     if isinstance(error, _BY_HAND):
         return

@@ -86,7 +86,7 @@ class DiffusersModel:
         found = self.find()
         if self.folder:
             if found:
-                return f"copy it anew to {self.folder}"
+                return f"copy it again to {self.folder}"
             setting = f" in {self.setting}" if self.setting else ""
             return f"put the model in diffusers' layout there, or name another one{setting}"
         # Each pattern has its own --include: hf takes a bare one for the name of a file.

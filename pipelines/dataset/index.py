@@ -81,7 +81,7 @@ class FileFacts:
 
 
 def write_index(store: Store, manifests: Mapping[str, Manifest]) -> FileFacts:
-    """Write `dataset/index.parquet`, a row group a shard, with no more than one shard in memory.
+    """Write `dataset/index.parquet`, one row group per shard, with no more than one shard in memory.
 
     Raises:
         BadSetup: as `shard_tables`.

@@ -71,7 +71,7 @@ def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
 def _reason(line: bytes, where: str) -> str:
     drop = parse_json(line, where)
     if not isinstance(drop, dict) or "reason" not in drop:
-        raise BadSetup(f"{where} is no drop; remove the file, the next run of its stage writes it")
+        raise BadSetup(f"{where} is not a drop; remove the file, and the next run of its stage writes it")
     return str(drop["reason"])
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.downloads.network import Connection
 
 _PROGRESS_BYTES = 1 << 20
-"""An attempt that fetched so many new bytes is no failure: a long file over a bad line may take many attempts."""
+"""An attempt that fetched so many new bytes does not count as a failure: long files may take many attempts."""
 
 
 def backoff_s(url: str, attempt: int, first_wait_s: float) -> float:

@@ -107,13 +107,13 @@ def read_hash_list(name: str, values: Any) -> EvaluationList:
         values: the value of its JSON.
 
     Raises:
-        BadSetup: it is no such list, or holds no picture.
+        BadSetup: it is not such a list, or holds no picture.
     """
     try:
         names = frozenset(str(entry) for entry in values["names"] if PUBLISHED_ID.fullmatch(str(entry)))
         pictures = parsed_hashes(values["pictures"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BadSetup(f"{name} is no list of hashes: {error!r}; write it again with `decoupage evaluate`") from error
+        raise BadSetup(f"{name} is not a list of hashes: {error!r}; write it by `decoupage evaluate` again") from error
     if not pictures:
         raise BadSetup(f"{name} holds no picture; write it again with `decoupage evaluate`")
     return EvaluationList(name, names, pictures)

@@ -1,4 +1,4 @@
-"""Lines of people's lists that match nothing, and what they probably mean: no wrong line passes in silence."""
+"""Lines of people's lists that match nothing, and what they probably mean: no wrong line goes unnoticed."""
 
 import unicodedata
 from collections.abc import Collection, Iterable

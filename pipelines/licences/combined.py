@@ -54,7 +54,7 @@ def combined_licence(licences: Iterable[str]) -> Combined:
     obstacles += [f"{terms.licence} forbids derivatives" for terms in known if not terms.derivatives]
     sharing = _newest([terms for terms in known if terms.share_alike])
     if len(sharing) > 1:
-        obstacles.append(f"{' and '.join(t.licence for t in sharing)} each ask for the whole under themselves")
+        obstacles.append(f"{' and '.join(t.licence for t in sharing)} each require the whole to be under it")
     for terms in known:
         if sharing and sharing[0].commercial and not terms.commercial:
             obstacles.append(f"{sharing[0].licence} permits commercial use of the whole, {terms.licence} forbids it")

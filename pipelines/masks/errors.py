@@ -1,6 +1,6 @@
 """The errors of a mask's outline, as plain functions `(mask, reach_px, rng) -> mask` that know no profile or scene.
 
-Moved edges: `dilation`, `erosion`, `boundary`; a pixel of the canvas's border is no edge there, because an object that
+Moved edges: `dilation`, `erosion`, `boundary`; a pixel of the canvas's border is not an edge, because an object that
 the picture cuts goes on behind it. Coarse outlines: `polygon`, `box`, `blob`. Lost parts: `hole`, `missing_part`. The
 right shape in the wrong place: `shift`.
 """

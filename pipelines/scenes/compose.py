@@ -76,7 +76,7 @@ def compose(
     """Try to make a scene of the drawn assets.
 
     Args:
-        attempt: 0 for the first; later ones draw from the lower end of each size class, for what fills the canvas
+        attempt: 0 for the first; later ones draw from the lower end of each size class, because what fills the canvas
             too much at its usual size can often be placed smaller.
 
     Raises:

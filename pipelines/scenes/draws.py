@@ -171,7 +171,7 @@ class Pool:
         return tuple(rows)
 
     def _foregrounds_for(self, layer: LayerPlan, below: Sequence[int]) -> Ring:
-        """The ring of a layer: beside a thing that lies on a table, others that do, and no truck."""
+        """The ring of a layer: an object that lies on a table is joined by others that do, not by a truck."""
         group = (layer.kind, layer.size_class, layer.rule)
         first = next((self.needs[row] for row in below if self.needs[row]), "")
         if layer.rule == "free" or not first:

@@ -39,7 +39,7 @@ def counted_spans(manifest: Manifest) -> list[Span]:
     """The spans of a shard, as many as it has items.
 
     Raises:
-        BadSetup: the manifest counts other items than it lists, or lists what is no scene.
+        BadSetup: the manifest counts other items than it lists, or lists what is not a scene.
     """
     try:
         found = spans(manifest)

@@ -143,7 +143,7 @@ class Manifest:
             whole = canonical_json({**body, "manifest_sha256": claimed})
             if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
                 raise ValueError("the manifest does not hash to its own manifest_sha256")
-            # Whoever made it up can make its hash fit, so each value is looked at.
+            # A forged manifest can have a hash that fits, so each value is checked.
             said = _Said.model_validate_json(canonical_json(body))
         except RecursionError as error:
             raise ValueError("its brackets are nested too deeply") from error

@@ -57,7 +57,7 @@ def read_plan(store: Store, folder: str) -> frozenset[str] | None:
         return _shards(there.read_json(path))
     except (BadSetup, KeyError, TypeError, ValueError) as error:
         raise BadSetup(
-            f"{there.url(path)} is no list of planned shards ({error}); remove it, and the next run writes it"
+            f"{there.url(path)} is not a list of planned shards ({error}); remove it, and the next run writes it"
         ) from error
 
 

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 _START_S = 300.0
 """Time to start, imports included; generous, for a busy machine."""
 _GRACE_S = 5.0
-"""How much later the process ends itself, in case that nobody is left to end it."""
+"""How much later the process ends itself, in case no process is left to end it."""
 _PROGRAM = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one decides.
@@ -80,7 +80,7 @@ class _Beside:
         # The first answer tells that the call begins: modules are imported. The second is the result.
         for wait_s in (_START_S, limit_s):
             if not connection.poll(wait_s):
-                raise BadItem("too_slow", f"it was given up after {wait_s:g} s")
+                raise BadItem("too_slow", f"reading it was stopped after {wait_s:g} s")
             answer = connection.recv()
             if answer is not None:
                 break
@@ -152,7 +152,7 @@ def _answer(packed: bytes, limit_s: float, connection: Connection) -> bytes:
         data = pickle.dumps((None, BadItem("too_large", "it does not fit into memory")))
     except Exception as error:  # noqa: BLE001 - raised again in the other process.
         if not isinstance(error, BadItem):
-            error.add_note(f"In the process beside:\n{traceback.format_exc()}")
+            error.add_note(f"In the other process:\n{traceback.format_exc()}")
         data = pickle.dumps((None, error))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -139,7 +139,7 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
 def _check(lines: list[Line]) -> None:
     """Raises ValueError, KeyError, TypeError or AttributeError when a line lacks what its kind must hold."""
     if lines and lines[0]["kind"] != "recipe":
-        raise ValueError("the first line is no recipe")
+        raise ValueError("the first line is not a recipe")
     for line in lines:
         if line["kind"] == "received":
             texts = [line["category"], line["request"], line["text"]]
