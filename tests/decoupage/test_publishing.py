@@ -517,7 +517,7 @@ def test_changed_bytes_are_noticed_but_a_changed_card_is_not(damaged, bases):
     tensors = load_file(damaged / WEIGHTS)
     next(iter(tensors.values())).add_(1)
     save_file(tensors, damaged / WEIGHTS)
-    with pytest.raises(ValueError, match=f"{WEIGHTS} is not the file that was published"):
+    with pytest.raises(ValueError, match=f"{WEIGHTS} is not the published file"):
         load_adapter(damaged, bases / "flux-fill")
 
 

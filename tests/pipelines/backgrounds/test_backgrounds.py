@@ -228,7 +228,7 @@ ROW = "good.jpg,good,cc-by-2.0,A,x,0\n"
         ((HEADER + "good.jpg,good,cc-by-2.0\n").encode(), "line 2: 3 values, the heading has 6"),
         ((HEADER + ROW.replace(",0", ",none")).encode(), "line 2: rotation_deg_ccw must be .*got 'none'"),
         ((HEADER + ROW.replace(",0", ",45")).encode(), "line 2: rotation_deg_ccw must be .*got '45'"),
-        ((HEADER + ROW + ROW.replace("cc-by-2.0", "cc0-1.0")).encode(), "line 3: another line says something else"),
+        ((HEADER + ROW + ROW.replace("cc-by-2.0", "cc0-1.0")).encode(), "line 3: another line gives other values for"),
         ((HEADER + 'good.jpg,"good\n').encode(), "attribution.csv, line 2: "),
     ],
 )

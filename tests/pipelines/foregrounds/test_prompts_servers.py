@@ -186,8 +186,8 @@ def test_json_is_found_wherever_it_stands(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ("<html>", "no JSON object"),
-        ("[" * 100_000, "no JSON object"),
+        ("<html>", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
         ({}, "has no choices"),
         ({"choices": None}, "has no choices"),
         ({"choices": [None]}, "has no choices"),

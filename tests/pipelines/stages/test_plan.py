@@ -98,7 +98,7 @@ def test_prune_says_of_a_shard_that_the_profile_plans_how_to_keep_it(lowered):
     """A number that was lowered for one run, by the environment."""
     profile = load_profile("demo", lowered.root, {"scenes.num_scenes": "6", "scenes.scenes_per_shard": "2"})
     found = prune(profile).removables
-    assert {one.path.name: "scenes make` takes it back" in one.why for one in found} == {
+    assert {one.path.name: "scenes make` uses it again" in one.why for one in found} == {
         "00002.tar": True,
         "00003.tar": False,
     }

@@ -140,7 +140,7 @@ def test_photographs_json_gives_origin_licence_and_category(tmp_path: Path) -> N
     ("text", "message"),
     [
         ("{}[", r"photographs\.json is not JSON: Extra data in line 1"),
-        ("[1]", "is damaged: it is no object"),
+        ("[1]", "is damaged: it is not an object"),
         ('{"1": {"name": "x"}}', "photograph '1': KeyError.'licence'"),
         ('{"1": {"name": "\\ud800", "licence": "", "attribution": "", "categories": []}}', "cannot be printed"),
         ('{"1": {"name": "", "licence": "", "attribution": "", "categories": [3]}}', "'3' is no text"),
