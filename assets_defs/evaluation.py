@@ -163,7 +163,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         "median and worst cases under sliders; and the same figures as Markdown.",
     )
     def report() -> dg.MaterializeResult:
-        """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
+        """Writes the pages next to `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
         # The pages' figures need scikit-image and pandas, and every worker loads this module.
         from evaluation.page.render import summary_lines
         from evaluation.page.write import MARKDOWN, PAGE, write_pages

@@ -141,7 +141,7 @@ def _heading(names: list[str], where: str, columns: Sequence[str]) -> list[str]:
 def parse_json(data: bytes | str, where: str) -> Any:
     """The value of a JSON text.
 
-    Its texts may hold what UTF-8 cannot (a lone half of a surrogate pair): whoever writes or prints one asks
+    Its texts may hold what UTF-8 cannot (a lone half of a surrogate pair): code that writes or prints one asks
     `is_printable`.
 
     Raises:

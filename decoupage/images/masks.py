@@ -125,7 +125,7 @@ def _palette_values(mask: Image.Image) -> Array:
 
 
 def _channels_last(values: Array, size: tuple[int, int]) -> Array:
-    """[B, H, W, C] of any accepted layout; the picture's size tells axes apart."""
+    """[B, H, W, C] of any accepted layout; the picture's size distinguishes the axes."""
     shape, channels = values.shape, (1, 2, 3, 4)
     if values.ndim == 2 and shape == size:
         return values[None, ..., None]

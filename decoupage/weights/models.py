@@ -39,7 +39,7 @@ class DiffusersModel:
         consent: the licence to be accepted before a download; empty = none.
         unlisted: components of a copy without `model_index.json`; empty = every copy must have it.
         variant: precision (`fp16`) in which the weights are read where the network has them in it.
-        patterns: what a download takes beside `model_index.json`; single-file copies lie beside the components.
+        patterns: what a download takes besides `model_index.json`; single-file copies lie next to the components.
     """
 
     repo_id: str

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
+from pipelines.licences.terms import UNKNOWN, Terms, find_terms, parts_of, why_not_commercial
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 NONE = "none"
+_NO_LICENCE = "no licence"
+_NO_TERMS = {_NO_LICENCE: "a part states no licence", UNKNOWN: "the licence of a part is unknown"}
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
 _COLUMNS = ("foreground_licence", "background_licence")
 
@@ -49,8 +51,8 @@ def combined_licence(licences: Iterable[str]) -> Combined:
     """
     names = sorted({part for licence in licences for part in parts_of(licence)})
     known = [terms for name in names if (terms := find_terms(name)) is not None]
-    unknown = tuple(name or "no licence" for name in names if find_terms(name) is None)
-    obstacles = [f"the terms of {name} are not known" for name in unknown]
+    unknown = tuple(name or _NO_LICENCE for name in names if find_terms(name) is None)
+    obstacles = [_NO_TERMS.get(name, f"the terms of {name} are not known") for name in unknown]
     obstacles += [f"{terms.licence} forbids derivatives" for terms in known if not terms.derivatives]
     sharing = _newest([terms for terms in known if terms.share_alike])
     if len(sharing) > 1:

@@ -41,7 +41,7 @@ def polygon(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
     """Each part as a polygon whose sides stay within `reach_px` of its outline; holes are filled, as clicked."""
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(contour, float(reach_px), closed=True) for contour in contours]
-    # A part that shrinks to a point or a line is one that nobody would click.
+    # A part that shrinks to a point or a line is one that no one would click.
     clicked = [corners for corners in simple if len(corners) >= 3]
     canvas = np.zeros(mask.shape, np.uint8)
     for corners in clicked:  # One at a time: together, fillPoly would cut out where they overlap.

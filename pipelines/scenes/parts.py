@@ -234,7 +234,7 @@ def _window(canvas: Rgb, box: tuple[int, int, int, int]) -> Rgb:
 
 
 def pixels_sha256(rgb: Rgb) -> str:
-    """Hash of a picture's size and pixels, to tell whether two machines derive the same composite."""
+    """Hash of a picture's size and pixels, to check whether two machines derive the same composite."""
     return hashlib.sha256(f"{rgb.shape}".encode() + rgb.tobytes()).hexdigest()
 
 

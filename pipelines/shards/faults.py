@@ -36,7 +36,7 @@ class Fault:
     detail: str
 
     def __str__(self) -> str:
-        """One line that a terminal can show: names and details come out of the shards, whoever made these."""
+        """One line that a terminal can show: names and details come out of shards of any origin."""
         place = "/".join(part for part in (self.folder, self.shard) if part)
         return ": ".join(map(printable, (place, self.member, self.kind, self.detail)))
 

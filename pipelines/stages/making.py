@@ -36,7 +36,7 @@ class Making:
         inputs: shard -> hashes of its inputs, for all shards that are wanted.
 
     Attributes:
-        finished: shard -> manifest, of those that are current, whoever made them.
+        finished: shard -> manifest, of those that are current, made by any process.
         made: shards that this process made.
     """
 

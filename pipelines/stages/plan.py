@@ -1,4 +1,4 @@
-"""Which shards a stage's folder is to hold: a file in `plans/` beside it; and the shards that lie in it all the same.
+"""Which shards a stage's folder is to hold: a file in `plans/` beside it; and the shards beyond that.
 
 Every run of a stage writes its plan down, so that readers of the folder, who have no profile, know it: a lowered number
 of scenes leaves shards of a larger plan on the disk.

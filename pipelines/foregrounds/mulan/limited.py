@@ -1,4 +1,4 @@
-"""Calls a function in a process beside this one, which is ended when it takes too long.
+"""Calls a function in a second process, which is ended when it takes too long.
 
 Foreign files are read there. A loop inside C code cannot be interrupted in its own process, not even by Ctrl-C, and a
 file that crashes its reader would end the run. One such process serves all calls of this process, one after another,
@@ -37,7 +37,7 @@ serve(int(sys.argv[1]))
 
 
 def call_limited(function: Callable[[Argument], Result], argument: Argument, limit_s: float) -> Result:
-    """Call a function of one argument in the process beside this one.
+    """Call a function of one argument in the second process.
 
     Args:
         function: picklable, as are its argument and its result.
@@ -52,7 +52,7 @@ def call_limited(function: Callable[[Argument], Result], argument: Argument, lim
 
 
 class _Beside:
-    """The process beside this one: started by the first call, and again after it was ended."""
+    """The second process: started by the first call, and again after it was ended."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -77,7 +77,7 @@ class _Beside:
     def _ask(self, packed: bytes, limit_s: float) -> Any:
         connection = self._started()
         connection.send((packed, limit_s))
-        # The first answer tells that the call begins: modules are imported. The second is the result.
+        # The first answer says that the call begins: modules are imported. The second is the result.
         for wait_s in (_START_S, limit_s):
             if not connection.poll(wait_s):
                 raise BadItem("too_slow", f"reading it was stopped after {wait_s:g} s")
@@ -117,7 +117,7 @@ class _Beside:
             return process.wait()
 
     def forget(self) -> None:
-        """In a fork of this process: the process beside is the other's."""
+        """In a fork of this process: the second process belongs to the original."""
         self.__init__()  # type: ignore[misc]
 
 
@@ -127,7 +127,7 @@ os.register_at_fork(after_in_child=_beside.forget)
 
 
 def serve(descriptor: int) -> None:
-    """The program of the process beside: answers calls until the other end is closed."""
+    """The program of the second process: answers calls until the other end is closed."""
     import cv2
 
     cv2.setNumThreads(0)

@@ -254,4 +254,4 @@ def test_lines_that_match_no_file_are_told(tmp_path, caplog):
     photos.write("good.jpg", encode_jpeg(flower()))
     photos.write("attribution.csv", (HEADER + ROW.replace("good.jpg", "./Good.jpg")).encode())
     index(tmp_path)
-    assert "1 of 1 lines match no file beside it: './Good.jpg' (is 'good.jpg' meant?)" in caplog.text
+    assert "1 of 1 lines match no file in its folder: './Good.jpg' (is 'good.jpg' meant?)" in caplog.text
