@@ -13,9 +13,9 @@ from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 NONE = "none"
+"""No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
 _NO_LICENCE = "no licence"
 _NO_TERMS = {_NO_LICENCE: "a part states no licence", UNKNOWN: "the licence of a part is unknown"}
-"""No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
 _COLUMNS = ("foreground_licence", "background_licence")
 
 
