@@ -1,4 +1,4 @@
-"""What a profile requires of a machine before it can run, one line each, stated by the part that requires it.
+"""What a profile requires of a machine before it can run, stated by the part that requires it.
 
 Every part lists its own (`requirements(config) -> list[Requirement]`); `decoupage doctor` gathers them. Asking
 downloads and changes nothing, and of a secret only its presence is reported.
@@ -22,7 +22,7 @@ _COMMAND = re.compile(r"(?:hf download|python -c|pip install|decoupage (?:train|
 
 @dataclass(frozen=True)
 class Space:
-    """Room that is still to be taken on a disk.
+    """Disk space that is still needed.
 
     Attributes:
         use: what takes it, in a few words.

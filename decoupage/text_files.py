@@ -71,7 +71,7 @@ def text_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 
 def listed_lines(data: bytes, where: str) -> dict[str, int]:
-    """The entries of a list, one a line, `#` starts a comment: entry -> its first line number. Raises as above."""
+    """The entries of a list, one per line, `#` starts a comment: entry -> its first line number. Raises as above."""
     found: dict[str, int] = {}
     for number, line in text_lines(data, where):
         if entry := line.split("#")[0].strip():

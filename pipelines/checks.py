@@ -267,7 +267,7 @@ def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
 
 
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """Rows of a shard's index, a row a layer."""
+    """Rows of a shard's index, one per layer."""
     return list(store.read_table(f"{manifest.stage}/{manifest.shard}.parquet").to_pylist())
 
 

@@ -80,7 +80,7 @@ def _sources(config: DataConfig) -> Iterator[Use]:
     stated = config.backgrounds.licence
     if config.backgrounds.source != "packaged" and stated != UNKNOWN:
         fix = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"
-        yield Use("backgrounds.licence", "photographs without a licence of their own", stated, fix)
+        yield Use("backgrounds.licence", "photographs of no other licence", stated, fix)
 
 
 def _generator(config: DataConfig) -> Iterator[Use]:

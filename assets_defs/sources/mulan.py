@@ -96,7 +96,7 @@ def _fetched(fetched: FetchReport, store: Store) -> Metadata:
 
 
 def _shards_table(report: Report, store: Store) -> dg.MetadataValue:
-    """A table of the first shards, one a row."""
+    """A table of the first shards, one per row."""
     rows = (
         {
             "shard": summary.shard,

@@ -62,7 +62,7 @@ class Net:
 
         Args:
             size_px: side, in pixels, that the net's own preparation resizes to.
-            read: makes one map a picture of what the net gives; runs on the device.
+            read: makes one map per picture of what the net gives; runs on the device.
 
         Raises:
             BadOutput: the net gave something that is not finite.

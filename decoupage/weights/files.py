@@ -110,7 +110,7 @@ def sha256(path: Path) -> str:
 
 
 def read_sha256(path: Path) -> str:
-    """A file's SHA-256 by its content: read once a process for each state of the file, about a second a gigabyte."""
+    """A file's SHA-256 by its content: read once per process and state of the file, about a second per gigabyte."""
     stat = path.stat()
     return _read(path.resolve(), stat.st_size, stat.st_mtime_ns)
 

@@ -66,7 +66,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Worker:
-    """Fetches one file a call; what it holds is shared by all threads of a run."""
+    """Fetches one file per call; what it holds is shared by all threads of a run."""
 
     connection: "Connection"
     folder: Path

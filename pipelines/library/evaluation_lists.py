@@ -65,7 +65,7 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
 
     Args:
         path: a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
-            `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id a line, where `#` starts a
+            `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id per line, where `#` starts a
             comment.
         cache: hashes of pictures that were hashed before.
 

@@ -1,6 +1,6 @@
 """Exclusions: assets that a person rejected for their quality; `takedowns.py` is for rights.
 
-The list is `exclusions.jsonl` in the data root, one JSON object a line; removing a line admits the asset again.
+The list is `exclusions.jsonl` in the data root, one JSON object per line; removing a line admits the asset again.
 The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
 """
 

@@ -59,7 +59,7 @@ class SceneParts:
 
     Attributes:
         record: the scene's json.
-        imperfect_masks: [H, W] of the canvas, one a layer; empty where none were drawn yet.
+        imperfect_masks: [H, W] of the canvas, one per layer; empty where none were drawn yet.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Exports shards as plain folders of PNG files, one folder a triplet, for people and for other tools."""
+"""Exports shards as plain folders of PNG files, one folder per triplet, for people and for other tools."""
 
 import json
 from pathlib import Path

@@ -117,7 +117,7 @@ class _Guarded:
             return [_one(task, item) for item in items]
         results = task.many(items) if items else []
         if len(results) != len(items):
-            raise ValueError(f"a task must give one result an item, got {len(results)} for {len(items)}")
+            raise ValueError(f"a task must give one result per item, got {len(results)} for {len(items)}")
         return results
 
 

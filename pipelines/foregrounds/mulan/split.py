@@ -123,13 +123,13 @@ def hash_of(keys: Iterable[str]) -> str:
 
 
 def to_text(keys: Iterable[str]) -> str:
-    """The text of a frozen list: a line with the hash, then the sorted keys, one a line."""
+    """The text of a frozen list: a line with the hash, then the sorted keys, one per line."""
     lines = sorted(keys)
     return "\n".join([_HASH + hash_of(lines), *lines, ""])
 
 
 def read_list(path: Path) -> frozenset[str]:
-    """Keys of a user's list: an id a line (12 digits for COCO, 9 for LAION), `#` starts a comment.
+    """Keys of a user's list: an id per line (12 digits for COCO, 9 for LAION), `#` starts a comment.
 
     Raises:
         BadSetup: the file is missing or empty, or a line is not an id; the message names the line.

@@ -1,6 +1,6 @@
 """The ledger of one list of prompts: each answer that was paid for, in order, and which prompts were accepted from it.
 
-`sources/prompts/<fingerprint>.jsonl` in the store, one JSON object a line:
+`sources/prompts/<fingerprint>.jsonl` in the store, one JSON object per line:
 
 - `recipe`: the first line, what the list was written by;
 - `received`: the text of an answer that was paid for, before anything is made of it; its `answer` takes its place;
