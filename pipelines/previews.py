@@ -25,7 +25,7 @@ TILE_PX = 160
 PREVIEWED, PREVIEW_COLUMNS = 24, 6
 """Tiles of a sheet in metadata, at most."""
 SHARD_PREVIEWED, SHARD_COLUMNS, SHARD_KB = 6, 3, 16
-"""The same where every shard has one: events keep them for ever, and there are thousands of shards."""
+"""The same where every shard has one: events keep them forever, and there are thousands of shards."""
 
 
 def preview(tiles: Sequence[Tile]) -> bytes:

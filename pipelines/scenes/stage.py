@@ -157,7 +157,7 @@ class ScenesStage:
         return {"keys": f"{keys[0]}-{keys[-1]}", "library": self.task.pool.version}
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when the shard holds its keys, and no scene's draws changed with the library or could not be read.
+        """True when the shard holds its keys, and the draws of all scenes can be read and are unchanged.
 
         A scene that was lost to an asset that could not be read is made once the asset is restored.
         """

@@ -14,7 +14,7 @@ from pipelines.stages.store import Store
 
 
 class OnlyBeyond(BadSetup):
-    """A folder holds shards, and none of them is planned."""
+    """A folder holds shards, but none of them is planned."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
 
     The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
-    it, so a folder cannot mix two layouts. Of two recipes that claim a folder at the same instant one gets it.
+    it, so a folder cannot mix two layouts. If two recipes claim a folder at the same instant, one gets it.
 
     Raises:
         BadSetup: the folder holds another recipe (the message names both fingerprints and the keys that differ), holds
