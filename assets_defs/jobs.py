@@ -69,7 +69,7 @@ def steps_at_once() -> dg.ExecutorDefinition:
             int,
             default_value=MAX_CONCURRENT,
             is_required=False,
-            description="Example: `max_concurrent: 1`. Steps that run at once. Each uses all cores; more help only "
+            description="Example: `max_concurrent: 1`. Number of steps at once. Each uses all cores; more help only "
             "where steps wait for a network.",
         )
     }
