@@ -121,7 +121,7 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
         code_version=plan.code_version(factory.real_only.shards),
         check_specs=[check_spec("real_only_scenes", name, function) for name, function in named.items()],
         description="The training data of the ablation without generated foregrounds: as many scenes, planned by the "
-        "same seed with scenes.generated_share = 0, so that as many layers are in a scene. Made once for that row.",
+        "same seed with scenes.generated_share = 0, so that as many layers are in each scene. Made once for that row.",
     )
     def real_only_scenes() -> dg.MaterializeResult:
         """Writes `real_only/` in the root. Raises BadSetup: a library is not there, or holds no real foreground."""
@@ -156,7 +156,7 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
 
 
 def require_made(store: Store, data: Dataset) -> None:
-    """Make sure that a dataset is there, made by the profile of today.
+    """Make sure that a dataset is there, made by the current profile.
 
     Raises:
         dg.Failure: it is not; the message names the asset.
@@ -182,9 +182,9 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"pytorch", "peft"},
         pool=POOL,
-        description="The paper's ten ablations and two further seeds, a partition each: the profile's own recipe with "
-        "one change, trained in a folder of its own and judged on the held-out scenes. A row that this profile cannot "
-        "have says why. "
+        description="The paper's ten ablations and two more seeds, one partition each: the profile's own recipe with "
+        "one change, trained in its own folder and judged on the held-out scenes. A row that does not apply to this "
+        "profile says why. "
         f"`{FULL}` is the full recipe, which the others are compared with.",
     )
     def ablations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -252,7 +252,7 @@ def _ablation_table(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"json", "markdown"},
         description="All rows side by side: figures with intervals, paired differences to the full recipe, and the "
-        "paper's own figures, which do not compare. Rows that are not trained say so.",
+        "paper's own figures, which are not comparable. Rows that are not trained say so.",
     )
     def ablation_table() -> dg.MaterializeResult:
         """Writes the table of all rows that are judged. Raises BadSetup: the record of a row is damaged."""

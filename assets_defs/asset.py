@@ -1,6 +1,6 @@
-"""`asset`: Dagster's decorator, but what the code is not to blame for fails a step in a sentence that says its fix.
+"""`asset`: Dagster's decorator; faults that are not bugs fail a step with a sentence that says the fix.
 
-Dagster would put its own words and a stack before it. Any other exception keeps them: it may be a fault of the code.
+Dagster would put its own text and a stack trace before it. Any other exception keeps them: it may be a bug.
 """
 
 import functools
@@ -36,18 +36,18 @@ def in_words(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def sentence(fault: Exception) -> str | None:
-    """What is wrong, where, and how to mend it; None = it may be a fault of the code, and its stack is wanted."""
+    """What is wrong, where, and how to mend it; None = it may be a bug, and needs its stack trace."""
     if isinstance(fault, BadSetup | BadItem | BadOutput):
         return str(fault)
     if isinstance(fault, BrokenExecutor):
         return (
-            "a worker process was killed, mostly for want of memory: set engine.workers lower "
+            "a worker process was killed, usually because memory ran out: set engine.workers lower "
             "(DECOUPAGE__ENGINE__WORKERS=1) and materialize again; what is finished is skipped"
         )
     if isinstance(fault, pa.ArrowException):
         return (
             f"a parquet file cannot be read or written: {fault}; `decoupage shards verify` names damaged shards, and "
-            "one whose .json is removed is made anew"
+            "a shard whose .json is removed is made again"
         )
     if isinstance(fault, OSError) and fault.strerror:
         names = " -> ".join(str(name) for name in (fault.filename, fault.filename2) if name is not None)

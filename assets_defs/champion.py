@@ -40,9 +40,9 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         check_specs=[check_spec("champion", name, function) for name, function in CHECKS.items()],
         description="The adapter in use. A new one takes its place only if it is better than the base and than the "
-        "champion on the chosen metric, by more than another seed of training gives, and not worse on the others by "
-        "their margins, on the same list, with every output there, no picture in both splits and no licence against "
-        "it; otherwise, and where too few photographs or origins leave it undecided, the champion stays. Each decision "
+        "champion on the chosen metric, by more than another training seed gives, and not worse on the others by "
+        "their margins, on the same list, with no output missing, no picture in both splits and no licence that "
+        "forbids it; otherwise, and if too few photographs or origins leave it open, the champion stays. Each decision "
         "is recorded with its reasons, fingerprints and the weights' hash; `decoupage champion rollback` goes back.",
     )
     def champion() -> dg.MaterializeResult:
@@ -89,7 +89,7 @@ def _candidate(plan: Plan) -> "Candidate":
 
 
 def _forbidden(plan: Plan) -> list[str]:
-    """What the adapter states of its licences and a commercial profile may not publish."""
+    """What in the adapter's licences keeps a commercial profile from publishing it."""
     from evaluation.methods.models import adapter_licences  # torch comes with it.
 
     stated = adapter_licences(str(training_folder(plan, "adapter") / "export"))
@@ -117,7 +117,7 @@ def _rescorer(plan: Plan) -> "Rescore":
 
 
 def _demands(event: Event) -> dg.MetadataValue:
-    rows = demand_rows(event) or [{"metric": "none was looked at", "met": "-"}]
-    # What a figure counts is the same in every row and in the verdict, and the page has room for so many columns.
+    rows = demand_rows(event) or [{"metric": "none was examined", "met": "-"}]
+    # Counts are the same in every row and in the verdict, and the page has no room for more columns.
     rows = [{name: cell for name, cell in row.items() if name != "of"} for row in rows]
     return table(rows, dict.fromkeys(rows[0], "string"))

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 MARK = {"decoupage/demo": "true"}
 DONE, FAILED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
-GOES_ON = "interrupted; the same command goes on from here"
+GOES_ON = "interrupted; run the same command again to continue"
 OURS = ("pipelines", "evaluation", "assets_defs")
 """Loggers whose lines are shown. Training logs to the terminal from its own process."""
 
 
 def close_dead_runs(instance: "dg.DagsterInstance") -> None:
-    """Mark runs of killed demos as failed and free their place in pools, which this run would else wait for forever.
+    """Mark runs of killed demos as failed and free their place in pools, or this run would wait for it forever.
 
     In the UI the daemon does the same; here there may be none.
     """
@@ -48,7 +48,7 @@ def main() -> int:
     """
     try:
         return _main()
-    except KeyboardInterrupt:  # Before or after the run; within it Dagster tells its steps.
+    except KeyboardInterrupt:  # Before or after the run; during it Dagster notifies its steps.
         print(GOES_ON, file=sys.stderr)
         return INTERRUPTED
 
@@ -74,7 +74,7 @@ def _main() -> int:
         print(f"The demo cannot start: {fault}", file=sys.stderr)
         return WRONG_SETUP
     if found is None:
-        print("Another demo runs already, on the same Dagster instance.", file=sys.stderr)
+        print("Another demo is already running on the same Dagster instance.", file=sys.stderr)
         return WRONG_SETUP
     result, steps = found
     if steps.is_interrupted:
@@ -124,7 +124,7 @@ def _run(profile: "Profile", job: "dg.JobDefinition") -> "tuple[dg.ExecuteInProc
 
 
 def _cancel(instance: "dg.DagsterInstance", entry: "dg.EventLogEntry", steps: "Steps") -> None:
-    """Once a step is interrupted: note that somebody wants the run to end, else it would be taken for a failed one."""
+    """When a step is interrupted, note that the run is to end; otherwise it would count as failed."""
     run = instance.get_run_by_id(entry.run_id)
     if steps.is_interrupted and run and entry.dagster_event and entry.dagster_event.is_step_failure:
         instance.report_run_canceling(run)

@@ -33,7 +33,7 @@ SHORT = {
 }
 """Column heads of the main figures; PSNR in dB."""
 DECIBELS_FROM = 3.0
-"""Figures so large are decibels, shown with two digits after the point; shares have three."""
+"""Figures above this are decibels, shown with two digits after the point; shares have three."""
 CHECKS: dict[str, Callable[[judged.Values], checks.CheckResult]] = {
     "background_beats_base": judged.background_beats_base,
     "alpha_beats_given_mask": judged.alpha_beats_given_mask,
@@ -60,7 +60,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
             check_spec("held_out_scenes", "no_origin_in_both_splits", checks.held_out_apart),
             check_spec("held_out_scenes", "enough_held_out_scenes", checks.held_out_planned),
         ],
-        description="Scenes to judge by: made like those of training, from photographs and prompts that training never "
+        description="Scenes for evaluation: made like training scenes, of photographs and prompts that training never "
         "sees, with their maps and imperfect masks.",
     )
     def held_out_scenes() -> dg.MaterializeResult:
@@ -108,8 +108,8 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         pool=POOL,
         check_specs=[check_spec("evaluation", name, function, blocking=False) for name, function in CHECKS.items()],
         description="The adapter against its own base and other methods, on the held-out scenes, all with the "
-        "same imperfect masks and judged where the target truly shows; paired intervals on every difference, clustered "
-        "by photograph and by origin. What methods made is kept, and only what is missing is asked. Writes "
+        "same imperfect masks and judged where the target is visible; paired intervals on every difference, clustered "
+        "by photograph and by origin. Outputs of methods are kept, and only missing ones are made. Writes "
         "`report.json`, the raw scores, and the pictures that the report shows.",
     )
     def evaluation() -> dg.MaterializeResult:
@@ -163,7 +163,7 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         "median and worst cases under sliders; and the same figures as Markdown.",
     )
     def report() -> dg.MaterializeResult:
-        """Writes the pages beside `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
+        """Writes the pages next to `report.json`. Raises BadSetup: nothing is evaluated, or its files are damaged."""
         # The pages' figures need scikit-image and pandas, and every worker loads this module.
         from evaluation.page.render import summary_lines
         from evaluation.page.write import MARKDOWN, PAGE, write_pages
@@ -193,7 +193,7 @@ def figures_table(by_name: Mapping[str, Any]) -> dg.MetadataValue:
 
 
 def controls_table(values: Mapping[str, Any]) -> dict[str, dg.MetadataValue]:
-    """`do_the_maps_help`: the adapter with its own maps less without any, and less with another scene's."""
+    """`do_the_maps_help`: the adapter with its own maps minus without maps, and minus with another scene's."""
     controls = values["controls"]
     return {} if controls is None else {"do_the_maps_help": figures_table(controls["differences"])}
 

@@ -1,8 +1,8 @@
 """Dagster's instance in DAGSTER_HOME, opened so that several programs may open a fresh one at once.
 
 Dagster makes its SQLite databases when it first opens them, and two programs that do so at the same time leave tables
-half made and two versions of the schema, which nothing mends. So they are made by one program while the others wait,
-and beside their place, so that a killed one leaves nothing of them.
+half made and two versions of the schema, which nothing repairs. So one program makes them while the others wait,
+in another place, and moves them, so that a killed program leaves nothing behind.
 """
 
 import fcntl
@@ -29,17 +29,17 @@ def opened_instance(overrides: Mapping[str, Any] | None = None) -> Iterator[dg.D
     """Context with the instance of DAGSTER_HOME, its databases made where they are absent.
 
     Args:
-        overrides: settings in the place of those of its `dagster.yaml`.
+        overrides: settings that replace those of its `dagster.yaml`.
 
     Raises:
-        BadSetup: DAGSTER_HOME is not set or no folder, or its storage cannot be opened.
+        BadSetup: DAGSTER_HOME is not set or not a folder, or its storage cannot be opened.
     """
     named = os.environ.get("DAGSTER_HOME", "")
     home = Path(named)
     if not home.is_absolute() or not home.is_dir():
         raise BadSetup(
             "DAGSTER_HOME must name a folder for Dagster's history by its absolute path, "
-            f"got {named!r}; set it, or start by make"
+            f"got {named!r}; set it, or start with make"
         )
     with _in_turn(home / "open.lock"):
         if not any((home / folder).exists() for folder in _DATABASES):
@@ -88,6 +88,6 @@ def _open(home: Path, overrides: Mapping[str, Any] | None = None) -> dg.DagsterI
         raise BadSetup(
             f"Dagster's storage for {home} cannot be opened: {str(error).splitlines()[0]}. Where it is the SQLite "
             f"files in that folder, they are damaged: move {' and '.join(_DATABASES)} away and start again; the "
-            "history of runs is lost then, and no data"
+            "history of runs is then lost, but no data"
         ) from error
     return instance

@@ -1,4 +1,4 @@
-"""The asset of the dataset in FiftyOne, for people to look at. Its job is its own: it needs FiftyOne and MongoDB."""
+"""The asset of the dataset in FiftyOne. It has its own job, because it needs FiftyOne and MongoDB."""
 
 import dagster as dg
 
@@ -21,7 +21,7 @@ def inspection_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         owners=["team:data"],
         kinds={"fiftyone", "mongodb"},
         description="Training scenes and evaluated cases in FiftyOne: composites with masks, layers, maps, predictions "
-        "beside the truth, saved views. Only what is new enters. Tag pictures `reject` or `relabel` in the App, then "
+        "next to the truth, saved views. Only new items are added. Tag pictures `reject` or `relabel` in the App, then "
         "run `decoupage inspect --apply`: the next run leaves those assets out.",
     )
     def fiftyone_dataset() -> dg.MaterializeResult:

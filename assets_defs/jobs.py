@@ -10,14 +10,14 @@ DATASET = dg.define_asset_job(
     "dataset",
     selection=dg.AssetSelection.groups(*DATA_GROUPS),
     description="From photographs to verified training shards with a data card. Finished work is skipped. "
-    "Its partitions are the shards; the other assets are made once a run.",
+    "Its partitions are the shards; the other assets are made once per run.",
     tags={"stage": "data"},
 )
 TRAIN = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups(*TRAINING_GROUPS),
-    description="From the finished dataset and the base's weights to a trained adapter. An interrupted run goes on; "
-    "where data, recipe and weights are unchanged, nothing is done. A run of 500 steps, in the launchpad: "
+    description="From the finished dataset and the base's weights to a trained adapter. An interrupted run continues; "
+    "where data, recipe and weights are unchanged, nothing is done. For 500 steps, enter in the launchpad: "
     "`ops: {adapter: {config: {changes: {schedule.num_steps: 500}}}}`.",
     tags={"stage": "training"},
 )
@@ -36,7 +36,7 @@ RETRAIN = dg.define_asset_job(
 ABLATIONS = dg.define_asset_job(
     "ablate",
     selection=dg.AssetSelection.groups("ablations"),
-    description="Rows of the table of ablations, a partition each: trained and judged one by one, then the table.",
+    description="Rows of the table of ablations, one partition each: trained and judged one by one, then the table.",
     tags={"stage": "ablations"},
 )
 ABLATION_DATA = dg.define_asset_job(
@@ -54,7 +54,7 @@ EVERYTHING = dg.define_asset_job(
 INSPECT = dg.define_asset_job(
     "inspect",
     selection=dg.AssetSelection.groups("inspection"),
-    description="The finished data and what was evaluated on it, in FiftyOne. Only what is new enters.",
+    description="The finished data and what was evaluated on it, in FiftyOne. Only new items are added.",
     tags={"stage": "inspection"},
 )
 JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATION_DATA, ABLATIONS, INSPECT, EVERYTHING]
@@ -69,7 +69,7 @@ def steps_at_once() -> dg.ExecutorDefinition:
             int,
             default_value=MAX_CONCURRENT,
             is_required=False,
-            description="Example: `max_concurrent: 1`. Steps at once. Each uses all cores by itself; more help only "
+            description="Example: `max_concurrent: 1`. Number of steps at once. Each uses all cores; more help only "
             "where steps wait for a network.",
         )
     }

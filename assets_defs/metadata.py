@@ -61,19 +61,19 @@ def report_metadata(report: Report, store: Store) -> Metadata:
 
 
 def nothing_to_do(forced_by: str) -> Metadata:
-    """What the event of a materialization says that made nothing.
+    """What the event of a materialization that made nothing says.
 
     Args:
-        forced_by: what makes it anew all the same.
+        forced_by: what makes it again anyway.
     """
-    return {NOTHING: dg.MetadataValue.text(f"all is there and unchanged; to force it: {forced_by}")}
+    return {NOTHING: dg.MetadataValue.text(f"everything is there and unchanged; to force it: {forced_by}")}
 
 
 def shard_metadata(manifest: Manifest, store: Store, num_rows: int, was_made: bool) -> Metadata:
     """Metadata of one partition; Dagster plots the numbers over all of them.
 
     Args:
-        num_rows: rows of the asset in all shards that are there; Dagster would take the last partition's for them.
+        num_rows: rows of the asset in all shards that are there; Dagster would show the last partition's instead.
         was_made: False = the shard was there and unchanged.
     """
     path = f"{manifest.stage}/{manifest.shard}"
@@ -124,7 +124,7 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
 
 
 def class_weights_table(weights: "ClassWeights") -> dg.MetadataValue:
-    """How often plans ask for each size class, a row a kind of foreground."""
+    """How often plans ask for each size class, one row per kind of foreground."""
     return table({"kind": kind, **dict(zip(SIZE_CLASSES, found, strict=True))} for kind, found in weights.items())
 
 
@@ -145,7 +145,7 @@ def uses_table(uses: Mapping[str, "Uses"]) -> dg.MetadataValue:
 
 
 def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """How far one shard's masks are from what truly shows."""
+    """How far one shard's masks are from what is visible."""
     if not rows:
         return {}
     errors = Counter(row["mask_error"] for row in rows)

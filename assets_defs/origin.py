@@ -11,7 +11,7 @@ DEFINITIONS = "assets_defs.definitions"
 
 
 def name_origin(instance: "dg.DagsterInstance", job_name: str) -> None:
-    """Let runs that this process creates on an instance name the job in the code location that they are of.
+    """Let runs that this process creates on an instance name the job in the code location that they belong to.
 
     The UI shows a run on its timeline and under its job only if it says so, and `execute_in_process` does not.
     """

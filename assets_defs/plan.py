@@ -28,7 +28,7 @@ class Plan:
     profile: Profile
 
     def __post_init__(self) -> None:
-        # A commercial profile that mixes what it may not gets no definitions at all.
+        # A commercial profile that uses what it may not gets no definitions.
         refuse(obstacles(self.profile))
 
     @cached_property
@@ -38,7 +38,7 @@ class Plan:
 
     @cached_property
     def shards(self) -> dg.StaticPartitionsDefinition:
-        """One partition a shard; raising `scenes.num_scenes` appends some."""
+        """One partition per shard; raising `scenes.num_scenes` appends some."""
         return dg.StaticPartitionsDefinition(self.factory.scenes.shards())
 
     def code_version(self, stage: Stage) -> str:

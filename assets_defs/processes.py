@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 
 from decoupage.faults import BadSetup
+from decoupage.requirements import install_line
 from training.facts import Facts
 from training.launcher import command, environment
 from training.profile import TrainingSection
@@ -96,7 +97,7 @@ def _in_pod(
 ) -> dg.PipesClientCompletedInvocation:
     """Run the process in a pod, as `training.pod_spec` describes it; the plan's folder must be mounted at its path."""
     if find_spec("dagster_k8s") is None:
-        raise BadSetup("training.launcher = k8s needs dagster-k8s: install the extra `k8s` (pip install -e '.[k8s]')")
+        raise BadSetup(f"training.launcher = k8s needs dagster-k8s, which is not installed; {install_line('k8s')}")
     import yaml
     from dagster_k8s import PipesK8sClient
 

@@ -1,7 +1,7 @@
 """Files of the root as pages on the server of Dagster's UI (`webserver.py`).
 
-What is served was partly written by others: captions, names, pages of reports. It stands on the same server as Dagster,
-which obeys its own pages. So nothing that is served can act there: HTML runs as a page of no site, everything else runs
+What is served was partly written by others: captions, names, pages of reports. It is on the same server as Dagster,
+which obeys its own pages. So nothing that is served can act there: HTML runs as a page without an origin, all else runs
 no script.
 """
 
@@ -45,13 +45,13 @@ td, th { border: 1px solid #ccc; padding: .25rem .6rem; text-align: left } pre {
 
 
 def root_route(root: str) -> Route:
-    """The route that serves a root's files. A root that is no local folder has none to serve."""
+    """The route that serves a root's files. A root that is not a local folder has none."""
 
     def serve(request: Request) -> Response:
         path = _found(Path(root), request.path_params["path"])
         if not path.is_dir():
             return _file(path)
-        if not request.url.path.endswith("/"):  # Else links on the page would lead beside the folder.
+        if not request.url.path.endswith("/"):  # Else links on the page would miss the folder.
             return RedirectResponse(f"{quote(request.url.path)}/", headers=_HEADERS)
         return _page(path.name, "".join(_entries(path)))
 

@@ -25,8 +25,8 @@ from pipelines.stages.run import Report, Stage
 OWNERS = ["team:data"]
 ASSETS = {name: row.title.replace(" ", "_") for name, row in MAPS.items()}
 STAND_INS = {
-    "felzenszwalb": " SegFormer's place is taken by `felzenszwalb` regions, which have no classes.",
-    "dark_channel": " Depth-Anything-V2's place is taken by the `dark_channel` haze prior.",
+    "felzenszwalb": " `felzenszwalb` regions, which have no classes, stand in for SegFormer.",
+    "dark_channel": " The `dark_channel` haze prior stands in for Depth-Anything-V2.",
 }
 
 
@@ -92,11 +92,11 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
         kinds={"png"},
         code_version=plan.code_version(factory.masks),
         check_specs=[check_spec("imperfect_masks", name, function) for name, function in checklists.MASKS.items()],
-        description="For each layer where it shows, as a person or a segmenter might give it: in one of fifteen ways. "
-        "Another mix of errors remakes these and the shards, not the scenes.",
+        description="For each layer a mask of its visible part as a person or a segmenter might give it, "
+        "with one of fifteen errors. Another mix of errors remakes these and the shards, not the scenes.",
     )
     def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Writes one mask a layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
+        """Writes one mask per layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
         report = factory.run(factory.masks, context.partition_keys)
         _show(context, plan, factory.masks, report, partial(mask_tiles, factory.scenes))
         rows = []
@@ -126,7 +126,7 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
         description=description + STAND_INS.get(model, ""),
     )
     def maps(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Writes one map a scene. Raises BadSetup: scenes, weights or a device are not there."""
+        """Writes one map per scene. Raises BadSetup: scenes, weights or a device are not there."""
         _show(context, plan, stage, plan.factory.run(stage, context.partition_keys), map_tiles)
         return dg.MaterializeResult()
 
@@ -145,7 +145,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
         kinds={"webdataset"},
         code_version=plan.code_version(factory.shards),
         check_specs=[check_spec("shards", name, function) for name, function in checklists.SHARDS.items()],
-        description="Training shards: scenes, masks and maps side by side in one tar, with a parquet index (a row a "
+        description="Training shards: scenes, masks and maps side by side in one tar, with a parquet index (a row per "
         "layer) and a manifest that is written last. Each is verified before anything is built on it.",
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -22,19 +22,19 @@ SECONDS = {
 """Stages of the demo that take long, in seconds on two cores; they weigh what is left against what is done."""
 OTHER_S = 3.0
 PACE_S = 30.0
-"""For so long the machine is taken to be as fast as that one; later what it has shown counts more and more."""
+"""For this long the machine counts as fast as that one; later its measured pace counts more and more."""
 
 LOOKED_AT = frozenset(
     ["base_model", "foreground_prompts", "mulan_annotations", "foreground_library", "background_library", "baselines"]
 )
-"""Assets that are looked through in every run; whether there is anything to do for the others they do not tell."""
+"""Assets that every run examines; they do not show whether there is anything to do for the others."""
 
 
 class Steps:
     """Listens to the events of one run, whose steps are executed one after another.
 
     Attributes:
-        is_interrupted: somebody stopped the run.
+        is_interrupted: the run was stopped.
     """
 
     def __init__(self, steps: Sequence[str], seconds: Mapping[str, float]) -> None:
@@ -51,7 +51,7 @@ class Steps:
         return [name for name, nothing in self._events.items() if nothing == {True}]
 
     def hear(self, entry: dg.EventLogEntry) -> None:
-        """One event, at once when it happens."""
+        """Handle one event as it happens."""
         event = entry.dagster_event
         if event is None:
             return

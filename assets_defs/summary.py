@@ -17,7 +17,7 @@ from profiles.profile import Profile
 
 PARTS = {"background": "background", "foreground": "foreground", "recomposition": "recomposed"}
 WIDTH = 80
-"""Of a terminal, characters."""
+"""Width of a terminal in characters."""
 INTERRUPTED = "interrupted; what is done stays, and the next run continues from there"
 _INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
@@ -52,7 +52,7 @@ def summary(profile: Profile, seconds: float, up_to_date: Sequence[str] = ()) ->
         *(f"  {used} for {real}" for used, real in _report(store)["stand_ins"].items()),
         "",
         *([textwrap.fill(f"Up to date, not made again: {', '.join(up_to_date)}.", WIDTH)] if up_to_date else []),
-        f"All of it in {seconds:.0f} s. Look at every stage with pictures: make ui",
+        f"Finished in {seconds:.0f} s. To look at every stage with pictures: make ui",
     ]
     return "\n".join(lines)
 

@@ -55,11 +55,11 @@ def training_folder(plan: Plan, name: str) -> Path:
     """Folder of an asset's runs and its `export/`.
 
     Raises:
-        BadSetup: the root is no local folder.
+        BadSetup: the root is not a local folder.
     """
     store = plan.factory.store
     if not store.is_local:
-        raise BadSetup(f"training writes checkpoints to a local folder, and {store.root} is none: set DECOUPAGE_ROOT")
+        raise BadSetup(f"training needs a local folder, and {store.root} is not one: set DECOUPAGE_ROOT")
     return Path(store.url(f"training/{name}")).absolute()
 
 
@@ -72,12 +72,12 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"huggingface", "safetensors"},
         description="The published inpainting model that is adapted: its weights stay as they are. They are checked, "
-        "never changed or downloaded: every file is there and whole, or the failure says which command gets it."
+        "never changed or downloaded: if a file is missing or damaged, the failure says which command gets it."
         + (STAND_IN if name == "tiny-fill" else ""),
     )
     def base_model() -> dg.MaterializeResult:
         """Checks the weights. Raises dg.Failure: a part is missing or damaged; the message names the fix."""
-        # Whatever knows the base's classes loads torch.
+        # Importing the base's classes loads torch.
         from decoupage.bases import find_base
 
         base = find_base(name)
@@ -115,9 +115,9 @@ def _rgba_vae(plan: Plan) -> dg.AssetsDefinition:
         code_version=recipe.fingerprint(),
         tags={"recipe": section.rgba_vae},
         check_specs=[check_spec("rgba_vae", CHECK, opaque_pictures_kept)],
-        description="The base's VAE, trained to code transparency: four channels in and out, so that a foreground is "
-        "one picture with its alpha. Opaque pictures keep the latents that the base knows: where they lose more than "
-        "is allowed, nothing is trained with it.",
+        description="The base's VAE, trained to encode transparency: four channels in and out, so that a foreground is "
+        "one picture with its alpha. Opaque pictures keep the latents that the base knows: if they lose more than "
+        "is allowed, no adapter is trained with it.",
     )
     def rgba_vae(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
         """Trains and exports the RGBA VAE, or continues. Raises dg.Failure: the training did not end well."""

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     if os.environ.get("RANK", "0") != "0":  # Of several processes, only the first one reports.
         return _train(given.plan, given.ray, lambda message: None)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # By hand, Pipes warns that nobody listens.
+        warnings.simplefilter("ignore")  # Started by hand, Pipes warns that no one listens.
         opened = open_dagster_pipes()
     with opened as pipes:
         _forward_logs(pipes)
@@ -72,7 +72,7 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
         with _alone(plan.out):
             facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
     except (BadSetup, ValueError) as fault:
-        if isinstance(fault, ValueError):  # May also come out of a library, and then one wants to know where.
+        if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.
             logging.getLogger("training").exception("%s", fault)
         report({"fault": str(fault)})
         return WRONG_SETUP
@@ -95,12 +95,12 @@ def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / LOCK) as free:
         if not free:
-            raise BadSetup(f"another process trains in {folder}; wait for its end, or end it")
+            raise BadSetup(f"another process is training in {folder}; wait until it ends, or stop it")
         yield
 
 
 def _report(pipes: PipesContext, message: dict[str, Any]) -> None:
-    """Send the one message; whoever started this process materializes the asset."""
+    """Send the one message; the process that started this one materializes the asset."""
     pipes.report_custom_message(message)
     if "fault" in message:
         logging.getLogger("training").error("%s", message["fault"])

@@ -70,7 +70,7 @@ def serve(port: int) -> int:
     profile = load_profile()
     with ExitStack() as stack:
         listening = stack.enter_context(_listening(port))
-        # Dagster takes seconds to load; what a person can mend is told before.
+        # Dagster takes seconds to load; what a person can fix is reported first.
         from dagster._core.workspace.context import WorkspaceProcessContext
         from dagster._core.workspace.load_target import WorkspaceFileTarget
 
@@ -107,7 +107,7 @@ def _listening(port: int) -> Iterator["socket.socket"]:
         listening = socket.create_server((ADDRESS, port))
     except (OSError, OverflowError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise BadSetup(f"port {port} of {ADDRESS} cannot be had ({why}); name another: make ui PORT=3001") from error
+        raise BadSetup(f"port {port} of {ADDRESS} cannot be used ({why}); name another: make ui PORT=3001") from error
     with listening:
         yield listening
 

@@ -17,6 +17,7 @@ from typer.main import get_command, get_group
 
 from commands import faults
 from decoupage.faults import BadSetup
+from decoupage.requirements import install_line
 
 if TYPE_CHECKING:
     from profiles.profile import Profile
@@ -110,7 +111,7 @@ def require_factory(name: str) -> None:
             distribution(library[1])
         except PackageNotFoundError:
             raise BadSetup(
-                f"`decoupage {name}` needs {library[1]}, which is not installed: pip install '{DISTRIBUTION}[factory]'"
+                f"`decoupage {name}` needs {library[1]}, which is not installed; {install_line('factory')}"
             ) from None
 
 

@@ -106,7 +106,7 @@ def adapt(network: nn.Module, base: Base, config: AdapterConfig) -> None:
     """
     projection = getattr(network, base.input_projection)
     if not isinstance(projection, nn.Linear):
-        raise ValueError(f"{base.name}: {base.input_projection} is a {type(projection).__name__}; load the base anew")
+        raise ValueError(f"{base.name}: {base.input_projection} is a {type(projection).__name__}; load the base again")
     network.requires_grad_(requires_grad=False)
     input_dim = config.input_dim(base)
     setattr(network, base.input_projection, TrainedProjection(projection, input_dim))

@@ -55,7 +55,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
     Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
     """
-    # Advice on optional packages, which nobody has asked for.
+    # Suppresses unasked advice on optional packages.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     place, precision = _place(device, dtype)
     _check_text_and_numbers(prompt, guidance)

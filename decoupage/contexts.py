@@ -1,4 +1,4 @@
-"""Contexts: what each half of the sequence keeps, what it generates, and what the maps tell of the picture.
+"""Contexts: what each half of the sequence keeps, what it generates, and what the maps say about the picture.
 
 The background keeps what lies outside the mask and generates inside, as an inpainting model does; the foreground
 keeps what lies inside and generates outside (the paper's outpainting). In both, mask value 1 means: generate.

@@ -27,7 +27,7 @@ class BadSetup(Exception):
 
 
 class BadOutput(Exception):
-    """A network gave something that is no answer, above all values that are not finite: nothing is made of it.
+    """A network gave an unusable output, above all values that are not finite; no picture is made of it.
 
     The message says which output of which part, how much of it, and what to try.
     """

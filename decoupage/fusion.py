@@ -92,7 +92,7 @@ class MultiModalLatentFusion(ModelMixin, ConfigMixin):
         present_BM: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Fused context [B, N, token_dim], in the model's type; independent of the time step, so one call a picture.
+        """Fused context [B, N, token_dim], in the model's type; independent of the time step, so one call per picture.
 
         Args:
             image_tokens_BND: packed latents of the whole picture; cast to the model's type, like the others.

@@ -82,9 +82,9 @@ class Guard:
             return "the request comes from another site"
         path: str = scope["path"]
         if not path.startswith("/"):
-            return "this is no path"
+            return "this is not a path"
         if _is_safe(scope) and any(_is_below(path, closed) for closed in self.no_get):
-            return "this path answers no GET"
+            return "this path does not answer GET"
         if self.allowed is not None and not self.allowed(path, scope.get("query_string", b"")):
             return "this path is not open"
         return None

@@ -1,6 +1,6 @@
-"""What a person hands to a command, read with care and before any model: a photograph, its masks, its maps.
+"""The files that a person gives to a command, checked before any model is loaded: a photograph, its masks, its maps.
 
-Each fault is a ValueError that names the file, says what is wrong with it and how it is mended.
+Each fault is a ValueError that names the file, says what is wrong with it and how to fix it.
 """
 
 import os
@@ -66,7 +66,7 @@ def read_photograph(path: Path) -> Picture:
         raise ValueError(_told(path, fault)) from fault
     if not picture.is_opaque:
         raise ValueError(
-            f"{shown(path)}: the picture has transparent pixels, and what lies under them is no photograph: "
+            f"{shown(path)}: the picture has transparent pixels, and what lies under them is not a photograph: "
             "lay it over a background first"
         )
     return picture
@@ -104,7 +104,7 @@ def read_maps(folder: Path) -> dict[str, Array]:
     """The maps of a folder, by name, as they are stored in a shard.
 
     Raises:
-        ValueError: none is there, or one is no readable map.
+        ValueError: none is there, or one is not a readable map.
     """
     found = {}
     for name, row in MAPS.items():
@@ -154,7 +154,7 @@ def _told(path: Path, fault: BadItem | FileNotFoundError) -> str:
     if isinstance(fault, FileNotFoundError):
         return f"{shown(path)} is not there"
     if fault.reason in ("bad_image", "truncated"):
-        return f"{shown(path)}: no readable picture ({fault.detail})"
+        return f"{shown(path)}: not a readable picture ({fault.detail})"
     # Faults of the file itself begin with its name.
     name = printable(path.name)
     return shown(path) + (fault.detail.removeprefix(name) if fault.detail.startswith(name) else f": {fault.detail}")

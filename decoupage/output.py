@@ -105,7 +105,7 @@ def pixels_in_front(picture: Rgb, laid: Rgb, foreground: Rgba, shows: Mask) -> R
 
     What shows is what the mask says. Outside of it a completed object may still be what the input shows, because the
     mask missed a part; then its layer looks like the input, and stays on top. Where it does not, something covers it;
-    what is thinner than twice `EDGE_PX` is not told from the object's own edge.
+    what is thinner than twice `EDGE_PX` is not distinguished from the object's own edge.
 
     Args:
         picture: the input, [H, W, 3].

@@ -168,7 +168,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         Args:
             image: one picture or a batch of one size, in any of the forms of `decoupage.images.as_picture`. It is
                 numbers: colour profiles and orientation tags are the caller's business, as `decompose` treats them.
-            mask: where the object shows, in any of the forms of `as_mask`; one a picture.
+            mask: where the object shows, in any of the forms of `as_mask`; one per picture.
             layers: instead of `mask`: masks of several objects of one picture, front to back; each is taken off the
                 background that the one before it left.
             prompt: what the picture shows; None as in training. One that is embedded already needs no text encoders.
@@ -176,7 +176,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
                 any resolution. Those that are not given are made, unless the pipeline was loaded with `maps="none"`.
             num_inference_steps: calls of the network; None = as many as the adapter names.
             guidance_scale: embedded guidance; 1.0 as in training.
-            generator: of the noise, one or one a picture.
+            generator: of the noise, one for all or one per picture.
             max_pixels: larger pictures are worked on scaled down, and the results scaled up again, smaller ones as they
                 are; None = all are brought to the area that the adapter was trained on, smaller ones scaled up.
             paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
@@ -294,7 +294,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
 
 def auto_maps(config: AdapterConfig) -> AutoMaps:
-    """What makes maps as those of an adapter's training data were made; of those that it does not name, none."""
+    """What makes maps as those of an adapter's training data were made; none of those that it does not name."""
     if unknown := [name for name in config.maps if name not in config.map_makers]:
         _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
     return AutoMaps.of(config.map_makers, config.map_picture_px)

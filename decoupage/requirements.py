@@ -1,4 +1,4 @@
-"""What a profile requires of a machine before it can run, one line each, stated by the part that requires it.
+"""What a profile requires of a machine before it can run, stated by the part that requires it.
 
 Every part lists its own (`requirements(config) -> list[Requirement]`); `decoupage doctor` gathers them. Asking
 downloads and changes nothing, and of a secret only its presence is reported.
@@ -15,14 +15,14 @@ from pathlib import Path
 from decoupage.faults import BadSetup
 
 WIDTH = 80
-"""Columns of a terminal that nobody has widened: what a person reads fits into them."""
-_COMMAND = re.compile(r"(?:hf download|python -c|decoupage (?:train|scenes)) .*?(?=, or |, then |$)")
-"""A command in a fix, which is printed whole in a line of its own, so that it can be copied."""
+"""Columns of a terminal at its usual width: what a person reads fits into them."""
+_COMMAND = re.compile(r"(?:hf download|python -c|pip install|decoupage (?:train|scenes)) .*?(?=, or |, then |$)")
+"""A command in a fix, which is printed unbroken on its own line, so that it can be copied."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """Room that is still to be taken on a disk.
+    """Disk space that is still needed.
 
     Attributes:
         use: what takes it, in a few words.
@@ -52,6 +52,11 @@ class Requirement:
     found: str
     fix: str
     space: tuple[Space, ...] = ()
+
+
+def install_line(extra: str) -> str:
+    """How to install an extra of this package, which no index has, so that it takes a checkout."""
+    return f"in a checkout of decoupage: pip install --constraint constraints.txt --editable '.[{extra}]'"
 
 
 def wrapped(text: str, first: str = "", others: str = "") -> list[str]:

@@ -112,9 +112,7 @@ def text_of(path: str | Path) -> str:
 def check_formats(size_px: tuple[int, int], *, psd: bool) -> None:
     """Raise ValueError where a picture of a size, (width, height), cannot be written as what is asked for."""
     if psd and max(size_px) > _PSD_MAX_PX:
-        raise ValueError(
-            f"PSD takes sides up to {_PSD_MAX_PX} px, got {size_px[0]}x{size_px[1]} px: take --ora instead"
-        )
+        raise ValueError(f"PSD takes sides up to {_PSD_MAX_PX} px, got {size_px[0]}x{size_px[1]} px: use --ora instead")
 
 
 def flattened(foregrounds: Sequence[Image.Image]) -> Image.Image:

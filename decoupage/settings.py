@@ -16,7 +16,7 @@ _ALIKE = 0.75
 
 
 class Section(BaseModel):
-    """A part of a profile: frozen, without room for keys that nobody reads, and with finite numbers only."""
+    """A part of a profile: frozen, without unknown keys, and with finite numbers only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -24,13 +24,13 @@ class Section(BaseModel):
 def validated(model: type[Model], values: Mapping[str, Any]) -> Model:
     """A model of values as people write them, with lists for tuples; none is taken for one of another type.
 
-    `true` is no number, `1` is not `true`, `3.0` is no whole number, `"3"` is none at all; a whole number may stand
+    `true` is not a number, `1` is not `true`, `3.0` is not a whole number, `"3"` is neither; a whole number may stand
     where a fraction may.
 
     Raises:
         ValidationError: of pydantic: values that are impossible, missing, or of another type.
     """
-    # JSON, for in its strict mode pydantic takes a list for a tuple, and in Python's it does not.
+    # Through JSON: from it strict pydantic takes a list for a tuple, from Python values it does not.
     return model.model_validate_json(json.dumps(values, default=str), strict=True)
 
 

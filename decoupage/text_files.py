@@ -73,7 +73,7 @@ def text_lines(data: bytes, where: str) -> list[tuple[int, str]]:
 
 
 def listed_lines(data: bytes, where: str) -> dict[str, int]:
-    """The entries of a list, one a line, `#` starts a comment: entry -> its first line number. Raises as above."""
+    """The entries of a list, one per line, `#` starts a comment: entry -> its first line number. Raises as above."""
     found: dict[str, int] = {}
     for number, line in text_lines(data, where):
         if entry := line.split("#")[0].strip():
@@ -103,7 +103,7 @@ def csv_rows(
         else:
             yield number, dict(zip(heading, values, strict=True))
     if not heading:
-        raise BadSetup(f"{where} is empty; a table is wanted, with the columns {', '.join(columns) or 'in a heading'}")
+        raise BadSetup(f"{where} is empty; it must be a table with the columns {', '.join(columns) or 'in a heading'}")
 
 
 def _csv_values(lines: Iterable[tuple[int, str]], where: str) -> Iterator[tuple[int, list[str]]]:
@@ -136,14 +136,14 @@ def _heading(names: list[str], where: str, columns: Sequence[str]) -> list[str]:
         shown = printable(", ".join(names))
         raise BadSetup(f"{where} lacks the columns {', '.join(missing)}; its heading is: {shown}{fix}")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise BadSetup(f"{where}: a column stands twice in its heading: {printable(', '.join(twice))}")
+        raise BadSetup(f"{where}: its heading names a column twice: {printable(', '.join(twice))}")
     return names
 
 
 def parse_json(data: bytes | str, where: str) -> Any:
     """The value of a JSON text.
 
-    Its texts may hold what UTF-8 cannot (a lone half of a surrogate pair): whoever writes or prints one asks
+    Its texts may hold what UTF-8 cannot (a lone half of a surrogate pair): code that writes or prints one asks
     `is_printable`.
 
     Raises:
@@ -166,7 +166,7 @@ def parse_json(data: bytes | str, where: str) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    raise ValueError(f"it holds {name}, which is not a JSON number")
 
 
 # ---- foreign text

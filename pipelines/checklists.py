@@ -1,4 +1,4 @@
-"""Which checks stand after which step: the assets and `decoupage scenes make` run these lists.
+"""Which checks follow which step: the assets and `decoupage scenes make` run these lists.
 
 A list maps the name of a check to its function, whose first line of documentation describes it.
 """
@@ -19,7 +19,7 @@ Checklist = dict[str, Callable[..., CheckResult]]
 Results = dict[str, CheckResult]
 SOURCE: Checklist = {"source_drops": checks.source_drops}
 WARNINGS = frozenset({"enough_photographs"})
-"""Checks that warn and stop nothing."""
+"""Checks that only warn."""
 FOREGROUND_LIBRARY: Checklist = {
     "enough_foregrounds": checks.library_size,
     "alpha_coverage": checks.alpha_coverage,

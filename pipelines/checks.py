@@ -43,7 +43,7 @@ class CheckResult:
 
 
 def source_drops(report: Report, checks: ChecksConfig) -> CheckResult:
-    """Of a source not too much is unreadable, unlicensed or filtered out."""
+    """Not too much of a source is unreadable, unlicensed or filtered out."""
     source = report.stage.rpartition("/")[2]
     limits: DropLimits = getattr(checks.max_drop_share, source)
     counts = count_kinds(report.drops)
@@ -267,7 +267,7 @@ def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
 
 
 def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """Rows of a shard's index, a row a layer."""
+    """Rows of a shard's index, one per layer."""
     return list(store.read_table(f"{manifest.stage}/{manifest.shard}.parquet").to_pylist())
 
 

@@ -1,7 +1,7 @@
 """The data commands: `mulan extract`, `prompts write`, `scenes make`, `shards verify` and `export`, `takedowns list`.
 
 Thin: each reads its options, calls one function, and prints what came of it. `commands.main` mounts them and gives them
-the profile loader as the context's object, for profiles stand above this package.
+the profile loader as the context's object, because profiles stand above this package.
 """
 
 import json
@@ -35,7 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 @shards.callback()
 @takedowns.callback()
 def _group() -> None:
-    """Keep the groups groups, also while they hold one command."""
+    """Keep each group a group, even while it holds one command."""
 
 
 @mulan.command("extract")
@@ -43,7 +43,7 @@ def mulan_extract(
     annotations: Annotated[Path, typer.Argument(help="Folder with *.p.zl files, searched recursively.")],
     images: Annotated[Path, typer.Argument(help="Folder with train2017/ and val2017/.")],
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many annotations.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of annotations to read.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write every layer as <id>-layer_<k>.png (0 = background), with catalogue.parquet and quarantine.jsonl."""
@@ -66,9 +66,9 @@ def prompts_write(
     root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Have a language model write the profile's prompts; goes on where an earlier run stopped, and pays nothing twice.
+    """Have a language model write the profile's prompts; continues an earlier run, and pays for nothing twice.
 
-    Leaves with 1 when fewer came than wanted: what is there is kept.
+    Exits with status 1 when fewer came than wanted; those that came are kept.
     """
     from pipelines.foregrounds.prompts.write import UnfinishedList, show, write_prompts
     from pipelines.stages.store import Store
@@ -99,7 +99,7 @@ def scenes_make(
 ) -> None:
     """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make.
 
-    Leaves with 1 when one of the assets' checks fails; everything is made all the same.
+    Exits with status 1 when one of the assets' checks fails; everything is made anyway.
     """
     from pipelines.checklists import WARNINGS, check_reports
     from pipelines.factory import Factory
@@ -140,7 +140,7 @@ def shards_verify(
     paths: Annotated[list[str], typer.Argument(help="Shard folders, dataset roots or single .tar files.")],
     as_json: Json = False,
 ) -> None:
-    """Check every invariant of the shards; list each fault and leave with 1 when there is one."""
+    """Check every invariant of the shards; list each fault, and exit with status 1 if there is one."""
     from pipelines.shards.verify import verify
 
     report = verify(paths)
@@ -185,7 +185,7 @@ def takedowns_list(
 ) -> None:
     """List the shards that a takedown reaches, and lines that match nothing.
 
-    Leaves with 1 while a shard still shows a listed asset, and where no line of the list matches anything.
+    Exits with status 1 while a shard still shows a listed asset, or if no line of the list matches anything.
     """
     from pipelines.factory import Factory
     from pipelines.stages.store import Store
@@ -197,7 +197,7 @@ def takedowns_list(
         print(json.dumps(report.to_dict()))
     else:
         for shard in report.shards:
-            unseen = "drew one and refused it" if shard.drawn else "draws otherwise without it"
+            unseen = "drew one and refused it" if shard.drawn else "would be drawn differently without it"
             what = f"shows {', '.join(shard.shown)}" if shard.shown else unseen
             then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
             print(f"{shard.folder}/{shard.shard} {what}; {then}")

@@ -38,12 +38,12 @@ class Use:
 
 
 def uses(config: DataConfig) -> list[Use]:
-    """What the data sections bring in by name. Packaged sources and folders tell their licences by file."""
+    """What the data sections bring in by name. Packaged sources and folders state their licences per file."""
     return [*_sources(config), *_generator(config), *_maps(config)]
 
 
 def obstacles(config: DataConfig) -> list[str]:
-    """What in the data sections forbids commercial use; empty too when the build is not to be commercial."""
+    """What in the data sections forbids commercial use; also empty when the build is not commercial."""
     found = uses(config) if config.licences.commercial else []
     return [use.obstacle for use in found if use.obstacle]
 
@@ -58,7 +58,7 @@ def require_permitted(config: DataConfig) -> None:
 
 
 def weights_obstacles(licences: Sequence[str], commercial: bool) -> list[str]:
-    """What in the licences that trained weights state forbids commercial use; empty too when nobody intends it.
+    """What in the licences of trained weights forbids commercial use; also empty when the build is not commercial.
 
     Args:
         licences: those of their base and of the pictures that they were trained on.
@@ -71,7 +71,7 @@ def weights_obstacles(licences: Sequence[str], commercial: bool) -> list[str]:
 def refuse(found: list[str]) -> None:
     """Raises BadSetup when obstacles were found."""
     if found:
-        raise BadSetup("licences.commercial = true, and the profile mixes what forbids it: " + "; ".join(found))
+        raise BadSetup("licences.commercial = true, but the profile brings in what forbids it: " + "; ".join(found))
 
 
 def _sources(config: DataConfig) -> Iterator[Use]:
@@ -105,6 +105,6 @@ def _maps(config: DataConfig) -> Iterator[Use]:
         licence = licence_of(maker.weights or model)
         fix = f"choose a model for maps.{maker.name} whose weights permit it"
         yield Use(f"maps.{maker.name}.model", model, licence, fix)
-        # Whose weights a folder holds, nobody can tell by its name.
+        # The name of a folder does not say whose weights it holds.
         if folder := getattr(section, "folder", ""):
             yield Use(f"maps.{maker.name}.folder", folder, UNKNOWN, _BY_HUB_ID)

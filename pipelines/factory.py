@@ -129,7 +129,7 @@ class Factory:
 
     def _local_folder(self, path: str) -> Path:
         if not self.store.is_local:
-            raise BadSetup(f"sources are written to a local folder, and {self.store.root} is none; set DECOUPAGE_ROOT")
+            raise BadSetup(f"sources need a local folder, and {self.store.root} is not one; set DECOUPAGE_ROOT")
         return Path(self.store.url(path))
 
     @property

@@ -10,7 +10,7 @@ _OF_MULAN = ("mulan.annotations", "mulan.images", "mulan.laion.links", "mulan.te
 
 
 def named_paths(config: DataConfig) -> list[Requirement]:
-    """One requirement for each path that a stage will read. Single pictures that are missing are no matter of it."""
+    """One requirement for each path that a stage will read. Single missing pictures are not covered."""
     found = [one for one in mulan_requirements(config.mulan) if one.name in _OF_MULAN]
     if config.backgrounds.source == "folder":
         found += backgrounds_requirements(config.backgrounds, config.backgrounds.folder)

@@ -25,16 +25,16 @@ TILE_PX = 160
 PREVIEWED, PREVIEW_COLUMNS = 24, 6
 """Tiles of a sheet in metadata, at most."""
 SHARD_PREVIEWED, SHARD_COLUMNS, SHARD_KB = 6, 3, 16
-"""The same where every shard has one: events keep them for ever, and there are thousands of shards."""
+"""The same where every shard has one: events keep them forever, and there are thousands of shards."""
 
 
 def preview(tiles: Sequence[Tile]) -> bytes:
-    """A JPEG of at most 25 kB of the first tiles, of as many as can be made out."""
+    """A JPEG of at most 25 kB of the first tiles, as many as stay legible."""
     return legible_sheet(tiles[:PREVIEWED], min(PREVIEW_COLUMNS, len(tiles)), TILE_PX)
 
 
 def shard_preview(store: Store, manifest: Manifest, tiles: ManifestTiles) -> bytes:
-    """A JPEG of at most 16 kB of a shard's first tiles, of as many as can be made out; the shard has some."""
+    """A JPEG of at most 16 kB of a shard's first tiles, as many as stay legible; the shard has some."""
     chosen = tiles(store, manifest, SHARD_PREVIEWED)
     return legible_sheet(chosen, min(SHARD_COLUMNS, len(chosen)), TILE_PX, SHARD_KB)
 

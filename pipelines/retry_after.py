@@ -12,14 +12,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
 
     Args:
-        headers: of the answer; a mapping that does not tell capitals from small letters.
+        headers: of the answer; a case-insensitive mapping.
     """
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             asked_s = float(headers.get(name, "")) / divisor
         except ValueError:
             continue
-        if asked_s >= 0:  # False for nan; infinity is a wait that nobody allows.
+        if asked_s >= 0:  # False for nan; infinity is above every limit.
             return asked_s
     try:
         until = parsedate_to_datetime(headers.get("retry-after", "")).timestamp()

@@ -1,4 +1,4 @@
-"""What must hold of scenes beyond being whole: made as planned, no picture blown up, layers on what carries them.
+"""Checks of complete scenes: made as planned, no picture enlarged too much, layers on what carries them.
 
 Plain functions, as in `pipelines/checks.py`.
 """
@@ -36,9 +36,9 @@ Rows = Sequence[Mapping[str, Any]]
 def as_planned(
     rows: Rows, plans: Mapping[str, Sequence[LayerPlan]], scenes: ScenesConfig, checks: ChecksConfig
 ) -> CheckResult:
-    """Scenes are what was planned: dropped ones bend no distribution, and every layer measures what it was to be.
+    """Scenes are as planned: dropped ones distort no distribution, and every layer has its planned measures.
 
-    Layers a scene, occlusion levels, size classes, kinds and border contact have nearly the same shares in the plans of
+    Layers per scene, occlusion levels, size classes, kinds and border contact have nearly equal shares in the plans of
     the scenes that were made as in the plans of all. A made layer's area and occluded fraction are in the ranges
     planned for it, and only what was to touch the border does. A layer that touches the border is cut there, so what is
     on the canvas of it is its area as made: at least `scenes.border.inside` of the planned range. A cutout that its own
@@ -61,7 +61,7 @@ def as_planned(
 
 
 def layers_as_in(rows: Rows, plans: Collection[Sequence[LayerPlan]], checks: ChecksConfig) -> CheckResult:
-    """As many layers are in a scene as in those of training, but for the scenes that could not be made.
+    """Scenes have as many layers as those of training, except for scenes that could not be made.
 
     Args:
         plans: of the scenes of training.
@@ -85,7 +85,7 @@ def compare_layers(rows: Rows, plans: Collection[Sequence[LayerPlan]]) -> list[d
 
 
 def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:
-    """No more layers are placed without a support than the profile plans, but for chance (three standard errors)."""
+    """No more layers are placed without a support than the profile plans, apart from chance (three standard errors)."""
     share = sum(row["placement"] == "free" for row in rows) / max(1, len(rows))
     planned = 1.0 if placement.kind == "free" else placement.free_share
     limit = planned + 3 * math.sqrt(planned * (1 - planned) / max(1, len(rows)))
@@ -94,7 +94,7 @@ def placed_freely(rows: Rows, placement: PlacementConfig) -> CheckResult:
 
 
 def supports_recomputed(store: Store, report: Report) -> CheckResult:
-    """What is placed by its support lies on it, by alpha and the photograph's layout (some scenes of each shard)."""
+    """A layer placed by its support lies on it, by alpha and the photograph's layout (some scenes of each shard)."""
     scenes = [
         SceneParts.decode(key, read_members(store, manifest, key))
         for manifest in report.shards.values()

@@ -1,6 +1,6 @@
 """What the lists of takedowns and of exclusions mean for a store: which assets go, which finished shards hold them.
 
-Put together here because it needs the sources, the library's rules and the profile's plan at once.
+This is a module of its own because it needs the sources, the library's rules and the profile's plan together.
 """
 
 from collections.abc import Collection

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from decoupage.faults import BadSetup
+from decoupage.requirements import install_line
 from training.run import RunPlan
 
 _PLAN = TypeAdapter(RunPlan)
@@ -75,7 +76,7 @@ def train_on_ray(plan: RunPlan, num_processes: int) -> dict[str, Any]:
         BadSetup: Ray is not installed.
     """
     if find_spec("ray") is None:
-        raise BadSetup("training.launcher = ray needs Ray Train: install the extra `ray` (pip install -e '.[ray]')")
+        raise BadSetup(f"training.launcher = ray needs Ray Train, which is not installed; {install_line('ray')}")
     from ray.train import ScalingConfig
     from ray.train.torch import TorchTrainer
 

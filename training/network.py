@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from decoupage.bases.spec import Base, Components
 from decoupage.faults import BadSetup
+from decoupage.requirements import install_line
 from training.config import ComputeConfig
 
 LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}
@@ -107,7 +108,7 @@ def quantisation(base: Base, form: str, dtype: torch.dtype) -> Any:
 def require(library: str, setting: str) -> None:
     """Raises BadSetup where a library of the extra `gpu` is not installed; `setting` is what asks for it."""
     if find_spec(library) is None:
-        raise BadSetup(f"{setting} needs {library}, which is not installed: pip install 'decoupage-layers[gpu]'")
+        raise BadSetup(f"{setting} needs {library}, which is not installed; {install_line('gpu')}")
 
 
 def blocks(network: nn.Module) -> list[nn.Module]:

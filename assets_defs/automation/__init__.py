@@ -1,4 +1,4 @@
-"""Automation: inputs are watched, stale assets are made anew, failures are reported.
+"""Automation: inputs are watched, stale assets are made again, failures are reported.
 
-Schedules and sensors are off until somebody switches them on in the UI. Nothing here knows how an asset is made.
+Schedules and sensors are off until they are switched on in the UI. Nothing here knows how an asset is made.
 """

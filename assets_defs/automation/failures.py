@@ -1,7 +1,7 @@
 """Reports failures to people: a line in a file, and a message to a webhook where one is set.
 
 The webhook's address may itself be a secret (chat services put a token into it): it is read from the environment when
-it is needed, and never logged. Whatever goes wrong with a report, the run goes on.
+it is needed, and never logged. A failed report never stops the run.
 """
 
 import json
@@ -40,7 +40,7 @@ class Failure:
 
 @dg.failure_hook(name="report_failures")
 def report_failures(context: dg.HookContext) -> None:
-    """Hook that every failing step calls; a run that somebody cancels is no failure."""
+    """Hook that every failing step calls; a cancelled run is not a failure."""
     error = context.op_exception
     if isinstance(error, _BY_HAND):
         return

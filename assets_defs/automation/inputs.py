@@ -49,7 +49,7 @@ class Input:
     def stamp(self) -> str:
         """Hash of the paths' times and sizes, in milliseconds: changes when a file is replaced, added or removed.
 
-        A file that is overwritten deep in a folder does not change it; the version does, which the nightly tick takes.
+        A file overwritten deep in a folder does not change it, but changes the version, which the nightly tick takes.
         """
         if not self.paths:
             return self.version()
@@ -81,7 +81,7 @@ def watched_inputs(plan: Plan) -> list[Input]:
         ),
         Input(
             EXCLUSIONS,
-            "Assets that somebody looked at and did not want (`decoupage inspect --apply`). Observed, not made: a new "
+            "Assets that were rejected when inspected (`decoupage inspect --apply`). Observed, not made: a new "
             "line makes the libraries stale, and after them exactly the shards that drew what it names.",
             lambda: digest(*(exclusion.id for exclusion in read_exclusions(factory.store))).hex()[:16],
             (Path(factory.store.url(exclusions.EXCLUSIONS)),) if factory.store.is_local else (),
@@ -93,8 +93,8 @@ def watched_inputs(plan: Plan) -> list[Input]:
         found.append(
             Input(
                 MULAN,
-                f"MULAN's annotation files in `{source.annotations}`, COCO's files on licences, and photographs where "
-                "nothing is fetched. Observed, not made: files that come or go make what is built on them stale.",
+                f"MULAN's annotation files in `{source.annotations}`, COCO's files on licences and, where nothing "
+                "is fetched, photographs. Observed, not made: a file added or removed makes what is built on it stale.",
                 source.version,
                 (source.annotations, *info, *(() if source.fetches else (source.images,))),
             )
@@ -107,7 +107,7 @@ def _prompts_version(plan: Plan) -> str:
     if config.source == "builtin":
         return digest(*read_prompts(plan.profile, store)).hex()[:16]
     path = ledger_path(config)
-    # A list that is still to be written is no fault here: its asset writes it.
+    # A list that is still to be written is not a fault here: its asset writes it.
     return hashlib.sha256(store.read(path)).hexdigest()[:16] if store.exists(path) else "not written yet"
 
 

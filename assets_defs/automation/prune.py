@@ -1,6 +1,6 @@
 """Removal of old runs from Dagster's own records, whose events and logs would grow without end.
 
-A run that made what the UI shows now stays, however old it is: without its events Dagster would take its assets for
+A run that made what the UI shows now stays, however old it is: without its events Dagster would count its assets as
 missing.
 """
 

@@ -1,6 +1,6 @@
 """The two schedules, data at night and the adapter once a week, and the sensor that watches the inputs.
 
-Each is switched on in the UI. A tick looks at the inputs and requests a run of what is stale; where nothing is, no run
+Each is switched on in the UI. A tick looks at the inputs and requests a run of what is stale; if nothing is, no run
 starts.
 """
 
@@ -27,8 +27,8 @@ def schedules(plan: Plan) -> list[dg.ScheduleDefinition]:
         cron_schedule=times.nightly_cron,
         execution_timezone=times.time_zone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Looks at MULAN's folder, prompts, takedowns and exclusions, and makes anew what is out of date, "
-        "from the sources to the dataset. Where nothing is, the tick ends in seconds without a run.",
+        description="Looks at MULAN's folder, prompts, takedowns and exclusions, and remakes what is out of date, "
+        "from the sources to the dataset. If nothing is, the tick ends in seconds without a run.",
     )
     def nightly_data(context: dg.ScheduleEvaluationContext) -> Answer:
         busy = running(context.instance)
@@ -44,7 +44,7 @@ def schedules(plan: Plan) -> list[dg.ScheduleDefinition]:
         execution_timezone=times.time_zone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description="Trains the adapter when its data, recipe or base changed, evaluates it, and lets the gate promote "
-        "or refuse it. Where none of them changed, the tick ends in seconds without a run.",
+        "or refuse it. If none of them changed, the tick ends in seconds without a run.",
     )
     def weekly_retrain(context: dg.ScheduleEvaluationContext) -> Answer:
         instance = context.instance
@@ -68,7 +68,7 @@ def changed_inputs_sensor(plan: Plan) -> dg.SensorDefinition:
         job=DATASET,
         minimum_interval_seconds=plan.profile.automation.watch_every_s,
         default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Makes anew what is built on a changed MULAN folder, prompt list, exclusion or takedown. Looks at "
+        description="Remakes what is built on a changed MULAN folder, prompt list, exclusion or takedown. Looks at "
         "file times first, and reads contents only where these changed: a tick without a change costs milliseconds. "
         "Its first tick only remembers the present state.",
     )
@@ -83,10 +83,10 @@ def changed_inputs_sensor(plan: Plan) -> dg.SensorDefinition:
         changed = observe(context.instance, inputs)
         if context.cursor is None:
             return dg.SensorResult(
-                skip_reason="watched from now on; nightly_data makes what was stale before", cursor=stamps
+                skip_reason="watched from now on; nightly_data remakes what was already stale", cursor=stamps
             )
         if not changed:
-            return dg.SensorResult(skip_reason="files were touched, and their contents are the same", cursor=stamps)
+            return dg.SensorResult(skip_reason="files were touched, but their contents are the same", cursor=stamps)
         assert context.repository_def is not None
         trigger = f"changed_inputs: {', '.join(changed)}"
         answer = request_for(context.instance, context.repository_def.asset_graph, DATA_GROUPS, trigger)

@@ -1,7 +1,7 @@
 """Which assets are out of date, with everything that is built on them, and the run that is requested for them.
 
 Dagster's `RunRequest(stale_assets_only=True)` counts every partitioned asset as fresh (it asks for no partition), and
-so would never make a shard; nor does it look past an asset with more than 100 partitions upstream. Hence this.
+so would never make a shard; nor does it look past an asset with more than 100 partitions upstream. Hence this module.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-# No public way to ask; dagster is pinned to one version, and a test asks all kinds of questions.
+# There is no public API for this; dagster is pinned to one version, and a test covers all kinds of assets.
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
 from dagster._core.definitions.data_version import (
     SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD,

@@ -1,4 +1,4 @@
-"""Assets of the sources, a file each: annotations, prompts, photographs, and the foregrounds taken from them.
+"""Assets of the sources, one file each: annotations, prompts, photographs, and the foregrounds taken from them.
 
 They are not partitioned in Dagster: their shards are many and small and fan out on the engine inside one step, and
 a job may hold one kind of partition only, which is the shard.

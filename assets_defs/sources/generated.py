@@ -23,7 +23,7 @@ def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "foreground_prompts",
         plan.factory.generated_foregrounds,
         "Generated foregrounds, one for each prompt and seed: complete shapes."
-        + (" LayerDiffuse's place is taken by `procedural` drawn shapes." if is_stand_in else ""),
+        + (" `procedural` drawn shapes stand in for LayerDiffuse." if is_stand_in else ""),
     )
     return [_prompts(plan), foregrounds]
 

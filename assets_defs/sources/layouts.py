@@ -31,7 +31,7 @@ def layouts_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "from), its horizon and its ground plane, by SegFormer's classes and inverse depth.",
     )
     def background_layouts() -> dg.MaterializeResult:
-        """Writes one layout a photograph. Raises BadSetup: the index, weights or a device are not there."""
+        """Writes one layout per photograph. Raises BadSetup: the index, weights or a device are not there."""
         report = factory.run(stage)
         metadata = report_metadata(report, factory.store)
         metadata["offers"] = counts_table(offers_of(factory.store, stage.shards()), "offers")

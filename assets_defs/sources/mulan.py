@@ -48,7 +48,7 @@ def _annotations(plan: Plan, stand_in: str) -> dg.AssetsDefinition:
         kinds={"file"},
         description="MULAN's annotation files (`<id>.p.zl`) with their photographs, of COCO and, where the profile "
         "says so, of LAION. Annotations are observed, never changed: the version is the list of files with their "
-        "sizes, and of those photographs. What is missing is fetched where the profile says from where, and which "
+        "sizes, and of those photographs. What is missing is fetched if the profile names an address, and which "
         "pictures are for testing is written down once." + (f" Here {stand_in}." if stand_in else ""),
     )
     def mulan_annotations() -> dg.MaterializeResult:
@@ -96,7 +96,7 @@ def _fetched(fetched: FetchReport, store: Store) -> Metadata:
 
 
 def _shards_table(report: Report, store: Store) -> dg.MetadataValue:
-    """A table of the first shards, one a row."""
+    """A table of the first shards, one per row."""
     rows = (
         {
             "shard": summary.shard,

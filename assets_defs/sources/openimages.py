@@ -31,7 +31,7 @@ def openimages_assets(plan: Plan) -> list[dg.AssetsDefinition]:
         "judged by size and sharpness, with rotation, licence and attribution." + stand_in,
     )
     def openimages_index() -> dg.MaterializeResult:
-        """Fetches and judges photographs. Raises BadSetup: a list or every picture cannot be had."""
+        """Fetches and judges photographs. Raises BadSetup: a list, or every picture, cannot be fetched."""
         factory.write_packaged_sources()
         fetched = factory.fetch_photographs()
         report = factory.run(factory.backgrounds)

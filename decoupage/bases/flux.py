@@ -190,7 +190,7 @@ class FluxKontext(Flux):
 
     @property
     def as_published(self) -> Base:
-        """The published network knows no picture beside its tokens by channels, only in sequence."""
+        """The published network takes its picture only in sequence, not by channels."""
         return FluxKontextNative()
 
 

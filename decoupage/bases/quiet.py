@@ -1,4 +1,4 @@
-"""Log lines of libraries that say nothing to whoever uses this package, left out by their text."""
+"""Leaves out log lines of libraries that mean nothing to users of this package, by their text."""
 
 import logging
 

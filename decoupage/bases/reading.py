@@ -1,4 +1,4 @@
-"""Weights on disk that cannot be read: whatever a library raises, one fault that names folder and file."""
+"""Turns whatever libraries raise on unreadable weights into one fault that names folder and file."""
 
 import pickle
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def readable(source: str | Path) -> Iterator[None]:
 
 
 def _fault(folder: Path) -> str:
-    """The first file of a folder that is damaged, and how; empty where none is, or where it is no folder here."""
+    """The first file of a folder that is damaged, and how; empty if none is, or if it is not a local folder."""
     for path in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
         try:
             if not isinstance(parse_json(path.read_bytes(), str(path)), dict):

@@ -25,7 +25,7 @@ def as_picture(image: Any) -> torch.Tensor:
     - a list or tuple of any of these, one size for all.
 
     C is 1, 3 or 4; a fourth channel must be opaque. uint8 stands for 0..255, uint16 for 0..65,535, floats for
-    [0, 1]; floats outside are refused, above all [-1, 1], which cannot be told from a dark picture in [0, 1].
+    [0, 1]; floats outside are refused, above all [-1, 1], which cannot be distinguished from a dark picture in [0, 1].
 
     Raises:
         ValueError: another layout, range or number of channels; transparent pixels; sizes that differ in a list.

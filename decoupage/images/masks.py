@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 VOID_LABEL = 255
-"""In label pictures such as VOC's: pixels that nobody decided on."""
+"""In label pictures such as VOC's: pixels left undecided."""
 _GRAY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 _BLACK, _WHITE = 0.02, 0.98
 _MAX_COVER, _MAX_BORDER = 0.8, 0.5
@@ -125,7 +125,7 @@ def _palette_values(mask: Image.Image) -> Array:
 
 
 def _channels_last(values: Array, size: tuple[int, int]) -> Array:
-    """[B, H, W, C] of any accepted layout; the picture's size tells axes apart."""
+    """[B, H, W, C] of any accepted layout; the picture's size distinguishes the axes."""
     shape, channels = values.shape, (1, 2, 3, 4)
     if values.ndim == 2 and shape == size:
         return values[None, ..., None]
@@ -181,4 +181,4 @@ def _check_cover(hard_BHW: Array, soft_BHW: Array) -> None:
         if not hard.any():
             raise ValueError(f"{name} is empty: its highest value is {soft_BHW[index].max():.3g}, object is 0.5 and up")
         if hard.all():
-            raise ValueError(f"{name} covers the whole picture: no background is left to go by")
+            raise ValueError(f"{name} covers the whole picture: no background is left")

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _SAME_LEVELS = 2
-"""A profile that moves no colour by more levels than this is sRGB."""
+"""A profile that moves every colour by at most this many levels counts as sRGB."""
 
 
 def as_rgb(colour: Image.Image, profile: object, *, keep_profile: bool) -> tuple[Image.Image, bytes | None]:

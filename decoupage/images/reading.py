@@ -112,7 +112,7 @@ def read_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise BadItem("not_a_file", f"{name} is no regular file")
+            raise BadItem("not_a_file", f"{name} is not a regular file")
         if found.st_size > max_bytes:
             raise BadItem("too_large", f"{name} has {found.st_size} bytes, at most {max_bytes} are read")
         with path.open("rb") as file:
@@ -216,7 +216,7 @@ def read_picture(
         expected: as `open_image`.
 
     Raises:
-        BadItem: as `open_image`, and `pixel_type` for values that are no picture (32-bit gray beyond 16 bits, 12-bit
+        BadItem: as `open_image`, and `pixel_type` for values that are not a picture (32-bit gray beyond 16 bits, 12-bit
             gray in 16 bits, ...).
     """
     image = open_image(data, expected)
@@ -239,7 +239,7 @@ def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; 1 where there is none or the tags are damaged."""
     try:
         found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - Pillow raises whatever it trips over in foreign tags.
+    except Exception:  # noqa: BLE001 - Pillow may raise anything on foreign tags.
         return 1
     return found if isinstance(found, int) and found in _TURNS else 1
 

@@ -48,7 +48,7 @@ def maker_of(name: str, recipe: Recipe) -> MapMaker:
     except ValueError as error:  # pydantic's errors are ValueErrors.
         raise ValueError(f"maps of {name}: no maker has the recipe {recipe} ({error})") from error
     if maker.recipe != recipe:
-        raise ValueError(f"maps of {name}: this version makes them by {maker.recipe}, asked for is {recipe}")
+        raise ValueError(f"maps of {name}: this version makes them by {maker.recipe}, not by {recipe}")
     return maker
 
 

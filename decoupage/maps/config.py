@@ -29,8 +29,8 @@ class ModelConfig(Section):
 
     size_px: int = Field(256, ge=32, le=2048, description="side at which maps are computed")
     weights: HubId
-    """The published model; its licence goes by it, wherever the files lie."""
-    folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
+    """The published model; it decides the licence, wherever the files are."""
+    folder: str = Field("", description="folder with its files; empty = the Hub's cache. Nothing is downloaded")
     batch_size: int = Field(8, ge=1, le=1024, description="pictures at once")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto = a GPU where there is one")
 

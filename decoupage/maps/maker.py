@@ -36,7 +36,7 @@ class MapMaker(ABC):
     @property
     @abstractmethod
     def recipe(self) -> Recipe:
-        """Everything that decides a map, beside the picture and what `inputs` hashes."""
+        """Everything that decides a map, besides the picture and what `inputs` hashes."""
 
     @property
     def weights(self) -> str:

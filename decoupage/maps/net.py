@@ -3,7 +3,7 @@
 Which net, and what its output means, is the business of `segformer.py` and `depth_anything.py`.
 
 What is equal: on one device, with one batch size and one version of torch, a picture gives the same bytes whatever
-its neighbours are, for every batch is filled up, so the same kernels run. That was seen on a CPU; on a GPU it has not
+its neighbours are, because every batch is filled up, so the same kernels run. Seen on a CPU; on a GPU it has not
 been tried. Another batch size or another GPU may choose other kernels: labels and depth then agree closely, not bit
 for bit. So do a GPU, in half precision, and a CPU, in single precision.
 """
@@ -62,7 +62,7 @@ class Net:
 
         Args:
             size_px: side, in pixels, that the net's own preparation resizes to.
-            read: makes one map a picture of what the net gives; runs on the device.
+            read: makes one map per picture of what the net gives; runs on the device.
 
         Raises:
             BadOutput: the net gave something that is not finite.
@@ -88,7 +88,7 @@ class Net:
                 if not torch.isfinite(values).all():
                     raise BadOutput(
                         f"{type(self.model).__name__} gave {name} that are not finite, in {self.model.dtype} on "
-                        f"{self.device}: fetch its weights anew, or set this map's device to cpu"
+                        f"{self.device}: fetch its weights again, or set this map's device to cpu"
                     )
             return np.asarray(read(output).cpu().numpy())
 

@@ -31,7 +31,7 @@ class PublishedNet(MapMaker):
 
     @property
     def weights(self) -> str:
-        """Hub id of the weights, without a revision; their licence goes by it."""
+        """Hub id of the weights, without a revision; it decides the licence."""
         return self._wanted.repo_id
 
     @property
@@ -54,7 +54,7 @@ class PublishedNet(MapMaker):
         except ValueError as error:
             return f"{folder}/config.json cannot be read ({error})"
         fault = self.judge(config) if isinstance(config, dict) else "it holds no object"
-        return f"{folder}/config.json is of no net that fits: {fault}" if fault else NetFiles(files, folder, config)
+        return f"{folder}/config.json describes another network: {fault}" if fault else NetFiles(files, folder, config)
 
     @property
     def fix(self) -> str:

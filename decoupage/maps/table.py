@@ -38,7 +38,7 @@ class Row:
         mode: how Pillow names the stored PNG's pixels: `1` = 1 bit, `L` = 8 bits, `I;16` = 16 bits.
         full_size: stored as large as the composite; else at the resolution of what made it.
         decode: PNG -> stored map [h, w].
-        picture: stored map and size -> what the VAE sees at that size. Raises ValueError for what is no such map.
+        picture: stored map and size -> what the VAE sees at that size. Raises ValueError for what is not such a map.
         show: stored map -> gray or RGB picture for people.
     """
 

@@ -30,10 +30,10 @@ class CardFacts:
             run in the folder.
         data_fingerprint: fingerprint of the data set's recipe.
         data_licences: licences of its pictures, and of those that other weights in the folder were trained on;
-            `unknown` where nobody states one.
+            `unknown` where none is stated.
         training: steps, batch size and the like, by name.
         figures: measured values, by the metric's name with its region; None = not measured.
-        limits: limits of this adapter beside those that every adapter has.
+        limits: limits of this adapter besides those that every adapter has.
     """
 
     repo_id: str | None = None

@@ -22,7 +22,7 @@ FORMAT = 3
 holds (`decoupage.sequences`)."""
 _EARLIER = {
     1: "which prepared pictures by other rules",
-    2: "whose network was told by its maps, instead of by channels of their own, which half a token belongs to",
+    2: "whose network learned from its maps, not from separate channels, which half a token belongs to",
 }
 """What is different in folders of earlier versions, none of which can be used."""
 Kind = Literal["adapter", "remove-only"]
@@ -180,14 +180,14 @@ def find_folder(source: str | Path, revision: str | None = None, **hub: Any) -> 
         return Path(source)
     name = str(source)
     if Path(source).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ValueError(f"there is no folder {name}, and it is no name of a Hub repository (owner/name)")
+        raise ValueError(f"there is no folder {name}, and it is not the name of a Hub repository (owner/name)")
     from huggingface_hub import snapshot_download
 
     patterns = [MANIFEST, CARD, "*.safetensors", "*/config.json", "pipeline.py"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, **hub))
     except OSError as error:
-        raise ValueError(f"there is no folder {name}, and no Hub repository that can be reached: {error}") from error
+        raise ValueError(f"there is no folder {name}, and no such Hub repository can be reached: {error}") from error
 
 
 def _check_files(folder: Path, files: Mapping[str, str], check_sums: bool) -> None:
@@ -197,7 +197,7 @@ def _check_files(folder: Path, files: Mapping[str, str], check_sums: bool) -> No
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: {name} is missing")
         if check_sums and _sha256(folder / name) != expected:
-            raise ValueError(f"{folder}: {name} is not the file that was published (its sha256 differs); fetch it anew")
+            raise ValueError(f"{folder}: {name} is not the published file (its sha256 differs); fetch it again")
 
 
 def _sha256(path: Path) -> str:

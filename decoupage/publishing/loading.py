@@ -156,5 +156,5 @@ def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
     keys = {what: sorted(found[f"{what}_keys"])[:3] for what in ("missing", "unexpected")}
     wrong = [f"{what} {', '.join(names)}" for what, names in keys.items() if names]
     if wrong:
-        raise ValueError(f"{folder} was written by another version of decoupage ({'; '.join(wrong)}): train it anew")
+        raise ValueError(f"{folder} was written by another version of decoupage ({'; '.join(wrong)}): train it again")
     return model.to(like.device)

@@ -118,7 +118,7 @@ def check_fits(path: Path, network: nn.Module, base: Base, config: AdapterConfig
     wanted = f"the base at hand is not the {base.name} that this adapter was trained on"
     projection = getattr(network, base.input_projection, None)
     if not isinstance(projection, nn.Linear) or hasattr(network, "peft_config"):
-        raise ValueError(f"{base.name}: the network is adapted already; load the base anew")
+        raise ValueError(f"{base.name}: the network is adapted already; load the base again")
     if projection.in_features != base.projection_dim:
         raise ValueError(
             f"{wanted}: its {base.input_projection} takes {projection.in_features} channels instead of "

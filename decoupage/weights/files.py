@@ -60,7 +60,7 @@ def file_fault(path: Path) -> str:
 
 
 def check_values(path: Path, limit: float = math.inf) -> None:
-    """Look at every value of a safetensors file; about a tenth of a second a gigabyte beside reading it.
+    """Look at every value of a safetensors file; about 0.1 s per gigabyte, besides reading it.
 
     Args:
         path: the file.
@@ -79,7 +79,7 @@ def check_values(path: Path, limit: float = math.inf) -> None:
                     low, high = (float(end) for end in tensor.aminmax())
                     _check_range(f"{path}: {name}", low, high, limit)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is damaged ({error}): fetch it anew") from error
+        raise ValueError(f"{path} is damaged ({error}): fetch it again") from error
 
 
 def _check_range(what: str, low: float, high: float, limit: float) -> None:
@@ -88,7 +88,7 @@ def _check_range(what: str, low: float, high: float, limit: float) -> None:
         raise ValueError(f"{what} holds values that are not finite: its training diverged, or the file was damaged")
     if largest > limit:
         raise ValueError(
-            f"{what} holds {largest:.4g}, and float16 ends at {limit:.0f}: take bfloat16 or float32 (--dtype)"
+            f"{what} holds {largest:.4g}, and float16 ends at {limit:.0f}: use bfloat16 or float32 (--dtype)"
         )
 
 
@@ -110,7 +110,7 @@ def sha256(path: Path) -> str:
 
 
 def read_sha256(path: Path) -> str:
-    """A file's SHA-256 by its content: read once a process for each state of the file, about a second a gigabyte."""
+    """A file's SHA-256 by its content: read once per process and state of the file, about a second per gigabyte."""
     stat = path.stat()
     return _read(path.resolve(), stat.st_size, stat.st_mtime_ns)
 

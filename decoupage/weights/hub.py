@@ -100,7 +100,7 @@ def is_folder(place: str) -> bool:
 
 
 def split_revision(place: str) -> tuple[str, str]:
-    """(`owner/name`, revision) of a repository that a setting names; a folder, or a plain name, is given back whole."""
+    """(`owner/name`, revision) of a repository that a setting names; a folder or plain name is returned unchanged."""
     repo_id, _, revision = place.partition("@")
     return (place, MAIN) if is_folder(place) else (repo_id, revision or MAIN)
 
@@ -130,7 +130,7 @@ def page(repo_id: str) -> str:
 
 
 def token_requirement() -> Requirement:
-    """The key that a gated download asks for; only whether there is one is looked at."""
+    """The token that a gated download asks for; only its presence is checked."""
     from huggingface_hub import constants
 
     fix = f"make a token with read access at {constants.ENDPOINT}/settings/tokens"
@@ -142,6 +142,6 @@ def token_requirement() -> Requirement:
 
 
 def _pickles(folder: Path) -> str:
-    """A word on the same weights in transformers' older format, where they are there."""
+    """A note on the same weights in transformers' older format, where they are there."""
     found = sorted(path.name for path in folder.glob("*.bin")) + sorted(path.name for path in folder.glob("*.pt*"))
     return f" ({', '.join(found)} is a pickle, which is not read)" if found else ""

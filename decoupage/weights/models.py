@@ -39,7 +39,7 @@ class DiffusersModel:
         consent: the licence to be accepted before a download; empty = none.
         unlisted: components of a copy without `model_index.json`; empty = every copy must have it.
         variant: precision (`fp16`) in which the weights are read where the network has them in it.
-        patterns: what a download takes beside `model_index.json`; single-file copies lie beside the components.
+        patterns: what a download takes besides `model_index.json`; single-file copies lie next to the components.
     """
 
     repo_id: str
@@ -86,7 +86,7 @@ class DiffusersModel:
         found = self.find()
         if self.folder:
             if found:
-                return f"copy it anew to {self.folder}"
+                return f"copy it again to {self.folder}"
             setting = f" in {self.setting}" if self.setting else ""
             return f"put the model in diffusers' layout there, or name another one{setting}"
         # Each pattern has its own --include: hf takes a bare one for the name of a file.

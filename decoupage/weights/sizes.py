@@ -1,6 +1,6 @@
 """Sizes in bytes of published weights, so that room can be asked for before anything is fetched.
 
-Only the weights are counted: what lies beside them (configurations, vocabularies) is a few megabytes. Sources: file
+Only the weights are counted: what comes with them (configurations, vocabularies) is a few megabytes. Sources: file
 sizes of the repositories at the commits in brackets, as others recorded them; where none was found, the sum of the
 tensors of the published architecture, and a rounded figure where the repository's page gives one.
 """

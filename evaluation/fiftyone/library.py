@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from decoupage.faults import BadSetup
+from decoupage.requirements import install_line
 from evaluation.fiftyone.database import URI
 
 SETTINGS = {
@@ -28,7 +29,7 @@ def fiftyone() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "fiftyone":
             raise
-        raise BadSetup("FiftyOne is not installed; get it with: pip install 'decoupage-layers[inspect]'") from error
+        raise BadSetup(f"FiftyOne is not installed; {install_line('inspect')}") from error
     uri = os.environ[URI]
     if fo.config.database_uri != uri:
         # This process has used another private database before.

@@ -36,7 +36,7 @@ def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]
     """Read `attribution.csv`: path in the folder -> attribution, in the order of the file; empty when it is absent.
 
     Raises:
-        BadSetup: file and line of what is no table of these columns in UTF-8, of a rotation that is not a multiple of
+        BadSetup: file and line of what is not a UTF-8 table of these columns, of a rotation that is not a multiple of
             90 degrees, or of a second, different line about one file.
     """
     if not folder.exists(name):
@@ -47,7 +47,7 @@ def read_attributions(folder: Store, name: str = FILE) -> dict[str, Attribution]
         turn = _turn(row["rotation_deg_ccw"], f"{where}, line {number}")
         line = Attribution(row["origin"], row["licence"], row["attribution"], row["caption"], turn)
         if found.setdefault(row["file"], line) != line:
-            raise BadSetup(f"{where}, line {number}: another line says something else of {row['file']}; keep one")
+            raise BadSetup(f"{where}, line {number}: another line gives other values for {row['file']}; keep one")
     return found
 
 
@@ -59,7 +59,7 @@ def _turn(text: str, place: str) -> int:
         degrees = math.nan
     if degrees not in (-1.0, 0.0, 90.0, 180.0, 270.0):
         raise BadSetup(
-            f"{place}: rotation_deg_ccw must be 0, 90, 180 or 270, or nan where nobody knows, got '{printable(text)}'"
+            f"{place}: rotation_deg_ccw must be 0, 90, 180 or 270, or nan if unknown, got '{printable(text)}'"
         )
     return int(degrees)
 

@@ -49,7 +49,7 @@ class LayoutSource(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """Everything that decides its answers, beside the pictures and what `inputs` hashes."""
+        """Everything that decides its answers, besides the pictures and what `inputs` hashes."""
         ...
 
     @property
@@ -142,7 +142,7 @@ class LayoutsStage(CurrentByInputs):
 
     @property
     def recipe(self) -> Recipe:
-        """Everything that decides a layout, beside the photograph."""
+        """Everything that decides a layout, besides the photograph."""
         return {"version": VERSION, "source": self.source.recipe, "backgrounds": fingerprint(self.index.recipe)}
 
     @property

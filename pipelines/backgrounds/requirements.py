@@ -53,7 +53,7 @@ def _photographs(config: BackgroundConfig, folder: str) -> Requirement:
     """A local folder for what the run fetches, with the room that is still wanted there."""
     if not Store(folder).is_local:
         fix = "set DECOUPAGE_ROOT to a folder, or fetch the photographs elsewhere and use source = 'folder'"
-        return Requirement("openimages.folder", False, f"{folder} is no local folder", fix)
+        return Requirement("openimages.folder", False, f"{folder} is not a local folder", fix)
     fetched = [name for name, place in wanted(config.openimages).items() if is_address(place)]
     lists_gb = sum(_LISTS_GB[name.rpartition(".")[2]] / (1 if "train" in name else 20) for name in fetched)
     most_gb = config.openimages.max_gb + lists_gb + _originals_gb(config.openimages)

@@ -83,7 +83,7 @@ class BackgroundsStage(CurrentByInputs):
 
     def _tell(self, there: list[str]) -> None:
         """Warn of lines of attributions that match no file, and of linked folders, which are not followed."""
-        missed = unmatched(self.folder.url(FILE), self._attributions, set(there), what="no file beside it")
+        missed = unmatched(self.folder.url(FILE), self._attributions, set(there), what="no file in its folder")
         if missed.lines:
             log.warning("%s; files without a line count as of backgrounds.licence", missed.sentence)
         if self.folder.is_local:

@@ -1,9 +1,9 @@
-"""Drops photographs in which a network sees too much of salient objects: nobody may have labelled them.
+"""Drops photographs in which a network sees too many salient objects, which the lists may not label.
 
 `ade20k.csv` has the 150 classes of the scene parsing benchmark, by the names of the published SegFormer configurations.
 `kind` divides them as the panoptic task does, into 100 kinds of things and 50 of stuff (sky, wall, water, ...):
 https://github.com/facebookresearch/Mask2Former, mask2former/data/datasets/register_ade20k_panoptic.py. Things include
-beds, doors and windows, so an empty room would be full of them. `salient` is our own choice of 28 things that somebody
+beds, doors and windows, so an empty room would be full of them. `salient` is our own choice of 28 things that people
 would ask to have removed: people, animals, vehicles, and what is held, carried, worn, eaten or played with; not parts
 of a building, furniture, appliances or what stands in a street (docs/sources.md).
 """

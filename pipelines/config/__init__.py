@@ -74,7 +74,7 @@ class DataConfig(Section):
     def _kinds_of_foregrounds(self) -> "DataConfig":
         if self.mulan.source == "none" and self.scenes.generated_share < 1:
             raise ValueError(
-                "mulan.source = 'none' leaves generated foregrounds alone: scenes.generated_share must be 1.0, got "
+                "mulan.source = 'none' leaves only generated foregrounds: scenes.generated_share must be 1.0, got "
                 f"{self.scenes.generated_share}"
             )
         return self

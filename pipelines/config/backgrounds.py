@@ -61,7 +61,7 @@ class BackgroundConfig(Section):
     """The source of backgrounds and the filters on them."""
 
     source: Literal["packaged", "folder", "openimages"] = "folder"
-    folder: str = Field("", description="folder of pictures, searched recursively; attribution.csv is read if there")
+    folder: str = Field("", description="folder of pictures, searched recursively; attribution.csv is read if present")
     openimages: OpenImagesConfig = OpenImagesConfig()
     min_side_px: int = Field(256, ge=16, le=8192)
     min_sharpness: float = Field(0.0, ge=0.0, description="variance of the Laplacian of the gray picture at 512 px")

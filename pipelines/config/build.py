@@ -11,7 +11,7 @@ class LibraryConfig(Section):
     """The catalogue over all sources: duplicates, held-out assets, takedowns, lists of evaluation."""
 
     duplicate_distance_bits: int = Field(
-        4, ge=0, le=32, description="pictures whose 64-bit hashes differ in at most so many bits are duplicates"
+        4, ge=0, le=32, description="pictures whose 64-bit hashes differ in at most this many bits are duplicates"
     )
     held_out_share: Share = Field(0.05, description="share of photographs kept for testing, by hash of their origin")
     held_out: tuple[str, ...] = Field((), description="origins always kept for testing")

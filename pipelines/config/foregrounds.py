@@ -71,12 +71,12 @@ class MulanConfig(Section):
     annotations: str = Field("", description="folder with *.p.zl files, searched recursively")
     images: str = Field("", description="folder with train2017/ and val2017/, and laion/ where that part is used")
     licences: tuple[Annotated[str, AfterValidator(_known_licence)], ...] = Field(
-        (), description="photographs' licences that are used, `unknown` for those that nothing states; empty = all"
+        (), description="photographs' licences that are used, `unknown` = those without a stated one; empty = all"
     )
     coco: CocoConfig = CocoConfig()
     laion: LaionConfig = LaionConfig()
     fetch: FetchConfig = FetchConfig()
-    test_ids: str = Field("", description="file of picture ids for testing, one a line; empty = those of val2017")
+    test_ids: str = Field("", description="file of picture ids for testing, one per line; empty = those of val2017")
     num_shards: int = Field(64, ge=1, le=2000)
 
     @model_validator(mode="after")
@@ -106,7 +106,7 @@ class SafetyFilterConfig(Section):
     """True refuses what it finds unsafe among pictures of the categories human, profession and clothes."""
     weights: HubId = "CompVis/stable-diffusion-safety-checker@refs/pr/41"
     """That revision has `model.safetensors`; pickles are refused."""
-    folder: str = Field("", description="with that model's files; empty = the Hub's cache. Nothing is downloaded")
+    folder: str = Field("", description="folder with its files; empty = the Hub's cache. Nothing is downloaded")
 
 
 class GeneratedConfig(Section):

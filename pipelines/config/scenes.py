@@ -82,9 +82,9 @@ class PlacementConfig(Section):
 
     kind: Literal["supported", "free"] = "free"
     """`supported` needs a segmentation with ADE20K's classes; `free` places without regard to the photograph."""
-    free_share: Share = Field(0.1, description="share of layers, placed freely, of whose object no support is known")
+    free_share: Share = Field(0.1, description="share of layers, placed freely, whose object has no known support")
     contact_shadow: bool = False
-    """Whether what stands on ground or a surface darkens that under its foot; only with `supported`."""
+    """Whether an object that stands on ground or a surface darkens it under its foot; only with `supported`."""
 
     @model_validator(mode="after")
     def _possible(self) -> "PlacementConfig":

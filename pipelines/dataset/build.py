@@ -78,7 +78,7 @@ def write_dataset(
     compared = compared_lists(leaks)
     parts: dict[str, Any] = {"data": version, "profile": profile_name, "recipe": recipe(config), "compared": compared}
     if more:
-        log.warning("%s: shards beyond the plan (%s) are no part of the dataset", store.url(STAGE), named(more))
+        log.warning("%s: shards beyond the plan (%s) are not part of the dataset", store.url(STAGE), named(more))
         parts["beyond"] = list(more)
     asked = fingerprint({"version": VERSION, **parts, **asdict(tallies)})
     current = _read_current(store, asked)

@@ -45,7 +45,7 @@ class Release:
         shards: shard numbers, in order.
         assets: asset -> number of scenes, as `index.count_assets` gives it.
         sheets: names of the contact sheets that exist.
-        beyond: shards that lie beside these, and are no part of the dataset.
+        beyond: shards that lie beside these, and are not part of the dataset.
         compared: result of `compared_lists`; None = training was not compared with evaluation.
     """
 

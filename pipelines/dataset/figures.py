@@ -99,7 +99,7 @@ def overview(statistics: Statistics) -> bytes:
 
 
 def mask_iou(layers: pd.DataFrame) -> bytes:
-    """Box plots of the IoU of imperfect and true visible mask, one a kind of error, the worst median at the top."""
+    """Box plots of the IoU of imperfect and true visible mask, one per kind of error, the worst median at the top."""
     groups = {
         str(name): values.to_numpy(np.float64)
         for name, values in layers.groupby("mask_error", observed=True)["mask_iou"]

@@ -57,7 +57,7 @@ def data_version(manifests: Mapping[str, Manifest]) -> str:
 def shard_tables(
     store: Store, manifests: Mapping[str, Manifest], columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """The shards' parquet rows, one table a shard, each with the column `shard` in front.
+    """The shards' parquet rows, one table per shard, each with the column `shard` in front.
 
     Raises:
         BadSetup: a file is absent or is not the one that its manifest describes.
@@ -81,7 +81,7 @@ class FileFacts:
 
 
 def write_index(store: Store, manifests: Mapping[str, Manifest]) -> FileFacts:
-    """Write `dataset/index.parquet`, a row group a shard, with no more than one shard in memory.
+    """Write `dataset/index.parquet`, one row group per shard, with no more than one shard in memory.
 
     Raises:
         BadSetup: as `shard_tables`.

@@ -33,7 +33,7 @@ class Pick:
 
 
 def choose(layers: pd.DataFrame, seed: int, num: int = NUM_ROWS) -> dict[str, list[Pick]]:
-    """The rows of each sheet, at most one a scene.
+    """The rows of each sheet, at most one per scene.
 
     Args:
         layers: the table of `statistics.read_layers`.

@@ -33,7 +33,7 @@ COLUMNS = (
 )
 """Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
 REPEATED = {"shard", *COLUMNS} - {"key"}
-"""Text columns with few different values; the key has one a scene."""
+"""Text columns with few different values; the key has one per scene."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
 def _reason(line: bytes, where: str) -> str:
     drop = parse_json(line, where)
     if not isinstance(drop, dict) or "reason" not in drop:
-        raise BadSetup(f"{where} is no drop; remove the file, the next run of its stage writes it")
+        raise BadSetup(f"{where} is not a drop; remove the file, and the next run of its stage writes it")
     return str(drop["reason"])
 
 
@@ -152,7 +152,7 @@ def num_layers(spreads: Mapping[str, Spread]) -> Counts:
 
 
 def read_layers(store: Store, manifests: Mapping[str, Manifest]) -> pd.DataFrame:
-    """A table with one row a layer and the columns `COLUMNS`, repeated texts as categories; about 60 bytes a row."""
+    """A table with one row per layer and the columns `COLUMNS`, repeated texts as categories; 60 bytes per row."""
     tables = [_with_categories(table) for table in shard_tables(store, manifests, COLUMNS)]
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 

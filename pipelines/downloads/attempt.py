@@ -83,7 +83,7 @@ def request(
         with connection.client.stream("GET", download.url, headers=headers) as response:
             if response.status_code == 416:
                 part.remove()
-                raise TransientError("the server knows of no such range")
+                raise TransientError("the server has no such range")
             _check_status(response, download)
             if response.status_code == 206:
                 _check_range(response, part, start)
@@ -98,7 +98,7 @@ def request(
     except (httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
         raise BadItem("bad_redirect", f"{shown(download.url)}: {error}") from error
     except httpx2.InvalidURL as error:
-        raise BadItem("bad_url", f"{shown(download.url)} is no valid address") from error
+        raise BadItem("bad_url", f"{shown(download.url)} is not a valid address") from error
     except httpx2.RequestError as error:
         raise TransientError(f"{type(error).__name__}: {error}") from error
 
@@ -126,7 +126,7 @@ def _check_range(response: "httpx2.Response", part: PartialFile, start: int) -> 
     # Without a start, no range was requested.
     if not start or match is None or int(match[1]) != start or (known and match[2] not in known):
         part.remove()
-        raise TransientError(f"the server answered a range from byte {start} with another one")
+        raise TransientError(f"the server answered a range from byte {start} with another range")
 
 
 def _check_length(response: "httpx2.Response", download: Download, start: int, bounds: Bounds) -> None:
@@ -141,7 +141,7 @@ def _check_length(response: "httpx2.Response", download: Download, start: int, b
 
 def _length(response: "httpx2.Response") -> int | None:
     text = response.headers.get("Content-Length", "")
-    # More digits than any size has are no length; Python refuses to read thousands of them.
+    # More digits than any size has are not a length; Python refuses to read thousands of them.
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 

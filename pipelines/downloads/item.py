@@ -21,7 +21,7 @@ class Download:
         num_bytes: expected size; None = not known.
 
     Raises:
-        ValueError: the address is no http(s) address, or the path could leave the folder.
+        ValueError: the address is not an http(s) address, or the path could leave the folder.
     """
 
     url: str

@@ -71,7 +71,7 @@ class Clock(threading.local):
         """What is left, at most the given time. Raises httpcore2.ReadTimeout when nothing is."""
         left = self.ends_s - time.monotonic()
         if left <= 0:
-            raise httpcore2.ReadTimeout("it took longer than any sound server takes")
+            raise httpcore2.ReadTimeout("it took longer than any working server takes")
         return left if timeout_s is None else min(left, timeout_s)
 
 
@@ -118,7 +118,7 @@ class Network(httpcore2.NetworkBackend):
             return addresses
         allowed = [address for address in addresses if self._may_connect((_plain(host), port), address)]
         if not allowed:
-            raise BadItem("not_public", f"{printable(host)} is {addresses[0]}, which is no public address")
+            raise BadItem("not_public", f"{printable(host)} is {addresses[0]}, which is not a public address")
         return allowed
 
 
@@ -195,7 +195,7 @@ class Connection:
         if url.scheme not in ("http", "https"):
             return  # The client refuses it.
         if not is_public_spelling(url.host) and not self._trusted & origins([str(url)]):
-            raise BadItem("not_public", f"{printable(url.host)} is no public host")
+            raise BadItem("not_public", f"{printable(url.host)} is not a public host")
 
 
 def _plain(host: str) -> str:

@@ -51,7 +51,7 @@ def download_all(  # noqa: PLR0913 - each is one rule of a run
         max_file_bytes: limit for one file.
         timeout_s: limit for connecting and for each piece; a server slower than 256 bytes a second over it is retried.
             Headers must come within twice this time, and a file within ten times it and a second for each 16 KiB.
-        max_attempts: failures in a row before a file is given up; an attempt that fetched a new MiB is no failure.
+        max_attempts: failures in a row before a file is given up; an attempt that fetched a new MiB does not count.
         first_wait_s: wait after the first failure; doubled after each. `Retry-After` is obeyed up to two minutes.
         trusted: addresses that the profile names: their hosts and ports need not be public. Any other host must be,
             whether a list or a redirect names it.
@@ -193,5 +193,5 @@ def _claimed(folder: Path) -> Iterator[None]:
         raise BadSetup(f"{folder} cannot be written to ({error.strerror}); correct its permissions") from error
     with alone(path) as free:
         if not free:
-            raise BadSetup(f"another run downloads into {folder}; wait for it")
+            raise BadSetup(f"another run is downloading into {folder}; wait for it")
         yield

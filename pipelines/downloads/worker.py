@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipelines.downloads.network import Connection
 
 _PROGRESS_BYTES = 1 << 20
-"""An attempt that fetched so many new bytes is no failure: a long file over a bad line may take many attempts."""
+"""An attempt that fetched so many new bytes does not count as a failure: long files may take many attempts."""
 
 
 def backoff_s(url: str, attempt: int, first_wait_s: float) -> float:
@@ -66,7 +66,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Worker:
-    """Fetches one file a call; what it holds is shared by all threads of a run."""
+    """Fetches one file per call; what it holds is shared by all threads of a run."""
 
     connection: "Connection"
     folder: Path

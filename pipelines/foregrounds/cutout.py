@@ -1,6 +1,6 @@
 """From an RGBA picture to a library foreground: filters, bled colour, lossless WebP, perceptual hash, record.
 
-Foregrounds of every source are made here, so that their bytes and measures mean the same.
+Foregrounds of every source are made here, so that their bytes and measures are comparable.
 """
 
 import hashlib

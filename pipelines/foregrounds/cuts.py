@@ -1,7 +1,7 @@
 """Where the border of its picture cuts a cutout: what lies on the border, and straight ends near it.
 
-Masks often stop some pixels short of the border that cuts their object, with a ragged end. What tells such an end from
-an object that is whole is its straightness. In mid-picture a straight edge says nothing: of 176
+Masks often stop some pixels short of the border that cuts their object, with a ragged end. Such an end differs from
+an object that is whole by its straightness. In mid-picture a straight edge says nothing: of 176
 photographic cutouts of whole objects 20 % have one over a quarter of their box, of 419 rendered ones 62 % (books,
 toolboxes, vehicles, bottles).
 """

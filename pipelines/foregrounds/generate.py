@@ -71,7 +71,7 @@ class RawPictures:
             return
         theirs = self.store.read_json(path)
         if not isinstance(theirs, dict):
-            raise BadSetup(f"{self.store.url(path)} is damaged: it is no list of weights. {_OTHERS}")
+            raise BadSetup(f"{self.store.url(path)} is damaged: it is not a list of weights. {_OTHERS}")
         if theirs != ours:
             files = sorted(name for name in theirs.keys() | ours.keys() if theirs.get(name) != ours.get(name))
             raise BadSetup(

@@ -1,7 +1,7 @@
 """Reads assets of the library: cutouts from the sources' tars, photographs from their folder. Caches decoded ones.
 
 What is read is compared with the hash of its record: damaged or replaced bytes stop the run, or they would become other
-scenes, or missing ones, that look as if nothing had happened.
+scenes, or missing ones, without any notice.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _HAVE_AGAIN = {
     "packaged": "remove sources/photographs.complete in the data root, and the next run writes it again",
     "openimages": "remove it, and the next run fetches it again",
 }
-"""Source -> how a photograph that cannot be restored is had again."""
+"""Source -> how to get a photograph again that cannot be restored."""
 _INDEX_AGAIN = (
     "remove the folder backgrounds in the data root, and the next run indexes the photographs as they are now"
 )

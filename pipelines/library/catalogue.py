@@ -78,7 +78,7 @@ def build_catalogue(
         photographs: the folder of backgrounds; None = training is not compared with evaluation.
 
     Raises:
-        BadSetup: the sources hold nothing usable, or two assets of one id; a list of a person is damaged.
+        BadSetup: the sources hold nothing usable, or two assets of one id; a user's list is damaged.
     """
     if not found:
         raise BadSetup("the sources hold nothing usable; quarantine/ says why")

@@ -65,7 +65,7 @@ def read_evaluation_list(path: str, cache: HashCache) -> EvaluationList:
 
     Args:
         path: a folder (searched recursively, its pictures hashed), a `.csv` or `.parquet` with a column of
-            `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id a line, where `#` starts a
+            `ID_COLUMNS`, a `.json` as `hash_list` writes it, or a text file with one id per line, where `#` starts a
             comment.
         cache: hashes of pictures that were hashed before.
 
@@ -107,13 +107,13 @@ def read_hash_list(name: str, values: Any) -> EvaluationList:
         values: the value of its JSON.
 
     Raises:
-        BadSetup: it is no such list, or holds no picture.
+        BadSetup: it is not such a list, or holds no picture.
     """
     try:
         names = frozenset(str(entry) for entry in values["names"] if PUBLISHED_ID.fullmatch(str(entry)))
         pictures = parsed_hashes(values["pictures"])
     except (ValueError, KeyError, TypeError) as error:
-        raise BadSetup(f"{name} is no list of hashes: {error!r}; write it again with `decoupage evaluate`") from error
+        raise BadSetup(f"{name} is not a list of hashes: {error!r}; write it by `decoupage evaluate` again") from error
     if not pictures:
         raise BadSetup(f"{name} holds no picture; write it again with `decoupage evaluate`")
     return EvaluationList(name, names, pictures)

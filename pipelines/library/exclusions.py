@@ -1,6 +1,6 @@
 """Exclusions: assets that a person rejected for their quality; `takedowns.py` is for rights.
 
-The list is `exclusions.jsonl` in the data root, one JSON object a line; removing a line admits the asset again.
+The list is `exclusions.jsonl` in the data root, one JSON object per line; removing a line admits the asset again.
 The library leaves them out (`catalogue.py`); the scenes' staleness then remakes exactly the shards that drew one.
 """
 
@@ -59,7 +59,7 @@ def excluded(records: Sequence[AnyRecord], exclusions: Iterable[Exclusion], dist
     """The records that a list excludes: id -> reason. Copies are excluded too, or they would replace the original.
 
     Args:
-        records: foregrounds or backgrounds, not both, because a cutout is no copy of a photograph.
+        records: foregrounds or backgrounds, not both, because a cutout is not a copy of a photograph.
         exclusions: the list.
         distance_bits: pictures whose hashes differ in at most so many bits are copies.
     """
@@ -79,7 +79,7 @@ def _by_id(exclusions: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
 def _parsed(place: str, line: str) -> Exclusion:
     values = parse_json(line, place)
     if not isinstance(values, Mapping) or not set(values) <= {"id", "reason", "seen_in"}:
-        raise _bad(place, 'a JSON object with "id", "reason" and, if you like, "seen_in"')
+        raise _bad(place, 'a JSON object with "id", "reason" and, optionally, "seen_in"')
     id_, reason, seen_in = values.get("id"), values.get("reason"), values.get("seen_in", "")
     if not isinstance(id_, str) or not _ID.fullmatch(id_) or not isinstance(seen_in, str):
         raise _bad(place, 'the id of an asset of the library as "id"')

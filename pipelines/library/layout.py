@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
         ("fit", pa.float64()),  # coefficient of determination of the fit, 0..1
     ]
 )
-"""One row a photograph."""
+"""One row per photograph."""
 
 
 @dataclass(frozen=True)

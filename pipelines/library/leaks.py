@@ -85,7 +85,7 @@ def shown_assets(store: Store, folder: str) -> set[str]:
 
 
 def leaks_csv(leaks: Iterable[Leak]) -> bytes:
-    """`leaks.csv`: one line a leak."""
+    """`leaks.csv`: one line per leak."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -96,7 +96,7 @@ def object_of(category: str, prompt: str, caption: str) -> str:
     """The noun of the table that a cutout shows, or an empty string.
 
     The prompt says it where there is one, else the category, else the caption. Of a text the first noun phrase counts,
-    and of that its end: "a red fire truck with ladders" is a fire truck, "a dog house" no dog.
+    and of that its end: "a red fire truck with ladders" is a fire truck, "a dog house" not a dog.
     """
     if prompt:
         return _noun(prompt) or ("person" if category in PEOPLE else "")
@@ -120,7 +120,7 @@ def _nouns_with_of() -> tuple[str, ...]:
 
 def _phrase(text: str) -> Sequence[str]:
     """Words of the first noun phrase, without articles; those after "group of" and the like."""
-    for noun in _nouns_with_of():  # They are one word: a chest of drawers is no chest.
+    for noun in _nouns_with_of():  # They are one word: a chest of drawers is not a chest.
         text = text.replace(noun, noun.replace(" of ", "-of-"))
     words: list[str] = []
     for word in _WORD.findall(re.split(r"[,.;:()]", text)[0]):

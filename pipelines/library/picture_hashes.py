@@ -80,7 +80,7 @@ def parsed_hashes(entries: Any) -> dict[str, PictureHashes]:
     for name, entry in entries.items():
         whole = isinstance(entry, list) and len(entry) > 1 and all(isinstance(digits, str) for digits in entry)
         if not whole or not _SHA256.fullmatch(entry[0]) or not all(map(_HASH.fullmatch, entry[1:])):
-            raise ValueError(f"the hashes of {printable(name)} are no hex digits")
+            raise ValueError(f"the hashes of {printable(name)} are not hex digits")
     return {name: PictureHashes(sha256, tuple(hashes)) for name, (sha256, *hashes) in entries.items()}
 
 

@@ -1,6 +1,6 @@
 """Consistent hashing: draws assets in such a way that adding or removing one asset changes few draws.
 
-Every asset owns `virtual_nodes` points on a ring of 2**64; a draw meets assets clockwise of its own point. Of a draw
+Every asset owns `virtual_nodes` points on a ring of 2**64; a draw meets assets clockwise of its own point. For a draw
 that takes the first, removing an asset changes only what took it, and adding one takes over only the arcs before its
 points.
 """

@@ -18,7 +18,7 @@ from pipelines.library.records import Record, Split
 from pipelines.stages.store import Store
 
 _REPEATED = ("source", "kind", "completeness", "cut_sides", "category", "licence", "attribution", "split", "tar")
-"""Text columns that many rows share: held once a value."""
+"""Text columns that many rows share: held once per value."""
 
 
 @dataclass(frozen=True)

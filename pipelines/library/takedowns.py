@@ -61,7 +61,7 @@ def taken_down(records: Sequence[AnyRecord], names: Collection[str], config: Lib
     """The records that a list takes down: id -> reason.
 
     Copies of a listed picture (same bytes, or hashes as near as a duplicate's) are taken down too, because the library
-    would otherwise use a copy instead. A line that is no id and no origin any more, but was one before ids were unique,
+    would otherwise use a copy instead. A line that is no longer an id or an origin, but was before ids were unique,
     still takes down what it named then.
     """
     listed = f"listed in {config.takedowns}"

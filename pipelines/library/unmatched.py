@@ -1,4 +1,4 @@
-"""Lines of people's lists that match nothing, and what they probably mean: no wrong line passes in silence."""
+"""Lines of people's lists that match nothing, and what they probably mean: no wrong line goes unnoticed."""
 
 import unicodedata
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ class Unmatched:
         where: path of the list.
         num_lines: number of its lines that say something.
         lines: line -> what is there and probably meant; empty where nothing is like it.
-        what: what a line should have named, for the sentence: `no file beside it`.
+        what: what a line should have named, for the sentence: `no file in its folder`.
     """
 
     where: str

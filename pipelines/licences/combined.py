@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.licences.terms import Terms, find_terms, parts_of, why_not_commercial
+from pipelines.licences.terms import UNKNOWN, Terms, find_terms, parts_of, why_not_commercial
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 NONE = "none"
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
+_NO_LICENCE = "no licence"
+_NO_TERMS = {_NO_LICENCE: "a part states no licence", UNKNOWN: "the licence of a part is unknown"}
 _COLUMNS = ("foreground_licence", "background_licence")
 
 
@@ -49,12 +51,12 @@ def combined_licence(licences: Iterable[str]) -> Combined:
     """
     names = sorted({part for licence in licences for part in parts_of(licence)})
     known = [terms for name in names if (terms := find_terms(name)) is not None]
-    unknown = tuple(name or "no licence" for name in names if find_terms(name) is None)
-    obstacles = [f"the terms of {name} are not known" for name in unknown]
+    unknown = tuple(name or _NO_LICENCE for name in names if find_terms(name) is None)
+    obstacles = [_NO_TERMS.get(name, f"the terms of {name} are not known") for name in unknown]
     obstacles += [f"{terms.licence} forbids derivatives" for terms in known if not terms.derivatives]
     sharing = _newest([terms for terms in known if terms.share_alike])
     if len(sharing) > 1:
-        obstacles.append(f"{' and '.join(t.licence for t in sharing)} each ask for the whole under themselves")
+        obstacles.append(f"{' and '.join(t.licence for t in sharing)} each require the whole to be under it")
     for terms in known:
         if sharing and sharing[0].commercial and not terms.commercial:
             obstacles.append(f"{sharing[0].licence} permits commercial use of the whole, {terms.licence} forbids it")

@@ -108,7 +108,8 @@ def why_not_commercial(licence: str) -> str:
     for part in parts_of(licence):
         terms = _table().get(part)
         if terms is None:
-            return f"{part or 'no licence'} is not known to permit commercial use"
+            named = {"": "a missing licence", UNKNOWN: "an unknown licence"}.get(part, part)
+            return f"{named} is not known to permit commercial use"
         if not terms.commercial:
             return f"{part} forbids commercial use"
         if not terms.derivatives:

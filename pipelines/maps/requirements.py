@@ -31,5 +31,5 @@ def _gpu(section: str, config: ModelConfig) -> Requirement:
     present = device != "cpu" and is_here(device)
     found = device if present else "no GPU; a CPU takes seconds a picture"
     return Requirement(
-        f"{section}.device", present, found, f'a machine with a GPU, or patience and {section}.device = "cpu"'
+        f"{section}.device", present, found, f'use a machine with a GPU, or set {section}.device = "cpu" and wait'
     )

@@ -23,7 +23,7 @@ from pipelines.stages.run import Outcome, Planned
 from pipelines.stages.store import Store
 
 SCHEMA = pa.schema([("key", pa.string()), ("height_px", pa.int64()), ("width_px", pa.int64())])
-"""One row a map; the size is the map's own."""
+"""One row per map; the size is the map's own."""
 
 
 class MapStage(SceneFollower):

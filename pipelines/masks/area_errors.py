@@ -2,7 +2,7 @@
 
 More than the object: a loose `brush`, its `shadow`, its `neighbour`. Less of it: `half`, what a `click` gives. Each
 aims at `area_ratio`, the area of the mask / the area where the object shows, and may miss it; one that cannot be made
-here (no neighbour, no room, one colour) comes back as the mask itself or far off, and whoever drew it draws again.
+here (no neighbour, no room, one colour) comes back as the mask itself or far off, and the caller draws again.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _SIDE_PX = 128
 _NEAR = 0.1
 """How far a neighbour may be, as a share of the object's longer side."""
 _MAX_CANVAS_SHARE = 0.7
-"""Of the canvas that a brush paints: nobody paints over all of a picture to point at something in it."""
+"""Largest share of the canvas that a brush paints: no one covers a whole picture to mark something in it."""
 _CONTACT = 0.06
 """Gaps between an object and its shadow are closed up to twice this share of its longer side."""
 _LEAK = 0.04

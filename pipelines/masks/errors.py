@@ -1,6 +1,6 @@
 """The errors of a mask's outline, as plain functions `(mask, reach_px, rng) -> mask` that know no profile or scene.
 
-Moved edges: `dilation`, `erosion`, `boundary`; a pixel of the canvas's border is no edge there, because an object that
+Moved edges: `dilation`, `erosion`, `boundary`; a pixel of the canvas's border is not an edge, because an object that
 the picture cuts goes on behind it. Coarse outlines: `polygon`, `box`, `blob`. Lost parts: `hole`, `missing_part`. The
 right shape in the wrong place: `shift`.
 """
@@ -41,7 +41,7 @@ def polygon(mask: Mask, reach_px: int, rng: np.random.Generator) -> Mask:
     """Each part as a polygon whose sides stay within `reach_px` of its outline; holes are filled, as clicked."""
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(contour, float(reach_px), closed=True) for contour in contours]
-    # A part that shrinks to a point or a line is one that nobody would click.
+    # A part that shrinks to a point or a line is one that no one would click.
     clicked = [corners for corners in simple if len(corners) >= 3]
     canvas = np.zeros(mask.shape, np.uint8)
     for corners in clicked:  # One at a time: together, fillPoly would cut out where they overlap.

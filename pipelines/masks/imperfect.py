@@ -51,7 +51,7 @@ class ImperfectMask:
 def imperfect_mask(parts: SceneParts, layer: int, config: MasksConfig, rng: np.random.Generator) -> ImperfectMask:
     """Make the visible mask of a scene's layer imperfect.
 
-    A result that is empty, that `config.allows` not, or that an error left unchanged (the box of a box) is drawn again,
+    A result that is empty, that `config.allows` refuses, or unchanged by the error (the box of a box) is drawn again,
     kind included; after `config.max_attempts` draws the mask is left as it is.
 
     Raises:

@@ -23,7 +23,7 @@ from pipelines.stages.store import Store
 FORMAT = 3
 """Raised when the code changes the bytes of a mask."""
 SCHEMA = pa.schema([column for column in record.SCHEMA if column.name in ("key", "layer", *record.MASK_COLUMNS)])
-"""One row a layer."""
+"""One row per layer."""
 
 
 class MaskStage(SceneFollower):

@@ -26,7 +26,7 @@ from pipelines.scenes.shadow import CASTING, contact_shadow
 from pipelines.scenes.terrain import GRID, MAX_LEAN_DEG, Terrain, anchor, ideal_heights
 
 MIN_VISIBLE_SHARE = 0.0005
-"""Of the canvas: a target that shows less cannot be asked for with a mask."""
+"""Share of the canvas: a target with a smaller visible part cannot be marked by a mask."""
 _MIRROR = str.maketrans("lr", "rl")
 
 
@@ -76,7 +76,7 @@ def compose(
     """Try to make a scene of the drawn assets.
 
     Args:
-        attempt: 0 for the first; later ones draw from the lower end of each size class, for what fills the canvas
+        attempt: 0 for the first; later ones draw from the lower end of each size class, because what fills the canvas
             too much at its usual size can often be placed smaller.
 
     Raises:

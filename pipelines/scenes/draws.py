@@ -1,14 +1,14 @@
 """What a scene draws from the library: its plan and assets, evenly, and such that a library change moves few scenes.
 
 A plan's size classes depend on how many cutouts can fill them (`rings.class_weights`). Draws depend on (recipe, key,
-layer, turn) and the library's records only, never on pixels, so that a later run can tell without making a scene
+layer, turn) and the library's records only, never on pixels, so that a later run knows without making a scene
 whether a changed library would change it. A layer draws from the cutouts of its kind that can fill its size class.
 Redraws are plain consistent hashing. First draws also know the first draws of the keys before theirs: of the next
 `CHOICES` assets on the ring, the first of those drawn least is taken ("the power of two choices", Mitzenmacher 2001).
 Keys are numbered through in epochs of `EPOCH`; no epoch knows of another, which bounds what a worker has to work out
 before it can make a scene.
 
-Layers of the rule `supported` draw from the cutouts of whose object a support is known, small things beside small ones,
+Layers of the rule `supported` draw from the cutouts whose object has a known support, small things with small ones,
 and the background from the photographs that offer the supports of all of them.
 """
 
@@ -171,7 +171,7 @@ class Pool:
         return tuple(rows)
 
     def _foregrounds_for(self, layer: LayerPlan, below: Sequence[int]) -> Ring:
-        """The ring of a layer: beside a thing that lies on a table, others that do, and no truck."""
+        """The ring of a layer: an object that lies on a table is joined by others that do, not by a truck."""
         group = (layer.kind, layer.size_class, layer.rule)
         first = next((self.needs[row] for row in below if self.needs[row]), "")
         if layer.rule == "free" or not first:

@@ -59,7 +59,7 @@ class SceneParts:
 
     Attributes:
         record: the scene's json.
-        imperfect_masks: [H, W] of the canvas, one a layer; empty where none were drawn yet.
+        imperfect_masks: [H, W] of the canvas, one per layer; empty where none were drawn yet.
     """
 
     key: str
@@ -72,7 +72,7 @@ class SceneParts:
     def decode(cls, key: str, members: Mapping[str, bytes], with_masks: bool = True) -> "SceneParts":
         """Read a scene from its members, by suffix (`background.jpg`, `layer0.webp`, `mask0.png`, `json`).
 
-        Its imperfect masks, and its layers' shadows (`shadow0.png`), are read where the json tells of them. What is
+        Its imperfect masks, and its layers' shadows (`shadow0.png`), are read where the json names them. What is
         read of the json is checked, and a picture's size before it is decoded: the members may come from anywhere.
 
         Args:
@@ -81,7 +81,7 @@ class SceneParts:
             with_masks: False leaves the imperfect masks out; `decode_mask_of` reads one.
 
         Raises:
-            BadItem: a member is absent or damaged, or has not the size that the json says; the detail names it.
+            BadItem: a member is absent or damaged, or does not have the size that the json says; the detail names it.
         """
         record = _read_record(key, members)
         background = _decoded(key, members, "background.jpg", decode_rgb)
@@ -106,7 +106,7 @@ class SceneParts:
         """[H, W]: the imperfect mask of layer i.
 
         Raises:
-            BadItem: it is absent or damaged, or has not the scene's size; the detail names it.
+            BadItem: it is absent or damaged, or does not have the scene's size; the detail names it.
         """
         mask = _decoded(self.key, members, f"mask{i}.png", decode_mask)
         if mask.shape != self.size:
@@ -215,7 +215,7 @@ def _decoded(key: str, members: Mapping[str, bytes], suffix: str, decode: Callab
 
 def _boxed(opacity: Gray, box: Box, key: str) -> Gray:
     if opacity.shape != (box[3] - box[1], box[2] - box[0]):
-        raise BadItem("shape_mismatch", f"a shadow of {key} has not the size of its box {list(box)}")
+        raise BadItem("shape_mismatch", f"a shadow of {key} does not have the size of its box {list(box)}")
     return opacity
 
 
@@ -234,7 +234,7 @@ def _window(canvas: Rgb, box: tuple[int, int, int, int]) -> Rgb:
 
 
 def pixels_sha256(rgb: Rgb) -> str:
-    """Hash of a picture's size and pixels, to tell whether two machines derive the same composite."""
+    """Hash of a picture's size and pixels, to check whether two machines derive the same composite."""
     return hashlib.sha256(f"{rgb.shape}".encode() + rgb.tobytes()).hexdigest()
 
 

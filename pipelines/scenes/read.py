@@ -22,7 +22,7 @@ from pipelines.stages.tarscan import Entry, scan
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 MAX_MEMBER_BYTES = 256 << 20
 MAX_SCENE_BYTES, MAX_SCENE_MEMBERS = 512 << 20, 64
-"""More is no member, and no scene, that any recipe makes."""
+"""No recipe makes a member, or a scene, above these."""
 
 
 def is_key(text: str) -> bool:
@@ -64,7 +64,7 @@ class Span:
         start = self.members[0].offset
         length = self.members[-1].offset + self.members[-1].num_bytes - start
         if not 0 <= length <= MAX_SCENE_BYTES:
-            raise BadSetup(f"{store.url(self.tar)}: the members of {self.key} are not where a scene's may be")
+            raise BadSetup(f"{store.url(self.tar)}: the members of {self.key} are not where those of a scene may be")
         data = store.read_range(self.tar, start, length)
         found = {}
         for member in self.members:
@@ -92,7 +92,7 @@ def spans(manifest: Manifest) -> list[Span]:
         raise ValueError(f"{tar}: the members of a key do not lie side by side")
     for span in found:
         if not is_key(span.key):
-            raise ValueError(f"{tar}: {printable(span.key)!r} is no key of a scene")
+            raise ValueError(f"{tar}: {printable(span.key)!r} is not a key of a scene")
     return found
 
 
@@ -132,7 +132,7 @@ def stream_members(file: BinaryIO, refused: list[Refused] | None = None) -> Iter
         refused: takes the members that cannot be read; None = the first one is raised.
 
     Raises:
-        BadItem: a member is no plain file, has a name that is none of a scene, is there twice or is too large.
+        BadItem: a member is not a plain file, has a name that no scene's member has, is there twice or is too large.
         tarfile.ReadError: the tar is damaged or cut off, and `refused` is None.
     """
     found: list[Refused] = []
@@ -176,9 +176,9 @@ def _plain(name: str) -> str:
 def _why_refused(entry: Entry, key: str, suffix: str, there: dict[str, Entry]) -> tuple[str, str] | None:
     """(kind, detail) of what is wrong with a member; None when nothing is."""
     if entry.kind != "file":
-        return "not_a_file", f"is no plain file ({entry.kind})"
+        return "not_a_file", f"is not a plain file ({entry.kind})"
     if not is_key(key) or not suffix.isprintable() or "/" in suffix:
-        return "bad_name", "is no name of a scene's member (<key>.<suffix>, the key 1-64 letters, digits, - and _)"
+        return "bad_name", "is not the name of a scene's member (<key>.<suffix>, the key 1-64 letters, digits, - and _)"
     if suffix in there:
         return "repeated_member", "is in the tar twice; the first is taken"
     if entry.num_bytes > MAX_MEMBER_BYTES:

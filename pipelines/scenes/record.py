@@ -67,7 +67,7 @@ SCHEMA = pa.schema(
         ("draws", pa.list_(pa.string())),  # plan@sha256[:12], then id@ of every asset drawn, rejected too
     ]
 )
-"""One row a layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under
+"""One row per layer of a finished shard. The json holds the same values: scene-wide ones at the top, the others under
 `layers`. A layer that casts a shadow has its `shadow_box` in the json alone."""
 MASK_COLUMNS = ("mask_error", "mask_iou", "mask_area_px", "mask_area_ratio")
 SCENES_SCHEMA = pa.schema([column for column in SCHEMA if column.name not in MASK_COLUMNS])

@@ -80,7 +80,7 @@ def foreground_rings(
                 elif config.placement.free_share < 1:
                     raise BadSetup(
                         f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
-                        f"{size_class}, a support is known for the object of none (pipelines/library/objects.csv); "
+                        f"{size_class}, none has an object whose support is known (pipelines/library/objects.csv); "
                         f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
                     )
     return rings

@@ -61,7 +61,7 @@ def log2_ratio(inside: float, around: float) -> float:
 
 
 def resolution_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """What tells whether all of a picture is equally sharp, by name, from the rows of an index (one a layer).
+    """What shows whether all of a picture is equally sharp, by name, from the rows of an index (one per layer).
 
     `cutout_enlargement` of every layer, `background_enlargement` of every scene, both as factors; and
     `sharpness_log2_ratio` of every layer where it could be measured.

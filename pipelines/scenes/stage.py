@@ -72,7 +72,9 @@ class SceneMaker:
                 continue
             return self._outcome(key, plan, draw, composed, attempt, rejected)
         if rejected["rejected.no_background"] == self.scenes.max_attempts:
-            raise BadItem("small_library", f"the library lacks different photographs for {len(plan)} layers and behind")
+            raise BadItem(
+                "small_library", f"the library lacks different photographs for {len(plan)} layers and background"
+            )
         reasons = ", ".join(f"{reason} {count}" for reason, count in rejected.most_common())
         raise BadItem("no_scene", f"no draw of {self.scenes.max_attempts} met the plan: {reasons}")
 
@@ -117,7 +119,7 @@ class ScenesStage:
 
     @property
     def recipe(self) -> Recipe:
-        """All parameters and the seed; not the library, whose changes are told by each scene's draws."""
+        """All parameters and the seed; not the library, whose changes each scene's draws show."""
         return {
             "version": VERSION,
             "split": self.split,
@@ -155,7 +157,7 @@ class ScenesStage:
         return {"keys": f"{keys[0]}-{keys[-1]}", "library": self.task.pool.version}
 
     def is_current(self, manifest: Manifest, inputs: dict[str, str]) -> bool:
-        """True when the shard holds its keys, and no scene's draws changed with the library or could not be read.
+        """True when the shard holds its keys, and the draws of all scenes can be read and are unchanged.
 
         A scene that was lost to an asset that could not be read is made once the asset is restored.
         """

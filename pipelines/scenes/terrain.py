@@ -49,7 +49,7 @@ class Terrain:
         cells: support -> [GRID, GRID], where it is.
         horizon: its row, in cells from the canvas' top; it may lie outside.
         reach_HW: [GRID, GRID]: height in cells of what is as tall as the camera's height and stands there; >= 0.
-        is_near: the picture is seen from near by, so that nothing tells its scale (`layout.offers`).
+        is_near: the picture is seen from near by, so that its scale is not known (`layout.offers`).
     """
 
     cells: dict[str, Mask]

@@ -121,7 +121,7 @@ def _check_names(key: str, members: Mapping[str, bytes], layers: Sequence[_Layer
             yield Finding(f"{key}.{suffix}", "missing_member", "is not in the tar")
     for suffix in members:
         if suffix not in expected:
-            yield Finding(f"{key}.{suffix}", "unknown_member", "is no part of a scene of these layers")
+            yield Finding(f"{key}.{suffix}", "unknown_member", "is not part of a scene with these layers")
 
 
 def _check_said(

@@ -1,4 +1,4 @@
-"""Exports shards as plain folders of PNG files, one folder a triplet, for people and for other tools."""
+"""Exports shards as plain folders of PNG files, one folder per triplet, for people and for other tools."""
 
 import json
 from pathlib import Path
@@ -58,15 +58,15 @@ def _write_sample(target: Path, triplet: Triplet) -> None:
     folder = target / f"{triplet.key}-{triplet.layer}"
     # The reader has checked the key already; a name that leads elsewhere must not get here by any way.
     if not is_key(triplet.key) or folder.parent != target:
-        raise BadItem("bad_name", "its key is no name for a folder")
+        raise BadItem("bad_name", "its key cannot be the name of a folder")
     # What a killed run left under these two names is removed here; their names depend on the sample only.
     temp, old = (folder.with_name(f".{folder.name}.{state}.tmp") for state in ("new", "old"))
     for leftover in (temp, old):
         if leftover.is_symlink() or (leftover.exists() and not leftover.is_dir()):
-            raise BadItem("in_the_way", f"{leftover} is no folder that an export left; remove it")
+            raise BadItem("in_the_way", f"{leftover} is not a folder that an export left; remove it")
         remove_path(leftover)
     if folder.is_symlink() or (folder.exists() and not (folder / SAMPLE).is_file()):
-        raise BadItem("in_the_way", f"{folder} is there, and no sample of an export; remove it, or export elsewhere")
+        raise BadItem("in_the_way", f"{folder} exists and is not an exported sample; remove it, or export elsewhere")
     temp.mkdir()
     (temp / "composite.png").write_bytes(encode_png(triplet.composite))
     (temp / "background.png").write_bytes(encode_png(triplet.background))

@@ -1,4 +1,4 @@
-"""What a check of shards finds: faults, each with the place it is in, and notes that are no faults."""
+"""What a check of shards finds: faults, each with the place it is in, and notes that are not faults."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -36,7 +36,7 @@ class Fault:
     detail: str
 
     def __str__(self) -> str:
-        """One line that a terminal can show: names and details come out of the shards, whoever made these."""
+        """One line that a terminal can show: names and details come out of shards of any origin."""
         place = "/".join(part for part in (self.folder, self.shard) if part)
         return ": ".join(map(printable, (place, self.member, self.kind, self.detail)))
 
@@ -48,7 +48,7 @@ class VerifyReport:
     Attributes:
         num_shards, num_scenes, num_layers, num_bytes: of the shards that are planned.
         beyond: shards that lie there beyond the folder's plan; each is a fault, and not counted.
-        notes: things worth knowing that are no faults (unfinished files, gaps in the numbers).
+        notes: things worth knowing that are not faults (unfinished files, gaps in the numbers).
     """
 
     num_shards: int = 0

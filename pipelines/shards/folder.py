@@ -14,7 +14,7 @@ from pipelines.stages.store import Store
 
 
 class OnlyBeyond(BadSetup):
-    """A folder holds shards, and none of them is planned."""
+    """A folder holds shards, but none of them is planned."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ShardFolder:
 def find_shards(path: str) -> ShardFolder:
     """The shards behind a path or fsspec URL: one `.tar`, a folder of them, or a root with `shards/` in it.
 
-    Shards beyond the folder's plan are none of them.
+    Shards beyond the folder's plan are left out.
 
     Raises:
         BadSetup: there is nothing there, or nothing that looks like a shard, or the plan is damaged.

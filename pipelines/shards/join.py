@@ -65,7 +65,7 @@ class ShardJoin(SceneFollower):
         self._followers = (masks, *maps)
 
     def items(self, shard: str) -> "JoinItems":
-        """One item a scene."""
+        """One item per scene."""
         num_items = finished(self._store, self._scenes, shard).num_items
         return JoinItems(self._store, self._scenes, self._followers, shard, num_items)
 

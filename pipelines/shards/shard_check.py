@@ -28,10 +28,10 @@ _UNFORESEEN: tuple[type[Exception], ...] = (
     *(BadItem, BadSetup, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
     *(RecursionError, MemoryError),
 )
-"""What a made-up file may bring about that no check here names; it is then a fault of its shard."""
+"""What a forged file may raise that no check here names; it is then a fault of its shard."""
 _MIN_TAR_BYTES = 64 << 20
 _STEM = re.compile(r"[A-Za-z0-9_-]{1,99}")
-_NAME = "is no member's name (<key>.<suffix>, the key letters, digits, - and _, of a scene at most 64)"
+_NAME = "is not a member's name (<key>.<suffix>, the key letters, digits, - and _, of a scene at most 64)"
 Rows = dict[str, list[dict[str, Any]]]
 
 
@@ -186,7 +186,7 @@ def _check_counts(manifest: Manifest | None, walk: TarWalk, result: ShardResult)
     for key, times in Counter(result.keys).items():
         if times > 1:
             yield Finding(key, "repeated_key", f"is in the tar {times} times")
-    # A tar that was not read to its end has no hash, and its faults are told already.
+    # A tar that was not read to its end has no hash, and its faults are reported already.
     if manifest is None or walk.findings:
         return
     name = f"{result.shard}.json"

@@ -26,7 +26,7 @@ class TarWalk:
 
     Attributes:
         findings: filled while walking.
-        stopped: True when the rest of the tar could not be looked at, so that its last key may be incomplete.
+        stopped: True when the rest of the tar could not be checked, so that its last key may be incomplete.
     """
 
     def __init__(self, file: BinaryIO, num_bytes: int) -> None:
@@ -81,16 +81,16 @@ class TarWalk:
                 info = tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
                 expected = header(info.name, info.size)
             except (tarfile.HeaderError, ValueError) as error:
-                self._found(place, "header", f"is no tar header ({error}); what follows it was not looked at")
+                self._found(place, "header", f"is not a tar header ({error}); what follows it was not checked")
                 self.stopped = True
                 return
             self._compare(head, expected, f"header of {info.name}", "header")
             place = f"header after {info.name}"
             if info.isdir() or info.islnk() or info.issym() or info.isdev():
-                self._found(info.name, "not_a_file", "is no plain file, and no part of a shard")
+                self._found(info.name, "not_a_file", "is not a plain file, and not part of a shard")
                 continue
             if not info.isfile() or info.issparse():
-                self._found(info.name, "not_a_file", "is no plain file; what follows it was not looked at")
+                self._found(info.name, "not_a_file", "is not a plain file; what follows it was not checked")
                 self.stopped = True
                 return
             if info.size > self._left:

@@ -39,7 +39,7 @@ def counted_spans(manifest: Manifest) -> list[Span]:
     """The spans of a shard, as many as it has items.
 
     Raises:
-        BadSetup: the manifest counts other items than it lists, or lists what is no scene.
+        BadSetup: the manifest counts other items than it lists, or lists what is not a scene.
     """
     try:
         found = spans(manifest)
@@ -73,7 +73,7 @@ class SceneFollower(CurrentByInputs):
         return self._scenes.shards()
 
     def items(self, shard: str) -> Iterable[tuple[str, Any]]:
-        """One span of members a scene."""
+        """One span of members per scene."""
         return SceneItems(self._store, self._scenes, shard, finished(self._store, self._scenes, shard).num_items)
 
     def inputs(self, shard: str) -> dict[str, str]:

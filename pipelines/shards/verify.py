@@ -85,7 +85,7 @@ def _gaps(shards: Sequence[str]) -> list[str]:
 
 
 def _check_recipes(folder: ShardFolder, recipes: dict[str, str]) -> Iterator[tuple[str, Finding]]:
-    """All shards of a folder come from one recipe, the one that `recipe.json` tells."""
+    """All shards of a folder come from one recipe, the one that `recipe.json` names."""
     expected, whose = next(iter(recipes.values()), ""), next(iter(recipes), "")
     if folder.store.exists("recipe.json"):
         try:

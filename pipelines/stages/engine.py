@@ -73,8 +73,8 @@ class ProcessEngine:
             yield from _in_order(executor, _call, items, 4 * self.num_workers, our_end.close)
         except BrokenProcessPool as error:
             raise WorkerLost(
-                "a worker process ended: it was killed, perhaps for want of memory (set engine.workers lower), or "
-                "could not start (what it said stands above); run the same command again, and it goes on"
+                "a worker process ended: it was killed, perhaps because memory ran out (lower engine.workers), or "
+                "could not start (see its output above); run the same command again to continue"
             ) from error
         finally:
             our_end.close()

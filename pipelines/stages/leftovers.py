@@ -1,6 +1,6 @@
 """Leftovers of dead processes in a data root, and removal that never leaves a part of something that looks complete.
 
-The rooms that make finished things decide which of them are old.
+The packages that make finished files decide which of them are old.
 """
 
 import os
@@ -88,7 +88,7 @@ def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[
             there = [path for path in parts if path.is_file() or path.is_symlink()]
             why = f"the last run of {folder} planned {len(told)} shards"
             if shard in planned.get(folder, ()):
-                why += "; this profile plans it: `decoupage scenes make` takes it back"
+                why += "; this profile plans it: `decoupage scenes make` uses it again"
             size = sum(freed_bytes(path) for path in there)
             found.append(Removable(there[-1], BEYOND, why, size, tuple(there[:-1])))
     return found

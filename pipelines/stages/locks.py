@@ -59,7 +59,7 @@ def is_taken(file: BinaryIO) -> bool:
     """True when this open file took its lock, and when the file system has no locks; False while another holds it."""
     state = try_lock(file)
     if state == "unknown":
-        log.warning("%s lies in a file system without locks: let one process at a time work there", file.name)
+        log.warning("%s is on a file system without locks: run one process at a time there", file.name)
     return state != "held"
 
 
@@ -103,7 +103,7 @@ def take(path: Path) -> Held | None:
 
 
 def wait_until_free(path: Path, what: str) -> None:
-    """Return when nobody holds this lock; the wait, and for whom, is logged once a minute.
+    """Return when no process holds this lock; the wait, and for whom, is logged once a minute.
 
     Args:
         path: the lock's file.
@@ -113,7 +113,7 @@ def wait_until_free(path: Path, what: str) -> None:
     while (held := take(path)) is None:
         if time.monotonic() - told_s >= _TELL_EVERY_S:
             told_s = time.monotonic()
-            log.info("%s: waiting for %s, which is at work there", what, holder(path))
+            log.info("%s: waiting for %s, which is working there", what, holder(path))
         time.sleep(_LOOK_EVERY_S)
     held.release()
 

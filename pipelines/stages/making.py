@@ -36,7 +36,7 @@ class Making:
         inputs: shard -> hashes of its inputs, for all shards that are wanted.
 
     Attributes:
-        finished: shard -> manifest, of those that are current, whoever made them.
+        finished: shard -> manifest, of those that are current, made by any process.
         made: shards that this process made.
     """
 
@@ -70,7 +70,7 @@ class Making:
                 for held in self._locks.values():
                     held.release()
                 self._locks.clear()
-            # Nothing is locked while it waits: two processes that wait for each other would wait for ever.
+            # Nothing is locked while it waits: otherwise two processes could wait for each other forever.
             if self._busy:
                 wait_until_free(self._lock_path(self._busy[0]), f"{self._stage.name}/{self._busy[0]}")
 

@@ -20,7 +20,7 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """Bind a stage's folder to this recipe and shard layout, or refuse one that is bound to another.
 
     The layout (how many items a shard takes) does not change an item's bytes, but it changes which shard holds
-    it, so a folder cannot mix two layouts. Of two recipes that claim a folder at the same instant one gets it.
+    it, so a folder cannot mix two layouts. If two recipes claim a folder at the same instant, one gets it.
 
     Raises:
         BadSetup: the folder holds another recipe (the message names both fingerprints and the keys that differ), holds
@@ -143,7 +143,7 @@ class Manifest:
             whole = canonical_json({**body, "manifest_sha256": claimed})
             if claimed != hashlib.sha256(canonical_json(body)).hexdigest() or whole != data:
                 raise ValueError("the manifest does not hash to its own manifest_sha256")
-            # Whoever made it up can make its hash fit, so each value is looked at.
+            # A forged manifest can have a hash that fits, so each value is checked.
             said = _Said.model_validate_json(canonical_json(body))
         except RecursionError as error:
             raise ValueError("its brackets are nested too deeply") from error

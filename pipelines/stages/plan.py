@@ -1,4 +1,4 @@
-"""Which shards a stage's folder is to hold: a file in `plans/` beside it; and the shards that lie in it all the same.
+"""Which shards a stage's folder is to hold: a file in `plans/` beside it; and the shards beyond that.
 
 Every run of a stage writes its plan down, so that readers of the folder, who have no profile, know it: a lowered number
 of scenes leaves shards of a larger plan on the disk.
@@ -57,7 +57,7 @@ def read_plan(store: Store, folder: str) -> frozenset[str] | None:
         return _shards(there.read_json(path))
     except (BadSetup, KeyError, TypeError, ValueError) as error:
         raise BadSetup(
-            f"{there.url(path)} is no list of planned shards ({error}); remove it, and the next run writes it"
+            f"{there.url(path)} is not a list of planned shards ({error}); remove it, and the next run writes it"
         ) from error
 
 

@@ -67,7 +67,7 @@ class Steps:
         self._number = 0
 
     def next(self, title: str, said: str = "") -> str:
-        """The title of the next step, numbered; what is `said` of it stands in the log alone."""
+        """The title of the next step, numbered; what is `said` of it is only in the log."""
         self._number += 1
         numbered = f"step {self._number} of {self.total}: {title}"
         log.info("%s", f"{numbered}: {said}" if said else numbered)

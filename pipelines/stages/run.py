@@ -1,7 +1,7 @@
 """Runs a stage: plan its shards, skip what is done, map the items on the engine, write whole shards, report.
 
 A stage turns items into members of a tar and rows of a parquet index, shard by shard. Foregrounds, scenes, maps
-and the join are all stages, each in its own room.
+and the join are all stages, each in its own package.
 """
 
 import logging
@@ -116,7 +116,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
         "%s: %d items in %d shards (%d made now), %d dropped, %.1f MB, %.1f s%s",
         *(stage.name, report.num_items, len(wanted), report.num_made),
         *(len(report.drops), report.num_bytes / 1e6, report.seconds),
-        f"; beyond the plan, and read by nothing: {named(more)}" if more else "",
+        f"; beyond the plan, and not read: {named(more)}" if more else "",
     )
     return report
 

@@ -107,7 +107,7 @@ class Store:
             return 0
         found = Path(self.url(path)).stat()
         if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise BadSetup(f"{self.url(path)} is no regular file; remove it")
+            raise BadSetup(f"{self.url(path)} is not a regular file; remove it")
         return found.st_size
 
     def names(self, folder: str, suffix: str = "") -> list[str]:

@@ -44,7 +44,7 @@ def parquet_table(data: bytes, columns: Sequence[str] | None = None, max_rows: i
     try:
         return _read(data, columns, max_rows)
     except (pa.ArrowException, OSError, MemoryError) as error:
-        raise ValueError(f"is no readable parquet file: {' '.join(str(error).split())}") from error
+        raise ValueError(f"is not a readable parquet file: {' '.join(str(error).split())}") from error
 
 
 def parquet_rows(data: bytes) -> int:
@@ -52,7 +52,7 @@ def parquet_rows(data: bytes) -> int:
     try:
         return int(pq.ParquetFile(pa.BufferReader(data)).metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"is no readable parquet file: {' '.join(str(error).split())}") from error
+        raise ValueError(f"is not a readable parquet file: {' '.join(str(error).split())}") from error
 
 
 def _read(data: bytes, columns: Sequence[str] | None, max_rows: int | None) -> pa.Table:

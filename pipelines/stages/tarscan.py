@@ -1,7 +1,7 @@
 """Lists the members of a tar of any origin by its headers alone, without trust in any size or name in it.
 
 `tarfile` follows links, expands sparse files and reads extended headers of any size; a tar that people pass on needs
-none of that. What is no plain file is listed as what it is, so that readers can name or skip it.
+none of that. What is not a plain file is listed as what it is, so that readers can name or skip it.
 """
 
 import tarfile
@@ -82,7 +82,7 @@ def _header(block: bytes, place: int) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError) as error:
-        raise tarfile.ReadError(f"the {BLOCK} bytes at {place} are no tar header ({error})") from error
+        raise tarfile.ReadError(f"the {BLOCK} bytes at {place} are not a tar header ({error})") from error
     if info.size < 0:
         raise tarfile.ReadError(f"{info.name!r} says that it has {info.size} bytes")
     return info

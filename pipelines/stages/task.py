@@ -117,7 +117,7 @@ class _Guarded:
             return [_one(task, item) for item in items]
         results = task.many(items) if items else []
         if len(results) != len(items):
-            raise ValueError(f"a task must give one result an item, got {len(results)} for {len(items)}")
+            raise ValueError(f"a task must give one result per item, got {len(results)} for {len(items)}")
         return results
 
 
@@ -148,7 +148,7 @@ def _unwritable(outcome: Outcome) -> BadItem | None:
     for name in outcome.members:
         if not _is_utf_8(name) or len(name.encode()) > MAX_NAME_BYTES:
             return BadItem(
-                "bad_name", f"{printable(name)} is no name of a tar's member (UTF-8, {MAX_NAME_BYTES} bytes)"
+                "bad_name", f"{printable(name)} cannot be the name of a tar's member (UTF-8, {MAX_NAME_BYTES} bytes)"
             )
     for text in chain(outcome.assets, *(_texts(row) for row in outcome.rows)):
         if not _is_utf_8(text):

@@ -19,7 +19,7 @@ of an earlier version."""
 
 
 def new_temp(target: Path) -> tuple[Path, BinaryIO]:
-    """A new file, locked as long as it is open: that, and not a process id, tells that its writer is alive."""
+    """A new file, locked as long as it is open: that, not a process id, shows that its writer is alive."""
     while True:
         temp = target.with_name(f".{target.name}.{secrets.token_hex(8)}{TEMP_SUFFIX}")
         file = temp.open("xb")

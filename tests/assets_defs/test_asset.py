@@ -35,7 +35,7 @@ def failure(raised: Exception):
         (ConnectionRefusedError(111, "Connection refused"), "a file, a pipe or a connection: Connection refused"),
         (
             BrokenProcessPool("terminated abruptly"),
-            "a worker process was killed, mostly for want of memory: set engine",
+            "a worker process was killed, usually because memory ran out: set engine",
         ),
         (pa.ArrowInvalid("Parquet magic bytes not found"), "a parquet file cannot be read or written: Parquet magic"),
     ],

@@ -55,4 +55,4 @@ def test_a_partition_says_its_rows_those_of_the_asset_and_whether_anything_was_m
     found = shard_metadata(manifest, store, 1200, was_made=False)
     assert next(iter(found)) == "nothing_to_do"
     assert f"to force it: remove {tmp_path}/scenes/00003.json" in found["nothing_to_do"].value
-    assert nothing_to_do("wait")["nothing_to_do"].value == "all is there and unchanged; to force it: wait"
+    assert nothing_to_do("wait")["nothing_to_do"].value == "everything is there and unchanged; to force it: wait"

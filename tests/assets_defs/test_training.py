@@ -170,4 +170,4 @@ def test_launchers_that_are_not_installed_name_their_extra(everything, tmp_path)
     pod = profile.training.model_copy(update={"launcher": "k8s", "pod_spec": "pod.yaml"})
     result = process_asset(pod, tmp_path / "plan.json")
     error = result.get_step_failure_events()[0].step_failure_data.error
-    assert "the extra `k8s`" in (error.cause or error).message
+    assert "--editable '.[k8s]'" in (error.cause or error).message

@@ -169,7 +169,7 @@ def test_a_taken_port_is_told_at_once(environment):
         line = command(taken.getsockname()[1])
         done = subprocess.run(line, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "cannot be had (Address already in use); name another: make ui PORT=3001" in done.stderr
+    assert "cannot be used (Address already in use); name another: make ui PORT=3001" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -68,8 +68,8 @@ def test_a_command_of_the_factory_names_the_extra_that_brings_it(words, monkeypa
         cli.main()
     assert left.value.code == 2
     assert capsys.readouterr().err == (
-        f"decoupage: `decoupage {words[0]}` needs dagster, which is not installed: "
-        "pip install 'decoupage-layers[factory]'\n"
+        f"decoupage: `decoupage {words[0]}` needs dagster, which is not installed; "
+        "in a checkout of decoupage: pip install --constraint constraints.txt --editable '.[factory]'\n"
     )
 
 

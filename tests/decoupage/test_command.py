@@ -181,16 +181,16 @@ def test_orientation_tags_are_applied(place):
         ({"mask": "empty.png"}, "empty.png: the mask is empty"),
         ({"mask": "small.png"}, "small.png: the mask is 20x10 px, the picture is 56x40 px"),
         ({"mask": "full.png"}, "covers the whole picture"),
-        ({"mask": "text.png"}, "text.png: no readable picture"),
+        ({"mask": "text.png"}, "text.png: not a readable picture"),
         ({"mask": "photo.png"}, "photo.png: the mask is a coloured picture"),
         ({"mask": "labels.png"}, "labels.png: the mask is a label picture of 2 objects (1, 2)"),
-        ({"mask": "pipe"}, "pipe is no regular file"),
-        ({"image": "pipe"}, "pipe is no regular file"),
-        ({"image": "page.png"}, "page.png: no readable picture (no picture in a known format"),
+        ({"mask": "pipe"}, "pipe is not a regular file"),
+        ({"image": "pipe"}, "pipe is not a regular file"),
+        ({"image": "page.png"}, "page.png: not a readable picture (no picture in a known format"),
         ({"image": "dark.png"}, "dark.png: 16-bit gray that ends at 3000 would be black"),
         ({"guidance": "inf"}, "--guidance must be a finite number"),
         ({"prompt": "\udcff"}, "--prompt is not UTF-8 text"),
-        ({"maps": "wrong"}, "edges.png is no regular file"),
+        ({"maps": "wrong"}, "edges.png is not a regular file"),
         ({"image": "clear.png"}, "clear.png: the picture has transparent pixels"),
         ({"model": "nowhere"}, "--model nowhere: nowhere/model_index.json is missing"),
         ({"device": "toaster"}, "--device must be"),
@@ -342,7 +342,7 @@ def test_what_no_psd_can_hold_is_told_before_the_model_is_loaded(place):
     mask.paste(1, (5, 5, 50, 50))
     mask.save("long-mask.png")
     done = run("long.png", "--model", "nowhere", "--out", "out", "--mask", "long-mask.png", "--psd")
-    assert "PSD takes sides up to 30000 px, got 30001x301 px: take --ora instead" in str(done.exception)
+    assert "PSD takes sides up to 30000 px, got 30001x301 px: use --ora instead" in str(done.exception)
 
 
 def test_names_that_are_no_text_reach_the_report_and_the_terminal_as_text(place):

@@ -147,7 +147,7 @@ def test_a_link_on_another_site_may_be_followed_but_sends_nothing():
 def test_where_a_get_changes_things_there_is_none(method):
     guard = Guard(nothing, no_get=("/graphql",))
     for path in ("/graphql", "/graphql/", "/graphql/deeper"):
-        assert refusal(method, path, guard=guard) == "this path answers no GET"
+        assert refusal(method, path, guard=guard) == "this path does not answer GET"
         assert refusal("POST", path, guard=guard) is None
         assert refusal(path=path, kind="websocket", guard=guard) is None
     for path in ("/", "/graphiql", "/graphqls", "/assets/graphql"):
@@ -158,8 +158,8 @@ def test_paths_may_be_limited():
     guard = Guard(nothing, allowed=lambda path, query: path != "/media" or query == b"file=ours")
     assert refusal(path="/media", guard=guard, query_string=b"file=ours") is None
     assert refusal(path="/media", guard=guard, query_string=b"file=theirs") == "this path is not open"
-    assert refusal(path="http://evil.example/", guard=guard) == "this is no path"
-    assert refusal("OPTIONS", path="*", guard=guard) == "this is no path"
+    assert refusal(path="http://evil.example/", guard=guard) == "this is not a path"
+    assert refusal("OPTIONS", path="*", guard=guard) == "this is not a path"
 
 
 def test_starting_and_ending_are_passed_on():

@@ -431,7 +431,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(damaged, bases, file, t
 @pytest.mark.faults
 def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damaged, bases):
     name = changed(damaged / WEIGHTS, "attn.to_q.lora_B", 70_000.0)
-    with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: take bfloat16")):
+    with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: use bfloat16")):
         load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.float16)
     load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.bfloat16)
 
@@ -517,7 +517,7 @@ def test_changed_bytes_are_noticed_but_a_changed_card_is_not(damaged, bases):
     tensors = load_file(damaged / WEIGHTS)
     next(iter(tensors.values())).add_(1)
     save_file(tensors, damaged / WEIGHTS)
-    with pytest.raises(ValueError, match=f"{WEIGHTS} is not the file that was published"):
+    with pytest.raises(ValueError, match=f"{WEIGHTS} is not the published file"):
         load_adapter(damaged, bases / "flux-fill")
 
 

@@ -136,12 +136,12 @@ def test_rows_are_numbered_by_their_first_line():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "a.csv is empty; a table is wanted, with the columns id, licence"),
+        (b"", "a.csv is empty; it must be a table with the columns id, licence"),
         (b"\n \n", "a.csv is empty"),
         (b"id,name\na,b", "a.csv lacks the columns licence; its heading is: id, name"),
         (b"id;licence\na;b", "its heading is: id;licence; separate its values by commas, not by ';'"),
         (b"id\tlicence\na\tb", "separate its values by commas"),
-        (b"id,licence,id\n", "a.csv: a column stands twice in its heading: id"),
+        (b"id,licence,id\n", "a.csv: its heading names a column twice: id"),
         (b"id,licence\na,b\nc\n", "a.csv, line 3: 1 values, the heading has 2 columns"),
         (b"id,licence\na,b,c\n", "a.csv, line 2: 3 values"),
         (b'id,licence\na,b\nc,"open\nd,e\nf,g\n', "a.csv, line 3: unexpected end of data"),

@@ -83,12 +83,12 @@ def test_a_profile_that_names_what_forbids_it_starts_nowhere(tmp_path, way):
         load_permitted("commercial", str(tmp_path), changes)
     assert key in str(refused.value) and licence in str(refused.value)
     profile = load_profile("commercial", str(tmp_path), changes)
-    with pytest.raises(BadSetup, match="mixes what forbids it"):
+    with pytest.raises(BadSetup, match="brings in what forbids it"):
         Plan(profile)
     if not key.startswith(("training", "the recipe")):
         factory = Factory(profile, Store(profile.root))
         for start in (factory.make_library, factory.foreground_library, factory.background_library):
-            with pytest.raises(BadSetup, match="mixes what forbids it"):
+            with pytest.raises(BadSetup, match="brings in what forbids it"):
                 start()
     assert list(tmp_path.iterdir()) == []
 

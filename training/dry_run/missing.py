@@ -8,7 +8,7 @@ import torch
 
 from decoupage.bases import find_base
 from decoupage.faults import BadSetup
-from decoupage.requirements import Requirement
+from decoupage.requirements import Requirement, install_line
 from decoupage.text_files import parse_json
 from decoupage.weights.files import file_fault
 from training.config import RunConfig, TrainingConfig
@@ -97,7 +97,7 @@ def _libraries(config: RunConfig) -> Iterator[Requirement]:
         uses.setdefault("bitsandbytes", []).append("optimiser.name = adamw8bit")
     for library, settings in uses.items():
         is_here = find_spec(library) is not None
-        fix = "" if is_here else "pip install 'decoupage-layers[gpu]'"
+        fix = "" if is_here else install_line("gpu")
         yield Requirement(library, is_here, f"for {' and '.join(settings)}", fix)
 
 

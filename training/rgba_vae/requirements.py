@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from decoupage.requirements import Requirement, Space
+from decoupage.requirements import Requirement, Space, install_line
 from decoupage.weights.files import read_sha256
 from training.rgba_vae.config import RgbaVaeConfig
 
@@ -21,7 +21,7 @@ def requirements(config: RgbaVaeConfig) -> list[Requirement]:
 
     lacking = [name for name in PACKAGES if find_spec(name) is None]
     found = f"{', '.join(lacking)} not installed" if lacking else ", ".join(PACKAGES)
-    get = f"pip install {' '.join(lacking)} (the extra `gpu` has them), {_OR_WITHOUT}"
+    get = f"{install_line('gpu')}, {_OR_WITHOUT}"
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
     fault = _fault(path)
     download = "python -c \"import torchvision; torchvision.models.vgg16(weights='IMAGENET1K_V1')\""

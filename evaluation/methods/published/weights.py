@@ -9,7 +9,7 @@ from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from decoupage.requirements import Requirement, require
+from decoupage.requirements import Requirement, install_line, require
 from decoupage.weights.files import hashes
 from decoupage.weights.hub import split_revision
 from decoupage.weights.models import DiffusersModel
@@ -22,7 +22,7 @@ def requirements(name: str, config: ModelBaseline) -> list[Requirement]:
     """Files, packages and device of one enabled baseline, with the licence to know of."""
     published = PUBLISHED[name]
     packages = [
-        Requirement(package, find_spec(package) is not None, f"{published.title} needs it", "pip install -e '.[gpu]'")
+        Requirement(package, find_spec(package) is not None, f"{published.title} needs it", install_line("gpu"))
         for package in published.packages
     ]
     return [*packages, *_file_requirements(name, config)]

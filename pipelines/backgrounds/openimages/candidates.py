@@ -1,4 +1,4 @@
-"""The facts known about each image of one subset, one array a fact, filled in list by list."""
+"""The facts known about each image of one subset, one array per fact, filled in list by list."""
 
 import re
 from dataclasses import dataclass, fields, replace

@@ -59,7 +59,7 @@ def choose(config: OpenImagesConfig, lists: dict[str, Path]) -> Choice:
     chosen = _first(left, config)
     if not any(len(candidates) for candidates in chosen.values()):
         reasons = ", ".join(f"{reason} {number}" for reason, number in drops.items() if number)
-        raise BadSetup(f"no image of OpenImages is left of {num_listed}: {reasons}; loosen backgrounds.openimages")
+        raise BadSetup(f"none of {num_listed} images of OpenImages is left: {reasons}; loosen backgrounds.openimages")
     images: dict[str, Attribution] = {}
     originals: dict[str, Original] = {}
     for name, candidates in chosen.items():

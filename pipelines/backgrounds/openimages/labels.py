@@ -36,7 +36,7 @@ def read_classes(path: Path) -> dict[str, list[str]]:
     """Read the class descriptions: name in lower case -> labels (`/m/...`), with or without a header line.
 
     Raises:
-        BadSetup: the file is no table of labels and names.
+        BadSetup: the file is not a table of labels and names.
     """
     found: dict[str, list[str]] = {}
     try:

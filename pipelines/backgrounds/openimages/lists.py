@@ -41,7 +41,7 @@ def wanted(config: OpenImagesConfig) -> dict[str, str]:
 
 
 def named(config: OpenImagesConfig) -> list[str]:
-    """The addresses that the profile itself names, which may lie in one's own network."""
+    """The addresses that the profile itself names, which may be in a private network."""
     return [place for place in (*wanted(config).values(), config.images) if is_address(place)]
 
 

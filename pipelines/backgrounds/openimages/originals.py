@@ -137,7 +137,7 @@ class _Fetching:
         try:
             return {str(path): str(outcome) for path, outcome in self.store.read_json(OUTCOMES).items()}
         except (BadSetup, AttributeError) as error:
-            log.warning("%s is begun again, and its originals are asked for again: %s", self.store.url(OUTCOMES), error)
+            log.warning("%s is started again, and originals are requested again: %s", self.store.url(OUTCOMES), error)
             return {}
 
     def run(self, mirrored: Sequence[str]) -> OriginalsReport:

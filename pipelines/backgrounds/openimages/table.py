@@ -1,6 +1,6 @@
 """Reads columns of a long CSV by name, as a stream of blocks. Image ids become 64-bit numbers.
 
-A list that does not parse (truncated, another table, text in place of a number) raises BadSetup and is no dropped item:
+A list that does not parse (truncated, another table, text in place of a number) raises BadSetup and drops no item:
 half a list would silently lead to another choice.
 """
 
@@ -62,7 +62,7 @@ def _find_fault(path: Path, columns: Mapping[str, pa.DataType]) -> None:
         for line, row in csv_rows(decoded_lines(file, str(path)), str(path), list(columns)):
             for name in numbers:
                 if row[name] not in _UNKNOWN and not _NUMBER.fullmatch(row[name]):
-                    raise BadSetup(f"{path}, line {line}: {name} is '{printable(row[name])}', which is no number")
+                    raise BadSetup(f"{path}, line {line}: {name} is '{printable(row[name])}', which is not a number")
 
 
 def parse_ids(column: pa.StringArray) -> tuple[Ids, NDArray[np.bool_]]:

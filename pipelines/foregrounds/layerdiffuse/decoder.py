@@ -110,7 +110,7 @@ def build_decoder(tensors: Mapping[str, Tensor], name: str) -> TransparentDecode
     """
     widths = [f"down_blocks.{i}.resnets.0.conv1.weight" for i in range(len(BLOCK_CHANNELS))]
     if lacking := [key for key in (*widths, "latent_conv_in.weight") if key not in tensors]:
-        raise BadSetup(f"{name} is no transparent decoder: it lacks {lacking[0]}; get the file anew")
+        raise BadSetup(f"{name} is not a transparent decoder: it lacks {lacking[0]}; get the file again")
     channels = [tensors[key].shape[0] for key in widths]
     with torch.device("meta"):
         decoder = TransparentDecoder(tensors["latent_conv_in.weight"].shape[1], channels)
@@ -120,8 +120,8 @@ def build_decoder(tensors: Mapping[str, Tensor], name: str) -> TransparentDecode
     if missing or foreign or wrong:
         examples = ", ".join([*missing[:1], *foreign[:1], *sorted(wrong)[:1]])
         raise BadSetup(
-            f"{name} is no transparent decoder: {len(missing)} tensors missing, {len(foreign)} unknown, "
-            f"{len(wrong)} of another shape ({examples}); get the file anew"
+            f"{name} is not a transparent decoder: {len(missing)} tensors missing, {len(foreign)} unknown, "
+            f"{len(wrong)} of another shape ({examples}); get the file again"
         )
     decoder.load_state_dict(dict(tensors), strict=True, assign=True)
     return decoder.eval().requires_grad_(requires_grad=False)

@@ -83,7 +83,7 @@ def read_decoder(path: Path) -> dict[str, Tensor]:
         held = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadSetup(f"{path} cannot be read as plain tensors ({reason}); get the file anew") from error
+        raise BadSetup(f"{path} cannot be read as plain tensors ({reason}); get the file again") from error
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise BadSetup(f"{path} holds something else than tensors by name; get the file anew")
+        raise BadSetup(f"{path} holds something other than named tensors; get the file again")
     return {key.removeprefix(_DECODER): value for key, value in held.items() if key.startswith(_DECODER)}

@@ -90,7 +90,7 @@ class LayerDiffuseGenerator:
             return painter.paint(texts, seeds)
         except torch.OutOfMemoryError as error:
             if len(texts) == 1:
-                raise BadSetup(f"one picture does not fit {self.settings.device}'s memory; paint smaller") from error
+                raise BadSetup(f"one picture does not fit {self.settings.device}'s memory; reduce its size") from error
             log.warning("%d pictures do not fit %s's memory; halved", len(texts), self.settings.device)
         # Outside the handler: the error holds on to what did not fit.
         torch.cuda.empty_cache()
@@ -108,5 +108,5 @@ class LayerDiffuseGenerator:
         return (load_sdxl if self.settings.family == "sdxl" else load_flux)(self.settings, weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the weights: whoever unpickles it loads them anew."""
+        """Without the weights: unpickling loads them again."""
         return {"settings": self.settings}

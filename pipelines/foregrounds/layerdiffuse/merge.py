@@ -1,4 +1,4 @@
-"""Teaching a base transparency: published differences added to SDXL's attention matrices, or a LoRA fused into them.
+"""Gives a base transparency: published differences added to SDXL's attention matrices, or a LoRA fused into them.
 
 Both change weights once and for all, so a network that carries one says so and refuses a second.
 """
@@ -70,7 +70,7 @@ def fuse_lora(pipe: Any, network: Any, path: Path, num_layers: int | None) -> No
     """
     refuse_second(network, path.name)
     with open_tensors(path):
-        pass  # A damaged file is told before diffusers trips over it.
+        pass  # A damaged file is reported before diffusers fails on it.
     pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=TAUGHT, use_safetensors=True)
     reached = sum(hasattr(module, "lora_A") and TAUGHT in module.lora_A for module in network.modules())
     if not reached or reached != (num_layers or reached):
@@ -94,4 +94,4 @@ def open_tensors(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
-        raise BadSetup(f"{path} cannot be read ({error}); get the file anew") from error
+        raise BadSetup(f"{path} cannot be read ({error}); get the file again") from error

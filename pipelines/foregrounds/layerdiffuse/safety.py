@@ -99,5 +99,5 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise BadSetup(f"{folder}/model.safetensors lacks {len(lacking)} tensors, such as {lacking[0]}")
     # What is not a number is below every threshold: all pictures would pass.
     if damaged := [name for name, weight in checker.named_parameters() if not bool(weight.isfinite().all())]:
-        raise BadSetup(f"{folder}/model.safetensors holds values that are not finite, in {damaged[0]}; get it anew")
+        raise BadSetup(f"{folder}/model.safetensors holds values that are not finite, in {damaged[0]}; get it again")
     return checker.float().eval(), CLIPImageProcessorPil.from_pretrained(folder, local_files_only=True)

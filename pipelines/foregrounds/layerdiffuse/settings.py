@@ -35,7 +35,7 @@ class Settings:
     """All values of a run.
 
     Attributes:
-        adapter: the file that teaches the base transparency.
+        adapter: the file that gives the base transparency.
         decoder: the file of the transparent decoder.
         weights: where both files lie instead, `owner/name[@revision]` or a folder; empty = each with its publisher.
     """

@@ -16,7 +16,7 @@ from decoupage.images.types import Rgba
 
 @dataclass(frozen=True)
 class Convention:
-    """How a family's decoder was taught.
+    """How a family's decoder was trained.
 
     Attributes:
         clip_pixels: what the VAE gives is clipped to [0, 1] first.
@@ -70,7 +70,7 @@ def _decode_one(z_1CHW: Tensor, vae: Any, decoder: nn.Module, convention: Conven
 def median_of_views(decoder: nn.Module, pixels_B3HW: Tensor, z_BCHW: Tensor) -> Tensor:
     """The lower median over eight passes: the picture as it is and mirrored, each turned four ways.
 
-    Views of equal shape go through the network together: two batches of four times B, for those on their side are
+    Views of equal shape go through the network together: two batches of four times B, because those on their side are
     W by H.
 
     Returns:

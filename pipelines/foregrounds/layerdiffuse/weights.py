@@ -1,6 +1,6 @@
 """The files that a LayerDiffuse run reads: a base in diffusers' layout, an adapter, a decoder; and its device.
 
-Weights are many gigabytes, and some want consent to a licence: they are fetched by the command that an error or
+Weights are many gigabytes, and some require consent to a licence: they are fetched by the command that an error or
 `decoupage doctor` names, never by a run.
 """
 
@@ -129,4 +129,4 @@ def has_device(wanted: Settings) -> bool:
 
 def device_fix() -> str:
     """What to do where the profile's device is not here."""
-    return "run it where a GPU is, or set DECOUPAGE__GENERATED__DEVICE=cpu and wait"
+    return "run it on a machine with a GPU, or set DECOUPAGE__GENERATED__DEVICE=cpu and wait"

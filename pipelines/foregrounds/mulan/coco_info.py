@@ -55,7 +55,7 @@ def read_coco_info(place: Path, wanted: Collection[str]) -> dict[str, CocoPhotog
     """Read the wanted photographs: id of 12 digits -> licence and address; those that COCO lacks are left out.
 
     Raises:
-        BadSetup: a file is missing, is no JSON of COCO's form, or lacks a list.
+        BadSetup: a file is missing, is not JSON of COCO's form, or lacks a list.
     """
     found: dict[str, CocoPhotograph] = {}
     for path in info_files(place):
@@ -78,7 +78,7 @@ def _read(path: Path, wanted: Collection[str]) -> dict[str, CocoPhotograph]:
         raise BadSetup(f"mulan.coco.info names {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         found = printable(repr(error))
-        raise BadSetup(f"{path} is no annotation file of COCO with licenses and images: {found}") from error
+        raise BadSetup(f"{path} is not an annotation file of COCO with licenses and images: {found}") from error
 
 
 def _licence_name(licence: Mapping[str, Any]) -> str:
@@ -119,7 +119,7 @@ class _Window:
         self._decoder = json.JSONDecoder()
 
     def peek(self) -> str:
-        """The next character that is no space. Raises ValueError at the end."""
+        """The next character that is not a space. Raises ValueError at the end."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1

@@ -1,4 +1,4 @@
-"""Writes MuLAn's layers as PNG files, one a layer, with a catalogue: for people and for other tools.
+"""Writes MuLAn's layers as PNG files, one per layer, with a catalogue: for people and for other tools.
 
 The pixels are the official ones: not filtered, without bled colour, not resized. `stage` makes foregrounds of them.
 """

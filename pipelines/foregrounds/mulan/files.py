@@ -96,7 +96,7 @@ def find_annotations(folder: Path) -> Iterator[AnnotationFile]:
 
 
 def _printable_id(folder: str, stem: str) -> str:
-    """The id of a file as a table can hold it; what is no id stays none, because it has a backslash or a slash."""
+    """The id of a file as a table can hold it; escaped text has a backslash or a slash, and so is not an id."""
     return printable(stem if is_utf8(folder) else f"{folder}/{stem}")
 
 

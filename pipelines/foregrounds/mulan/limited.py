@@ -1,4 +1,4 @@
-"""Calls a function in a process beside this one, which is ended when it takes too long.
+"""Calls a function in a second process, which is ended when it takes too long.
 
 Foreign files are read there. A loop inside C code cannot be interrupted in its own process, not even by Ctrl-C, and a
 file that crashes its reader would end the run. One such process serves all calls of this process, one after another,
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 _START_S = 300.0
 """Time to start, imports included; generous, for a busy machine."""
 _GRACE_S = 5.0
-"""How much later the process ends itself, in case that nobody is left to end it."""
+"""How much later the process ends itself, in case no process is left to end it."""
 _PROGRAM = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one decides.
@@ -37,7 +37,7 @@ serve(int(sys.argv[1]))
 
 
 def call_limited(function: Callable[[Argument], Result], argument: Argument, limit_s: float) -> Result:
-    """Call a function of one argument in the process beside this one.
+    """Call a function of one argument in the second process.
 
     Args:
         function: picklable, as are its argument and its result.
@@ -52,7 +52,7 @@ def call_limited(function: Callable[[Argument], Result], argument: Argument, lim
 
 
 class _Beside:
-    """The process beside this one: started by the first call, and again after it was ended."""
+    """The second process: started by the first call, and again after it was ended."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -77,10 +77,10 @@ class _Beside:
     def _ask(self, packed: bytes, limit_s: float) -> Any:
         connection = self._started()
         connection.send((packed, limit_s))
-        # The first answer tells that the call begins: modules are imported. The second is the result.
+        # The first answer says that the call begins: modules are imported. The second is the result.
         for wait_s in (_START_S, limit_s):
             if not connection.poll(wait_s):
-                raise BadItem("too_slow", f"it was given up after {wait_s:g} s")
+                raise BadItem("too_slow", f"reading it was stopped after {wait_s:g} s")
             answer = connection.recv()
             if answer is not None:
                 break
@@ -117,7 +117,7 @@ class _Beside:
             return process.wait()
 
     def forget(self) -> None:
-        """In a fork of this process: the process beside is the other's."""
+        """In a fork of this process: the second process belongs to the original."""
         self.__init__()  # type: ignore[misc]
 
 
@@ -127,7 +127,7 @@ os.register_at_fork(after_in_child=_beside.forget)
 
 
 def serve(descriptor: int) -> None:
-    """The program of the process beside: answers calls until the other end is closed."""
+    """The program of the second process: answers calls until the other end is closed."""
     import cv2
 
     cv2.setNumThreads(0)
@@ -152,7 +152,7 @@ def _answer(packed: bytes, limit_s: float, connection: Connection) -> bytes:
         data = pickle.dumps((None, BadItem("too_large", "it does not fit into memory")))
     except Exception as error:  # noqa: BLE001 - raised again in the other process.
         if not isinstance(error, BadItem):
-            error.add_note(f"In the process beside:\n{traceback.format_exc()}")
+            error.add_note(f"In the other process:\n{traceback.format_exc()}")
         data = pickle.dumps((None, error))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

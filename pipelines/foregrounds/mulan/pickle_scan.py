@@ -19,7 +19,7 @@ MAX_NUMBER_BYTES = 1 << 12
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _FORBIDDEN = frozenset({"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEXT_BUFFER"})
 _SETS = frozenset({"EMPTY_SET", "ADDITEMS", "FROZENSET"})
-"""Putting a value into a set hashes it, which takes for ever for tuples that hold each other twice, forty deep."""
+"""Putting a value into a set hashes it, which takes forever for tuples that hold each other twice, forty deep."""
 _SIZE_BYTES = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1,
     pickletools.TAKEN_FROM_ARGUMENT4: 4,

@@ -55,7 +55,7 @@ def read_provenance(annotations: Path) -> dict[str, Provenance]:
     except BadItem as fault:
         raise BadSetup(f"{path} cannot be read: {fault.detail}") from fault
     if not isinstance(entries, dict):
-        raise BadSetup(f"{path} is damaged: it is no object of photographs by their ids")
+        raise BadSetup(f"{path} is damaged: it is not an object of photographs by their ids")
     return {id: _provenance(entry, f"{path} is damaged: photograph {id!r}") for id, entry in entries.items()}
 
 
@@ -67,7 +67,7 @@ def _provenance(entry: Any, where: str) -> Provenance:
         raise BadSetup(f"{where}: {error!r}") from error
     for text in (name, licence, attribution, *categories):
         if not isinstance(text, str) or not is_printable(text):
-            raise BadSetup(f"{where}: {str(text)[:40]!r} is no text, or cannot be printed")
+            raise BadSetup(f"{where}: {str(text)[:40]!r} is not text, or cannot be printed")
     return Provenance(name, licence, licence, attribution, categories)
 
 
@@ -91,11 +91,11 @@ def read_links(path: Path, columns: LaionConfig) -> dict[str, str]:
     Leading zeros that a spreadsheet program removed from a key are restored, and a trailing `.jpg` is removed.
 
     Raises:
-        BadSetup: the file or a column is missing, the file is no CSV in UTF-8, or it gives one key two addresses; the
+        BadSetup: the file or a column is missing, the file is not UTF-8 CSV, or it gives one key two addresses; the
             message names the line.
     """
     if path.exists() and not path.is_file():
-        raise BadSetup(f"mulan.laion.links names {path}, which is no regular file")
+        raise BadSetup(f"mulan.laion.links names {path}, which is not a regular file")
     found: dict[str, str] = {}
     try:
         with path.open("rb") as file:

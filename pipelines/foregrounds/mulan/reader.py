@@ -41,7 +41,7 @@ def inflate(path: Path, max_bytes: int) -> bytes:
             or `too_large`.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise BadItem("not_a_file", f"{path.name} is no regular file")
+        raise BadItem("not_a_file", f"{path.name} is not a regular file")
     inflater = zlib.decompressobj()
     chunks: list[bytes] = []
     room = max_bytes
@@ -178,7 +178,7 @@ def read_photograph(path: Path, size: tuple[int, int]) -> Rgb:
             raise BadItem(fault.reason, printable(f"{path}: {fault.detail}")) from fault
         raise BadItem("bad_image", printable(f"{path}: {fault}")) from fault
     except FileNotFoundError as error:
-        raise BadItem("unreadable", printable(f"{path} has gone")) from error
+        raise BadItem("unreadable", printable(f"{path} no longer exists")) from error
     if not picture.is_opaque:
         raise BadItem("bad_image", printable(f"{path} has transparent pixels, a photograph has none"))
     return picture.rgb

@@ -73,7 +73,7 @@ def _lists(config: MulanConfig) -> Iterator[Requirement]:
 
 
 def _licences(config: MulanConfig) -> Iterator[Requirement]:
-    """COCO's files on licences; a profile that names none is told what it does without them."""
+    """COCO's files on licences; for a profile that names none, what happens without them."""
     if not config.coco.info:
         yield Requirement("mulan.coco.info", True, "not named: COCO's photographs count as of unknown licence", _INFO)
         return

@@ -123,16 +123,16 @@ def hash_of(keys: Iterable[str]) -> str:
 
 
 def to_text(keys: Iterable[str]) -> str:
-    """The text of a frozen list: a line with the hash, then the sorted keys, one a line."""
+    """The text of a frozen list: a line with the hash, then the sorted keys, one per line."""
     lines = sorted(keys)
     return "\n".join([_HASH + hash_of(lines), *lines, ""])
 
 
 def read_list(path: Path) -> frozenset[str]:
-    """Keys of a user's list: an id a line (12 digits for COCO, 9 for LAION), `#` starts a comment.
+    """Keys of a user's list: an id per line (12 digits for COCO, 9 for LAION), `#` starts a comment.
 
     Raises:
-        BadSetup: the file is missing or empty, or a line is no id; the message names the line.
+        BadSetup: the file is missing or empty, or a line is not an id; the message names the line.
     """
     try:
         listed = listed_lines(read_file(path), str(path))
@@ -145,7 +145,7 @@ def read_list(path: Path) -> frozenset[str]:
         id = entry.removeprefix("laion-")
         if part_of(id) == "other":
             raise BadSetup(
-                f"{path}, line {number}: {id[:40]!r} is no id; COCO's have 12 digits (000000000139), LAION's 9"
+                f"{path}, line {number}: {id[:40]!r} is not an id; COCO's have 12 digits (000000000139), LAION's 9"
             )
         keys.add(key_of(id))
     if not keys:
@@ -154,7 +154,7 @@ def read_list(path: Path) -> frozenset[str]:
 
 
 def tell_unmatched(place: str, listed: Set[str], there: Set[str]) -> None:
-    """Warn where pictures that a file lists have no annotation: a slip of the pen would go unnoticed."""
+    """Warn where pictures that a file lists have no annotation: a typing error would go unnoticed."""
     if unmatched := sorted(listed - there):
         shown = ", ".join(map(repr, unmatched[:_SHOWN]))
         log.warning("%s: %d of its %d pictures have no annotation: %s", place, len(unmatched), len(listed), shown)

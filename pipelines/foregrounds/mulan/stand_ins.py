@@ -26,7 +26,7 @@ class Picture:
     """A pickled PIL image, not decoded further.
 
     Attributes:
-        mode: Pillow's name of the pixel layout, one of 1, L, LA, RGB, RGBA; 1 = one bit a pixel, rows padded to bytes.
+        mode: Pillow's name of the pixel layout, one of 1, L, LA, RGB, RGBA; 1 = 1 bit per pixel, rows padded to bytes.
         size: (width, height) in pixels.
         data: the raw bytes.
     """

@@ -173,7 +173,7 @@ class _Plain:
 
 
 def check_keys(keys: Iterable[object]) -> None:
-    """Raises BadItem `bad_pickle` for a key that is no text or number of bounded size; none is hashed."""
+    """Raises BadItem `bad_pickle` for a key that is not text or a number of bounded size; none is hashed."""
     for key in keys:
         if type(key) is int and key.bit_length() <= MAX_KEY_BITS:
             continue

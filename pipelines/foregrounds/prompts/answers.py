@@ -51,7 +51,7 @@ def read_answer(body: str | dict[str, Any]) -> Answer:
     """The answer in a chat completion's body (JSON, or already an object)."""
     read = _json(body) if isinstance(body, str) else body
     if not isinstance(read, dict):
-        return Answer("malformed", detail="the body is no JSON object", text=storable(str(body)))
+        return Answer("malformed", detail="the body is not a JSON object", text=storable(str(body)))
     usage = read.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     outcome, texts, detail, text = _content(read.get("choices"))
@@ -179,7 +179,7 @@ class Report:
 
 
 def read_report(status: int, body: str, headers: Mapping[str, str]) -> Report:
-    """The fault in the body of an answer that is none."""
+    """The fault in the body of an unsuccessful answer."""
     read = _json(body)
     error = read.get("error") or read if isinstance(read, dict) else body
     known = dict(_labels(error)) if isinstance(error, dict) else {}

@@ -138,7 +138,7 @@ def _find(api: "OpenAI", plan: Line) -> str | None:
 
 
 def _checked(batch: "Batch") -> "Batch":
-    """What the server says of a batch; the client hands on what is none, such as a page of a proxy."""
+    """What the server says of a batch; the client also passes on other answers, such as a page of a proxy."""
     if not isinstance(getattr(batch, "id", None), str) or not isinstance(getattr(batch, "status", None), str):
         raise Reported(read_report(200, str(batch), {}))
     return batch

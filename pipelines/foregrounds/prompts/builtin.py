@@ -41,7 +41,7 @@ def num_builtin() -> int:
 def builtin_prompts(per_category: int) -> list[Prompt]:
     """The first prompts of each category, category by category.
 
-    Asking for more appends within a category and changes none that were there.
+    Asking for more appends to each category and changes no earlier prompt.
 
     Raises:
         ValueError: a category holds fewer than requested.

@@ -34,8 +34,8 @@ OPENAI = "https://api.openai.com/v1"
 NO_KEY = "none"
 """Sent where there is no key: the client requires some text, and servers without keys do not read it."""
 MIN_SECRET_LETTERS = 8
-"""A key of at least so many letters is hidden in messages. A shorter one (`none`, `x`, for local servers) is no secret,
-and removing it from every text would garble them."""
+"""A key of at least so many letters is hidden in messages. A shorter one (`none`, `x`, for local servers) is not a
+secret, and removing it from every text would garble them."""
 _OTHER_NAME = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 _SPELLINGS = {"response_format": "response_format|json_schema|structured.outputs?"}
 _SPELLINGS |= dict.fromkeys(_OTHER_NAME, "|".join(_OTHER_NAME))

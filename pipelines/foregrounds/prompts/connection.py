@@ -1,6 +1,6 @@
 """The connection to a model's server: bounded in time and size, and silent about what it carries.
 
-Time-outs of HTTP libraries begin anew with each byte, and their bodies have no bound. Here a whole request has a
+Time-outs of HTTP libraries start again with each byte, and their bodies have no bound. Here a whole request has a
 deadline, and an answer is given up when it grows too large. Redirects are not followed: a key would go with them.
 """
 
@@ -73,7 +73,7 @@ class Connection:
             result, error = results.get(timeout=limit_s)
         except queue.Empty:
             self.close()
-            raise Late(f"no whole answer within {limit_s:g} s") from None
+            raise Late(f"no complete answer within {limit_s:g} s") from None
         except BaseException:  # Ctrl-C.
             self.close()
             raise
@@ -139,5 +139,5 @@ def _bound(response: "httpx2.Response") -> None:
         def close(self) -> None:
             self.stream.close()
 
-    assert isinstance(response.stream, httpx2.SyncByteStream), "the client is no asynchronous one"
+    assert isinstance(response.stream, httpx2.SyncByteStream), "the client is synchronous"
     response.stream = Bounded(response.stream)

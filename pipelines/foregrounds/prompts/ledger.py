@@ -1,6 +1,6 @@
 """The ledger of one list of prompts: each answer that was paid for, in order, and which prompts were accepted from it.
 
-`sources/prompts/<fingerprint>.jsonl` in the store, one JSON object a line:
+`sources/prompts/<fingerprint>.jsonl` in the store, one JSON object per line:
 
 - `recipe`: the first line, what the list was written by;
 - `received`: the text of an answer that was paid for, before anything is made of it; its `answer` takes its place;
@@ -139,7 +139,7 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
 def _check(lines: list[Line]) -> None:
     """Raises ValueError, KeyError, TypeError or AttributeError when a line lacks what its kind must hold."""
     if lines and lines[0]["kind"] != "recipe":
-        raise ValueError("the first line is no recipe")
+        raise ValueError("the first line is not a recipe")
     for line in lines:
         if line["kind"] == "received":
             texts = [line["category"], line["request"], line["text"]]

@@ -1,4 +1,4 @@
-"""How often a request is repeated, how long is waited, and what a refusal means."""
+"""How often a request is repeated, how long it waits, and what a refusal means."""
 
 import logging
 import os

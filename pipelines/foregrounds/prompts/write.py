@@ -83,7 +83,7 @@ def write_prompts(config: DataConfig, store: Store, retry: RetryPolicy | None = 
     """
     asked, wanted = config.prompts, config.generated.prompts_per_category
     if asked.source != "written":
-        raise BadSetup("prompts.source is 'builtin', there is nothing to write; set DECOUPAGE__PROMPTS__SOURCE=written")
+        raise BadSetup("prompts.source is 'builtin': there is nothing to write; set DECOUPAGE__PROMPTS__SOURCE=written")
     started = time.monotonic()
     with open_ledger(asked, store) as ledger:
         before = len(ledger.prompts())

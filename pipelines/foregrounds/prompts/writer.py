@@ -79,7 +79,7 @@ class Session:
         return len(fresh)
 
     def send(self, ask: Ask) -> Answer:
-        """Send a request. What comes back is stored before it is read, for it was paid for."""
+        """Send a request. What comes back is stored before it is read, because it was paid for."""
 
         def keep(text: str) -> None:
             try:

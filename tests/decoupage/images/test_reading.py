@@ -442,7 +442,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path, monkeypatch):
                 read_file(tmp_path / name)
             assert fault.value.reason == "not_a_file", name
     (tmp_path / "link").symlink_to("pipe")
-    with pytest.raises(BadItem, match="link is no regular file"):
+    with pytest.raises(BadItem, match="link is not a regular file"):
         read_file(tmp_path / "link")
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(BadItem, match="unreadable: loop"):

@@ -111,7 +111,7 @@ def test_a_missing_shard_is_named_with_its_place(folder):
     shard.unlink()
     finding = faults(str(folder))["flux-fill/transformer"]
     assert finding.found.startswith(f"{shard.name} (2 of ") and finding.found.endswith("is missing")
-    assert "copy it anew to" in finding.fix
+    assert "copy it again to" in finding.fix
 
 
 @pytest.mark.parametrize("component", ["transformer", "vae"])

@@ -166,7 +166,7 @@ def test_a_licence_against_it_refuses_whatever_the_scores(first):
     event = ask(first, candidate(first, "second", better(2.0)), forbidden=stated)
     assert event.kind == "refused" and len(event.reasons) == 2
     assert event.reasons[0].startswith("licence: ") and "cc-by-nc-sa-4.0 forbids commercial use" in event.reasons[0]
-    assert "unknown is not known to permit commercial use" in event.reasons[1]
+    assert "an unknown licence is not known to permit commercial use" in event.reasons[1]
     assert weights_obstacles(("unknown",), commercial=False) == []
     # An adapter that names no licence of its data permits nothing.
     assert adapter_licences(str(first / "training" / "adapter" / "export")) == ("apache-2.0", "unknown")

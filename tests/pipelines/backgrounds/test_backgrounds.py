@@ -228,7 +228,7 @@ ROW = "good.jpg,good,cc-by-2.0,A,x,0\n"
         ((HEADER + "good.jpg,good,cc-by-2.0\n").encode(), "line 2: 3 values, the heading has 6"),
         ((HEADER + ROW.replace(",0", ",none")).encode(), "line 2: rotation_deg_ccw must be .*got 'none'"),
         ((HEADER + ROW.replace(",0", ",45")).encode(), "line 2: rotation_deg_ccw must be .*got '45'"),
-        ((HEADER + ROW + ROW.replace("cc-by-2.0", "cc0-1.0")).encode(), "line 3: another line says something else"),
+        ((HEADER + ROW + ROW.replace("cc-by-2.0", "cc0-1.0")).encode(), "line 3: another line gives other values for"),
         ((HEADER + 'good.jpg,"good\n').encode(), "attribution.csv, line 2: "),
     ],
 )
@@ -254,4 +254,4 @@ def test_lines_that_match_no_file_are_told(tmp_path, caplog):
     photos.write("good.jpg", encode_jpeg(flower()))
     photos.write("attribution.csv", (HEADER + ROW.replace("good.jpg", "./Good.jpg")).encode())
     index(tmp_path)
-    assert "1 of 1 lines match no file beside it: './Good.jpg' (is 'good.jpg' meant?)" in caplog.text
+    assert "1 of 1 lines match no file in its folder: './Good.jpg' (is 'good.jpg' meant?)" in caplog.text

@@ -167,7 +167,7 @@ CLASSES = "v7/oidv7-class-descriptions.csv"
         (IMAGES, lambda data: data.replace(b"Ann, of", b"Ren\xe9", 1), r"line 2, byte \d+ .e9. is not UTF-8"),
         (IMAGES, lambda data: data.decode().encode("utf-16"), "is UTF-16"),
         (IMAGES, lambda data: data + b"0000000000000009,train\n", r"line 5: 2 values, the heading has \d+"),
-        (BOXES, lambda data: data.replace(b",0.1", b",none", 1), r"line 2: XMax is 'none', which is no number"),
+        (BOXES, lambda data: data.replace(b",0.1", b",none", 1), r"line 2: XMax is 'none', which is not a number"),
         (CLASSES, lambda data: data + b"/m/lonely\n", r"line \d+: the label /m/lonely has no name"),
         (CLASSES, lambda data: data + b"/m/x,Ren\xe9\n", r"line \d+, byte 9 .e9. is not UTF-8"),
     ],

@@ -137,7 +137,7 @@ def test_shards_beyond_the_plan_are_no_part_and_the_card_says_so_until_they_are_
     assert report.statistics.num_scenes == 2 * SCENES_PER_SHARD
     said = "**Not a part of this dataset**, though they lie in `shards/`: 00002,"
     assert said in built_copy.read("dataset/README.md").decode()
-    assert "shards beyond the plan (00002) are no part of the dataset" in caplog.text
+    assert "shards beyond the plan (00002) are not part of the dataset" in caplog.text
     for suffix in ("tar", "parquet", "json"):
         built_copy.remove(f"shards/00002.{suffix}")
     assert write_dataset(built_copy, "demo", fewer).data_version == report.data_version

@@ -186,8 +186,8 @@ def test_json_is_found_wherever_it_stands(text: str) -> None:
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        ("<html>", "no JSON object"),
-        ("[" * 100_000, "no JSON object"),
+        ("<html>", "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
         ({}, "has no choices"),
         ({"choices": None}, "has no choices"),
         ({"choices": [None]}, "has no choices"),
@@ -322,7 +322,7 @@ def test_an_answer_byte_by_byte_has_a_deadline(tmp_path: Path, served: Any, part
     data = b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000 if part == "head" else HEAD + b"\r\n" + b" " * 1000
     server.script = [lambda _: (200, {}, lambda file: dripping(file, data))] * 4
     started = time.monotonic()
-    with pytest.raises(UnfinishedList, match=r"4 times in a row, last with (no whole answer within 0\.4 s|.*time)"):
+    with pytest.raises(UnfinishedList, match=r"4 times in a row, last with (no complete answer within 0\.4 s|.*time)"):
         write(profile(tmp_path, url, timeout_s=0.4))
     assert time.monotonic() - started < 20
     assert write(profile(tmp_path, url)).requests == {"answered": 10}

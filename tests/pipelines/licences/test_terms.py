@@ -41,7 +41,7 @@ def test_spellings_of_a_licence_are_one(written, name):
         ("cc-by-nd-4.0", "forbids derivatives"),
         ("nvidia-non-commercial", "forbids commercial use"),
         ("unknown", "not known to permit"),
-        ("", "no licence is not known to permit"),
+        ("", "a missing licence is not known to permit"),
         ("cc-by-4.0 AND cc-by-nc-sa-4.0", "cc-by-nc-sa-4.0 forbids"),
         ("cc-by-4.0 AND somebody's own", "somebody's-own is not known"),
     ],

@@ -420,7 +420,7 @@ def test_offsets_of_a_span_are_bounded(copy):
     moved = [members[0], members[1]._replace(offset=1 << 50)]
     copy.write("shards/00000.json", replace(read_manifest(copy, "shards", "00000"), members=moved).to_json())
     index = open_index(copy)
-    with pytest.raises(BadSetup, match="not where a scene's may be"):
+    with pytest.raises(BadSetup, match="not where those of a scene may be"):
         index.read(0)
 
 

@@ -38,7 +38,7 @@ def test_the_report_and_the_log_name_them(tmp_path, caplog):
     assert "beyond" not in caplog.text
     report = make(tmp_path, num_shards=2, shards=["00001"])
     assert report.beyond == ("00002", "00003", "00004") and list(report.shards) == ["00001"]
-    assert "; beyond the plan, and read by nothing: 00002, 00003, 00004" in caplog.text
+    assert "; beyond the plan, and not read: 00002, 00003, 00004" in caplog.text
     lines = (tmp_path / "quarantine" / "noise.jsonl").read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["0002", "0003-1"]
     assert make(tmp_path, num_shards=5).num_made == 0, "a number that is raised again finds them"
@@ -98,7 +98,7 @@ def test_prune_says_of_a_shard_that_the_profile_plans_how_to_keep_it(lowered):
     """A number that was lowered for one run, by the environment."""
     profile = load_profile("demo", lowered.root, {"scenes.num_scenes": "6", "scenes.scenes_per_shard": "2"})
     found = prune(profile).removables
-    assert {one.path.name: "scenes make` takes it back" in one.why for one in found} == {
+    assert {one.path.name: "scenes make` uses it again" in one.why for one in found} == {
         "00002.tar": True,
         "00003.tar": False,
     }
@@ -119,7 +119,7 @@ def test_prune_leaves_a_shard_that_a_process_makes(lowered):
 @pytest.mark.parametrize("damage", [b"", b"[]", b'{"shards": 3}', b'{"shards": ["../x"]}', b"\xff"])
 def test_a_damaged_plan_is_a_sentence_and_the_next_run_writes_it(lowered, damage):
     lowered.write("plans/shards.json", damage)
-    with pytest.raises(BadSetup, match=r"plans/shards\.json is no list of planned shards .*remove it"):
+    with pytest.raises(BadSetup, match=r"plans/shards\.json is not a list of planned shards .*remove it"):
         find_shards(lowered.root)
     assert [(f.member, f.kind) for f in verify([lowered.root]).faults] == [("plans", "bad_json")]
     build_dataset(lowered.root, FakeScenes(num_scenes=3))

@@ -403,7 +403,7 @@ def test_no_more_than_a_batch_is_held(tmp_path, monkeypatch):
 @pytest.mark.parametrize("result", [[], [Outcome()] * 4])
 def test_a_batch_without_one_result_an_item_is_a_fault(tmp_path, monkeypatch, result):
     monkeypatch.setattr(Batches, "many", lambda self, items: result)
-    with pytest.raises(ValueError, match=f"one result an item, got {len(result)} for 3"):
+    with pytest.raises(ValueError, match=f"one result per item, got {len(result)} for 3"):
         run_stage(NoiseInBatches(3), Store(str(tmp_path)), SerialEngine())
 
 

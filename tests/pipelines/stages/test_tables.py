@@ -79,7 +79,7 @@ def test_the_store_names_a_damaged_file(tmp_path):
     store = Store(str(tmp_path))
     store.write("a/b.parquet", b"PAR1")
     store.write("a/c.json", b"{")
-    with pytest.raises(BadSetup, match=r"a/b\.parquet is no readable parquet file"):
+    with pytest.raises(BadSetup, match=r"a/b\.parquet is not a readable parquet file"):
         store.read_table("a/b.parquet")
     with pytest.raises(BadSetup, match=r"a/c\.json is not JSON.*line 1"):
         store.read_json("a/c.json")

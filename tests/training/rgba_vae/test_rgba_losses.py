@@ -216,7 +216,7 @@ def test_lpips_without_package_or_weights_is_named_and_nothing_starts(monkeypatc
     with pytest.raises(BadSetup, match="its sha256 does not begin with 397923af"):
         load_lpips(rgba_vae())
     monkeypatch.setattr(perception, "find_spec", lambda name: None)
-    with pytest.raises(BadSetup, match=r"lpips, torchvision not installed. Fix: pip install lpips torchvision"):
+    with pytest.raises(BadSetup, match=r"lpips, torchvision not installed. Fix: in a checkout .*'\.\[gpu\]'"):
         load_lpips(rgba_vae())
     lacking = requirements(rgba_vae())
     assert [one.present for one in lacking] == [False, False] and not lacking[1].space

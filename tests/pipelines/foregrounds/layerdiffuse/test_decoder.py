@@ -88,5 +88,5 @@ def _something_else(state):
 def test_a_file_that_is_no_decoder_is_refused(damage, message):
     state = dict(tiny_decoder(4).state_dict())
     damage(state)
-    with pytest.raises(BadSetup, match=f"decoder.safetensors is no transparent decoder.*{message}"):
+    with pytest.raises(BadSetup, match=f"decoder.safetensors is not a transparent decoder.*{message}"):
         build_decoder(state, "decoder.safetensors")

@@ -109,10 +109,10 @@ def test_the_annotations_behind_the_lists_are_not_read(tmp_path: Path) -> None:
         ('{"licenses": []}', "no list images"),
         ('{"licenses": [], "images": [{"license": 1}]}', "file_name"),
         ('{"licenses": [], "images": [{"license": 1, "file_name": "000000000001.jpg"}]}', "KeyError"),
-        ('{"licenses": [{"id": 1, ', "is no annotation file of COCO"),
+        ('{"licenses": [{"id": 1, ', "is not an annotation file of COCO"),
         ('{"licenses": ' + "[" * 100_000, "RecursionError"),
         ('{"licenses": [{"id": 1, "url": "", "name": "a\\u001b[2J"}]}', "a licence is called"),
-        ('{"licenses": [{"id": 1, "url": 3, "name": ""}]}', "is no annotation file of COCO"),
+        ('{"licenses": [{"id": 1, "url": 3, "name": ""}]}', "is not an annotation file of COCO"),
     ],
 )
 def test_another_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:

@@ -76,7 +76,7 @@ def test_a_users_list_wins_and_is_part_of_the_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("000000000139\n139\n", "line 2: '139' is no id"), ("# nothing\n", "holds no id"), ("../../etc\n", "line 1")],
+    [("000000000139\n139\n", "line 2: '139' is not an id"), ("# nothing\n", "holds no id"), ("../../etc\n", "line 1")],
 )
 def test_a_list_that_cannot_be_read_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "ids.txt"

@@ -139,11 +139,11 @@ def test_photographs_json_gives_origin_licence_and_category(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}[", r"photographs\.json is not JSON: Extra data in line 1"),
-        ("[1]", "is damaged: it is no object"),
+        ("{}[", r"photographs\.json is not JSON: Extra data \(line 1, column 3\)"),
+        ("[1]", "is damaged: it is not an object"),
         ('{"1": {"name": "x"}}', "photograph '1': KeyError.'licence'"),
         ('{"1": {"name": "\\ud800", "licence": "", "attribution": "", "categories": []}}', "cannot be printed"),
-        ('{"1": {"name": "", "licence": "", "attribution": "", "categories": [3]}}', "'3' is no text"),
+        ('{"1": {"name": "", "licence": "", "attribution": "", "categories": [3]}}', "'3' is not text"),
     ],
 )
 def test_a_damaged_photographs_json_is_named(tmp_path: Path, text: str, message: str) -> None:
