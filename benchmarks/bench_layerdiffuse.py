@@ -163,7 +163,7 @@ def _network_peak_gb(painter: SdxlPainter, size: int) -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])

@@ -140,7 +140,7 @@ def measure(sizes: tuple[int, int, int], num_scenes: int, num_removed: int) -> d
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", type=int, default=7_000)
     parser.add_argument("--generated", type=int, default=3_000)

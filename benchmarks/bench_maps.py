@@ -166,7 +166,7 @@ def time_net(net: Net, size_px: int, batch_size: int) -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=32)

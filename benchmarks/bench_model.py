@@ -64,7 +64,7 @@ def count(geometry: Geometry) -> Figures:
 
 
 def _count_fusion(geometry: Geometry) -> Figures:
-    """The fusion of all maps of one picture, once a picture."""
+    """The fusion of all maps of one picture, computed once per picture."""
     # The counter cannot follow a view of a trained tensor without gradients, so nothing is trained here.
     fusion = make_fusion(geometry, "meta", torch.bfloat16).requires_grad_(requires_grad=False)
     tokens_BND = make_sample(geometry, "meta", torch.bfloat16).noisy_BND
@@ -100,7 +100,7 @@ def measure(geometry: Geometry, steps: int, repeats: int, peak_tflops: float) ->
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=30, help="of sampling, for a whole picture")

@@ -106,7 +106,7 @@ def beside() -> dict[str, float]:
 
 
 def peak_mb(status: str = "") -> float:
-    """Highest resident size of a process so far (`VmHWM`; unlike ru_maxrss it begins anew with each program)."""
+    """Highest resident size of a process so far (`VmHWM`; unlike ru_maxrss it begins again with each program)."""
     found = re.search(r"VmHWM:\s+(\d+) kB", status or STATUS.read_text())
     assert found is not None, "the benchmark needs Linux's /proc"
     return int(found[1]) / 1024
@@ -127,7 +127,7 @@ def _in_own_process(name: str, folder: str, num_run_shards: int) -> dict[str, An
 
 
 def main() -> None:
-    """Print the figures, a line a phase or as one JSON object."""
+    """Print the figures, one line per phase or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=45_000)
     parser.add_argument("--run-shards", type=int, default=2)

@@ -96,7 +96,7 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--json", action="store_true")

@@ -171,7 +171,7 @@ def _run(
         torch.cuda.reset_peak_memory_stats()
 
     def step() -> None:
-        # Entered anew in each step, as in training: what autocast keeps of a weight holds for one step only.
+        # Entered again in each step, as in training: what autocast keeps of a weight holds for one step only.
         with torch.autocast(device, torch.bfloat16, enabled=phase.adapter_dtype == torch.float32):
             predicted = forward(geometry, network, sample, geometry.adapter.mode)
         if phase.training:

@@ -29,7 +29,7 @@ def bins_of(values: np.ndarray, num_bins: int = NUM_BINS) -> list[np.ndarray]:
     left, start, inside = len(known), 0, 0
     for place, count in enumerate(counts):
         inside += count
-        # What is left is shared out anew each time, so one large group of equal values leaves the others their share.
+        # What is left is shared out again each time, so one large group of equal values leaves the others their share.
         if inside * (num_bins - len(members)) >= left or place == len(counts) - 1:
             members.append((values >= found[start]) & (values <= found[place]))
             left, start, inside = left - inside, place + 1, 0

@@ -24,7 +24,7 @@ SMALL = "at_model_size."
 
 @dataclass
 class ScoreTable:
-    """Grows image by image; every list has one entry an image.
+    """Grows image by image; every list has one entry for each image.
 
     Attributes:
         entries: the list: names and hashes.

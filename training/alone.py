@@ -27,5 +27,5 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / LOCK) as free:
         if not free:
-            raise BadSetup(f"another process trains in {folder}: wait for its end, or end it, or name another folder")
+            raise BadSetup(f"another process trains in {folder}: wait until it ends, stop it, or choose another folder")
         yield

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written whole or not at all, in the background; the last ones and the best one are kept.
+"""The checkpoints of a run: written completely or not at all, in the background; the last ones and the best are kept.
 
 Rank 0 writes all files, in a thread in which nothing waits for another rank. What is in one: `checkpoint_files.py`.
 """
@@ -28,7 +28,7 @@ class Checkpoints:
 
     Args:
         folder: `<run>/checkpoints`.
-        keep_last: number of checkpoints that are kept beside the best one.
+        keep_last: number of checkpoints that are kept in addition to the best one.
         device: of this process.
         rank, world_size: rank of this process and number of ranks.
     """
@@ -171,7 +171,5 @@ class Checkpoints:
             damaged[path] = fault
         if damaged:
             named = "; ".join(f"{path} ({fault})" for path, fault in damaged.items())
-            raise BadSetup(
-                f"no checkpoint can be loaded: {named}. Bring one back, or remove {self.folder} to begin anew"
-            )
+            raise BadSetup(f"no checkpoint can be loaded: {named}. Restore one, or remove {self.folder} to start again")
         return None

@@ -1,4 +1,4 @@
-"""What a run reports: `metrics.jsonl` (a line a step, and one a validation), TensorBoard, log lines, its loss curve.
+"""What a run reports: `metrics.jsonl` (a line per step and per validation), TensorBoard, log lines, its loss curve.
 
 Written by the main process only. A run that goes on from a checkpoint drops the lines after it: none is there twice.
 """
@@ -93,7 +93,7 @@ def _shown(figures: Figures, steps_left: int) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Figures of a run's journal, one table a step in order; a line that a kill or a disk has spoilt is left out."""
+    """Figures of a run's journal, one table per step in order; a line that a kill or a disk has spoilt is left out."""
     path = folder / METRICS
     if not path.is_file():
         return []

@@ -40,7 +40,7 @@ class RunPlan:
     Attributes:
         recipe: name of a recipe in `training.recipes`.
         out: folder of the run.
-        data: folder of shards; for the tiny base, folders of photographs beside the packaged ones.
+        data: folder of shards; for the tiny base, folders of photographs in addition to the packaged ones.
         base: folder or hub id of the base's weights; None = the published ones.
         rgba_vae: folder of a trained RGBA VAE; only adapters need one.
         masks: errors to draw new masks with, as the data's profile sets them.
@@ -193,7 +193,7 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
-    """Identity of the run that `<out>/export` came from; None when there is no export, or none that says so."""
+    """Identity of the run that `<out>/export` came from; None if there is no export, or it does not say."""
     file = out / IDENTITY
     if not file.is_file() or not (out / "export").is_dir():
         return None

@@ -44,7 +44,7 @@ def open_dataset(name: str, root: str) -> Any:
         if theirs != root:
             raise BadSetup(
                 f"the database has a dataset {name} made from {theirs or 'something else'}, not from {root}; "
-                f"delete it there, or use a database of your own for each root"
+                f"delete it there, or use a separate database for each root"
             )
         fo.delete_dataset(name)  # It was interrupted before it had fields.
     dataset = fo.Dataset(name, persistent=True)

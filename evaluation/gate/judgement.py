@@ -1,4 +1,4 @@
-"""Whether one method's scores are good enough to take another's place: pure functions over scores.
+"""Whether a method's scores are good enough to replace another method: pure functions over scores.
 
 Non-inferior on every named metric: the interval of the gain lies above minus its margin. Better on the chosen one:
 the interval lies above 0, and its mean above what another seed of training would give. Gains are differences image by
@@ -20,9 +20,9 @@ from evaluation.statistics import Interval, difference
 
 Demand = Literal["better", "not_worse", "not_judged"]
 Opponents = Mapping[str, SavedScores]
-"""Name -> scores of whose place the candidate wants, or of what it must at least beat."""
+"""Name -> scores of the method that the candidate wants to replace, or of one that it must at least beat."""
 _NAMED = 5
-"""Images without an output that a reason names."""
+"""Number of images without an output that a reason names."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ def check_metrics(config: GateConfig) -> None:
         try:
             metric = _metric(name)
         except KeyError:
-            raise BadSetup(f"evaluation.gate.{key} names {name!r}, and there is no such metric") from None
+            raise BadSetup(f"evaluation.gate.{key} names {name!r}, which is not a metric") from None
         if metric.of_list:
             raise BadSetup(
-                f"evaluation.gate.{key} names {name!r}, one figure for a whole list: its gain has no paired interval"
+                f"evaluation.gate.{key} names {name!r}, which is one figure for a whole list: its gain has no paired "
+                f"interval"
             )
 
 
@@ -85,7 +86,7 @@ def judge(
     """
     for name, scores in opponents.items():
         if scores.terms != candidate.terms or scores.images != candidate.images:
-            raise ValueError(f"{name}'s scores are of another list or protocol: they do not compare")
+            raise ValueError(f"{name}'s scores are of another list or protocol: they cannot be compared")
     demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
     demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
     lines = []
@@ -130,7 +131,7 @@ def _line(
     assert gain is not None, "it was measured on the same images, of which there are some"
     bound, why = 0.0 - margin, ""
     if demand == "better":
-        # A published model has no luck of ours; another training has as much as the candidate.
+        # A published model has no seed luck of our training; another training has as much as the candidate.
         margin, why = luck.asked(name, 2 if theirs.method == candidate.method else 1)
         bound = 0.0
     beyond = gain.mean > margin if demand == "better" else True

@@ -1,4 +1,4 @@
-"""A champion judged anew, where the list or the protocol is another one than when it was promoted."""
+"""A champion judged again, where the list or the protocol is another one than when it was promoted."""
 
 import tempfile
 from dataclasses import replace

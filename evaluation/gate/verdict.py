@@ -1,7 +1,7 @@
 """A recorded decision, read back from disk: as a person reads it, and what must hold of it.
 
-For a person it is one line of verdict, and every demand as a row; what must hold are plain functions that do not ask
-who decided.
+For a person it is one line of verdict, and every demand as a row; what must hold is checked by plain functions, whoever
+decided.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def verdict(event: Event) -> str:
 
 
 def demand_rows(event: Event) -> list[dict[str, str]]:
-    """One row a demand: metric, what is asked, against whom, gain with interval and N, margin, met or not."""
+    """One row for each demand: metric, demand, opponent, gain with interval and N, margin, met or not."""
     return [_row(line) for line in event.details.get("lines", [])]
 
 

@@ -61,7 +61,7 @@ def load_networks(config: MetricsConfig) -> Networks:
 
 def requirements(config: MetricsConfig) -> list[Requirement]:
     """A need for each file that the profile names; what it does not name is not needed, and not measured."""
-    fix = "get the file as docs/evaluation.md says, or take the setting out: then it is not measured"
+    fix = "get the file as docs/evaluation.md says, or remove the setting: then the metric is not measured"
     found = []
     for name, weights in _named(config).items():
         why = PinnedFile(weights.path, weights.sha256).fault()

@@ -32,8 +32,8 @@ REGION_TITLES = {
 }
 PART_TITLES: dict[Part, str] = {
     "background": "Background, the list as a whole",
-    "foreground": "Foreground: the object, whole",
-    "recomposition": "Recomposition: foreground over background against the picture, but for what covers the target",
+    "foreground": "Foreground: the complete object",
+    "recomposition": "Recomposition: foreground over background against the picture, except what covers the target",
 }
 
 
@@ -118,7 +118,7 @@ class Headline:
     @property
     def words(self) -> tuple[str, str]:
         """What is said between the names of the two methods, and after them."""
-        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be told from"}
+        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be distinguished from"}
         if self.verdict == "undecided":
             return "against", f": undecided ({self.main.why_undecided})"
         if self.verdict == "mixed":

@@ -53,7 +53,7 @@ def import_answers(study: Study, path: Path | str) -> int:
     try:
         content = parse_json(read_file(path, MAX_ANSWERS_BYTES), str(path))
     except (FileNotFoundError, BadItem) as error:
-        raise BadSetup(f"{path} is no file of answers: {error}") from error
+        raise BadSetup(f"{path} is not a file of answers: {error}") from error
     except BadSetup as fault:
         raise BadSetup(f"{fault}: it is not a file of answers") from fault
     try:

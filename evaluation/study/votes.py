@@ -15,7 +15,7 @@ from decoupage.faults import BadSetup
 from evaluation.study.folder import Screen
 
 MAX_RATERS = 2_000
-"""Largest number of raters; without a limit anybody could fill the disk through the first page."""
+"""Largest number of raters; without a limit anyone could fill the disk through the first page."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS raters (
     token TEXT PRIMARY KEY, study TEXT NOT NULL, name TEXT NOT NULL, started_at TEXT NOT NULL
@@ -67,7 +67,7 @@ class Votes:
         with self._connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM raters").fetchone()
             if number >= MAX_RATERS:
-                raise TooManyRaters(f"the study has {number} raters, and takes no more")
+                raise TooManyRaters(f"the study has {number} raters and accepts no more")
             entry = (token, self.study_id, name, _now())
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 

@@ -132,7 +132,7 @@ def listed_keys(split: Split, ids: str) -> frozenset[str]:
     if not keys:
         raise BadSetup(
             "MULAN's list of test pictures is not settled yet; make the library once (`decoupage scenes make`), "
-            "or name a list of your own in mulan.test_ids"
+            "or name your own list in mulan.test_ids"
         )
     if not ids:
         return keys
@@ -140,6 +140,6 @@ def listed_keys(split: Split, ids: str) -> frozenset[str]:
     if seen := sorted(chosen - keys):
         raise BadSetup(
             f"evaluation.test_sets.mulan_ids: training may see {len(seen)} pictures of {ids}, such as {seen[0]}; "
-            "name the same file in mulan.test_ids, and make the library and the scenes anew"
+            "name the same file in mulan.test_ids, and make the library and the scenes again"
         )
     return chosen

@@ -205,7 +205,7 @@ def test_the_command_lists_and_only_removes_when_told_to(profile, home):
     assert CliRunner().invoke(app, ["prune", "--root", profile.root, "--apply"]).exit_code == 0
     assert not old.exists()
     (home / "dagster.yaml").unlink()
-    assert "not looked at" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
+    assert "not examined" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
 
 
 def test_a_linked_run_is_left_alone_and_what_it_points_at_too(profile, tmp_path):

@@ -144,7 +144,7 @@ def test_roots_that_can_hold_no_file_are_refused_before_any_work(write, tmp_path
         ("file", "because {0}/file is none"),
         ("file/below", "because {0}/file is none"),
         ("nosuch://a/b", "nosuch://a/b cannot be opened: Protocol not known"),
-        ("sealed/new", "because {0}/sealed may not be written to by this user"),
+        ("sealed/new", "because this user cannot write to {0}/sealed"),
     ]:
         monkeypatch.setattr("os.access", lambda place, mode: not str(place).endswith("sealed"))  # root may do all
         with pytest.raises(BadSetup) as refusal:

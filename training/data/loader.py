@@ -129,7 +129,7 @@ class Unreadable:
         for key, reason in drawn.unreadable:
             if key not in self.reasons:
                 self.reasons[key] = reason
-                _log.warning("scene %s is skipped, for it cannot be read: %s", key, reason)
+                _log.warning("scene %s is skipped because it cannot be read: %s", key, reason)
         among = max(self._part, min(self._num_drawn, self._num_scenes))
         if drawn.batch is None or len(self.reasons) > self._max_share * among:
             key, reason = list(self.reasons.items())[-1]
@@ -187,8 +187,8 @@ class TripletLoader:
     def batches(self, start: int = 0) -> Iterator[TripletBatch]:
         """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
 
-        Workers are started anew by each call and end with the iterator; they are spawned, for torch does not survive
-        a fork, so a script that uses them needs its `if __name__ == "__main__"`.
+        Workers are started again by each call and end with the iterator; they are spawned, because torch does not
+        survive a fork, so a script that uses them needs its `if __name__ == "__main__"`.
 
         Raises:
             BadSetup: too many scenes cannot be read; the message names the last one.
@@ -224,7 +224,7 @@ class TripletLoader:
         if height != width or wanted > height:
             raise BadSetup(
                 f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
-                f"{wanted}, and scenes are only made smaller; make larger ones or change the recipe"
+                f"{wanted}, and scenes are never enlarged; make larger ones or change the recipe"
             )
         return int(height), int(wanted)
 

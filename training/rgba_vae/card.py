@@ -61,8 +61,8 @@ Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of
 | base | {", ".join(licences.base)} |
 | training data | {", ".join(licences.data)} |
 
-Limits: its figures are means over a few samples of the training data's own kind; of glass, smoke and hair it knows
-what those show. Opaque pictures lose up to what the figures say.
+Limits: its figures are means over a few samples of the training data's own kind; it knows glass, smoke and hair only as
+those show them. Opaque pictures lose up to what the figures say.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
 
@@ -96,7 +96,7 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
 
     file = folder / FIGURES
     if not file.is_file():
-        return CheckResult(False, f"{file} is not there: nobody measured what opaque pictures lose")
+        return CheckResult(False, f"{file} is missing: the loss on opaque pictures was not measured")
     try:
         drift = _read_figures(file).drift
         sentence = f"opaque pictures lose {drift.psnr_loss_db:.3f} dB of {drift.psnr_rgb_db:.2f} dB"

@@ -141,7 +141,7 @@ def test_rows_without_a_training_say_so_and_those_that_do_not_apply_say_why(stor
     assert rows["kontext_base"]["status"] == "does_not_apply"
     text = store.read("ablations/table.md").decode()
     assert "does not apply" in text and "- Kontext as the base: there is no such base" in text
-    assert text.count("| not trained |") == 10 and "do not compare with ours" in text and "27.30" in text
+    assert text.count("| not trained |") == 10 and "are not comparable with ours" in text and "27.30" in text
     assert json.loads(store.read("ablations/table.json")) == table and table["paper"]["comparable"] is False
 
 
@@ -189,7 +189,7 @@ def test_without_the_full_row_figures_stand_alone(tmp_path):
 
 def test_a_damaged_row_is_a_wrong_set_up(store):
     store.write("ablations/no_edges/row.json", b'{"row": "no_edges", "stat')
-    with pytest.raises(BadSetup, match="materialize the row anew"):
+    with pytest.raises(BadSetup, match="materialize the row again"):
         make_table(store, CONFIG, RECIPES)
 
 

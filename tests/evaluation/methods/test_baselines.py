@@ -172,7 +172,7 @@ def test_a_program_that_is_not_there_is_a_need(tmp_path, listed):
     ("key", "value", "reason"),
     [
         ("enabled", '["sdxl"]', "there is no baseline sdxl; known: sdxl_inpainting"),
-        ("enabled", '["flux_fill", "flux_fill"]', "each baseline stands once"),
+        ("enabled", '["flux_fill", "flux_fill"]', "each baseline may appear only once"),
         (
             "external",
             '[{name = "base", command = ["a", "{input}", "{output}"], gives = ["background"]}]',

@@ -93,10 +93,13 @@ def listening(path):
         (lambda path: path.write_bytes(small()), "31x32 px, not 32x32 px"),
         (lambda path: path.write_bytes(saved([Image.new("RGB", (32, 32))] * 2)), "animated"),
         (lambda path: path.write_bytes(saved([Image.new("RGBA", (32, 32))])), "transparent pixels"),
-        (lambda path: (path.unlink(), path.mkdir()), "no regular"),
+        (lambda path: (path.unlink(), path.mkdir()), "not a regular"),
         (lambda path: (path.unlink(), listening(path)), "cannot be opened"),
-        (lambda path: (path.rename(path.with_name("elsewhere.png")), path.symlink_to("elsewhere.png")), "no regular"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "no regular"),
+        (
+            lambda path: (path.rename(path.with_name("elsewhere.png")), path.symlink_to("elsewhere.png")),
+            "not a regular",
+        ),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular"),
     ],
     ids=["absent", "cut", "gif", "bomb", "huge", "size", "animated", "alpha", "folder", "socket", "link", "pipe"],
 )
