@@ -3,8 +3,8 @@
     python benchmarks/bench_layerdiffuse.py [--size-px 1024] [--batches 1 4 8 16] [--steps 25] [--repeats 3] [--json]
 
 The networks have their real geometry and random weights, which cost what trained ones do, and run through the
-product's own painter: float16, the VAE in bfloat16, guidance by two halves, eight passes of the decoder. Without a
-GPU there is nothing worth measuring: it says so and leaves with 1.
+product's own painter: float16, the VAE in bfloat16, guidance by two halves, eight passes of the decoder. Without a GPU
+there is nothing worth measuring: it says so and exits with status 1.
 
 - `seconds_per_picture_batch_<n>`: median of `--repeats` whole batches, painting and decoding.
 - `peak_gb_batch_<n>`: most memory held; null where the batch does not fit.
@@ -148,7 +148,7 @@ def _timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 @torch.inference_mode()
 def _network_peak_gb(painter: SdxlPainter, size: int) -> float:
-    """Peak of one call of the UNet with both halves of the guidance of so many pictures."""
+    """Peak of one call of the UNet for this number of pictures, with both halves of the guidance."""
     unet, pair = painter.pipe.unet, 2 * size
     height, width = painter.settings.height_px // 8, painter.settings.width_px // 8
     config = unet.config

@@ -9,7 +9,7 @@ Scenes of the demo's sources at 1024 px go through the product's own stage, from
 - `*_peak_gb`: the most memory that torch held on the device during the stage, weights included.
 - `*_hours_per_100k`: 100,000 composites at `*_images_per_s`, on this one machine; null at a tiny size.
 
-Without a GPU nothing is measured but with `--cpu`: the same nets at a tiny size, which says that it runs, no more.
+Without a GPU, only `--cpu` runs: the same nets at a tiny size, which shows that the benchmark works, nothing more.
 """
 
 import argparse

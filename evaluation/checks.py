@@ -1,4 +1,4 @@
-"""The headline of a report: its main metrics, and what they must show for an adapter to be worth having.
+"""The headline of a report: its main metrics, and what they must show for an adapter to be useful.
 
 The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can.
 """
@@ -35,7 +35,7 @@ MAPS_FIGURES: "tuple[tuple[Part, str, str], ...]" = (
     ("background", "psnr_mask", "dB PSNR inside the mask"),
     ("foreground", "soft_iou", "soft IoU"),
 )
-"""Metrics, with their units, by one of which maps must help."""
+"""Metrics, with their units; maps must help by at least one of them."""
 
 
 def background_beats_base(values: Values) -> CheckResult:

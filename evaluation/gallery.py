@@ -1,4 +1,4 @@
-"""The pictures of a report: which cases are worth showing, and what every method made of them."""
+"""The pictures of a report: which cases are worth showing, and every method's output for them."""
 
 import io
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: asks every method for what is not recorded, scores the records, reports.
+"""One evaluation from beginning to end: runs every method on what is not recorded, scores the records, reports.
 
 Pictures are read one by one and released once judged, so a list of any length takes the same memory.
 """
@@ -117,7 +117,7 @@ def _controls(
 
 
 def _asked(method: MethodRecipe) -> dict[str, Any]:
-    """With what a method was asked, for the report."""
+    """The settings with which a method ran, for the report."""
     works = {} if method.size_px is None else {"works_at_px": method.size_px}
     return {"picture": "at its own size"} | works | dict(method.settings)
 
@@ -154,7 +154,7 @@ def score_all(
         found = _scores(case, answer, method.gives, lpips)
         return method, case, answer, found, {} if small is None else _scores(small, answer, method.gives, None)
 
-    # NumPy and OpenCV let go of the interpreter, so nothing need be sent to processes.
+    # NumPy and OpenCV release the interpreter lock, so no processes are needed.
     threads = ThreadEngine(len(os.sched_getaffinity(0)))
     with shown or Progress("scores", "images") as progress:
         for found in threads.map(scored, asked(progress.counting(cases))):

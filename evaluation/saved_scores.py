@@ -1,4 +1,4 @@
-"""One method's raw scores as an evaluation left them in its folder: read, checked, and handed on.
+"""One method's raw scores as an evaluation left them in its folder: read, checked, and returned.
 
 Differences are taken between such scores, image by image; so what is compared must be of one list and one protocol.
 """

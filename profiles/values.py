@@ -1,4 +1,4 @@
-"""A profile's values before they are checked: those of its file, and those given beside it, each with its origin."""
+"""A profile's values before they are checked: those of its file, and those given elsewhere, each with its origin."""
 
 import os
 import tomllib
@@ -19,7 +19,7 @@ class Values:
     """Values as tables in tables, and where those come from that are not the file's.
 
     Attributes:
-        tables: of the file, with what was given beside it.
+        tables: of the file, with what was given elsewhere.
         file: name of the file, for messages.
         given: variable of the environment by dotted key; empty for a key that was given in another way.
     """

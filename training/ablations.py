@@ -1,9 +1,8 @@
 """The paper's ablations: one change each to any recipe, so that a small profile can ask the same questions.
 
-Applied to the paper's recipe they give the recipes of the same names (`recipes.py`), but for the row that changes the
-data and not the recipe. A rank is changed in proportion:
-128 of 256 is half. How rows are judged, and what the paper reports for them, is in `evaluation.ablations`; a test holds
-the names of both together.
+Applied to the paper's recipe they give the recipes of the same names (`recipes.py`), except the row that changes the
+data and not the recipe. A rank is changed in proportion: 128 of 256 is half. How rows are judged, and what the paper
+reports for them, is in `evaluation.ablations`; a test holds the names of both together.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -210,7 +210,7 @@ def load_checkpoint(
 
 @contextmanager
 def _named(file: Path, fix: str) -> Iterator[Path]:
-    """The file; a fault on reading it becomes a BadSetup that names it and the way to go on."""
+    """The file; a fault on reading it becomes a BadSetup that names it and says how to continue."""
     try:
         yield file
     except (*_UNREADABLE, *_OF_FILES) as error:

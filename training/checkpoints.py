@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run; a context that is left when everything is written.
+    """The checkpoints of one run; a context that ends when everything is written.
 
     Args:
         folder: `<run>/checkpoints`.
@@ -91,7 +91,7 @@ class Checkpoints:
         return self.path(progress.step)
 
     def note(self, progress: Progress) -> None:
-        """Put what was found out about the newest checkpoint after it was saved (its validation loss) into it."""
+        """Add to the newest checkpoint what was measured after it was saved (its validation loss)."""
         if self._is_main:
             before, state = self._write, asdict(progress)
             self._write = self._pool.submit(self._write_state, before, state)

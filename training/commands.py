@@ -43,7 +43,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
 
     The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are next to it. Ctrl-C
-    saves a checkpoint and stops; --resume goes on from it.
+    saves a checkpoint and stops; --resume continues from it.
 
     --dry-run prints what is missing (then the exit status is 1), memory, disk, hours and shapes, and makes a small
     trial run from data to export, in less than a minute and without weights.

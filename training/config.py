@@ -177,7 +177,7 @@ class RunConfig(Section):
         """Plain JSON values of everything that decides the weights, up to rounding.
 
         Left out: how a batch is split, what is recomputed, compiled or sharded, the number of loader processes, when a
-        run gives up and what it writes. A run may go on with other values of these, on another machine.
+        run gives up and what it writes. A run may continue with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
         for name in ("checkpoint_every_blocks", "compile", "sharded", "loader_workers"):

@@ -29,7 +29,7 @@ class Suggestion:
     """A run that was changed to fit.
 
     Attributes:
-        changes: what differs from the run that was asked for, by dotted key.
+        changes: what differs from the requested run, by dotted key.
         config: the run with the changes; memory: its memory; cost: see `costs.sample_cost`.
         alters: the result differs by more than rounding: number formats, or the adapter's size.
     """

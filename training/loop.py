@@ -34,7 +34,7 @@ from training.task import Place, Task
 _log = logging.getLogger(__name__)
 TIMEOUT = timedelta(hours=2)
 """How long ranks wait for one that works alone; torch's own 10 minutes (NCCL) end a run. The longest such work is rank
-0's: it checks a checkpoint's sums when a run goes on, waits for a checkpoint of 17 GB to be written to a slow network
+0's: it checks a checkpoint's sums when a run continues, waits for a checkpoint of 17 GB to be written to a slow network
 disk before it copies the next one, and writes the export. Hashing a base for the identity is seconds."""
 
 
@@ -212,7 +212,7 @@ def _averages(config: RunConfig, learners: dict[str, Learner]) -> Averages | Non
 def _beginning(
     run: Running, identity: dict[str, str], store: Checkpoints, resume: bool, warm_start: Path | None
 ) -> Progress:
-    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if asked for."""
+    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if requested."""
     if store.steps() and not resume:
         raise BadSetup(f"{store.folder} already holds a run: continue with --resume, or write to another folder")
     newest = store.newest_sound()
@@ -231,7 +231,7 @@ def _beginning(
 
 
 def _is_due(run: Running, progress: Progress) -> bool:
-    """Whether the weights are to be saved and judged now, whatever the clock says."""
+    """Whether the weights are to be saved and judged now, independent of the time since the last save."""
     config = run.task.config
     return progress.step == config.schedule.num_steps or progress.step % config.output.save_every_steps == 0
 

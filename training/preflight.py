@@ -17,9 +17,9 @@ from training.tiny_base.config import TinyBaseConfig
 
 GIGA = 1e9
 OUT_OF_MEMORY_MARGIN = 0.12
-"""Share by which settings named after a run was out of memory lie below the estimate that was too low, ours."""
+"""After a run was out of memory, suggested settings lie below the too low estimate by this share; our choice."""
 _SPARE_CHECKPOINTS = 2
-"""Checkpoints beside the last ones: the best one, and the one that is being written."""
+"""Checkpoints in addition to the last ones: the best one, and the one that is being written."""
 
 
 def check_machine(

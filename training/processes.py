@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 def check_processes(asked: int | None, got: int) -> None:
     """Make sure that a run has the number of processes that was requested.
 
-    Launchers that do not join their processes start each of them as a run of its own, on the same folder, or one alone:
+    Launchers that do not join their processes start each of them as a separate run, on the same folder, or one alone:
     accelerate does so on CPUs, and is known by the address that it sets, without a number of processes.
 
     Args:

@@ -1,4 +1,4 @@
-"""What is asked of a run between two updates: to stop, by a signal; to save, by the clock. All ranks agree on it."""
+"""Requests to a run between two updates: to stop, by a signal; to save, by the clock. All ranks agree on them."""
 
 import logging
 import signal
@@ -14,13 +14,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Requests:
-    """Context in which the first SIGINT or SIGTERM is only noted: nothing is torn down within an update.
+    """Context in which the first SIGINT or SIGTERM is only noted: nothing is interrupted within an update.
 
     A second signal of the same kind has its usual effect. Signals reach the main thread only: elsewhere none is
     noted.
 
     Args:
-        save_every_s: seconds after a save until the next one is asked for; 0 = never.
+        save_every_s: seconds after a save until the next one is requested; 0 = never.
 
     Attributes:
         stop, save: what all ranks agreed on last.

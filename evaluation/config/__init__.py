@@ -1,6 +1,6 @@
 """The evaluation section of a profile: numbers and ranges only.
 
-Here: the section and its small parts. The baselines and the test sets have files of their own.
+Here: the section and its small parts. The baselines and the test sets have their own files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class AblationsConfig(Section):
     changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in all rows")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
     row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row only, by row")
-    """For what a row needs to fit, as more that is recomputed; what decides weights would be a second change."""
+    """For settings that make a row fit, such as recomputation; one that affects the weights would be a second change."""
     kontext_base: str = Field("", description="folder or owner/name[@revision] of Kontext; empty = the published one")
 
     @field_validator("changes", mode="before")

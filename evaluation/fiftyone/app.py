@@ -1,4 +1,4 @@
-"""The FiftyOne App: its server as a process of its own, started, waited for and stopped.
+"""The FiftyOne App: its server as a separate process: started, awaited and stopped.
 
 The database must run as long as it does. The server alone is started, not FiftyOne's session, which brings a second
 import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D
@@ -89,7 +89,7 @@ def serving(address: str, port: int, name: str, media: Path) -> Iterator[App]:
         raise BadSetup(f"cannot listen on port {port} of {address} ({why}); choose another with --port") from error
     command = [sys.executable, "-m", "evaluation.fiftyone.app", "--address", address, "--port", str(port)]
     command += ["--dataset", name, "--media", str(media)]
-    # In a session of its own: Ctrl-C reaches only this process, which then stops the server.
+    # In its own session: Ctrl-C reaches only this process, which then stops the server.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=SETTINGS | os.environ, start_new_session=True
     )

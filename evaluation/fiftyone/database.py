@@ -137,7 +137,7 @@ def _start(folder: Path) -> tuple[Path, "subprocess.Popen[bytes]"]:
     command = [str(mongod), "--dbpath", str(data), "--bind_ip", str(place), "--unixSocketPrefix", str(place.parent)]
     command += ["--filePermissions", "0600"]
     command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
-    # In a session of its own, or Ctrl-C in the terminal would end it before the App.
+    # In its own session, or Ctrl-C in the terminal would end it before the App.
     process = subprocess.Popen(  # our own arguments, no shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )

@@ -1,7 +1,7 @@
 """Updates a dataset to the groups that are wanted: new ones are added, those that are gone or changed are removed.
 
 Unchanged groups are not touched, so the tags that a person set stay. After a kill at any time the next run repairs it:
-a group counts once its composite, which is added last, is there.
+a group counts only if its composite, which is added last, exists.
 """
 
 import shutil

@@ -60,16 +60,16 @@ def decide(
     rescore: Rescore,
     profile: str,
 ) -> Event:
-    """Promote or refuse the candidate, and record it. The same question gets the same answer, recorded once.
+    """Promote or refuse the candidate, and record the decision. The same question gets the same answer, recorded once.
 
     Args:
         leaks: whether training data and evaluation share a picture.
-        forbidden: why the licences that the candidate states forbid what the profile is for.
-        rescore: judges the champion again, where its scores are of another list or protocol.
+        forbidden: why the licences that the candidate states forbid the profile's use.
+        rescore: judges the champion again if its scores are of another list or protocol.
         profile: its name, for the record.
 
     Raises:
-        BadSetup: there are no scores of these very weights, the gate names a metric that there is not, the list has
+        BadSetup: there are no scores of these very weights, the gate names an unknown metric, the list has
             changed since the candidate was judged, or another process decides.
     """
     check_metrics(config.gate)
@@ -152,7 +152,7 @@ def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, hi
 
 
 def _champion(store: Store, candidate: Candidate, scores: SavedScores, current: str, rescore: Rescore) -> SavedScores:
-    """The champion's scores on the candidate's list; where they are of another one, it is judged again."""
+    """The champion's scores on the candidate's list; if they are of another list, it is judged again."""
     theirs = kept_scores(store, current, scores.terms, METHOD)
     if theirs is None:
         files = rescore(adapter_folder(store, current))

@@ -78,8 +78,8 @@ def judge(
         opponents: a metric is compared with the first of them that gives it; all of the candidate's list.
         luck: how large a gain the seed of a training gives by itself.
         partial: a metric that no opponent gives is left out, instead of failing, because a base has no foreground.
-        lenient: for a first champion, whose place is empty: where too few photographs or origins leave a demand
-            undecided, the mean alone has to meet it, instead of the whole interval.
+        lenient: for a first champion: if too few photographs or origins leave a demand undecided, only the mean has to
+            meet it, not the whole interval.
 
     Raises:
         ValueError: an opponent's scores are of another list or protocol.

@@ -34,7 +34,7 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
     """Record every enabled baseline on a list, as far as it is not recorded yet; the states of all that are known.
 
     Raises:
-        BadSetup: the list is empty or cannot be read, the root is no local folder, or the disk is full.
+        BadSetup: the list is empty or cannot be read, the root is not a local folder, or the disk is full.
     """
     baselines = config.baselines
     if baselines.enabled and not root.is_local:
@@ -45,7 +45,7 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
 
 
 def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> list[MethodRecipe]:
-    """The enabled baselines that are recorded on a test set. An evaluation reads them and does not ask them.
+    """The enabled baselines that are recorded on a test set. An evaluation reads their records and does not run them.
 
     Raises:
         BadSetup: a record was made with other settings than the profile's.

@@ -18,7 +18,7 @@ MAX_BUNDLES = 1000
 
 
 def write_bundles(study: Study, number: int) -> list[Path]:
-    """Write `bundles/rater-01.html` and so on, each for one rater, with an order of its own.
+    """Write `bundles/rater-01.html` and so on, each for one rater, with its own order.
 
     The same numbers give the same files, so more can be written later.
 

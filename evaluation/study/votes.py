@@ -145,7 +145,7 @@ MAX_NAME_CHARACTERS = 80
 
 
 def choices_of(num_panes: int) -> tuple[str, ...]:
-    """What can be answered to a question with so many pictures side by side."""
+    """The possible answers to a question with this number of pictures side by side."""
     return (*(str(i + 1) for i in range(num_panes)), TIE, NOT_SURE)
 
 
@@ -153,7 +153,7 @@ def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, 
     """The (question, choice, time_s) of an answer that a page sent, checked.
 
     Raises:
-        ValueError: it is no answer to a question of this rater.
+        ValueError: it is not an answer to a question of this rater.
     """
     if not isinstance(answer, dict):
         raise ValueError("an answer is an object with question, choice and time_s")

@@ -26,7 +26,7 @@ class HeldOut:
 
     Attributes:
         source: a store or path, as `pipelines.shards.reader.read_scenes` takes it.
-        max_images: stop after so many; None = all.
+        max_images: stop after this many; None = all.
     """
 
     source: Store | str

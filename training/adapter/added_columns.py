@@ -1,4 +1,4 @@
-"""Figures on the projection's added columns, which start at zero: how far they have come, and what maps have to say."""
+"""Figures on the projection's added columns, which start at zero: how far they have moved, and what maps contribute."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

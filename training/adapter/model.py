@@ -18,7 +18,7 @@ class Encoded:
 
     Attributes:
         generated_B1HW: 1 where the background half has something to generate: under the mask, and where the target
-            truly lay, for masks are imperfect.
+            really was, because masks are imperfect.
     """
 
     clean: Pair
@@ -37,7 +37,7 @@ class AdapterModel(nn.Module):
     """What learns, as one module, so that several processes wrap all of it at once.
 
     Args:
-        vae: the frozen VAE, for the maps; it is called, and is no part of this module.
+        vae: the frozen VAE, for the maps; it is called, but is not part of this module.
     """
 
     def __init__(

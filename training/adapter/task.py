@@ -1,7 +1,7 @@
 """The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
 
 A batch's way: frozen VAEs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
-halves; flow matching judges them, and, where asked for, the layers laid over one another.
+halves; flow matching gives their loss, and optionally the layers laid over one another.
 """
 
 from collections.abc import Iterator
@@ -213,7 +213,7 @@ class AdapterTask:
         )
 
     def _take_text(self) -> Text:
-        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are let go."""
+        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are released."""
         pipe = self._pipe
         with torch.no_grad():
             text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
@@ -263,7 +263,7 @@ class AdapterTask:
 
     @torch.no_grad()
     def _calibrate(self) -> dict[str, float]:
-        """Set the adapter's alpha levels by the validation samples, if there are any; what they reach, for the card."""
+        """Set the adapter's alpha levels by the validation samples, if any; returns what they reach, for the card."""
         self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=(0.0, 1.0))
         if self._validation:
             with self._evaluating() as pipe:

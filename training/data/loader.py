@@ -42,7 +42,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class DrawnBatch:
-    """What a worker sends: one batch, for many small tensors travel slowly; None when a sample is wanting."""
+    """What a worker sends: one batch, because many small tensors travel slowly; None if a sample is missing."""
 
     batch: TripletBatch | None
     num_drawn: int
@@ -151,7 +151,7 @@ class TripletLoader:
         pin_memory: put batches into page-locked memory, for a GPU.
 
     Raises:
-        BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than asked for.
+        BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than requested.
         ValueError: rank is not below world_size.
     """
 

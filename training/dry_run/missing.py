@@ -23,7 +23,7 @@ from training.run import RunPlan
 
 
 def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list[Requirement]:
-    """All that a run requires, in the order in which it would ask for it; nothing is loaded or changed."""
+    """All that a run requires, in the order in which the run needs it; nothing is loaded or changed."""
     return [
         *_base(plan, config),
         *_data(plan, config),

@@ -56,7 +56,7 @@ Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of
 |---|---|
 {rows}
 
-| what | licences that bind whoever uses these weights |
+| what | licences that bind users of these weights |
 |---|---|
 | base | {", ".join(licences.base)} |
 | training data | {", ".join(licences.data)} |
@@ -84,7 +84,7 @@ def _read_figures(file: Path) -> "RgbaFigures":
 
 
 def opaque_pictures_kept(folder: Path) -> CheckResult:
-    """Opaque pictures lose no more by the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
+    """Opaque pictures lose no more quality in the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
 
     Args:
         folder: the export of a run.
@@ -109,10 +109,10 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
 
 
 def require_acceptable(folder: Path) -> None:
-    """Refuse an RGBA VAE that its own figures speak against; one without figures is taken with a warning.
+    """Refuse an RGBA VAE whose own figures are too bad; one without figures is accepted with a warning.
 
     Raises:
-        BadSetup: opaque pictures lose too much by it.
+        BadSetup: opaque pictures lose too much quality in it.
         ValueError: its figures are damaged.
     """
     found = opaque_pictures_kept(folder)
