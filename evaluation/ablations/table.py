@@ -119,7 +119,7 @@ def _row(
     if full is not None and row.name != FULL and not note:
         line["differences"] = _differences(scores, full)
         planned = ", ".join(f"{key} = {value:g}" for key, value in record.data_changes.items())
-        note = f"its data differ from the full recipe's intentionally: planned with {planned}" if planned else ""
+        note = f"its data intentionally differ from the full recipe's: planned with {planned}" if planned else ""
     return line | {"note": note}
 
 

@@ -33,7 +33,7 @@ class AblationsConfig(Section):
     changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in all rows")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
     row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row only, by row")
-    """For settings that make a row fit, such as recomputation; one that affects the weights would be a second change."""
+    """For settings that make a row fit, such as recomputation; one that affects the weights is a second change."""
     kontext_base: str = Field("", description="folder or owner/name[@revision] of Kontext; empty = the published one")
 
     @field_validator("changes", mode="before")

@@ -142,7 +142,7 @@ def test_a_root_that_cannot_be_written_to_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda place, mode: False)
     assert not requirements(load_profile("demo", str(tmp_path)))["folder"].present
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadSetup, match=r"cannot be a folder, because .*file is none"):
+    with pytest.raises(BadSetup, match=r"cannot be a folder, because .*file is not a folder"):
         examine(load_profile("demo", str(tmp_path / "file")))
 
 

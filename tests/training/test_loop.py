@@ -244,7 +244,7 @@ def flip(path: Path) -> None:
         (state(lambda text: b"[" * 99_999), r"state\.json is not usable JSON: its brackets"),
         (state(lambda text: b"[]"), r"state\.json is not what a run writes"),
         (lambda path: (path / "state.json").unlink(), r"state\.json is missing"),
-        (flip, r"line\.safetensors has other contents than were written"),
+        (flip, r"line\.safetensors was changed after it was written"),
         (lambda path: (path / "averaged.safetensors").unlink(), r"averaged\.safetensors is missing"),
         (lambda path: (path / "random-0.pt").unlink(), r"random-0\.pt is missing"),
     ],
@@ -375,7 +375,7 @@ def test_a_journal_that_a_disk_has_spoilt_is_read_as_far_as_it_goes(tmp_path):
 def test_a_second_run_in_a_folder_is_refused(tmp_path, monkeypatch):
     plan = RunPlan("tiny_base", tmp_path / "run")
     with alone_in(plan.out):
-        with pytest.raises(BadSetup, match=r"another process trains in .*run: wait for its end"):
+        with pytest.raises(BadSetup, match=r"another process trains in .*run: wait until it ends"):
             train(plan)
         monkeypatch.setenv("RANK", "1")
         with alone_in(plan.out):  # One of the same run's.

@@ -111,12 +111,14 @@ def test_what_a_failing_command_made_before_counts_and_its_end_is_told(tmp_path,
     fail = "print('first line', file=sys.stderr); print('\\x1b[31mno memory', file=sys.stderr); sys.exit(3)\n"
     done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, one, COPY, fail))
     assert len(failures(done, listed)) == len(listed.given) - 1
-    reason = "no background; the command left with status 3: first line [31mno memory"
+    reason = "no background; the command exited with status 3: first line [31mno memory"
     assert set(failures(done, listed).values()) == {reason}
 
 
 def test_a_command_that_dies_before_it_says_anything_did_not_run(tmp_path, listed):
-    with pytest.raises(DidNotRun, match=r"theirs left with status 1: .*ModuleNotFoundError: No module named 'nowhere'"):
+    with pytest.raises(
+        DidNotRun, match=r"theirs exited with status 1: .*ModuleNotFoundError: No module named 'nowhere'"
+    ):
         record_theirs(tmp_path, listed, program(tmp_path, "import nowhere\n"))
 
 
@@ -215,7 +217,7 @@ def test_a_profile_cannot_hand_out_our_settings_and_secrets(name):
 
 
 def test_a_command_that_dies_of_a_signal_says_so(tmp_path):
-    assert run_command(["sh", "-c", "kill -SEGV $$"], tmp_path, 60).fault == "died of SIGSEGV"
+    assert run_command(["sh", "-c", "kill -SEGV $$"], tmp_path, 60).fault == "was ended by SIGSEGV"
 
 
 def test_links_and_a_huge_list_are_not_followed_or_read(tmp_path, listed):

@@ -81,7 +81,7 @@ def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
 def test_a_file_that_is_not_there_stops_too(tmp_path):
     config = MetricsConfig(inception=WeightsConfig(path=str(tmp_path / "absent.pth"), sha256="0" * 64))
     with pytest.raises(
-        BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; name the right file"
+        BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; set the right file"
     ):
         load_networks(config)
     assert not requirements(config)[0].present
