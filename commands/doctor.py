@@ -73,7 +73,7 @@ class Examination:
         return json.dumps(found | {"missing": [requirement.name for requirement in self.missing]})
 
     def to_text(self, with_profile: bool = False) -> str:
-        """Text for a person, 80 columns wide: what is missing first, then what is there.
+        """Text for a person, 80 columns wide: what is missing first, then what is present.
 
         Args:
             with_profile: with all values of the profile at the end.
@@ -86,7 +86,7 @@ class Examination:
         for part in short:
             lines += ["", part]
             lines += [line for one in self.parts[part] if not one.present for line in as_lines(one, "  ")]
-        lines += ["", "there"]
+        lines += ["", "present"]
         for part, requirements in self.parts.items():
             lines.append(f"  {part}")
             there = [one for one in requirements if one.present]

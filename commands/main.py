@@ -148,7 +148,7 @@ def doctor(
     Exits with status 1 when something is missing. Nothing is changed or downloaded, and no secret is printed.
     """
     require_factory("doctor")
-    # Advice on optional packages, which the doctor has not been asked for.
+    # Advice on optional packages, which is not the doctor's task.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from commands.doctor import examine
     from profiles.profile import load_profile

@@ -60,7 +60,7 @@ def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
         training = Path(store.url("training")) if store.is_local else None
         there = training.iterdir() if training and training.is_dir() else ()
         folders = sorted(path for path in there if path.is_dir() and not path.is_symlink())
-        for folder in folders:  # The locks are held until all is done: nobody begins in the meantime.
+        for folder in folders:  # The locks are held until all is done: no process starts in the meantime.
             if stack.enter_context(alone(folder / LOCK)):
                 found += prunable(folder, days)
             else:

@@ -1,6 +1,6 @@
 """The headline of a report: its main metrics, and what they must show for an adapter to be useful.
 
-The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can.
+The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can import it.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Scores over how hard a case is, and how scores are spread: what the report draws as curves. Only numbers here."""
+"""Scores by the difficulty of cases, and the spread of scores: the numbers that the report draws as curves."""
 
 from collections.abc import Mapping
 from typing import Any

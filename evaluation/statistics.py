@@ -95,7 +95,7 @@ class Interval:
         return "no interval" if self.low is None else ""
 
     def verdict(self, higher_is_better: bool = True) -> Verdict:
-        """What a difference says of the first method: `even` where 0 is inside; `undecided`: see `why_undecided`."""
+        """The verdict on the first method: `even` where 0 is inside; `undecided`: see `why_undecided`."""
         if self.why_undecided or self.low is None or self.high is None:
             return "undecided"
         if self.low <= 0 <= self.high:

@@ -37,7 +37,7 @@ AVERAGED = "averaged.safetensors"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
 _UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
 _OF_FILES = (SafetensorError, pickle.UnpicklingError)
-"""What reading a file that is not what it should be raises."""
+"""Exceptions that reading a damaged or foreign file raises."""
 
 
 @dataclass

@@ -94,7 +94,7 @@ def _shown(figures: Figures, steps_left: int) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Figures of a run's journal, one table per step in order; a line that a kill or a disk has spoilt is left out."""
+    """Figures of a run's journal, one table per step in order; lines damaged by a kill or a disk fault are left out."""
     path = folder / METRICS
     if not path.is_file():
         return []

@@ -60,5 +60,5 @@ class Requests:
         self.stop, self.save = stop, save
 
     def saved(self) -> None:
-        """A checkpoint was saved: the clock begins again."""
+        """A checkpoint was saved: the clock restarts."""
         self.save, self._saved_s = False, time.monotonic()

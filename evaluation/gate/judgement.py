@@ -128,7 +128,7 @@ def _line(
     metric = _metric(name)
     sign = 1.0 if metric.higher_is_better else -1.0
     gain = difference(sign * candidate.column(name), sign * theirs.column(name), candidate.clusters)
-    assert gain is not None, "it was measured on the same images, of which there are some"
+    assert gain is not None, "both were measured on the same images, at least one"
     bound, why = 0.0 - margin, ""
     if demand == "better":
         # A published model has no seed luck of our training; another training has as much as the candidate.
@@ -150,7 +150,7 @@ def _unmeasured(
     names = " or ".join(opponents) or "nobody"
     given = any(not np.isnan(scores.column(name)).all() for scores in opponents.values())
     if partial and demand == "not_worse" and not given:
-        return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, {names} does not give it")
+        return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, because {names} does not give it")
     if np.isnan(candidate.column(name)).all():
         return Line(name, demand, margin, "", None, False, f"{name}: not measured")
     return Line(name, demand, margin, "", None, False, f"{name}: not measured on the same images with {names}")

@@ -103,7 +103,7 @@ class _Pairs:
         n[n < _MIN_ROWS] = np.nan
         same = cluster[:, None] == cluster
         within, across = (
-            # What a cluster's rows have with all rows, twice, holds what they have among themselves twice.
+            # The sums of a cluster's rows with all rows, taken twice, count the pairs within the cluster twice.
             found.sum() - np.bincount(cluster, 2 * found.sum(axis=1) - (found * same).sum(axis=1))
             for found in (self.within, self.across)
         )

@@ -117,7 +117,7 @@ class Headline:
 
     @property
     def words(self) -> tuple[str, str]:
-        """What is said between the names of the two methods, and after them."""
+        """The words between the names of the two methods, and after them."""
         between = {"better": "is better than", "worse": "is worse than", "even": "cannot be distinguished from"}
         if self.verdict == "undecided":
             return "against", f": undecided ({self.main.why_undecided})"

@@ -48,7 +48,7 @@ def record(
     for recipe in recipes:
         lacking, title = missing[recipe.name], recipe.name
         if steps is not None:
-            said = f"{len(lacking)} of {len(records.entries)} images to ask for"
+            said = f"{len(lacking)} of {len(records.entries)} images to run"
             title = steps.next(title, said if lacking else "recorded already")
         if lacking:
             _ask(test_set, recipe, records.methods[recipe.name], lacking, title)
@@ -64,7 +64,7 @@ def compare(
     names: Collection[str] | None = None,
     title: str = "records",
 ) -> tuple[Records, dict[str, list[str]]]:
-    """(the records, of each method the cases that it has yet to be asked for); writes down what methods are given.
+    """(the records, the cases that each method has yet to answer); writes what methods are given.
 
     Raises:
         BadSetup: as `record`.

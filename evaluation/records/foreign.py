@@ -63,7 +63,7 @@ class ForeignPictures:
 def foreign_recipe(name: str, folder: str | Path, gives: Sequence[str]) -> MethodRecipe:
     """Existing pictures, to be judged together with other methods. Changed files are other answers.
 
-    A list may hold more images than are asked for; each that is asked for must be in it, with the same hash.
+    A list may hold more images than are requested; each requested one must be in it, with the same hash.
 
     Args:
         folder: local.

@@ -109,7 +109,7 @@ class MethodRecord:
         return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
 
     def digest(self, failures_count: bool = False) -> str | None:
-        """Hash of all answers; None = one is to be asked for again, or its picture is not the one that was written.
+        """Hash of all answers; None = an answer must be made again, or its picture is not the one that was written.
 
         Args:
             failures_count: whether having no answer is an answer.

@@ -47,7 +47,7 @@ class Records:
         store: the room.
         entries: the list.
         shared: case -> what it has in common with others.
-        methods: by name, in the order in which they were asked for.
+        methods: by name, in the requested order.
     """
 
     store: Store
@@ -110,8 +110,8 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
     """A room, or any folder laid out as one.
 
     Where a method has no `about.json`, it promises the parts of which it has at least one picture; where an image of
-    the list names no scene, it is a scene of its own; where it names no photograph, it has its scene's, and where no
-    origin, one of its own.
+    the list names no scene, it is its own scene; where it names no photograph, it has its scene's, and where no origin,
+    its own.
 
     Args:
         methods: names of their folders, in this order; None = all.
@@ -137,7 +137,7 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
 
 
 def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> MethodRecord:
-    """The record in a method's folder, whoever made it.
+    """The record in a method's folder, whatever made it.
 
     Args:
         pictured: the parts that it promises where it does not say so.

@@ -62,7 +62,7 @@ class ListedSet:
         if self._excluded is None:
             for _ in self._all():
                 pass
-        assert self._excluded is not None, "a full look leaves it"
+        assert self._excluded is not None, "reading all cases sets it"
         return self._excluded
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:

@@ -110,7 +110,7 @@ def _layer(rgba: Rgba) -> Layer:
 
 
 def _reason_against(alpha: Gray, visible: Mask) -> str:
-    """Why an instance cannot be asked for; empty when it can."""
+    """Why an instance cannot be used; empty if it can."""
     if not (alpha >= VISIBLE_ALPHA).any():
         return "empty_alpha"
     if not visible.any():

@@ -125,7 +125,7 @@ def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
     for part in examination.parts:
         assert f"  {part}" in lines
     assert lines[3].startswith(f"{len(examination.missing)} missing, for: ")
-    first_there = lines.index("there")
+    first_there = lines.index("present")
     assert [i for i, line in enumerate(lines) if "MISSING" in line][-1] < first_there
     assert "" not in [one.fix for one in examination.missing]
 

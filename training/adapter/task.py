@@ -1,6 +1,6 @@
 """The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
 
-A batch's way: frozen VAEs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
+For each batch, frozen VAEs make tokens; noise is mixed in by the samples' positions; the network predicts both
 halves; flow matching gives their loss, and optionally the layers laid over one another.
 """
 
@@ -143,7 +143,7 @@ class AdapterTask:
             present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
             bare_B = drawn("bare", lambda generator: torch.rand((), generator=generator)) < objective.no_maps_share
             present = present & ~bare_B[:, None]
-        elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
+        elif fusion is not None:  # By default, a module in training mode drops some at random.
             present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
         projection = getattr(self._pipe.transformer, base.input_projection)
         with added_columns(projection, 0 if fusion is None else base.token_dim) as figures:
@@ -277,7 +277,7 @@ class AdapterTask:
     def export(self, folder: Path) -> None:
         """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.
 
-        First every validation sample is taken apart as a user would, to calibrate alpha.
+        First every validation sample is decomposed as a user would do it, to calibrate alpha.
         """
         figures = self._calibrate()
         index, names = self._loader.index, self._pipe.adapter.maps

@@ -29,7 +29,7 @@ from training.data.triplets import TripletBatch, collate, make_sample
 _log = logging.getLogger(__name__)
 
 _UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
-"""What reading and decoding a damaged or lost scene raises; nothing else is done under it."""
+"""Exceptions that reading and decoding a damaged or lost scene raises; nothing else is done under them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Unreadable:
         self._num_drawn = 0
 
     def note(self, drawn: DrawnBatch) -> TripletBatch:
-        """Count what was met on the way to a batch; returns the batch.
+        """Count the unreadable scenes met while a batch was made; returns the batch.
 
         Raises:
             BadSetup: more than the set share is unreadable.

@@ -59,12 +59,12 @@ _TINY_BASE = {"photographs.num_validation": 2}
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the small run did.
+    """The outcome of the small run.
 
     Attributes:
-        stand_in: what stands in for what, and how small it is; what stayed is the recipe's.
-        done: what was done, in order, each with what came of it.
-        fault: why it stopped; empty = it did not.
+        stand_in: what stands in for what, and how small it is; everything else is the recipe's.
+        done: steps that were done, in order, each with its result.
+        fault: why it stopped; empty = it did not stop.
     """
 
     stand_in: str
@@ -74,7 +74,7 @@ class Rehearsal:
 
 
 def small(config: RunConfig) -> RunConfig:
-    """A run in small; objective, order of the work and kinds of maps stay as they are."""
+    """A small run; objective, order of the work and kinds of maps are unchanged."""
     changes: dict[str, Any] = dict(_SHORT)
     if isinstance(config, TrainingConfig):
         changes |= _FEW_SCENES | _ADAPTER

@@ -106,7 +106,7 @@ class DryRun:
 
 
 def dry_run(plan: RunPlan) -> DryRun:
-    """Look at a run without its weights, and run it in small.
+    """Examine a run without its weights, and make a small trial run.
 
     Raises:
         ValueError: unknown recipe or key, impossible value.

@@ -35,7 +35,9 @@ def write_card(
     write_figures(folder, figures)
     licences.write(folder)
     base, num_mb = find_base(config.base), sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
-    instead = f"\n{config.base} stands in for {base.stands_in_for}: what this VAE keeps is not what that one's does.\n"
+    instead = (
+        f"\n{config.base} stands in for {base.stands_in_for}: this VAE does not keep the same details as that one's.\n"
+    )
     stand_in = instead if base.stands_in_for else ""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in asdict(figures).items())
     text = f"""---
