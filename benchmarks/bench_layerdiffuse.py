@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--size-px", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--repeats", type=int, default=3, help="timed batches, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="timed batches; the median counts")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     run = {"size_px": arguments.size_px, "steps": arguments.steps, "repeats": arguments.repeats}

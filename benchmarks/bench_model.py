@@ -103,8 +103,8 @@ def main() -> None:
     """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=30, help="of sampling, for a whole picture")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs, of which the median counts")
+    parser.add_argument("--steps", type=int, default=30, help="sampling steps for a whole picture")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs; the median counts")
     parser.add_argument("--peak-tflops", type=float, default=H200_TFLOPS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the command makes of an exception: a sentence with an exit status, or a traceback where it was not expected.
+"""How the command reports an exception: a sentence with an exit status, or a traceback where it was not expected.
 
 This is the only list of faults. Exceptions of heavy libraries are recognised by name, so nothing is imported for them.
 """
@@ -132,7 +132,7 @@ def _place(error: BaseException) -> str:
 
 
 def _value(error: BaseException) -> str:
-    """A wrong value; of another library's, where it came up."""
+    """A wrong value; for one from another library, also where it occurred."""
     frames = list(traceback.walk_tb(error.__traceback__))
     package = frames[-1][0].f_globals.get("__name__", "").partition(".")[0] if frames else ""
     if package in (*_OURS, "", "__main__"):
@@ -225,4 +225,4 @@ _TOLD: dict[str, tuple[Callable[[BaseException], str], int]] = {
     "builtins.ValueError": (_value, WRONG_USE),
     "builtins.KeyboardInterrupt": (_interrupted, INTERRUPTED),
 }
-"""Exceptions, what is said of them, and the exit status."""
+"""Exceptions, their message, and the exit status."""

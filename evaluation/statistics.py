@@ -8,11 +8,10 @@ freedom less than the fewer clusters (MacKinnon, Nielsen & Webb 2024, Jackknife 
 2406.08880: "CV3, max-se").
 
 Why not a bootstrap: a percentile interval is too short where clusters are few, and the two-way bootstrap with weights
-that are products (Owen 2007; Owen & Eckles 2012) counts variance that no cluster causes three times, so it never
+that are products (Owen 2007; Owen & Eckles 2012) counts three times the variance that no cluster causes, so it never
 becomes the interval of independent images. The jackknife holds with few clusters of very different sizes, becomes
-Student's
-interval of independent images where every image is its own cluster, and draws nothing: the same scores have the same
-interval. `docs/evaluation.md` has the simulation.
+Student's interval of independent images where every image is its own cluster, and draws nothing: the same scores have
+the same interval. `docs/evaluation.md` has the simulation.
 """
 
 from collections.abc import Mapping, Sequence

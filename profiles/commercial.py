@@ -11,7 +11,7 @@ from training.licences import base_obstacles
 
 
 def obstacles(profile: Profile) -> list[str]:
-    """What forbids a commercial build and what to change, a sentence each; empty when the profile is not commercial."""
+    """What forbids a commercial build and what to change, one sentence each; empty if the profile is not commercial."""
     if not profile.licences.commercial:
         return []
     section = profile.training

@@ -177,14 +177,14 @@ def check_identity(path: Path, identity: Mapping[str, str]) -> None:
         what = ", ".join(f"{name} {theirs.get(name, 'none')} (now {identity.get(name, 'none')})" for name in differing)
         raise BadSetup(
             f"{path} belongs to another run: {what}. Continue with what it was made from, write to another folder, or "
-            f"take only its weights with --warm-start"
+            "take only its weights with --warm-start"
         )
 
 
 def load_checkpoint(
     path: Path, learners: Mapping[str, Learner], averages: Averages | None, device: torch.device, rank: int = 0
 ) -> Progress:
-    """Put a whole checkpoint back: weights, moments, schedules, averages and random states.
+    """Restore a complete checkpoint: weights, moments, schedules, averages and random states.
 
     Each rank reads the files by itself and takes its part.
 

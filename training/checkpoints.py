@@ -137,7 +137,7 @@ class Checkpoints:
     # ---- choosing
 
     def newest_sound(self) -> Path | None:
-        """Folder of the newest checkpoint whose files are whole, the same for all ranks; None when there is none.
+        """Folder of the newest checkpoint whose files are intact, the same for all ranks; None if there is none.
 
         Every process calls it. Newer ones that are damaged are set aside under another name, with a warning.
 

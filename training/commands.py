@@ -92,7 +92,7 @@ def _dry_run(plan: "RunPlan", as_json: bool) -> None:
 
 
 def _say(plan: "RunPlan", outcome: "Outcome", as_json: bool) -> None:
-    """How a run ended, by one of its processes, and in the exit status of each."""
+    """Report how a run ended: one process prints it, and each gives its exit status."""
     from training.processes import is_first
 
     progress = outcome.progress

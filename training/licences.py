@@ -84,7 +84,7 @@ class Sources:
 
     @property
     def obstacles(self) -> list[str]:
-        """Why a commercial run may not be made from them, a sentence each; empty when it may."""
+        """Why a commercial run may not be made from them, one sentence for each reason; empty when it may."""
         return list(dict.fromkeys(use.obstacle for use in (*self.weights, *self.data) if use.obstacle))
 
 
@@ -93,7 +93,7 @@ def _names(uses: Iterable[Use]) -> tuple[str, ...]:
 
 
 def base_uses(base: str, source: str | None) -> list[Use]:
-    """A base, and the weights given in the place of the published ones, for which a folder states no licence."""
+    """A base, and the weights given instead of the published ones, for which a folder states no licence."""
     uses = [Use("the recipe's base", base, licence_of(base), "choose a recipe of a base that permits it")]
     if source:
         fix = "leave it out, or name a hub id that the ledger lists (pipelines/licences/ledger.csv)"

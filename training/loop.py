@@ -92,7 +92,7 @@ def fit(
 
     Args:
         folder: folder of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
-        resume: continue from the newest checkpoint that is whole, if there is one.
+        resume: continue from the newest complete checkpoint, if there is one.
         warm_start: a checkpoint whose weights, and nothing else, the run begins with.
 
     Raises:
@@ -160,7 +160,7 @@ def _trained(run: Running, store: Checkpoints, progress: Progress, journal: Jour
 def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path) -> Path:
     """Write the result of a finished run, with averaged weights, to `<folder>/export`; returns that path.
 
-    Every rank calls it, and rank 0 writes. It is renamed into place when it is whole; an earlier export is replaced.
+    Every rank calls it, and rank 0 writes. It is renamed into place when it is complete; an earlier export is replaced.
     """
     final, partial = folder / "export", folder / ".export.partial"
     name, module = next(iter(task.modules.items()))

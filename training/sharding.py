@@ -116,7 +116,7 @@ def fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None
 
 @contextmanager
 def gathered(*modules: nn.Module | None) -> Iterator[None]:
-    """Within it rank 0 holds the modules as they were before `shard`, to write them; nothing may be called.
+    """Context in which rank 0 holds the modules as they were before `shard`, to write them; nothing may be called.
 
     Trained parameters are whole, on the CPU; frozen ones stay shared out. Classes have their own names, which diffusers
     writes into configurations. Every rank must enter it.

@@ -78,7 +78,7 @@ MARGINS: dict[str, float] = {
 
 
 class GateConfig(Section):
-    """When a new adapter replaces the champion: better on one metric, and not worse than a margin on the others.
+    """When a new adapter replaces the champion: better on one metric, not worse by more than a margin on the others.
 
     It must beat the base and the champion by more than another training seed would give. All numbers are our choice.
     Intervals are those of the report. If there are too few photographs or origins to decide, the champion stays; if

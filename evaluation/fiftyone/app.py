@@ -1,4 +1,4 @@
-"""The FiftyOne App: its server as a separate process: started, awaited and stopped.
+"""The FiftyOne App: starts its server as a separate process, waits for it, and stops it.
 
 The database must run as long as it does. The server alone is started, not FiftyOne's session, which brings a second
 import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D

@@ -163,7 +163,7 @@ def _new_place(folder: Path) -> Path:
         place.parent.rmdir()
         raise BadSetup(
             f"MongoDB's socket cannot be created in {place.parent.parent}: its path is too long; set TMPDIR to a "
-            f"shorter one"
+            "shorter one"
         )
     (folder / _PLACE_FILE).write_text(str(place))
     return place

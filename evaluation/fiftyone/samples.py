@@ -67,7 +67,7 @@ def declare_further(dataset: Any, groups: Sequence[Group]) -> None:
 
 
 def to_samples(group: Group, media: Path) -> list[Any]:
-    """The samples of a group, in its order: the composite, which marks a whole group, comes last."""
+    """The samples of a group, in its order: the composite, which marks a complete group, comes last."""
     import numpy as np
 
     fo = fiftyone()

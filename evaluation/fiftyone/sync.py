@@ -55,7 +55,7 @@ def open_dataset(name: str, root: str) -> Any:
 
 
 def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
-    """The (version, id) of every whole group, by item; of one split where it is named."""
+    """The (version, id) of every complete group, by item; of one split if it is named."""
     if len(dataset) == 0:
         return {}
     found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
@@ -63,7 +63,7 @@ def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
 
 
 def begin(dataset: Any) -> None:
-    """Mark that a run has begun; after one that was killed, remove groups that are not whole."""
+    """Mark that a run has begun; after one that was killed, remove incomplete groups."""
     if dataset.info.get(SYNCING) and len(dataset):
         whole = {group for _, group in present(dataset).values()}
         every = set(dataset.select_group_slices(_allow_mixed=True).values(f"{GROUP}.id"))

@@ -1,4 +1,4 @@
-"""The champions' weights below `<root>/champion/vNNNN/`: kept whole, checked by hash, and the way back to one.
+"""The champions' weights below `<root>/champion/vNNNN/`: kept complete, checked by hash, and how to go back to one.
 
 A version is renamed into place after its files were compared with their hashes; it counts once the history names it.
 """
@@ -70,7 +70,7 @@ def kept_scores(store: Store, version: str, terms: str, method: str) -> SavedSco
 
 
 def keep_scores(store: Store, version: str, terms: str, files: Mapping[str, bytes]) -> None:
-    """Add scores to a version; the last file makes them whole."""
+    """Add scores to a version; the last file completes them."""
     for name, data in files.items():
         store.write(f"{FOLDER}/{version}/{SCORES}/{terms}/{name}", data)
 

@@ -1,7 +1,7 @@
 """`decoupage champion`: which adapter is the champion, why, and how to go back. The asset `champion` decides.
 
-Thin: reads its options, calls one function, prints the result; `commands.main` mounts it and gives it the
-profile loader.
+Thin: reads its options, calls one function, prints the result; `commands.main` mounts it and gives it the profile
+loader.
 """
 
 import json

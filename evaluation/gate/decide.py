@@ -64,7 +64,7 @@ def decide(
 
     Args:
         leaks: whether training data and evaluation share a picture.
-        forbidden: why the licences that the candidate states forbid the profile's use.
+        forbidden: why the candidate's licences forbid the profile's intended use.
         rescore: judges the champion again if its scores are of another list or protocol.
         profile: its name, for the record.
 

@@ -1,8 +1,7 @@
 """The champion's record below `<root>/champion/`: what was decided, when and why; never changed, only added to.
 
 `history/NNNNNN.json` is one decision each, written completely or not at all; the last one names the champion.
-`current.json` says the same for programs, and is corrected whenever it lags behind. Weights are the business of
-`champions.py`.
+`current.json` says the same for programs, and is corrected whenever it lags behind. `champions.py` handles the weights.
 """
 
 import json

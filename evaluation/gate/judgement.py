@@ -59,7 +59,7 @@ def check_metrics(config: GateConfig) -> None:
         if metric.of_list:
             raise BadSetup(
                 f"evaluation.gate.{key} names {name!r}, which is one figure for a whole list: its gain has no paired "
-                f"interval"
+                "interval"
             )
 
 

@@ -76,7 +76,7 @@ def check_aspects(gives: Mapping[str, frozenset[str]], config: StudyConfig) -> N
             raise BadSetup(
                 f"a study of the {aspect} compares at least two methods that give one, got "
                 f"{', '.join(giving) or 'none'}; name more with --methods, or remove {aspect} from "
-                f"evaluation.study.aspects"
+                "evaluation.study.aspects"
             )
 
 

@@ -96,7 +96,7 @@ def serve(
     folder: Folder = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any address but loopback is open to the network.")
-    ] = ("127.0.0.1"),
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")] = 8765,
     name: Annotated[
         list[str] | None,

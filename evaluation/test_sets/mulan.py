@@ -84,7 +84,7 @@ class MulanPictures:
         for k, rgba in instances.items():
             visible = parts.visible_mask(shown.index(k)) if k in shown else np.zeros(parts.size, bool)
             if reason := _reason_against(rgba[..., 3], visible):
-                yield Excluded(f"{key}-{k}", reason, f"instance {k} shows in {int(visible.sum())} pixels")
+                yield Excluded(f"{key}-{k}", reason, f"instance {k} is visible in {int(visible.sum())} pixels")
                 continue
             layer = shown.index(k)
             yield Case(

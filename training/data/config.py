@@ -21,7 +21,7 @@ class DataLoading:
         prefetch_batches: batches that each worker keeps ready.
         recolour_share: share of samples in other colours (`recolour.py`).
         flip: mirror about every second sample left to right.
-        redraw_masks: draw an imperfect mask again from the visible mask; False = the stored one, always the same.
+        redraw_masks: draw a new imperfect mask from the visible mask; False = the stored one, always the same.
         masks: the errors to draw from; the profile's, because their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
         size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.

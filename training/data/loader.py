@@ -187,8 +187,8 @@ class TripletLoader:
     def batches(self, start: int = 0) -> Iterator[TripletBatch]:
         """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
 
-        Workers are started again by each call and end with the iterator; they are spawned, because torch does not
-        survive a fork, so a script that uses them needs its `if __name__ == "__main__"`.
+        Each call starts new workers, which end with the iterator; they are spawned, because torch does not survive a
+        fork, so a script that uses them needs its `if __name__ == "__main__"`.
 
         Raises:
             BadSetup: too many scenes cannot be read; the message names the last one.

@@ -58,9 +58,7 @@ def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_aft
     assert "the mean must exceed +0.10 dB (spread of seeds not measured" in refused.reasons[0]
     promoted = ask(tmp_path, candidate(tmp_path, "first", better(), num_photographs=3))
     assert promoted.kind == "promoted" and decided_for_a_reason(promoted).passed
-    assert "none, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(
-        promoted
-    )
+    assert "none, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(promoted)
     assert demand_rows(promoted)[0]["met"] == "undecided; met by the mean"
     assert demand_rows(promoted)[0]["of"] == "24 images, 3 photographs, 24 origins"
     after = ask(tmp_path, candidate(tmp_path, "second", better(2.0), num_photographs=3))
