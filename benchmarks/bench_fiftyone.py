@@ -3,8 +3,8 @@
     python benchmarks/bench_fiftyone.py [--samples 5000] [--size-px 256] [--json]
 
 Scenes of random ellipses, whose pictures cost as much to write as others, go through the real shards, reader, database
-and brain. A sample is one picture of a group: composite, clean plate, each layer. MongoDB is the one that
-`decoupage inspect` would take.
+and brain. A sample is one picture of a group: composite, clean plate, each layer. MongoDB is the one that `decoupage
+inspect` would use.
 """
 
 import argparse

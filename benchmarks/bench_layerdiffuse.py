@@ -3,8 +3,8 @@
     python benchmarks/bench_layerdiffuse.py [--size-px 1024] [--batches 1 4 8 16] [--steps 25] [--repeats 3] [--json]
 
 The networks have their real geometry and random weights, which cost what trained ones do, and run through the
-product's own painter: float16, the VAE in bfloat16, guidance by two halves, eight passes of the decoder. Without a
-GPU there is nothing worth measuring: it says so and leaves with 1.
+product's own painter: float16, the VAE in bfloat16, guidance by two halves, eight passes of the decoder. Without a GPU
+there is nothing worth measuring: it says so and exits with status 1.
 
 - `seconds_per_picture_batch_<n>`: median of `--repeats` whole batches, painting and decoding.
 - `peak_gb_batch_<n>`: most memory held; null where the batch does not fit.
@@ -148,7 +148,7 @@ def _timed(work: Callable[[], object], repeats: int) -> tuple[float, float]:
 
 @torch.inference_mode()
 def _network_peak_gb(painter: SdxlPainter, size: int) -> float:
-    """Peak of one call of the UNet with both halves of the guidance of so many pictures."""
+    """Peak of one call of the UNet for this number of pictures, with both halves of the guidance."""
     unet, pair = painter.pipe.unet, 2 * size
     height, width = painter.settings.height_px // 8, painter.settings.width_px // 8
     config = unet.config
@@ -163,12 +163,12 @@ def _network_peak_gb(painter: SdxlPainter, size: int) -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--repeats", type=int, default=3, help="timed batches, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=3, help="timed batches; the median counts")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     run = {"size_px": arguments.size_px, "steps": arguments.steps, "repeats": arguments.repeats}

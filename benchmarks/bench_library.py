@@ -30,7 +30,7 @@ AREA_MEDIAN_PX, AREA_LOG_SD, AREA_MAX_PX = 1156.0, 2.4, 300_000.0
 """Log-normal fit to the 734 instances of a hundred photographs of COCO val2014 (the COCO API's example results)."""
 OBJECTS = ("person", "person", "person", "car", "dog", "chair", "bottle", "boat", "bird", "apple", "horse", "kite")
 OFFERS = {"ground": 0.5, "surface": 0.3, "water": 0.15, "sky": 0.4, "hang": 0.3}
-"""Shares of the photographs that offer a support; made up."""
+"""Shares of the photographs that offer a support; assumed values."""
 
 
 def foreground(i: int, kind: Kind, area_px: float) -> ForegroundRecord:
@@ -140,7 +140,7 @@ def measure(sizes: tuple[int, int, int], num_scenes: int, num_removed: int) -> d
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", type=int, default=7_000)
     parser.add_argument("--generated", type=int, default=3_000)

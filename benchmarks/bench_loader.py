@@ -81,10 +81,10 @@ def _rate(loader: TripletLoader, num_samples: int, clock: Callable[[], float]) -
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size-px", type=int, nargs="+", default=[256, 1024])
-    parser.add_argument("--sample-px", type=int, help="side of the samples, where scenes are to be made smaller")
+    parser.add_argument("--sample-px", type=int, help="side of the samples, if scenes are to be made smaller")
     parser.add_argument("--data", help="shards to measure instead of making some")
     parser.add_argument("--samples", type=int, default=96)
     parser.add_argument("--workers", type=int, default=2)

@@ -9,7 +9,7 @@ Scenes of the demo's sources at 1024 px go through the product's own stage, from
 - `*_peak_gb`: the most memory that torch held on the device during the stage, weights included.
 - `*_hours_per_100k`: 100,000 composites at `*_images_per_s`, on this one machine; null at a tiny size.
 
-Without a GPU nothing is measured but with `--cpu`: the same nets at a tiny size, which says that it runs, no more.
+Without a GPU, only `--cpu` runs: the same nets at a tiny size, which shows that the benchmark works, nothing more.
 """
 
 import argparse
@@ -166,7 +166,7 @@ def time_net(net: Net, size_px: int, batch_size: int) -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=256)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -4,7 +4,7 @@
 
 Needs a finished `make demo`: its shards, held-out scenes and RGBA VAE. For each pair of rules (`touched-half`, ...; see
 `decoupage.images.sizes.MaskRule`) an adapter is trained by the demo's recipe, and takes every held-out scene apart at
-the scene's own size. Prints one JSON object a pair.
+the scene's own size. Prints one JSON object per pair.
 """
 
 import argparse

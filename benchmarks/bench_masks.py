@@ -2,7 +2,7 @@
 
     python benchmarks/bench_masks.py DATA [--profile paper] [--scenes 60] [--draws 3] [--sheet FILE.png]
 
-DATA holds scenes (`decoupage scenes make` or `bench_real_material.py --out`). Prints one JSON object: CPU ms a mask,
+DATA holds scenes (`decoupage scenes make` or `bench_real_material.py --out`). Prints one JSON object: CPU ms per mask,
 and for each kind its number and the quantiles 10, 50 and 90 % of its area / the visible area and of its IoU. With
 `--sheet` the first eight masks of each kind that has an area are drawn, over their composites.
 """

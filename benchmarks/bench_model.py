@@ -12,13 +12,13 @@ does not. One sample is one picture, both its halves; codec, text encoders and f
   where they are trained (LoRA and projection), attention's backward twice its forward. At 1024 px, joint:
   112.4 base + 13.5 LoRA + 53.1 attention forward; 2 x 112.4 + 3 x 13.5 + 3 x 53.1 = 424.5 with the backward.
 - `*_mfu_percent`: those operations / time / `--peak-tflops` (989 = H100 or H200, bf16 dense). What is computed twice,
-  by checkpointing or within attention's backward, counts once, so that only time can change the figure.
+by checkpointing or within attention's backward, counts once, so the figure changes with time only.
 - `*_ms`: median of one micro-batch of 1, without the optimizer. `forward_backward_*` leaves the adapter in fp32 under
   autocast, `*_bf16_adapter_*` holds it in bf16, as do all `forward_*` (sampling). `compiled` = each repeated block,
   `checkpointed` = every block, `flash`, `cudnn`, `efficient`, `math` = attention kernel (else torch chooses).
 - `pipeline_to_bare_calls_ratio`: a whole picture in `--steps` steps against so many calls of the network.
 
-A figure that was not measured is null and stands in `not_measured`; `notes` says why one was tried in vain.
+A figure that was not measured is null and is listed in `not_measured`; `notes` says why an attempt failed.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def count(geometry: Geometry) -> Figures:
 
 
 def _count_fusion(geometry: Geometry) -> Figures:
-    """The fusion of all maps of one picture, once a picture."""
+    """The fusion of all maps of one picture, computed once per picture."""
     # The counter cannot follow a view of a trained tensor without gradients, so nothing is trained here.
     fusion = make_fusion(geometry, "meta", torch.bfloat16).requires_grad_(requires_grad=False)
     tokens_BND = make_sample(geometry, "meta", torch.bfloat16).noisy_BND
@@ -100,11 +100,11 @@ def measure(geometry: Geometry, steps: int, repeats: int, peak_tflops: float) ->
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-px", type=int, default=1024)
-    parser.add_argument("--steps", type=int, default=30, help="of sampling, for a whole picture")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs, of which the median counts")
+    parser.add_argument("--steps", type=int, default=30, help="sampling steps for a whole picture")
+    parser.add_argument("--repeats", type=int, default=5, help="timed runs; the median counts")
     parser.add_argument("--peak-tflops", type=float, default=H200_TFLOPS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

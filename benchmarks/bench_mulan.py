@@ -1,9 +1,9 @@
-"""How long MULAN's index and plan take over so many annotations, and how much memory.
+"""How much time and memory MULAN's index and plan take for a given number of annotations.
 
     python benchmarks/bench_mulan.py [--files 45000] [--run-shards 2] [--json]
 
 Writes tiny annotations in the true byte format and as many names of one photograph to a temporary folder (4 kB of disk
-a file), and removes them. Each phase runs in a process of its own, so that its peak memory is its own; `start_mb` is
+a file), and removes them. Each phase runs in its own process, so that its peak memory can be measured; `start_mb` is
 what that process takes before it begins. `beside_cpu_s` and `beside_peak_mb` are of the process that reads the files,
 its start included, and `call_ms` is what a call of it takes that does nothing.
 """
@@ -72,7 +72,7 @@ def phase(name: str, folder: Path, num_run_shards: int) -> dict[str, float]:
     store = Store(str(folder / "root"))
     gates = GateConfig(min_side_px=8, min_area_px=16)
     stage = MulanForegrounds(annotations, images, gates, NUM_SHARDS)
-    pa.array(np.array([0])).to_numpy()  # Loads pandas, which is no part of what is measured.
+    pa.array(np.array([0])).to_numpy()  # Loads pandas, which is not part of what is measured.
     start_mb, started, cpu_started = peak_mb(), time.perf_counter(), time.process_time()
     num = 0
     if name == "index":
@@ -106,7 +106,7 @@ def beside() -> dict[str, float]:
 
 
 def peak_mb(status: str = "") -> float:
-    """Highest resident size of a process so far (`VmHWM`; unlike ru_maxrss it begins anew with each program)."""
+    """Highest resident size of a process so far (`VmHWM`; unlike ru_maxrss it begins again with each program)."""
     found = re.search(r"VmHWM:\s+(\d+) kB", status or STATUS.read_text())
     assert found is not None, "the benchmark needs Linux's /proc"
     return int(found[1]) / 1024
@@ -127,7 +127,7 @@ def _in_own_process(name: str, folder: str, num_run_shards: int) -> dict[str, An
 
 
 def main() -> None:
-    """Print the figures, a line a phase or as one JSON object."""
+    """Print the figures, one line per phase or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=45_000)
     parser.add_argument("--run-shards", type=int, default=2)

@@ -2,9 +2,9 @@
 
     python benchmarks/bench_openimages.py [--megabytes 200] [--json]
 
-Every image is kept up to the boxes, which is the worst case: in a real run the lists before have taken most away. Peak
+Every image is kept up to the boxes, which is the worst case: in a real run earlier lists have removed most images. Peak
 memory is that of the process, libraries included. `csv_cpu_s` is the standard library's reader on the same file: it
-counts lines and turns no text into numbers.
+counts lines and converts no text to numbers.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _CLICKS = ",0.012500,0.195312,0.148438,0.012500,0.148438,0.587500,0.325000,0.148
 
 
 def write_boxes(path: Path, num_bytes: int) -> tuple[int, "np.typing.NDArray[np.uint64]"]:
-    """Write a list of about so many bytes; returns the number of boxes, and the ids in ascending order."""
+    """Write a list of about this many bytes; returns the number of boxes, and the ids in ascending order."""
     rng = np.random.Generator(np.random.Philox(key=0))
     ids: list[int] = []
     num_boxes = 0
@@ -96,7 +96,7 @@ def _peak_mb() -> float:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--json", action="store_true")

@@ -1,11 +1,11 @@
-"""The paper's settings tried on pictures of other people: what is kept, what is made, and what it looks like.
+"""Tries the paper's settings on third-party pictures: what is kept, what is made, and what it looks like.
 
     python benchmarks/bench_real_material.py DIR [--out FOLDER] [--scenes 200] [--pictures 64] [--to-show]
 
 DIR holds third-party photographs and cutouts (`benchmarks/real_material` says which, and what stands in for what).
 Runs the profile `paper`'s filters, library and scenes at 1024 px in a temporary folder, or in FOLDER, where the
-pictures to look at stay: `pictures/<key>.png`. With `--to-show` only what anybody may show goes into the scenes:
-photographs under CC0 and the rendered objects, at 512 px. Prints one JSON object.
+pictures to look at stay: `pictures/<key>.png`. With `--to-show` only material that may be shown publicly goes into the
+scenes: photographs under CC0 and the rendered objects, at 512 px. Prints one JSON object.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _profile(photographs: Path, out: Path, num_scenes: int, changed: dict[str, A
 
 
 def _factory(profile: Profile, store: Store, data: Path, photographs: Path) -> Factory:
-    """The factory of the profile, with the trial's stand-ins in the place of its generator and networks."""
+    """The factory of the profile, with the trial's stand-ins instead of its generator and networks."""
     factory, labels = Factory(profile, store), HandLabels(photographs)
     rendered = Rendered(data / RENDERED)
     generated = factory.generated_foregrounds

@@ -52,7 +52,7 @@ def measure(size_px: int, num_scenes: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the figures, one a line or as one JSON object."""
+    """Print the figures, one per line or as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size-px", type=int, default=1024)
     parser.add_argument("--scenes", type=int, default=32)

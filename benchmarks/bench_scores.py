@@ -2,7 +2,7 @@
 
     python benchmarks/bench_scores.py [--images 32] [--size-px 1024] [--json]
 
-Scenes of random ellipses; a method that costs nothing, and is wrong everywhere, so that every metric has work.
+Scenes of random ellipses; the method costs nothing and is wrong everywhere, so that every metric has work.
 """
 
 import argparse

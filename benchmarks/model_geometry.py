@@ -1,6 +1,6 @@
 """The network that the model's benchmarks run: its real shape with random weights, and what goes into it.
 
-What is counted and timed stands in `bench_model.py` and `model_timing.py`.
+What is counted and timed is described in `bench_model.py` and `model_timing.py`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Sample:
-    """Noisy tokens [1, N, token_dim], the same for both halves, and what the network is given beside them."""
+    """Noisy tokens [1, N, token_dim], the same for both halves, and the network's other inputs."""
 
     noisy_BND: Tensor
     condition: Condition

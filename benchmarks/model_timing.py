@@ -143,14 +143,14 @@ def timed_ms(call: Callable[[], Any], repeats: int, device: str, warm_up: int = 
 
 
 def release() -> None:
-    """Give memory that nothing holds any more back to the device."""
+    """Return memory that is no longer referenced to the device."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def _attempt(run: Callable[[], Measured], option: Option) -> Attempt:
-    """The run's figures, or None and why there are none: too little memory, or a kernel that cannot be had here."""
+    """The run's figures, or None and why there are none: too little memory, or a kernel that is not available here."""
     try:
         return run(), ""
     except torch.OutOfMemoryError:
@@ -171,7 +171,7 @@ def _run(
         torch.cuda.reset_peak_memory_stats()
 
     def step() -> None:
-        # Entered anew in each step, as in training: what autocast keeps of a weight holds for one step only.
+        # Entered again in each step, as in training: autocast's cached weights are valid for one step only.
         with torch.autocast(device, torch.bfloat16, enabled=phase.adapter_dtype == torch.float32):
             predicted = forward(geometry, network, sample, geometry.adapter.mode)
         if phase.training:

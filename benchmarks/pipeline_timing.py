@@ -50,7 +50,7 @@ def make_pipeline(geometry: Geometry, device: str, dtype: torch.dtype) -> LayerD
 
 
 def time_pipeline(geometry: Geometry, device: str, steps: int, repeats: int, dtype: torch.dtype) -> Figures:
-    """A whole picture in so many steps, with all its maps given, against as many calls of the network alone.
+    """A whole picture in this many steps, with all its maps given, against as many calls of the network alone.
 
     The picture's time holds everything between pixels in and pixels out: codec, fusion, scheduler, recomposition.
     """

@@ -1,8 +1,7 @@
 """`decoupage ablations`: rows trained and judged through Dagster in this one process, and the table printed.
 
-Training and evaluation do not know each other; what puts them together is the job `ablate`, and this runs it,
-after the job `ablation_data` for a row that has data of its own.
-Heavy imports wait for the call, so that `--help` need not.
+Training and evaluation do not import each other. The job `ablate` combines them; this runs it, after the job
+`ablation_data` for a row that has its own data. Heavy imports happen in the call, so `--help` is quick.
 """
 
 import logging
@@ -13,7 +12,7 @@ from typing import Annotated
 import typer
 
 STEPS = {"ablation_data": "making its data", "ablate": "training and judging"}
-"""What a person reads of each job while it runs."""
+"""What is printed about each job while it runs."""
 
 
 def ablations(
@@ -25,7 +24,7 @@ def ablations(
 ) -> None:
     """Train and judge the paper's ablations on the finished dataset of the root, and print them side by side.
 
-    Leaves with 1 when a row could not be trained or judged. What is trained already is not trained again.
+    Exits with status 1 when a row could not be trained or judged. Rows that are already trained are not trained again.
     """
     import dagster as dg
 

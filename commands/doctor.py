@@ -62,7 +62,7 @@ class Examination:
 
     @property
     def missing(self) -> list[Requirement]:
-        """What must be got before the profile can run."""
+        """What is missing before the profile can run."""
         return [requirement for requirement in self.requirements if not requirement.present]
 
     def to_json(self) -> str:
@@ -73,7 +73,7 @@ class Examination:
         return json.dumps(found | {"missing": [requirement.name for requirement in self.missing]})
 
     def to_text(self, with_profile: bool = False) -> str:
-        """Text for a person, 80 columns wide: what is missing first, then what is there.
+        """Text for a person, 80 columns wide: what is missing first, then what is present.
 
         Args:
             with_profile: with all values of the profile at the end.
@@ -86,13 +86,13 @@ class Examination:
         for part in short:
             lines += ["", part]
             lines += [line for one in self.parts[part] if not one.present for line in as_lines(one, "  ")]
-        lines += ["", "there"]
+        lines += ["", "present"]
         for part, requirements in self.parts.items():
             lines.append(f"  {part}")
             there = [one for one in requirements if one.present]
             lines += [line for one in there for line in as_lines(one)]
-            lines += [] if requirements else ["    ok      nothing more"]
-        stand_ins = {name: f"in the place of {model}" for name, model in self.stand_ins.items()}
+            lines += [] if requirements else ["    ok      nothing needed"]
+        stand_ins = {name: f"instead of {model}" for name, model in self.stand_ins.items()}
         titled = {"stand-ins": stand_ins or {"none": ""}, "machine": self.machine}
         titled |= {"fingerprints": self.fingerprints} | (self._values() if with_profile else {})
         for title, entries in titled.items():
@@ -159,7 +159,7 @@ def _version(package: str) -> str:
 
 
 def _parts(profile: Profile) -> dict[str, list[Requirement]]:
-    """Title -> requirements, in the order of the work; every source has its part, also where it requires nothing."""
+    """Title -> requirements, in the order of the work; every source has its part, even one that requires nothing."""
     packages = _packages()
     licences = [Requirement("licences", False, obstacle, "docs/licences.md") for obstacle in obstacles(profile)]
     maps, baselines = profile.maps, profile.evaluation.baselines
@@ -201,7 +201,7 @@ def _packages() -> list[Requirement]:
 
 def _writable(profile: Profile) -> Requirement:
     fix = "change its owner or its permissions, or name another folder with DECOUPAGE_ROOT"
-    found = profile.root if is_writable(profile.root) else f"{profile.root} may not be written to by this user"
+    found = profile.root if is_writable(profile.root) else f"this user cannot write to {profile.root}"
     return Requirement("folder", is_writable(profile.root), found, fix)
 
 
@@ -216,7 +216,7 @@ def _weights(profile: Profile) -> list[Requirement]:
 
 
 def _room(profile: Profile) -> Requirement:
-    """What will be written to the root beside OpenImages' photographs: foregrounds, scenes, and what follows."""
+    """What the root will hold in addition to OpenImages' photographs: foregrounds, scenes, and what follows."""
     areas_mp = (profile.scenes.size_px**2 / 1e6, profile.maps.depth.size_px**2 / 1e6)
     scene_mb = areas_mp[0] * _SCENE_MB_PER_MEGAPIXEL + areas_mp[1] * _DEPTH_MB_PER_MEGAPIXEL
     shards_gb, there_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3, _shards_gb(profile)
@@ -226,7 +226,7 @@ def _room(profile: Profile) -> Requirement:
         num_pictures = len(categories()) * generated.prompts_per_category * generated.images_per_prompt
         picture_mb = generated.size_px**2 / 1e6 * _PICTURE_MB_PER_MEGAPIXEL
         spaces.append(Space("generated foregrounds", profile.root, num_pictures * picture_mb / 1e3))
-    found = f"about {shards_gb:.1f} GB of scenes, masks, maps and shards, {there_gb:.1f} GB of it there"
+    found = f"about {shards_gb:.1f} GB of scenes, masks, maps and shards, of which {there_gb:.1f} GB exist already"
     return Requirement("room", True, found, "", tuple(spaces))
 
 
@@ -247,17 +247,17 @@ def _own_recipe(profile: Profile) -> Requirement:
             ours[stage.name] = fingerprint(stage.recipe)
     other = [name for name in ours if theirs[name] != ours[name]]
     if not other:
-        return Requirement("recipe", True, "the root holds that of the profile" if ours else "the root is empty", "")
-    found = ", ".join(f"{name}: the root holds {theirs[name]}, the profile asks for {ours[name]}" for name in other)
-    fix = f"choose another root with DECOUPAGE_ROOT, put the profile back, or remove the folders {', '.join(other)}"
+        return Requirement("recipe", True, "the root holds the profile's recipe" if ours else "the root is empty", "")
+    found = ", ".join(f"{name}: the root holds {theirs[name]}, the profile requires {ours[name]}" for name in other)
+    fix = f"choose another root with DECOUPAGE_ROOT, restore the profile, or remove the folders {', '.join(other)}"
     return Requirement("recipe", False, found, fix)
 
 
 def _claimed(data: bytes, where: str) -> str:
-    """The fingerprint in a store's recipe.json; or that it is damaged."""
+    """The fingerprint in a store's recipe.json, or a note that the file is damaged."""
     try:
         values = parse_json(data, where)
     except BadSetup:
         values = None
     found = values.get("fingerprint") if isinstance(values, dict) else None
-    return found if isinstance(found, str) else "a recipe.json that is damaged"
+    return found if isinstance(found, str) else "a damaged recipe.json"

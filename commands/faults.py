@@ -1,6 +1,6 @@
-"""What the command makes of an exception: a sentence with an exit status, or its traceback where nobody foresaw it.
+"""How the command reports an exception: a sentence with an exit status, or a traceback where it was not expected.
 
-The one list of it. Exceptions of heavy libraries are known by name: nothing is imported for the sake of a fault.
+This is the only list of faults. Exceptions of heavy libraries are recognised by name, so nothing is imported for them.
 """
 
 import errno
@@ -19,22 +19,22 @@ FOUND_FAULTS, WRONG_USE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 _MAX_CHARACTERS = 20_000
 _OURS = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
 _DAMAGED = {
-    "PIL.UnidentifiedImageError": "no picture",
-    "_csv.Error": "no CSV table",
+    "PIL.UnidentifiedImageError": "not a picture",
+    "_csv.Error": "not a CSV table",
     "_lzma.LZMAError": "damaged (xz)",
-    "_pickle.UnpicklingError": "no pickle, or a forbidden one",
+    "_pickle.UnpicklingError": "not a pickle, or a forbidden one",
     "builtins.EOFError": "cut off: it ends too early",
-    "builtins.UnicodeDecodeError": "no UTF-8 text",
+    "builtins.UnicodeDecodeError": "not UTF-8 text",
     "gzip.BadGzipFile": "damaged (gzip)",
-    "json.JSONDecodeError": "no JSON",
-    "pyarrow.ArrowInvalid": "no parquet table, or a damaged one",
-    "pyarrow.ArrowException": "no parquet table, or a damaged one",
-    "safetensors.SafetensorError": "no safetensors file, or a damaged one",
+    "json.JSONDecodeError": "not JSON",
+    "pyarrow.ArrowInvalid": "not a parquet table, or a damaged one",
+    "pyarrow.ArrowException": "not a parquet table, or a damaged one",
+    "safetensors.SafetensorError": "not a safetensors file, or a damaged one",
     "struct.error": "cut off",
-    "tarfile.TarError": "no tar archive, or a damaged one",
-    "tomllib.TOMLDecodeError": "no TOML",
-    "yaml.YAMLError": "no YAML",
-    "zipfile.BadZipFile": "no zip archive, or a damaged one",
+    "tarfile.TarError": "not a tar archive, or a damaged one",
+    "tomllib.TOMLDecodeError": "not TOML",
+    "yaml.YAMLError": "not YAML",
+    "zipfile.BadZipFile": "not a zip archive, or a damaged one",
     "zlib.error": "damaged (zlib)",
 }
 """Exceptions of readers, and what they say about a file."""
@@ -47,17 +47,17 @@ _SERVERS: tuple[str, ...] = (
 _SERVERS += ("requests.RequestException", "urllib.URLError", "urllib3.HTTPError")
 _OF_PATHS = {
     errno.ENOENT: "there is no file, folder or program {path}",
-    errno.EEXIST: "{path} is there already",
-    errno.EISDIR: "{path} is a folder, and a file is wanted",
-    errno.ENOTDIR: "{path} lies in something that is a file, and a folder is wanted",
-    errno.EACCES: "{path} may not be read or written by this user: change its owner or its permissions",
-    errno.EPERM: "{path} may not be changed by this user: change its owner or its permissions",
-    errno.EROFS: "{path} lies on a disk that is mounted read-only",
-    errno.ENAMETOOLONG: "{path} is too long a name",
-    errno.ENOSPC: "the disk of {path} is full: free space; the same command goes on from what is finished",
-    errno.EDQUOT: "the quota on the disk of {path} is used up: free space; the same command goes on",
+    errno.EEXIST: "{path} exists already",
+    errno.EISDIR: "{path} is a folder, but a file is needed",
+    errno.ENOTDIR: "a part of {path} is a file, but a folder is needed",
+    errno.EACCES: "this user may not read or write {path}: change its owner or its permissions",
+    errno.EPERM: "this user may not change {path}: change its owner or its permissions",
+    errno.EROFS: "{path} is on a disk that is mounted read-only",
+    errno.ENAMETOOLONG: "the name {path} is too long",
+    errno.ENOSPC: "the disk of {path} is full: free space and repeat the command: it continues from what is finished",
+    errno.EDQUOT: "the quota on the disk of {path} is used up: free space and repeat the command: it continues",
     errno.EMFILE: "too many files are open at {path}: raise the limit (ulimit -n), or lower engine.workers",
-    errno.EADDRINUSE: "another program listens at this address already: end it, or choose another port",
+    errno.EADDRINUSE: "another program already listens on this address: end it, or choose another port",
 }
 
 
@@ -69,7 +69,7 @@ class Told(NamedTuple):
 
 
 class Stopped(Exception):
-    """What click would swallow or shorten to "Aborted.", wrapped: an EOFError, a KeyboardInterrupt, a closed pipe.
+    """Wraps what click would swallow or shorten to "Aborted.": an EOFError, a KeyboardInterrupt, a closed pipe.
 
     Attributes:
         error: it.
@@ -81,7 +81,7 @@ class Stopped(Exception):
 
 
 def told(error: BaseException) -> Told | None:
-    """A fault of the input, the set-up or the machine in a sentence; None for one that nobody foresaw."""
+    """A fault of the input, the set-up or the machine in a sentence; None for an unexpected one."""
     for name in _names(error):  # From the class to those that it is derived from.
         if name in _TOLD:
             sentence, status = _TOLD[name]
@@ -100,7 +100,7 @@ def tell(error: BaseException) -> int:
     if found is None:
         print(
             readable("".join(traceback.format_exception(error)))
-            + f"decoupage: this is a fault of the program, or a file that it does not foresee, in {_place(error)}. "
+            + f"decoupage: this is a fault of the program, or a file that it does not expect, in {_place(error)}. "
             "Please report it with the lines above.",
             file=sys.stderr,
         )
@@ -112,7 +112,7 @@ def tell(error: BaseException) -> int:
 
 
 def readable(text: str) -> str:
-    """A message of several lines as it may be printed: foreign text in it cannot steer the terminal."""
+    """A message of several lines, made safe to print: foreign text in it cannot control the terminal."""
     return "\n".join(printable(line, _MAX_CHARACTERS) for line in text.split("\n"))
 
 
@@ -122,7 +122,7 @@ def _names(error: BaseException) -> list[str]:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost place of ours that an exception went through, as `pipelines/stages/store.py:88 (read)`."""
+    """The innermost place in our code that an exception went through, as `pipelines/stages/store.py:88 (read)`."""
     found = "the command"
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = frame.f_globals.get("__name__", "")
@@ -132,7 +132,7 @@ def _place(error: BaseException) -> str:
 
 
 def _value(error: BaseException) -> str:
-    """A wrong value; of another library's, where it came up."""
+    """A wrong value; for one from another library, also where it occurred."""
     frames = list(traceback.walk_tb(error.__traceback__))
     package = frames[-1][0].f_globals.get("__name__", "").partition(".")[0] if frames else ""
     if package in (*_OURS, "", "__main__"):
@@ -147,13 +147,13 @@ def _damaged(error: BaseException) -> str:
 
 
 def _server(error: BaseException) -> str:
-    return f"a server could not be asked, or refused: {error} (in {_place(error)})"
+    return f"a server could not be reached, or refused the request: {error} (in {_place(error)})"
 
 
 def _memory(error: BaseException) -> str:
     detail = f" ({str(error).partition('. ')[0]})" if str(error) else ""
     fix = "close other programs, or lower sizes, batches or engine.workers"
-    return f"memory did not suffice in {_place(error)}{detail}: {fix}"
+    return f"there was not enough memory in {_place(error)}{detail}: {fix}"
 
 
 def _nesting(error: BaseException) -> str:
@@ -161,18 +161,18 @@ def _nesting(error: BaseException) -> str:
 
 
 def _worker(error: BaseException) -> str:
-    fix = "the system may have ended it for want of memory; lower engine.workers, and the same command goes on"
+    fix = "the system may have ended it because memory ran out; lower engine.workers and repeat the command"
     return f"a worker process ended in the middle of its work: {fix}"
 
 
 def _import(error: BaseException) -> str:
-    """Empty where it is a module of ours that is not there."""
+    """Empty if one of our own modules is missing."""
     ours = isinstance(error, ImportError) and (error.name or "").partition(".")[0] in _OURS
     return "" if ours else f"a package is missing or broken: {error}; `make .venv` installs all of them"
 
 
 def _interrupted(error: BaseException) -> str:
-    return "interrupted; what is finished stays, and the same command goes on"
+    return "interrupted; what is finished is kept, and the same command continues"
 
 
 def _of_system(error: BaseException) -> str:
@@ -190,7 +190,7 @@ def _of_system(error: BaseException) -> str:
 
 
 def _is_closed(stream: TextIO) -> bool:
-    """Whether nobody reads a stream any more, as after `| head`."""
+    """Whether a stream has no reader any more, as after `| head`."""
     with suppress(OSError, ValueError):
         waiting = select.poll()
         waiting.register(stream.fileno(), 0)
@@ -199,7 +199,7 @@ def _is_closed(stream: TextIO) -> bool:
 
 
 def _drop_output() -> None:
-    """Write what is still to come on standard output to nowhere, where it can no longer be written."""
+    """Discard further standard output if it can no longer be written."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -225,4 +225,4 @@ _TOLD: dict[str, tuple[Callable[[BaseException], str], int]] = {
     "builtins.ValueError": (_value, WRONG_USE),
     "builtins.KeyboardInterrupt": (_interrupted, INTERRUPTED),
 }
-"""Exceptions, what is said of them, and the exit status."""
+"""Exceptions, their message, and the exit status."""

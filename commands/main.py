@@ -30,7 +30,7 @@ class Row(NamedTuple):
 
     Attributes:
         place: `module:attribute` of a function, or of a `typer.Typer` that holds several.
-        summary: the line itself. What the command does in full stands in its own docstring.
+        summary: the line itself. The command's own docstring has the full description.
     """
 
     place: str
@@ -38,25 +38,25 @@ class Row(NamedTuple):
 
 
 COMMANDS = {
-    "decompose": Row("decoupage.commands:decompose", "Take objects off a picture, into layers as files."),
+    "decompose": Row("decoupage.commands:decompose", "Separate objects of a picture into layers, as files."),
     "mulan": Row("pipelines.commands:mulan", "Unpack MULAN annotations."),
     "prompts": Row("pipelines.commands:prompts", "Write the prompts of generated foregrounds."),
     "scenes": Row("pipelines.commands:scenes", "Make layered scenes, their maps and shards."),
     "shards": Row("pipelines.commands:shards", "Verify finished shards, or export them as files."),
-    "takedowns": Row("pipelines.commands:takedowns", "List the shards that a takedown reaches."),
+    "takedowns": Row("pipelines.commands:takedowns", "List the shards that a takedown affects."),
     "train": Row("training.commands:train", "Train an adapter, an RGBA VAE or the tiny base."),
     "evaluate": Row("evaluation.commands:evaluate", "Judge methods on a list of pictures; write the report."),
-    "baselines": Row("evaluation.methods.commands:baselines", "Record what the enabled baselines make of a list."),
+    "baselines": Row("evaluation.methods.commands:baselines", "Record the outputs of the enabled baselines on a list."),
     "ablations": Row("commands.ablations:ablations", "Train and judge the ablations; print their table."),
     "champion": Row("evaluation.gate.commands:champion", "Show the adapter in use, or go back to an earlier one."),
-    "study": Row("evaluation.study.commands:study", "Have people compare methods, without knowing whose is whose."),
+    "study": Row("evaluation.study.commands:study", "Let people compare methods without seeing their names."),
     "inspect": Row("evaluation.fiftyone.commands:inspect", "Look at scenes and predictions in FiftyOne."),
-    "prune": Row("commands.prune:command", "List what the data root can do without, or remove it."),
+    "prune": Row("commands.prune:command", "List what the data root no longer needs, or remove it."),
 }
 
 
 class Commands(TyperGroup):
-    """`COMMANDS`, and those that the app has itself: listed without an import, imported when they are asked for."""
+    """`COMMANDS`, and those that the app has itself: listed without an import, imported when they are used."""
 
     def __init__(self, commands: Any = None, **attributes: Any) -> None:
         listed = {name: TyperCommand(name, short_help=row.summary) for name, row in COMMANDS.items()}
@@ -68,7 +68,7 @@ class Commands(TyperGroup):
         return name, load_command(name) if name in COMMANDS else command, left
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command. Raises Stopped in the place of what click would end without a word of ours."""
+        """Run a command. Raises Stopped instead of what click would end without our message."""
         try:
             return super().invoke(ctx)
         except (BrokenPipeError, EOFError, KeyboardInterrupt) as error:
@@ -79,7 +79,7 @@ def load_command(name: str) -> Any:
     """Import one of `COMMANDS`: a `TyperCommand`, or a `TyperGroup` of several.
 
     Raises:
-        BadSetup: it belongs to the factory, and that is not installed.
+        BadSetup: it belongs to the factory, which is not installed.
     """
     module, _, attribute = COMMANDS[name].place.partition(":")
     if not module.startswith("decoupage."):
@@ -139,15 +139,17 @@ def _start(context: typer.Context) -> None:
 def doctor(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
-    profile_values: Annotated[bool, typer.Option("--profile-values", help="All values of the profile too.")] = False,
+    profile_values: Annotated[
+        bool, typer.Option("--profile-values", help="Also print all values of the profile.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Say what a profile lacks on this machine and how to get it, then what is there.
+    """Print what a profile lacks on this machine and how to get it, then what is present.
 
-    Leaves with 1 when something is missing. Nothing is changed or downloaded, and no secret is printed.
+    Exits with status 1 when something is missing. Nothing is changed or downloaded, and no secret is printed.
     """
     require_factory("doctor")
-    # Advice on optional packages, which the doctor has not been asked for.
+    # Advice on optional packages, which is not the doctor's task.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from commands.doctor import examine
     from profiles.profile import load_profile

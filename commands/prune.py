@@ -1,6 +1,6 @@
-"""`decoupage prune`: what a data root and Dagster's records can do without, and, when asked to, its removal.
+"""`decoupage prune`: lists what a data root and Dagster's records no longer need, and removes it with `--apply`.
 
-Each package says what of its own may go; here it is put together and reported.
+Each package says which of its own files may be removed; here they are collected and reported.
 """
 
 import os
@@ -26,7 +26,7 @@ class Pruning:
 
     Attributes:
         removables: in the order in which they go.
-        busy: folders in which a process trains; nothing of theirs is touched.
+        busy: folders in which a process trains; nothing in them is touched.
         looked_at_dagster: False where there is no instance, in DAGSTER_HOME or where `make ui` has it.
         applied: whether it is gone.
     """
@@ -38,7 +38,7 @@ class Pruning:
 
     @property
     def num_bytes(self) -> int:
-        """Number of bytes that come free, or came."""
+        """Number of bytes that are freed, or were."""
         return sum(removable.num_bytes for removable in self.removables)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,14 +53,14 @@ class Pruning:
 
 
 def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
-    """Look for what may go, and remove it when `apply` says so."""
+    """Look for what may be removed, and remove it if `apply` is set."""
     store = Store(profile.root)
     found, busy = [], []
     with ExitStack() as stack:
         training = Path(store.url("training")) if store.is_local else None
         there = training.iterdir() if training and training.is_dir() else ()
         folders = sorted(path for path in there if path.is_dir() and not path.is_symlink())
-        for folder in folders:  # The locks are held until all is done: nobody begins in the meantime.
+        for folder in folders:  # The locks are held until all is done: no process starts in the meantime.
             if stack.enter_context(alone(folder / LOCK)):
                 found += prunable(folder, days)
             else:
@@ -103,14 +103,14 @@ def _dagster(days: float, apply: bool) -> list[Removable] | None:
 def command(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
-    days: Annotated[float, typer.Option(min=0.0, help="Runs that nothing needs go after so many days.")] = DAYS,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove it; without this it is only listed.")] = False,
+    days: Annotated[float, typer.Option(min=0.0, help="Days after which runs that nothing needs are removed.")] = DAYS,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove what is listed; without this, only list it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """List old runs, spare checkpoints and temp files with their bytes, and with --apply remove them.
 
     Never touched: the export in use and its run, the best and the last checkpoint, champions, what a process works on,
-    and runs in Dagster that made what is current (DAGSTER_HOME names the instance).
+    and Dagster runs that made the current data (DAGSTER_HOME names the instance).
     """
     import json
 
@@ -122,8 +122,8 @@ def command(
         size = f"{removable.num_bytes / 1e6:10.2f} MB"
         print(f"{size}  {removable.kind}: {os.path.relpath(removable.path)} ({removable.why})")
     for path in found.busy:
-        print(f"left alone, a process trains there: {path}")
+        print(f"left alone, because a process trains there: {path}")
     if not found.looked_at_dagster:
-        print("no Dagster instance in DAGSTER_HOME or data/dagster: its runs were not looked at")
-    outcome = "removed" if apply else "could go; remove it with --apply"
+        print("no Dagster instance in DAGSTER_HOME or data/dagster: its runs were not examined")
+    outcome = "removed" if apply else "can be removed with --apply"
     print(f"{len(found.removables)} things, {found.num_bytes / 1e6:.2f} MB {outcome}")

@@ -12,7 +12,7 @@ SEEDS = (FULL, "seed_1", "seed_2")
 """Rows that differ by the seed of their training alone; all but the first are ours."""
 NOT_COMPARABLE = (
     "the paper's own figures, on 526 pictures of MULAN's test sets that it does not list, by its own protocol: they "
-    "do not compare with ours"
+    "are not comparable with ours"
 )
 PAPER_COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "lpips": "LPIPS", "fid": "FID"}
 
@@ -56,7 +56,7 @@ ROWS: tuple[Row, ...] = (
 ROW_NAMES = tuple(row.name for row in ROWS)
 """The names of all rows: the paper's ten ablations in its order, then the seeds."""
 PAPER_ROWS = tuple(name for name in ROW_NAMES if name not in SEEDS[1:])
-"""The names of the paper's ten."""
+"""The names of the paper's ten ablations."""
 
 
 def find_row(name: str) -> Row:

@@ -1,6 +1,6 @@
-"""What methods are given and what they should give, with a hash for every image.
+"""The input and the expected output of methods, with a hash for every image.
 
-Where cases come from is the business of `test_sets`; what a method answers, and how good that is, is not known here.
+`test_sets` knows where cases come from; a method's answers and their quality are not known here.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ class Case:
     Attributes:
         name: of the image, once in its list; usable as a file's name.
         key: of the scene; cases of one scene share a picture.
-        photograph: what the background was taken from; cases of one photograph are no independent evidence.
+        photograph: what the background was taken from; cases of one photograph are not independent evidence.
         origin: what the target was taken from (a photograph, or a prompt with its seed); the same holds of these. Where
             a list does not know them, the image's own name: each image is then its own cluster.
         composite: [H, W, 3].
@@ -32,7 +32,7 @@ class Case:
         visible: [H, W], truth: where the target shows.
         background: [H, W, 3], truth: the scene without the target; None = unknown.
         foreground: [H, W, 4], truth: the target complete, also where it is hidden; None = unknown.
-        maps: stored maps of the composite by name; None where nobody made them.
+        maps: stored maps of the composite by name; None where they were not made.
         occluded_fraction: share of the target that is hidden, 0..1; None = unknown.
         strata: name of a stratification -> the word for this case, for those that the list knows.
         covered: [H, W], truth: where the target laid over its background is not the composite, because something

@@ -1,6 +1,6 @@
-"""The headline of a report: its main metrics, and what they must show for an adapter to be worth having.
+"""The headline of a report: its main metrics, and what they must show for an adapter to be useful.
 
-The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can.
+The checks are plain functions over `report.json`'s values. Loads no metric, so that every worker can import it.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ MAPS_FIGURES: "tuple[tuple[Part, str, str], ...]" = (
     ("background", "psnr_mask", "dB PSNR inside the mask"),
     ("foreground", "soft_iou", "soft IoU"),
 )
-"""Metrics, with their units, by one of which maps must help."""
+"""Metrics, with their units; maps must help by at least one of them."""
 
 
 def background_beats_base(values: Values) -> CheckResult:
@@ -57,7 +57,7 @@ def maps_help(values: Values) -> CheckResult:
     said = "; ".join(result.sentence for result in found)
     if any(result.passed for result in found):
         return CheckResult(True, f"maps help: {said}", found[0].figures)
-    return CheckResult(False, f"maps make no difference that can be told: {said}", found[0].figures)
+    return CheckResult(False, f"maps make no measurable difference: {said}", found[0].figures)
 
 
 def every_output_there(values: Values) -> CheckResult:
@@ -70,7 +70,7 @@ def every_output_there(values: Values) -> CheckResult:
 def _better(values: Values, pair: str, part: str, unit: str) -> CheckResult:
     """A part's first headline metric is better by its interval, and none of the others is worse.
 
-    A difference that cannot be decided is not shown to be better, and the sentence says why.
+    An undecided difference does not count as better, and the sentence says why.
     """
     cells = (values["differences"].get(pair) or {}).get(part, {})
     names = [name for of, name in HEADLINE if of == part and cells.get(name) is not None]
@@ -80,7 +80,7 @@ def _better(values: Values, pair: str, part: str, unit: str) -> CheckResult:
         return CheckResult(False, f"{pair}: {unit} was not measured")
     verdicts = {name: Interval.from_dict(cells[name]).verdict() for name in names}  # In all of them more is better.
     found, together = Interval.from_dict(cells[main]), overall(list(verdicts.values()))
-    sentence = f"{first} less {second}: {found.mean:+.3f} {unit}"
+    sentence = f"{first} minus {second}: {found.mean:+.3f} {unit}"
     if found.low is not None:
         sentence += f", 95% in [{found.low:+.3f}, {found.high:+.3f}]"
     sentence += f" ({found.counted})"

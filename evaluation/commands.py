@@ -1,7 +1,7 @@
 """`decoupage evaluate`: methods judged on the held-out list, a report as files.
 
-Thin: reads its options, calls one function, prints what came of it. `commands.main` mounts it and gives it the profile
-loader as the context's object, for profiles stand above this package.
+Thin: reads its options, calls one function, prints the result. `commands.main` mounts it and gives it the profile
+loader as the context's object, because profiles are above this package.
 """
 
 import json
@@ -31,23 +31,25 @@ def evaluate(
     context: typer.Context,
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
-    base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Published adapter; default: the one trained in the root.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Folder of its base; default: the published one.")] = None,
     test_set: Annotated[
         str, typer.Option(help="held_out, mulan, one of the profile's, or folder:LAYOUT:PATH (docs/test_sets.md).")
     ] = HELD_OUT,
     list_only: Annotated[
         bool, typer.Option("--list-only", help="Write the list with its hashes; judge nothing.")
     ] = False,
-    out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the root.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder to write to; default: report/ in the root.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of a summary.")] = False,
 ) -> None:
     """Judge adapter, base and classical methods on a list; write report.html and report.json.
 
-    What every method makes of the list is kept in records/ in the root; what is there and unchanged is not asked again.
-    Leaves with 1 when a method had no output for an image; such images count as the worst there is. What is judged on
-    another list than the held-out scenes goes to report/NAME/ in the root. With --list-only it leaves with 1 when an
-    image of the test set cannot be used.
+    The outputs of every method are kept in records/ in the root; a method runs again only where its output is missing
+    or its input changed. Exits with status 1 when a method had no output for an image; such images get the worst score.
+    What is judged on another list than the held-out scenes goes to report/NAME/ in the root. With --list-only it exits
+    with status 1 when an image of the test set cannot be used.
     """
     from evaluation.methods.standard import standard_recipes
     from evaluation.report import About
@@ -74,7 +76,7 @@ def evaluate(
 
 
 def _write_list(test_set: "TestSet", store: Store, out: str | None, as_json: bool) -> NoReturn:
-    """Write `list.json`, and for foreign sets the hashes that keep their pictures out of training; then leave."""
+    """Write `list.json`, and for foreign sets the hashes that keep their pictures out of training; then exit."""
     from evaluation.test_sets.pictures import LIST, write_lists
 
     target = out or _target(test_set, store.root.rstrip("/"))
@@ -125,13 +127,13 @@ def _print(report: "Report", target: str) -> None:
 
 
 def _print_controls(values: Mapping[str, Any]) -> None:
-    """Whether the maps help: the adapter with its own less without any, and less with another scene's."""
+    """Whether the maps help: the adapter with its own maps minus without any, and minus with another scene's."""
     if (controls := values["controls"]) is None:
         return
     from evaluation.checks import MAPS_FIGURES
 
     print(f"do the maps help? On {controls['num_images']} images, the adapter with its own maps")
-    for name, what in (("adapter-no_maps", "less without any"), ("adapter-other_maps", "less with another scene's")):
+    for name, what in (("adapter-no_maps", "minus without any"), ("adapter-other_maps", "minus with another scene's")):
         if name in controls["differences"]:
             found = controls["differences"][name]
             cells = (f"{_cell(found[part][metric])} {unit}" for part, metric, unit in MAPS_FIGURES)

@@ -1,7 +1,7 @@
-"""Do the maps help? An adapter once more on a part of the list: without maps, and with another scene's.
+"""Do the maps help? Runs an adapter again on a part of the list: without maps, and with another scene's maps.
 
-If the first is as good as the adapter, the maps bring nothing; if the second is, it does not look at them. Both are
-asked like any method, with the same noise; their answers lie in `controls/` of the test set's records.
+If the first is as good as the adapter, the maps do not help; if the second is, the adapter ignores them. Both run like
+any method, with the same noise; their answers lie in `controls/` of the test set's records.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ class WithMaps:
 def ask_controls(
     test_set: TestSet, method: MethodRecipe, table: ScoreTable, room: Store, chosen: Sequence[str]
 ) -> list[MethodRecord]:
-    """Ask an adapter's controls for some cases of a list: those controls that the list allows.
+    """Run an adapter's controls on some cases of a list: those controls that the list allows.
 
     Args:
         method: the adapter, with its controls.
@@ -81,7 +81,7 @@ def ask_controls(
 
 
 def spread(names: Sequence[str], number: int) -> list[str]:
-    """At most so many names, evenly over the list: neighbours may share a photograph."""
+    """At most this many names, spread evenly over the list: neighbours may share a photograph."""
     places = np.linspace(0, len(names) - 1, min(number, len(names))).round().astype(int)
     return [names[place] for place in places]
 

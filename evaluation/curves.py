@@ -1,4 +1,4 @@
-"""Scores over how hard a case is, and how scores are spread: what the report draws as curves. Only numbers here."""
+"""Scores by the difficulty of cases, and the spread of scores: the numbers that the report draws as curves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def bins_of(values: np.ndarray, num_bins: int = NUM_BINS) -> list[np.ndarray]:
 
     Args:
         values: [images]; NaN = unknown, in no bin.
-        num_bins: at most so many.
+        num_bins: maximum number of bins.
     """
     known = values[~np.isnan(values)]
     found, counts = np.unique(known, return_counts=True)
@@ -29,7 +29,8 @@ def bins_of(values: np.ndarray, num_bins: int = NUM_BINS) -> list[np.ndarray]:
     left, start, inside = len(known), 0, 0
     for place, count in enumerate(counts):
         inside += count
-        # What is left is shared out anew each time, so one large group of equal values leaves the others their share.
+        # The remaining values are divided again each time, so one large group of equal values does not shrink the other
+        # bins.
         if inside * (num_bins - len(members)) >= left or place == len(counts) - 1:
             members.append((values >= found[start]) & (values <= found[place]))
             left, start, inside = left - inside, place + 1, 0

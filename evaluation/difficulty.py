@@ -1,4 +1,4 @@
-"""How hard a case is, in numbers: what curves are drawn over. The words for the same are in `strata`."""
+"""How hard a case is, in numbers: the horizontal axes of curves. The same in words is in `strata`."""
 
 from evaluation.cases import Case
 
@@ -7,7 +7,7 @@ DIFFICULTIES = {
     "occluded_fraction": "hidden share of the target",
     "visible_share": "share of the picture where the target shows",
 }
-"""Names in `report.json` and `scores.csv` -> what they say."""
+"""Names in `report.json` and `scores.csv` -> their meaning."""
 
 
 def difficulty(case: Case) -> dict[str, float | None]:

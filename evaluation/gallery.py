@@ -1,4 +1,4 @@
-"""The pictures of a report: which cases are worth showing, and what every method made of them."""
+"""The pictures of a report: which cases are worth showing, and every method's output for them."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ NUM_EACH = 4
 NUM_SPREAD = 6
 """Scenes in `before_after.png`, spread evenly over the list: neighbours may share a background."""
 FIRST = ("adapter", "base")
-"""Shown before all others; the first method of those shown decides what is best and worst."""
+"""Shown before all others; the first of the shown methods decides what is best and worst."""
 NOT_SHOWN = ("input", "given_mask", "telea_grown", "navier_stokes")
 """Controls, and what looks like `telea`."""
 MAX_METHODS = 6

@@ -27,7 +27,7 @@ SHOWN_PX = 320
 """Longer side of a shown picture at most; smaller ones keep their size."""
 QUALITY = 85
 GIVEN, TRUTH = "given", "truth"
-"""Who a picture is from, where it is from no method."""
+"""Source of a picture that no method made."""
 
 
 def gallery_file(list_sha256: str, ranked_by: str, examples: Sequence[Example]) -> bytes:
@@ -50,7 +50,9 @@ def read_gallery(store: Store, list_sha256: str) -> dict[str, Any]:
     content = read_result(store, GALLERY, "list_sha256")
     found = content["list_sha256"]
     if found != list_sha256:
-        raise BadSetup(f"{store.url(GALLERY)} shows the list {found}, the report is of {list_sha256}; evaluate anew")
+        raise BadSetup(
+            f"{store.url(GALLERY)} shows the list {found}, but the report is of {list_sha256}; evaluate again"
+        )
     return content
 
 

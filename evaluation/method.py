@@ -61,7 +61,7 @@ class Method(Named, Protocol):
 
         Raises:
             ValueError, RuntimeError, ArithmeticError, MemoryError, cv2.error, BadItem: the case cannot be worked on.
-            BadOutput: a network gave values that are not finite, and nothing was made of them.
+            BadOutput: a network gave values that are not finite, and there is no output.
         """
         ...
 
@@ -73,14 +73,14 @@ class MethodRecipe:
     Attributes:
         name: see `Method`.
         gives: see `Method`.
-        make: loads the method. It is called only where an answer is missing, and its result is let go afterwards.
+        make: loads the method. It is called only if an answer is missing, and its result is released afterwards.
         facts: what identifies its weights or its code; plain JSON values.
-        settings: with what it is asked (steps, seed, ...); plain JSON values. Answers to other facts or settings are
+        settings: settings of the call (steps, seed, ...); plain JSON values. Answers to other facts or settings are
             other answers.
         maps: names of the maps that it is given.
         size_px: side of the area at which the model works, where it is known to have one; it scales by itself.
         folder: of its record in a room; "" = the name. Two methods of one name (a champion, a candidate) need two.
-        only_read: it is not asked: what its record lacks is a fault, and a recorded failure stands.
+        only_read: it is never run: what its record lacks is a fault, and a recorded failure stays.
         controls: the same method under conditions that show what it makes of what it is given (`evaluation.controls`);
             they decide none of its answers.
     """
@@ -104,7 +104,7 @@ class MethodRecipe:
 
 
 class Answered(Named, Protocol):
-    """A method whose answers are there: a `MethodRecord`."""
+    """A method whose answers exist: a `MethodRecord`."""
 
     def answer(self, case: Case) -> Layers | Failure:
         """Its answer to a case; several threads ask at once."""
@@ -112,7 +112,7 @@ class Answered(Named, Protocol):
 
 
 def answer(method: Method, case: Case) -> Layers | Failure:
-    """A method's answer to a case; its faults, and what is not as it was promised, are failures."""
+    """A method's answer to a case; its faults and broken promises are failures."""
     try:
         layers = method(case)
     except (ValueError, RuntimeError, ArithmeticError, MemoryError, cv2.error, BadItem, BadOutput) as error:

@@ -1,6 +1,6 @@
 """A case and its answers at the size that the model works at, to be scored beside those at the picture's own size.
 
-At its own size a model is judged with what a user gets: its work, scaled back up. Here the scaling is taken out again.
+At the picture's own size a model is judged on what a user gets: its output, scaled back up. Here the scaling is undone.
 """
 
 from dataclasses import replace

@@ -5,12 +5,12 @@ from typing import Any
 from evaluation.config import EvaluationConfig
 
 VERSION = 3
-"""Of metrics, regions, how methods are asked, and what intervals need beside scores: to be raised whenever the same
-pictures would get another score, or scores of before lack a column."""
+"""Version of metrics, regions, the running of methods, and what intervals need in addition to scores. Raise it whenever
+the same pictures would get another score, or earlier scores lack a column."""
 
 
 def protocol_of(config: EvaluationConfig) -> dict[str, Any]:
-    """Version, sampling, and the hash of each file that learned metrics measure with; no paths, for files move."""
+    """Version, sampling, and the hash of each file that learned metrics measure with; no paths, because files move."""
     metrics = config.metrics
     networks = {"inception": metrics.inception}
     if metrics.lpips is not None:

@@ -1,6 +1,6 @@
 """Where a picture is judged. Regions are drawn from the truth, never from the mask that methods are given.
 
-So a method that leaves half an object standing because the given mask missed that half is not spared for it.
+So a method that leaves half of an object because the given mask missed it is not excused.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""From raw scores to `report.json`: means with intervals, differences, strata, and under what protocol they hold."""
+"""From raw scores to `report.json`: means with intervals, differences, strata, and their protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class About:
         profile: its name.
         stand_ins: what was used -> what it stands in for.
         models: method -> facts that identify its weights.
-        asked: method -> with what it was asked: steps, seed, ...
+        asked: method -> its settings: steps, seed, ...
         test_set: what the test set says of itself.
     """
 
@@ -63,7 +63,7 @@ class About:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of an evaluation.
+    """The results of an evaluation.
 
     Attributes:
         values: content of `report.json`.
@@ -175,7 +175,7 @@ def _differences(table: ScoreTable, on_list: OnList, pairs: Sequence[tuple[str, 
 
 
 def _at_model_size(table: ScoreTable, pairs: Sequence[tuple[str, str]]) -> dict[str, Any] | None:
-    """Size, and the headline metrics of methods and differences there; None where no method has a size of its own."""
+    """Size, and the headline metrics of methods and differences there; None if no method has its own size."""
     if table.model_size_px is None:
         return None
     small = {(name, *metric): table.column(name, *metric, small=True) for name in table.methods for metric in HEADLINE}
@@ -192,7 +192,7 @@ def _at_model_size(table: ScoreTable, pairs: Sequence[tuple[str, str]]) -> dict[
 
 
 def _controls(table: ScoreTable) -> dict[str, Any]:
-    """Number of images, headline metrics of the method and of its controls, and what it has less each of them."""
+    """Number of images, headline metrics of the method and of its controls, and the differences to each of them."""
     first, *others = table.methods
     differences = {
         (f"{first}-{other}", *metric): table.column(first, *metric) - table.column(other, *metric)

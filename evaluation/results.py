@@ -1,4 +1,4 @@
-"""Reads the JSON files that an evaluation leaves in its folder. What they say is the business of who wrote them."""
+"""Reads the JSON files that an evaluation leaves in its folder. The modules that write them know their meaning."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ def read_result(store: Store, path: str, *keys: str) -> dict[str, Any]:
     """A file's content, which has at least these keys.
 
     Raises:
-        BadSetup: it is not there, is no JSON object, or lacks a key; the message says how to mend it.
+        BadSetup: it is missing, is not a JSON object, or lacks a key; the message says how to fix it.
     """
     try:
         content = store.read_json(path)
     except FileNotFoundError:
         raise BadSetup(f"there is no {store.url(path)}; evaluate first (`decoupage evaluate`)") from None
     except BadSetup as fault:
-        raise BadSetup(f"{fault}; evaluate anew") from fault
+        raise BadSetup(f"{fault}; evaluate again") from fault
     if not isinstance(content, dict):
-        raise BadSetup(f"{store.url(path)} is no JSON object; evaluate anew")
+        raise BadSetup(f"{store.url(path)} is not a JSON object; evaluate again")
     if absent := [key for key in keys if key not in content]:
-        raise BadSetup(f"{store.url(path)} lacks {', '.join(absent)}; evaluate anew")
+        raise BadSetup(f"{store.url(path)} lacks {', '.join(absent)}; evaluate again")
     return content

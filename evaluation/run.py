@@ -1,6 +1,6 @@
-"""One evaluation from beginning to end: asks every method for what is not recorded, scores the records, reports.
+"""One evaluation from beginning to end: runs every method on what is not recorded, scores the records, reports.
 
-Pictures are read one by one and let go once judged, so a list of any length takes the same memory.
+Pictures are read one by one and released once judged, so a list of any length takes the same memory.
 """
 
 import json
@@ -43,7 +43,7 @@ def evaluate(
     about: About | None = None,
     root: Store | str | None = None,
 ) -> Report:
-    """Judge methods on a list, write what came of it, and the pages that show it: `judge`, then `write_pages`."""
+    """Judge methods on a list, write the results, and the pages that show them: `judge`, then `write_pages`."""
     report = judge(test_set, methods, config, out, about, root)
     write_pages(out)
     return report
@@ -57,7 +57,7 @@ def judge(
     about: About | None = None,
     root: Store | str | None = None,
 ) -> Report:
-    """Judge methods on a list and write what came of it, for programs.
+    """Judge methods on a list and write the results, for programs.
 
     Writes `list.json` (the list with a hash for every image), `scores.csv` (raw scores), `before_after.png`,
     `gallery.json` (the pictures that pages show), and last `report.json`.
@@ -85,12 +85,12 @@ def judge(
     scored = steps.next("scores", f"{num_images} images of {len(methods)} methods")
     table = score_all(test_set.cases(), answered, networks, model_size_px, Progress(scored, "images", num_images))
     if tuple(table.entries) != records.entries:
-        raise BadSetup(f"the test set {test_set.name} changed while methods were asked; evaluate anew")
+        raise BadSetup(f"the test set {test_set.name} changed while methods ran; evaluate again")
     facts = {method.name: dict(method.facts) for method in methods if method.facts}
     asked = {method.name: _asked(method) for method in methods}
     about = replace(about or About(), test_set=test_set.about, models=facts, asked=asked)
     if has_controls:
-        steps.next("controls", "what the maps bring")
+        steps.next("controls", "effect of the maps")
     report = make_report(table, config, about, _controls(test_set, methods, records, table, config.num_controls))
     steps.next("pictures")
     choice = choose_examples(table)
@@ -117,7 +117,7 @@ def _controls(
 
 
 def _asked(method: MethodRecipe) -> dict[str, Any]:
-    """With what a method was asked, for the report."""
+    """The settings with which a method ran, for the report."""
     works = {} if method.size_px is None else {"works_at_px": method.size_px}
     return {"picture": "at its own size"} | works | dict(method.settings)
 
@@ -154,7 +154,7 @@ def score_all(
         found = _scores(case, answer, method.gives, lpips)
         return method, case, answer, found, {} if small is None else _scores(small, answer, method.gives, None)
 
-    # NumPy and OpenCV let go of the interpreter, so nothing need be sent to processes.
+    # NumPy and OpenCV release the interpreter lock, so no processes are needed.
     threads = ThreadEngine(len(os.sched_getaffinity(0)))
     with shown or Progress("scores", "images") as progress:
         for found in threads.map(scored, asked(progress.counting(cases))):

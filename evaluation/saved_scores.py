@@ -1,4 +1,4 @@
-"""One method's raw scores as an evaluation left them in its folder: read, checked, and handed on.
+"""One method's raw scores as an evaluation left them in its folder: read, checked, and returned.
 
 Differences are taken between such scores, image by image; so what is compared must be of one list and one protocol.
 """
@@ -83,7 +83,7 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
         rows = frame[frame["method"] == method]
         images, clusters = tuple(rows["image"]), Clusters(list(rows["photograph"]), list(rows["origin"]))
         if rows["failed"].dtype != bool:
-            raise ValueError("the column failed holds more than True and False")
+            raise ValueError("the column failed holds values other than True and False")
         failed = tuple(rows["image"][rows["failed"]])
         values = {str(name): rows[name].to_numpy(np.float64) for name in rows.columns if "." in str(name)}
     except (KeyError, TypeError, ValueError, AttributeError, FileNotFoundError) as error:
@@ -91,7 +91,7 @@ def read_scores(store: Store, folder: str, method: str) -> SavedScores:
     if not images:
         raise BadSetup(f"{store.url(folder)} holds no scores of {method!r}; evaluate it first")
     if list_sha256(names) != expected or images != tuple(name.name for name in names):
-        raise _unusable(store, folder, f"{SCORES}, {LIST} and {REPORT} are not of one evaluation")
+        raise _unusable(store, folder, f"{SCORES}, {LIST} and {REPORT} are from different evaluations")
     return SavedScores(method, expected, protocol, images, clusters, values, failed, facts)
 
 
@@ -105,4 +105,4 @@ def files_of(store: Store, folder: str, method: str) -> dict[str, bytes]:
 
 
 def _unusable(store: Store, folder: str, why: str) -> BadSetup:
-    return BadSetup(f"the evaluation in {store.url(folder)} cannot be used ({why}); evaluate anew")
+    return BadSetup(f"the evaluation in {store.url(folder)} cannot be used ({why}); evaluate again")

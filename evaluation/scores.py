@@ -1,4 +1,4 @@
-"""The table of raw scores: one value for each image, method and metric. All that is kept of a picture once judged."""
+"""The table of raw scores: one value for each image, method and metric. Nothing else is kept of a judged picture."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ SMALL = "at_model_size."
 
 @dataclass
 class ScoreTable:
-    """Grows image by image; every list has one entry an image.
+    """Grows image by image; every list has one entry for each image.
 
     Attributes:
         entries: the list: names and hashes.
@@ -77,7 +77,7 @@ class ScoreTable:
             self.difficulties.setdefault(name, []).append(math.nan if value is None else value)
 
     def add_answer(self, method: Answered, case: Case, answer: Layers | Failure, found: Scores, small: Scores) -> None:
-        """Enter what a method made of the case, and its scores; those of a failure are the worst there are.
+        """Enter a method's output for the case, and its scores; a failure gets the worst scores.
 
         Args:
             small: scores at the model's size; empty where nothing is scored there.

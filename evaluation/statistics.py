@@ -1,17 +1,17 @@
 """Means with intervals that hold where images share a photograph or an origin, and what such an interval decides.
 
-Images of one background photograph are no independent evidence, nor are images of one foreground's origin, and the
-two cross. So the variance is clustered two ways (Cameron, Gelbach & Miller 2011, Robust inference with multiway
+Images of one background photograph are not independent evidence, nor are images of one foreground's origin, and the two
+cross. So the variance is clustered in two ways (Cameron, Gelbach & Miller 2011, Robust inference with multiway
 clustering): that of photographs, plus that of origins, less that of what shares both. Each of the three is a cluster
 jackknife, the sum is never less than the larger of the first two, and the interval is Student's with one degree of
-freedom less than the fewer clusters (MacKinnon, Nielsen & Webb 2024, Jackknife inference with two-way clustering,
-arXiv 2406.08880: "CV3, max-se").
+freedom less than the fewer clusters (MacKinnon, Nielsen & Webb 2024, Jackknife inference with two-way clustering, arXiv
+2406.08880: "CV3, max-se").
 
 Why not a bootstrap: a percentile interval is too short where clusters are few, and the two-way bootstrap with weights
-that are products (Owen 2007; Owen & Eckles 2012) counts what is no cluster's effect three times, so it never becomes
-the interval of independent images. The jackknife holds with few clusters of very different sizes, becomes Student's
-interval of independent images where every image is its own cluster, and draws nothing: the same scores have the same
-interval. `docs/evaluation.md` has the simulation.
+that are products (Owen 2007; Owen & Eckles 2012) counts three times the variance that no cluster causes, so it never
+becomes the interval of independent images. The jackknife holds with few clusters of very different sizes, becomes
+Student's interval of independent images where every image is its own cluster, and draws nothing: the same scores have
+the same interval. `docs/evaluation.md` has the simulation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from scipy.special import stdtrit
 
 COVERAGE_PERCENT = 95.0
 MIN_CLUSTERS = 10
-"""Photographs and origins that a verdict takes; with fewer of either, an interval is shown and decides nothing."""
+"""Photographs and origins that a verdict needs; with fewer of either, an interval is shown but decides nothing."""
 Verdict = Literal["better", "worse", "even", "undecided"]
 Overall = Verdict | Literal["mixed"]
 
@@ -94,7 +94,7 @@ class Interval:
         return "no interval" if self.low is None else ""
 
     def verdict(self, higher_is_better: bool = True) -> Verdict:
-        """What a difference says of the first method: `even` where 0 is inside; `undecided`: see `why_undecided`."""
+        """The verdict on the first method: `even` where 0 is inside; `undecided`: see `why_undecided`."""
         if self.why_undecided or self.low is None or self.high is None:
             return "undecided"
         if self.low <= 0 <= self.high:

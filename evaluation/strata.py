@@ -1,4 +1,4 @@
-"""Words for how hard a case is, so that scores can be told apart by it. Every test set uses the same bounds."""
+"""Words for how hard a case is, so that scores can be grouped by them. Every test set uses the same bounds."""
 
 import cv2
 

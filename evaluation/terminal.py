@@ -1,4 +1,4 @@
-"""Figures and text for a terminal of 80 columns: tables whose columns go on below, and Markdown laid out as text."""
+"""Figures and text for a terminal of 80 columns: tables whose columns continue below, and Markdown laid out as text."""
 
 import textwrap
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraph(text: str, first: str = "", rest: str = "") -> str:
-    """Text in lines of at most 80 characters, but for longer words; `first` and `rest` begin its lines."""
+    """Text in lines of at most 80 characters, except longer words; `first` and `rest` begin its lines."""
     return textwrap.fill(
         text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )

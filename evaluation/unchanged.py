@@ -1,4 +1,4 @@
-"""An evaluation that is made only where something that it depends on has changed: methods, answers, list, settings."""
+"""An evaluation that is made only if something that it depends on has changed: methods, answers, list, settings."""
 
 import hashlib
 import json
@@ -66,7 +66,7 @@ def _question(
     about: About,
     root: Store,
 ) -> str | None:
-    """Hash of all that scores and report depend on; None = a method would be asked, for an answer is missing."""
+    """Hash of all that scores and report depend on; None = a method would run, because an answer is missing."""
     room = room_of(root, test_set.name)
     places = [(recipe, room) for recipe in methods]
     places += [(control, Store(f"{room.root}/{CONTROLS}")) for recipe in methods for control in recipe.controls]

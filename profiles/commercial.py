@@ -11,7 +11,7 @@ from training.licences import base_obstacles
 
 
 def obstacles(profile: Profile) -> list[str]:
-    """What forbids a commercial build and what to change, a sentence each; empty when the profile is not commercial."""
+    """What forbids a commercial build and what to change, one sentence each; empty if the profile is not commercial."""
     if not profile.licences.commercial:
         return []
     section = profile.training
@@ -21,7 +21,7 @@ def obstacles(profile: Profile) -> list[str]:
 def load_permitted(
     name: str | None = None, root: str | None = None, overrides: dict[str, str] | None = None
 ) -> Profile:
-    """As `load_profile`, but a commercial profile that mixes in something that forbids commercial use is refused.
+    """As `load_profile`, but refuses a commercial profile that includes something that forbids commercial use.
 
     Raises:
         ValueError: as `load_profile`.

@@ -1,8 +1,8 @@
 """Reads `configs/*.toml` into frozen models, with overrides from the environment.
 
-Each package owns the model of its own sections (`pipelines/config.py`); here they are put together, with the section
-of no package, the times of the schedules. Secrets are never part of a profile: they are read from the environment
-where they are used.
+Each package owns the model of its own sections (`pipelines/config.py`); here they are put together, with the one
+section that belongs to no package, the times of the schedules. Secrets are never part of a profile: they are read from
+the environment where they are used.
 """
 
 import os
@@ -47,10 +47,10 @@ Cron = Annotated[str, AfterValidator(_cron)]
 class AutomationConfig(Section):
     """Times of the schedules and of the sensor."""
 
-    nightly_cron: Cron = Field("0 2 * * *", description="when stale data is made anew: minute hour day month weekday")
-    weekly_cron: Cron = Field("0 5 * * 6", description="when the adapter is trained anew and judged")
+    nightly_cron: Cron = Field("0 2 * * *", description="when stale data is made again: minute hour day month weekday")
+    weekly_cron: Cron = Field("0 5 * * 6", description="when the adapter is trained again and judged")
     time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="time zone of both schedules")
-    watch_every_s: int = Field(60, ge=5, le=86_400, description="seconds between two looks at the inputs")
+    watch_every_s: int = Field(60, ge=5, le=86_400, description="seconds between two checks of the inputs")
 
 
 class Profile(DataConfig):
@@ -62,7 +62,7 @@ class Profile(DataConfig):
         root: where its files are (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
         training: which recipes, and how they are started.
         evaluation: how methods are compared.
-        automation: times of the schedules, once somebody has switched them on.
+        automation: times of the schedules, once they are switched on.
     """
 
     training: TrainingSection = TrainingSection()

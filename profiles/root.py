@@ -1,4 +1,4 @@
-"""Whether a profile's root can hold files at all: asked before any work."""
+"""Whether a profile's root can hold files at all: checked before any work."""
 
 import os
 from pathlib import Path
@@ -26,9 +26,9 @@ def check_root(root: str) -> None:
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():
-        raise BadSetup(f"the root {root} cannot be a folder, because {place} is none; {_FIX}")
+        raise BadSetup(f"the root {root} cannot be a folder, because {place} is not a folder; {_FIX}")
     if not is_writable(root):
-        raise BadSetup(f"the root {root} cannot be made, because {place} may not be written to by this user; {_FIX}")
+        raise BadSetup(f"the root {root} cannot be made, because this user cannot write to {place}; {_FIX}")
 
 
 def is_writable(root: str) -> bool:

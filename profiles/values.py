@@ -1,4 +1,4 @@
-"""A profile's values before they are checked: those of its file, and those given beside it, each with its origin."""
+"""A profile's values before they are checked: those of its file, and those given elsewhere, each with its origin."""
 
 import os
 import tomllib
@@ -19,7 +19,7 @@ class Values:
     """Values as tables in tables, and where those come from that are not the file's.
 
     Attributes:
-        tables: of the file, with what was given beside it.
+        tables: of the file, with what was given elsewhere.
         file: name of the file, for messages.
         given: variable of the environment by dotted key; empty for a key that was given in another way.
     """
@@ -72,7 +72,7 @@ def environment() -> dict[str, tuple[str, str]]:
     """What the environment sets: dotted key -> (variable, text). `DECOUPAGE__SCENES__SEED=5` sets `scenes.seed` to 5.
 
     Raises:
-        ValueError: a variable looks like one of these and is none, or two set the same key.
+        ValueError: a variable looks like one of these but is not, or two set the same key.
     """
     found: dict[str, tuple[str, str]] = {}
     for variable, text in sorted(os.environ.items()):
@@ -108,7 +108,7 @@ def _keys(tables: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """TOML as tables. Raises ValueError: it is none, or holds what cannot be used."""
+    """TOML as tables. Raises ValueError: it is not TOML, or holds what cannot be used."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -116,4 +116,4 @@ def _parsed(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("its brackets are nested too deeply") from None
     except ValueError:
-        raise ValueError("it holds a number of thousands of digits, or a date that there is not") from None
+        raise ValueError("it holds a number of thousands of digits, or a date that does not exist") from None

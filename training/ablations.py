@@ -1,9 +1,8 @@
 """The paper's ablations: one change each to any recipe, so that a small profile can ask the same questions.
 
-Applied to the paper's recipe they give the recipes of the same names (`recipes.py`), but for the row that changes the
-data and not the recipe. A rank is changed in proportion:
-128 of 256 is half. How rows are judged, and what the paper reports for them, is in `evaluation.ablations`; a test holds
-the names of both together.
+Applied to the paper's recipe they give the recipes of the same names (`recipes.py`), except the row that changes the
+data and not the recipe. A rank is changed in proportion: 128 of 256 is half. How rows are judged, and what the paper
+reports for them, is in `evaluation.ablations`; a test holds the names of both together.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -30,7 +29,7 @@ class Ablation:
     Attributes:
         title: what it is, to follow "the paper's recipe".
         changes: the values that it changes in a run whose data hold these kinds of foregrounds, by dotted key.
-        data_changes: the values that it changes in the profile's data, by dotted key; such a row has data of its own.
+        data_changes: the values that it changes in the profile's data, by dotted key; such a row has its own data.
     """
 
     title: str
@@ -64,7 +63,7 @@ def _rank(rank: int) -> Callable[[TrainingConfig, Collection[str]], Changes]:
         ours, factor = run.adapter.rank, rank / TrainingConfig().adapter.rank
         scaled = round(ours * factor)
         if scaled < 1 or scaled == ours:
-            raise DoesNotApply(f"{factor:g} times the recipe's rank of {ours} is no other rank")
+            raise DoesNotApply(f"{factor:g} times the recipe's rank of {ours} is the same rank")
         return {"adapter.rank": scaled}
 
     return changes
@@ -93,10 +92,10 @@ def _without(name: str) -> Callable[[TrainingConfig, Collection[str]], Changes]:
 
 def _only_real(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     if "real" not in kinds:
-        raise DoesNotApply("the data hold generated foregrounds only, and nothing would be left to train on")
+        raise DoesNotApply("the data hold generated foregrounds only, so nothing would be left to train on")
     if "generated" not in kinds:
         raise DoesNotApply("the data hold no generated foregrounds anyway")
-    return {}  # Leaving out scenes would leave fewer layers in a scene; these are planned anew.
+    return {}  # Leaving out scenes would leave fewer layers in a scene; these are planned again.
 
 
 def _seed(number: int) -> Callable[[TrainingConfig, Collection[str]], Changes]:
@@ -109,7 +108,7 @@ def _seed(number: int) -> Callable[[TrainingConfig, Collection[str]], Changes]:
 def _kontext(run: TrainingConfig, kinds: Collection[str]) -> Changes:
     base = run.adapter.base
     if base not in _KONTEXT:
-        raise DoesNotApply(f"of the base {base} there is no variant that was trained to edit, as FLUX.1-Kontext was")
+        raise DoesNotApply(f"the base {base} has no variant that was trained to edit, as FLUX.1-Kontext was")
     return {"adapter.base": _KONTEXT[base]}
 
 

@@ -14,7 +14,7 @@ LOCK = ".lock"
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the lock of a run's folder: two runs would spoil each other's checkpoints. Of several ranks the first does.
+    """Hold the lock of a run's folder: two would spoil each other's checkpoints. Of several ranks the first holds it.
 
     The folder is made where it is absent. The lock is one machine's; a process that ends, however it ends, gives it up.
 
@@ -27,5 +27,5 @@ def alone_in(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / LOCK) as free:
         if not free:
-            raise BadSetup(f"another process trains in {folder}: wait for its end, or end it, or name another folder")
+            raise BadSetup(f"another process trains in {folder}: wait until it ends, stop it, or choose another folder")
         yield

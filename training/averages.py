@@ -1,6 +1,6 @@
 """Averaged weights: an exponential moving average of each trained parameter, of each rank's own part of it.
 
-The arithmetic is that of diffusers' `EMAModel`, which holds its averages by order and cannot copy into parameters that
+The arithmetic is that of diffusers' `EMAModel`, which keeps its averages by order and cannot copy into parameters that
 are shared out. Torch's `AveragedModel` copies the whole module, frozen base and all. The decay grows with the step t up
 to the given one, min(decay, (1 + t) / (10 + t)), so short runs average too.
 """
@@ -49,7 +49,7 @@ class Averages:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within it the parameters hold their averages; afterwards, also after an error, their own values again."""
+        """Context in which the parameters hold their averages; afterwards, even after an error, their own values."""
         with torch.no_grad():
             own = {name: local(parameter).to("cpu", copy=True) for name, parameter in self._parameters.items()}
             for name, parameter in self._parameters.items():

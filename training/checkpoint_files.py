@@ -37,7 +37,7 @@ AVERAGED = "averaged.safetensors"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
 _UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)
 _OF_FILES = (SafetensorError, pickle.UnpicklingError)
-"""What reading a file that is not what it should be raises."""
+"""Exceptions that reading a damaged or foreign file raises."""
 
 
 @dataclass
@@ -130,7 +130,7 @@ def _fault_of_file(path: Path, written: Mapping[str, Any]) -> str:
     size = path.stat().st_size
     if size != written["bytes"]:
         return f"{path.name} holds {size} of {written['bytes']} bytes"
-    return "" if _facts(path) == written else f"{path.name} has other contents than were written"
+    return "" if _facts(path) == written else f"{path.name} was changed after it was written"
 
 
 def _read_state(path: Path) -> tuple[Progress, dict[str, dict[str, Any]]]:
@@ -162,7 +162,7 @@ def read_progress(path: Path) -> Progress:
     try:
         return _read_state(path)[0]
     except (BadSetup, OSError) as error:
-        raise BadSetup(f"{path} is no checkpoint that can be read ({error})") from error
+        raise BadSetup(f"{path} is not a readable checkpoint ({error})") from error
 
 
 def check_identity(path: Path, identity: Mapping[str, str]) -> None:
@@ -176,15 +176,15 @@ def check_identity(path: Path, identity: Mapping[str, str]) -> None:
     if differing:
         what = ", ".join(f"{name} {theirs.get(name, 'none')} (now {identity.get(name, 'none')})" for name in differing)
         raise BadSetup(
-            f"{path} was made from other things: {what}. Go on with what it was made from, write to another folder, "
-            "or take its weights alone with --warm-start"
+            f"{path} belongs to another run: {what}. Continue with what it was made from, write to another folder, or "
+            "take only its weights with --warm-start"
         )
 
 
 def load_checkpoint(
     path: Path, learners: Mapping[str, Learner], averages: Averages | None, device: torch.device, rank: int = 0
 ) -> Progress:
-    """Put a whole checkpoint back: weights, moments, schedules, averages and random states.
+    """Restore a complete checkpoint: weights, moments, schedules, averages and random states.
 
     Each rank reads the files by itself and takes its part.
 
@@ -192,7 +192,7 @@ def load_checkpoint(
         BadSetup: a file is missing, does not fit the modules, or holds what no run writes; the message names it.
     """
     progress = read_progress(path)
-    fix = f"move {path} away, and --resume goes on from the checkpoint before it"
+    fix = f"move {path} away; then --resume continues from the checkpoint before it"
     for name, learner in learners.items():
         with _named(path / f"{name}.safetensors", fix) as file:
             read_weights(file, learner.parameters)
@@ -210,7 +210,7 @@ def load_checkpoint(
 
 @contextmanager
 def _named(file: Path, fix: str) -> Iterator[Path]:
-    """The file; a fault on reading it becomes a BadSetup that names it and the way to go on."""
+    """The file; a fault on reading it becomes a BadSetup that names it and says how to continue."""
     try:
         yield file
     except (*_UNREADABLE, *_OF_FILES) as error:

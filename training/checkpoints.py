@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written whole or not at all, in the background; the last ones and the best one are kept.
+"""The checkpoints of a run: written completely or not at all, in the background; the last ones and the best are kept.
 
 Rank 0 writes all files, in a thread in which nothing waits for another rank. What is in one: `checkpoint_files.py`.
 """
@@ -24,11 +24,11 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one run; a context that is left when everything is written.
+    """The checkpoints of one run; a context that ends when everything is written.
 
     Args:
         folder: `<run>/checkpoints`.
-        keep_last: number of checkpoints that are kept beside the best one.
+        keep_last: number of checkpoints that are kept in addition to the best one.
         device: of this process.
         rank, world_size: rank of this process and number of ranks.
     """
@@ -91,7 +91,7 @@ class Checkpoints:
         return self.path(progress.step)
 
     def note(self, progress: Progress) -> None:
-        """Put what was found out about the newest checkpoint after it was saved (its validation loss) into it."""
+        """Add to the newest checkpoint what was measured after it was saved (its validation loss)."""
         if self._is_main:
             before, state = self._write, asdict(progress)
             self._write = self._pool.submit(self._write_state, before, state)
@@ -137,7 +137,7 @@ class Checkpoints:
     # ---- choosing
 
     def newest_sound(self) -> Path | None:
-        """Folder of the newest checkpoint whose files are whole, the same for all ranks; None when there is none.
+        """Folder of the newest checkpoint whose files are intact, the same for all ranks; None if there is none.
 
         Every process calls it. Newer ones that are damaged are set aside under another name, with a warning.
 
@@ -171,7 +171,5 @@ class Checkpoints:
             damaged[path] = fault
         if damaged:
             named = "; ".join(f"{path} ({fault})" for path, fault in damaged.items())
-            raise BadSetup(
-                f"no checkpoint can be loaded: {named}. Bring one back, or remove {self.folder} to begin anew"
-            )
+            raise BadSetup(f"no checkpoint can be loaded: {named}. Restore one, or remove {self.folder} to start again")
         return None

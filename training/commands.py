@@ -29,20 +29,24 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     ] = None,
     rgba_vae: Annotated[str | None, typer.Option(help="Folder of a trained RGBA VAE; adapters need it.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the data, for its mask errors and licences.")] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value, as often as needed.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; repeatable.")] = None,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
-    warm_start: Annotated[Path | None, typer.Option(help="Checkpoint to start from with its weights alone.")] = None,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Check, estimate, and run in small; train nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print how it ended as JSON.")] = False,
+    warm_start: Annotated[
+        Path | None, typer.Option(help="Checkpoint of which only the weights are used to start.")
+    ] = None,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Check, estimate, and make a small trial run; train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
 
-    The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are beside it. Ctrl-C
-    saves a checkpoint and stops; --resume goes on from it.
+    The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are next to it. Ctrl-C
+    saves a checkpoint and stops; --resume continues from it.
 
-    With --dry-run: what is missing (then the exit status is 1), memory, disk, hours and shapes, and the recipe in small
-    from data to export, in less than a minute and without weights.
+    --dry-run prints what is missing (then the exit status is 1), memory, disk, hours and shapes, and makes a small
+    trial run from data to export, in less than a minute and without weights.
 
     First an RGBA VAE: decoupage train demo_rgba_vae --data data/demo --out runs/rgba_vae
 
@@ -88,7 +92,7 @@ def _dry_run(plan: "RunPlan", as_json: bool) -> None:
 
 
 def _say(plan: "RunPlan", outcome: "Outcome", as_json: bool) -> None:
-    """How a run ended, by one of its processes, and in the exit status of each."""
+    """Report how a run ended: one process prints it, and each gives its exit status."""
     from training.processes import is_first
 
     progress = outcome.progress

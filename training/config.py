@@ -62,7 +62,10 @@ class AdapterOptimiserConfig(OptimiserConfig):
     """AdamW for an adapter, whose new modules may learn faster than what changes the base (`optimiser.py`)."""
 
     new_modules_factor: float = Field(
-        10.0, ge=1.0, le=1000.0, description="learning rate of fusion and added columns, times the others'; ours"
+        10.0,
+        ge=1.0,
+        le=1000.0,
+        description="learning rate of fusion and added columns, as a multiple of the others'; our choice",
     )
 
 
@@ -106,15 +109,15 @@ class BatchConfig(Section):
 
 
 class ObjectiveConfig(Section):
-    """The objective: flow matching on both halves, with equal weights, and optional losses beside it."""
+    """The objective: flow matching on both halves, with equal weights, and optional additional losses."""
 
     guidance: float = Field(1.0, ge=0.0, le=100.0, description="embedded guidance scale; 1 = the un-guided velocity")
     pure_noise_share: Share = Field(0.0, description="share of samples at noise level 1, for one-step bases")
     hole_weight: float = Field(1.0, ge=1.0, le=1000.0, description="weight of what the background half must generate")
     pixels_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of the decoded layers' error; 0 = off")
     recomposition_weight: float = Field(0.0, ge=0.0, le=1000.0, description="weight of recomposition; 0 = off")
-    modality_dropout: Share = Field(0.1, description="share of maps dropped, each by itself for each sample")
-    no_maps_share: Share = Field(0.1, description="of samples that get no map at all, as people use an adapter")
+    modality_dropout: Share = Field(0.1, description="share of maps dropped, each map independently for each sample")
+    no_maps_share: Share = Field(0.1, description="share of samples that get no map at all, as in use without maps")
 
 
 class SamplesConfig(Section):
@@ -122,10 +125,10 @@ class SamplesConfig(Section):
 
     size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
     flip: bool = Field(True, description="flip every second sample, left to right")
-    recolour_share: Share = Field(0.0, description="share of samples in other colours, for few photographs")
+    recolour_share: Share = Field(0.0, description="share of recoloured samples, for data of few photographs")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
-    validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training to judge it by")
-    num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation takes; 0 = none")
+    validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training for validation")
+    num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation uses; 0 = none")
     max_unreadable_share: Share = Field(0.01, description="share of unreadable scenes above which the run stops")
 
 
@@ -148,9 +151,9 @@ class OutputConfig(Section):
         1800.0,
         ge=0.0,
         le=1e6,
-        description="longest time between checkpoints; 0 = by steps alone",
+        description="longest time between checkpoints; 0 = by steps only",
     )
-    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints that are kept, beside the best one")
+    keep_last: int = Field(3, ge=1, le=1000, description="checkpoints that are kept in addition to the best one")
     sample_every_steps: Steps = Field(500, description="steps between sample grids; 0 = none")
 
 
@@ -167,14 +170,14 @@ class RunConfig(Section):
 
     @property
     def needs_gpu(self) -> bool:
-        """Whether something is asked for that has no CPU form."""
+        """Whether a setting has no CPU form."""
         return self.compute.base_quantisation != "none" or self.optimiser.name == "adamw8bit"
 
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
         Left out: how a batch is split, what is recomputed, compiled or sharded, the number of loader processes, when a
-        run gives up and what it writes. A run may go on with other values of these, on another machine.
+        run gives up and what it writes. A run may continue with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
         for name in ("checkpoint_every_blocks", "compile", "sharded", "loader_workers"):

@@ -1,7 +1,7 @@
-"""What a run costs in time: operations of a sample, and hours by card, as estimates before anything was measured.
+"""What a run costs in time: operations of a sample, and hours by card, as estimates before any measurement.
 
-Operations are those of matrix products and attention; a multiplication and an addition are two. Numbers of this page
-that are called ours are assumptions; `benchmarks/bench_model.py` measures what they stand for.
+Operations are those of matrix products and attention; a multiplication and an addition are two. Numbers marked as ours
+are assumptions; `benchmarks/bench_model.py` measures what they stand for.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The outcome of a run as plain JSON values, for whoever started it and does not want to read its folder. No torch."""
+"""The outcome of a run as plain JSON values, for callers that do not want to read its folder. Imports no torch."""
 
 import hashlib
 import math

@@ -1,8 +1,8 @@
 """Which settings make a run fit into a card's memory, the fastest first; and what runs on which card.
 
 Memory is estimated in `memory.py` and `rgba_vae/memory.py`, time in `costs.py`. Settings come in three grades: those
-that change time and memory alone, those that change number formats, and a smaller adapter. A grade is looked at only
-where none of the one before fits.
+that change time and memory alone, those that change number formats, and a smaller adapter. A grade is tried only if
+nothing in the grade before it fits.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ class Suggestion:
     """A run that was changed to fit.
 
     Attributes:
-        changes: what differs from the run that was asked for, by dotted key.
+        changes: what differs from the requested run, by dotted key.
         config: the run with the changes; memory: its memory; cost: see `costs.sample_cost`.
         alters: the result differs by more than rounding: number formats, or the adapter's size.
     """

@@ -1,6 +1,7 @@
-"""What a run reports: `metrics.jsonl` (a line a step, and one a validation), TensorBoard, log lines, its loss curve.
+"""What a run reports: `metrics.jsonl` (a line per step and per validation), TensorBoard, log lines, its loss curve.
 
-Written by the main process only. A run that goes on from a checkpoint drops the lines after it: none is there twice.
+Written by the main process only. A run that continues from a checkpoint drops the lines after it, so no line appears
+twice.
 """
 
 import io
@@ -84,7 +85,7 @@ class Journal:
 
 
 def _shown(figures: Figures, steps_left: int) -> str:
-    """Losses, and the time that is left, for a line of the log; all figures are in the journal."""
+    """Losses and the remaining time, for a line of the log; all figures are in the journal."""
     known = {name: value for name, value in figures.items() if value is not None}
     said = [f"{name} {value:.4g}" for name, value in known.items() if name.endswith((".loss", "validation_loss"))]
     if "step_s" in known and steps_left:
@@ -93,13 +94,13 @@ def _shown(figures: Figures, steps_left: int) -> str:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """Figures of a run's journal, one table a step in order; a line that a kill or a disk has spoilt is left out."""
+    """Figures of a run's journal, one table per step in order; lines damaged by a kill or a disk fault are left out."""
     path = folder / METRICS
     if not path.is_file():
         return []
     steps: dict[float, dict[str, float]] = {}
     for line in path.read_bytes().splitlines():
-        if entry := _parsed(line):  # A validation comes after its step, in a line of its own.
+        if entry := _parsed(line):  # A validation comes after its step, in its own line.
             steps.setdefault(entry["step"], {}).update(entry)
     return list(steps.values())
 

@@ -1,6 +1,6 @@
 """What autograd keeps of a forward pass for the backward pass, in bytes, as a GPU keeps it in bf16; no GPU is needed.
 
-Counted are the storages that operations save, each once, but for the modules' own weights. Under `FakeTensorMode`
+It counts the storages that operations save, each once, except the modules' own weights. Under `FakeTensorMode`
 nothing is allocated or computed, and a pass of any size is counted in a fraction of a second.
 """
 

@@ -59,7 +59,7 @@ def command(module: str, arguments: Sequence[str], num_processes: int, device: s
 
 
 def environment(device: str) -> dict[str, str]:
-    """Environment variables of a training process beside those of this one; a variable that is set stays as it is.
+    """Environment variables of a training process in addition to those of this one; set variables stay.
 
     On a CPU each process has one thread: the models trained there are tiny, and more threads wait for one another.
     """

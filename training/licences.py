@@ -28,7 +28,7 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class Licences:
-    """The licences that bind trained weights, by their names in `terms.csv`; `unknown` where nobody states one.
+    """The licences that bind trained weights, by their names in `terms.csv`; `unknown` where none is stated.
 
     Attributes:
         base: licences of the weights that training started from.
@@ -62,7 +62,7 @@ def stated_licences(path: Path) -> Licences | None:
                 return _STATED.validate_python(parse_json(file.read_bytes(), FILE))
             except (BadSetup, OSError, ValueError) as error:
                 reason = str(error).splitlines()[0]
-                raise ValueError(f"{file} is damaged ({reason}); put it back, or make the weights anew") from error
+                raise ValueError(f"{file} is damaged ({reason}); restore it, or train the weights again") from error
     return None
 
 
@@ -84,7 +84,7 @@ class Sources:
 
     @property
     def obstacles(self) -> list[str]:
-        """Why a commercial run may not be made from them, a sentence each; empty when it may."""
+        """Why a commercial run may not be made from them, one sentence for each reason; empty when it may."""
         return list(dict.fromkeys(use.obstacle for use in (*self.weights, *self.data) if use.obstacle))
 
 
@@ -93,10 +93,10 @@ def _names(uses: Iterable[Use]) -> tuple[str, ...]:
 
 
 def base_uses(base: str, source: str | None) -> list[Use]:
-    """A base, and the weights given in the place of the published ones, of which a folder states no licence."""
+    """A base, and the weights given instead of the published ones, for which a folder states no licence."""
     uses = [Use("the recipe's base", base, licence_of(base), "choose a recipe of a base that permits it")]
     if source:
-        fix = "leave it out, or name a hub id that the ledger knows (pipelines/licences/ledger.csv)"
+        fix = "leave it out, or name a hub id that the ledger lists (pipelines/licences/ledger.csv)"
         uses.append(Use("training.base (--base)", source, licence_of(source), fix))
     return uses
 
@@ -112,7 +112,7 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
     Raises:
         BadSetup: a path holds no shards, or an index is damaged.
     """
-    key, fix = "training data (--data)", "make the data by a commercial profile"
+    key, fix = "training data (--data)", "make the data with a commercial profile"
     layers: Counter[str] = Counter()
     for path in paths:
         folder = find_shards(path)
@@ -121,7 +121,7 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
             if folder.store.exists(name):
                 layers.update(_counted(folder.store.read(name), folder.store.url(name)))
             else:
-                lost = f"a shard whose index {folder.store.url(name)} is missing, so nobody knows its licences"
+                lost = f"a shard whose index {folder.store.url(name)} is missing, so its licences are unknown"
                 yield Use(key, lost, UNKNOWN, fix)
     for licence, number in sorted(layers.items()):
         yield Use(key, f"{number} layers of the shards", licence, fix)
@@ -147,7 +147,7 @@ def sources_of(
         earlier: (option that names it, path) of each export and checkpoint whose weights the run takes over.
     """
     weights, samples = base_uses(base, source) if base else [], list(data)
-    fix = "leave it out, or make it by a commercial profile"
+    fix = "leave it out, or make it with a commercial profile"
     for key, path in earlier:
         stated = stated_licences(path)
         name = str(path) if stated else f"{path}, which comes without a licence ({FILE})"

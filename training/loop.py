@@ -34,7 +34,7 @@ from training.task import Place, Task
 _log = logging.getLogger(__name__)
 TIMEOUT = timedelta(hours=2)
 """How long ranks wait for one that works alone; torch's own 10 minutes (NCCL) end a run. The longest such work is rank
-0's: it checks a checkpoint's sums when a run goes on, waits for a checkpoint of 17 GB to be written to a slow network
+0's: it checks a checkpoint's sums when a run continues, waits for a checkpoint of 17 GB to be written to a slow network
 disk before it copies the next one, and writes the export. Hashing a base for the identity is seconds."""
 
 
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class OutOfMemory(BadSetup):
-    """The GPU's memory did not suffice; the message says at which step, and what was kept."""
+    """The GPU ran out of memory; the message says at which step, and what was kept."""
 
 
 def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
@@ -63,13 +63,13 @@ def make_accelerator(config: RunConfig, device: str = "auto") -> Accelerator:
         device: `auto` takes a GPU where there is one; `cpu`; `cuda`.
 
     Raises:
-        BadSetup: a GPU is asked for, and torch finds none; or weights cannot be shared out (`compute.sharded`).
+        BadSetup: a GPU is requested, but torch finds none; or weights cannot be shared out (`compute.sharded`).
     """
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if device.startswith("cuda") and not on_gpu:
-        raise BadSetup(f"device {device} was asked for, and torch sees no GPU")
+        raise BadSetup(f"device {device} was requested, but torch finds no GPU")
     mixed = "bf16" if on_gpu and config.compute.precision == "bf16" else "no"
-    # Schedules are stepped by the loop itself, once an update.
+    # Schedules are stepped by the loop itself, once per update.
     accelerator = Accelerator(
         cpu=not on_gpu,
         mixed_precision=mixed,
@@ -92,13 +92,13 @@ def fit(
 
     Args:
         folder: folder of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
-        resume: continue from the newest checkpoint that is whole, if there is one.
+        resume: continue from the newest complete checkpoint, if there is one.
         warm_start: a checkpoint whose weights, and nothing else, the run begins with.
 
     Raises:
         BadSetup: the folder holds a run already and `resume` is off; a checkpoint is of another identity.
         Diverged: a loss or gradient is not finite.
-        OutOfMemory: the GPU's memory did not suffice.
+        OutOfMemory: the GPU ran out of memory.
     """
     identity, output = dict(task.identity), task.config.output  # Before weights are shared out: it hashes them whole.
     run, place = _prepared(task, accelerator), place_of(accelerator)
@@ -153,14 +153,14 @@ def _trained(run: Running, store: Checkpoints, progress: Progress, journal: Jour
     store.finish()
     assert saved is not None
     if not is_done:
-        _log.warning("interrupted after step %d; saved %s; --resume goes on from there", progress.step, saved)
+        _log.warning("interrupted after step %d; saved %s; --resume continues from there", progress.step, saved)
     return Outcome("done" if is_done else "interrupted", progress, saved)
 
 
 def export(task: Task, outcome: Outcome, accelerator: Accelerator, folder: Path) -> Path:
     """Write the result of a finished run, with averaged weights, to `<folder>/export`; returns that path.
 
-    Every rank calls it, and rank 0 writes. It is renamed into place when it is whole; an earlier export is replaced.
+    Every rank calls it, and rank 0 writes. It is renamed into place when it is complete; an earlier export is replaced.
     """
     final, partial = folder / "export", folder / ".export.partial"
     name, module = next(iter(task.modules.items()))
@@ -196,7 +196,7 @@ def _placed(module: nn.Module, config: RunConfig, accelerator: Accelerator) -> n
     """A module for several processes: shared out among them, or whole on each (DDP)."""
     if not is_sharded(config, accelerator.num_processes):
         if config.compute.sharded:
-            _log.warning("compute.sharded changes nothing on one process")
+            _log.warning("compute.sharded has no effect on one process")
         prepared: nn.Module = accelerator.prepare(module)
         return prepared
     shard(module, accelerator.device)
@@ -212,26 +212,26 @@ def _averages(config: RunConfig, learners: dict[str, Learner]) -> Averages | Non
 def _beginning(
     run: Running, identity: dict[str, str], store: Checkpoints, resume: bool, warm_start: Path | None
 ) -> Progress:
-    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if asked for."""
+    """The progress that the run starts from: the newest checkpoint's, or step 0, with other weights if requested."""
     if store.steps() and not resume:
-        raise BadSetup(f"{store.folder} holds a run already: go on with --resume, or write to another folder")
+        raise BadSetup(f"{store.folder} already holds a run: continue with --resume, or write to another folder")
     newest = store.newest_sound()
     if newest is not None:
         check_identity(newest, identity)
         place = place_of(run.accelerator)
         progress = load_checkpoint(newest, run.learners, run.averages, place.device, place.rank)
-        _log.info("going on from %s, step %d", newest, progress.step)
+        _log.info("continuing from %s, step %d", newest, progress.step)
         return progress
     if warm_start is not None:
         for name, learner in run.learners.items():
             load_weights(warm_start, name, learner)
         run.averages = _averages(run.task.config, run.learners)
-        _log.warning("warm start: weights of %s, and nothing else of it; this run counts from step 0", warm_start)
+        _log.warning("warm start: only the weights of %s are used; this run starts at step 0", warm_start)
     return Progress(identity)
 
 
 def _is_due(run: Running, progress: Progress) -> bool:
-    """Whether the weights are to be saved and judged now, whatever the clock says."""
+    """Whether the weights are to be saved and judged now, independent of the time since the last save."""
     config = run.task.config
     return progress.step == config.schedule.num_steps or progress.step % config.output.save_every_steps == 0
 
@@ -251,9 +251,9 @@ def _judge(run: Running, store: Checkpoints, progress: Progress, journal: Journa
 
 
 def _check_weights(run: Running, step: int) -> None:
-    """Raise Diverged, on all ranks, where an update has left weights that are not finite: such are not saved."""
+    """Raise Diverged, on all ranks, if an update produced weights that are not finite: such weights are not saved."""
     if not _are_finite(run):
-        raise Diverged(f"step {step}: the update has left weights that are not finite")
+        raise Diverged(f"step {step}: the update produced weights that are not finite")
 
 
 def _are_finite(run: Running) -> bool:
@@ -267,7 +267,7 @@ def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = Fa
     """Save the state before a step that failed, if its weights are finite; returns where it is, for the message.
 
     Args:
-        alone: whether other ranks may go on: then nothing can be gathered from them.
+        alone: whether other ranks may continue: then nothing can be gathered from them.
     """
     store.wait()
     if run.is_updating or (alone and run.accelerator.num_processes > 1):
@@ -278,7 +278,7 @@ def _keep(run: Running, store: Checkpoints, progress: Progress, alone: bool = Fa
     if not saved.is_dir():
         store.save(run.learners, run.averages, progress)
     store.finish()
-    return f"the state before it is in {saved}; --resume goes on from there"
+    return f"the state before it is in {saved}; --resume continues from there"
 
 
 __all__ = ["Diverged", "OutOfMemory", "Outcome", "export", "fit", "make_accelerator", "place_of"]

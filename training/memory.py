@@ -43,7 +43,7 @@ class MemoryEstimate:
     """Peak memory of one process by its use, in GB (1e9 bytes).
 
     Attributes:
-        base: frozen weights; trained: trained weights in fp32, with gradients, moments and averages beside them.
+        base: frozen weights; trained: trained weights in fp32, with their gradients, moments and averages.
         activations: those kept for the backward pass, and those of the largest block while it is recomputed.
         exchange: what several processes hold to exchange: gradients in DDP's buckets, or gathered blocks of FSDP2.
     """
@@ -79,7 +79,7 @@ class Size:
     Attributes:
         num_linear, num_other: frozen parameters of its linear layers, which quantisation reaches, and all others.
         num_trained: trained ones, with the fusion's.
-        num_blocks, num_double: number of blocks, and of those among them that have weights of their own for the text.
+        num_blocks, num_double: number of blocks, and of those among them that have separate weights for the text.
         width: width of a block.
         block_linear, block_trained: frozen and trained parameters of the largest block.
     """
@@ -100,7 +100,7 @@ def estimate(
     """Peak memory of each process of an adapter's run.
 
     Args:
-        source: hub id or folder of the base, whose geometry is read where it is at hand; None = the published one.
+        source: hub id or folder of the base, whose geometry is read if it is available; None = the published one.
         on_gpu: else everything is computed in fp32.
         num_processes: number of processes; `compute.sharded` shares weights and moments out among them.
     """

@@ -26,7 +26,7 @@ _NUM_VALUES = 256
 
 
 def compute_dtype(compute: ComputeConfig, device: torch.device) -> torch.dtype:
-    """Number format of the computation: bfloat16 on a GPU unless fp32 is asked for, float32 on a CPU."""
+    """Number format of the computation: bfloat16 on a GPU unless fp32 is requested, float32 on a CPU."""
     return torch.bfloat16 if device.type == "cuda" and compute.precision == "bf16" else torch.float32
 
 
@@ -69,7 +69,7 @@ def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> di
     """Options for `Base.load` in a run: number format and quantisation.
 
     Raises:
-        BadSetup: a library that the quantisation needs is absent, or nf4 is asked for without a GPU.
+        BadSetup: a library that the quantisation needs is absent, or nf4 is requested without a GPU.
     """
     dtype, form = compute_dtype(compute, device), compute.base_quantisation
     options: dict[str, Any] = {"dtype": dtype}

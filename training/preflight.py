@@ -17,9 +17,9 @@ from training.tiny_base.config import TinyBaseConfig
 
 GIGA = 1e9
 OUT_OF_MEMORY_MARGIN = 0.12
-"""Share by which settings named after a run was out of memory lie below the estimate that was too low, ours."""
+"""After a run was out of memory, suggested settings lie below the too low estimate by this share; our choice."""
 _SPARE_CHECKPOINTS = 2
-"""Checkpoints beside the last ones: the best one, and the one that is being written."""
+"""Checkpoints in addition to the last ones: the best one, and the one that is being written."""
 
 
 def check_machine(
@@ -115,12 +115,12 @@ def num_parameters(config: RunConfig, source: str | None = None) -> tuple[int, i
         from training.tiny_base.task import num_parameters as of_tiny_base
 
         return of_tiny_base(config)
-    raise TypeError(f"{type(config).__name__} is no run of this package")
+    raise TypeError(f"{type(config).__name__} is not a run of this package")
 
 
 def _check_gpu(config: RunConfig, device: torch.device) -> None:
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadSetup("the run is to use a GPU, and torch finds none: look at nvidia-smi, and at torch's build")
+        raise BadSetup("the run needs a GPU, but torch finds none: check nvidia-smi and torch's build")
     if device.type == "cuda" or not config.needs_gpu:
         return
     wanted: list[tuple[str, str, str]] = []
@@ -132,7 +132,7 @@ def _check_gpu(config: RunConfig, device: torch.device) -> None:
     instead = " and ".join(f"{key} = {plain}" for key, _, plain in wanted)
     verb = "needs" if len(wanted) == 1 else "need"
     raise BadSetup(
-        f"{settings} {verb} a GPU, and this run is on the {device.type.upper()}: set {instead}, or take the recipe "
+        f"{settings} {verb} a GPU, and this run is on the {device.type.upper()}: set {instead}, or use the recipe "
         f"{_cpu_recipe(config)}, which trains a tiny base on a CPU"
     )
 
@@ -166,7 +166,7 @@ def _check_memory(
     fitting = what_fits(config, memory_gb, num_processes, source, on_gpu)
     fix = "".join(f"\n  {suggestion}" for suggestion in fitting)
     if not fitting:
-        fix = " no setting makes it fit" + ("" if on_gpu else f"; take a GPU, or the recipe {_cpu_recipe(config)}")
+        fix = " no setting makes it fit" + ("" if on_gpu else f"; use a GPU, or the recipe {_cpu_recipe(config)}")
     have = "are free on the GPU" if on_gpu else "is this machine's memory"
     each = f" in each of {num_processes} processes" if num_processes > 1 else ""
     raise BadSetup(f"the run needs {needed}{each}, {memory_gb:.3g} GB {have};{fix}")

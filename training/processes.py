@@ -1,4 +1,4 @@
-"""What launchers have made of a run's processes: how many joined, and what accelerate's configuration asks of them."""
+"""The processes of a run as launchers started them: how many joined, and what accelerate's configuration sets."""
 
 import logging
 import os
@@ -11,13 +11,13 @@ _log = logging.getLogger(__name__)
 
 
 def check_processes(asked: int | None, got: int) -> None:
-    """Make sure that a run has the processes that it was asked for.
+    """Make sure that a run has the number of processes that was requested.
 
-    Launchers that do not join their processes start each of them as a run of its own, on the same folder, or one alone:
+    Launchers that do not join their processes start each of them as a separate run, on the same folder, or one alone:
     accelerate does so on CPUs, and is known by the address that it sets, without a number of processes.
 
     Args:
-        asked: number of processes asked for; None = nobody said.
+        asked: requested number of processes; None = not stated.
         got: number of processes that joined.
 
     Raises:
@@ -29,13 +29,13 @@ def check_processes(asked: int | None, got: int) -> None:
     if asked != got:
         torchrun = f"python -m torch.distributed.run --nproc_per_node {asked or 'N'} -m commands.main train ..."
         raise BadSetup(
-            f"{asked or 'several'} processes were asked for, and {got} joined: `accelerate launch` joins processes on "
-            f"GPUs alone; on CPUs start them with `{torchrun}`"
+            f"{asked or 'several'} processes were requested, but {got} joined: `accelerate launch` joins processes "
+            f"only on GPUs; on CPUs start them with `{torchrun}`"
         )
 
 
 def is_first() -> bool:
-    """Whether this process is the one of a run's that speaks for all of them."""
+    """Whether this is the one process of a run that reports for all."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 

@@ -29,7 +29,7 @@ class TrainingSection(Section):
     changes: dict[str, Any] = Field({}, description="values that differ from the adapter's recipe")
     rgba_vae_changes: dict[str, Any] = Field({}, description="values that differ from the RGBA VAE's recipe")
     launcher: Launcher = "subprocess"
-    """`subprocess`: on this machine; `ray`: accelerate through Ray Train; `k8s`: a pod of its own."""
+    """`subprocess`: on this machine; `ray`: accelerate through Ray Train; `k8s`: in its own pod."""
     num_processes: int = Field(1, ge=1, le=4096, description="processes of a run; each takes its part of every batch")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     pod_spec: str = Field("", description="YAML file: pod with image, GPU and the root mounted; for launcher = k8s")

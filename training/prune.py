@@ -46,7 +46,7 @@ def prunable(folder: Path, days: float) -> list[Removable]:
 
 
 def _damaged(run: Path) -> list[Removable]:
-    why = "a run found it damaged and went on from the one before"
+    why = "a run found it damaged and continued from the one before"
     aside = sorted((run / "checkpoints").glob("*.damaged"))
     return [Removable(path, "damaged checkpoint", why, freed_bytes(path)) for path in aside]
 

@@ -1,7 +1,7 @@
 """Complete runs, as functions: the paper's, and those that differ from it.
 
 A recipe states what it changes and inherits the rest. Allowed ranges are in `config.py`; where data lies and where
-results go is no part of a recipe. What an ablation changes is in `ablations.py`.
+results go is not part of a recipe. What an ablation changes is in `ablations.py`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is asked of a run between two updates: to stop, by a signal; to save, by the clock. All ranks agree on it."""
+"""Requests to a run between two updates: to stop, by a signal; to save, by the clock. All ranks agree on them."""
 
 import logging
 import signal
@@ -14,13 +14,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Requests:
-    """Context in which the first SIGINT or SIGTERM is only noted: nothing is torn down within an update.
+    """Context in which the first SIGINT or SIGTERM is only noted: nothing is interrupted within an update.
 
-    A second signal of the same kind does what it always does. Signals reach the main thread only: elsewhere none is
+    A second signal of the same kind has its usual effect. Signals reach the main thread only: elsewhere none is
     noted.
 
     Args:
-        save_every_s: seconds after a save until the next one is asked for; 0 = never.
+        save_every_s: seconds after a save until the next one is requested; 0 = never.
 
     Attributes:
         stop, save: what all ranks agreed on last.
@@ -47,7 +47,7 @@ class Requests:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
         signal.signal(number, self._before[self._signal])
-        _log.warning("%s: saving a checkpoint, then stopping; once more to stop at once", self._signal.name)
+        _log.warning("%s: saving a checkpoint, then stopping; send it again to stop at once", self._signal.name)
 
     def agree(self, accelerator: Accelerator) -> None:
         """Set `stop` and `save` to the same on all ranks: a signal to any of them counts, and the clock of rank 0."""
@@ -60,5 +60,5 @@ class Requests:
         self.stop, self.save = stop, save
 
     def saved(self) -> None:
-        """A checkpoint was saved: the clock begins anew."""
+        """A checkpoint was saved: the clock restarts."""
         self.save, self._saved_s = False, time.monotonic()

@@ -35,12 +35,12 @@ IDENTITY = "export.json"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run as it is asked for: recipe, data, weights, and how it starts.
+    """A requested run: recipe, data, weights, and how it starts.
 
     Attributes:
         recipe: name of a recipe in `training.recipes`.
         out: folder of the run.
-        data: folder of shards; for the tiny base, folders of photographs beside the packaged ones.
+        data: folder of shards; for the tiny base, folders of photographs in addition to the packaged ones.
         base: folder or hub id of the base's weights; None = the published ones.
         rgba_vae: folder of a trained RGBA VAE; only adapters need one.
         masks: errors to draw new masks with, as the data's profile sets them.
@@ -93,8 +93,9 @@ def train(plan: RunPlan) -> "Outcome":
 def train_current(plan: RunPlan) -> "Outcome | None":
     """Train from what is there now, in `<out>/runs/<identity>`; the export becomes `<out>/export`.
 
-    The identity names recipe, data and weights. An interrupted run of the same identity goes on; a run of another one
-    stays where it is, and a new one begins. Returns None when the present export has this identity: nothing was done.
+    The identity names recipe, data and weights. An interrupted run of the same identity continues; a run of another
+    identity is left alone, and a new run begins. Returns None when the present export has this identity: nothing was
+    done.
 
     Raises:
         BadSetup, Diverged: as `train`.
@@ -124,7 +125,7 @@ def _trained(plan: RunPlan) -> "Outcome | None":
 
 
 def _permitted(plan: RunPlan) -> Sources:
-    """What the run is made from, which is there and may be used; nothing is loaded or written."""
+    """What the run is made from, checked to exist and to be permitted; nothing is loaded or written."""
     _check_data(plan, plan.config())
     sources = run_sources(plan)
     if plan.commercial:
@@ -193,7 +194,7 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
 
 
 def exported_identity(out: Path) -> dict[str, str] | None:
-    """Identity of the run that `<out>/export` came from; None when there is no export, or none that says so."""
+    """Identity of the run that `<out>/export` came from; None if there is no export, or it does not say."""
     file = out / IDENTITY
     if not file.is_file() or not (out / "export").is_dir():
         return None

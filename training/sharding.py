@@ -1,8 +1,8 @@
 """Weights that the processes of a run share out among themselves (FSDP2), and tensors that may be shared out.
 
 Each repeated block of a network is gathered for as long as it computes, and the rest of the network likewise. Torch's
-`fully_shard` is called here and not through accelerate, so that GPUs (NCCL) and CPUs (gloo) run the same code, and
-nobody has to write a configuration. A group of parameters that is gathered together may mix frozen bfloat16 ones with
+`fully_shard` is called here and not through accelerate, so that GPUs (NCCL) and CPUs (gloo) run the same code, and no
+configuration has to be written. A group of parameters that is gathered together may mix frozen bfloat16 ones with
 trained float32 ones: torch asks for one number format among its trained parameters alone, each travels in its own, and
 so gradients are summed in float32, as on one process.
 """
@@ -59,7 +59,7 @@ def shard(module: nn.Module, device: torch.device) -> None:
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     for unit in units:
         # Shared out again after each forward pass, also a root: else its parameters would stay gathered after a
-        # validation, and whoever reads them then would read copies.
+        # validation, and code that reads them then would read copies.
         fully_shard(unit, mesh=mesh, reshard_after_forward=True)
 
 
@@ -116,7 +116,7 @@ def fill(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None
 
 @contextmanager
 def gathered(*modules: nn.Module | None) -> Iterator[None]:
-    """Within it rank 0 holds the modules as they were before `shard`, to write them; nothing may be called.
+    """Context in which rank 0 holds the modules as they were before `shard`, to write them; nothing may be called.
 
     Trained parameters are whole, on the CPU; frozen ones stay shared out. Classes have their own names, which diffusers
     writes into configurations. Every rank must enter it.

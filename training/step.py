@@ -71,7 +71,7 @@ def take_step(run: Running, batches: Iterator[Any], progress: Progress, requests
         end = batch.end
         is_last = number == run.accumulation - 1
         with ExitStack() as stack:
-            if not is_last:  # Processes add up their gradients once an update; sharded ones each time, in their part.
+            if not is_last:  # Processes add up their gradients once per update; sharded ones each time, in their part.
                 for module in run.modules.values():
                     stack.enter_context(run.accelerator.no_sync(module))
             for name, losses in run.task.losses(run.modules, batch, progress.step):

@@ -1,7 +1,7 @@
 """What the loop knows of a task: which modules are trained, from which batches, by which losses.
 
-The adapter, the RGBA VAE and the tiny base are tasks; the loop, the checkpoints and the journal know no more of them
-than what is written here.
+The adapter, the RGBA VAE and the tiny base are tasks; the loop, the checkpoints and the journal use only this
+interface.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ class Task(Protocol):
         config: configuration of the run.
         identity: what decides the weights besides code: `recipe`, `data`, `base`, ...: a fingerprint or hash each.
             A checkpoint of another identity is refused.
-        modules: trained modules; each has an optimiser of its own. The first one is averaged, judged and exported.
+        modules: trained modules; each has its own optimiser. The first one is averaged, judged and exported.
             Only parameters that require gradients are trained and stored.
     """
 
@@ -72,7 +72,7 @@ class Task(Protocol):
     def batches(self, start: int) -> Iterator[Any]:
         """Batches of `config.batch.micro_batch` samples without end, from a global position on.
 
-        A batch's `end` is the position at which a run that has used it (on all processes) goes on.
+        A batch's `end` is the position at which a run that has used it (on all processes) continues.
         """
         ...
 

@@ -1,8 +1,8 @@
 """Third-party pictures in the forms in which the paper's sources come, to try the data stages on at full size.
 
-A folder of photographs and cutouts that are no part of this package stands in for three downloads: photographic cutouts
-on photographs, written in MuLAn's byte format; rendered objects in the place of LayerDiffuse's pictures; photographs as
-backgrounds, with what SegFormer and Depth-Anything would say of them drawn by hand (`labels.json`). It holds
+A folder of photographs and cutouts that are not part of this package stands in for three downloads: photographic
+cutouts on photographs, written in MuLAn's byte format; rendered objects instead of LayerDiffuse's pictures; photographs
+as backgrounds, with what SegFormer and Depth-Anything would say of them drawn by hand (`labels.json`). It holds
 
 - `training/photos`: desktop wallpapers of Debian's packages lomiri-wallpapers, mate-backgrounds and
   plasma-workspace-wallpapers, longest side 1600 px (CC-BY, CC-BY-SA, CC0, GPL-2);

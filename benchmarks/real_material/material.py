@@ -156,7 +156,7 @@ def _place(stamp: Rgba, size: tuple[int, ...], others: Sequence[Rgba], rng: np.r
 
 @dataclass(frozen=True)
 class Rendered:
-    """A generator of foregrounds that looks its picture up: rendered objects in the place of LayerDiffuse's."""
+    """A generator of foregrounds that looks its picture up: rendered objects instead of LayerDiffuse's."""
 
     folder: Path
     name: str = "rendered"

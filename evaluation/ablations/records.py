@@ -48,12 +48,12 @@ def report_folder(row: str) -> str:
 
 
 def forget_row(store: Store, row: str) -> None:
-    """Before a row is made anew: until then it counts as not trained."""
+    """Before a row is made again: until then it counts as not trained."""
     store.remove(f"{FOLDER}/{find_row(row).name}/{RECORD}")
 
 
 def write_row(store: Store, record: RowRecord) -> None:
-    """Enter a row, once all else of it is written."""
+    """Record a row, once everything else of it is written."""
     content = json.dumps(record.__dict__, indent=1, default=dict) + "\n"
     store.write(f"{FOLDER}/{find_row(record.row).name}/{RECORD}", content.encode())
 
@@ -70,6 +70,6 @@ def read_row(store: Store, row: str) -> RowRecord | None:
     try:
         return TypeAdapter(RowRecord).validate_python(store.read_json(path))
     except BadSetup as fault:
-        raise BadSetup(f"{fault}; materialize the row anew") from fault
+        raise BadSetup(f"{fault}; materialize the row again") from fault
     except ValidationError as error:
-        raise BadSetup(f"{store.url(path)} is damaged ({error}); materialize the row anew") from error
+        raise BadSetup(f"{store.url(path)} is damaged ({error}); materialize the row again") from error

@@ -1,7 +1,7 @@
 """One table of all rows: figures with intervals, differences to the full row, the paper's own figures beside them.
 
-Differences are paired, image by image, and only between rows of one list and protocol that learned from the same data
-with the recipes that the profile asks for today; but for a row whose data are its change.
+Differences are paired, image by image, and only between rows of one list and protocol that were trained on the same
+data with the profile's current recipes; a row whose data are its change is the exception.
 """
 
 import json
@@ -34,11 +34,11 @@ COLUMNS = (
     "recomposition.psnr_whole",
 )
 SAME = ("data", "masks", "rgba_vae")
-"""Of a row's identity: what must be the full row's for a difference to be the change's."""
+"""Parts of a row's identity that must equal the full row's, so that a difference is due to the change alone."""
 CAVEAT = (
-    "Intervals are over the choice of photographs and origins: one run was trained a row, so what another seed of "
-    "training would give is not in them; the spread of seeds says how much that is. Each holds by itself; with many "
-    "differences, some exclude 0 by chance."
+    "Intervals cover the choice of photographs and origins. One run was trained for each row, so they do not cover "
+    "the effect of another training seed; the spread of seeds shows how large that is. Each interval holds by itself; "
+    "with many differences, some exclude 0 by chance."
 )
 
 
@@ -112,28 +112,28 @@ def _row(
     if record.status != "judged":
         return line
     if record.recipe != recipes.get(row.name):
-        return line | {"status": "outdated", "note": "trained by another recipe than the profile's of today"}
+        return line | {"status": "outdated", "note": "trained by another recipe than the profile's current one"}
     scores = read_scores(store, report_folder(row.name), METHOD)
     line |= {"num_steps": record.num_steps, "failures": len(scores.failed), "figures": _figures(store, row.name)}
     note = "" if row.name == FULL else _obstacle(record, records[FULL], scores, full)
     if full is not None and row.name != FULL and not note:
         line["differences"] = _differences(scores, full)
         planned = ", ".join(f"{key} = {value:g}" for key, value in record.data_changes.items())
-        note = f"its data differ from the full recipe's by intent: planned with {planned}" if planned else ""
+        note = f"its data intentionally differ from the full recipe's: planned with {planned}" if planned else ""
     return line | {"note": note}
 
 
 def _obstacle(record: RowRecord, of_full: RowRecord | None, scores: SavedScores, full: SavedScores | None) -> str:
     """Why a row is not compared with the full one; empty where it is."""
     if full is None or of_full is None:
-        return "no difference: the full recipe is not trained"
+        return "not compared: the full recipe is not trained"
     if scores.terms != full.terms:
-        return "no difference: judged on another list, or by another protocol, than the full recipe"
+        return "not compared: judged on another list, or by another protocol, than the full recipe"
     same = {name: record.identity.get(name) == of_full.identity.get(name) for name in SAME}
     if record.data_changes and same.pop("data"):
-        return "no difference: learned from the full recipe's own data"
+        return "not compared: trained on the full recipe's own data"
     other = [name for name, is_same in same.items() if not is_same]
-    return f"no difference: learned with other {', '.join(other)} than the full recipe" if other else ""
+    return f"not compared: trained with other {', '.join(other)} than the full recipe" if other else ""
 
 
 def _figures(store: Store, row: str) -> dict[str, Any]:
@@ -143,11 +143,11 @@ def _figures(store: Store, row: str) -> dict[str, Any]:
         found = read_result(store, path, "methods")["methods"][METHOD]
         return {name: found[name.split(".")[0]].get(name.split(".")[1]) for name in COLUMNS}
     except (KeyError, TypeError, AttributeError) as error:
-        raise BadSetup(f"{store.url(path)} has no figures of {METHOD} ({error!r}); judge the row anew") from error
+        raise BadSetup(f"{store.url(path)} has no figures for {METHOD} ({error!r}); judge the row again") from error
 
 
 def _differences(scores: SavedScores, full: SavedScores) -> dict[str, Any]:
-    """Column -> row less full row; None = not measured, or one figure for the whole list."""
+    """Column -> row minus full row; None = not measured, or one figure for the whole list."""
     found: dict[str, Any] = {}
     for name in COLUMNS:
         of_list = find_metric(*name.split(".")).of_list

@@ -1,6 +1,6 @@
 """The evaluation section of a profile: numbers and ranges only.
 
-Here: the section and its small parts. The baselines and the test sets have files of their own.
+Here: the section and its small parts. The baselines and the test sets have their own files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,10 +30,10 @@ class AblationsConfig(Section):
     """The ablations: rows that are the profile's own recipe with one change each."""
 
     rows: tuple[RowName, ...] = Field(PAPER_ROWS, min_length=1, description="rows that `decoupage ablations` trains")
-    changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in every row alike")
+    changes: dict[str, Any] = Field({}, description="values that differ from the profile's recipe in all rows")
     """For example a shorter schedule. Without any, the row `paper` is the profile's adapter, which is trained once."""
-    row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row alone, by row")
-    """For what a row needs to fit, as more that is recomputed; what decides weights would be a second change."""
+    row_changes: dict[RowName, dict[str, Any]] = Field({}, description="values that differ in one row only, by row")
+    """For settings that make a row fit, such as recomputation; one that affects the weights is a second change."""
     kontext_base: str = Field("", description="folder or owner/name[@revision] of Kontext; empty = the published one")
 
     @field_validator("changes", mode="before")
@@ -78,18 +78,18 @@ MARGINS: dict[str, float] = {
 
 
 class GateConfig(Section):
-    """When a new adapter replaces the champion: better on one metric, and not worse on the others by a margin.
+    """When a new adapter replaces the champion: better on one metric, not worse by more than a margin on the others.
 
-    Better than the base and than the champion, by more than another seed of training would give. All numbers are ours.
-    Intervals are those of the report. What too few photographs or origins leave undecided keeps the champion in place;
-    where there is none yet, the mean decides.
+    It must beat the base and the champion by more than another training seed would give. All numbers are our choice.
+    Intervals are those of the report. If there are too few photographs or origins to decide, the champion stays; if
+    there is no champion yet, the mean decides.
     """
 
     better: MetricName = Field("background.psnr_mask", description="metric whose interval of the gain must lie above 0")
     min_gain: Margin = Field(
         0.1,
         description="gain by that metric, in its unit, which the mean must exceed where the spread of seeds is not "
-        "measured; ours",
+        "measured; our choice",
     )
     margins: dict[MetricName, Margin] = Field(
         MARGINS, description="loss, in the metric's unit, that the interval of the gain must exclude, by metric"
@@ -115,12 +115,16 @@ class InspectionConfig(Section):
     """The FiftyOne dataset and its App: what enters, and where it is served."""
 
     folder: str = Field("", description="local folder of pictures and database; empty = fiftyone/ in the root")
-    address: str = Field("127.0.0.1", min_length=1, description="where the App listens; loopback keeps others out")
+    address: str = Field(
+        "127.0.0.1", min_length=1, description="address on which the App listens; loopback keeps others out"
+    )
     port: int = Field(5151, ge=1024, le=65535, description="port of the App")
-    batch_scenes: int = Field(64, ge=1, le=10_000, description="scenes that enter the database at once")
-    max_scenes: int | None = Field(None, ge=1, description="show only the first so many of each split; absent = all")
+    batch_scenes: int = Field(64, ge=1, le=10_000, description="scenes added to the database in one batch")
+    max_scenes: int | None = Field(
+        None, ge=1, description="show only this many of each split, the first ones; absent = all"
+    )
     near_duplicate_distance: Share = Field(
-        0.02, description="cosine distance of composites' small copies below which one repeats the other"
+        0.02, description="cosine distance between small copies of two composites below which they count as repeats"
     )
 
 
@@ -130,8 +134,8 @@ class InspectionConfig(Section):
 class WeightsConfig(Section):
     """One file of published weights, and its hash."""
 
-    path: str = Field(min_length=1, description="file with a PyTorch state dict; it is read without unpickling")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="hash of the file; another one stops the work")
+    path: str = Field(min_length=1, description="file with a PyTorch state dict; read without unpickling")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="hash of the file; a file with another hash is refused")
 
 
 class LpipsConfig(Section):
@@ -163,34 +167,36 @@ class StudyConfig(Section):
         40, ge=1, le=10_000, description="images, chosen by the seed; all where there are fewer; the paper: 40"
     )
     num_raters: int = Field(
-        18, ge=1, le=1000, description="raters planned beforehand; the report says how many came; the paper: 18"
+        18, ge=1, le=1000, description="planned number of raters; the report states the actual number; the paper: 18"
     )
     max_questions: int | None = Field(
         None, ge=1, le=10_000, description="comparisons for one rater, chosen by the seed; absent = all"
     )
     attention_share: Share = Field(0.08, description="attention questions, as a share of the comparisons, rounded up")
     repeat_share: Share = Field(0.1, description="share of the comparisons asked twice, rounded up")
-    max_missed_share: Share = Field(0.2, description="raters who miss more of the attention questions do not count")
+    max_missed_share: Share = Field(
+        0.2, description="share of attention questions; raters who miss more are not counted"
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="seed of the choice of images, of the order and of the sides")
     background_question: str = Field(
         "The outlined object was to be removed. Which picture looks most as if it had never been there?",
         min_length=1,
         max_length=300,
-        description="asked of backgrounds",
+        description="question about backgrounds",
     )
     foreground_question: str = Field(
         "The outlined object was to be cut out, whole, also where something hides it. "
         "Which picture shows it best? (The checkerboard is empty.)",
         min_length=1,
         max_length=300,
-        description="asked of foregrounds",
+        description="question about foregrounds",
     )
 
     @field_validator("aspects")
     @classmethod
     def _once(cls, aspects: tuple[Aspect, ...]) -> tuple[Aspect, ...]:
         if len(set(aspects)) != len(aspects):
-            raise ValueError(f"each aspect stands once, got {', '.join(aspects)}")
+            raise ValueError(f"each aspect may appear only once, got {', '.join(aspects)}")
         return aspects
 
     def question(self, aspect: Aspect) -> str:
@@ -205,17 +211,22 @@ class EvaluationConfig(Section):
     """How methods are compared. Which methods, and where files are, is not part of it."""
 
     num_steps: int | None = Field(
-        None, ge=1, le=1000, description="sampling steps of the adapter; absent = its own. The base has its publisher's"
+        None,
+        ge=1,
+        le=1000,
+        description="sampling steps of the adapter; absent = its own. The base uses its publisher's",
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="of each image's noise, and of what is drawn at random in a study")
+    seed: int = Field(0, ge=0, lt=2**63, description="seed of each image's noise, and of the random draws in a study")
     bootstrap_draws: int = Field(10_000, ge=100, le=1_000_000, description="resamples behind each interval of a study")
-    max_images: int | None = Field(None, ge=1, description="judge only the list's first ones; absent = all")
+    max_images: int | None = Field(
+        None, ge=1, description="judge only this many images, the list's first ones; absent = all"
+    )
     num_controls: int = Field(
         64,
         ge=0,
         le=100_000,
-        description="images, spread over the list, that an adapter is asked for again without maps and with another "
-        "scene's; 0 = none. Ours",
+        description="images, spread over the list, on which an adapter also runs without maps and with another scene's "
+        "maps; 0 = none; our choice",
     )
     test_sets: TestSetsConfig = TestSetsConfig()
     metrics: MetricsConfig = MetricsConfig()

@@ -1,4 +1,4 @@
-"""The part `evaluation.baselines` of a profile: other people's methods, and how each is run.
+"""The part `evaluation.baselines` of a profile: methods by others, and how each is run.
 
 Numbers, names and paths of weights. What a method does with them is in `evaluation.methods`; docs/baselines.md has a
 section for each. Prompts and sizes are ours where the model's publisher gives none.
@@ -14,9 +14,9 @@ from decoupage.weights.hub import HubId
 from pipelines.config import Section
 
 INPUT, OUTPUT = "{input}", "{output}"
-"""Stand in a command for the folder that it reads and the one that it writes."""
+"""Placeholders in a command for the folder that it reads and the one that it writes."""
 RESERVED = ("input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter", "given", "champion")
-"""Names of methods that always run, and of folders beside theirs."""
+"""Reserved names: methods that always run, and folders next to theirs."""
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DAGSTER_|^DECOUPAGE_|WEBHOOK|DATABASE", re.IGNORECASE)
 
@@ -32,11 +32,11 @@ class ModelBaseline(Section):
     """The published model; it decides the licence, wherever the files are."""
     folder: str = Field("", description="folder in diffusers' layout; empty = the Hub's cache. Nothing is downloaded")
     num_steps: int = Field(50, ge=1, le=1000, description="sampling steps")
-    guidance: float = Field(4.0, ge=0.0, le=100.0, description="guidance scale, as the pipeline means it")
+    guidance: float = Field(4.0, ge=0.0, le=100.0, description="guidance scale, as the pipeline defines it")
     prompt: Prompt = ""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """`auto`: bfloat16 on a GPU, float32 on a CPU."""
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto = a GPU where there is one")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto = a GPU if there is one")
 
 
 class SdxlInpainting(ModelBaseline):
@@ -48,7 +48,7 @@ class SdxlInpainting(ModelBaseline):
     strength: float = Field(0.99, gt=0.0, le=1.0, description="below 1 the noise keeps a trace of the picture")
     prompt: Prompt = "empty background, nothing in the foreground"
     negative_prompt: Prompt = "object, person, animal"
-    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as it works on")
+    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as the model works on")
 
 
 class FluxFill(ModelBaseline):
@@ -57,7 +57,7 @@ class FluxFill(ModelBaseline):
     weights: HubId = "black-forest-labs/FLUX.1-Fill-dev"
     guidance: float = Field(30.0, ge=0.0, le=100.0, description="embedded guidance")
     prompt: Prompt = "empty background, nothing in the foreground"
-    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as it works on")
+    size_px: int = Field(1024, ge=64, le=2048, description="side of a square with as many pixels as the model works on")
 
 
 class QwenImageEdit(ModelBaseline):
@@ -86,18 +86,24 @@ class ExternalBaseline(Section):
     name: Name
     command: tuple[str, ...] = Field(min_length=1, description="program and arguments; no shell")
     gives: tuple[Part, ...] = Field(min_length=1, description="background, foreground, or both")
-    time_limit_s: int = Field(6 * 3600, ge=1, le=30 * 86400, description="limit for the whole list; then it is killed")
+    time_limit_s: int = Field(
+        6 * 3600, ge=1, le=30 * 86400, description="time limit for the whole list; then the command is killed"
+    )
     licence: str = Field("", max_length=200, description="licence of its code and weights, for the report")
-    variables: tuple[str, ...] = Field((), description="environment variables that it gets beside the usual ones")
+    variables: tuple[str, ...] = Field(
+        (), description="environment variables that it gets in addition to the usual ones"
+    )
 
     @field_validator("variables")
     @classmethod
     def _no_secrets(cls, variables: tuple[str, ...]) -> tuple[str, ...]:
         for name in variables:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"{name!r} is no name of a variable")
+                raise ValueError(f"{name!r} is not a variable name")
             if _SECRET.search(name):
-                raise ValueError(f"{name} is no variable for foreign programs: our settings and secrets stay here")
+                raise ValueError(
+                    f"{name} may not be passed to foreign programs: it belongs to our settings and secrets"
+                )
         return variables
 
     @field_validator("command")
@@ -105,14 +111,14 @@ class ExternalBaseline(Section):
     def _has_places(cls, command: tuple[str, ...]) -> tuple[str, ...]:
         for place in (INPUT, OUTPUT):
             if not any(place in argument for argument in command):
-                raise ValueError(f"the command must say where {place} goes, got {list(command)}")
+                raise ValueError(f"the command must contain {place}, got {list(command)}")
         return command
 
     @field_validator("gives")
     @classmethod
     def _once(cls, gives: tuple[Part, ...]) -> tuple[Part, ...]:
         if len(set(gives)) != len(gives):
-            raise ValueError(f"each part stands once, got {', '.join(gives)}")
+            raise ValueError(f"each part may appear only once, got {', '.join(gives)}")
         return gives
 
 
@@ -121,7 +127,7 @@ MODELS = ("sdxl_inpainting", "flux_fill", "qwen_image_edit", "qwen_image_layered
 
 
 class BaselinesConfig(Section):
-    """The baselines: other people's methods under the same protocol."""
+    """The baselines: methods by others, under the same protocol."""
 
     enabled: tuple[str, ...] = ()
     """Names of the baselines that run, from the sections below and the external entries."""
@@ -142,7 +148,7 @@ class BaselinesConfig(Section):
         if unknown:
             raise ValueError(f"enabled: there is no baseline {', '.join(unknown)}; known: {', '.join(known)}")
         if len(set(self.enabled)) != len(self.enabled):
-            raise ValueError(f"enabled: each baseline stands once, got {', '.join(self.enabled)}")
+            raise ValueError(f"enabled: each baseline may appear only once, got {', '.join(self.enabled)}")
         return self
 
     @property

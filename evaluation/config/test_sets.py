@@ -1,4 +1,4 @@
-"""The part `evaluation.test_sets` of a profile: test sets beside the product's own held-out scenes."""
+"""The part `evaluation.test_sets` of a profile: test sets in addition to the product's own held-out scenes."""
 
 import re
 from typing import Annotated, Literal
@@ -32,14 +32,16 @@ class LayoutConfig(Section):
     foreground: Pattern | None = Field(None, description="RGBA of the whole object; absent, or no file = unknown")
     mask_is: Literal["white", "black"] = "white"
     """The colour of the object in masks."""
-    scene: str = Field("", description="regular expression whose group 1 names the scene; empty = an image a scene")
+    scene: str = Field(
+        "", description="regular expression whose group 1 names the scene; empty = each image is its own scene"
+    )
 
     @model_validator(mode="after")
     def _one_group(self) -> "LayoutConfig":
         try:
             groups = re.compile(self.scene).groups
         except re.error as error:
-            raise ValueError(f"scene is no regular expression: {error}") from error
+            raise ValueError(f"scene is not a regular expression: {error}") from error
         if self.scene and groups != 1:
             raise ValueError(f"scene must have one group, the scene's name, got {groups} in {self.scene!r}")
         return self
@@ -53,17 +55,19 @@ class FolderConfig(Section):
 
 
 class TestSetsConfig(Section):
-    """Test sets beside the product's own held-out scenes."""
+    """Test sets in addition to the product's own held-out scenes."""
 
     __test__ = False  # pytest takes what begins with Test for its own.
 
-    dilate_px: int = Field(0, ge=0, le=256, description="given masks are grown by so much, for all methods alike")
+    dilate_px: int = Field(
+        0, ge=0, le=256, description="number of pixels by which given masks are grown, for all methods"
+    )
     """In pixels of the picture. Held-out scenes keep their imperfect masks as they are."""
     folders: dict[SetName, FolderConfig] = Field({}, description="folders of pictures, by the set's name")
     layouts: dict[SetName, LayoutConfig] = Field({}, description="further layouts, by name")
-    mulan_ids: str = Field("", description="file of MULAN ids, one a line; empty = the test part of MULAN's split")
+    mulan_ids: str = Field("", description="file of MULAN ids, one per line; empty = the test part of MULAN's split")
     expected_lists: dict[SetName, str] = Field({}, description="an earlier list.json, or its hash, by the set's name")
-    """A set with another list stops before work starts."""
+    """A set with another list is refused before work starts."""
 
     @model_validator(mode="after")
     def _names_apart(self) -> "TestSetsConfig":

@@ -1,4 +1,4 @@
-"""The finished data as a FiftyOne dataset: to look at, to tag, and to take the tags back into the library.
+"""The finished data as a FiftyOne dataset: to view and tag it, and to apply the tags to the library.
 
-`inspect.py` puts it together. Only this package imports fiftyone, and nothing loads it unless it is used.
+`inspect.py` puts it together. Only this package imports fiftyone, and it is loaded only when it is used.
 """

@@ -1,11 +1,11 @@
-"""The FiftyOne App: its server as a process of its own, started, waited for and stopped.
+"""The FiftyOne App: starts its server as a separate process, waits for it, and stops it.
 
 The database must run as long as it does. The server alone is started, not FiftyOne's session, which brings a second
 import of everything and gives up after 60 s. `python -m evaluation.fiftyone.app --address A --port P --dataset D
 --media M` is that process; it ends when its standard input does, so that it never outlives the process that started it,
 even if that is killed.
 
-FiftyOne's server gives every file that its user can read to whoever asks. So it stands behind the guard, and gives the
+FiftyOne's server gives every file that its user can read to any client. So it runs behind the guard, and gives only the
 files of one folder.
 """
 
@@ -30,7 +30,7 @@ from decoupage.guard import Guard, names_of
 from evaluation.fiftyone.library import SETTINGS
 
 _START_S = 180.0
-"""Time that the server gets to start: ten seconds on an idle machine, minutes on a busy one."""
+"""Time limit for the server to start: it takes ten seconds on an idle machine, minutes on a busy one."""
 
 
 def app_url(address: str, port: int, name: str) -> str:
@@ -57,7 +57,7 @@ class App:
             time.sleep(0.1)
 
     def await_end(self) -> None:
-        """Wait until this process is asked to end (Ctrl-C, SIGTERM), or the server ends by itself."""
+        """Wait until this process gets a request to end (Ctrl-C, SIGTERM), or the server ends by itself."""
         asked = threading.Event()
         both = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, lambda *_: asked.set()) for number in both}
@@ -86,10 +86,10 @@ def serving(address: str, port: int, name: str, media: Path) -> Iterator[App]:
         socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise BadSetup(f"port {port} of {address} cannot be had ({why}); choose another with --port") from error
+        raise BadSetup(f"cannot listen on port {port} of {address} ({why}); choose another with --port") from error
     command = [sys.executable, "-m", "evaluation.fiftyone.app", "--address", address, "--port", str(port)]
     command += ["--dataset", name, "--media", str(media)]
-    # In a session of its own: Ctrl-C reaches only this process, which then stops the server.
+    # In its own session: Ctrl-C reaches only this process, which then stops the server.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=SETTINGS | os.environ, start_new_session=True
     )
@@ -143,14 +143,14 @@ def guarded_app(address: str, name: str, media: Path) -> Guard:
     from starlette.responses import RedirectResponse
     from starlette.routing import Route
 
-    app.debug = False  # Else a fault shows its code to whoever caused it.
-    # FiftyOne's own first page shows no dataset, and asks for one to be chosen by code.
+    app.debug = False  # Otherwise a fault shows its code to the client that caused it.
+    # FiftyOne's own first page shows no dataset, and requires that code chooses one.
     app.router.routes.insert(0, Route("/", lambda request: RedirectResponse(f"/datasets/{name}")))
     return Guard(app, names_of(address), ("/graphql",), lambda path, query: is_open(path, query, media))
 
 
 def is_open(path: str, query: bytes, media: Path) -> bool:
-    """Whether a request may be answered: not where it names a file outside of the media folder, links followed."""
+    """Whether a request may be answered: no if it names a file outside the media folder, after following links."""
     from starlette.datastructures import QueryParams
 
     if path.rstrip("/") != "/media":

@@ -19,12 +19,16 @@ def inspect(
     context: typer.Context,
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
-    port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Port of the App; else the profile's.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Exclude what is tagged reject or relabel; no App.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1024, max=65535, help="Port of the App; default: the profile's.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Exclude what is tagged reject or relabel; do not start the App.")
+    ] = False,
     app: Annotated[bool, typer.Option(help="Serve the App until Ctrl-C; --no-app only fills the dataset.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Look at composites, layers, masks, maps and predictions in FiftyOne; take tags back into the library.
+    """Look at composites, layers, masks, maps and predictions in FiftyOne; apply tags to the library.
 
     Fills the dataset (only what is new), then serves the App. With --apply, pictures tagged `reject` or `relabel`
     become exclusions that the next run obeys, and the shards that it will make again are listed.
@@ -69,16 +73,16 @@ def _inspected(found: "Inspected") -> str:
         lines.append(f"  repeats  {found.near_duplicates} composites repeat another")
     if found.tags:
         counts = ", ".join(f"{tag} {number}" for tag, number in sorted(found.tags.items()))
-        lines.append(f"  tags     {counts}; decoupage inspect --apply takes them back")
+        lines.append(f"  tags     {counts}; decoupage inspect --apply applies them")
     return "\n".join(lines)
 
 
 def _applied(applied: "Applied") -> str:
     lines = [f"{exclusion.id}: {exclusion.reason}, seen in {exclusion.seen_in}" for exclusion in applied.new]
-    lines += [f"note: {place} is tagged, and belongs to no asset" for place in applied.without_asset]
+    lines += [f"note: {place} is tagged but belongs to no asset" for place in applied.without_asset]
     lines += [f"note: no source holds {name}" for name in applied.effect.unmatched]
     for shard in applied.effect.shards:
-        what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew one and refused it"
+        what = f"shows {', '.join(shard.shown)}" if shard.shown else "drew an excluded asset and refused it"
         then = "the next run makes it again" if shard.planned else "no run makes it again: remove it"
         lines.append(f"{shard.folder}/{shard.shard} {what}; {then}")
     copies = len(applied.effect.excluded) - applied.num_listed + len(applied.effect.unmatched)

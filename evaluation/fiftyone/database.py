@@ -1,6 +1,6 @@
 """The MongoDB behind FiftyOne: a given server (`FIFTYONE_DATABASE_URI`), or a private one behind a socket file.
 
-A private one listens on no port, where every program of the machine could read and change what is in it: its socket
+A private one listens on no port, because every program on the machine could then read and change its data: its socket
 lies in a folder that only its user can open. It is shared by all processes that use its data, and ends with the last of
 them. Each of them holds a lock that the system takes back from killed processes, so no count of users can go wrong.
 FiftyOne could run one too, but takes 12 to 15 s at each start where this takes one (measured in 2026).
@@ -35,7 +35,7 @@ MEDIA = "media"
 _START_S = 60.0
 _PLACE_FILE, _LOG_FILE = "socket", "mongod.log"
 _SOCKET = "mongodb-27017.sock"
-"""Name that mongod itself gives to its socket; under another one it would make two."""
+"""Name that mongod itself gives to its socket; with another name it would make two sockets."""
 _MAX_SOCKET_BYTES = 103
 """Longest path of a socket that every system takes; a root can be longer, so sockets lie in the temporary folder."""
 
@@ -54,7 +54,9 @@ def folder_for(config: EvaluationConfig, store: Store) -> Path:
     if config.inspection.folder:
         return Path(config.inspection.folder)
     if not store.is_local:
-        raise BadSetup(f"FiftyOne shows local files, and {store.root} is none: name a folder in evaluation.inspection")
+        raise BadSetup(
+            f"FiftyOne shows local files, but {store.root} is not local: set a folder in evaluation.inspection"
+        )
     return Path(store.url("fiftyone"))
 
 
@@ -126,7 +128,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _start(folder: Path) -> tuple[Path, "subprocess.Popen[bytes]"]:
     mongod = find_mongod()
     if mongod is None:
-        raise BadSetup(f"FiftyOne needs MongoDB, and there is none: {fix()}")
+        raise BadSetup(f"FiftyOne needs MongoDB, but none was found: {fix()}")
     data, log = folder / "database", folder / _LOG_FILE
     data.mkdir(exist_ok=True)
     data.chmod(0o700)
@@ -135,7 +137,7 @@ def _start(folder: Path) -> tuple[Path, "subprocess.Popen[bytes]"]:
     command = [str(mongod), "--dbpath", str(data), "--bind_ip", str(place), "--unixSocketPrefix", str(place.parent)]
     command += ["--filePermissions", "0600"]
     command += ["--logpath", str(log), "--setParameter", "diagnosticDataCollectionEnabled=false"]
-    # In a session of its own, or Ctrl-C in the terminal would end it before the App.
+    # In its own session, or Ctrl-C in the terminal would end it before the App.
     process = subprocess.Popen(  # our own arguments, no shell
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -159,13 +161,16 @@ def _new_place(folder: Path) -> Path:
     place = Path(tempfile.mkdtemp(prefix="decoupage-mongodb-")) / _SOCKET
     if len(os.fsencode(place)) > _MAX_SOCKET_BYTES:
         place.parent.rmdir()
-        raise BadSetup(f"MongoDB's socket cannot lie in {place.parent.parent}, whose path is too long; set TMPDIR")
+        raise BadSetup(
+            f"MongoDB's socket cannot be created in {place.parent.parent}: its path is too long; set TMPDIR to a "
+            "shorter one"
+        )
     (folder / _PLACE_FILE).write_text(str(place))
     return place
 
 
 def _last_place(folder: Path) -> Path | None:
-    """The noted path of a socket; None where its folder is gone, or is not this user's alone."""
+    """The noted path of a socket; None if its folder is gone, or other users can open it."""
     note = folder / _PLACE_FILE
     if not note.is_file():
         return None
@@ -174,7 +179,7 @@ def _last_place(folder: Path) -> Path | None:
         found = place.parent.lstat()
     except OSError:
         return None
-    # The folder's name can be read, so once it is gone, somebody else could make it, and a socket in it.
+    # The folder's name can be read, so once the folder is gone, another user could make it, and a socket in it.
     private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
     return place if private and place.name == _SOCKET else None
 

@@ -27,7 +27,7 @@ _FACTS = {
 
 
 def shown_records(store: Store) -> list[MethodRecord]:
-    """What the methods of the last report made of the held-out list; none where there is no report.
+    """The outputs of the last report's methods on the held-out list; none if there is no report.
 
     Raises:
         BadSetup: the report or a record is damaged.

@@ -70,7 +70,7 @@ class Group:
     Attributes:
         item: `train/<key>` or `held_out/<case>`, unique.
         version: hash of all that it is made from; another version is another group.
-        pictures: its pictures, the composite last, so that a group with a composite is whole.
+        pictures: its pictures, the composite last, so that a group with a composite is complete.
         copy: small copy of the composite, centred, to compare pictures by; float32 as a list.
     """
 
@@ -97,7 +97,7 @@ def version_of(parts: Iterable[str]) -> str:
 
 
 def write_once(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files of a folder or none; a folder that is there is whole and is kept."""
+    """Write all files of a folder or none; an existing folder is complete and is kept."""
     if folder.is_dir():
         return
     temp = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")

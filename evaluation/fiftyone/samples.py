@@ -28,7 +28,7 @@ MASKS, HEATMAPS, BOXES = ("visible", "imperfect", "edges", "regions"), ("depth",
 
 
 def declare_fields(dataset: Any) -> None:
-    """Give a dataset all fields, so that those that few samples have can be sorted and filtered by from the start."""
+    """Declare all fields of a dataset, so that even fields of few samples can be sorted and filtered from the start."""
     fo = fiftyone()
     dataset.add_group_field(GROUP, default=COMPOSITE)
     for names, kind in ((_NUMBERS, fo.FloatField), (_WHOLE, fo.IntField), (_WORDS, fo.StringField)):
@@ -67,7 +67,7 @@ def declare_further(dataset: Any, groups: Sequence[Group]) -> None:
 
 
 def to_samples(group: Group, media: Path) -> list[Any]:
-    """The samples of a group, in its order: the composite, which marks a whole group, comes last."""
+    """The samples of a group, in its order: the composite, which marks a complete group, comes last."""
     import numpy as np
 
     fo = fiftyone()

@@ -1,6 +1,6 @@
 """A training scene as a group: composite, clean plate, and each layer over a checkerboard.
 
-It is read from its shard. Which scenes are wanted, and how FiftyOne shows them, is not known here.
+It is read from its shard. Which scenes are selected, and how FiftyOne shows them, is not known here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Updates a dataset to the groups that are wanted: new ones are added, those that are gone or changed are removed.
 
 Unchanged groups are not touched, so the tags that a person set stay. After a kill at any time the next run repairs it:
-a group counts once its composite, which is added last, is there.
+a group counts only if its composite, which is added last, exists.
 """
 
 import shutil
@@ -44,7 +44,7 @@ def open_dataset(name: str, root: str) -> Any:
         if theirs != root:
             raise BadSetup(
                 f"the database has a dataset {name} made from {theirs or 'something else'}, not from {root}; "
-                f"delete it there, or use a database of your own for each root"
+                f"delete it there, or use a separate database for each root"
             )
         fo.delete_dataset(name)  # It was interrupted before it had fields.
     dataset = fo.Dataset(name, persistent=True)
@@ -55,7 +55,7 @@ def open_dataset(name: str, root: str) -> Any:
 
 
 def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
-    """The (version, id) of every whole group, by item; of one split where it is named."""
+    """The (version, id) of every complete group, by item; of one split if it is named."""
     if len(dataset) == 0:
         return {}
     found = dataset.select_group_slices(COMPOSITE).values([ITEM, VERSION, f"{GROUP}.id"])
@@ -63,7 +63,7 @@ def present(dataset: Any, split: str = "") -> dict[str, tuple[str, str]]:
 
 
 def begin(dataset: Any) -> None:
-    """Mark that a run has begun; after one that was killed, remove groups that are not whole."""
+    """Mark that a run has begun; after one that was killed, remove incomplete groups."""
     if dataset.info.get(SYNCING) and len(dataset):
         whole = {group for _, group in present(dataset).values()}
         every = set(dataset.select_group_slices(_allow_mixed=True).values(f"{GROUP}.id"))

@@ -1,7 +1,7 @@
-"""Tags that people set in the App, taken back: they become exclusions of the library, with what the next run remakes.
+"""Applies the tags that people set in the App: they become exclusions, and the effect on the next run is listed.
 
 A tag on a layer, a truth or a clean plate means that picture's asset; on a box, that layer's; on a composite, all its
-foregrounds, because nobody said which (its clean plate stays, and has a slice of its own to tag). Tags on predictions
+foregrounds, because it does not say which one (the clean plate stays; it has its own slice to tag). Tags on predictions
 mean no asset.
 """
 

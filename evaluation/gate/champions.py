@@ -1,6 +1,6 @@
-"""The champions' weights below `<root>/champion/vNNNN/`: kept whole, checked by hash, and the way back to one.
+"""The champions' weights below `<root>/champion/vNNNN/`: kept complete, checked by hash, and how to go back to one.
 
-A version appears by one rename after its files were compared with their hashes; it counts once the history names it.
+A version is renamed into place after its files were compared with their hashes; it counts once the history names it.
 """
 
 import shutil
@@ -20,18 +20,18 @@ ADAPTER, SCORES = "adapter", "scores"
 
 @contextmanager
 def alone(store: Store) -> Iterator[None]:
-    """Nobody else decides meanwhile.
+    """Context in which no other process decides.
 
     Raises:
-        BadSetup: somebody does, or the root is no local folder.
+        BadSetup: another process does, or the root is not a local folder.
     """
     if not store.is_local:
-        raise BadSetup(f"the champion's weights lie in a local folder, and {store.root} is none: set DECOUPAGE_ROOT")
+        raise BadSetup(f"the champion's weights need a local folder, but {store.root} is not local: set DECOUPAGE_ROOT")
     folder = Path(store.url(FOLDER))
     folder.mkdir(parents=True, exist_ok=True)
     with locks.alone(folder / ".lock") as free:
         if not free:
-            raise BadSetup(f"another process decides on the champion in {folder}; wait for its end")
+            raise BadSetup(f"another process decides on the champion in {folder}; wait until it ends")
         yield
 
 
@@ -41,7 +41,7 @@ def adapter_folder(store: Store, version: str) -> Path:
 
 
 def keep(store: Store, adapter: Path, scores: Mapping[str, bytes], terms: str) -> str:
-    """Take a published adapter and its scores in as the next version; returns its name. It is not champion by that.
+    """Store a published adapter and its scores as the next version, not yet the champion; returns its name.
 
     Raises:
         ValueError: a file of the adapter is not the one that was published.
@@ -70,7 +70,7 @@ def kept_scores(store: Store, version: str, terms: str, method: str) -> SavedSco
 
 
 def keep_scores(store: Store, version: str, terms: str, files: Mapping[str, bytes]) -> None:
-    """Add scores to a version; the last file makes them whole."""
+    """Add scores to a version; the last file completes them."""
     for name, data in files.items():
         store.write(f"{FOLDER}/{version}/{SCORES}/{terms}/{name}", data)
 
@@ -81,14 +81,14 @@ def drop_scores(store: Store, version: str, terms: str) -> None:
 
 
 def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
-    """Make an earlier version the champion again. What is left behind stays on disk, and the gate keeps it out.
+    """Make an earlier version the champion again. The replaced one stays on disk, and the gate refuses it from then on.
 
     Args:
         to: version; None = the one before the current one.
         why: for the record.
 
     Raises:
-        BadSetup: there is no champion, none before it, or somebody else decides.
+        BadSetup: there is no champion, none before it, or another process decides.
         ValueError: no such version, it is the champion already, or its files are damaged.
     """
     from decoupage.publishing.folder import read_manifest  # Knows diffusers.
@@ -103,7 +103,7 @@ def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
         if version is None:
             raise BadSetup(f"{current} was the first champion: there is none before it")
         if version == current:
-            raise ValueError(f"{version} is the champion already")
+            raise ValueError(f"{version} is already the champion")
         made = promotion_of(history, version)
         read_manifest(adapter_folder(store, version))
         reasons = (why or "no reason was given",)

@@ -1,7 +1,7 @@
-"""`decoupage champion`: who the champion is and why, and the way back. Decisions are made by the asset `champion`.
+"""`decoupage champion`: which adapter is the champion, why, and how to go back. The asset `champion` decides.
 
-Thin: reads its options, calls one function, prints what came of it; `commands.main` mounts it and gives it the
-profile loader.
+Thin: reads its options, calls one function, prints the result; `commands.main` mounts it and gives it the profile
+loader.
 """
 
 import json
@@ -13,7 +13,7 @@ import typer
 from evaluation.terminal import paragraph
 from pipelines.stages.store import Store
 
-champion = typer.Typer(no_args_is_help=True, help="The adapter in use: which, why, and the way back.")
+champion = typer.Typer(no_args_is_help=True, help="The adapter in use: which one, why, and how to go back.")
 
 Profile = Annotated[str | None, typer.Option("--profile", help="Name in configs/, or path of a .toml file.")]
 Root = Annotated[str | None, typer.Option("--root", help="Where the files are.")]
@@ -34,13 +34,13 @@ def show(context: typer.Context, profile: Profile = None, root: Root = None, as_
 @champion.command()
 def rollback(
     context: typer.Context,
-    to: Annotated[str | None, typer.Option(help="Version; else the one before the champion.")] = None,
-    why: Annotated[str, typer.Option(help="For the record.")] = "",
+    to: Annotated[str | None, typer.Option(help="Version; default: the one before the champion.")] = None,
+    why: Annotated[str, typer.Option(help="Reason, for the record.")] = "",
     profile: Profile = None,
     root: Root = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an earlier version the champion again; the gate keeps the one left behind out from then on."""
+    """Make an earlier version the champion again; the gate refuses the replaced one from then on."""
     from evaluation.gate.champions import rollback as roll_back
 
     store = Store(context.obj(profile, root).root)

@@ -1,4 +1,4 @@
-"""The decision: candidate, champion, list and demands go in; one recorded event comes out, and a champion with it."""
+"""The decision: takes candidate, champion, list and demands; gives one recorded event, and a champion."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -60,22 +60,22 @@ def decide(
     rescore: Rescore,
     profile: str,
 ) -> Event:
-    """Promote or refuse the candidate, and record it. The same question gets the same answer, recorded once.
+    """Promote or refuse the candidate, and record the decision. The same question gets the same answer, recorded once.
 
     Args:
         leaks: whether training data and evaluation share a picture.
-        forbidden: why the licences that the candidate states forbid what the profile is for.
-        rescore: judges the champion anew, where its scores are of another list or protocol.
+        forbidden: why the candidate's licences forbid the profile's intended use.
+        rescore: judges the champion again if its scores are of another list or protocol.
         profile: its name, for the record.
 
     Raises:
-        BadSetup: there are no scores of these very weights, the gate names a metric that there is not, the list has
-            changed since the candidate was judged, or somebody else decides.
+        BadSetup: there are no scores of these very weights, the gate names an unknown metric, the list has
+            changed since the candidate was judged, or another process decides.
     """
     check_metrics(config.gate)
     scores = read_scores(store, candidate.report, METHOD)
     if scores.facts.get("files") != candidate.manifest["files"]:
-        raise BadSetup(f"{store.url(candidate.report)} judges other weights than {candidate.adapter}: evaluate anew")
+        raise BadSetup(f"{store.url(candidate.report)} judges other weights than {candidate.adapter}: evaluate again")
     with alone(store):
         point(store)
         history = read_history(store)
@@ -137,7 +137,7 @@ def _question(
 
 
 def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, history: list[Event]) -> list[str]:
-    """What speaks against a candidate however good its scores are."""
+    """What excludes a candidate however good its scores are."""
     found = [] if leaks.passed else [f"leak: {leaks.sentence}"]
     missing = missing_outputs(scores)
     if missing:
@@ -145,14 +145,14 @@ def _obstacles(candidate: Candidate, scores: SavedScores, leaks: CheckResult, hi
     taken_back = withdrawn(history).get(candidate.weights_sha256)
     if taken_back is not None:
         found.append(
-            f"these weights are {taken_back.before}, which a person took back on {taken_back.at} "
-            f"({taken_back.reasons[0]}); `decoupage champion rollback --to {taken_back.before}` puts them back"
+            f"these weights are {taken_back.before}, which a person rolled back on {taken_back.at} "
+            f"({taken_back.reasons[0]}); `decoupage champion rollback --to {taken_back.before}` restores them"
         )
     return found
 
 
 def _champion(store: Store, candidate: Candidate, scores: SavedScores, current: str, rescore: Rescore) -> SavedScores:
-    """The champion's scores on the candidate's list; where they are of another one, it is judged anew."""
+    """The champion's scores on the candidate's list; if they are of another list, it is judged again."""
     theirs = kept_scores(store, current, scores.terms, METHOD)
     if theirs is None:
         files = rescore(adapter_folder(store, current))
@@ -161,6 +161,6 @@ def _champion(store: Store, candidate: Candidate, scores: SavedScores, current: 
         if theirs is None or theirs.terms != scores.terms:
             drop_scores(store, current, scores.terms)
             raise BadSetup(
-                f"the list has changed since {store.url(candidate.report)} was written: evaluate the candidate anew"
+                f"the list has changed since {store.url(candidate.report)} was written: evaluate the candidate again"
             )
     return theirs

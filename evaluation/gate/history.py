@@ -1,8 +1,7 @@
 """The champion's record below `<root>/champion/`: what was decided, when and why; never changed, only added to.
 
-`history/NNNNNN.json` is one decision each, written whole or not at all; the last one says who the champion is.
-`current.json` says the same for programs, and is set right whenever it lags behind. Weights are the business of
-`champions.py`.
+`history/NNNNNN.json` is one decision each, written completely or not at all; the last one names the champion.
+`current.json` says the same for programs, and is corrected whenever it lags behind. `champions.py` handles the weights.
 """
 
 import json
@@ -62,17 +61,17 @@ def read_history(store: Store) -> list[Event]:
     for number, name in enumerate(store.names(HISTORY, ".json"), start=1):
         path = f"{HISTORY}/{name}"
         if name != _name(number):
-            raise BadSetup(f"{store.url(HISTORY)} lacks {_name(number)}; put it back from a copy")
+            raise BadSetup(f"{store.url(HISTORY)} lacks {_name(number)}; restore it from a copy")
         try:
             event = _EVENT.validate_python(store.read_json(path))
         except BadSetup as fault:
-            raise BadSetup(f"{fault}; put it back from a copy") from fault
+            raise BadSetup(f"{fault}; restore it from a copy") from fault
         except ValidationError as error:
             first = error.errors()[0]
             why = f"{'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}"
-            raise BadSetup(f"{store.url(path)} is damaged ({why}); put it back from a copy") from error
+            raise BadSetup(f"{store.url(path)} is damaged ({why}); restore it from a copy") from error
         if event.number != number or not _is_whole(event):
-            raise BadSetup(f"{store.url(path)} is not the decision of that number, whole; put it back from a copy")
+            raise BadSetup(f"{store.url(path)} is not the complete decision with that number; restore it from a copy")
         events.append(event)
     return events
 
@@ -85,7 +84,7 @@ def add_event(
     reasons: tuple[str, ...],
     details: Mapping[str, Any],
 ) -> Event:
-    """Enter a decision, which thereby holds. The caller keeps others out (`champions.alone`)."""
+    """Record a decision, which then holds. The caller keeps other processes out (`champions.alone`)."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     event = Event(len(read_history(store)) + 1, now, kind, champion, before, reasons, details)
     path = f"{HISTORY}/{_name(event.number)}"
@@ -113,7 +112,7 @@ def promotion_of(history: list[Event], version: str) -> Event:
 
 
 def withdrawn(history: list[Event]) -> dict[str, Event]:
-    """Hash of weights -> how a person took them back; until a person puts them back, they stay away."""
+    """Hash of weights -> how a person rolled them back; they stay refused until a person restores them."""
     found: dict[str, Event] = {}
     for event in history:
         if event.kind == "rolled_back" and event.before is not None:
@@ -124,7 +123,7 @@ def withdrawn(history: list[Event]) -> dict[str, Event]:
 
 
 def point(store: Store) -> None:
-    """Let `current.json` say what the history says; a run that was killed in between left it behind."""
+    """Make `current.json` say what the history says; a run that was killed in between may have left it out of date."""
     history = read_history(store)
     version = current_version(history)
     if version is None:
@@ -142,7 +141,7 @@ def point(store: Store) -> None:
 
 
 def _is_whole(event: Event) -> bool:
-    """Whether it says of its candidate what is read again later."""
+    """Whether it has the facts on its candidate that are read later."""
     candidate = event.details.get("candidate")
     known = isinstance(candidate, Mapping) and {"weights_sha256", "identity"} <= candidate.keys()
     return known and (event.kind != "promoted" or {"list_sha256", "num_images"} <= event.details.keys())

@@ -1,4 +1,4 @@
-"""Whether one method's scores are good enough to take another's place: pure functions over scores.
+"""Whether a method's scores are good enough to replace another method: pure functions over scores.
 
 Non-inferior on every named metric: the interval of the gain lies above minus its margin. Better on the chosen one:
 the interval lies above 0, and its mean above what another seed of training would give. Gains are differences image by
@@ -20,9 +20,9 @@ from evaluation.statistics import Interval, difference
 
 Demand = Literal["better", "not_worse", "not_judged"]
 Opponents = Mapping[str, SavedScores]
-"""Name -> scores of whose place the candidate wants, or of what it must at least beat."""
+"""Name -> scores of the method that the candidate wants to replace, or of one that it must at least beat."""
 _NAMED = 5
-"""Images without an output that a reason names."""
+"""Number of images without an output that a reason names."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ def check_metrics(config: GateConfig) -> None:
         try:
             metric = _metric(name)
         except KeyError:
-            raise BadSetup(f"evaluation.gate.{key} names {name!r}, and there is no such metric") from None
+            raise BadSetup(f"evaluation.gate.{key} names {name!r}, which is not a metric") from None
         if metric.of_list:
             raise BadSetup(
-                f"evaluation.gate.{key} names {name!r}, one figure for a whole list: its gain has no paired interval"
+                f"evaluation.gate.{key} names {name!r}, which is one figure for a whole list: its gain has no paired "
+                "interval"
             )
 
 
@@ -77,15 +78,15 @@ def judge(
         opponents: a metric is compared with the first of them that gives it; all of the candidate's list.
         luck: how large a gain the seed of a training gives by itself.
         partial: a metric that no opponent gives is left out, instead of failing, because a base has no foreground.
-        lenient: for a first champion, whose place is empty: where too few photographs or origins leave a demand
-            undecided, the mean alone has to meet it, instead of the whole interval.
+        lenient: for a first champion: if too few photographs or origins leave a demand undecided, only the mean has to
+            meet it, not the whole interval.
 
     Raises:
         ValueError: an opponent's scores are of another list or protocol.
     """
     for name, scores in opponents.items():
         if scores.terms != candidate.terms or scores.images != candidate.images:
-            raise ValueError(f"{name}'s scores are of another list or protocol: they do not compare")
+            raise ValueError(f"{name}'s scores are of another list or protocol: they cannot be compared")
     demands: list[tuple[str, Demand, float]] = [(config.gate.better, "better", 0.0)]
     demands += [(name, "not_worse", margin) for name, margin in config.gate.margins.items()]
     lines = []
@@ -127,10 +128,10 @@ def _line(
     metric = _metric(name)
     sign = 1.0 if metric.higher_is_better else -1.0
     gain = difference(sign * candidate.column(name), sign * theirs.column(name), candidate.clusters)
-    assert gain is not None, "it was measured on the same images, of which there are some"
+    assert gain is not None, "both were measured on the same images, at least one"
     bound, why = 0.0 - margin, ""
     if demand == "better":
-        # A published model has no luck of ours; another training has as much as the candidate.
+        # A published model has no seed luck of our training; another training has as much as the candidate.
         margin, why = luck.asked(name, 2 if theirs.method == candidate.method else 1)
         bound = 0.0
     beyond = gain.mean > margin if demand == "better" else True
@@ -149,7 +150,7 @@ def _unmeasured(
     names = " or ".join(opponents) or "nobody"
     given = any(not np.isnan(scores.column(name)).all() for scores in opponents.values())
     if partial and demand == "not_worse" and not given:
-        return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, {names} does not give it")
+        return Line(name, "not_judged", margin, "", None, True, f"{name}: not judged, because {names} does not give it")
     if np.isnan(candidate.column(name)).all():
         return Line(name, demand, margin, "", None, False, f"{name}: not measured")
     return Line(name, demand, margin, "", None, False, f"{name}: not measured on the same images with {names}")

@@ -12,11 +12,11 @@ from pipelines.stages.store import Store
 
 @dataclass(frozen=True)
 class Luck:
-    """The gain that is asked for.
+    """The gain that is required.
 
     Attributes:
         seeds: the spread of seeds; None where it is not measured for this recipe on this list.
-        unmeasured: the gain that is asked for then.
+        unmeasured: the gain that is required in that case.
     """
 
     seeds: Seeds | None
@@ -27,7 +27,7 @@ class Luck:
         reach = None if self.seeds is None else self.seeds.reach(metric, num_trained)
         if self.seeds is None or reach is None:
             return self.unmeasured, "spread of seeds not measured: evaluation.gate.min_gain"
-        return reach, f"what another seed gives, by {len(self.seeds.rows)} trainings"
+        return reach, f"the effect of another seed, from {len(self.seeds.rows)} trainings"
 
 
 def luck_of(store: Store, identity: Mapping[str, str], terms: str, config: GateConfig) -> Luck:
@@ -46,8 +46,8 @@ def luck_of(store: Store, identity: Mapping[str, str], terms: str, config: GateC
             found = store.read_json(TABLE).get("seeds")
             seeds = None if found is None else Seeds.from_dict(found)
         except BadSetup as fault:
-            raise BadSetup(f"{fault}; materialize `ablation_table` anew") from fault
+            raise BadSetup(f"{fault}; materialize `ablation_table` again") from fault
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadSetup(f"{store.url(TABLE)} is damaged ({error}); materialize `ablation_table` anew") from error
+            raise BadSetup(f"{store.url(TABLE)} is damaged ({error}); materialize `ablation_table` again") from error
     fits = seeds is not None and seeds.terms == terms and identity.get("recipe") in seeds.recipes
     return Luck(seeds if fits else None, config.min_gain)

@@ -1,4 +1,4 @@
-"""A champion judged anew, where the list or the protocol is another one than when it was promoted."""
+"""Judges a champion again if the list or the protocol has changed since it was promoted."""
 
 import tempfile
 from dataclasses import replace

@@ -1,7 +1,6 @@
 """A recorded decision, read back from disk: as a person reads it, and what must hold of it.
 
-For a person it is one line of verdict, and every demand as a row; what must hold are plain functions that do not ask
-who decided.
+For a person it is one line of verdict, and every demand as a row; plain functions check what must hold.
 """
 
 from collections.abc import Mapping
@@ -23,13 +22,13 @@ def verdict(event: Event) -> str:
 
 
 def demand_rows(event: Event) -> list[dict[str, str]]:
-    """One row a demand: metric, what is asked, against whom, gain with interval and N, margin, met or not."""
+    """One row for each demand: metric, demand, opponent, gain with interval and N, margin, met or not."""
     return [_row(line) for line in event.details.get("lines", [])]
 
 
 def _headline(event: Event) -> str:
     if event.kind == "promoted":
-        return f"Promoted: {event.champion} replaces {event.before or 'nobody, as the first champion'}"
+        return f"Promoted: {event.champion} replaces {event.before or 'none, as the first champion'}"
     stays = f"{event.champion} stays" if event.champion else "there is still no champion"
     return f"Refused: {stays}"
 
@@ -57,7 +56,7 @@ def _met(line: Mapping[str, Any]) -> str:
     if line["demand"] == "not_judged":
         return "-"
     if not line["decided"]:
-        return "undecided, the mean does" if line["passed"] else "undecided"
+        return "undecided; met by the mean" if line["passed"] else "undecided"
     return "yes" if line["passed"] else "NO"
 
 

@@ -1,7 +1,7 @@
 """The inpainting base as it is published: one picture, the background, by its publisher's settings.
 
-No adapter, no maps, no foreground: half of the work of a decomposition. The order of work, and of random draws, is that
-of diffusers' pipelines; tests compare with them. torch is imported when the method is made.
+It has no adapter, no maps and no foreground: half of the work of a decomposition. The order of work, and of random
+draws, is that of diffusers' pipelines; tests compare with them. torch is imported when the method is made.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ class BaseMethod:
         self._base, self._components, self._seed = base, components, seed
 
     def __call__(self, case: Case) -> Layers:
-        """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
+        """See `Method`. Nothing is pasted back here: the protocol does that for every method."""
         from decoupage.images.forms import to_uint8
         from decoupage.images.sizes import working_geometry
         from decoupage.preparation import prepare, undo, unit_rgb
@@ -143,7 +143,7 @@ def base_method(name: str, source: str | None, seed: int) -> Method:
 
 
 def base_facts(name: str) -> dict[str, Any]:
-    """Which base this is, and for which other one it stands, if it is a stand-in."""
+    """Which base this is, and which one it stands in for, if it is a stand-in."""
     from decoupage.bases import find_base
 
     base = find_base(name)
@@ -151,7 +151,7 @@ def base_facts(name: str) -> dict[str, Any]:
 
 
 def base_sha256(name: str, source: str | None) -> str | None:
-    """Hash of the base's weights; None where they are not here yet, and are fetched when the method is made."""
+    """Hash of the base's weights; None if they are not here yet and are downloaded when the method is made."""
     from decoupage.bases import find_base
 
     model = find_base(name).weights(source)

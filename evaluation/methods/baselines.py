@@ -1,7 +1,7 @@
 """The profile's baselines: recording them all on a list, and reading the records back as methods of an evaluation.
 
-They lie in the test set's room (`evaluation.records`). A baseline that cannot run stops no other one: it has a state
-that says why and how to mend it, and no row in a report.
+They lie in the test set's room (`evaluation.records`). A baseline that cannot run does not stop the others: its state
+says why and how to fix it, and it has no row in a report.
 """
 
 import logging
@@ -34,18 +34,18 @@ def record_baselines(config: EvaluationConfig, test_set: TestSet, root: Store) -
     """Record every enabled baseline on a list, as far as it is not recorded yet; the states of all that are known.
 
     Raises:
-        BadSetup: the list is empty or cannot be read, the root is no local folder, or the disk is full.
+        BadSetup: the list is empty or cannot be read, the root is not a local folder, or the disk is full.
     """
     baselines = config.baselines
     if baselines.enabled and not root.is_local:
-        raise BadSetup(f"baselines are recorded in a local folder, and {root.root} is none: set DECOUPAGE_ROOT")
+        raise BadSetup(f"baselines are recorded in a local folder, but {root.root} is not local: set DECOUPAGE_ROOT")
     states = [_record_model(name, model, config, test_set, root) for name, model in baselines.models.items()]
     states += [_record_command(entry, test_set, root) for entry in baselines.commands.values()]
     return [*states, *_not_enabled(baselines)]
 
 
 def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> list[MethodRecipe]:
-    """The enabled baselines that are recorded on a test set. An evaluation reads them and does not ask them.
+    """The enabled baselines that are recorded on a test set. An evaluation reads their records and does not run them.
 
     Raises:
         BadSetup: a record was made with other settings than the profile's.
@@ -54,7 +54,7 @@ def recorded_recipes(config: EvaluationConfig, test_set: str, root: Store) -> li
     for name in config.baselines.enabled:
         found = read_method(room_of(root, test_set), name)
         if not found.store.exists(LIST):
-            log.warning("%s is enabled and not recorded on %s: the report will have no row for it", name, test_set)
+            log.warning("%s is enabled but not recorded on %s: the report will have no row for it", name, test_set)
             continue
         facts, settings = (found.about.get(part) for part in ("facts", "settings"))
         if not (isinstance(facts, dict) and isinstance(settings, dict)):
@@ -102,7 +102,7 @@ def _record_command(entry: ExternalBaseline, test_set: TestSet, root: Store) -> 
 
 
 def _not_here(name: str, title: str, detail: str, room: Store, test_set: TestSet) -> State:
-    """What was recorded while it was here still counts, as long as it answers the whole list of today."""
+    """What was recorded while the baseline was present still counts, as long as it answers the whole current list."""
     found = read_method(room, name)
     if found.store.exists(LIST):
         whole, entries, shared = True, [], {}
@@ -122,7 +122,7 @@ def _recorded(name: str, title: str, records: Records) -> State:
     first = next(iter(failures.items()), None)
     if len(failures) == number:
         found.store.remove(LIST)
-        raise DidNotRun(f"{name} has no answer to any of the {number} images; {first[0]}: {first[1]}" if first else "")
+        raise DidNotRun(f"{name} has no answer for any of the {number} images; {first[0]}: {first[1]}" if first else "")
     said = f"{number} images, {len(failures)} without an answer"
     detail = f"{said}; {first[0]}: {first[1]}" if first else said
     digest = f"{records.list_sha256[:16]}-{found.fingerprint}"
@@ -134,16 +134,16 @@ def _not_enabled(config: BaselinesConfig) -> Iterator[State]:
         if name not in config.enabled:
             found = weights.requirements(name, getattr(config, name))
             fixes = "; ".join(requirement.fix for requirement in found if not requirement.present)
-            detail = f"no weights: {fixes}" if fixes else "its weights are here"
+            detail = f"no weights: {fixes}" if fixes else "its weights are present"
             yield State(name, published.title, "not enabled", f"{detail} ({published.licence}; {page(name)})")
     for name, external in EXTERNAL.items():
         if name not in config.enabled:
-            detail = f"runs as a command of its own ({external.licence}; {page(name)})"
+            detail = f"runs as its own command ({external.licence}; {page(name)})"
             yield State(name, external.title, "not enabled", detail)
 
 
 def _check_settings(name: str, config: EvaluationConfig, theirs: dict[str, Any], store: Store) -> None:
-    """Settings only: hashing gigabytes of weights again is what a record spares."""
+    """Compares settings only: a record saves hashing gigabytes of weights again."""
     if name in config.baselines.models:
         ours = weights.settings(config.baselines.models[name]) | {"seed": config.seed}
     else:

@@ -14,7 +14,7 @@ VERSION = 1
 """To be raised whenever one of them would give another picture."""
 INPAINT_RADIUS_PX = 3
 GROWN_PX = 2
-"""By so much the mask of `telea_grown` is grown: with masks that miss a part of the object it is Telea's best."""
+"""Growth of the mask of `telea_grown`: with masks that miss a part of the object this value is best for Telea."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PerImage:
         return self.function(case)
 
     def made(self) -> "PerImage":
-        """Itself: there is nothing to load."""
+        """Returns itself: there is nothing to load."""
         return self
 
 
@@ -53,7 +53,7 @@ def classical_recipes() -> list[MethodRecipe]:
 
 
 def _given_mask(case: Case) -> Layers:
-    """The composite with the given mask as alpha: what a cut-out tool does that knows nothing."""
+    """The composite with the given mask as alpha: what a simple cut-out tool does."""
     return Layers(foreground=np.dstack([case.composite, case.mask.astype(np.uint8) * 255]))
 
 

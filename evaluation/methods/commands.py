@@ -1,6 +1,6 @@
-"""`decoupage baselines`: asks the profile's baselines for what they have not answered yet, and says how each stands.
+"""`decoupage baselines`: runs the profile's baselines on images not answered yet, and prints the state of each.
 
-Thin, as `evaluation.commands`: reads its options, calls one function, prints what came of it.
+Thin, as `evaluation.commands`: reads its options, calls one function, prints the result.
 """
 
 import json
@@ -22,9 +22,9 @@ def baselines(
     ] = "held_out",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Record what the enabled baselines make of a list, into records/ in the root; the next evaluation reads it.
+    """Record the outputs of the enabled baselines on a list in records/ in the root; the next evaluation reads them.
 
-    Leaves with 1 when an enabled one is not here, did not run, or has no answer to an image.
+    Exits with status 1 when an enabled one is not installed, did not run, or has no answer for an image.
     """
     from evaluation.methods.baselines import record_baselines
     from evaluation.methods.states import enabled_baselines_recorded

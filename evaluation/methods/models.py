@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERSION = 2
 """To be raised whenever the same weights would answer the same question otherwise."""
 GUIDANCE = 1.0
-"""Embedded guidance of adapters: that of their training, and what the pipeline takes where nothing is said."""
+"""Embedded guidance of adapters: that of their training, and the pipeline's default."""
 
 
 class PipelineMethod:
@@ -41,8 +41,8 @@ class PipelineMethod:
         pipe.set_progress_bar_config(disable=True)
 
     def __call__(self, case: Case) -> Layers:
-        """See `Method`. Nothing is pasted back here: the protocol does that, for every method alike."""
-        given = case.maps or {}  # What maps a case does not bring, the pipeline makes.
+        """See `Method`. Nothing is pasted back here: the protocol does that for every method."""
+        given = case.maps or {}  # The pipeline makes the maps that a case does not have.
         out = self._pipe(
             case.composite,
             mask=case.mask,
@@ -81,7 +81,7 @@ def adapter_recipe(
     Args:
         adapter: folder or hub id.
         base_source: folder or hub id of its base; None = the published one.
-        folder: of its record, where the name is another one's too.
+        folder: of its record, if another method has the same name.
 
     Raises:
         ValueError: a file of it is missing or damaged.
@@ -121,7 +121,7 @@ def adapter_method(
     name: str = "adapter",
     maps: Literal["auto", "none"] = "auto",
 ) -> Method:
-    """A published adapter, as it is used: what maps a case does not bring the pipeline makes.
+    """A published adapter, as it is used: the pipeline makes the maps that a case does not have.
 
     Args:
         maps: `none` = it goes without those.
@@ -139,7 +139,7 @@ def adapter_facts(folder: str) -> dict[str, Any]:
     """Which adapter this is: its base, the data that it learned from, and the hash of each file of weights.
 
     Raises:
-        ValueError: it is no published folder, or damaged.
+        ValueError: it is not a published folder, or damaged.
     """
     return _facts(_manifest(folder))
 

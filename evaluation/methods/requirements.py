@@ -1,4 +1,4 @@
-"""What the profile's baselines need of a machine: weights or a program, with the licence and what gets them."""
+"""What the profile's baselines need of a machine: weights or a program, with the licence and how to get them."""
 
 import shutil
 
@@ -16,7 +16,7 @@ def requirements(config: BaselinesConfig) -> list[Requirement]:
 
 
 def command_requirement(entry: ExternalBaseline) -> Requirement:
-    """Whether an external baseline's program is there. Whether it works is seen when it runs."""
+    """Whether an external baseline's program is there. Whether it works is known only when it runs."""
     program = shutil.which(entry.command[0])
     licence = f" (licence: {entry.licence})" if entry.licence else ""
     found = f"{program or f'there is no program {entry.command[0]}'}{licence}"

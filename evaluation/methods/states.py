@@ -1,4 +1,4 @@
-"""How the baselines stand, for a person and for a check. Running them is the business of `baselines.py`."""
+"""The state of the baselines, for people and for a check. `baselines.py` runs them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Word = Literal["recorded", "not enabled", "not here", "did not run"]
 
 @dataclass(frozen=True)
 class State:
-    """How one baseline stands.
+    """The state of one baseline.
 
     Attributes:
         word: `recorded`; `not enabled` in the profile; `not here`: weights or program missing; `did not run`.

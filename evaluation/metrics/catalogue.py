@@ -30,7 +30,7 @@ class Metric:
         net: the network that it needs; None = none.
         of_list: one value for a whole list, not one for each of its images. An image without an output enters as a
             gray picture.
-        note: what a reader must know to compare it.
+        note: what a reader must know to compare its figures.
     """
 
     part: Part
@@ -50,17 +50,17 @@ _WORDS = {"mask": "where the target shows", "ring": "around it", "outside": "awa
 _PASTED = (("", ""), ("_pasted", ", pasted back"))
 _PLACES = tuple((f"{region}{end}", f"{_WORDS[region]}{said}") for end, said in _PASTED for region in BACKGROUND_REGIONS)
 _WHOLE = tuple((f"whole{end}", f"{_WORDS['whole']}{said}") for end, said in _PASTED)
-_BARE = tuple((f"whole{end}", f"{_WORDS['whole']} but for what covers the target{said}") for end, said in _PASTED)
+_BARE = tuple((f"whole{end}", f"{_WORDS['whole']} except what covers the target{said}") for end, said in _PASTED)
 FID_NOTE = (
     "FID grows as the number of pictures N falls, at equal quality: in a simulation, two samples of one distribution "
-    "are about 83 apart at N = 200 and 10 at N = 4000. It compares only between figures of one list; it has no "
-    "interval, for resampled pictures repeat, which moves it in the same way. KID has no such bias."
+    "are about 83 apart at N = 200 and 10 at N = 4000. Only figures of one list are comparable; it has no interval, "
+    "because resampling repeats pictures, which shifts it in the same way. KID has no such bias."
 )
 COVERED_NOTE = (
-    "Recomposition: of {} of {} images the list does not know what covers the target. They are judged everywhere, so "
-    "there a foreground that is completed behind something else counts as an error."
+    "Recomposition: for {} of {} images the list does not say what covers the target. They are judged everywhere, so "
+    "a foreground that is completed behind something else counts as an error there."
 )
-KID_NOTE = "KID is the mean over subsets of at most 1000 pictures, of all of them where the list has fewer."
+KID_NOTE = "KID is the mean over subsets of at most 1000 pictures, or over all of them if the list has fewer."
 
 
 def _up(part: Part, name: str, title: str, unit: str = "", digits: int = 3, worst: float = 0.0) -> Metric:

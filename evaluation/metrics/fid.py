@@ -47,7 +47,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
     traces = np.trace(first.covariance) + np.trace(second.covariance)
     shift = first.mean - second.mean
-    # Rounding may leave a little less than nothing.
+    # Rounding may give a value slightly below zero.
     return max(0.0, float(shift @ shift + traces - 2 * np.sqrt(eigenvalues.clip(0)).sum()))
 
 

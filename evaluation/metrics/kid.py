@@ -15,7 +15,7 @@ from evaluation.statistics import Clusters, LeftOut
 SUBSET = 1000
 """Pictures in a subset, at most; lists that are no longer are one subset."""
 _MIN_ROWS = 2
-"""The estimator takes so many rows."""
+"""Number of rows that the estimator needs."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,7 @@ class Kid:
     """A distance between two sets.
 
     Attributes:
-        left_out: what it is without each cluster. None where a subset is left with too few pictures, from which no
-            spread can be known.
+        left_out: the distance without each cluster. None if a subset is left with too few pictures to show a spread.
     """
 
     value: float
@@ -74,7 +73,7 @@ class _Pairs:
     """The kernel of every two rows of a subset.
 
     Attributes:
-        within: [N, N]: within answers plus within truths; 0 on the diagonal, for no row is its own pair.
+        within: [N, N]: within answers plus within truths; 0 on the diagonal, because a row is not paired with itself.
         across: [N, N]: between answers and truths, both ways summed.
     """
 
@@ -104,7 +103,7 @@ class _Pairs:
         n[n < _MIN_ROWS] = np.nan
         same = cluster[:, None] == cluster
         within, across = (
-            # What a cluster's rows have with all rows, twice, holds what they have among themselves twice.
+            # The sums of a cluster's rows with all rows, taken twice, count the pairs within the cluster twice.
             found.sum() - np.bincount(cluster, 2 * found.sum(axis=1) - (found * same).sum(axis=1))
             for found in (self.within, self.across)
         )

@@ -123,7 +123,7 @@ class ListFeatures:
         """Metrics that cannot be taken of this list, with the reason; empty where all can."""
         if len(self._scenes) >= MIN_IMAGES:
             return {}
-        reason = f"it needs {MIN_IMAGES} images whose true background is known, and the list has {len(self._scenes)}"
+        reason = f"it needs {MIN_IMAGES} images whose true background is known, but the list has {len(self._scenes)}"
         return {(metric.part, metric.name): reason for metric in LIST_METRICS}
 
     def scores(self, seed: int) -> dict[str, dict[Key, ListScore]]:

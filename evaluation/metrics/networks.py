@@ -1,4 +1,4 @@
-"""The networks of learned metrics: which of them a profile names, what is missing for the others, and loading them."""
+"""The networks of learned metrics: which of them a profile names, what is missing for the others, and their loading."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -60,8 +60,8 @@ def load_networks(config: MetricsConfig) -> Networks:
 
 
 def requirements(config: MetricsConfig) -> list[Requirement]:
-    """A need for each file that the profile names; what it does not name is not needed, and not measured."""
-    fix = "get the file as docs/evaluation.md says, or take the setting out: then it is not measured"
+    """A requirement for each file that the profile names; a metric whose file is not named is not measured."""
+    fix = "get the file as docs/evaluation.md says, or remove the setting: then the metric is not measured"
     found = []
     for name, weights in _named(config).items():
         why = PinnedFile(weights.path, weights.sha256).fault()

@@ -1,4 +1,4 @@
-"""Published weights of learned metrics: their files judged by hash before work starts, and read without unpickling."""
+"""Published weights of learned metrics: files are checked by hash before work starts, and read without unpickling."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,12 @@ def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]
     import torch
 
     if why := PinnedFile(config.path, config.sha256).fault():
-        raise BadSetup(f"{setting}: {why}; name the right file and hash in the profile, or take the setting out")
+        raise BadSetup(f"{setting}: {why}; set the right file and hash in the profile, or remove the setting")
     try:
         state = torch.load(config.path, map_location="cpu", weights_only=True)
     except Exception as error:  # Damaged files end in a dozen kinds of errors, none of them documented.
         raise BadSetup(
-            f"{setting}: {config.path} is no PyTorch state dict ({type(error).__name__}: {error})"
+            f"{setting}: {config.path} is not a PyTorch state dict ({type(error).__name__}: {error})"
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise BadSetup(f"{setting}: {config.path} holds no state dict, a mapping of names to tensors")
@@ -42,9 +42,9 @@ def read_state(config: WeightsConfig, setting: str) -> dict[str, "torch.Tensor"]
 
 
 def check_shapes(state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], setting: str, net: str) -> None:
-    """Raises BadSetup where a tensor is missing or has another shape. More tensors than asked for are all right."""
+    """Raises BadSetup where a tensor is missing or has another shape. Additional tensors are allowed."""
     for name, shape in shapes.items():
         found = tuple(state[name].shape) if name in state else None
         if found != shape:
-            told = "is not there" if found is None else f"has the shape {list(found)}"
-            raise BadSetup(f"{setting}: these are no weights of {net}: {name} {told}, wanted {list(shape)}")
+            told = "is missing" if found is None else f"has the shape {list(found)}"
+            raise BadSetup(f"{setting}: these are not weights of {net}: {name} {told}, expected {list(shape)}")

@@ -1,6 +1,7 @@
 """Curves as inline SVG: scores over difficulty with intervals, and percentiles of scores.
 
-Lines are told apart by colour and by dashes, so that they can be on paper; colours come from the page's style.
+Lines differ by colour and by dashes, so that they can also be distinguished on paper; colours come from the page's
+style.
 """
 
 import math
@@ -20,10 +21,10 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 6, 12, 40
 INSET = 10
 """Room for what stands aside of the first and the last tick."""
 MAX_LINES = 8
-"""As many as the page's style has colours for."""
+"""Number of colours in the page's style."""
 NUM_TICKS = 5
 APART = 2.5
-"""Intervals of neighbouring lines stand so far apart, lest they hide each other."""
+"""Distance between the intervals of neighbouring lines, so that they do not hide each other."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def charts(values: Mapping[str, Any]) -> list[Chart]:
 
 
 def _drawn(methods: Mapping[str, Any]) -> list[str]:
-    """The methods that get a line: the more telling ones first, so that few are left out."""
+    """The methods that get a line: the most informative ones first, so that few are left out."""
     first = [name for name in ("adapter", "base") if name in methods]
     rest = [name for name in methods if name not in first]
     return [*first, *sorted(rest, key=lambda name: name in NOT_SHOWN and name != "given_mask")][:MAX_LINES]

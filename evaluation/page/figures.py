@@ -21,7 +21,7 @@ def figure(value: float | None, metric: Metric, signed: bool = False) -> str:
     sign = "+" if signed and value else ""
     digits = metric.digits
     if signed and value and not round(value, digits):
-        digits = min(MAX_DIGITS, -math.floor(math.log10(abs(value))))  # Its side of 0 is what matters.
+        digits = min(MAX_DIGITS, -math.floor(math.log10(abs(value))))  # Only its sign matters.
     return f"{round(value, digits) + 0.0:{sign}.{digits}f}".replace("-", MINUS)  # + 0.0 turns -0.0 into 0.0.
 
 

@@ -104,7 +104,7 @@ def _render(template: str, values: Values, **others: Any) -> str:
 
 
 def _inline(words: str) -> str:
-    """Words that stay in their cell of a Markdown table and are no markup."""
+    """Text escaped so that it stays in its cell of a Markdown table and is not read as markup."""
     return " ".join(words.split()).replace("|", "\\|").replace("<", "&lt;")
 
 

@@ -23,7 +23,7 @@ HEADLINE_DIFFERENCES: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
 """(difference, part, metrics): better by the first of them, and said to be better only where none is worse."""
 PASTED = "_pasted"
 UNTOUCHED = "input"
-"""The given picture as it is: nothing can be nearer to the truth where nothing was to be done, so it is never best."""
+"""The unchanged given picture: nothing is nearer to the truth where no change was needed, so it is never best."""
 REGION_TITLES = {
     "mask": "Background where the target shows",
     "ring": "Background around the target",
@@ -32,8 +32,8 @@ REGION_TITLES = {
 }
 PART_TITLES: dict[Part, str] = {
     "background": "Background, the list as a whole",
-    "foreground": "Foreground: the object, whole",
-    "recomposition": "Recomposition: foreground over background against the picture, but for what covers the target",
+    "foreground": "Foreground: the complete object",
+    "recomposition": "Recomposition: foreground over background against the picture, except what covers the target",
 }
 
 
@@ -117,8 +117,8 @@ class Headline:
 
     @property
     def words(self) -> tuple[str, str]:
-        """What is said between the names of the two methods, and after them."""
-        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be told from"}
+        """The words between the names of the two methods, and after them."""
+        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be distinguished from"}
         if self.verdict == "undecided":
             return "against", f": undecided ({self.main.why_undecided})"
         if self.verdict == "mixed":
@@ -150,7 +150,7 @@ def part_tables(values: Values) -> list[Table]:
 
 
 def asked_lines(values: Values) -> dict[str, str]:
-    """Method -> with what it was asked, in words."""
+    """Method -> its settings, in words."""
     return {
         method: ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
         for method, settings in values["asked"].items()
@@ -158,14 +158,14 @@ def asked_lines(values: Values) -> dict[str, str]:
 
 
 def steps_note(values: Values) -> str:
-    """A sentence where the adapter was not asked with its own number of steps; else empty."""
+    """A sentence if the adapter did not run with its own number of steps; else empty."""
     steps = values["asked"].get("adapter", {}).get("num_steps")
     own = values["models"].get("adapter", {}).get("config", {}).get("num_inference_steps", steps)
     return "" if steps == own else f"Judged with {steps} sampling steps; the adapter's own are {own}."
 
 
 def headline_differences(values: Values) -> list[Headline]:
-    """What says at a glance whether the adapter is worth having; nothing of pairs whose first metric is not there."""
+    """Shows at a glance whether the adapter is useful; leaves out pairs whose first metric is missing."""
     found = []
     for name, part, metrics in HEADLINE_DIFFERENCES:
         main, *others = (_difference(values, name, part, metric) for metric in metrics)
@@ -180,7 +180,7 @@ def difference_rows(values: Values, name: str) -> list[Difference]:
 
 
 def control_rows(values: Values) -> list[Difference]:
-    """Main metrics of the adapter less each of its controls; empty where it has none."""
+    """Main metrics of the adapter minus each of its controls; empty where it has none."""
     controls = values.get("controls") or {"differences": {}}
     return [
         row
@@ -191,7 +191,7 @@ def control_rows(values: Values) -> list[Difference]:
 
 
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
-    """A table for each main metric that somebody has."""
+    """A table for each main metric that any method has."""
     strata = values["strata"][stratification]
     inside = {name: counts(found) for name, found in strata.items()}
     tables = []
@@ -217,7 +217,7 @@ def _difference(values: Values, name: str, part: str, metric: str) -> Difference
 
 
 def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) -> Table:
-    """Columns that nobody has, and methods that have no column, are left out."""
+    """Columns without values, and methods without a column, are left out."""
     heads = [m for m in metrics if any(found[m.part].get(m.name) for found in methods.values())]
     rows = {name: [found[m.part].get(m.name) for m in heads] for name, found in methods.items()}
     rows = {name: cells for name, cells in rows.items() if any(cells)}

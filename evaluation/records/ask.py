@@ -1,7 +1,8 @@
 """Asks methods for all that is not recorded yet, one method after another, image by image.
 
-What is there and unchanged (image, maps, settings, weights) is not asked again, so what a killed run costs is the
-image it was at. A method's weights are loaded only if an answer of it is missing, and let go before the next one's.
+An answer whose image, maps, settings and weights are unchanged is not asked for again, so a killed run loses only the
+image that it was working on. A method's weights are loaded only if one of its answers is missing, and released before
+the next method's.
 """
 
 import gc
@@ -19,7 +20,7 @@ from pipelines.stages.store import Store
 
 
 class DidNotRun(RuntimeError):
-    """A method gave nothing at all, or nothing that can be trusted: it has no row in a report, and a reason why."""
+    """A method gave no output that can be trusted: it has no row in a report, and a reason why."""
 
 
 def record(
@@ -42,12 +43,12 @@ def record(
     Raises:
         BadSetup: the list is empty, names cannot be used in paths, or a method that is only read lacks an answer.
     """
-    title = "records" if steps is None else steps.next("the list", "what is recorded of it already")
+    title = "records" if steps is None else steps.next("the list", "existing records")
     records, missing = compare(test_set, recipes, room, names, title)
     for recipe in recipes:
         lacking, title = missing[recipe.name], recipe.name
         if steps is not None:
-            said = f"{len(lacking)} of {len(records.entries)} images to ask for"
+            said = f"{len(lacking)} of {len(records.entries)} images to run"
             title = steps.next(title, said if lacking else "recorded already")
         if lacking:
             _ask(test_set, recipe, records.methods[recipe.name], lacking, title)
@@ -63,7 +64,7 @@ def compare(
     names: Collection[str] | None = None,
     title: str = "records",
 ) -> tuple[Records, dict[str, list[str]]]:
-    """(the records, of each method the cases that it has yet to be asked for); writes down what methods are given.
+    """(the records, the cases that each method has yet to answer); writes what methods are given.
 
     Raises:
         BadSetup: as `record`.
@@ -74,7 +75,7 @@ def compare(
     entries: list[Entry] = []
     shared: dict[str, Shared] = {}
     missing: dict[str, list[str]] = {name: [] for name in methods}
-    with Progress(title, "images looked at", None if names is None else len(names)) as progress:
+    with Progress(title, "images checked", None if names is None else len(names)) as progress:
         for case in progress.counting(test_set.cases(names)):
             check_names([case.name], "case")
             entries.append(Entry(case.name, case.sha256))
@@ -88,7 +89,7 @@ def compare(
     for name, lacking in missing.items():
         if lacking and only_read[name]:
             raise BadSetup(
-                f"{methods[name].store.root} has no answer to {len(lacking)} of {len(entries)} images as they are now "
+                f"{methods[name].store.root} has no answer for {len(lacking)} of {len(entries)} images as they are now "
                 f"({lacking[0]}): it was recorded on another list; record it again (`decoupage baselines`)"
             )
     return Records(room, tuple(entries), shared, methods), missing
@@ -114,7 +115,7 @@ def close(records: Records, test_set: TestSet) -> None:
 
 
 def _let_go() -> None:
-    """Weights that nobody holds any more leave the memory, also that of a GPU."""
+    """Free the memory of weights that are no longer referenced, also on a GPU."""
     gc.collect()
     if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

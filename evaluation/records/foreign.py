@@ -1,8 +1,8 @@
-"""A folder of pictures that somebody else made, as a method: it is opened with care, and what it holds is recorded.
+"""A folder of foreign pictures as a method: it is opened with care, and its contents are recorded.
 
 The folder holds `list.json` (the list that the pictures answer: each image's name and hash, as an evaluation writes
 it), `<case>.background.png` (RGB) and `<case>.foreground.png` (RGBA, straight alpha). Only names of the list are looked
-up; a picture that is absent, no regular file, too large, animated, damaged or of another size, a foreground without
+up; a picture that is absent, not a regular file, too large, animated, damaged or of another size, a foreground without
 alpha, and a background with transparent pixels are failures of their case.
 """
 
@@ -28,7 +28,7 @@ from pipelines.stages.store import Store
 
 _BYTES_PER_PIXEL = 16
 _HEADER_BYTES = 1 << 16
-"""A PNG larger than this is no picture of its case: 16-bit RGBA takes half as much without any compression."""
+"""A PNG larger than this cannot be a picture of its case: 16-bit RGBA takes half as much without any compression."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class ForeignPictures:
 
 
 def foreign_recipe(name: str, folder: str | Path, gives: Sequence[str]) -> MethodRecipe:
-    """Pictures that are there already, to be judged beside other methods. Changed files are other answers.
+    """Existing pictures, to be judged together with other methods. Changed files are other answers.
 
-    A list may hold more images than are asked for; each that is asked for must be in it, with the same hash.
+    A list may hold more images than are requested; each requested one must be in it, with the same hash.
 
     Args:
         folder: local.
@@ -77,7 +77,7 @@ def foreign_recipe(name: str, folder: str | Path, gives: Sequence[str]) -> Metho
     try:
         hashes = {str(image["name"]): str(image["sha256"]) for image in listed["images"]}
     except (KeyError, TypeError) as error:
-        raise BadSetup(f"{place / LIST} is no list of images with names and hashes") from error
+        raise BadSetup(f"{place / LIST} is not a list of images with names and hashes") from error
     check_names(list(hashes), "case")
     method = ForeignPictures(name, place, frozenset(gives), hashes)
     pictures = (f"{case}.{part}.png" for case in hashes for part in sorted(gives))
@@ -98,16 +98,18 @@ def _read_picture(case: Case, part: str, path: Path) -> Array:
     data = _read(part, path, _BYTES_PER_PIXEL * case.size[0] * case.size[1] + _HEADER_BYTES)
     try:
         if getattr(open_image(data, case.size), "is_animated", False):
-            raise ValueError(f"the {part} is animated: nobody knows which of its pictures is the answer")
+            raise ValueError(f"the {part} is animated: it is unclear which of its pictures is the answer")
         picture = read_picture(data, upright=False, expected=case.size)
     except BadItem as error:
         raise ValueError(f"the {part} cannot be used ({error})") from error
     if part == FOREGROUND:
         if picture.alpha is None:
-            raise ValueError(f"the {part} has no alpha channel: it is RGBA, and its alpha says where the object is")
+            raise ValueError(
+                f"the {part} has no alpha channel: it must be RGBA, because its alpha says where the object is"
+            )
         return picture.rgba
     if not picture.is_opaque:
-        raise ValueError(f"the {part} has transparent pixels: it is RGB")
+        raise ValueError(f"the {part} has transparent pixels: it must be opaque RGB")
     return picture.rgb
 
 
@@ -125,12 +127,12 @@ def _opened(part: str, path: Path, max_bytes: int) -> Iterator[BufferedReader]:
     except FileNotFoundError:
         raise ValueError(f"no {part}") from None
     except OSError as error:
-        why = "is no regular file" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
+        why = "is not a regular file" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
         raise ValueError(f"the {part} {why}") from error
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
-        raise ValueError(f"the {part} is no regular file")
+        raise ValueError(f"the {part} is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
         if found.st_size > max_bytes:
             raise ValueError(f"the {part} is too large for its size ({found.st_size} bytes)")

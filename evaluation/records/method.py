@@ -30,7 +30,7 @@ class MethodRecord:
         store: the folder.
         name: of the method, in reports.
         gives: the parts that it promises.
-        fingerprint: hash of what decides its answers; "" = the pictures are somebody else's, and nobody knows.
+        fingerprint: hash of what decides its answers; "" = the pictures are foreign, and it is unknown.
         maps: which maps it is given; answers to other maps are other answers.
     """
 
@@ -57,7 +57,7 @@ class MethodRecord:
         return all(self._written(case.name, part, found) is not None for part in self.gives)
 
     def put(self, case: Case, answer: Layers | Failure) -> None:
-        """Write an answer down in place of an older one; the mark comes last."""
+        """Write an answer in place of an older one; the mark comes last."""
         mark = f"{ASKED}/{case.name}.json"
         self.store.remove(mark)
         if isinstance(answer, Failure):
@@ -74,7 +74,7 @@ class MethodRecord:
         self.write_json(mark, {**self._question(case), "pictures": pictures})
 
     def close(self, listed: Mapping[str, Any]) -> None:
-        """Say what the method is, and last which list it has answered. What says so already is left as it is."""
+        """Write what the method is, and last which list it has answered. A file that already says so is not changed."""
         for name, content in ((ABOUT, self.about), (LIST, listed)):
             if not self.store.exists(name) or self.store.read(name) != _json(content):
                 self.write_json(name, content)
@@ -95,7 +95,7 @@ class MethodRecord:
         found = self._mark(case.name)
         if found is None or (found.get("image"), found.get("method")) != (case.sha256, self.fingerprint):
             raise BadSetup(
-                f"{self.store.root} holds no answer of {self.name} to {case.name} as it is now; evaluate anew"
+                f"{self.store.root} holds no answer of {self.name} for {case.name} as it is now; evaluate again"
             )
         if "failure" in found:
             return Failure(str(found["failure"]))
@@ -104,12 +104,12 @@ class MethodRecord:
             data = self._written(case.name, part, found)
             if data is None:
                 path = self.store.url(_file(case.name, part))
-                raise BadSetup(f"{path} is not the picture that was recorded; evaluate again: it is asked for anew")
+                raise BadSetup(f"{path} is not the picture that was recorded; evaluate again to replace it")
             pictures[part] = _decoded(data, part)
         return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
 
     def digest(self, failures_count: bool = False) -> str | None:
-        """Hash of all answers; None = one is to be asked for again, or its picture is not the one that was written.
+        """Hash of all answers; None = an answer must be made again, or its picture is not the one that was written.
 
         Args:
             failures_count: whether having no answer is an answer.
@@ -150,7 +150,7 @@ class MethodRecord:
     def _mark(self, name: str) -> dict[str, Any] | None:
         try:
             found = self.store.read_json(f"{ASKED}/{name}.json")
-        except (FileNotFoundError, BadSetup):  # Damaged is as good as absent: the method is asked anew.
+        except (FileNotFoundError, BadSetup):  # Damaged counts as absent: the method is asked again.
             return None
         whole = isinstance(found, dict) and ("failure" in found or isinstance(found.get("pictures"), dict))
         return found if whole else None

@@ -1,8 +1,8 @@
 """The room of a test set, `<root>/records/<test set>/`: what methods were given, and a folder for each method.
 
 `given/<case>.composite.png` and `.mask.png` are what methods got (`given/<case>.json`, written after them, has the
-image's hash); `<method>/` is as `method.py` lays it out; `list.json` names the cases with hashes and scenes. Anybody's
-folder laid out so can be read; of it only `list.json`, `given/` and the methods' pictures must be there.
+image's hash); `<method>/` is as `method.py` lays it out; `list.json` names the cases with hashes and scenes. Any folder
+with this layout can be read; only `list.json`, `given/` and the methods' pictures must be present.
 """
 
 import json
@@ -47,7 +47,7 @@ class Records:
         store: the room.
         entries: the list.
         shared: case -> what it has in common with others.
-        methods: by name, in the order in which they were asked for.
+        methods: by name, in the requested order.
     """
 
     store: Store
@@ -107,11 +107,11 @@ def put_list(records: Records, about: Mapping[str, Any]) -> None:
 
 
 def read_records(source: Store | str, methods: Sequence[str] | None = None) -> Records:
-    """A room, or anybody's folder laid out as one.
+    """A room, or any folder laid out as one.
 
     Where a method has no `about.json`, it promises the parts of which it has at least one picture; where an image of
-    the list names no scene, it is a scene of its own; where it names no photograph, it has its scene's, and where no
-    origin, one of its own.
+    the list names no scene, it is its own scene; where it names no photograph, it has its scene's, and where no origin,
+    its own.
 
     Args:
         methods: names of their folders, in this order; None = all.
@@ -125,7 +125,7 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
         entries = tuple(Entry(image["name"], str(image["sha256"])) for image in listed["images"])
         shared = {image["name"]: _shared(image) for image in listed["images"]}
     except (KeyError, TypeError, AttributeError) as error:
-        raise BadSetup(f"{store.url(LIST)} is no list of images with names and hashes") from error
+        raise BadSetup(f"{store.url(LIST)} is not a list of images with names and hashes") from error
     check_names([entry.name for entry in entries], "case")
     pictured = _pictured(store)
     chosen = list(pictured) if methods is None else list(methods)
@@ -137,7 +137,7 @@ def read_records(source: Store | str, methods: Sequence[str] | None = None) -> R
 
 
 def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> MethodRecord:
-    """The record in a method's folder, whoever made it.
+    """The record in a method's folder, whatever made it.
 
     Args:
         pictured: the parts that it promises where it does not say so.
@@ -156,11 +156,9 @@ def read_method(room: Store, folder: str, pictured: Collection[str] = ()) -> Met
 
 
 def check_names(names: Sequence[str], kind: str) -> None:
-    """Raises BadSetup when a name of a method or case cannot name a file, or methods are none, or two of one name."""
+    """Raises BadSetup if a method or case has a name that cannot name a file, or methods are absent or share a name."""
     if kind == "method" and (not names or len(set(names)) != len(names) or GIVEN in names):
-        raise BadSetup(
-            f"records are of methods with different names, none of them {GIVEN}; got {', '.join(names) or 'none'}"
-        )
+        raise BadSetup(f"methods must have different names, none of them {GIVEN}; got {', '.join(names) or 'none'}")
     usable = _METHOD.fullmatch if kind == "method" else names_a_file
     bad = [name for name in names if not isinstance(name, str) or not usable(name)]
     if bad:
@@ -176,7 +174,7 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
     except OSError as error:
         raise BadSetup(f"{store.url(path)} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise BadSetup(f"{store.url(path)} holds no JSON object")
+        raise BadSetup(f"{store.url(path)} is not a JSON object")
     return content
 
 

@@ -69,7 +69,7 @@ class Rater:
 def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> tuple[list[Ballot], list[Rater]]:
     """Every answer in the order in which its rater was asked, and every rater.
 
-    A rater counts who misses at most `max_missed_share` of the attention questions that they answered.
+    A rater counts if they miss at most `max_missed_share` of the attention questions that they answered.
 
     Args:
         study: the study.
@@ -94,7 +94,7 @@ def read_ballots(study: Study, raters: Sequence[str], votes: Sequence[Vote]) -> 
 
 
 def to_frame(ballots: Sequence[Ballot]) -> pd.DataFrame:
-    """The export's table, one row a vote; panes side by side with `|` between them."""
+    """The export's table, one row per vote; panes side by side with `|` between them."""
     frame = pd.DataFrame(map(vars, ballots), columns=list(Ballot.__dataclass_fields__))
     frame["panes"] = ["|".join(ballot.panes) for ballot in ballots]
     return frame
@@ -108,7 +108,7 @@ def _ballots_of(study: Study, token: str, questions: Mapping[str, Question], vot
         vote, asked = votes[question_id], question.comparison
         if vote.choice not in choices_of(len(question.panes)) or not isinstance(vote.time_s, float):
             said = printable(f"{vote.choice!r} after {vote.time_s!r} s")
-            raise BadSetup(f"{study.votes} holds an answer that no page sends ({said}): put it back from a copy")
+            raise BadSetup(f"{study.votes} holds an answer that no page sends ({said}): restore it from a copy")
         picked = vote.choice if vote.choice in (TIE, NOT_SURE) else question.panes[int(vote.choice) - 1]
         ballots.append(
             Ballot(

@@ -1,4 +1,4 @@
-"""Makes a study's folder from what methods made of a list. Who rates, and how, is not known here."""
+"""Makes a study's folder from the methods' outputs on a list. Rating is not known here."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ def build_study(records: Records, config: StudyConfig, folder: Path | str, steps
     every = comparisons(config, methods, cases, lambda *asked: _state(records, *asked))
     asked = [comparison for comparison in every if comparison.can_be_asked]
     if not asked:
-        raise BadSetup(f"{records.store.root}: on no image two methods have answers, so nothing can be compared")
+        raise BadSetup(f"{records.store.root}: no image has answers of two methods, so nothing can be compared")
     attention = attention_pool(asked, config)
     missing: dict[str, dict[str, list[str]]] = {
         aspect: {
@@ -75,7 +75,7 @@ def check_aspects(gives: Mapping[str, frozenset[str]], config: StudyConfig) -> N
         if len(giving) < 2:
             raise BadSetup(
                 f"a study of the {aspect} compares at least two methods that give one, got "
-                f"{', '.join(giving) or 'none'}; name more with --methods, or take {aspect} out of "
+                f"{', '.join(giving) or 'none'}; name more with --methods, or remove {aspect} from "
                 "evaluation.study.aspects"
             )
 
@@ -105,7 +105,7 @@ def _key(store: Store) -> bytes:
         key = store.read(KEY)
         if len(key) == KEY_BYTES:
             return key
-    # Not from the study's seed, or whoever knows the recipe could compute every name.
+    # Not from the study's seed, or anyone who knows the recipe could compute every name.
     key = secrets.token_bytes(KEY_BYTES)
     store.write(KEY, key)
     Path(store.url(KEY)).chmod(0o600)
@@ -131,7 +131,7 @@ def _write_pictures(store: Store, study: Study, records: Records, title: str) ->
             try:
                 rgb = _picture(records, aspect, case, what, study.config.seed)
             except BadItem as fault:
-                raise BadSetup(f"{records.store.root}: {what} of {case}: {fault}; mend or remove the file") from fault
+                raise BadSetup(f"{records.store.root}: {what} of {case}: {fault}; repair or remove the file") from fault
             except FileNotFoundError as error:
                 raise BadSetup(f"{records.store.root} lacks a picture of {case}: {error}") from error
             store.write(f"{PICTURES}/{study.picture_id(aspect, case, what)}.png", encode_png(rgb))

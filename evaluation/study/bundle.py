@@ -18,7 +18,7 @@ MAX_BUNDLES = 1000
 
 
 def write_bundles(study: Study, number: int) -> list[Path]:
-    """Write `bundles/rater-01.html` and so on, each for one rater, with an order of its own.
+    """Write `bundles/rater-01.html` and so on, each for one rater, with its own order.
 
     The same numbers give the same files, so more can be written later.
 
@@ -53,7 +53,7 @@ def import_answers(study: Study, path: Path | str) -> int:
     try:
         content = parse_json(read_file(path, MAX_ANSWERS_BYTES), str(path))
     except (FileNotFoundError, BadItem) as error:
-        raise BadSetup(f"{path} is no file of answers: {error}") from error
+        raise BadSetup(f"{path} is not a file of answers: {error}") from error
     except BadSetup as fault:
         raise BadSetup(f"{fault}: it is not a file of answers") from fault
     try:

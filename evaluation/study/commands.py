@@ -27,7 +27,7 @@ REPORT = "report"
 
 Profile = Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")]
 Root = Annotated[str | None, typer.Option(help="Where the files are.")]
-Folder = Annotated[Path | None, typer.Option(help="The study's folder; else study/ in the root.")]
+Folder = Annotated[Path | None, typer.Option(help="The study's folder; default: study/ in the root.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
@@ -39,16 +39,18 @@ def build(
     methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = "adapter,base,telea,given_mask",
     outputs: Annotated[
         str | None,
-        typer.Option(help="Folder of methods' pictures; else those of the held-out list, in records/ in the root."),
+        typer.Option(help="Folder of methods' pictures; default: those of the held-out list, in records/ in the root."),
     ] = None,
-    adapter: Annotated[str | None, typer.Option(help="Published adapter; else the one trained in the root.")] = None,
-    base: Annotated[str | None, typer.Option(help="Folder of its base; else the published one.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="Published adapter; default: the one trained in the root.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Folder of its base; default: the published one.")] = None,
     out: Folder = None,
     as_json: Json = False,
 ) -> None:
-    """Make a study's folder: what is compared, in what order, and the pictures under opaque names.
+    """Make a study's folder: the comparisons, their order, and the pictures under opaque names.
 
-    Exits with 1 when a method had no output for an image; it loses there without being shown.
+    Exits with status 1 when a method had no output for an image; that output loses without being shown.
     """
     from evaluation.records.room import read_records
     from evaluation.study.build import build_study
@@ -92,12 +94,13 @@ def serve(
     profile: Profile = None,
     root: Root = None,
     folder: Folder = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback is open to the network.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 = any free one.")] = 8765,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any address but loopback is open to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 = any free one.")] = 8765,
     name: Annotated[
-        list[str] | None, typer.Option(help="Host name that raters call the server by, such as a proxy's; repeatable.")
+        list[str] | None,
+        typer.Option(help="Host name under which raters reach the server, such as a proxy's; repeatable."),
     ] = None,
 ) -> None:
     """Serve a study to raters; each answer is on disk before the next question is shown."""
@@ -130,7 +133,7 @@ def report(
     profile: Profile = None,
     root: Root = None,
     folder: Folder = None,
-    out: Annotated[str | None, typer.Option(help="Folder to write to; else report/ in the study's.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder to write to; default: report/ in the study's folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
 ) -> None:
     """Write the report of a study: win rates, strengths, agreement, every raw vote."""
@@ -150,7 +153,7 @@ def _folder(context: typer.Context, profile: str | None, root: str | None, folde
 
 
 def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | None, steps: "Steps") -> "Records":
-    """What the named methods made of the study's share of the held-out list; what is missing is asked for."""
+    """Outputs of the named methods on the study's share of the held-out list; missing ones are made."""
     from evaluation.commands import ADAPTER, HELD_OUT
     from evaluation.methods.classical import classical_recipes
     from evaluation.methods.standard import standard_recipes

@@ -1,6 +1,6 @@
-"""A web server's connections with limits: how many, how long a request may take to come and an answer to go.
+"""A web server's connections with limits: how many, how long a request may take to arrive and an answer to be sent.
 
-uvicorn limits neither a sender that sends a byte a minute nor a reader that never reads.
+uvicorn limits neither a client that sends one byte per minute nor one that never reads.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class LimitedConnection(H11Protocol):
         self._enter(self._waits_for())
 
     def on_response_complete(self) -> None:
-        """An answer has gone; what follows is idleness, which uvicorn limits, or the next request."""
+        """An answer was sent; the connection is then idle, which uvicorn limits, or gets the next request."""
         super().on_response_complete()
         self._enter("" if self.conn.their_state is h11.IDLE else self._waits_for())
 

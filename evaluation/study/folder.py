@@ -59,8 +59,8 @@ class Study:
         list_sha256: hash of the list that the pictures belong to.
         methods: names of the methods, in the study's order.
         scenes: the scene of each case.
-        clusters: aspect -> case -> name of what makes it no independent evidence: its photograph, or its target's
-            origin.
+        clusters: aspect -> case -> name of what it shares with cases that are not independent of it: its photograph, or
+            its target's origin.
         comparisons: all comparisons, also those with missing outputs.
         attention: comparisons that attention questions are made from.
         missing: cases without an output, by aspect and method.

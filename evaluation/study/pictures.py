@@ -1,4 +1,4 @@
-"""Pictures as raters see them: opaque RGB, all encoded alike, so that nothing but what they show tells them apart."""
+"""Pictures as raters see them: opaque RGB, all encoded alike, so that they differ only in what they show."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from evaluation.records.method import MethodRecord
 REFERENCE_PX = 512
 """Longer side that the given picture has at least."""
 TILES = 4
-"""A broken picture is cut into so many tiles a side."""
+"""Number of tiles per side into which a broken picture is cut."""
 
 
 def shown(record: MethodRecord, case: str, aspect: Aspect) -> Rgb:

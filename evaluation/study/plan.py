@@ -18,7 +18,7 @@ Kind = Literal["plain", "attention", "repeat"]
 SOUND, BROKEN = "sound", "broken"
 """Panes of an attention question: a method's picture, and a copy of it that is plainly destroyed."""
 REPEAT_GAP = 4
-"""Least number of other questions before a repeated one, where so many are left."""
+"""Least number of other questions before a repeated one, if that many are left."""
 
 
 @dataclass(frozen=True)

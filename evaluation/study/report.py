@@ -44,7 +44,7 @@ def write_report(study: Study, draws: int, out: Store | str) -> dict[str, Any]:
         out: where to write.
 
     Raises:
-        BadSetup: nobody has answered yet.
+        BadSetup: there are no answers yet.
     """
     votes = Votes(study.votes, study.study_id)
     ballots, raters = read_ballots(study, list(votes.raters()), votes.all())
@@ -90,15 +90,17 @@ def _rules(study: Study) -> dict[str, str]:
     missed = f"{100 * config.max_missed_share:g} %"
     return {
         "tie": "A tie is half a win for each side.",
-        "not_sure": "“Not sure” is counted, and is part of no rate.",
-        "attention": f"Raters who miss more than {missed} of the attention questions that they answered do not count, "
-        "with any of their answers. Attention questions are part of no result.",
-        "repeats": "Of a question asked twice the first answer counts; the second one shows how constant a rater is.",
-        "missing": "A missing output is never shown. It loses to every output that is there, for each rater as often "
-        "as that rater answered other comparisons. Rates without these losses are shown beside.",
-        "several": "Where three are shown side by side, the one picked beats both others; these are not compared.",
-        "intervals": "95 % of the values found when raters and, of backgrounds, photographs (of foregrounds, the "
-        "targets' origins) are both drawn again: cases that share one are no independent evidence.",
+        "not_sure": "“Not sure” is counted, but is not part of any rate.",
+        "attention": f"Raters who miss more than {missed} of the attention questions that they answered are excluded "
+        "with all their answers. Attention questions are not part of any result.",
+        "repeats": "If a question is asked twice, the first answer counts; the second shows how consistent a rater is.",
+        "missing": "A missing output is never shown. It loses against every existing output, for each rater as often "
+        "as that rater answered other comparisons. Rates without these losses are shown next to them.",
+        "several": "Where three are shown side by side, the one picked beats both others; the others are not compared "
+        "with each other.",
+        "intervals": "95 % of the values found when raters and clusters are both resampled. Clusters are photographs "
+        "for backgrounds and the targets' origins for foregrounds: cases that share one are not "
+        "independent evidence.",
         "bradley_terry": f"Log strengths with mean 0, with {PRIOR_WINS:g} wins added to each side of every pair.",
     }
 

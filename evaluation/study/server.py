@@ -33,7 +33,7 @@ from evaluation.study.votes import TooManyRaters, Votes, checked_answer, clean_n
 log = logging.getLogger(__name__)
 MAX_BODY_BYTES, MAX_FIELDS = 4096, 8
 MAX_STARTS_A_MINUTE = 60
-"""Raters that may begin within a minute, from wherever: addresses say little behind a proxy."""
+"""Raters that may begin within a minute, from all addresses together: behind a proxy addresses say little."""
 _RATERS_REMEMBERED = 256
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; "
@@ -57,7 +57,7 @@ def study_app(study: Study, hosts: Collection[str] = LOOPBACK) -> Guard:
 
     Args:
         study: the study.
-        hosts: names that the server may be called by.
+        hosts: host names under which the server may be reached.
 
     Raises:
         BadSetup: the database of answers is damaged.
@@ -83,7 +83,7 @@ def serve_study(study: Study, host: str, port: int, names: Collection[str] = ())
         study: the study.
         host: address to listen on.
         port: 0 = any free one.
-        names: host names that raters call the server by, beside its own.
+        names: host names under which raters reach the server, in addition to its own.
 
     Raises:
         BadSetup: the address cannot be listened on, or the database of answers is damaged.
@@ -97,7 +97,7 @@ def serve_study(study: Study, host: str, port: int, names: Collection[str] = ())
     with listening:
         name = f"[{host}]" if ":" in host else host
         print(f"the study is at http://{name}:{listening.getsockname()[1]}/ until Ctrl-C", flush=True)
-        print(f"it answers to the names {', '.join(hosts)}; for others name them with --name", flush=True)
+        print(f"it accepts the host names {', '.join(hosts)}; add others with --name", flush=True)
         # The log would hold raters' tokens.
         config = uvicorn.Config(app, log_level="error", access_log=False, **SETTINGS)
         uvicorn.Server(config).run(sockets=[listening])
@@ -151,9 +151,9 @@ class _Desk:
             raise _Refused(422, f"a form has at most {MAX_FIELDS} fields") from None
         now_s = time.monotonic()
         if len(self._starts_s) == MAX_STARTS_A_MINUTE and now_s - self._starts_s[0] < 60:
-            return _too_many("Many people have begun just now. Wait a minute, go back and begin again.")
+            return _too_many("Many people have just started. Wait a minute, go back and start again.")
         self._starts_s.append(now_s)
-        token = secrets.token_hex(16)  # Part of their address: whoever knows it can answer for that rater.
+        token = secrets.token_hex(16)  # Part of their address: anyone who knows it can answer for that rater.
         try:
             await run_in_threadpool(self.votes.add_rater, token, clean_name(form.get("name", [""])[0]))
         except TooManyRaters:
@@ -191,7 +191,7 @@ class _Desk:
     def _known(self, request: Request) -> str:
         token = str(request.path_params["token"])
         if not re.fullmatch(ID_PATTERN, token) or not self.votes.has_rater(token):
-            raise _Refused(404, "there is no such rater; begin at the first page")
+            raise _Refused(404, "there is no such rater; start at the first page")
         return token
 
     def _keep(self, request: Request, body: bytes) -> None:
@@ -216,7 +216,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _too_many(sentence: str) -> Response:
-    page = message_page("Not just now", sentence)
+    page = message_page("Not available right now", sentence)
     return HTMLResponse(page, status_code=429, headers=_HEADERS | {"Retry-After": "60"})
 
 
@@ -228,12 +228,12 @@ def _refusal(request: Request, fault: Exception) -> Response:
 
 
 def _out_of_order(request: Request, fault: Exception) -> Response:
-    """The study's own files are at fault: its owner reads why, raters do not."""
+    """The study's own files are at fault: the log says why; raters do not see it."""
     log.error("%s", fault)
-    said = "the study cannot go on just now; tell whoever runs it"
+    said = "the study cannot continue right now; please tell the person who runs it"
     return JSONResponse({"error": said}, status_code=503, headers=_HEADERS)
 
 
 def _gone(request: Request, fault: Exception) -> Response:
-    """Whoever asked has left; nobody reads this."""
+    """The client has left; this is never read."""
     return Response(status_code=400)

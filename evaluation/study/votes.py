@@ -15,7 +15,7 @@ from decoupage.faults import BadSetup
 from evaluation.study.folder import Screen
 
 MAX_RATERS = 2_000
-"""Largest number of raters; without a limit anybody could fill the disk through the first page."""
+"""Largest number of raters; without a limit anyone could fill the disk through the first page."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS raters (
     token TEXT PRIMARY KEY, study TEXT NOT NULL, name TEXT NOT NULL, started_at TEXT NOT NULL
@@ -67,7 +67,7 @@ class Votes:
         with self._connection() as connection:
             (number,) = connection.execute("SELECT count(*) FROM raters").fetchone()
             if number >= MAX_RATERS:
-                raise TooManyRaters(f"the study has {number} raters, and takes no more")
+                raise TooManyRaters(f"the study has {number} raters and accepts no more")
             entry = (token, self.study_id, name, _now())
             connection.execute("INSERT INTO raters VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", entry)
 
@@ -145,7 +145,7 @@ MAX_NAME_CHARACTERS = 80
 
 
 def choices_of(num_panes: int) -> tuple[str, ...]:
-    """What can be answered to a question with so many pictures side by side."""
+    """The possible answers to a question with this number of pictures side by side."""
     return (*(str(i + 1) for i in range(num_panes)), TIE, NOT_SURE)
 
 
@@ -153,7 +153,7 @@ def checked_answer(answer: object, screens: Mapping[str, Screen]) -> tuple[str, 
     """The (question, choice, time_s) of an answer that a page sent, checked.
 
     Raises:
-        ValueError: it is no answer to a question of this rater.
+        ValueError: it is not an answer to a question of this rater.
     """
     if not isinstance(answer, dict):
         raise ValueError("an answer is an object with question, choice and time_s")

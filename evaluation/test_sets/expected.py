@@ -35,7 +35,7 @@ def require_list(test_set: TestSet, expected: str) -> None:
         if list_sha256(found) != expected:
             raise BadSetup(
                 f"{test_set.name} hashes to {list_sha256(found)}, not to {expected}, over {len(found)} images; "
-                "an earlier list.json instead of its hash would tell which ones differ"
+                "give an earlier list.json instead of its hash to see which ones differ"
             )
         return
     wanted = read_entries(expected)
@@ -53,7 +53,7 @@ def read_entries(path: str) -> list[Entry]:
     """The images of a `list.json`.
 
     Raises:
-        BadSetup: it cannot be read, is no list, or does not hash to what it says.
+        BadSetup: it cannot be read, is not a list, or does not match its own hash.
     """
     try:
         values = parse_json(read_file(Path(path)), path)
@@ -62,7 +62,7 @@ def read_entries(path: str) -> list[Entry]:
     except (FileNotFoundError, BadItem, BadSetup) as error:
         raise BadSetup(f"{path} of evaluation.test_sets.expected_lists cannot be read: {error}") from error
     except (KeyError, TypeError) as error:
-        raise BadSetup(f"{path} of evaluation.test_sets.expected_lists is no list.json: {error!r}") from error
+        raise BadSetup(f"{path} of evaluation.test_sets.expected_lists is not a list.json: {error!r}") from error
     if list_sha256(entries) != says:
         raise BadSetup(f"{path} does not hash to the list_sha256 that it holds: it was damaged or changed by hand")
     return entries

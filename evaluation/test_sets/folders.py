@@ -28,7 +28,7 @@ class FolderPictures:
     """See `Originals`.
 
     Attributes:
-        folder: what the layout's patterns are below of.
+        folder: folder that the layout's patterns are relative to.
         source: the stratum of its images.
     """
 
@@ -39,7 +39,7 @@ class FolderPictures:
 
     @property
     def about(self) -> dict[str, Any]:
-        """See `Originals`; of the folder only its name, for paths are nobody's business."""
+        """See `Originals`; of the folder only its name, because paths are private."""
         layout = self.layout.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
         return {"folder": self.folder.name, "layout": ", ".join(f"{role} {value}" for role, value in layout.items())}
 
@@ -68,7 +68,7 @@ class FolderPictures:
             if not files[role]:
                 raise BadSetup(
                     f"evaluation.test_sets: {self.folder} holds no {role} ({patterns[role]}) for {self.name}; "
-                    "choose another layout, or describe its own under evaluation.test_sets.layouts"
+                    "choose another layout, or describe its layout under evaluation.test_sets.layouts"
                 )
         return files
 
@@ -109,10 +109,10 @@ class FolderPictures:
         try:
             return read_file(found[0])
         except FileNotFoundError as error:
-            raise BadItem(f"missing_{role}", f"{found[0].name} leads to no file") from error
+            raise BadItem(f"missing_{role}", f"{found[0].name} points to no file") from error
 
     def _picture(self, role: str, name: str) -> Picture:
-        """An opaque picture: what lies under transparent pixels is no part of a photograph."""
+        """An opaque picture: what lies under transparent pixels is not part of a photograph."""
         picture = _named(role, read_picture, self._read(role, name))
         if not picture.is_opaque:
             raise BadItem("transparent", f"the {role} has transparent pixels: flatten it, or save it without alpha")
@@ -143,7 +143,7 @@ class FolderPictures:
             raise BadItem("no_alpha", "the foreground has no alpha channel")
         _check_size("foreground", found.size, found.stored_size, picture)
         if not (found.alpha >= VISIBLE_ALPHA).any():
-            raise BadItem("empty_alpha", "the foreground shows nowhere")
+            raise BadItem("empty_alpha", "the foreground is fully transparent")
         return found.rgba
 
 
@@ -158,7 +158,7 @@ def _named(role: str, read: Callable[[bytes], T], data: bytes) -> T:
 def _why_bad(name: str) -> str:
     said = ascii(name)[:80]
     if name.startswith("._"):
-        return f"{said} is a companion file that macOS writes, no picture: remove it"
+        return f"{said} is a companion file that macOS writes, not a picture: remove it"
     if any("\udc80" <= character <= "\udcff" for character in name):
         return f"the file name {said} is not UTF-8: rename it"
     return f"{said} cannot name an image: it is too long, begins with . or -, or holds control characters or \\"
@@ -183,14 +183,14 @@ def _said(size: tuple[int, int]) -> str:
 
 
 def _check_agrees(image: Rgb, background: Rgb, visible: Mask) -> None:
-    """An image and its background differ most where the object is; else the pair or the mask is of something else."""
+    """An image and its background differ most where the object is; otherwise the pair or the mask is wrong."""
     difference = np.maximum(image, background) - np.minimum(image, background)
     inside, outside = float(difference[visible].mean()), float(difference[~visible].mean())
     if inside <= outside:
         raise BadItem(
             "mask_disagrees",
             f"image and background differ by {inside:.1f} gray levels where the object shows and by {outside:.1f} "
-            "elsewhere: another background, another mask, or mask_is is the wrong way round",
+            "elsewhere: another background, another mask, or mask_is is inverted",
         )
 
 

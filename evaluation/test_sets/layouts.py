@@ -1,6 +1,6 @@
 """Where published sets keep their pictures, by name, and how a layout's patterns are looked up in a folder.
 
-What is known of each set, and from where: docs/test_sets.md. A profile can add layouts of its own.
+What is known of each set, and from where: docs/test_sets.md. A profile can add its own layouts.
 """
 
 import re
@@ -33,7 +33,7 @@ def find_layout(name: str, own: Mapping[str, LayoutConfig]) -> LayoutConfig:
     """A layout of the profile, or a named one.
 
     Raises:
-        BadSetup: there is none of that name; the message lists those that there are.
+        BadSetup: there is none with that name; the message lists the known ones.
     """
     known = {**LAYOUTS, **own}
     if name not in known:
@@ -45,7 +45,7 @@ def matches(folder: Path, pattern: str) -> dict[str, list[Path]]:
     """Image's name -> its pictures below a folder, where more than one fits sorted; the names are sorted too.
 
     Names are composed (Unicode's NFC), because macOS writes them decomposed, an accented letter as two characters.
-    Whatever is no folder counts as a picture here; what cannot be read is told when it is read.
+    Everything that is not a folder counts as a picture here; an unreadable one is reported when it is read.
 
     Args:
         pattern: as `LayoutConfig` takes it; ending in `*` it takes every format of pictures.

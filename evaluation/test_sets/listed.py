@@ -1,4 +1,4 @@
-"""A foreign set as a list: masks grown, strata named, what is unusable counted; every image at its own size.
+"""A foreign set as a list: masks are grown, strata named, unusable images counted; every image has its own size.
 
 All images go through here, whatever set they are of, so that nothing is done to one method's pictures alone.
 """
@@ -18,7 +18,7 @@ from evaluation.strata import clutter_of, occlusion_of, size_of
 from evaluation.test_sets.originals import Excluded, Originals
 
 MIN_SIDE_PX = 16
-"""No base has tokens of less."""
+"""No base has smaller tokens."""
 
 
 @dataclass
@@ -27,8 +27,8 @@ class ListedSet:
 
     Attributes:
         originals: the images.
-        dilate_px: given masks are grown by so much.
-        max_images: stop after so many usable ones; None = all.
+        dilate_px: number of pixels by which given masks are grown.
+        max_images: stop after this many usable ones; None = all.
     """
 
     originals: Originals
@@ -62,7 +62,7 @@ class ListedSet:
         if self._excluded is None:
             for _ in self._all():
                 pass
-        assert self._excluded is not None, "a full look leaves it"
+        assert self._excluded is not None, "reading all cases sets it"
         return self._excluded
 
     def cases(self, names: Collection[str] | None = None) -> Iterator[Case]:

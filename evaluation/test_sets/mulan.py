@@ -84,7 +84,7 @@ class MulanPictures:
         for k, rgba in instances.items():
             visible = parts.visible_mask(shown.index(k)) if k in shown else np.zeros(parts.size, bool)
             if reason := _reason_against(rgba[..., 3], visible):
-                yield Excluded(f"{key}-{k}", reason, f"instance {k} shows in {int(visible.sum())} pixels")
+                yield Excluded(f"{key}-{k}", reason, f"instance {k} is visible in {int(visible.sum())} pixels")
                 continue
             layer = shown.index(k)
             yield Case(
@@ -110,7 +110,7 @@ def _layer(rgba: Rgba) -> Layer:
 
 
 def _reason_against(alpha: Gray, visible: Mask) -> str:
-    """Why an instance cannot be asked for; empty when it can."""
+    """Why an instance cannot be used; empty if it can."""
     if not (alpha >= VISIBLE_ALPHA).any():
         return "empty_alpha"
     if not visible.any():
@@ -132,7 +132,7 @@ def listed_keys(split: Split, ids: str) -> frozenset[str]:
     if not keys:
         raise BadSetup(
             "MULAN's list of test pictures is not settled yet; make the library once (`decoupage scenes make`), "
-            "or name a list of your own in mulan.test_ids"
+            "or name your own list in mulan.test_ids"
         )
     if not ids:
         return keys
@@ -140,6 +140,6 @@ def listed_keys(split: Split, ids: str) -> frozenset[str]:
     if seen := sorted(chosen - keys):
         raise BadSetup(
             f"evaluation.test_sets.mulan_ids: training may see {len(seen)} pictures of {ids}, such as {seen[0]}; "
-            "name the same file in mulan.test_ids, and make the library and the scenes anew"
+            "name the same file in mulan.test_ids, and make the library and the scenes again"
         )
     return chosen

@@ -1,6 +1,6 @@
 """What a foreign test set gives: its images at their own size, and those that cannot be used with the reason.
 
-Where they come from is the business of `folders` and `mulan`; what becomes of them is `listed`'s.
+`folders` and `mulan` read them; `listed` makes cases of them.
 """
 
 from collections.abc import Collection, Iterator

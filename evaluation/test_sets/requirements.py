@@ -16,7 +16,7 @@ def requirements(config: TestSetsConfig) -> list[Requirement]:
 def _folders(config: TestSetsConfig) -> Iterator[Requirement]:
     for name, place in config.folders.items():
         there = Path(place.folder).is_dir()
-        fix = f"place the set there (docs/test_sets.md), or take evaluation.test_sets.folders.{name} out"
+        fix = f"place the set there (docs/test_sets.md), or remove evaluation.test_sets.folders.{name}"
         yield Requirement(f"evaluation.test_sets.folders.{name}", there, f"{place.folder}, layout {place.layout}", fix)
 
 
@@ -25,5 +25,5 @@ def _files(config: TestSetsConfig) -> Iterator[Requirement]:
     if config.mulan_ids:
         files["mulan_ids"] = config.mulan_ids
     for field, path in files.items():
-        fix = f"put the file there, or take evaluation.test_sets.{field} out"
+        fix = f"put the file there, or remove evaluation.test_sets.{field}"
         yield Requirement(f"evaluation.test_sets.{field}", Path(path).is_file(), path, fix)

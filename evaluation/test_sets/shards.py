@@ -26,7 +26,7 @@ class HeldOut:
 
     Attributes:
         source: a store or path, as `pipelines.shards.reader.read_scenes` takes it.
-        max_images: stop after so many; None = all.
+        max_images: stop after this many; None = all.
     """
 
     source: Store | str
@@ -112,6 +112,6 @@ def _origin(source: Mapping[str, Any], key: str) -> str:
     """What a background or a foreground was taken from. Raises BadSetup: the scene's record is of an older version."""
     if "origin" not in source:
         raise BadSetup(
-            f"scene {key} does not say what {source['id']} was taken from: make the scenes anew in a new root"
+            f"scene {key} does not say what {source['id']} was taken from: make the scenes again in a new root"
         )
     return str(source["origin"])

@@ -1,4 +1,4 @@
-"""What a test set is: cases in a fixed order, as often as they are asked for."""
+"""What a test set is: cases in a fixed order, which can be read repeatedly."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol

@@ -99,7 +99,7 @@ def test_a_row_without_generated_foregrounds_has_data_of_its_own(world, command)
     assert err.index("making its data") < err.index("training and judging")
     found = {row["row"]: row for row in json.loads(out)["rows"]}[OWN_DATA]
     assert found["differences"]["background.psnr_mask"]["num_images"] >= 3
-    assert found["changes"] == {"scenes.generated_share": 0.0} and "by intent" in found["note"]
+    assert found["changes"] == {"scenes.generated_share": 0.0} and "intentionally" in found["note"]
     own, full = (open_index(str(Path(profile.root, *folder))) for folder in (("real_only",), ()))
     assert list(own.keys) == list(full.keys) and own.num_triplets == full.num_triplets
     assert kinds(profile, "real_only/shards") == {"real"} < kinds(profile, "shards")

@@ -105,7 +105,7 @@ def test_from_the_first_champion_to_the_way_back(root, world):
     done = CliRunner().invoke(cli.app, ["champion", "rollback", "--root", str(root), "--why", "halos"])
     assert done.exit_code == 0 and "v0001 is the champion again" in done.output
     made, _ = decide(profile)
-    assert made.metadata["champion"].value == "v0001" and "a person took back" in verdict(made)
+    assert made.metadata["champion"].value == "v0001" and "a person rolled back" in verdict(made)
     shown = CliRunner().invoke(cli.app, ["champion", "show", "--root", str(root), "--json"])
     history = json.loads(shown.output)["history"]
     assert [event["kind"] for event in history] == [

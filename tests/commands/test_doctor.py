@@ -125,7 +125,7 @@ def test_the_text_is_for_a_person_and_its_commands_can_be_copied(tmp_path):
     for part in examination.parts:
         assert f"  {part}" in lines
     assert lines[3].startswith(f"{len(examination.missing)} missing, for: ")
-    first_there = lines.index("there")
+    first_there = lines.index("present")
     assert [i for i, line in enumerate(lines) if "MISSING" in line][-1] < first_there
     assert "" not in [one.fix for one in examination.missing]
 
@@ -142,7 +142,7 @@ def test_a_root_that_cannot_be_written_to_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda place, mode: False)
     assert not requirements(load_profile("demo", str(tmp_path)))["folder"].present
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadSetup, match=r"cannot be a folder, because .*file is none"):
+    with pytest.raises(BadSetup, match=r"cannot be a folder, because .*file is not a folder"):
         examine(load_profile("demo", str(tmp_path / "file")))
 
 
@@ -152,14 +152,14 @@ def test_a_recipe_that_is_damaged_is_missing(tmp_path):
         (tmp_path / "scenes" / "recipe.json").write_bytes(data)
         recipe = requirements(load_profile("demo", str(tmp_path)))["recipe"]
         assert not recipe.present
-        assert recipe.found.startswith("scenes: the root holds a recipe.json that is damaged")
+        assert recipe.found.startswith("scenes: the root holds a damaged recipe.json")
 
 
 def test_a_profile_that_lacks_nothing_says_so(tmp_path):
     text = examine(load_profile("demo", str(tmp_path))).to_text()
     assert text.splitlines()[3] == "nothing is missing"
     assert "MISSING" not in text
-    assert "  generated foregrounds: generated.generator = procedural\n    ok      nothing more\n" in text
+    assert "  generated foregrounds: generated.generator = procedural\n    ok      nothing needed\n" in text
 
 
 def test_json_has_the_needs_one_after_another(tmp_path):
@@ -184,7 +184,7 @@ def test_the_folders_of_another_recipe_are_named(tmp_path):
     other = load_profile("demo", str(tmp_path), {"masks.box.weight": "0.0"})
     recipe = requirements(other)["recipe"]
     assert not recipe.present and recipe.fix.endswith("or remove the folders masks, shards")
-    assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile asks for ")
+    assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile requires ")
 
 
 def disk(profile):
@@ -205,7 +205,7 @@ def test_room_is_asked_for_what_is_not_there_yet(tmp_path, monkeypatch):
     with (tmp_path / "shards" / "00000.tar").open("wb") as file:
         file.truncate(40 * 10**9)
     assert disk(profile).present and f"{wanted_gb - 40:.1f} GB wanted" in disk(profile).found
-    assert "40.0 GB of it there" in requirements(profile)["room"].found
+    assert "of which 40.0 GB exist already" in requirements(profile)["room"].found
 
 
 def test_a_disk_must_hold_what_all_folders_on_it_will_take(tmp_path, monkeypatch):

@@ -68,20 +68,20 @@ def left(error: BaseException, monkeypatch, capsys) -> tuple[int, str]:
         (Diverged("step 3: loss = nan"), 1, "step 3: loss = nan"),
         (FileNotFoundError(errno.ENOENT, "", "/a/b"), 2, "there is no file, folder or program /a/b"),
         (FileNotFoundError("s3://a/b"), 2, "there is no file or folder s3://a/b"),
-        (PermissionError(errno.EACCES, "", "/a/b"), 2, "/a/b may not be read or written by this user"),
-        (IsADirectoryError(errno.EISDIR, "", b"/a/b"), 2, "/a/b is a folder, and a file is wanted"),
-        (NotADirectoryError(errno.ENOTDIR, "", "/a/b"), 2, "/a/b lies in something that is a file"),
+        (PermissionError(errno.EACCES, "", "/a/b"), 2, "this user may not read or write /a/b"),
+        (IsADirectoryError(errno.EISDIR, "", b"/a/b"), 2, "/a/b is a folder, but a file is needed"),
+        (NotADirectoryError(errno.ENOTDIR, "", "/a/b"), 2, "a part of /a/b is a file"),
         (OSError(errno.ENOSPC, "", "/a/b"), 2, "the disk of /a/b is full: free space"),
         (OSError(errno.ENOSPC, ""), 2, "the disk of what is written or read is full"),
-        (OSError(errno.EADDRINUSE, "in use"), 2, "another program listens at this address already"),
+        (OSError(errno.EADDRINUSE, "in use"), 2, "another program already listens on this address"),
         (OSError("no connection"), 2, "no connection"),
-        (MemoryError(), 2, "memory did not suffice in"),
+        (MemoryError(), 2, "there was not enough memory in"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), 2, "(CUDA out of memory): close other programs"),
         (RecursionError("maximum"), 2, "an input is nested too deeply"),
         (BrokenProcessPool("ended"), 2, "a worker process ended in the middle of its work"),
         (ModuleNotFoundError("No module named 'ray'", name="ray"), 2, "a package is missing or broken: No module"),
         (Stopped(EOFError()), 2, "a file is cut off: it ends too early; it was read in"),
-        (Stopped(KeyboardInterrupt()), 130, "interrupted; what is finished stays, and the same command goes on"),
+        (Stopped(KeyboardInterrupt()), 130, "interrupted; what is finished is kept, and the same command continues"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
 )
@@ -100,22 +100,22 @@ def _a_file(tmp_path: Path, data: bytes = b"not what it should be") -> Path:
 @pytest.mark.parametrize(
     ("read", "what"),
     [
-        (lambda path: json.loads(path.read_text()), "no JSON (Expecting value"),
+        (lambda path: json.loads(path.read_text()), "not JSON (Expecting value"),
         (
             lambda path: path.with_name("file").write_bytes(b"\xff") and path.read_text(encoding="utf-8"),
-            "no UTF-8 text",
+            "not UTF-8 text",
         ),
-        (lambda path: list(csv.reader(["a\0b", '"x"y'], strict=True)), "no CSV table"),
-        (zipfile.ZipFile, "no zip archive"),
-        (tarfile.open, "no tar archive"),
-        (pq.read_table, "no parquet table"),
-        (lambda path: safe_open(path, framework="pt"), "no safetensors file"),
-        (lambda path: torch.load(path, weights_only=True), "no pickle"),
+        (lambda path: list(csv.reader(["a\0b", '"x"y'], strict=True)), "not a CSV table"),
+        (zipfile.ZipFile, "not a zip archive"),
+        (tarfile.open, "not a tar archive"),
+        (pq.read_table, "not a parquet table"),
+        (lambda path: safe_open(path, framework="pt"), "not a safetensors file"),
+        (lambda path: torch.load(path, weights_only=True), "not a pickle"),
         (lambda path: pickle.load(io.BytesIO()), "cut off: it ends too early"),
-        (lambda path: tomllib.loads("[a"), "no TOML"),
+        (lambda path: tomllib.loads("[a"), "not TOML"),
         (lambda path: zlib.decompress(path.read_bytes()), "damaged (zlib)"),
         (lambda path: struct.unpack("<I", b"a"), "cut off"),
-        (Image.open, "no picture"),
+        (Image.open, "not a picture"),
     ],
 )
 def test_what_readers_raise_says_what_the_file_is_not(read, what, tmp_path):
@@ -217,4 +217,4 @@ def test_ctrl_c_says_that_the_same_command_goes_on():
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.strip() == "decoupage: interrupted; what is finished stays, and the same command goes on"
+    assert said.strip() == "decoupage: interrupted; what is finished is kept, and the same command continues"

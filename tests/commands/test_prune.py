@@ -199,13 +199,13 @@ def test_the_command_lists_and_only_removes_when_told_to(profile, home):
     old = make_run(profile, "0" * 16, age_days=31)
     listed = CliRunner().invoke(app, ["prune", "--root", profile.root])
     assert listed.exit_code == 0 and old.is_dir()
-    assert "old run" in listed.output and "1 things, 0.00 MB could go; remove it with --apply" in listed.output
+    assert "old run" in listed.output and "1 things, 0.00 MB can be removed with --apply" in listed.output
     told = json.loads(CliRunner().invoke(app, ["prune", "--root", profile.root, "--json"]).output)
     assert told["applied"] is False and told["num_bytes"] == 1000 and told["removables"][0]["kind"] == "old run"
     assert CliRunner().invoke(app, ["prune", "--root", profile.root, "--apply"]).exit_code == 0
     assert not old.exists()
     (home / "dagster.yaml").unlink()
-    assert "not looked at" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
+    assert "not examined" in CliRunner().invoke(app, ["prune", "--root", profile.root]).output
 
 
 def test_a_linked_run_is_left_alone_and_what_it_points_at_too(profile, tmp_path):

@@ -18,10 +18,10 @@ def values(ends, counts):
 @pytest.mark.parametrize(
     ("ends", "counts", "passed", "said"),
     [
-        ((0.2, 0.8), MANY, True, "better: adapter less "),
-        ((-0.2, 0.8), MANY, False, "not better: adapter less "),
-        ((-0.8, -0.2), MANY, False, "not better: adapter less "),
-        ((0.2, 0.8), FEW, False, "undecided (too few photographs: 3): adapter less "),
+        ((0.2, 0.8), MANY, True, "better: adapter minus "),
+        ((-0.2, 0.8), MANY, False, "not better: adapter minus "),
+        ((-0.8, -0.2), MANY, False, "not better: adapter minus "),
+        ((0.2, 0.8), FEW, False, "undecided (too few photographs: 3): adapter minus "),
     ],
     ids=["above", "across", "below", "few"],
 )
@@ -47,7 +47,7 @@ def beside(**others):
 def test_what_is_better_inside_and_worse_around_is_not_better():
     """The demo's adapter of earlier days: 1.68 dB worse in the ring, and the page said better."""
     found = background_beats_base(beside(psnr_ring=-1.68, psnr_whole=0.0))
-    assert not found.passed and found.sentence.startswith("not better: adapter less base: +1.100 dB")
+    assert not found.passed and found.sentence.startswith("not better: adapter minus base: +1.100 dB")
     assert found.sentence.endswith("; worse by psnr_ring -1.680")
     assert background_beats_base(beside(psnr_ring=-0.1, ssim_mask=0.3)).passed
     assert not background_beats_base(beside(psnr_mask=0.0, psnr_ring=0.5)).passed

@@ -62,7 +62,7 @@ def test_another_folder_and_a_summary(root, tmp_path, evaluate):
     assert re.search(rf"page: +{tmp_path / 'here'}/report.html\n", out)
     assert "do the maps help? On 6 images" in out
     said = " ".join(out.split())
-    assert re.search(r"less without any: .+ dB PSNR inside the mask, .+ soft IoU less with another scene's: ", said)
+    assert re.search(r"minus without any: .+ dB PSNR inside the mask, .+ soft IoU minus with another scene's: ", said)
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 80
     files = ["before_after.png", "gallery.json", "list.json", "report.html", "report.json", "report.md", "scores.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir() if path.is_file()) == files

@@ -81,7 +81,7 @@ def test_a_decision_that_lacks_what_is_read_again_is_named(tmp_path, change):
     path.write_text(json.dumps(event))
     assert len(read_history(Store(str(tmp_path)))) == 1
     path.write_text(json.dumps(event | change))
-    with pytest.raises(BadSetup, match=r"000001\.json.*put it back from a copy"):
+    with pytest.raises(BadSetup, match=r"000001\.json.*restore it from a copy"):
         read_history(Store(str(tmp_path)))
 
 

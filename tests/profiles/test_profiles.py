@@ -141,10 +141,10 @@ def test_roots_that_can_hold_no_file_are_refused_before_any_work(write, tmp_path
     (tmp_path / "file").write_text("")
     (tmp_path / "sealed").mkdir(mode=0o500)
     for root, reason in [
-        ("file", "because {0}/file is none"),
-        ("file/below", "because {0}/file is none"),
+        ("file", "because {0}/file is not a folder"),
+        ("file/below", "because {0}/file is not a folder"),
         ("nosuch://a/b", "nosuch://a/b cannot be opened: Protocol not known"),
-        ("sealed/new", "because {0}/sealed may not be written to by this user"),
+        ("sealed/new", "because this user cannot write to {0}/sealed"),
     ]:
         monkeypatch.setattr("os.access", lambda place, mode: not str(place).endswith("sealed"))  # root may do all
         with pytest.raises(BadSetup) as refusal:

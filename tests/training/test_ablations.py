@@ -29,13 +29,13 @@ def test_each_changes_one_thing_in_the_demo_and_no_two_are_the_same():
 @pytest.mark.parametrize(
     ("row", "changes", "kinds", "why"),
     [
-        ("kontext_base", {"adapter.base": "tiny-fill"}, BOTH, "of the base tiny-fill"),
+        ("kontext_base", {"adapter.base": "tiny-fill"}, BOTH, "the base tiny-fill has no"),
         ("no_fused_context", {"adapter.maps": ()}, BOTH, "takes no maps"),
         ("no_depth", {"adapter.maps": ("edges",)}, BOTH, "does not take the map of depth"),
         ("no_foreground_context", {"adapter.foreground_context": "background"}, BOTH, "already"),
         ("no_generated_foregrounds", {}, ("generated",), "nothing would be left"),
         ("no_generated_foregrounds", {}, ("real",), "anyway"),
-        ("rank_128", {"adapter.rank": 1}, BOTH, "is no other rank"),
+        ("rank_128", {"adapter.rank": 1}, BOTH, "is the same rank"),
     ],
 )
 def test_a_row_that_a_recipe_cannot_have_says_why(row, changes, kinds, why):

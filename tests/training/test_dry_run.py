@@ -80,7 +80,7 @@ def test_the_first_step_has_the_shapes_of_the_real_size(found):
 
 def test_the_recipe_runs_in_small_from_data_to_export(found):
     small_run = found.rehearsal
-    assert not small_run.fault and "tiny-fill in the place of flux-fill" in small_run.stand_in
+    assert not small_run.fault and "tiny-fill instead of flux-fill" in small_run.stand_in
     assert "adapter.loss = " in small_run.done["one update"] and "adapter.safetensors" in small_run.done["checkpoint"]
     assert small_run.done["read back"] == "step 1"
     assert small_run.done["export"] == "loads as LayerDecompositionPipeline"

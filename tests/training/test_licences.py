@@ -71,7 +71,7 @@ def test_shards_are_judged_by_what_they_hold(tmp_path):
     assert f"brings in {number} layers of the shards (cc-by-nc-sa-4.0 forbids" in found
     (root / "shards/00000.parquet").unlink()
     (found,) = obstacles(plan_of(tmp_path, str(root)))
-    assert "is missing, so nobody knows" in found
+    assert "is missing, so its licences are unknown" in found
     assert run_sources(plan_of(tmp_path, str(root))).licences.data == ("unknown",)
 
 

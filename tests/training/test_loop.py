@@ -244,7 +244,7 @@ def flip(path: Path) -> None:
         (state(lambda text: b"[" * 99_999), r"state\.json is not usable JSON: its brackets"),
         (state(lambda text: b"[]"), r"state\.json is not what a run writes"),
         (lambda path: (path / "state.json").unlink(), r"state\.json is missing"),
-        (flip, r"line\.safetensors has other contents than were written"),
+        (flip, r"line\.safetensors was changed after it was written"),
         (lambda path: (path / "averaged.safetensors").unlink(), r"averaged\.safetensors is missing"),
         (lambda path: (path / "random-0.pt").unlink(), r"random-0\.pt is missing"),
     ],
@@ -262,7 +262,7 @@ def test_when_all_checkpoints_are_damaged_each_is_named(tmp_path):
     train_toy(tmp_path)
     for step in ("0000009", "0000012"):
         cut("line.safetensors")(tmp_path / "checkpoints" / step)
-    found = r"no checkpoint can be loaded: \S+0000012 \(line\.safetensors .*\); \S+0000009 \(line\.saf.* begin anew"
+    found = r"no checkpoint can be loaded: \S+0000012 \(line\.safetensors .*\); \S+0000009 \(line\.saf.* start again"
     with pytest.raises(BadSetup, match=found):
         train_toy(tmp_path, resume=True)
     assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [9, 12]
@@ -323,7 +323,7 @@ def test_a_checkpoint_that_was_changed_on_purpose_runs_no_code_and_is_named(
     assert message.startswith(f"{outcome.checkpoint / file} cannot be loaded: ")
     assert reason in message
     assert "weights_only" not in message
-    assert message.endswith(f"move {outcome.checkpoint} away, and --resume goes on from the checkpoint before it")
+    assert message.endswith(f"move {outcome.checkpoint} away; then --resume continues from the checkpoint before it")
     assert not (tmp_path / "ran").exists()
 
 
@@ -348,7 +348,7 @@ def test_weights_that_an_update_breaks_are_not_saved(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "make_optimiser", noted)
         task.losses = broken
-        with pytest.raises(Diverged, match=r"step 9: the update has left weights that are not finite; .*0000006"):
+        with pytest.raises(Diverged, match=r"step 9: the update produced weights that are not finite; .*0000006"):
             train_toy(tmp_path, task)
     assert Checkpoints(tmp_path / "checkpoints", 2).steps() == [3, 6]
     again, _ = train_toy(tmp_path, resume=True)
@@ -373,7 +373,7 @@ def test_a_journal_that_a_disk_has_spoilt_is_read_as_far_as_it_goes(tmp_path):
 def test_a_second_run_in_a_folder_is_refused(tmp_path, monkeypatch):
     plan = RunPlan("tiny_base", tmp_path / "run")
     with alone_in(plan.out):
-        with pytest.raises(BadSetup, match=r"another process trains in .*run: wait for its end"):
+        with pytest.raises(BadSetup, match=r"another process trains in .*run: wait until it ends"):
             train(plan)
         monkeypatch.setenv("RANK", "1")
         with alone_in(plan.out):  # One of the same run's.

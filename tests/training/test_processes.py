@@ -26,13 +26,13 @@ def test_processes_that_were_asked_for_and_never_joined_are_a_wrong_setup(monkey
     check_processes(2, 2)
     for asked, got in ((2, 1), (1, 2), (8, 4)):
         with pytest.raises(
-            BadSetup, match=rf"^{asked} processes were asked for, and {got} joined.*nproc_per_node {asked}"
+            BadSetup, match=rf"^{asked} processes were requested, but {got} joined.*nproc_per_node {asked}"
         ):
             check_processes(asked, got)
     monkeypatch.setattr(os, "environ", launched("--num_processes", "1", "--cpu"))
     check_processes(None, 1)
     monkeypatch.setattr(os, "environ", launched("--num_processes", "2", "--cpu"))
-    with pytest.raises(BadSetup, match=r"^several processes were asked for, and 1 joined.*torch\.distributed\.run"):
+    with pytest.raises(BadSetup, match=r"^several processes were requested, but 1 joined.*torch\.distributed\.run"):
         check_processes(None, 1)
 
 

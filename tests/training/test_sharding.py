@@ -17,7 +17,7 @@ def test_one_process_keeps_what_it_has_and_says_so(tmp_path, caplog):
     config = toy_config(3, compute=SHARDED)
     with caplog.at_level("WARNING"):
         fit(ToyTask(config), make_accelerator(config, "cpu"), tmp_path)
-    assert "compute.sharded changes nothing on one process" in caplog.text
+    assert "compute.sharded has no effect on one process" in caplog.text
     assert not is_sharded(config, 1) and is_sharded(config, 2) and not is_sharded(toy_config(), 2)
 
 

@@ -1,4 +1,4 @@
-"""Figures on the projection's added columns, which start at zero: how far they have come, and what maps have to say."""
+"""Figures on the projection's added columns, which start at zero: how far they have moved, and what maps contribute."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +15,8 @@ from decoupage.sequences import HALVES
 def added_columns(projection: TrainedProjection, fused_dim: int) -> Iterator[dict[str, Tensor]]:
     """Context in which the projection's calls are measured; at its end it has filled the dictionary that it gives.
 
-    Measured is within the calls, where weights that processes share out are gathered: no rank waits for another.
+    The measurement runs inside the calls, where weights that processes share out are gathered: no rank waits for
+    another.
 
     Args:
         fused_dim: channels of the fused context, the last ones of a token; 0 = none.

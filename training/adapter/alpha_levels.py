@@ -1,8 +1,8 @@
 """Calibration of a trained adapter's alpha on validation samples: the two levels between which it is stretched.
 
-A network that is unsure of an outline answers with the mean of the likely ones, a soft edge; for an object's shape
-that is the worst answer. So is the softness of an alpha that was decoded at a model's size and enlarged to a picture's.
-Which softness is mere doubt depends on the network, so it is measured, at the pictures' own size.
+A network that is unsure of an outline answers with the mean of the likely ones, a soft edge; for an object's shape that
+is the worst answer. The same holds for the softness of an alpha that was decoded at a model's size and enlarged to a
+picture's. How much softness is only uncertainty depends on the network, so it is measured, at the pictures' own size.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What of an adapter learns, as one module, and what it is given: tokens that frozen VAEs made of a batch."""
+"""The trained part of an adapter, as one module, and its input: tokens that frozen VAEs made of a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Encoded:
 
     Attributes:
         generated_B1HW: 1 where the background half has something to generate: under the mask, and where the target
-            truly lay, for masks are imperfect.
+            really was, because masks are imperfect.
     """
 
     clean: Pair
@@ -34,10 +34,10 @@ class Encoded:
 
 
 class AdapterModel(nn.Module):
-    """What learns, as one module, so that several processes wrap all of it at once.
+    """The trained part, as one module, so that several processes wrap all of it at once.
 
     Args:
-        vae: the frozen VAE, for the maps; it is called, and is no part of this module.
+        vae: the frozen VAE, for the maps; it is called, but is not part of this module.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class AdapterModel(nn.Module):
         super().__init__()
         self.network, self.fusion = network, fusion
         self._base, self._mode = base, mode
-        self._frozen = (vae,)  # In a tuple: a module would make it its own.
+        self._frozen = (vae,)  # In a tuple: a module would register it as a submodule.
 
     def forward(
         self, noisy: Pair, encoded: Encoded, sigma_B: Tensor, guidance: float, present_BM: Tensor | None

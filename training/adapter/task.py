@@ -1,7 +1,7 @@
 """The adapter as a task: LoRA, input projection and fusion learn to take a target out of a picture.
 
-A batch's way: frozen VAEs make tokens of it; noise is mixed in by the samples' positions; the network predicts both
-halves; flow matching judges them, and, where asked for, the layers laid over one another.
+For each batch, frozen VAEs make tokens; noise is mixed in by the samples' positions; the network predicts both
+halves; flow matching gives their loss, and optionally the layers laid over one another.
 """
 
 from collections.abc import Iterator
@@ -143,7 +143,7 @@ class AdapterTask:
             present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
             bare_B = drawn("bare", lambda generator: torch.rand((), generator=generator)) < objective.no_maps_share
             present = present & ~bare_B[:, None]
-        elif fusion is not None:  # Left to itself, a module that is being trained drops some at random.
+        elif fusion is not None:  # By default, a module in training mode drops some at random.
             present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
         projection = getattr(self._pipe.transformer, base.input_projection)
         with added_columns(projection, 0 if fusion is None else base.token_dim) as figures:
@@ -213,7 +213,7 @@ class AdapterTask:
         )
 
     def _take_text(self) -> Text:
-        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are let go."""
+        """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are released."""
         pipe = self._pipe
         with torch.no_grad():
             text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
@@ -263,7 +263,7 @@ class AdapterTask:
 
     @torch.no_grad()
     def _calibrate(self) -> dict[str, float]:
-        """Set the adapter's alpha levels by the validation samples, if there are any; what they reach, for the card."""
+        """Set the adapter's alpha levels by the validation samples, if any; returns what they reach, for the card."""
         self._pipe.adapter = replace(self._pipe.adapter, alpha_levels=(0.0, 1.0))
         if self._validation:
             with self._evaluating() as pipe:
@@ -277,7 +277,7 @@ class AdapterTask:
     def export(self, folder: Path) -> None:
         """See `Task.export`: the published folder, as `LayerDecompositionPipeline.from_pretrained` loads it.
 
-        First every validation sample is taken apart as a user would, to calibrate alpha.
+        First every validation sample is decomposed as a user would do it, to calibrate alpha.
         """
         figures = self._calibrate()
         index, names = self._loader.index, self._pipe.adapter.maps

@@ -20,9 +20,9 @@ class DataLoading:
         num_workers: processes that decode for one training process; 0 = in the training process itself.
         prefetch_batches: batches that each worker keeps ready.
         recolour_share: share of samples in other colours (`recolour.py`).
-        flip: mirror left and right every second sample or so.
-        redraw_masks: draw an imperfect mask anew from the visible mask; False = the stored one, always the same.
-        masks: the errors to draw from; the profile's, for their reach is in pixels of the scene's size.
+        flip: mirror about every second sample left to right.
+        redraw_masks: draw a new imperfect mask from the visible mask; False = the stored one, always the same.
+        masks: the errors to draw from; the profile's, because their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
         size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.
         validation_share: share of the scenes, by hash of their keys, that is kept out of training: the same ones for

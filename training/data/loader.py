@@ -29,7 +29,7 @@ from training.data.triplets import TripletBatch, collate, make_sample
 _log = logging.getLogger(__name__)
 
 _UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
-"""What reading and decoding a damaged or lost scene raises; nothing else is done under it."""
+"""Exceptions that reading and decoding a damaged or lost scene raises; nothing else is done under them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class DrawnBatch:
-    """What a worker sends: one batch, for many small tensors travel slowly; None when a sample is wanting."""
+    """What a worker sends: one batch, because many small tensors travel slowly; None if a sample is missing."""
 
     batch: TripletBatch | None
     num_drawn: int
@@ -120,7 +120,7 @@ class Unreadable:
         self._num_drawn = 0
 
     def note(self, drawn: DrawnBatch) -> TripletBatch:
-        """Count what was met on the way to a batch; returns the batch.
+        """Count the unreadable scenes met while a batch was made; returns the batch.
 
         Raises:
             BadSetup: more than the set share is unreadable.
@@ -129,7 +129,7 @@ class Unreadable:
         for key, reason in drawn.unreadable:
             if key not in self.reasons:
                 self.reasons[key] = reason
-                _log.warning("scene %s is skipped, for it cannot be read: %s", key, reason)
+                _log.warning("scene %s is skipped because it cannot be read: %s", key, reason)
         among = max(self._part, min(self._num_drawn, self._num_scenes))
         if drawn.batch is None or len(self.reasons) > self._max_share * among:
             key, reason = list(self.reasons.items())[-1]
@@ -151,7 +151,7 @@ class TripletLoader:
         pin_memory: put batches into page-locked memory, for a GPU.
 
     Raises:
-        BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than asked for.
+        BadSetup: as `open_index` and `select`; or the scenes lack maps, or are smaller than requested.
         ValueError: rank is not below world_size.
     """
 
@@ -187,8 +187,8 @@ class TripletLoader:
     def batches(self, start: int = 0) -> Iterator[TripletBatch]:
         """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
 
-        Workers are started anew by each call and end with the iterator; they are spawned, for torch does not survive
-        a fork, so a script that uses them needs its `if __name__ == "__main__"`.
+        Each call starts new workers, which end with the iterator; they are spawned, because torch does not survive a
+        fork, so a script that uses them needs its `if __name__ == "__main__"`.
 
         Raises:
             BadSetup: too many scenes cannot be read; the message names the last one.
@@ -224,7 +224,7 @@ class TripletLoader:
         if height != width or wanted > height:
             raise BadSetup(
                 f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
-                f"{wanted}, and scenes are only made smaller; make larger ones or change the recipe"
+                f"{wanted}, and scenes are never enlarged; make larger ones or change the recipe"
             )
         return int(height), int(wanted)
 

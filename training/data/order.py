@@ -1,9 +1,9 @@
 """The triplet at a position of the endless stream of samples: a pure function of the seed.
 
 Position p belongs to epoch p // num_triplets; an epoch is a permutation of all triplets, so it holds exactly what they
-hold, such as their share of occluded targets. Nothing is remembered, so going on at sample n is starting at n, and
-neither workers nor processes can change the order. Nothing is stored either: the permutation is computed position by
-position.
+hold, such as their share of occluded targets. Nothing is remembered, so continuing at sample n is the same as starting
+at n, and neither workers nor processes can change the order. Nothing is stored either: the permutation is computed
+position by position.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from math import isqrt
 from decoupage.randomness import hash64
 
 ORDER = "triplets"
-"""In the identity of a run: a run that went through its data in another order is not continued in this one."""
+"""In the identity of a run: a run that used its data in another order cannot be continued in this one."""
 ROUNDS = 12
 
 

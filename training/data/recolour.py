@@ -1,4 +1,4 @@
-"""Recolouring of whole samples: with as few photographs as in the demo, a model would else learn their colours, too.
+"""Recolouring of whole samples: with as few photographs as in the demo, a model would otherwise learn their colours.
 
 Composite, background and foreground change alike, so they still fit together: the change is linear in straight colour,
 and so is laying layers over one another. Maps stay as they are: they show where things are.

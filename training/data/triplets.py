@@ -25,8 +25,8 @@ class TripletBatch:
     """Triplets side by side; float32, pictures in [-1, 1].
 
     Attributes:
-        positions: global position of each sample; one that could not be read has left its place to another.
-        end: where every process's batch of this step ends. A run that goes on after this batch starts at `end`.
+        positions: global position of each sample; an unreadable one is replaced by another.
+        end: where every process's batch of this step ends. A run that continues after this batch starts at `end`.
         keys, layers: key of each sample's scene, and which of its layers is the target; 0 = lowest.
         flipped: whether each sample is mirrored.
         composite_B3HW: the scenes flattened.
@@ -53,7 +53,7 @@ class TripletBatch:
         return len(self.keys)
 
     def prepared(self, shown: int) -> Prepared:
-        """The first so many as the pipeline takes them."""
+        """The first samples, as the pipeline takes them."""
         pictures = self.composite_B3HW[:shown].cpu()
         size = (pictures.shape[2], pictures.shape[3])
         masks = (self.hole_B1HW[:shown].cpu(), self.kept_B1HW[:shown].cpu())

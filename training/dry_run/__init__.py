@@ -1,1 +1,1 @@
-"""A run before it is paid for: what is missing, memory, disk, hours, shapes of the first step, and a small run."""
+"""Examines a run before it costs anything: missing things, memory, disk, hours, shapes, and a small run."""

@@ -23,7 +23,7 @@ from training.run import RunPlan
 
 
 def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list[Requirement]:
-    """All that a run requires, in the order in which it would ask for it; nothing is loaded or changed."""
+    """All that a run requires, in the order in which the run needs it; nothing is loaded or changed."""
     return [
         *_base(plan, config),
         *_data(plan, config),
@@ -53,7 +53,7 @@ def _data(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
     if not isinstance(config, TrainingConfig | RgbaVaeConfig):
         return
     if len(plan.data) != 1:
-        found = f"one folder of shards is wanted, {len(plan.data)} are named"
+        found = f"one folder of shards is needed, got {len(plan.data)}"
         yield Requirement("data", False, found, "decoupage scenes make, then --data FOLDER")
         return
     masks = plan.masks if isinstance(config, TrainingConfig) else None
@@ -71,7 +71,7 @@ def _rgba_vae(plan: RunPlan, config: RunConfig) -> Iterator[Requirement]:
         return
     fix = f"{how_to_train(config.adapter.base, next(iter(plan.data), 'DATA'))}, then --rgba-vae runs/rgba_vae/export"
     if plan.rgba_vae is None:
-        yield Requirement("RGBA VAE", False, "a trained one is wanted", fix)
+        yield Requirement("RGBA VAE", False, "a trained one is needed", fix)
         return
     fault = _fault_of_rgba_vae(Path(plan.rgba_vae))
     yield Requirement("RGBA VAE", not fault, fault or plan.rgba_vae, fix if fault else "")

@@ -1,4 +1,4 @@
-"""A small run of a recipe, from data to export, on the tiny base as a stand-in: the whole path of a run, in seconds.
+"""A small run of a recipe, from data to export, on the tiny base as a stand-in: the complete path of a run, in seconds.
 
 Two shards of synthetic scenes are made on the fly; all else is the code of a real run.
 """
@@ -59,12 +59,12 @@ _TINY_BASE = {"photographs.num_validation": 2}
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the small run did.
+    """The outcome of the small run.
 
     Attributes:
-        stand_in: what stands in for what, and how small it is; what stayed is the recipe's.
-        done: what was done, in order, each with what came of it.
-        fault: why it stopped; empty = it did not.
+        stand_in: what stands in for what, and how small it is; everything else is the recipe's.
+        done: steps that were done, in order, each with its result.
+        fault: why it stopped; empty = it did not stop.
     """
 
     stand_in: str
@@ -74,7 +74,7 @@ class Rehearsal:
 
 
 def small(config: RunConfig) -> RunConfig:
-    """A run in small; objective, order of the work and kinds of maps stay as they are."""
+    """A small run; objective, order of the work and kinds of maps are unchanged."""
     changes: dict[str, Any] = dict(_SHORT)
     if isinstance(config, TrainingConfig):
         changes |= _FEW_SCENES | _ADAPTER
@@ -99,7 +99,7 @@ def rehearse(plan: RunPlan, config: RunConfig) -> Rehearsal:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Context without log lines below an error: those of a run would drown the report."""
+    """Context without log lines below an error: those of a run would hide the report."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -112,7 +112,7 @@ def _stand_in(config: RunConfig) -> str:
     if not isinstance(config, TrainingConfig | RgbaVaeConfig):
         return "the recipe's own size, on the CPU"
     base = config.adapter.base if isinstance(config, TrainingConfig) else config.base
-    instead = "" if base == TinyFill.name else f" in the place of {base}"
+    instead = "" if base == TinyFill.name else f" instead of {base}"
     return f"stand-in: {TinyFill.name}{instead}, {SIZE_PX} px, synthetic scenes, on the CPU in fp32"
 
 

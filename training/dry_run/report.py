@@ -1,4 +1,4 @@
-"""A dry run as a whole: its parts one after another, as text for a person and as JSON for a script."""
+"""A complete dry run: its parts one after another, as text for a person and as JSON for a script."""
 
 import json
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ class DryRun:
 
     @property
     def missing(self) -> list[Requirement]:
-        """What must be got or changed before the run can start."""
+        """What is missing or must be changed before the run can start."""
         return [requirement for requirement in self.requirements if not requirement.present]
 
     @property
@@ -106,7 +106,7 @@ class DryRun:
 
 
 def dry_run(plan: RunPlan) -> DryRun:
-    """Look at a run without its weights, and run it in small.
+    """Examine a run without its weights, and make a small trial run.
 
     Raises:
         ValueError: unknown recipe or key, impossible value.

@@ -35,7 +35,9 @@ def write_card(
     write_figures(folder, figures)
     licences.write(folder)
     base, num_mb = find_base(config.base), sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
-    instead = f"\n{config.base} stands in for {base.stands_in_for}: what this VAE keeps is not what that one's does.\n"
+    instead = (
+        f"\n{config.base} stands in for {base.stands_in_for}: this VAE does not keep the same details as that one's.\n"
+    )
     stand_in = instead if base.stands_in_for else ""
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in asdict(figures).items())
     text = f"""---
@@ -56,13 +58,13 @@ Trained for {config.schedule.num_steps} steps of {config.batch.size} pictures of
 |---|---|
 {rows}
 
-| what | licences that bind whoever uses these weights |
+| what | licences that bind users of these weights |
 |---|---|
 | base | {", ".join(licences.base)} |
 | training data | {", ".join(licences.data)} |
 
-Limits: its figures are means over a few samples of the training data's own kind; of glass, smoke and hair it knows
-what those show. Opaque pictures lose up to what the figures say.
+Limits: its figures are means over a few samples of the training data's own kind; it knows glass, smoke and hair only as
+those show them. Opaque pictures lose up to what the figures say.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
 
@@ -84,7 +86,7 @@ def _read_figures(file: Path) -> "RgbaFigures":
 
 
 def opaque_pictures_kept(folder: Path) -> CheckResult:
-    """Opaque pictures lose no more by the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
+    """Opaque pictures lose no more quality in the RGBA VAE than `decoupage.rgba_vae.MAX_OPAQUE_PSNR_LOSS_DB`.
 
     Args:
         folder: the export of a run.
@@ -96,7 +98,7 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
 
     file = folder / FIGURES
     if not file.is_file():
-        return CheckResult(False, f"{file} is not there: nobody measured what opaque pictures lose")
+        return CheckResult(False, f"{file} is missing: the loss on opaque pictures was not measured")
     try:
         drift = _read_figures(file).drift
         sentence = f"opaque pictures lose {drift.psnr_loss_db:.3f} dB of {drift.psnr_rgb_db:.2f} dB"
@@ -109,10 +111,10 @@ def opaque_pictures_kept(folder: Path) -> CheckResult:
 
 
 def require_acceptable(folder: Path) -> None:
-    """Refuse an RGBA VAE that its own figures speak against; one without figures is taken with a warning.
+    """Refuse an RGBA VAE whose own figures are too bad; one without figures is accepted with a warning.
 
     Raises:
-        BadSetup: opaque pictures lose too much by it.
+        BadSetup: opaque pictures lose too much quality in it.
         ValueError: its figures are damaged.
     """
     found = opaque_pictures_kept(folder)

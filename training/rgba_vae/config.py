@@ -30,7 +30,9 @@ class RgbaVaeConfig(RunConfig):
     # A VAE sees no masks, so none are drawn for it.
     data: SamplesConfig = SamplesConfig(redraw_masks=False)
     weights: RgbaLossWeights = RgbaLossWeights()
-    opaque_share: Share = Field(0.5, description="share of samples that are a whole scene, opaque, not a foreground")
+    opaque_share: Share = Field(
+        0.5, description="share of samples that are a complete, opaque scene instead of a foreground"
+    )
     freeze_trunk_steps: Steps = Field(1000, description="steps in which only the widened layers are trained")
 
     @model_validator(mode="after")

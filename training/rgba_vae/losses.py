@@ -40,7 +40,7 @@ class Posterior(Protocol):
 
 @dataclass(frozen=True)
 class RgbaLoss:
-    """A batch's losses, scalars, unweighted but for `total`.
+    """A batch's losses, scalars, unweighted except `total`.
 
     None: not measured in this step (LPIPS has no weight, no opaque sample, or before the adversary's first step).
     """

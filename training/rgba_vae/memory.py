@@ -105,7 +105,7 @@ def _by_block(blocks: list[nn.Module], kept: Kept) -> list[tuple[int, int]]:
 def _beside(size_px: int, bf16: bool, adversary: bool, perceptual: bool) -> float:
     """Bytes that judging one decoded sample keeps: by the discriminator, and by LPIPS over black and over white.
 
-    LPIPS is no module of the run, so that autocast does not reach it: it computes in fp32.
+    LPIPS is not a module of the run, so autocast does not affect it: it computes in fp32.
     """
     num_bytes = 0
     with FakeTensorMode():

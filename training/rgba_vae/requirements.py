@@ -1,4 +1,4 @@
-"""What a run of the RGBA VAE requires of a machine beside its base: the network of the perceptual loss."""
+"""What a run of the RGBA VAE requires of a machine in addition to its base: the network of the perceptual loss."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ def requirements(config: RgbaVaeConfig) -> list[Requirement]:
 
 
 def _fault(path: Path) -> str:
-    """What is wrong with the file of weights; empty when nothing is."""
+    """What is wrong with the file of weights; empty if it is correct."""
     if not path.is_file():
         return f"LPIPS lacks {path} (torchvision's VGG16, {GIGABYTES * 1000:.0f} MB, BSD-3-Clause)"
     whole = read_sha256(path).startswith(SHA256_START)

@@ -38,7 +38,7 @@ class Photograph:
         name: name of a packaged photograph, else its path below its folder without suffix.
         sha256: hash of its pixels.
         levels: the photograph, and smaller and smaller copies: a large crop is taken from a small one.
-        licence: as its package, or `attribution.csv` in its folder, states it; `unknown` where nobody does.
+        licence: as its package, or `attribution.csv` in its folder, states it; `unknown` if neither does.
     """
 
     name: str

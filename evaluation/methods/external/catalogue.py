@@ -1,6 +1,6 @@
 """External methods that have a page in docs/baselines/: what they are called there, and what they give.
 
-Any other command can be named in a profile as well; these are the ones whose way here has been looked up.
+Any other command can be named in a profile as well; for these, the steps to run them here are documented.
 """
 
 from dataclasses import dataclass

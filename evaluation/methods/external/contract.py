@@ -1,8 +1,8 @@
 """The folders that an external command reads and writes (docs/baselines.md describes them for its author).
 
 In: `images/<name>.png` (RGB), `masks/<name>.png` (white = the target), and `list.json` with the hash of the list, of
-each image and of both files. Out: `background/<name>.png` (RGB), `foreground/<name>.png` (RGBA, straight alpha), of
-the image's size, and a word on which list they answer: a copy of `list.json`, or `done.json` with its `list_sha256`.
+each image and of both files. Out: `background/<name>.png` (RGB), `foreground/<name>.png` (RGBA, straight alpha), of the
+image's size, and a file that says which list they answer: a copy of `list.json`, or `done.json` with its `list_sha256`.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class Output:
     folder: Path
 
     def fault(self, sha256: str) -> str:
-        """What is wrong with its word on which list it answers; empty when it is the list of this hash."""
+        """What is wrong with its statement of which list it answers; empty if it is the list with this hash."""
         for name in (DONE, LIST):
             path = self.folder / name
             if not path.is_file() or path.is_symlink():
@@ -61,12 +61,12 @@ class Output:
             except (BadItem, BadSetup, FileNotFoundError) as error:
                 return f"{name} cannot be read: {error}"
             if not isinstance(said, dict):
-                return f"{name} holds no JSON object"
+                return f"{name} is not a JSON object"
             echoed = said.get("list_sha256")
             if echoed == sha256:
                 return ""
-            return f"{name} names another list ({printable(str(echoed)[:12])}, asked for was {sha256[:12]})"
-        return f"it wrote neither {DONE} nor a copy of {LIST}, so nobody knows which list its pictures answer"
+            return f"{name} names another list ({printable(str(echoed)[:12])} instead of {sha256[:12]})"
+        return f"it wrote neither {DONE} nor a copy of {LIST}, so it is unknown which list its pictures answer"
 
     def answer(self, case: Case, gives: Sequence[str]) -> Layers | Failure:
         """Its pictures of a case."""

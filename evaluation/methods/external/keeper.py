@@ -1,8 +1,8 @@
-"""Runs one command, and leaves nothing of it running. Started by `process.py` as a program of its own, by its path.
+"""Runs one command, and leaves nothing of it running. `process.py` starts it as a separate program, by its path.
 
-It adopts whatever the command's processes leave behind (Linux: it is their subreaper), so that one which took a session
-of its own is found too; it ends with whoever started it; and it keeps the logs small. Standard library only: it runs
-without our environment.
+It adopts the processes that the command's processes leave behind (Linux: it is their subreaper), so that one with its
+own session is found too; it ends with the process that started it; and it keeps the logs small. Standard library only:
+it runs without our environment.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from types import FrameType
 from typing import IO, NamedTuple
 
 MAX_LOG_BYTES = 1 << 20
-"""Of each log so much is kept of its end; at times it holds twice as much."""
+"""Bytes that are kept of the end of each log; at times it holds twice as much."""
 PATIENCE_S = 5.0
 """How long processes that were killed may take to go."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -38,7 +38,7 @@ class Log:
         self._file = path.open("w+b")
 
     def write(self, data: bytes) -> None:
-        """Append; once there is twice as much as is kept, the older half goes."""
+        """Append; once there is twice as much as is kept, the older half is dropped."""
         self._file.write(data)
         if self._file.tell() > 2 * MAX_LOG_BYTES:
             self._file.seek(-MAX_LOG_BYTES, os.SEEK_END)
@@ -53,7 +53,7 @@ class Limits(NamedTuple):
     """What a command is started with, as JSON in the first argument.
 
     Attributes:
-        parent: process that wants this; without it nobody would.
+        parent: process that wants this; without that process the command is ended.
     """
 
     parent: int
@@ -108,7 +108,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _wait(child: subprocess.Popen[bytes], logs: dict[IO[bytes], Log], deadline_s: float) -> bool:
-    """Copy what the command says until it has left (True) or the time is over (False)."""
+    """Copy the command's output until it has exited (True) or the time is over (False)."""
     with selectors.DefaultSelector() as selector:
         for pipe, log in logs.items():
             os.set_blocking(pipe.fileno(), False)
@@ -137,7 +137,7 @@ def _copy(descriptor: int, log: Log) -> bool:
 
 
 def _drain(logs: dict[IO[bytes], Log]) -> None:
-    """Copy what was said at last; a pipe holds little, and nobody writes to it any more."""
+    """Copy the last output; a pipe holds little, and no process writes to it any more."""
     for pipe, log in logs.items():
         os.set_blocking(pipe.fileno(), False)
         for _ in range(64):
@@ -151,7 +151,7 @@ def _drain(logs: dict[IO[bytes], Log]) -> None:
 
 
 def _kill_all(child: subprocess.Popen[bytes]) -> None:
-    """Kill the command's group, and then whatever is below this process, until nothing is."""
+    """Kill the command's group, and then all descendants of this process, until there are none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     deadline_s = time.monotonic() + PATIENCE_S
@@ -170,7 +170,7 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
 
 
 def _below(root: int) -> list[int]:
-    """Processes below one, those that have left and wait to be buried too; empty where there is no /proc."""
+    """Descendants of a process, also those that have exited and wait to be reaped; empty where there is no /proc."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,7 +1,7 @@
-"""Runs somebody's command to its end or to its time limit, with all that it starts, and keeps the end of what it said.
+"""Runs a foreign command, with all that it starts, to its end or its time limit, and keeps the end of its output.
 
-It gets no shell, no input, and a small environment without our settings and secrets. What its output is worth is not
-judged here; the process that watches over it is in `keeper.py`.
+It gets no shell, no input, and a small environment without our settings and secrets. Its output is not judged here; the
+process that supervises it is in `keeper.py`.
 """
 
 import json
@@ -37,7 +37,7 @@ _GRACE_S = keeper.PATIENCE_S + 5
 
 @dataclass(frozen=True)
 class Ending:
-    """How a command ended: `fault` is empty when it left with status 0."""
+    """How a command ended: `fault` is empty when it exited with status 0."""
 
     fault: str
 
@@ -49,7 +49,7 @@ def run_command(command: Sequence[str], folder: Path, time_limit_s: int, variabl
     took (on Linux; elsewhere its process group is ended).
 
     Args:
-        variables: names of those that it gets beside the usual ones.
+        variables: names of those that it gets in addition to the usual ones.
     """
     environment = {name: os.environ[name] for name in (*_PASSED, *variables) if name in os.environ}
     logs = {"stdout": str(folder / _STDOUT), "stderr": str(folder / _STDERR)}
@@ -72,7 +72,7 @@ def run_command(command: Sequence[str], folder: Path, time_limit_s: int, variabl
 
 
 def _end(watch: "subprocess.Popen[bytes]") -> None:
-    """Have it end the command where that still runs, then itself."""
+    """Make it end the command if it still runs, and then itself."""
     watch.terminate()
     try:
         watch.wait(_GRACE_S)
@@ -85,22 +85,22 @@ def _fault(said: bytes, program: str, time_limit_s: int, folder: Path) -> str:
     try:
         ending = json.loads(said)
     except ValueError:
-        return f"was killed together with the process that watches over it{_tail(folder)}"
+        return f"was killed together with the process that supervises it{_tail(folder)}"
     if "error" in ending:
         return f"could not be started ({ending['error']}: {program})"
     if "broken" in ending:
-        return f"was ended, because what it says cannot be written down ({ending['broken']})"
+        return f"was ended because its output cannot be written ({ending['broken']})"
     if "late" in ending:
         return f"was killed after {time_limit_s} s{_tail(folder)}"
     return "" if ending["status"] == 0 else f"{_told(ending['status'])}{_tail(folder)}"
 
 
 def _told(status: int) -> str:
-    return f"left with status {status}" if status > 0 else f"died of {signal.Signals(-status).name}"
+    return f"exited with status {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"
 
 
 def _tail(folder: Path) -> str:
-    """The last that it said, on one line, without control characters."""
+    """The end of its output, on one line, without control characters."""
     for name in (_STDERR, _STDOUT):
         path = folder / name
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""Records what an external command makes of a list: asks it once for all that is missing, and takes in what it made."""
+"""Records what an external command makes of a list: runs it once for all missing images, and stores its output."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ _WORK = "work"
 
 
 def facts(baseline: ExternalBaseline) -> dict[str, object]:
-    """What is known of the method. The rest is in the hands of its owner."""
+    """What is known of the method; the rest is its owner's."""
     return {"command": list(baseline.command), "gives": sorted(baseline.gives), "licence": baseline.licence}
 
 
@@ -31,7 +31,7 @@ def external_recipe(baseline: ExternalBaseline) -> MethodRecipe:
 def record_external(test_set: TestSet, baseline: ExternalBaseline, room: Store) -> Records:
     """Run the command on the images that are not there yet; one that is missing afterwards is a failure.
 
-    Pictures count also when the command was killed or failed, as long as it said which list they answer.
+    Pictures also count if the command was killed or failed, as long as it said which list they answer.
 
     Raises:
         DidNotRun: it did not say which list its pictures answer.
@@ -53,7 +53,7 @@ def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, mi
     folder = work / question
     for other in work.glob("*"):
         if other != folder:
-            shutil.rmtree(other, ignore_errors=True)  # What it made unremovable is no answer to this.
+            shutil.rmtree(other, ignore_errors=True)  # Folders that it made unremovable are not an answer to this list.
     given, made = folder / "input", folder / "output"
     made.mkdir(parents=True, exist_ok=True)
     store = Store(str(given))

@@ -1,6 +1,6 @@
-"""Each published model as a method: what its pipeline is asked, at which size, and what is taken for its answer.
+"""Each published model as a method: the inputs of its pipeline, the size, and which output is its answer.
 
-Nothing is pasted back here: the protocol does that, for every method alike.
+Nothing is pasted back here: the protocol does that for every method.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,6 +1,7 @@
-"""Whether a published model's files are here and whole, what gets them if not, and the pipeline loaded from them.
+"""Whether a published model's files are present and complete, how to get them, and the pipeline loaded from them.
 
-Nothing is downloaded: a run that began by fetching 50 GB would surprise, and some licences want consent first.
+Nothing is downloaded: a run that starts with a download of 50 GB would surprise, and some licences require consent
+first.
 """
 
 import hashlib
@@ -65,7 +66,7 @@ def facts(name: str, config: ModelBaseline) -> dict[str, Any]:
 
 
 def settings(config: ModelBaseline) -> dict[str, Any]:
-    """What the profile says of a model, but for where its files lie and where it runs; and how it changes size."""
+    """The profile's settings of a model, except where its files are and where it runs; and how it changes size."""
     rule = SAME_AREA if isinstance(config, SdxlInpainting | FluxFill) else "its pipeline's own"
     said = config.model_dump(mode="json", exclude={"folder", "device"})
     return said | {"weights": split_revision(config.weights)[0], "resolution": rule}

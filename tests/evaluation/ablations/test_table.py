@@ -141,7 +141,7 @@ def test_rows_without_a_training_say_so_and_those_that_do_not_apply_say_why(stor
     assert rows["kontext_base"]["status"] == "does_not_apply"
     text = store.read("ablations/table.md").decode()
     assert "does not apply" in text and "- Kontext as the base: there is no such base" in text
-    assert text.count("| not trained |") == 10 and "do not compare with ours" in text and "27.30" in text
+    assert text.count("| not trained |") == 10 and "are not comparable with ours" in text and "27.30" in text
     assert json.loads(store.read("ablations/table.json")) == table and table["paper"]["comparable"] is False
 
 
@@ -150,7 +150,7 @@ def test_rows_without_a_training_say_so_and_those_that_do_not_apply_say_why(stor
     [
         ({"num_scenes": 3}, "another list"),
         ({"config": CONFIG.model_copy(update={"num_steps": 7})}, "another list, or by another protocol"),
-        ({"identity": {**MADE_OF, "data": "data1"}}, "learned with other data"),
+        ({"identity": {**MADE_OF, "data": "data1"}}, "trained with other data"),
         ({"recipe": "an old one"}, "by another recipe"),
     ],
     ids=["list", "protocol", "data", "recipe"],
@@ -168,11 +168,11 @@ def test_a_row_with_data_of_its_own_is_compared_and_says_how_its_data_differ(sto
     found = by_row(write_table(store, CONFIG, RECIPES))[row]
     assert found["differences"]["background.psnr_mask"]["mean"] == pytest.approx(-6.02, abs=0.1)
     assert found["changes"] == {"scenes.generated_share": 0.0}
-    assert "by intent: planned with scenes.generated_share = 0" in found["note"]
+    assert "intentionally differ from the full recipe's: planned with scenes.generated_share = 0" in found["note"]
     assert f"- without generated foregrounds: {found['note']}" in store.read("ablations/table.md").decode()
     # Its data are all that may differ; and they must.
     make_row(store, row, darker=2, **own | {"identity": {**MADE_OF, "data": "data1", "rgba_vae": "codec1"}})
-    assert "learned with other rgba_vae" in by_row(make_table(store, CONFIG, RECIPES))[row]["note"]
+    assert "trained with other rgba_vae" in by_row(make_table(store, CONFIG, RECIPES))[row]["note"]
     make_row(store, row, darker=2, **own | {"identity": MADE_OF})
     found = by_row(make_table(store, CONFIG, RECIPES))[row]
     assert found["differences"] == {} and "the full recipe's own data" in found["note"]
@@ -189,7 +189,7 @@ def test_without_the_full_row_figures_stand_alone(tmp_path):
 
 def test_a_damaged_row_is_a_wrong_set_up(store):
     store.write("ablations/no_edges/row.json", b'{"row": "no_edges", "stat')
-    with pytest.raises(BadSetup, match="materialize the row anew"):
+    with pytest.raises(BadSetup, match="materialize the row again"):
         make_table(store, CONFIG, RECIPES)
 
 

@@ -58,10 +58,8 @@ def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_aft
     assert "the mean must exceed +0.10 dB (spread of seeds not measured" in refused.reasons[0]
     promoted = ask(tmp_path, candidate(tmp_path, "first", better(), num_photographs=3))
     assert promoted.kind == "promoted" and decided_for_a_reason(promoted).passed
-    assert "nobody, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(
-        promoted
-    )
-    assert demand_rows(promoted)[0]["met"] == "undecided, the mean does"
+    assert "none, as the first champion; undecided (too few photographs: 3): background.psnr_mask" in verdict(promoted)
+    assert demand_rows(promoted)[0]["met"] == "undecided; met by the mean"
     assert demand_rows(promoted)[0]["of"] == "24 images, 3 photographs, 24 origins"
     after = ask(tmp_path, candidate(tmp_path, "second", better(2.0), num_photographs=3))
     assert (after.kind, after.champion) == ("refused", "v0001")
@@ -97,7 +95,7 @@ def test_a_retrain_is_not_promoted_by_luck(first):
     assert event.kind == "refused" and event.details["seeds"]["spread"] == spread
     assert any(
         reason.startswith("not better: background.psnr_mask gains +0.20 dB over v0001")
-        and reason.endswith("of which the mean must exceed +0.61 dB (what another seed gives, by 3 trainings)")
+        and reason.endswith("of which the mean must exceed +0.61 dB (the effect of another seed, from 3 trainings)")
         for reason in event.reasons
     )
     assert demand_rows(event)[0]["margin"] == "0.430265"
@@ -217,7 +215,7 @@ def test_damaged_evaluations_are_refused_before_anything_is_decided(first, name)
     second = candidate(first, "second", better(2.0))
     path = first / "report" / name
     path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2])
-    with pytest.raises(BadSetup, match=r"evaluate (anew|it)"):
+    with pytest.raises(BadSetup, match=r"evaluate (again|it)"):
         ask(first, second)
     assert len(read_history(Store(str(first)))) == 1
 
@@ -243,7 +241,7 @@ def test_rollback_goes_back_and_the_gate_does_not_undo_it(first):
     )
     assert json.loads((first / CURRENT).read_text())["version"] == "v0001"
     again = ask(first, second)
-    assert again.kind == "refused" and "a person took back" in again.reasons[0] and "halos" in again.reasons[0]
+    assert again.kind == "refused" and "a person rolled back" in again.reasons[0] and "halos" in again.reasons[0]
     # A third adapter has to beat the first one now, and takes a name of its own.
     assert ask(first, candidate(first, "third", better(1.5))).champion == "v0003"
     assert rollback(store, to="v0002").champion == "v0002"

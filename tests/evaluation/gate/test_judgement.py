@@ -144,7 +144,7 @@ def test_a_gain_that_another_seed_gives_as_well_is_no_gain():
     for gain, passed in ((0.5, False), (1.0, False), (1.5, True)):
         (line,) = judge(scores(background__psnr_mask=column(20 + gain)), {"v0001": champion}, config(), luck)
         assert line.gain.low > 0 and line.passed == passed and line.margin == pytest.approx(asked, rel=1e-3)
-        assert "what another seed gives, by 3 trainings" in line.sentence
+        assert "the effect of another seed, from 3 trainings" in line.sentence
     assert line.sentence.startswith("better: background.psnr_mask gains +1.") and "over v0001" in line.sentence
 
 
@@ -192,7 +192,7 @@ def test_worse_around_the_target_is_worse_by_the_default_margins():
 @pytest.mark.parametrize("other", [{"list_sha256": "another"}, {"protocol": {"num_steps": 3}}])
 def test_scores_of_other_terms_are_not_compared(other):
     ours = scores(background__psnr_mask=column(21))
-    with pytest.raises(ValueError, match="do not compare"):
+    with pytest.raises(ValueError, match="cannot be compared"):
         judge(ours, {"v0001": replace(ours, **other)}, config(), NO_LUCK)
 
 

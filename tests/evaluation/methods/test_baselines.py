@@ -133,7 +133,7 @@ def test_one_that_did_not_run_has_no_row_and_is_told_in_the_log(tmp_path, listed
     assert state_of(record_baselines(config, listed, store), "theirs").word == "did not run"
     with caplog.at_level(logging.WARNING):
         assert recorded_recipes(config, listed.name, store) == []
-    assert "theirs is enabled and not recorded on made_up" in caplog.text
+    assert "theirs is enabled but not recorded on made_up" in caplog.text
 
 
 def test_one_that_no_longer_runs_leaves_no_recording_of_an_older_list(tmp_path, listed):
@@ -172,14 +172,14 @@ def test_a_program_that_is_not_there_is_a_need(tmp_path, listed):
     ("key", "value", "reason"),
     [
         ("enabled", '["sdxl"]', "there is no baseline sdxl; known: sdxl_inpainting"),
-        ("enabled", '["flux_fill", "flux_fill"]', "each baseline stands once"),
+        ("enabled", '["flux_fill", "flux_fill"]', "each baseline may appear only once"),
         (
             "external",
             '[{name = "base", command = ["a", "{input}", "{output}"], gives = ["background"]}]',
             "base is the",
         ),
         ("external", '[{name = "../x", command = ["a", "{input}", "{output}"], gives = ["background"]}]', "name"),
-        ("external", '[{name = "lama", command = ["a", "{input}"], gives = ["background"]}]', "{output} goes"),
+        ("external", '[{name = "lama", command = ["a", "{input}"], gives = ["background"]}]', "must contain {output}"),
         ("external", '[{name = "lama", command = [], gives = ["background"]}]', "command"),
         ("external", '[{name = "lama", command = ["a", "{input}", "{output}"], gives = ["alpha"]}]', "gives"),
         ("flux_fill.num_steps", "0", "num_steps must be in"),

@@ -89,7 +89,7 @@ def test_both_parts_must_be_there(tmp_path, listed):
             "(made / 'done.json').write_text(json.dumps({'list_sha256': 'ab' * 32}))\n",
             "names another list .abababababab",
         ),
-        ("(made / 'done.json').write_text('[]')\n", "no JSON object"),
+        ("(made / 'done.json').write_text('[]')\n", "is not a JSON object"),
         ("(made / 'list.json').symlink_to(given / 'list.json')\n", "wrote neither"),
     ],
     ids=["silent", "another list", "no object", "link"],
@@ -111,12 +111,14 @@ def test_what_a_failing_command_made_before_counts_and_its_end_is_told(tmp_path,
     fail = "print('first line', file=sys.stderr); print('\\x1b[31mno memory', file=sys.stderr); sys.exit(3)\n"
     done = record_theirs(tmp_path, listed, program(tmp_path, ECHO, one, COPY, fail))
     assert len(failures(done, listed)) == len(listed.given) - 1
-    reason = "no background; the command left with status 3: first line [31mno memory"
+    reason = "no background; the command exited with status 3: first line [31mno memory"
     assert set(failures(done, listed).values()) == {reason}
 
 
 def test_a_command_that_dies_before_it_says_anything_did_not_run(tmp_path, listed):
-    with pytest.raises(DidNotRun, match=r"theirs left with status 1: .*ModuleNotFoundError: No module named 'nowhere'"):
+    with pytest.raises(
+        DidNotRun, match=r"theirs exited with status 1: .*ModuleNotFoundError: No module named 'nowhere'"
+    ):
         record_theirs(tmp_path, listed, program(tmp_path, "import nowhere\n"))
 
 
@@ -190,7 +192,7 @@ def test_it_ends_with_our_own_process(tmp_path, how):
 
 def test_of_what_it_says_the_end_is_kept(tmp_path):
     program = "import sys\nfor n in range(400_000): print('line', n)\nprint('last words', file=sys.stderr)\nsys.exit(2)"
-    assert run_command([sys.executable, "-c", program], tmp_path, 60).fault == "left with status 2: last words"
+    assert run_command([sys.executable, "-c", program], tmp_path, 60).fault == "exited with status 2: last words"
     said = (tmp_path / "stdout.log").read_bytes()
     assert MAX_LOG_BYTES <= len(said) <= 2 * MAX_LOG_BYTES and said.endswith(b"line 399999\n")
 
@@ -210,12 +212,12 @@ def test_a_command_gets_a_small_environment_and_no_input(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "DAGSTER_HOME", "DECOUPAGE_ROOT", "A=B", ""])
 def test_a_profile_cannot_hand_out_our_settings_and_secrets(name):
-    with pytest.raises(ValueError, match=r"no variable for foreign|no name of a variable"):
+    with pytest.raises(ValueError, match=r"may not be passed to foreign|is not a variable name"):
         ExternalBaseline(name="theirs", command=("x", "{input}", "{output}"), gives=("background",), variables=(name,))
 
 
 def test_a_command_that_dies_of_a_signal_says_so(tmp_path):
-    assert run_command(["sh", "-c", "kill -SEGV $$"], tmp_path, 60).fault == "died of SIGSEGV"
+    assert run_command(["sh", "-c", "kill -SEGV $$"], tmp_path, 60).fault == "was ended by SIGSEGV"
 
 
 def test_links_and_a_huge_list_are_not_followed_or_read(tmp_path, listed):

@@ -70,7 +70,7 @@ def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
     found = {requirement.name: requirement for requirement in requirements(config.metrics)}[
         "evaluation.metrics.lpips.head"
     ]
-    assert not found.present and "sha256" in found.found and "take the setting out" in found.fix
+    assert not found.present and "sha256" in found.found and "remove the setting" in found.fix
     with pytest.raises(
         BadSetup, match=r"evaluation.metrics.lpips.head: .*head.pth has the sha256 [0-9a-f]{64}, not 0000"
     ):
@@ -81,7 +81,7 @@ def test_a_wrong_hash_stops_before_any_method_is_asked(lpips, tmp_path):
 def test_a_file_that_is_not_there_stops_too(tmp_path):
     config = MetricsConfig(inception=WeightsConfig(path=str(tmp_path / "absent.pth"), sha256="0" * 64))
     with pytest.raises(
-        BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; name the right file"
+        BadSetup, match=r"evaluation.metrics.inception: there is no file .*absent.pth; set the right file"
     ):
         load_networks(config)
     assert not requirements(config)[0].present
@@ -102,9 +102,9 @@ class Hostile:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (lambda: pickle.dumps(Hostile()), "is no PyTorch state dict"),
-        (lambda: b"not a file of weights", "is no PyTorch state dict"),
-        (lambda: b"", "is no PyTorch state dict"),
+        (lambda: pickle.dumps(Hostile()), "is not a PyTorch state dict"),
+        (lambda: b"not a file of weights", "is not a PyTorch state dict"),
+        (lambda: b"", "is not a PyTorch state dict"),
         (None, "holds no state dict"),
     ],
     ids=["code", "garbage", "empty", "list"],

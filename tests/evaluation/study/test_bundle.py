@@ -68,7 +68,7 @@ def test_files_that_are_not_ours_change_nothing(study, tmp_path):
     ]:
         with pytest.raises(BadSetup, match=re.escape(words)):
             import_answers(study, written(tmp_path, content))
-    with pytest.raises(BadSetup, match="is no file of answers"):
+    with pytest.raises(BadSetup, match="is not a file of answers"):
         import_answers(study, tmp_path / "absent.json")
     assert not Votes(study.votes, study.study_id).all(bundle_token(study, 2))
 

@@ -106,7 +106,7 @@ def test_an_attention_question_is_about_one_picture():
 
 
 def test_settings_that_make_no_study():
-    with pytest.raises(ValidationError, match="each aspect stands once"):
+    with pytest.raises(ValidationError, match="each aspect may appear only once"):
         StudyConfig(aspects=("background", "background"))
     with pytest.raises(ValidationError):
         StudyConfig(aspects=())

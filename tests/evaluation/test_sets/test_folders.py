@@ -324,7 +324,9 @@ def test_patterns_stay_below_their_folder_and_have_one_star(pattern):
         LayoutConfig(image=pattern, mask="mask/*", background="gt/*")
 
 
-@pytest.mark.parametrize(("scene", "says"), [("(", "no regular expression"), (".*", "one group"), ("(a)(b)", "got 2")])
+@pytest.mark.parametrize(
+    ("scene", "says"), [("(", "not a regular expression"), (".*", "one group"), ("(a)(b)", "got 2")]
+)
 def test_a_scene_is_a_group_of_a_regular_expression(scene, says):
     with pytest.raises(ValueError, match=says):
         LayoutConfig(image="img/*", mask="mask/*", background="gt/*", scene=scene)

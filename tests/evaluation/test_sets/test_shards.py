@@ -72,7 +72,7 @@ def test_a_case_knows_what_it_shares_with_others_and_old_scenes_are_refused(root
         assert case.origin == triplet.record["layers"][triplet.layer]["foreground"]["origin"]
     parts, maps = scene(1)
     del parts.record["background"]["origin"]
-    with pytest.raises(BadSetup, match="scene 00000001 does not say what blobs was taken from: make the scenes anew"):
+    with pytest.raises(BadSetup, match="scene 00000001 does not say what blobs was taken from: make the scenes again"):
         case_of(parts, maps, 0)
 
 

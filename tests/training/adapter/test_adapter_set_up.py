@@ -49,7 +49,7 @@ def test_other_data_is_refused_and_a_warm_start_offered(
     shutil.copytree(whole, folder)
     other = command(place, folder, "--data", place.other_data)
     sentence = refused([*other, "--resume"], folder, monkeypatch, capsys)
-    assert "was made from other things" in sentence and "data " in sentence and "--warm-start" in sentence
+    assert "belongs to another run" in sentence and "data " in sentence and "--warm-start" in sentence
     again = command(place, tmp_path / "warm", "--data", place.other_data, "--warm-start", str(last(whole)))
     assert decoupage(again, monkeypatch) == 0
     assert [line["step"] for line in read_metrics(tmp_path / "warm")] == [1, 2, 3, 4, 5, 6]

@@ -38,7 +38,7 @@ def test_one_by_which_they_lose_too_much_may_not(tmp_path, loss_db):
 def test_figures_that_are_missing_are_no_proof_and_damaged_ones_stop(tmp_path, caplog):
     assert not opaque_pictures_kept(tmp_path).passed
     require_acceptable(tmp_path)
-    assert "nobody measured what opaque pictures lose" in caplog.text
+    assert "the loss on opaque pictures was not measured" in caplog.text
     for damaged in (b'{"alpha_mae": 0}', b"", b"\xff", b"[]", b"[" * 99_999, b'{"num_samples": NaN}'):
         (tmp_path / FIGURES).write_bytes(damaged)
         with pytest.raises(ValueError, match=r"figures\.json is damaged"):
