@@ -271,10 +271,10 @@ def test_the_card_of_an_export_says_what_stands_in_and_its_code_runs(place: Plac
     pipe = starting_pipeline(config, None, str(tmp_path / "vae"), torch.device("cpu"))  # On the base that is packaged.
     AdapterTask(config, place.data, pipe, MasksConfig(), Place()).export(tmp_path / "export")
     card = (tmp_path / "export" / "README.md").read_text()
-    assert "`tiny-fill` in the place of FLUX.1-Fill" in card
+    assert "`tiny-fill` in place of FLUX.1-Fill" in card
     assert "huggingface.co" not in card
     assert re.search(r"\| soft_iou_whole of the foreground \(2 validation triplets, .*\) \| 0\.\d+ \|", card)
-    assert re.search(r"\| size \| \d+\.\d MB beside the base \|", card)
+    assert re.search(r"\| size \| \d+\.\d MB in addition to the base \|", card)
     assert "trained at 64 px, sampled in 1 step;" in card
     monkeypatch.chdir(tmp_path / "export")
     Image.fromarray(np.full((64, 96, 3), 90, np.uint8)).save("photo.png")
