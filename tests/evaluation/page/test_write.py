@@ -153,8 +153,8 @@ def test_files_that_are_not_there_or_not_of_one_evaluation_are_refused(folder, t
     with pytest.raises(BadSetup, match="evaluate first"):
         write_pages(str(tmp_path))
     for name, content, said in (
-        ("report.json", b"{", "damaged"),
-        ("gallery.json", b"[]", "damaged"),
+        ("report.json", b"{", "not JSON"),
+        ("gallery.json", b"[]", "not a JSON object"),
         ("gallery.json", b'{"list_sha256": "other"}', "shows the list other"),
     ):
         broken = tmp_path / f"{name}-{said[:5]}"

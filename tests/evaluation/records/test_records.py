@@ -156,7 +156,7 @@ def test_a_picture_that_changed_is_never_read_as_an_answer(tmp_path, listed):
     path.write_bytes((tmp_path / "some" / f"{second.name}.background.png").read_bytes())
     with pytest.raises(BadSetup, match=r"background\.png is not the picture that was recorded; evaluate again"):
         done.answer(first)
-    with pytest.raises(BadSetup, match=r"no answer of some to .* as it is now"):
+    with pytest.raises(BadSetup, match=r"no answer of some for .* as it is now"):
         done.answer(replace(second, mask=~second.mask))
     with pytest.raises(BadSetup, match="no answer of some"):
         record_of(Store(str(tmp_path)), recipe(None, facts={"weights": "b"})).answer(second)
@@ -186,7 +186,7 @@ def test_what_is_only_read_is_never_asked(tmp_path, listed):
     done = record(listed, [read], Store(str(tmp_path))).methods["some"]
     assert done.answer(listed.given[0]) == Failure("no idea"), "a recorded failure stands"
     listed.given = [*listed.given[1:], replace(listed.given[0], name="00000009-0")]
-    with pytest.raises(BadSetup, match=r"no answer to 1 of .* images .*\(00000009-0\).*recorded on another list"):
+    with pytest.raises(BadSetup, match=r"no answer for 1 of .* images .*\(00000009-0\).*recorded on another list"):
         record(listed, [read], Store(str(tmp_path)))
 
 

@@ -152,7 +152,7 @@ def test_names_are_kept_as_one_short_line(study, client):
 def test_a_page_may_reach_nothing_outside(client):
     for page in (client.get("/"), client.get(begin(client))):
         assert "default-src 'none'" in page.headers["content-security-policy"]
-        assert page.headers["cache-control"] == "no-store" and page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["cache-control"] == "no-store" and page.headers["referrer-policy"] == "same-origin"
         assert "http://" not in page.text and "https://" not in page.text
     assert threading.active_count() < 200
 

@@ -40,10 +40,10 @@ def without(members, name):
 @pytest.mark.parametrize(
     ("damaged", "said"),
     [
-        (lambda members: without(members, "json"), "it lacks json"),
-        (lambda members: without(members, "mask0.png"), "it lacks mask0.png"),
+        (lambda members: without(members, "json"), r"00000003\.json is not there"),
+        (lambda members: without(members, "mask0.png"), r"00000003\.mask0\.png is not there"),
         (lambda members: members | {"layer0.webp": members["layer0.webp"][:40]}, "bad_image|truncated"),
-        (lambda members: members | {"json": b"{}"}, "it lacks layers"),
+        (lambda members: members | {"json": b"{}"}, r"00000003\.json has no list of layers"),
         (lambda members: members | {"json": b'{"layers": 3}'}, "damaged"),
         (lambda members: members | {"json": b"[" * 9}, "damaged"),
         (lambda members: members | {"edges.png": b""}, "bad_image"),
