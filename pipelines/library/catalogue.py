@@ -111,7 +111,8 @@ def build_catalogue(
         leave_out("leak", _leaks(lists, used, config))
     name = _NAMES[kind]
     if not any(record.split == "train" for record in used):
-        raise BadSetup(f"no usable {name} for training: {len(found)} found, dropped {drops[:3]}; see quarantine/")
+        shown = ", ".join(f"{drop['id']} ({drop['reason']}: {drop['detail']})" for drop in drops[:3])
+        raise BadSetup(f"no usable {name} for training: {len(found)} found, dropped {shown or 'none'}; see quarantine/")
     report = write_catalogue(store, used, drops, [part for part in missed if part.num_lines])
     store.write(f"quarantine/library-{name}.jsonl", b"".join(json.dumps(drop).encode() + b"\n" for drop in drops))
     return report

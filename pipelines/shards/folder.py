@@ -75,7 +75,8 @@ def find_all(path: str) -> ShardFolder:
     if path.endswith(".tar") and not fs.isdir(bare):
         name = path.rpartition("/")[2]
         shard = name.removesuffix(".tar")
-        found = ShardFolder(Store(path.removesuffix(name) or "."), (shard,), is_whole=False)
+        folder = path.removesuffix(name).rstrip("/") or ("/" if path.startswith("/") else ".")
+        found = ShardFolder(Store(folder), (shard,), is_whole=False)
         if not any(found.store.exists(shard + end) for end in (".tar", ".json")):
             raise BadSetup(f"there is no {path}")
         return found
