@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba, working_geometry
@@ -91,7 +90,7 @@ def published(name, config):
         def __call__(self, **asked):
             self.size = (asked["height"], asked["width"])
             assert asked["image"].size == asked["mask_image"].size == self.size[::-1]
-            return type("Output", (), {"images": [Image.new("RGB", self.size[::-1])]})
+            return type("Output", (), {"images": [np.zeros((*self.size, 3), np.float32)]})
 
     spy = Spy()
     method = getattr(methods, name)(config, spy, 0)
