@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INSPECT := $(VENV)/.inspect
 PORT ?= 3000
-JOBS ?= 2
+JOBS ?= 3
 DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
@@ -21,7 +21,7 @@ help: ## list the targets
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
-test: $(INSPECT) ## run the tests (JOBS=2 at a time); ARGS='-m slow' for the slow ones
+test: $(INSPECT) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE

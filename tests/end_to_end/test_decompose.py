@@ -117,7 +117,7 @@ def test_a_folder_without_maps_is_wrong_use(model, tmp_path):
     assert done.returncode == 2 and "--maps must be auto, none or a folder with any of edges.png" in done.stderr
     (tmp_path / "depth.png").write_bytes(b"no picture")
     done = decompose(model, "--mask", model / "front.png", "--out", tmp_path / "out", "--maps", tmp_path)
-    assert done.returncode == 2 and "depth.png: no readable picture" in done.stderr
+    assert done.returncode == 2 and "depth.png: not a readable picture" in done.stderr
 
 
 @pytest.mark.faults

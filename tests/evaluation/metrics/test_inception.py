@@ -106,10 +106,10 @@ def test_features_of_pictures(state):
 
 
 def test_other_weights_are_refused(state):
-    with pytest.raises(BadSetup, match=r"no weights of the Inception network of FID: Mixed_7c.* is not there"):
+    with pytest.raises(BadSetup, match=r"not weights of the Inception network of FID: Mixed_7c.* is missing"):
         Inception({name: value for name, value in state.items() if not name.startswith("Mixed_7c")})
     transposed = {**state, "Mixed_6b.branch7x7_2.conv.weight": torch.zeros(128, 128, 7, 1)}
-    with pytest.raises(BadSetup, match=r"has the shape \[128, 128, 7, 1\], wanted \[128, 128, 1, 7\]"):
+    with pytest.raises(BadSetup, match=r"has the shape \[128, 128, 7, 1\], expected \[128, 128, 1, 7\]"):
         Inception(transposed)
 
 

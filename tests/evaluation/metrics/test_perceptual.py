@@ -90,11 +90,11 @@ def test_small_pictures():
 def test_other_weights_are_refused():
     trunk, head = random_states()
     del trunk["features.8.bias"]
-    with pytest.raises(BadSetup, match=r"lpips.trunk: these are no weights of .*AlexNet: features.8.bias is not there"):
+    with pytest.raises(BadSetup, match=r"lpips.trunk: these are not weights of .*AlexNet: features.8.bias is missing"):
         Lpips(trunk, head)
     trunk, head = random_states()
     head["lin2.model.1.weight"] = torch.zeros(1, 256, 1, 1)  # VGG's.
-    with pytest.raises(BadSetup, match=r"lpips.head: .*lin2.* has the shape \[1, 256, 1, 1\], wanted \[1, 384, 1, 1\]"):
+    with pytest.raises(BadSetup, match=r"lpips.head: .*lin2.* has the shape \[1, 256, 1, 1\], expected \[1, 384, 1, 1\]"):
         Lpips(trunk, head)
 
 

@@ -95,12 +95,12 @@ def test_links_are_read_by_the_names_of_their_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,annotation\na,b\n", r"id_column.*lacks the columns file_id, url; it has \['image', 'annotation'\]"),
+        ("image,annotation\na,b\n", r"id_column.*lacks the columns file_id, url; its heading is: image, annotation"),
         ("file_id,url\n9,http://h/1\n000000009,http://h/2\n", "gives 000000009 two addresses, the second in line 3"),
         (f'file_id,url\n9,"{"x" * 140_000}"\n', "line 2: field larger than"),
         ("file_id,url\n9\n", "line 2: 1 values, the heading has 2"),
         ('file_id,url\n9,"http://h/1\n', "line 2: unexpected end of data"),
-        ("", "lacks the columns"),
+        ("", "is empty; it must be a table with the columns"),
     ],
 )
 def test_links_that_cannot_be_used_are_refused(tmp_path: Path, text: str, message: str) -> None:
