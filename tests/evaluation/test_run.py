@@ -144,7 +144,7 @@ def test_a_list_that_does_not_know_what_covers_its_targets_says_so():
     found = judged(truth, given=[*known[:4], *unknown[4:]])
     assert found.mean("truth", "recomposition", "psnr_whole") < 100.0
     said = found.values["notes"]["recomposition.psnr_whole"]
-    assert f"of {len(known) - 4} of {len(known)} images" in said
+    assert f"for {len(known) - 4} of {len(known)} images" in said
     assert "recomposition.psnr_whole" not in judged(truth, given=known).values["notes"]
 
 

@@ -117,7 +117,7 @@ def test_photographs_for_a_base_are_named_by_their_packages_or_beside_them(tmp_p
     for name in ("one", "two"):
         shutil.copyfile(find("coffee").path, folder / f"{name}.png")
     plan = plan_of(tmp_path, "", recipe="tiny_base", data=(str(folder),))
-    assert len(obstacles(plan)) == 2 and "the photograph one (unknown is not known" in obstacles(plan)[0]
+    assert len(obstacles(plan)) == 2 and "the photograph one (an unknown licence is not known" in obstacles(plan)[0]
     columns = "file,origin,licence,attribution,caption,rotation_deg_ccw"
     (folder / "attribution.csv").write_text(f"{columns}\none.png,one,cc0-1.0,me,,0\ntwo.png,two,CC BY-NC 4.0,me,,0\n")
     (found,) = obstacles(plan)

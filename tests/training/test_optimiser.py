@@ -91,7 +91,7 @@ def test_a_stored_state_of_other_parameters_or_groups_is_refused():
 
 def test_an_absent_library_is_named_with_the_extra_that_brings_it(monkeypatch):
     monkeypatch.setattr(network, "find_spec", lambda name: None)
-    with pytest.raises(BadSetup, match=r"optimiser.name = adamw8bit needs bitsandbytes.*decoupage-layers\[gpu\]"):
+    with pytest.raises(BadSetup, match=r"optimiser.name = adamw8bit needs bitsandbytes.*'\.\[gpu\]'"):
         make_optimiser(linear().parameters(), OptimiserConfig(name="adamw8bit"), CPU)
 
 

@@ -41,7 +41,7 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
 def test_a_setting_without_a_cpu_form_is_named_with_what_to_set_instead():
     assert refused(small_gpu(), CPU) == (
         "compute.base_quantisation = nf4 and optimiser.name = adamw8bit need a GPU, and this run is on the CPU: set "
-        "compute.base_quantisation = none and optimiser.name = adamw, or take the recipe demo, which trains a tiny "
+        "compute.base_quantisation = none and optimiser.name = adamw, or use the recipe demo, which trains a tiny "
         "base on a CPU"
     )
     assert refused(with_changes(demo(), {"optimiser.name": "adamw8bit"}), CPU).startswith(
@@ -98,7 +98,7 @@ def test_what_is_named_after_a_run_was_out_of_memory_lies_well_below_it():
 
 def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
     message = refused(paper(), CPU, memory_gb=24.0)
-    assert "24 GB is this machine's memory; no setting makes it fit; take a GPU, or the recipe demo" in message
+    assert "24 GB is this machine's memory; no setting makes it fit; use a GPU, or the recipe demo" in message
 
 
 def test_a_batch_that_does_not_divide_over_the_processes_is_refused():

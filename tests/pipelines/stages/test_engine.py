@@ -139,7 +139,7 @@ def test_a_closed_map_of_threads_ends():
 
 
 def test_a_dying_worker_is_a_sentence_and_not_a_wait():
-    with pytest.raises(WorkerLost, match=r"a worker process ended.*engine\.workers.*goes on"):
+    with pytest.raises(WorkerLost, match=r"a worker process ended.*engine\.workers.*to continue"):
         list(ProcessEngine(1).map(die, range(3)))
 
 

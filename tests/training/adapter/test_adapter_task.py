@@ -309,7 +309,7 @@ def test_a_checkpoint_of_a_run_in_another_order_is_not_continued(place: Place64,
     identity = config_of(place)
     earlier = {name: value for name, value in identity.items() if name != "order"}
     (tmp_path / STATE).write_text(json.dumps(asdict(Progress(earlier, step=3, position=12))))
-    with pytest.raises(BadSetup, match=r"made from other things: order none \(now triplets\)"):
+    with pytest.raises(BadSetup, match=r"belongs to another run: order none \(now triplets\)"):
         check_identity(tmp_path, identity)
 
 
