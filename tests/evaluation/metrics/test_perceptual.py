@@ -94,7 +94,7 @@ def test_other_weights_are_refused():
         Lpips(trunk, head)
     trunk, head = random_states()
     head["lin2.model.1.weight"] = torch.zeros(1, 256, 1, 1)  # VGG's.
-    with pytest.raises(BadSetup, match=r"lpips.head: .*lin2.* has the shape \[1, 256, 1, 1\], expected \[1, 384, 1, 1\]"):
+    with pytest.raises(BadSetup, match=r"lpips.head: .*lin2.* the shape \[1, 256, 1, 1\], expected \[1, 384, 1, 1\]"):
         Lpips(trunk, head)
 
 
