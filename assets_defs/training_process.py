@@ -15,18 +15,16 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from decoupage.faults import BadSetup
-from pipelines.stages.locks import alone
+from training.alone import alone_in
 from training.facts import facts_of
 from training.launcher import read_plan, train_on_ray
-from training.prune import LOCK
 from training.run import train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
@@ -69,7 +67,7 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
 
     try:
         plan = read_plan(path)
-        with _alone(plan.out):
+        with alone_in(plan.out):
             facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.
@@ -84,19 +82,6 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
         return INTERRUPTED
     report({"facts": facts})
     return INTERRUPTED if facts["status"] == "interrupted" else DONE
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two processes, one of them still saving, would spoil each other's checkpoints."""
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / LOCK) as free:
-        if not free:
-            raise BadSetup(f"another process is training in {folder}; wait until it ends, or stop it")
-        yield
 
 
 def _report(pipes: PipesContext, message: dict[str, Any]) -> None:

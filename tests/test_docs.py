@@ -61,15 +61,20 @@ def test_the_page_on_shards(tmp_path, monkeypatch, capsys):
     assert shown[0].startswith("00000000 0 (") and "background.jpg" in shown[1]
 
 
-def test_the_model_page(tmp_path, monkeypatch):
+def write_adapter(folder):
+    """A base and an adapter of random weights, a photograph and its mask."""
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(tmp_path / "base"))
+    save_base(TinyFill().new(), str(folder / "base"))
     config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
-    LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
-    Image.new("RGB", (32, 24), (90, 120, 30)).save(tmp_path / "photo.jpg")
+    LayerDecompositionPipeline.from_base(config, str(folder / "base")).save_pretrained(folder / "adapter")
+    Image.new("RGB", (32, 24), (90, 120, 30)).save(folder / "photo.jpg")
     mask = Image.new("L", (32, 24))
     mask.paste(255, (8, 8, 20, 20))
-    mask.save(tmp_path / "mask.png")
+    mask.save(folder / "mask.png")
+
+
+def test_the_model_page(tmp_path, monkeypatch):
+    write_adapter(tmp_path)
     (block,) = code("model.md")
     filled = block.replace('"path/to/adapter", dtype="auto"', '"adapter", base="base"').replace('"cuda"', '"cpu"')
     assert filled != block
@@ -261,13 +266,7 @@ def test_the_page_on_a_first_adapter_is_what_its_profile_does(tmp_path, monkeypa
 
 
 def test_the_code_of_the_page_on_a_first_adapter(tmp_path, monkeypatch):
-    save_base(TinyFill().new(), str(tmp_path / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
-    LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
-    Image.new("RGB", (32, 24), (90, 120, 30)).save(tmp_path / "photo.jpg")
-    mask = Image.new("L", (32, 24))
-    mask.paste(255, (8, 8, 20, 20))
-    mask.save(tmp_path / "mask.png")
+    write_adapter(tmp_path)
     (block,) = code("first_adapter.md")
     offload = re.search(r"pipe\.enable_sequential_cpu_offload\(\).*", block)[0]
     filled = block.replace(offload, "").replace('"runs/adapter/export", dtype=torch.bfloat16', '"adapter", base="base"')

@@ -297,7 +297,10 @@ def test_options_that_fit_no_picture_are_refused_with_the_reason(pipe, options, 
 
 
 def test_numbers_of_numpy_are_numbers(pipe):
-    run(pipe, picture(), mask=mask(), num_inference_steps=np.int64(1), guidance_scale=np.float32(1))
+    theirs = run(pipe, picture(), mask=mask(), num_inference_steps=np.int64(1), guidance_scale=np.float32(1))
+    ours = run(pipe, picture(), mask=mask(), num_inference_steps=1, guidance_scale=1.0)
+    assert np.array_equal(np.asarray(theirs.foreground[0]), np.asarray(ours.foreground[0]))
+    assert np.array_equal(np.asarray(theirs.background[0]), np.asarray(ours.background[0]))
 
 
 @pytest.mark.faults
