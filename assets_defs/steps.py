@@ -42,7 +42,8 @@ class Steps:
         self.is_interrupted = False
         self._left = dict.fromkeys(steps, OTHER_S) | {name: seconds[name] for name in steps if name in seconds}
         self._total, self._estimates = len(steps), bool(seconds)
-        self._done_s, self._started_s = 0.0, time.monotonic()
+        self._done_s = self._worked_s = 0.0  # Of steps that made something: planned, and measured.
+        self._began_s = time.monotonic()
         self._events: dict[str, set[bool]] = {}
 
     @property
@@ -56,9 +57,13 @@ class Steps:
         if event is None:
             return
         if event.is_step_start and event.step_key:
+            self._began_s = time.monotonic()
             log.info("%s", self._line(event.step_key))
         elif event.is_step_success and event.step_key:
-            self._done_s += self._left.pop(event.step_key)
+            planned_s = self._left.pop(event.step_key)
+            if event.step_key not in self.up_to_date:
+                self._done_s += planned_s
+                self._worked_s += time.monotonic() - self._began_s
         elif event.is_step_failure:
             self.is_interrupted |= event.step_failure_data.error_source is ErrorSource.INTERRUPT
         elif event.is_step_materialization and event.asset_key:
@@ -68,10 +73,9 @@ class Steps:
     def _line(self, step: str) -> str:
         line = f"stage {self._total - len(self._left) + 1} of {self._total}: {step}"
         found = [nothing for name, nothing in self._events.items() if name not in LOOKED_AT]
-        if not (self._estimates and found):
+        # Whether a run that has found nothing to do so far is a repeated one, or goes on with an interrupted one, shows
+        # only when it makes something.
+        if not self._estimates or all(nothing == {True} for nothing in found):
             return line
-        # A run that has found nothing to do so far will hardly find anything later.
-        is_idle = all(nothing == {True} for nothing in found)
-        left = {name: OTHER_S if is_idle else seconds for name, seconds in self._left.items()}
-        pace = (time.monotonic() - self._started_s + PACE_S) / (self._done_s + PACE_S)
-        return f"{line}, {time_left(pace * sum(left.values()))} in all"
+        pace = (self._worked_s + PACE_S) / (self._done_s + PACE_S)
+        return f"{line}, {time_left(pace * sum(self._left.values()))} in all"

@@ -40,10 +40,18 @@ def test_stages_are_counted_and_what_is_long_weighs_more(caplog):
     assert slow.startswith("stage 3 of 3: slow, about 1") and steps.up_to_date == []
 
 
-def test_where_nothing_is_to_be_done_the_rest_is_short_and_all_of_it_is_named(caplog):
+def test_where_nothing_was_to_be_done_so_far_nothing_is_estimated_and_all_of_it_is_named(caplog):
     steps = run(set(), {"slow": 1200.0}, caplog)
-    assert " s left in all" in caplog.messages[2]
+    assert caplog.messages == ["stage 1 of 3: first", "stage 2 of 3: second", "stage 3 of 3: slow"]
     assert steps.up_to_date == ["first", "second", "slow"] and not steps.is_interrupted
+
+
+def test_what_was_there_already_does_not_shorten_what_is_left(caplog):
+    run({"second"}, {"first": 600.0, "slow": 1200.0}, caplog)
+    assert caplog.messages[1] == "stage 2 of 3: second"
+    assert caplog.messages[2].startswith("stage 3 of 3: slow, about ") and caplog.messages[2].endswith(
+        "min left in all"
+    )
 
 
 def test_without_known_times_there_is_no_estimate(caplog):
