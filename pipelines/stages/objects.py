@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from decoupage.faults import BadSetup
-from decoupage.requirements import install_line
 
 AT_ONCE = 32
 """Number of requests that are under way at once where many objects are read."""
@@ -38,7 +37,12 @@ class Objects:
     def __init__(self, root: str) -> None:
         self.protocol, _, base = root.partition("://")
         self.base = base.strip("/")
-        self.fs = _file_system(self.protocol, self.options(), os.getpid())
+        try:
+            self.fs = _file_system(self.protocol, self.options(), os.getpid())
+        except (ImportError, ValueError) as error:
+            raise BadSetup(
+                f"the root {root} cannot be opened: {error}; name another with DECOUPAGE_ROOT or --root"
+            ) from error
 
     def options(self) -> tuple[tuple[str, Any], ...]:
         """Arguments of the file system; they do not hold secrets."""
@@ -62,6 +66,10 @@ class Objects:
             yield
         except self.faults as error:
             raise self.explain(error, path, doing) from error
+
+    def look(self) -> None:
+        """One request, to see whether the store answers and knows these credentials."""
+        self.fs.exists(self.url(""))
 
     # ---- reading
 
@@ -192,11 +200,8 @@ def _file_system(protocol: str, options: tuple[tuple[str, Any], ...], process: i
     """One client for all threads of a process: fsspec itself keeps one for each thread."""
     import fsspec
 
-    try:
-        return fsspec.filesystem(protocol, skip_instance_cache=True, **{name: _plain(value) for name, value in options})
-    except (ImportError, ValueError) as error:
-        mend = install_line("s3") if protocol in ("s3", "s3a") else str(error)
-        raise BadSetup(f"addresses with {protocol}:// need a package that is not installed: {mend}") from error
+    arguments = {name: _plain(value) for name, value in options}
+    return fsspec.filesystem(protocol, skip_instance_cache=True, **arguments)
 
 
 def _plain(value: Any) -> Any:

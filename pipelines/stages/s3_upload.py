@@ -139,5 +139,8 @@ class Upload(io.BufferedIOBase):
         """Whether the object that is there was made of these parts; S3 makes its ETag of theirs."""
         objects = self._objects
         whole = hashlib.md5(b"".join(bytes.fromhex(tag.strip('"')) for tag in self._tags), usedforsecurity=False)
-        there = objects.run(objects.call("head_object", Key=self._key))
+        try:
+            there = objects.run(objects.call("head_object", Key=self._key))
+        except ClientError:
+            return False
         return bool(there["ETag"].strip('"') == f"{whole.hexdigest()}-{len(self._tags)}")

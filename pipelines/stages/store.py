@@ -69,6 +69,12 @@ class Store:
     def _path(self, path: str) -> Path:
         return Path(self.url(path) or "/")
 
+    def check(self) -> None:
+        """Ask an object store whether it can be used, by one request. Raises BadSetup: it cannot."""
+        if not self.is_local:
+            with self._doing("opened", ""):
+                self.objects.look()
+
     def version(self, path: str) -> str:
         """A text that changes when the object is replaced. Raises FileNotFoundError."""
         with self._doing("read", path):
