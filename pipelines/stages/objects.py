@@ -5,6 +5,7 @@ Paths are keys relative to the root. An object is whole or absent: writers uploa
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ AT_ONCE = 32
 PIECE_BYTES = 1 << 22
 SMALL_BYTES = 64 << 20
 """What is written at once, from memory."""
+_ALONE = threading.Lock()
 
 
 class Objects:
@@ -140,24 +142,26 @@ class Objects:
 
     def create(self, path: str, data: bytes) -> str | None:
         """Write an object where there is none; its version, or None, and nothing is changed, where there is one."""
-        try:
-            self.fs.pipe_file(self.url(path), data, mode="create")
-        except FileExistsError:
-            return None
-        return self.version(path)
+        with _ALONE:  # memory:// looks before it writes.
+            try:
+                self.fs.pipe_file(self.url(path), data, mode="create")
+            except FileExistsError:
+                return None
+            return self.version(path)
 
     def replace(self, path: str, data: bytes, version: str) -> str | None:
         """Write over this version of an object; the new version, or None when it is another one or gone.
 
         Between the look and the write another process may be faster: fsspec has no condition for it.
         """
-        try:
-            if self.version(path) != version:
+        with _ALONE:
+            try:
+                if self.version(path) != version:
+                    return None
+            except FileNotFoundError:
                 return None
-        except FileNotFoundError:
-            return None
-        self.fs.pipe_file(self.url(path), data)
-        return self.version(path)
+            self.fs.pipe_file(self.url(path), data)
+            return self.version(path)
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
