@@ -89,6 +89,7 @@ def test_a_lease_that_is_renewed_is_not_taken_over(bucket, quick, monkeypatch):
 
 def test_of_several_one_takes_over_what_is_not_renewed(bucket, monkeypatch):
     now_s = [1000.0]
+    monkeypatch.setattr(object_leases, "_keeper", SimpleNamespace(add=lambda held: None, drop=lambda held: None))
     clock = SimpleNamespace(monotonic=lambda: now_s[0], sleep=time.sleep, strftime=time.strftime)
     monkeypatch.setattr(object_leases, "time", clock)
     held = take(bucket, "a.lock")
