@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,6 +21,8 @@ AT_ONCE = 32
 PIECE_BYTES = 1 << 22
 SMALL_BYTES = 64 << 20
 """What is written at once, from memory."""
+_TAGS, _TIMES = ("ETag", "etag", "md5Hash", "content_md5"), ("created", "mtime", "updated", "last_modified")
+"""Where file systems tell an object's hash, else its time."""
 _ALONE = threading.Lock()
 
 
@@ -81,7 +84,7 @@ class Objects:
 
     def version(self, path: str) -> str:
         """A text that changes when the object is replaced. Raises FileNotFoundError."""
-        return str(self.fs.ukey(self.url(path)))
+        return _version(self.fs.info(self.url(path)))
 
     def size(self, path: str) -> int:
         """Size in bytes. Raises FileNotFoundError."""
@@ -134,9 +137,13 @@ class Objects:
 
     def tree(self, folder: str) -> list[str]:
         """Paths, relative to a folder, of all objects below it."""
+        return list(self.versions(folder))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Path relative to a folder -> version, of all objects below it."""
         whole = self.url(folder).partition("://")[2].strip("/")
-        found = (str(path).strip("/") for path in self.fs.find(self.url(folder)))
-        return [path[len(whole) :].strip("/") for path in found if path != whole]
+        found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(folder), detail=True).items()}
+        return {path[len(whole) :].strip("/"): _version(info) for path, info in found.items() if path != whole}
 
     # ---- writing
 
@@ -206,6 +213,17 @@ def _file_system(protocol: str, options: tuple[tuple[str, Any], ...], process: i
 
     arguments = {name: _plain(value) for name, value in options}
     return fsspec.filesystem(protocol, skip_instance_cache=True, **arguments)
+
+
+def _version(info: dict[str, Any]) -> str:
+    """What changes in an object's description when it is replaced."""
+    tags = [str(info[name]) for name in _TAGS if info.get(name)]
+    times = [
+        str(value.timestamp() if isinstance(value, datetime) else value)
+        for name in _TIMES
+        if (value := info.get(name)) is not None
+    ]
+    return "-".join([str(info["size"]), *(tags or times)])
 
 
 def _plain(value: Any) -> Any:

@@ -171,7 +171,11 @@ class S3Objects(Objects):
 
     def tree(self, folder: str) -> list[str]:
         """Paths, relative to a folder, of all objects below it, by one listing."""
-        return [key for key, _ in self.run(self._listed(folder, ""))]
+        return list(self.versions(folder))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Path relative to a folder -> ETag, of all objects below it, by one listing."""
+        return dict(self.run(self._listed(folder, "")))
 
     async def _listed(self, folder: str, delimiter: str) -> list[tuple[str, str]]:
         """(key after the folder, ETag); folders end in `/` and have none."""
