@@ -8,6 +8,7 @@ from pathlib import Path
 
 import decoupage
 import pipelines
+from decoupage.faults import BadSetup
 
 PACKAGES: tuple[str, ...] = (
     "diffusers",
@@ -35,6 +36,15 @@ def code_version() -> str:
                 data = file.read_bytes()
                 sha.update(f"\0{root.name}/{file.relative_to(root).as_posix()} {len(data)}\0".encode() + data)
     return sha.hexdigest()[:16]
+
+
+def require_code(wanted: str) -> None:
+    """Raise BadSetup where this process has another version of the code than the one that runs the stage."""
+    if code_version() != wanted:
+        raise BadSetup(
+            f"the worker has code {code_version()}, the process that runs the stage has {wanted}: install the same "
+            "commit and the same constraints.txt on all machines, restart Ray there, and run again"
+        )
 
 
 def _version(package: str) -> str:
