@@ -79,8 +79,8 @@ class Factory:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the profile names."""
-        return make_engine(self.config.engine.kind, self.config.engine.workers)
+        """The engine that the profile names. Raises BadSetup when Ray is absent or its address does not answer."""
+        return make_engine(self.config.engine)
 
     def run(self, stage: Stage, shards: Sequence[str] | None = None) -> Report:
         """Run one stage on the profile's engine; see `run_stage`."""
@@ -257,7 +257,8 @@ class Factory:
     def make_library(self) -> list[Report]:
         """Sources and both catalogues."""
         require_permitted(self.config)
-        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here.
+        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here,
+        _ = self.engine  # and an engine that does not answer.
         self.write_packaged_sources()
         if self.config.mulan.source != "none":
             self.observe_mulan()
