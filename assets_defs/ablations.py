@@ -18,7 +18,7 @@ from decoupage.fingerprint import fingerprint
 from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
 from evaluation.checks import MAIN_FIGURES
-from pipelines import checklists, checks, scene_checks
+from pipelines import checklists, checks, index_rows, scene_checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT, REAL_ONLY, Dataset
 from pipelines.previews import preview, scene_tiles
@@ -127,7 +127,7 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
         """Writes `real_only/` in the root. Raises BadSetup: a library is not there, or holds no real foreground."""
         reports = {report.stage: report for report in factory.make_real_only()}
         scenes, shards = (reports[stage.name] for stage in (factory.real_only.scenes, factory.real_only.shards))
-        rows = checks.rows_of(store, scenes)
+        rows = checks.rows_of(store, scenes, index_rows.SCENES)
         plans = [
             factory.scenes.task.pool.plan(key)
             for shard in factory.scenes.shards()

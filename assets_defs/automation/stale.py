@@ -18,6 +18,9 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.loader import LoadingContext
 
+from assets_defs.metadata import HOLDS
+from assets_defs.plan import LAST_HOLDS
+
 Graph = BaseAssetGraph[Any]
 
 
@@ -61,10 +64,21 @@ def _is_stale(
     if node.partitions_def is None:
         return resolver.get_status(node.key) is not StaleStatus.FRESH or _is_overtaken(instance, graph, node)
     keys = node.partitions_def.get_partition_keys()
+    if LAST_HOLDS in node.metadata and _held(instance, node.key, keys[-1]) != node.metadata[LAST_HOLDS]:
+        return True
     # One question for all: whether each partition was made at all.
     if not instance.get_materialized_partitions(node.key).issuperset(keys):
         return True
     return any(resolver.get_status(node.key, key) is not StaleStatus.FRESH for key in keys)
+
+
+def _held(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> object:
+    """What a partition held by plan when it was made: a larger number of scenes fills the last one further."""
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    for record in instance.fetch_materializations(chosen, limit=1).records:
+        if record.asset_materialization is not None and HOLDS in record.asset_materialization.metadata:
+            return record.asset_materialization.metadata[HOLDS].value
+    return None
 
 
 def _is_overtaken(instance: dg.DagsterInstance, graph: Graph, node: BaseAssetNode) -> bool:
