@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.evaluation import SHORT, held_out_version, with_interval
+from assets_defs.evaluation import SHORT, held_out_version, trained_identity, with_interval
 from assets_defs.metadata import NOTHING, check, check_spec, layer_metadata, nothing_to_do, picture, readable, table
 from assets_defs.plan import Plan
 from assets_defs.training import OWNERS, POOL, train_run, training_folder
@@ -221,20 +221,18 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> tuple[dict[str, Any], bool
     from evaluation.report import About
     from evaluation.test_sets.shards import HeldOut
     from evaluation.unchanged import judge_changed
-    from training.run import exported_identity
 
     store, profile = plan.factory.store, plan.profile
-    config, folder = profile.evaluation, training_folder(plan, planned.folder)
-    export = str(folder / "export")
+    config, folder = profile.evaluation, f"training/{planned.folder}"
     forget_row(store, row)
     record = "" if planned.folder == "adapter" else f"ablation-{row}"
-    method = adapter_recipe(export, planned.base, config, folder=record)
+    method = adapter_recipe(store.url(f"{folder}/export"), planned.base, config, folder=record)
     test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile))
     out = store.url(report_folder(row))
     values, judged_now = judge_changed(test_set, held_out_version(plan), [method], config, out, about, store)
     write_pages(out)
-    identity = exported_identity(folder) or {}
+    identity = trained_identity(store, folder)
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
     made_of = (recipe, planned.changes, identity, num_steps, planned.data_changes)
     write_row(store, RowRecord(row, "judged", "", *made_of))

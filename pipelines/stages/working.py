@@ -7,25 +7,17 @@ is lost with the machine, and what is there may be removed while nothing runs.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from decoupage.cache import cache_folder
 from decoupage.text_files import parse_json
 from pipelines.stages.store import Store
 
 _SEEN = ".fetched.json"
 """File of a copy that says which version of each object it holds."""
-
-
-def cache_folder() -> Path:
-    """The folder of this machine's local copies."""
-    given = os.environ.get("DECOUPAGE_CACHE")
-    if given:
-        return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "decoupage"
 
 
 @dataclass(frozen=True)
