@@ -48,7 +48,7 @@ def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) ->
 
     version = f"v{1 + sum(event.kind == 'promoted' for event in read_history(store)):04d}"
     folder = f"{FOLDER}/{version}"
-    store.remove(folder)  # The history does not name it: a run was killed before it decided.
+    store.remove_tree(folder)  # The history does not name it: a run was killed before it decided.
     source = find_folder(adapter)
     # Copied, not linked: a tool that writes a new export over the old one in place would write into the champion.
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
@@ -57,7 +57,7 @@ def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) ->
     try:
         check_kept(store, version)
     except ValueError:
-        store.remove(folder)
+        store.remove_tree(folder)
         raise
     keep_scores(store, version, terms, scores)
     return version
@@ -102,7 +102,7 @@ def keep_scores(store: Store, version: str, terms: str, files: Mapping[str, byte
 
 def drop_scores(store: Store, version: str, terms: str) -> None:
     """Remove scores that turned out to be of another list."""
-    store.remove(f"{FOLDER}/{version}/{SCORES}/{terms}")
+    store.remove_tree(f"{FOLDER}/{version}/{SCORES}/{terms}")
 
 
 def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
