@@ -22,7 +22,7 @@ from pipelines import checklists, checks, scene_checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT, REAL_ONLY, Dataset
 from pipelines.previews import preview, scene_tiles
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 from training.ablations import FULL, ROWS, DoesNotApply, ablation_changes
 from training.config import TrainingConfig, with_changes
@@ -162,8 +162,8 @@ def require_made(store: Store, data: Dataset) -> None:
         dg.Failure: it is not; the message names the asset.
     """
     wanted = fingerprint(data.shards.recipe)
-    for shard in data.shards.shards():
-        manifest = read_manifest(store, data.shards.name, shard)
+    shards = data.shards.shards()
+    for shard, manifest in zip(shards, read_manifests(store, data.shards.name, shards), strict=True):
         if manifest is None or manifest.fingerprint != wanted:
             what = "missing" if manifest is None else "of another recipe"
             name = "real_only_scenes" if data.shards.name.startswith(REAL_ONLY) else "shards"

@@ -19,7 +19,7 @@ from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 GROUP = "evaluation"
@@ -92,7 +92,7 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
 def held_out_version(plan: Plan) -> str:
     """Hash of the contents of all held-out shards; a shard that is missing counts as empty."""
     store, stage = plan.factory.store, plan.factory.held_out.shards
-    manifests = (read_manifest(store, stage.name, shard) for shard in stage.shards())
+    manifests = read_manifests(store, stage.name, stage.shards())
     hashes = "".join(manifest.tar_sha256 for manifest in manifests if manifest is not None)
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]
 

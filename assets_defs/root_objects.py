@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
+from pipelines.stages.store import Store
 
 MAX_KEY_BYTES = 1024
 """S3's limit."""
@@ -47,27 +47,24 @@ class StoredFile:
 
     def entries(self) -> list["StoredFile"]:
         """What lies directly in a folder, by name. Raises OSError."""
-        self.fs.invalidate_cache(self.path)
         found = [_stored(self.fs, info) for info in self.fs.ls(self.path, detail=True)]
         return sorted((one for one in found if one.name), key=lambda one: one.name)
 
 
-def find_object(root: str, path_in_root: str) -> StoredFile | None:
+def find_object(store: Store, path: str) -> StoredFile | None:
     """What lies at a path of the root; None = there is nothing, or it cannot be a path of one.
 
     Raises:
-        OSError: the object store cannot be read.
+        BadSetup: the object store cannot be read.
     """
-    parts = path_in_root.split("/")
-    if any(part in ("", ".", "..") or not part.isprintable() or "\\" in part for part in parts):
+    if any(part in ("", ".", "..") or not part.isprintable() or "\\" in part for part in path.split("/")):
         return None
-    fs, base = fsspec.core.url_to_fs(root)
-    path = f"{base.rstrip('/')}/{path_in_root}"
-    if len(path.encode()) > MAX_KEY_BYTES:
+    url, fs = store.url(path), store.objects.fs
+    if len(url.encode()) > MAX_KEY_BYTES:
         return None
-    fs.invalidate_cache(path)  # A server runs for days, and the root changes.
     try:
-        return _stored(fs, fs.info(path))
+        with store.objects.told(path, "read"):
+            return _stored(fs, fs.info(url))
     except FileNotFoundError:
         return None
 

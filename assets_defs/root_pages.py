@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from assets_defs.root_objects import StoredFile, find_object
 from assets_defs.serving import MOUNT
+from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
 
 OPEN = ("ablations", "champion", "dataset", "library", "quarantine", "report", "study/report", "training")
@@ -52,7 +53,7 @@ def root_route(root: str) -> Route:
 
     def serve(request: Request) -> Response:
         asked = request.path_params["path"]
-        path = _found(Path(store.url("")), asked) if store.is_local else _found_object(root, asked)
+        path = _found(Path(store.url("")), asked) if store.is_local else _found_object(store, asked)
         if not _is_folder(path):
             return _file(path) if isinstance(path, Path) else _object(path)
         if not request.url.path.endswith("/"):  # Else links on the page would miss the folder.
@@ -79,15 +80,15 @@ def _found(root: Path, path_in_root: str) -> Path:
     return path
 
 
-def _found_object(root: str, path_in_root: str) -> StoredFile:
+def _found_object(store: Store, path_in_root: str) -> StoredFile:
     """As `_found`, in an object store. HTTPException 503: the store cannot be read."""
     path = path_in_root.rstrip("/")
     if not any(f"{path}/".startswith(f"{folder}/") for folder in OPEN):
         raise _nothing(path_in_root)
     try:
-        found = find_object(root, path)
-    except OSError as error:
-        raise HTTPException(503, f"{root} cannot be read: {error}") from error
+        found = find_object(store, path)
+    except BadSetup as fault:
+        raise HTTPException(503, str(fault)) from fault
     if found is None or not (found.is_folder or PurePath(found.name).suffix in TYPES):
         raise _nothing(path_in_root)
     return found

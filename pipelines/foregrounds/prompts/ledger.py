@@ -48,12 +48,16 @@ def ledger_path(config: PromptsConfig) -> str:
 
 @dataclass
 class Ledger:
-    """The lines of one ledger and the object that stores them. Made by `open_ledger` and `read_ledger`."""
+    """The lines of one ledger and the object that stores them. Made by `open_ledger` and `read_ledger`.
+
+    Attributes:
+        version: of the object, which nobody else may change; empty = there is none yet.
+    """
 
     store: Store
     path: str
     lines: list[Line] = field(default_factory=list)
-    num_bytes: int = 0
+    version: str = ""
 
     def append(self, *lines: Line) -> None:
         """Append lines; they are stored when this returns. An `answer` removes what was `received` for it.
@@ -61,17 +65,21 @@ class Ledger:
         Raises:
             BadSetup: another run has written in the meantime; what it wrote is kept.
         """
-        if self.num_bytes != (self.store.size(self.path) if self.store.exists(self.path) else 0):
+        answered = {line["request"] for line in lines if line["kind"] == "answer"}
+        kept = [line for line in self.lines if line["kind"] != "received" or line["request"] not in answered]
+        data = _lines([*kept, *lines])
+        version = self._stored(data)
+        if version is None:
             told = self._set_aside(lines)
             raise BadSetup(
                 f"{self.store.url(self.path)} was changed by another run; let one finish, then run again{told}"
             )
-        answered = {line["request"] for line in lines if line["kind"] == "answer"}
-        kept = [line for line in self.lines if line["kind"] != "received" or line["request"] not in answered]
-        data = _lines([*kept, *lines])
-        self.store.write(self.path, data)
-        self.lines = [*kept, *lines]
-        self.num_bytes = len(data)
+        self.lines, self.version = [*kept, *lines], version
+
+    def _stored(self, data: bytes) -> str | None:
+        if self.version:
+            return self.store.replace(self.path, data, self.version)
+        return self.store.version(self.path) if self.store.create(self.path, data) else None
 
     def _set_aside(self, new: Iterable[Line]) -> str:
         """Keep answers that are paid for and cannot be appended; returns what to say of it."""
@@ -147,6 +155,7 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
     path = ledger_path(config)
     if not store.exists(path):
         return None
+    version = store.version(path)
     data = store.read(path)
     whole, _, incomplete = data.rpartition(b"\n")
     if incomplete:
@@ -159,7 +168,7 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
         raise BadSetup(
             f"{store.url(path)} is damaged ({error!r}); restore a copy, or move it away to have the list written again"
         ) from error
-    return Ledger(store, path, lines, len(data))
+    return Ledger(store, path, lines, version)
 
 
 def _aside(path: str) -> str:
