@@ -23,7 +23,7 @@ from decoupage.bases.spec import Text
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing import CardFacts, attach_adapter, export_remove_only, load_adapter, save_adapter
-from decoupage.publishing.folder import find_folder
+from decoupage.publishing.finding import find_folder
 from decoupage.publishing.lora import projection_names
 from decoupage.rgba_vae import widen_vae
 from tests.decoupage.tiny import flux_fill, flux_kontext, flux_transformer, flux_vae
