@@ -21,6 +21,7 @@ from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+from training.data.cache import SceneCache
 from training.data.order import ORDER
 
 _LAYER = re.compile(r"layer\d+\.webp")
@@ -43,6 +44,7 @@ class SceneIndex:
         members: member table (`_MEMBER`) of all scenes.
         suffixes: names that `members["suffix"]` points at.
         makers: what the maps were made by: name -> recipe of the maker; empty where the folder does not say.
+        cache: scenes that this machine keeps of an object store; None = each is read where it is.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class SceneIndex:
     members: NDArray[np.void]
     suffixes: tuple[str, ...]
     makers: Mapping[str, Recipe]
+    cache: SceneCache | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,7 +97,8 @@ class SceneIndex:
 
     def read(self, i: int) -> dict[str, bytes]:
         """Members of scene i by suffix, in one range request, checked against their hashes; raises as `Span.read`."""
-        return self.span(i).read(self.store)
+        span = self.span(i)
+        return span.read(self.store) if self.cache is None else self.cache.read(span, self.store)
 
     def only(self, chosen: NDArray[np.bool_]) -> "SceneIndex":
         """The index with some of its scenes: those where `chosen` [num_scenes] is True."""
