@@ -50,6 +50,7 @@ class Checkpoints:
         self._is_main, self._world_size = rank == 0, world_size
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._write: Future[None] | None = None
+        self._pruned: tuple[int | None] | None = None
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -117,6 +118,9 @@ class Checkpoints:
         """
         self.wait()
         if self._is_main and self._remote is not None:
+            self._remote.wait()
+            if self._pruned:
+                self._prune(*self._pruned)
             self._remote.finish()
         if self._world_size > 1:
             torch.distributed.barrier()
@@ -148,7 +152,7 @@ class Checkpoints:
         self._prune(state["best_step"])
 
     def _prune(self, best_step: int | None) -> None:
-        steps = self.steps()
+        steps, self._pruned = self.steps(), (best_step,)
         # One that is going up may stay until the next time, or slow uploads would never end.
         kept = {*steps[-self._keep_last :], best_step, self._remote.busy if self._remote else None}
         for step in self._steps_here():

@@ -1,8 +1,8 @@
 """A run's folder in an object store: the run works on this machine's copy, and what is finished goes up.
 
-Here: what is fetched before a run, and uploads. A thread of rank 0 puts a checkpoint's files, and last its `state.json`,
-which lists them: without it there is no checkpoint in the store. What `checkpoints.py` no longer keeps is removed there,
-too, `state.json` first.
+Here: what is fetched before a run, and uploads. A thread of rank 0 puts a checkpoint's files, and last its
+`state.json`, which lists them: without it there is no checkpoint in the store. What `checkpoints.py` no longer keeps
+is removed there, too, `state.json` first.
 """
 
 import fcntl
@@ -141,14 +141,18 @@ class Remote:
             self.home.fetch(_folder(step))
 
     def mirror(self, keep: Collection[int]) -> None:
-        """Begin to make the store's checkpoints those of these steps; a fault is logged, and the next call tries again."""
+        """Begin to make the store's checkpoints those of these steps; after a fault, the next call tries again."""
         self._keep = set(keep)
         self._upload = self._pool.submit(self._try_to_mirror)
 
-    def finish(self) -> None:
-        """Return when everything is in the store. Raises BadSetup: it cannot be written to."""
+    def wait(self) -> None:
+        """Return when what has begun to go up is there, or has failed."""
         if self._upload is not None:
             self._upload.result()
+
+    def finish(self) -> None:
+        """Return when everything is in the store. Raises BadSetup: it cannot be written to."""
+        self.wait()
         try:
             self._mirror()
         except BadSetup as fault:
@@ -183,7 +187,9 @@ class Remote:
 
     def _missing(self) -> list[int]:
         """Steps whose state is not in the store as it is here, newest first."""
-        return [step for step in sorted(self._keep, reverse=True) if self._here(step) not in (None, self._there.get(step))]
+        return [
+            step for step in sorted(self._keep, reverse=True) if self._here(step) not in (None, self._there.get(step))
+        ]
 
     def _here(self, step: int) -> bytes | None:
         file = self.home.path / _folder(step) / STATE

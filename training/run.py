@@ -74,6 +74,11 @@ class RunPlan:
         """The recipe with the changes. Raises ValueError: unknown recipe or key, impossible value."""
         return with_changes(find_recipe(self.recipe), self.changes)
 
+    def shown(self, path: Path) -> str:
+        """Where people find a path below `out`: in the object store, if there is one."""
+        home = self.home
+        return home.store.url(f"{home.folder}/{path.relative_to(home.path).as_posix()}") if home else str(path)
+
 
 def on_this_machine(plan: RunPlan) -> RunPlan:
     """The plan with folders of this machine in place of those in object stores, whose weights are fetched.
@@ -108,7 +113,7 @@ def train(plan: RunPlan) -> "Outcome":
             whole = export(task, outcome, accelerator, plan.out)
             if plan.home is not None and accelerator.is_main_process:
                 put_anew(plan.home, "export")
-            _log.info("exported to %s", plan.home.store.url(f"{plan.home.folder}/export") if plan.home else whole)
+            _log.info("exported to %s", plan.shown(whole))
     return outcome
 
 
@@ -137,7 +142,8 @@ def _trained(plan: RunPlan) -> "Outcome | None":
         fetch_if_there(plan.home, IDENTITY)
     if exported_identity(plan.out) == dict(task.identity):
         return None
-    folder, home = plan.out / "runs" / key, plan.home and WorkingFolder(plan.home.store, f"{plan.home.folder}/runs/{key}")
+    folder = plan.out / "runs" / key
+    home = WorkingFolder(plan.home.store, f"{plan.home.folder}/runs/{key}") if plan.home else None
     with alone_in(folder):
         remote = _begun(folder, home, licences, accelerator.is_main_process)
         outcome = fit(task, accelerator, folder, resume=True, remote=remote)

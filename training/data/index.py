@@ -5,7 +5,7 @@ It is kept in a few arrays, not in objects: 100,000 scenes of nine members take 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +24,8 @@ from pipelines.stages.tarfiles import Member
 from training.data.cache import SceneCache
 from training.data.order import ORDER
 
+_AT_ONCE = 256
+"""Manifests that are in memory as they were read."""
 _LAYER = re.compile(r"layer\d+\.webp")
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
 
@@ -142,7 +144,8 @@ def open_index(source: Store | str) -> SceneIndex:
         BadSetup: there are no shards, one is unfinished or damaged, they are of different recipes, or a key repeats.
     """
     folder = find_shards(source.root if isinstance(source, Store) else source)
-    manifests = [_manifest(folder, shard) for shard in folder.shards]
+    found = _many(folder, [f"{shard}.json" for shard in folder.shards])
+    manifests = [_manifest(folder, shard, data) for shard, data in zip(folder.shards, found, strict=True)]
     for shard, manifest in zip(folder.shards, manifests, strict=True):
         if manifest.fingerprint != manifests[0].fingerprint:
             raise BadSetup(
@@ -152,17 +155,19 @@ def open_index(source: Store | str) -> SceneIndex:
     return _tabulate(folder, manifests)
 
 
-def _manifest(folder: ShardFolder, shard: str) -> Manifest:
-    path = f"{shard}.json"
+def _many(folder: ShardFolder, paths: Sequence[str]) -> Iterator[bytes | None]:
+    for first in range(0, len(paths), _AT_ONCE):
+        yield from folder.store.read_many(paths[first : first + _AT_ONCE])
+
+
+def _manifest(folder: ShardFolder, shard: str, data: bytes | None) -> Manifest:
+    url = folder.store.url(f"{shard}.json")
+    if data is None:
+        raise BadSetup(f"{url} is absent, so shard {shard} is not finished; run the stage that makes the shards again")
     try:
-        return Manifest.from_json(folder.store.read(path))
-    except FileNotFoundError as error:
-        raise BadSetup(
-            f"{folder.store.url(path)} is absent, so shard {shard} is not finished; run the stage that makes the "
-            f"shards again"
-        ) from error
+        return Manifest.from_json(data)
     except (ValueError, TypeError) as error:
-        raise BadSetup(f"{folder.store.url(path)} is damaged ({error}); remove it and make the shard again") from error
+        raise BadSetup(f"{url} is damaged ({error}); remove it and make the shard again") from error
 
 
 def _digest(folder: ShardFolder, member: Member) -> bytes:
