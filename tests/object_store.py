@@ -110,12 +110,19 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture
-def faulty(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator["FaultyProxy"]:
-    """A proxy before the S3 server, to which AWS_ENDPOINT_URL points during the test."""
+@pytest.fixture(scope="session")
+def _faulty(s3: S3Server) -> Iterator["FaultyProxy"]:
     with FaultyProxy(s3.endpoint) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
+
+
+@pytest.fixture
+def faulty(_faulty: "FaultyProxy", monkeypatch: pytest.MonkeyPatch) -> Iterator["FaultyProxy"]:
+    """A proxy before the S3 server, to which AWS_ENDPOINT_URL points during the test."""
+    _faulty.clear()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", _faulty.url)
+    yield _faulty
+    _faulty.clear()
 
 
 @dataclass(frozen=True)
@@ -201,6 +208,7 @@ class FaultyProxy:
         with self._lock:
             self._faults.clear()
             self.requests.clear()
+            self.latency_s = 0.0
 
     @property
     def counts(self) -> Counter[str]:

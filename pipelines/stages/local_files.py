@@ -119,7 +119,7 @@ def _temp(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 def _unwritten(path: Path, error: OSError) -> BadSetup:
     mend = "free space" if error.errno in _FULL else "correct that"
-    return BadSetup(f"{path}: {error.strerror} while writing it; {mend} and run again")
+    return BadSetup(f"{error.strerror} while writing {path}; {mend} and run again")
 
 
 def _sync(file: BinaryIO) -> None:

@@ -5,21 +5,25 @@ Paths are keys relative to the root. An object is whole or absent: writers uploa
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from decoupage.faults import BadSetup
-from decoupage.requirements import install_line
 
 AT_ONCE = 32
 """Number of requests that are under way at once where many objects are read."""
 PIECE_BYTES = 1 << 22
 SMALL_BYTES = 64 << 20
 """What is written at once, from memory."""
+_TAGS, _TIMES = ("ETag", "etag", "md5Hash", "content_md5"), ("created", "mtime", "updated", "last_modified")
+"""Where file systems tell an object's hash, else its time."""
+_ALONE = threading.Lock()
 
 
 class Objects:
@@ -38,7 +42,12 @@ class Objects:
     def __init__(self, root: str) -> None:
         self.protocol, _, base = root.partition("://")
         self.base = base.strip("/")
-        self.fs = _file_system(self.protocol, self.options(), os.getpid())
+        try:
+            self.fs = _file_system(self.protocol, self.options(), os.getpid())
+        except (ImportError, ValueError) as error:
+            raise BadSetup(
+                f"the root {root} cannot be opened: {error}; name another with DECOUPAGE_ROOT or --root"
+            ) from error
 
     def options(self) -> tuple[tuple[str, Any], ...]:
         """Arguments of the file system; they do not hold secrets."""
@@ -63,6 +72,10 @@ class Objects:
         except self.faults as error:
             raise self.explain(error, path, doing) from error
 
+    def look(self) -> None:
+        """One request, to see whether the store answers and knows these credentials."""
+        self.fs.exists(self.url(""))
+
     # ---- reading
 
     def exists(self, path: str) -> bool:
@@ -71,7 +84,7 @@ class Objects:
 
     def version(self, path: str) -> str:
         """A text that changes when the object is replaced. Raises FileNotFoundError."""
-        return str(self.fs.ukey(self.url(path)))
+        return _version(self.fs.info(self.url(path)))
 
     def size(self, path: str) -> int:
         """Size in bytes. Raises FileNotFoundError."""
@@ -124,32 +137,38 @@ class Objects:
 
     def tree(self, folder: str) -> list[str]:
         """Paths, relative to a folder, of all objects below it."""
+        return list(self.versions(folder))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Path relative to a folder -> version, of all objects below it."""
         whole = self.url(folder).partition("://")[2].strip("/")
-        found = (str(path).strip("/") for path in self.fs.find(self.url(folder)))
-        return [path[len(whole) :].strip("/") for path in found if path != whole]
+        found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(folder), detail=True).items()}
+        return {path[len(whole) :].strip("/"): _version(info) for path, info in found.items() if path != whole}
 
     # ---- writing
 
     def create(self, path: str, data: bytes) -> str | None:
         """Write an object where there is none; its version, or None, and nothing is changed, where there is one."""
-        try:
-            self.fs.pipe_file(self.url(path), data, mode="create")
-        except FileExistsError:
-            return None
-        return self.version(path)
+        with _ALONE:  # memory:// looks before it writes.
+            try:
+                self.fs.pipe_file(self.url(path), data, mode="create")
+            except FileExistsError:
+                return None
+            return self.version(path)
 
     def replace(self, path: str, data: bytes, version: str) -> str | None:
         """Write over this version of an object; the new version, or None when it is another one or gone.
 
         Between the look and the write another process may be faster: fsspec has no condition for it.
         """
-        try:
-            if self.version(path) != version:
+        with _ALONE:
+            try:
+                if self.version(path) != version:
+                    return None
+            except FileNotFoundError:
                 return None
-        except FileNotFoundError:
-            return None
-        self.fs.pipe_file(self.url(path), data)
-        return self.version(path)
+            self.fs.pipe_file(self.url(path), data)
+            return self.version(path)
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
@@ -192,11 +211,19 @@ def _file_system(protocol: str, options: tuple[tuple[str, Any], ...], process: i
     """One client for all threads of a process: fsspec itself keeps one for each thread."""
     import fsspec
 
-    try:
-        return fsspec.filesystem(protocol, skip_instance_cache=True, **{name: _plain(value) for name, value in options})
-    except (ImportError, ValueError) as error:
-        mend = install_line("s3") if protocol in ("s3", "s3a") else str(error)
-        raise BadSetup(f"addresses with {protocol}:// need a package that is not installed: {mend}") from error
+    arguments = {name: _plain(value) for name, value in options}
+    return fsspec.filesystem(protocol, skip_instance_cache=True, **arguments)
+
+
+def _version(info: dict[str, Any]) -> str:
+    """What changes in an object's description when it is replaced."""
+    tags = [str(info[name]) for name in _TAGS if info.get(name)]
+    times = [
+        str(value.timestamp() if isinstance(value, datetime) else value)
+        for name in _TIMES
+        if (value := info.get(name)) is not None
+    ]
+    return "-".join([str(info["size"]), *(tags or times)])
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ botocore's, with back-off and jitter. What botocore cannot retry, a body that br
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ ATTEMPTS = 8
 CONNECT_S, ANSWER_S = 10, 60
 _BODY_FAULTS = (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError, FlexibleChecksumError)
 """How the body of an answer breaks off."""
+_MARK = "written-by"
+"""Name of the metadata by which a conditional write knows its own object again: attempts may be repeated unseen."""
 T = TypeVar("T")
 
 
@@ -35,7 +38,8 @@ class S3Objects(Objects):
 
     faults = (OSError, BotoCoreError, ClientError, aiohttp.ClientError)
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, attempts: int = ATTEMPTS) -> None:
+        self._attempts = attempts
         super().__init__(root)
         self.bucket, _, self.prefix = self.base.partition("/")
 
@@ -55,7 +59,7 @@ class S3Objects(Objects):
             (
                 "config_kwargs",
                 (
-                    ("retries", (("mode", "standard"), ("total_max_attempts", ATTEMPTS))),
+                    ("retries", (("mode", "standard"), ("total_max_attempts", self._attempts))),
                     ("connect_timeout", CONNECT_S),
                     ("read_timeout", ANSWER_S),
                     ("max_pool_connections", 2 * AT_ONCE),
@@ -78,11 +82,17 @@ class S3Objects(Objects):
     async def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """One call of the client for this bucket."""
         client = await self.fs.set_session()
+        for attempt in range(1, self._attempts):
+            try:
+                return cast(dict[str, Any], await getattr(client, method)(Bucket=self.bucket, **arguments))
+            except aiohttp.ClientError:  # The answer broke off.
+                await pause(attempt)
         return cast(dict[str, Any], await getattr(client, method)(Bucket=self.bucket, **arguments))
 
     def look(self) -> None:
-        """Ask for the bucket's first key below the prefix: the cheapest request that shows whether all is well."""
-        self.run(self.call("list_objects_v2", Prefix=self.key(""), MaxKeys=1))
+        """Ask for one key below the prefix, at most three times: somebody waits for the answer."""
+        quick = S3Objects(self.url(""), attempts=3)
+        quick.run(quick.call("list_objects_v2", Prefix=self.key(""), MaxKeys=1))
 
     # ---- reading
 
@@ -161,7 +171,11 @@ class S3Objects(Objects):
 
     def tree(self, folder: str) -> list[str]:
         """Paths, relative to a folder, of all objects below it, by one listing."""
-        return [key for key, _ in self.run(self._listed(folder, ""))]
+        return list(self.versions(folder))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Path relative to a folder -> ETag, of all objects below it, by one listing."""
+        return dict(self.run(self._listed(folder, "")))
 
     async def _listed(self, folder: str, delimiter: str) -> list[tuple[str, str]]:
         """(key after the folder, ETag); folders end in `/` and have none."""
@@ -199,14 +213,15 @@ class S3Objects(Objects):
         return self.run(self._put_if_async(path, data, condition))
 
     async def _put_if_async(self, path: str, data: bytes, condition: dict[str, str]) -> str | None:
+        mark = {_MARK: secrets.token_hex(16)}
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                answer = await self.call("put_object", Key=self.key(path), Body=data, **condition)
+                answer = await self.call("put_object", Key=self.key(path), Body=data, Metadata=mark, **condition)
                 return str(answer["ETag"])
             except ClientError as error:
-                if status_of(error) == 412 and error.response["ResponseMetadata"].get("RetryAttempts"):
-                    return await self._own(path, data)
-                if status_of(error) in (404, 412) and not is_bucket_absent(error):
+                if status_of(error) == 412:
+                    return await self._own(path, mark)
+                if is_absent(error):
                     return None
                 # Of writes at the same instant S3 may refuse all but want them again.
                 if status_of(error) != 409 or attempt == ATTEMPTS:
@@ -214,13 +229,15 @@ class S3Objects(Objects):
             await pause(attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _own(self, path: str, data: bytes) -> str | None:
+    async def _own(self, path: str, mark: dict[str, str]) -> str | None:
         """The version of an object that an attempt whose answer was lost has written; None when it is another's."""
         try:
-            there = await self._read(path, len(data))
-        except (ClientError, BadSetup):
-            return None
-        return (await self.call("head_object", Key=self.key(path)))["ETag"] if there == data else None
+            there = await self.call("head_object", Key=self.key(path))
+        except ClientError as error:
+            if is_absent(error):
+                return None
+            raise
+        return str(there["ETag"]) if there.get("Metadata") == mark else None
 
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
@@ -273,8 +290,3 @@ class S3Objects(Objects):
 async def pause(attempt: int) -> None:
     """Wait before another attempt, by chance, so that many processes do not come back at the same instant."""
     await asyncio.sleep(random.uniform(0.0, min(20.0, 0.2 * 2**attempt)))
-
-
-def is_bucket_absent(error: ClientError) -> bool:
-    """True when the bucket, not the object, is absent."""
-    return error.response["Error"].get("Code") == "NoSuchBucket"

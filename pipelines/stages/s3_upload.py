@@ -50,7 +50,12 @@ class Upload(io.BufferedIOBase):
     Args:
         objects: the bucket.
         path: of the object.
+
+    Attributes:
+        version: ETag of the finished object.
     """
+
+    version = ""
 
     def __init__(self, objects: Bucket, path: str) -> None:
         self._objects, self._path, self._key = objects, path, objects.key(path)
@@ -88,7 +93,8 @@ class Upload(io.BufferedIOBase):
     def _finish(self) -> None:
         objects = self._objects
         if self._upload_id is None:
-            objects.run(objects.call("put_object", Key=self._key, Body=bytes(self._buffer)))
+            answer = objects.run(objects.call("put_object", Key=self._key, Body=bytes(self._buffer)))
+            self.version = str(answer["ETag"])
             return
         if self._buffer:
             self._send(bytes(self._buffer))
@@ -98,7 +104,8 @@ class Upload(io.BufferedIOBase):
         parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(self._tags, start=1)]
         about = {"Key": self._key, "UploadId": self._upload_id}
         try:
-            objects.run(objects.call("complete_multipart_upload", **about, MultipartUpload={"Parts": parts}))
+            call = objects.call("complete_multipart_upload", **about, MultipartUpload={"Parts": parts})
+            self.version = str(objects.run(call)["ETag"])
         except ClientError as error:
             # An attempt before, whose answer was lost, may have finished it.
             if error.response["Error"].get("Code") != "NoSuchUpload" or not self._is_there():
@@ -139,5 +146,8 @@ class Upload(io.BufferedIOBase):
         """Whether the object that is there was made of these parts; S3 makes its ETag of theirs."""
         objects = self._objects
         whole = hashlib.md5(b"".join(bytes.fromhex(tag.strip('"')) for tag in self._tags), usedforsecurity=False)
-        there = objects.run(objects.call("head_object", Key=self._key))
+        try:
+            there = objects.run(objects.call("head_object", Key=self._key))
+        except ClientError:
+            return False
         return bool(there["ETag"].strip('"') == f"{whole.hexdigest()}-{len(self._tags)}")

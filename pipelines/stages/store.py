@@ -15,7 +15,7 @@ from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
 from decoupage.text_files import parse_json
 from pipelines.stages import local_files
-from pipelines.stages.objects import Objects
+from pipelines.stages.objects import PIECE_BYTES, Objects
 from pipelines.stages.tables import parquet_table
 
 MAX_BYTES = 1 << 30
@@ -69,10 +69,24 @@ class Store:
     def _path(self, path: str) -> Path:
         return Path(self.url(path) or "/")
 
+    def check(self) -> None:
+        """Ask an object store whether it can be used, by one request. Raises BadSetup: it cannot."""
+        if not self.is_local:
+            with self._doing("opened", ""):
+                self.objects.look()
+
     def version(self, path: str) -> str:
         """A text that changes when the object is replaced. Raises FileNotFoundError."""
         with self._doing("read", path):
             return local_files.version_of_file(self._path(path)) if self.is_local else self.objects.version(path)
+
+    def versions(self, folder: str = "") -> dict[str, str]:
+        """Path relative to a folder -> version, of all that `tree` names; of an object store by one listing."""
+        if self.is_local:
+            return {path: self.version(f"{folder}/{path}".lstrip("/")) for path in self.tree(folder)}
+        with self._doing("read", folder):
+            found = self.objects.versions(folder)
+        return {path: found[path] for path in sorted(found) if not _is_hidden(path)}
 
     def exists(self, path: str) -> bool:
         """True when the object exists; a folder exists in a local store only."""
@@ -148,7 +162,7 @@ class Store:
         """Sorted paths, relative to a folder, of all objects in it and below, without those with hidden parts."""
         with self._doing("read", folder):
             found = local_files.tree(self._path(folder)) if self.is_local else self.objects.tree(folder)
-            return sorted(path for path in found if not any(part.startswith(".") for part in path.split("/")))
+            return sorted(path for path in found if not _is_hidden(path))
 
     @contextmanager
     def _doing(self, doing: str, path: str) -> Iterator[None]:
@@ -221,10 +235,21 @@ class Store:
         with self._doing("read", path):
             if self.is_local:
                 with self.open(path) as source, target.open("wb") as file:
-                    file.writelines(iter(lambda: source.read(1 << 22), b""))
+                    file.writelines(iter(lambda: source.read(PIECE_BYTES), b""))
             else:
                 self.objects.download(path, target)
+
+    def upload(self, source: Path, path: str) -> str:
+        """Copy a local file to an object; its version. Raises as `writing`, and OSError: the file cannot be read."""
+        with source.open("rb") as file, self.writing(path) as target:
+            while piece := file.read(PIECE_BYTES):
+                target.write(piece)
+        return getattr(target, "version", "") or self.version(path)
 
     def remove_leftovers(self, folder: str) -> int:
         """Remove temp files that ended processes left in a folder of a local store; returns how many."""
         return local_files.remove_leftovers(self._path(folder)) if self.is_local else 0
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
