@@ -69,7 +69,8 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         report, made_now = reports[-1], any(found.made for found in reports)
         forced_by = f"remove {factory.store.url(HELD_OUT)} and materialize again"
         unchanged = {} if made_now else nothing_to_do(forced_by)
-        first = next(iter(report.shards.values()))
+        first = read_manifest(factory.store, report.stage, next(iter(report.shards)))
+        assert first is not None, "the report is of finished shards"
         return dg.MaterializeResult(
             metadata=unchanged
             | {

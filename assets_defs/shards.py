@@ -43,8 +43,9 @@ def _show(context: dg.AssetExecutionContext, plan: Plan, stage: Stage, report: R
     for shard, manifest in report.shards.items():
         figures = shard_metadata(manifest, store, num_rows, was_made=shard in report.made)
         context.add_asset_metadata(figures, partition_key=shard)
-        if manifest.members:
-            shown = {"preview": picture(shard_preview(store, manifest, tiles))}
+        # A report's manifests lack the list of members.
+        if manifest.num_items and (whole := read_manifest(store, stage.name, shard)):
+            shown = {"preview": picture(shard_preview(store, whole, tiles))}
             context.add_asset_metadata(shown, partition_key=shard)
 
 

@@ -79,8 +79,8 @@ class Factory:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the profile names."""
-        return make_engine(self.config.engine.kind, self.config.engine.workers)
+        """The engine that the profile names. Raises BadSetup when Ray is absent or its address does not answer."""
+        return make_engine(self.config.engine)
 
     def run(self, stage: Stage, shards: Sequence[str] | None = None) -> Report:
         """Run one stage on the profile's engine; see `run_stage`."""
