@@ -57,6 +57,8 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pool.shutdown()
+        if self._is_main and self._remote is not None:
+            self._remote.wait()
         if kind is None:
             self.finish()
         elif self._write is not None and (fault := self._write.exception()) is not None:
