@@ -23,9 +23,9 @@ from dagster_pipes import PipesContext, open_dagster_pipes
 
 from decoupage.faults import BadSetup
 from training.alone import alone_in
-from training.facts import facts_of
-from training.launcher import read_plan, train_on_ray
-from training.run import train_current
+from training.facts import Facts, facts_of
+from training.launcher import read_plan
+from training.run import RunPlan, train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
 SHOWN_LOGGERS = ("training", "pipelines", "decoupage", "evaluation")
@@ -67,8 +67,8 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
 
     try:
         plan = read_plan(path)
-        with alone_in(plan.out):
-            facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
+        with alone_in(plan.out, plan.home):
+            facts = _facts(plan, ray_processes)
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.
             logging.getLogger("training").exception("%s", fault)
@@ -82,6 +82,14 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
         return INTERRUPTED
     report({"facts": facts})
     return INTERRUPTED if facts["status"] == "interrupted" else DONE
+
+
+def _facts(plan: RunPlan, ray_processes: int) -> Facts:
+    if not ray_processes:
+        return facts_of(plan, train_current(plan))
+    from training.on_ray import train_on_ray
+
+    return train_on_ray(plan, ray_processes)
 
 
 def _report(pipes: PipesContext, message: dict[str, Any]) -> None:

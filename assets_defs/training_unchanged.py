@@ -15,6 +15,8 @@ from training.facts import Facts, contents_digest, facts_of
 from training.rgba_vae.config import RgbaVaeConfig
 from training.run import RunPlan, exported_identity
 
+_AT_ONCE = 256
+"""Manifests that are in memory at the same time."""
 ASKED = "asked.json"
 """File beside `export/`: hash of the plan and of all that it reads, and the version of what came of it."""
 
@@ -65,8 +67,9 @@ def _contents(path: str) -> str | None:
     """Hash of all shards behind a path; None = one is not finished."""
     found = find_shards(path)
     sha = hashlib.sha256()
-    for shard in found.shards:
-        if not found.store.exists(f"{shard}.json"):
-            return None
-        sha.update(found.store.read(f"{shard}.json"))  # It holds the hash of the tar.
+    for first in range(0, len(found.shards), _AT_ONCE):
+        for manifest in found.store.read_many([f"{name}.json" for name in found.shards[first : first + _AT_ONCE]]):
+            if manifest is None:
+                return None
+            sha.update(manifest)  # It holds the hash of the tar.
     return sha.hexdigest()
