@@ -70,9 +70,7 @@ class Programs:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f"{name}.log"
 
-    def wait(
-        self, name: str, process: "subprocess.Popen[bytes]", is_ready: Callable[[], bool], seconds: float
-    ) -> None:
+    def wait(self, name: str, process: "subprocess.Popen[bytes]", is_ready: Callable[[], bool], seconds: float) -> None:
         """Return once a program is ready. Raises BadSetup: it ended or took too long; with the end of its log."""
         until_s = time.monotonic() + seconds
         while not is_ready():
