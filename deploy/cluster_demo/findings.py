@@ -1,6 +1,6 @@
 """What must hold once the demo has run: each a sentence with what was found.
 
-They ask what a user would ask: the bucket, the server of Dagster's UI, and a run of the same settings without a cluster.
+They ask as a user would: the bucket, the server of Dagster's UI, and a run of the same settings without a cluster.
 """
 
 import re

@@ -46,7 +46,7 @@ class Programs:
             end: the signal that asks it to end.
         """
         with self.log(name).open("ab") as log:
-            # In a session of its own: Ctrl-C in the terminal reaches this process alone, which ends the others in order.
+            # In a session of its own: Ctrl-C in the terminal reaches this process alone, which ends the others.
             process = subprocess.Popen(
                 line,
                 env={**environment, MARK: self.mark},

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from deploy.cluster_demo.processes import Programs, free_port
@@ -17,7 +18,7 @@ from deploy.cluster_demo.s3 import CLIENT
 NODE = "ray-node-"
 """Names of the nodes, with their number."""
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
-"""Memory of each node for objects in transit; only manifests travel. Ray's own choice would be a third of the machine."""
+"""Of each node, for objects in transit; only manifests travel. By default Ray takes a third of the memory."""
 _START_S = 120.0
 _PORTS = (
     "object-manager-port",
@@ -56,8 +57,12 @@ def ray_cluster(programs: Programs, environment: Mapping[str, str], num_nodes: i
                 line += [f"--address={_address(Path(folder))}"]
             process = nodes.enter_context(programs.running(name, line, {**environment, **token, CLIENT: name}))
             log = programs.log(name)
-            programs.wait(name, process, lambda log=log: "--block" in log.read_text(errors="replace"), _START_S)
+            programs.wait(name, process, partial(_has_joined, log), _START_S)
         yield {**token, "RAY_ADDRESS": _address(Path(folder))}
+
+
+def _has_joined(log: Path) -> bool:
+    return "--block" in log.read_text(errors="replace")
 
 
 def _address(folder: Path) -> str:

@@ -40,7 +40,7 @@ def s3(programs: Programs, environment: Mapping[str, str]) -> Iterator[dict[str,
 
 
 def _make_bucket(variables: Mapping[str, str]) -> None:
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     client = boto3.client(
         "s3",
