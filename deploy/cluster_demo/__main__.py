@@ -18,9 +18,10 @@ from pathlib import Path
 
 from decoupage.faults import BadSetup
 from deploy.cluster_demo import findings, small
+from deploy.cluster_demo.dagster_programs import dagster_programs
 from deploy.cluster_demo.findings import Finding
 from deploy.cluster_demo.postgres import postgres
-from deploy.cluster_demo.processes import MARK, Programs, free_port
+from deploy.cluster_demo.processes import MARK, Programs
 from deploy.cluster_demo.ray_nodes import ray_cluster
 from deploy.cluster_demo.s3 import BUCKET, CLIENT, s3
 from pipelines.stages.locks import alone
@@ -30,7 +31,6 @@ SETTINGS = CHECKOUT / "deploy" / "dagster.postgres.yaml"
 FOLDER = CHECKOUT / "data" / "cluster"
 NUM_NODES = 3
 DONE, FAILED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
-_UI_START_S = 300.0
 
 
 def main() -> int:
@@ -111,12 +111,7 @@ def _cluster(programs: Programs, is_small: bool) -> Iterator[tuple[dict[str, str
         environment |= stack.enter_context(s3(programs, environment))
         os.environ.update({name: value for name, value in environment.items() if name.startswith("AWS_")})
         environment |= stack.enter_context(ray_cluster(programs, environment, NUM_NODES)) | {CLIENT: "driver"}
-        port = free_port()
-        line = [sys.executable, "-m", "assets_defs.webserver", "--port", str(port)]
-        process = stack.enter_context(programs.running("dagster", line, environment))
-        log = programs.log("dagster")
-        programs.wait("dagster", process, lambda: "Ctrl-C ends it" in log.read_text(errors="replace"), _UI_START_S)
-        yield environment, f"http://127.0.0.1:{port}"
+        yield environment, stack.enter_context(dagster_programs(programs, environment))
 
 
 def _in_foreground(line: list[str], environment: Mapping[str, str]) -> int:
