@@ -1,0 +1,70 @@
+"""A Ray cluster of several nodes on this machine, started as on several machines: one `ray start` a node.
+
+Ray listens on this machine's own address even where it is told 127.0.0.1, so the cluster has a token, without which it
+obeys nobody.
+"""
+
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from deploy.cluster_demo.processes import Programs, free_port
+from deploy.cluster_demo.s3 import CLIENT
+
+NODE = "ray-node-"
+"""Names of the nodes, with their number."""
+OBJECT_STORE_BYTES = 100 * 1024 * 1024
+"""Of each node, for objects in transit; only manifests travel. By default Ray takes a third of the memory."""
+_START_S = 120.0
+_PORTS = (
+    "object-manager-port",
+    "node-manager-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+)
+"""Ports that a second node, or a second cluster, of this machine would also take by default."""
+
+
+@contextmanager
+def ray_cluster(programs: Programs, environment: Mapping[str, str], num_nodes: int) -> Iterator[dict[str, str]]:
+    """Context with a running cluster of one core a node; gives the variables by which a program finds it.
+
+    Args:
+        environment: of the workers: they run what they are sent, and need what it needs.
+
+    Raises:
+        BadSetup: a node does not start.
+    """
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    # Short: Ray puts sockets into it, whose paths may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as nodes:
+        port = free_port()
+        for number in range(num_nodes):
+            name = f"{NODE}{number}"
+            line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+            line += ["--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"]
+            line += [f"--{kind}={free_port()}" for kind in _PORTS]
+            if number == 0:
+                line += ["--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false"]
+                line += [f"--ray-client-server-port={free_port()}"]
+            else:
+                line += [f"--address={_address(Path(folder))}"]
+            process = nodes.enter_context(programs.running(name, line, {**environment, **token, CLIENT: name}))
+            log = programs.log(name)
+            programs.wait(name, process, partial(_has_joined, log), _START_S)
+        yield {**token, "RAY_ADDRESS": _address(Path(folder))}
+
+
+def _has_joined(log: Path) -> bool:
+    return "--block" in log.read_text(errors="replace")
+
+
+def _address(folder: Path) -> str:
+    """Where the head listens: of this machine's addresses the one that Ray chose."""
+    return (folder / "ray_current_cluster").read_text().strip()
