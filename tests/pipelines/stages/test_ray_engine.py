@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.config import EngineConfig
 from pipelines.stages.engine import SerialEngine
+from pipelines.stages.engine_requirements import requirements
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from tests.pipelines.stages.test_stage import Batches, Noise, contents, make
@@ -214,6 +216,17 @@ def wait_for(happened: Callable[[], Any], within_s: float = 60.0) -> None:
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_doctor_looks_at_each_machine(tmp_path, nodes):
+    config = EngineConfig(kind="ray", address=nodes.address, workers=9)
+    found = {one.name: one for one in requirements(config, Store(str(tmp_path)))}
+    assert found["cluster"].found == f"3 machines at {nodes.address}, 3 cores, at most 2 GPUs on one"
+    assert (found["engine.workers"].present, found["engine.workers"].found) == (False, "9 of 3")
+    machines = [one for name, one in found.items() if name.startswith("machine ")]
+    assert len(machines) == 3 and all(one.present and "sees the root" in one.found for one in machines)
+    unseen = requirements(config, Store("memory://nowhere"))
+    assert sum("does not see memory://nowhere" in one.found and not one.present for one in unseen) == 3
 
 
 OWN = """
