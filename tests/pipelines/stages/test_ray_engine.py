@@ -206,7 +206,7 @@ def test_what_cannot_start_says_why(tmp_path, ray_engine, options, in_process, r
 
 
 def test_other_code_is_refused(tmp_path, ray_engine, monkeypatch):
-    monkeypatch.setattr("pipelines.stages.making.code_version", lambda: "0123456789abcdef")
+    monkeypatch.setattr("pipelines.stages.looking.code_version", lambda: "0123456789abcdef")
     with pytest.raises(BadSetup, match=r"Ray's machine .*has code .*runs the stage has 0123456789abcdef: install"):
         make(tmp_path, ray_engine())
 
