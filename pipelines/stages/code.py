@@ -6,8 +6,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import decoupage
-import pipelines
+from decoupage import faults
 from decoupage.faults import BadSetup
 
 PACKAGES: tuple[str, ...] = (
@@ -29,8 +28,7 @@ def code_version() -> str:
     sha = hashlib.sha256(platform.python_version().encode())
     for name in PACKAGES:
         sha.update(f"\0{name} {_version(name)}".encode())
-    for package in (decoupage, pipelines):
-        root = Path(package.__path__[0])
+    for root in (Path(faults.__file__).parent, Path(__file__).parents[1]):
         for file in sorted(root.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
                 data = file.read_bytes()
@@ -42,7 +40,7 @@ def require_code(wanted: str) -> None:
     """Raise BadSetup where this process has another version of the code than the one that runs the stage."""
     if code_version() != wanted:
         raise BadSetup(
-            f"the worker has code {code_version()}, the process that runs the stage has {wanted}: install the same "
+            f"the worker on {platform.node()} has code {code_version()}, the process that runs the stage has {wanted}: install the same "
             "commit and the same constraints.txt on all machines, restart Ray there, and run again"
         )
 

@@ -72,6 +72,8 @@ def ask(nodes: Iterable[Node], look: Callable[[], str]) -> Iterator[tuple[Node, 
         except ray.exceptions.GetTimeoutError:
             yield node, f"it did not answer within {_ANSWER_WITHIN_S:.0f} s; see the logs of Ray there"
         except ray.exceptions.RayError as error:
+            if node.id not in {there.id for there in nodes_of()}:
+                continue  # It has left meanwhile.
             lack = f"it cannot run decoupage ({last_line(error)})"
             yield node, f"{lack}: install the same commit with its extra `ray` there, and restart Ray"
 

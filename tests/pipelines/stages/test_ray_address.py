@@ -24,7 +24,7 @@ def test_the_profile_comes_before_the_environment(monkeypatch):
     assert (chosen_address(""), chosen_address("here:2")) == ("there:1", "here:2")
 
 
-@pytest.mark.parametrize("address", ["6379", "host", "host:port", "ray://host"])
+@pytest.mark.parametrize("address", ["6379", "host", "host:port", "ray://host:10001"])
 def test_what_is_no_address(address):
     with pytest.raises(BadSetup, match=r"must be host:port, such as 10\.0\.0\.5:6379, got"):
         probe(address)

@@ -1,11 +1,15 @@
 """On a Ray cluster a stage makes the same bytes, whoever is lost on the way; what cannot start says why."""
 
+import contextlib
 import logging
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,9 @@ from typing import Any
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.config import EngineConfig
 from pipelines.stages.engine import SerialEngine
+from pipelines.stages.engine_requirements import requirements
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from tests.pipelines.stages.test_stage import Batches, Noise, contents, make
@@ -200,13 +206,73 @@ def test_what_cannot_start_says_why(tmp_path, ray_engine, options, in_process, r
 
 
 def test_other_code_is_refused(tmp_path, ray_engine, monkeypatch):
-    monkeypatch.setattr("pipelines.stages.making.code_version", lambda: "0123456789abcdef")
+    monkeypatch.setattr("pipelines.stages.looking.code_version", lambda: "0123456789abcdef")
     with pytest.raises(BadSetup, match=r"Ray's machine .*has code .*runs the stage has 0123456789abcdef: install"):
         make(tmp_path, ray_engine())
 
 
-def wait_for(happened: Any) -> None:
-    deadline = time.monotonic() + 60
+def wait_for(happened: Callable[[], Any], within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_doctor_looks_at_each_machine(tmp_path, nodes):
+    config = EngineConfig(kind="ray", address=nodes.address, workers=9)
+    found = {one.name: one for one in requirements(config, Store(str(tmp_path)))}
+    assert found["cluster"].found == f"3 machines at {nodes.address}, 3 cores, at most 2 GPUs on one"
+    assert (found["engine.workers"].present, found["engine.workers"].found) == (False, "9 of 3")
+    machines = [one for name, one in found.items() if name.startswith("machine ")]
+    assert len(machines) == 3 and all(one.present and "sees the root" in one.found for one in machines)
+    unseen = requirements(config, Store("memory://nowhere"))
+    assert sum("does not see memory://nowhere" in one.found and not one.present for one in unseen) == 3
+
+
+OWN = """
+import sys
+from pathlib import Path
+from pipelines.stages.ray_engine import RayEngine
+from tests.pipelines.stages.test_stage import make
+if __name__ == "__main__":
+    try:
+        make(Path(sys.argv[1]), RayEngine(2), num_shards=4, pause_s=float(sys.argv[2]), empty="none")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("end", ["its end", "Ctrl-C", "SIGKILL"])
+def test_a_ray_of_our_own_ends_with_its_process(tmp_path, end):
+    pytest.importorskip("ray")
+    (tmp_path / "run.py").write_text(OWN)
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "RAY_TMPDIR": folder}
+        environment.pop("RAY_ADDRESS", None)
+        command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "root"), "0" if end == "its end" else "0.5"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+            if end != "its end":
+                wait_for(lambda: list((tmp_path / "root" / "noise").glob(".0*.lock")), 120)
+                if end == "Ctrl-C":
+                    os.killpg(process.pid, signal.SIGINT)
+                else:
+                    process.kill()
+            out, err = process.communicate(timeout=120)
+        assert (out, err) == ("interrupted\n" if end == "Ctrl-C" else "", "")
+        wait_for(lambda: not of_ray(folder), 60)
+    if end == "Ctrl-C":
+        assert not list((tmp_path / "root" / "noise").glob(".*"))
+    make(tmp_path / "root", num_shards=4, empty="none")
+    make(tmp_path / "serial", num_shards=4, empty="none")
+    assert contents(tmp_path / "root") == contents(tmp_path / "serial")
+
+
+def of_ray(folder: str) -> list[str]:
+    """The processes of the Ray whose files are in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"RAY_TMPDIR={folder}" in path.read_bytes().decode(errors="replace"):
+                found.append(path.parent.name)
+    return found

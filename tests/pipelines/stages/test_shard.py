@@ -45,7 +45,9 @@ def test_it_is_left_to_whoever_has_it_in_hand(tmp_path):
 
 
 def test_other_code_and_other_inputs_are_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(BadSetup, match=r"has code [0-9a-f]{16}, .* has other: install the same commit"):
+    with pytest.raises(
+        BadSetup, match=r"the worker on .* has code [0-9a-f]{16}, .* has other: install the same commit"
+    ):
         work(tmp_path, code="other")(WANTED)
     with pytest.raises(
         BadSetup, match=r"noise/00000: the worker sees other inputs .*\(source differ\).*lacks a folder"
