@@ -32,10 +32,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assets_defs.automation.stale import RANGE_END, RANGE_START, stale_assets
+from assets_defs.definitions import build_defs
+from assets_defs.metadata import HOLDS
+from assets_defs.plan import LAST_HOLDS, Plan
+from assets_defs.shards import shard_assets
 from pipelines.factory import Factory
 from pipelines.scenes.read import key_of, spans, suffix_of
 from pipelines.stages.manifest import Manifest, read_manifest
@@ -67,6 +73,9 @@ QUERIES = {
         assetMaterializations(limit: 1) { timestamp runId } } }""",
 }
 """What the UI asks for the list of runs, an asset's partitions, the page of backfills, and the lineage."""
+
+
+QUIET: dict[str, Any] = {"run_config": {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}}
 
 
 def rss_mb(pid: int | str = "self") -> float:
@@ -183,57 +192,53 @@ def definitions(arguments: argparse.Namespace) -> dict[str, Any]:
     """Loading the code location, its partitions, and what a tick asks when everything is made."""
     figures: dict[str, Any] = {"shards": arguments.shards, "shards_per_partition": arguments.per_partition}
 
-    def load() -> Any:
-        import assets_defs.definitions
-
-        return assets_defs.definitions
-
     with tempfile.TemporaryDirectory() as folder:
         profile = load_profile("demo", folder, overrides(arguments.shards, arguments.per_partition, 500))
-        module = timed(figures, "import", load)
-        repository = timed(figures, "build", lambda: module.build_defs(profile).get_repository_def())
+        figures["imported_rss_mb"] = round(rss_mb())
+        repository = timed(figures, "build", lambda: build_defs(profile).get_repository_def())
 
-        import dagster as dg
-
-        from assets_defs.automation.stale import stale_assets
-        from assets_defs.metadata import HOLDS
-        from assets_defs.plan import Plan
-
-        graph, plan, key = repository.asset_graph, Plan(profile), dg.AssetKey("scenes")
-        keys = timed(figures, "keys", graph.get(key).partitions_def.get_partition_keys)
-        figures["partitions"] = len(keys)
-        version = {"dagster/code_version": graph.get(key).code_version or ""}
-        with dg.DagsterInstance.ephemeral() as instance:
-            for name in keys:
-                holds = {HOLDS: plan.contents(name)}
-                instance.report_runless_asset_event(
-                    dg.AssetMaterialization(key, partition=name, metadata=holds, tags=version)
-                )
-            found = timed(figures, "tick", lambda: stale_assets(instance, graph, {key}))
-            figures["tick_found_stale"] = len(found)
+        key = repository.asset_graph.get(dg.AssetKey("scenes"))
+        names = timed(figures, "keys", key.partitions_def.get_partition_keys)
+        figures["partitions"] = len(names)
+        _tick(Plan(profile), figures)
     return figures
+
+
+def _tick(plan: Plan, figures: dict[str, Any]) -> None:
+    """What a tick of `nightly_data` asks of two assets of which everything is made: whether they are stale."""
+
+    @dg.asset(partitions_def=plan.partitions, backfill_policy=dg.BackfillPolicy.single_run())
+    def above() -> None: ...
+
+    options = {"backfill_policy": dg.BackfillPolicy.single_run(), "metadata": {LAST_HOLDS: plan.last_contents}}
+
+    @dg.asset(partitions_def=plan.partitions, deps=[above], **options)
+    def below(context: dg.AssetExecutionContext) -> None:
+        for name in context.partition_keys:
+            context.add_asset_metadata({HOLDS: plan.contents(name)}, partition_key=name)
+
+    names = plan.partitions.get_partition_keys()
+    tags = {RANGE_START: names[0], RANGE_END: names[-1]}
+    graph = dg.Definitions([above, below]).get_repository_def().asset_graph
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = timed(figures, "events", lambda: dg.materialize([above, below], instance=instance, tags=tags, **QUIET))
+        assert made.success
+        assert timed(figures, "tick", lambda: stale_assets(instance, graph, {above.key, below.key})) == []
 
 
 def memory(arguments: argparse.Namespace) -> dict[str, Any]:
     """Memory after runs in one process, a few partitions each, and how much they grow it."""
-    import dagster as dg
-
-    from assets_defs.automation.stale import RANGE_END, RANGE_START
-    from assets_defs.plan import Plan
-    from assets_defs.shards import shard_assets
-
     figures: dict[str, Any] = {"shards": arguments.shards, "partitions_per_run": arguments.per_run}
     with _folder(arguments) as folder:
         make_scenes(folder, arguments.shards)
         plan = Plan(load_profile("demo", folder, overrides(arguments.shards, 1)))
         assets, keys = shard_assets(plan), plan.partitions.get_partition_keys()
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         for first in range(0, len(keys), arguments.per_run):
             part = keys[first : first + arguments.per_run]
             # A new instance each time: one in memory keeps the events of all its runs.
             with dg.DagsterInstance.ephemeral() as instance:
                 tags = {RANGE_START: part[0], RANGE_END: part[-1]}
-                dg.materialize(assets, instance=instance, tags=tags, selection=[ASSET], run_config=quiet)
+                dg.materialize(assets, instance=instance, tags=tags, selection=[ASSET], **QUIET)
             done = first + len(part)
             if done in (arguments.per_run, arguments.shards // 10, arguments.shards // 2, arguments.shards):
                 figures[f"rss_mb_after_{done}"] = round(rss_mb(), 1)
