@@ -100,7 +100,7 @@ class Statistics:
     Attributes:
         num_scenes, num_layers, num_shards, num_bytes: of the whole dataset; `num_bytes` is the size of the tars.
         num_measured: layers that were measured, those of every n-th shard where there are very many. All counts and
-            distributions but `rejected_draws`, `drops` and `uses` are of these layers and their scenes.
+            distributions but `rejected_draws`, `drops`, `uses` and `licences` are of these layers and their scenes.
         scenes_by_num_layers, scenes_by_difficulty, scenes_by_background_source: number of scenes.
         occlusion: measured occluded fraction, by drawn level.
         mask_iou: IoU of the imperfect and the true visible mask, by kind of error.
@@ -208,7 +208,7 @@ def measure(
         rejected_draws=tallies.rejected_draws,
         drops=tallies.drops,
         uses=measure_uses(assets, tallies.library),
-        licences=_licences(layers, scenes),
+        licences=_licences(assets),
     )
 
 
@@ -244,19 +244,15 @@ def _resolution(layers: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:
-    foregrounds, backgrounds = _by_licence(layers["foreground_licence"]), _by_licence(scenes["background_licence"])
-    names = sorted(set(foregrounds) | set(backgrounds))
-    return {name: {"foregrounds": foregrounds[name], "backgrounds": backgrounds[name]} for name in names}
-
-
-def _by_licence(column: "pd.Series[Any]") -> Counter[str]:
-    found: Counter[str] = Counter()
-    for expression, number in column.value_counts(dropna=False).items():
+def _licences(assets: Mapping[Asset, int]) -> dict[str, Counts]:
+    """Of all layers and scenes, also where some are measured: a card may not lack a licence."""
+    counts: dict[str, Counter[str]] = {"foreground": Counter(), "background": Counter()}
+    for asset, num_scenes in assets.items():
         # A cutout of MULAN is under two licences at once, and counts under each.
-        for licence in split_expression(str(expression)) if number else ():
-            found[licence or "(none)"] += int(number)
-    return found
+        for licence in split_expression(str(asset.licence)):
+            counts[asset.role][licence or "(none)"] += num_scenes
+    names = sorted({*counts["foreground"], *counts["background"]})
+    return {name: {f"{role}s": counts[role][name] for role in counts} for name in names}
 
 
 def _share(column: "pd.Series[Any]") -> float:
