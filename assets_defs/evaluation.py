@@ -19,7 +19,7 @@ from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
-from pipelines.stages.manifest import read_manifests
+from pipelines.stages.manifest import read_manifest, read_manifests
 from pipelines.stages.store import Store
 
 GROUP = "evaluation"

@@ -2,12 +2,14 @@
 
     python benchmarks/bench_load.py definitions [--shards 20000] [--per-partition 10]
     python benchmarks/bench_load.py backfill [--shards 2000] [--per-partition 1] [--instance FILE]
+    python benchmarks/bench_load.py records [--shards 2000] [--writers 4] [--instance FILE]
     python benchmarks/bench_load.py memory [--shards 500] [--per-run 10]
     python benchmarks/bench_load.py dataset [--shards 2000] [--scenes-per-shard 500]
 
 `definitions` loads the code location and asks what a tick of `nightly_data` asks. `backfill` makes the edges of tiny
 scenes through a real daemon, and meanwhile asks a real web server what the UI asks; `--instance` is a `dagster.yaml`,
-e.g. deploy/dagster.postgres.yaml with its variables set, else SQLite. `memory` materializes partitions one after
+e.g. deploy/dagster.postgres.yaml with its variables set, else SQLite. `records` writes the records of such a backfill
+alone, by some processes at once, which needs neither daemon nor scenes. `memory` materializes partitions one after
 another in one process. `dataset` makes the tables and figures of a dataset of made-up shards. Each prints one JSON
 object. `--folder` keeps the made-up shards for another run.
 """
@@ -21,21 +23,26 @@ import resource
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assets_defs.automation.stale import RANGE_END, RANGE_START, stale_assets
+from assets_defs.definitions import build_defs
+from assets_defs.metadata import HOLDS
+from assets_defs.plan import LAST_HOLDS, Plan
+from assets_defs.shards import shard_assets
 from pipelines.factory import Factory
 from pipelines.scenes.read import key_of, spans, suffix_of
 from pipelines.stages.manifest import Manifest, read_manifest
@@ -67,6 +74,9 @@ QUERIES = {
         assetMaterializations(limit: 1) { timestamp runId } } }""",
 }
 """What the UI asks for the list of runs, an asset's partitions, the page of backfills, and the lineage."""
+
+
+QUIET: dict[str, Any] = {"run_config": {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}}
 
 
 def rss_mb(pid: int | str = "self") -> float:
@@ -183,57 +193,56 @@ def definitions(arguments: argparse.Namespace) -> dict[str, Any]:
     """Loading the code location, its partitions, and what a tick asks when everything is made."""
     figures: dict[str, Any] = {"shards": arguments.shards, "shards_per_partition": arguments.per_partition}
 
-    def load() -> Any:
-        import assets_defs.definitions
-
-        return assets_defs.definitions
-
     with tempfile.TemporaryDirectory() as folder:
         profile = load_profile("demo", folder, overrides(arguments.shards, arguments.per_partition, 500))
-        module = timed(figures, "import", load)
-        repository = timed(figures, "build", lambda: module.build_defs(profile).get_repository_def())
+        figures["imported_rss_mb"] = round(rss_mb())
+        repository = timed(figures, "build", lambda: build_defs(profile).get_repository_def())
 
-        import dagster as dg
-
-        from assets_defs.automation.stale import stale_assets
-        from assets_defs.metadata import HOLDS
-        from assets_defs.plan import Plan
-
-        graph, plan, key = repository.asset_graph, Plan(profile), dg.AssetKey("scenes")
-        keys = timed(figures, "keys", graph.get(key).partitions_def.get_partition_keys)
-        figures["partitions"] = len(keys)
-        version = {"dagster/code_version": graph.get(key).code_version or ""}
-        with dg.DagsterInstance.ephemeral() as instance:
-            for name in keys:
-                holds = {HOLDS: plan.contents(name)}
-                instance.report_runless_asset_event(
-                    dg.AssetMaterialization(key, partition=name, metadata=holds, tags=version)
-                )
-            found = timed(figures, "tick", lambda: stale_assets(instance, graph, {key}))
-            figures["tick_found_stale"] = len(found)
+        key = repository.asset_graph.get(dg.AssetKey("scenes"))
+        names = timed(figures, "keys", key.partitions_def.get_partition_keys)
+        figures["partitions"] = len(names)
+        _tick(Plan(profile), figures)
     return figures
+
+
+def _tick(plan: Plan, figures: dict[str, Any]) -> None:
+    """What a tick of `nightly_data` asks of two assets of which everything is made: whether they are stale."""
+
+    @dg.asset(partitions_def=plan.partitions, backfill_policy=dg.BackfillPolicy.single_run())
+    def above() -> None: ...
+
+    @dg.asset(
+        partitions_def=plan.partitions,
+        deps=[above],
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        metadata={LAST_HOLDS: plan.last_contents},
+    )
+    def below(context: dg.AssetExecutionContext) -> None:
+        for name in context.partition_keys:
+            context.add_asset_metadata({HOLDS: plan.contents(name)}, partition_key=name)
+
+    names = plan.partitions.get_partition_keys()
+    tags = {RANGE_START: names[0], RANGE_END: names[-1]}
+    graph = dg.Definitions([above, below]).get_repository_def().asset_graph
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = timed(figures, "events", lambda: dg.materialize([above, below], instance=instance, tags=tags, **QUIET))
+        assert made.success
+        assert timed(figures, "tick", lambda: stale_assets(instance, graph, {above.key, below.key})) == []
 
 
 def memory(arguments: argparse.Namespace) -> dict[str, Any]:
     """Memory after runs in one process, a few partitions each, and how much they grow it."""
-    import dagster as dg
-
-    from assets_defs.automation.stale import RANGE_END, RANGE_START
-    from assets_defs.plan import Plan
-    from assets_defs.shards import shard_assets
-
     figures: dict[str, Any] = {"shards": arguments.shards, "partitions_per_run": arguments.per_run}
     with _folder(arguments) as folder:
         make_scenes(folder, arguments.shards)
         plan = Plan(load_profile("demo", folder, overrides(arguments.shards, 1)))
         assets, keys = shard_assets(plan), plan.partitions.get_partition_keys()
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         for first in range(0, len(keys), arguments.per_run):
             part = keys[first : first + arguments.per_run]
             # A new instance each time: one in memory keeps the events of all its runs.
             with dg.DagsterInstance.ephemeral() as instance:
                 tags = {RANGE_START: part[0], RANGE_END: part[-1]}
-                dg.materialize(assets, instance=instance, tags=tags, selection=[ASSET], run_config=quiet)
+                dg.materialize(assets, instance=instance, tags=tags, selection=[ASSET], **QUIET)
             done = first + len(part)
             if done in (arguments.per_run, arguments.shards // 10, arguments.shards // 2, arguments.shards):
                 figures[f"rss_mb_after_{done}"] = round(rss_mb(), 1)
@@ -281,17 +290,11 @@ def backfill(arguments: argparse.Namespace) -> dict[str, Any]:
         variables = {f"DECOUPAGE__{key.upper().replace('.', '__')}": value for key, value in changed.items()}
         environment = {**os.environ, **variables, "DAGSTER_HOME": str(home), "DECOUPAGE_ROOT": root}
         environment |= {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(CHECKOUT)}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        module = ["-m", "assets_defs.definitions"]
-        page = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *module]
+        line = ["dagster-daemon", "run", "-m", "assets_defs.definitions"]
         with (
-            _running(page, environment, folder / "web.log") as web,
-            _running(["dagster-daemon", "run", *module], environment, folder / "daemon.log") as daemon,
+            _web(environment, folder, "assets_defs.definitions") as (ask, web),
+            _running(line, environment, folder / "daemon.log") as daemon,
         ):
-            ask = f"http://127.0.0.1:{port}/graphql"
-            _wait(lambda: _answer(ask, "query { version }"), 300)
             figures |= _backfilled(ask, arguments, {"webserver": web.pid, "daemon": daemon.pid})
         logs = (folder / "web.log").read_text() + (folder / "daemon.log").read_text()
         figures["database_is_locked"] = logs.count("database is locked")
@@ -308,31 +311,111 @@ def _backfilled(ask: str, arguments: argparse.Namespace, pids: dict[str, int]) -
         __typename ... on LaunchBackfillSuccess { backfillId } } }""".replace("ASSET", ASSET)
     launched = _answer(ask, launch, {"names": names})["launchPartitionBackfill"]
     assert launched["__typename"] == "LaunchBackfillSuccess", launched
-    seconds: dict[str, list[float]] = {name: [] for name in QUERIES}
-    runs_at_once, done = 0, {}
-    while True:
-        for name, query in QUERIES.items():
-            asked = time.perf_counter()
-            found = _answer(ask, query)
-            seconds[name].append(time.perf_counter() - asked)
-            if name == "runs":
-                states = [run["status"] for run in found["runsOrError"]["results"]]
-                runs_at_once = max(runs_at_once, states.count("STARTED"))
-            if name == "backfills":
-                (done,) = found["partitionBackfillsOrError"]["results"]
-        if done["status"] not in ("REQUESTED", "CANCELING") or time.perf_counter() - started > arguments.limit_s:
-            break
-        time.sleep(0.2)
-    wall_s = time.perf_counter() - started
+    done: dict[str, Any] = {}
+
+    def is_going_on() -> bool:
+        (found,) = _answer(ask, QUERIES["backfills"])["partitionBackfillsOrError"]["results"]
+        done.update(found)
+        late = time.perf_counter() - started > arguments.limit_s
+        return found["status"] in ("REQUESTED", "CANCELING") and not late
+
+    asked = _ask_while(ask, pids["webserver"], is_going_on)
     counts = done["assetBackfillData"]["assetBackfillStatuses"][0]
-    figures: dict[str, Any] = {"partitions": len(names), "status": done["status"], "wall_s": round(wall_s, 1)}
-    figures |= {"materialized": counts["numPartitionsMaterialized"], "runs_at_once": runs_at_once}
-    for name, found in seconds.items():
-        figures[f"{name}_p50_s"] = round(statistics.median(found), 3)
-        figures[f"{name}_p95_s"] = round(sorted(found)[int(0.95 * (len(found) - 1))], 3)
-        figures[f"{name}_asked"] = len(found)
+    figures: dict[str, Any] = {"partitions": len(names), "status": done["status"], **asked}
+    figures |= {"wall_s": round(time.perf_counter() - started, 1), "materialized": counts["numPartitionsMaterialized"]}
     figures |= {f"{name}_rss_mb": round(_tree_mb(pid)) for name, pid in pids.items()}
+    figures |= {f"{name}_cpu_s": round(_tree_cpu_s(pid), 1) for name, pid in pids.items()}
     return figures
+
+
+def records(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The records of a backfill alone, written by some processes at once, and the UI's answers meanwhile and after."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, home = Path(name), Path(name) / "home"
+        home.mkdir()
+        shutil.copy(arguments.instance or CHECKOUT / "dagster.yaml", home / "dagster.yaml")
+        environment = {**os.environ, "DAGSTER_HOME": str(home), "NUM_PARTITIONS": str(arguments.shards)}
+        environment |= {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(CHECKOUT)}
+        figures: dict[str, Any] = {"partitions": arguments.shards, "writers": arguments.writers}
+        with _web(environment, folder, "benchmarks.load_definitions") as (ask, web):
+            started, part = time.perf_counter(), -(-arguments.shards // arguments.writers)
+            line = [sys.executable, __file__, "write", "--shards", str(part), "--first"]
+            firsts = range(0, arguments.shards, part)
+            with ExitStack() as stack:
+                logs = [stack.enter_context((folder / f"writer{first}").open("w+b")) for first in firsts]
+                writers = [
+                    subprocess.Popen([*line, str(first)], env=environment, cwd=CHECKOUT, stdout=log, stderr=log)
+                    for first, log in zip(firsts, logs, strict=True)
+                ]
+                busy = _ask_while(ask, web.pid, lambda: any(writer.poll() is None for writer in writers))
+                figures["writing_s"] = round(time.perf_counter() - started, 1)
+                told = [(folder / f"writer{first}").read_text() for first in firsts]
+            figures |= {f"busy_{name}": found for name, found in busy.items()}
+            figures["database_is_locked"] = sum(text.count("database is locked") for text in told)
+            figures["writers_failed"] = sum(writer.returncode != 0 for writer in writers)
+            figures["writers_cpu_s"] = round(sum(float(text.rsplit("cpu_s=", 1)[-1]) for text in told), 1)
+            until_s = time.monotonic() + arguments.quiet_s
+            figures |= {
+                f"quiet_{name}": found
+                for name, found in _ask_while(ask, web.pid, lambda: time.monotonic() < until_s).items()
+            }
+            figures["webserver_rss_mb"] = round(_tree_mb(web.pid))
+        figures["home_mb"] = round(sum(f.stat().st_size for f in home.rglob("*") if f.is_file()) / 1e6, 1)
+    return figures
+
+
+def write(arguments: argparse.Namespace) -> None:
+    """Materialize partitions in runs of fifty, on the instance of DAGSTER_HOME."""
+    from benchmarks.load_definitions import edge_maps
+
+    keys = [f"{i:05d}" for i in range(arguments.first, arguments.first + arguments.shards)]
+    keys = [key for key in keys if key in set(edge_maps.partitions_def.get_partition_keys())]
+    with dg.DagsterInstance.get() as instance:
+        for first in range(0, len(keys), 50):
+            part = keys[first : first + 50]
+            tags = {RANGE_START: part[0], RANGE_END: part[-1]}
+            assert dg.materialize([edge_maps], instance=instance, tags=tags, **QUIET).success
+    print(f"cpu_s={time.process_time()}")
+
+
+def _ask_while(ask: str, pid: int, is_going_on: Callable[[], bool]) -> dict[str, float]:
+    """Seconds of the UI's queries by the clock, and of processor time of the server and its code server."""
+    wall_s: dict[str, list[float]] = {name: [] for name in QUERIES}
+    cpu_s: dict[str, list[float]] = {name: [] for name in QUERIES}
+    while is_going_on():
+        for name, query in QUERIES.items():
+            asked, spent_s = time.perf_counter(), _tree_cpu_s(pid)
+            _answer(ask, query)
+            wall_s[name].append(time.perf_counter() - asked)
+            cpu_s[name].append(_tree_cpu_s(pid) - spent_s)
+    figures: dict[str, float] = {"rounds": len(wall_s["runs"])}
+    for name in QUERIES:
+        figures |= {f"{name}_p95_s": _p95(wall_s[name]), f"{name}_p95_cpu_s": _p95(cpu_s[name])}
+    return figures
+
+
+def _p95(values: Sequence[float]) -> float:
+    return round(sorted(values)[int(0.95 * (len(values) - 1))], 3) if values else 0.0
+
+
+def _tree_cpu_s(pid: int) -> float:
+    """Processor time that a process and its children have used, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") + sum(_tree_cpu_s(int(c)) for c in found)
+
+
+@contextmanager
+def _web(environment: dict[str, str], folder: Path, module: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """(address of its GraphQL, process) of a web server over a module's definitions."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = ["dagster-webserver", "-h", "127.0.0.1", "-p", str(port), "-m", module]
+    with _running(line, environment, folder / "web.log") as process:
+        ask = f"http://127.0.0.1:{port}/graphql"
+        _wait(lambda: _answer(ask, "query { version }"), 600)
+        yield ask, process
 
 
 def _answer(address: str, query: str, variables: dict[str, Any] | None = None) -> Any:
@@ -379,13 +462,25 @@ def _tree_mb(pid: int) -> float:
     return rss_mb(pid) + sum(_tree_mb(int(child)) for child in found)
 
 
+MEASURED = {
+    "definitions": definitions,
+    "backfill": backfill,
+    "records": records,
+    "memory": memory,
+    "dataset": dataset,
+}
+
+
 def main() -> None:
     """Print the figures as one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["definitions", "backfill", "memory", "dataset", "tables"])
+    parser.add_argument("what", choices=[*MEASURED, "tables", "write"])
     parser.add_argument("--shards", type=int, default=2000)
     parser.add_argument("--scenes-per-shard", type=int, default=500)
     parser.add_argument("--per-partition", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="first partition, of `write`")
+    parser.add_argument("--writers", type=int, default=4, help="processes that write records at once")
+    parser.add_argument("--quiet-s", type=float, default=20.0, help="how long answers are timed afterwards")
     parser.add_argument("--per-run", type=int, default=10)
     parser.add_argument("--instance", type=Path, help="a dagster.yaml for backfill; SQLite without it")
     parser.add_argument("--folder", type=Path, help="where the made-up shards go and stay")
@@ -393,9 +488,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "tables":
         make_tables(str(arguments.folder), arguments.shards, arguments.scenes_per_shard)
-        return
-    measured = {"definitions": definitions, "backfill": backfill, "memory": memory, "dataset": dataset}
-    print(json.dumps(measured[arguments.what](arguments), indent=1))
+    elif arguments.what == "write":
+        write(arguments)
+    else:
+        print(json.dumps(MEASURED[arguments.what](arguments), indent=1))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from decoupage import faults
 from decoupage.faults import BadSetup
 
+_HERE = Path(__file__).parents[2]
 PACKAGES: tuple[str, ...] = (
     "diffusers",
     "imagehash",

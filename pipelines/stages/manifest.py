@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
+from pipelines.stages.ahead import read_ahead
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -200,10 +201,9 @@ def read_manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[
     Raises:
         ValueError: a file is damaged.
     """
-    for at in range(0, len(shards), _AT_ONCE):
-        paths = [f"{stage}/{shard}.json" for shard in shards[at : at + _AT_ONCE]]
-        for path, data in zip(paths, store.read_many(paths), strict=True):
-            try:
-                yield None if data is None else Manifest.from_json(data)
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+    paths = [f"{stage}/{shard}.json" for shard in shards]
+    for path, data in zip(paths, read_ahead(store, paths), strict=True):
+        try:
+            yield None if data is None else Manifest.from_json(data)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assets_defs.automation import stale as stale_module
 from assets_defs.automation.stale import RANGE_END, RANGE_START, stale_assets
 from assets_defs.definitions import build_defs
 from assets_defs.plan import Plan
@@ -53,6 +54,7 @@ def plan_of(num_shards: int, shards_per_partition: int, scenes_per_shard: int = 
 numbers = st.integers(1, 400)
 
 
+@settings(max_examples=40)
 @given(num=numbers, more=st.integers(0, 400), size=st.integers(1, 60))
 def test_more_shards_append_keys_and_change_none(num, more, size):
     before, after = plan_of(num, size).groups, plan_of(num + more, size).groups
@@ -64,6 +66,7 @@ def test_more_shards_append_keys_and_change_none(num, more, size):
         assert after[key] == shards or key == list(before)[-1]
 
 
+@settings(max_examples=40)
 @given(num=numbers, size=st.integers(1, 60))
 def test_every_shard_is_in_one_partition(num, size):
     plan = plan_of(num, size)
@@ -72,6 +75,7 @@ def test_every_shard_is_in_one_partition(num, size):
     assert len(keys) == -(-num // size) and all(len(shards) <= size for shards in plan.groups.values())
 
 
+@settings(max_examples=40)
 @given(num=numbers, one=st.integers(1, 30), other=st.integers(1, 30))
 def test_a_key_means_the_same_shards_whatever_the_size_of_groups(num, one, other):
     here, there = plan_of(num, one).groups, plan_of(num, other).groups
@@ -191,3 +195,54 @@ def test_other_groups_are_new_partitions_that_nothing_made_yet(made):
 def test_impossible_groups_are_refused(size):
     with pytest.raises(ValueError, match=r"automation\.shards_per_partition"):
         load_profile("demo", "root", {"automation.shards_per_partition": size})
+
+
+def two_hundred(changes: dict[str, str]):
+    """Two assets of 200 partitions, one after the other; the data version of the first follows `changes`."""
+    parts = dg.StaticPartitionsDefinition([f"{i:03d}" for i in range(200)])
+    policy = dg.BackfillPolicy.single_run()
+
+    @dg.asset(partitions_def=parts, backfill_policy=policy, code_version=changes.get("above", "1"))
+    def above() -> None: ...
+
+    @dg.asset(partitions_def=parts, backfill_policy=policy, deps=[above], code_version=changes.get("below", "1"))
+    def below() -> None: ...
+
+    return above, below, dg.Definitions([above, below]).get_repository_def().asset_graph
+
+
+def test_many_partitions_are_judged_by_few_questions(monkeypatch):
+    above, below, graph = two_hundred({})
+    asked = []
+    true = stale_module.CachingStaleStatusResolver.get_status
+    monkeypatch.setattr(
+        stale_module.CachingStaleStatusResolver,
+        "get_status",
+        lambda self, key, partition=None: asked.append(partition) or true(self, key, partition),
+    )
+    keys = {above.key, below.key}
+
+    def make(asset: dg.AssetsDefinition, first: str, last: str) -> None:
+        tags = {RANGE_START: first, RANGE_END: last}
+        assert dg.materialize([above, below], instance=instance, tags=tags, selection=[asset]).success
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert stale_assets(instance, graph, keys) == [above.key, below.key]
+        for asset in (above, below):
+            make(asset, "000", "099")
+            make(asset, "100", "199")
+        assert stale_assets(instance, graph, keys) == [] and len(asked) <= 4
+        # Made again from the same code: Dagster sees equal data versions, and asks about these alone.
+        make(above, "007", "008")
+        asked.clear()
+        assert stale_assets(instance, graph, keys) == [] and {"007", "008"} <= set(asked) and len(asked) <= 6
+        # Too many to ask about.
+        make(above, "000", "199")
+        assert stale_assets(instance, graph, keys) == [below.key]
+        make(below, "000", "199")
+        assert stale_assets(instance, graph, keys) == []
+        # Of 200 partitions one was made by other code.
+        newer, _, _ = two_hundred({"above": "2"})
+        tags = {RANGE_START: "150", RANGE_END: "150"}
+        assert dg.materialize([newer], instance=instance, tags=tags).success
+        assert stale_assets(instance, graph, keys) == [above.key, below.key]
