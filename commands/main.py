@@ -189,6 +189,8 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in ("botocore", "aiobotocore"):  # They log where they found credentials.
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         try:
             app()
