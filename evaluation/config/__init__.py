@@ -114,7 +114,9 @@ class GateConfig(Section):
 class InspectionConfig(Section):
     """The FiftyOne dataset and its App: what enters, and where it is served."""
 
-    folder: str = Field("", description="local folder of pictures and database; empty = fiftyone/ in the root, or its copy in the cache")
+    folder: str = Field(
+        "", description="local folder of pictures and database; empty = fiftyone/ in the root, or in this machine's cache"
+    )
     address: str = Field(
         "127.0.0.1", min_length=1, description="address on which the App listens; loopback keeps others out"
     )
