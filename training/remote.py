@@ -60,6 +60,11 @@ def fetched(address: str, store: Store | None = None) -> Path:
     return whole.path
 
 
+def local_name(name: str | None, store: Store | None = None) -> str | None:
+    """A name that a folder or a hub id has here: of an address, the path of its copy. Raises as `fetched`."""
+    return str(fetched(name, store)) if name and is_address(name) else name
+
+
 def fetch_if_there(folder: WorkingFolder, *names: str) -> None:
     """Bring files and folders to this machine as the store has them now; what it has not is removed here."""
     with one_at_a_time(folder):
