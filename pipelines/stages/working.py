@@ -94,6 +94,8 @@ class WorkingFolder:
     def put(self, *within: str) -> None:
         """Copy local files to the store, in the order that is given: a file that says the others are whole comes last.
 
+        Files of a folder that the store has as they are, by what was put and fetched before, are not sent again.
+
         Args:
             within: paths in the folder, of files or of folders with all that is in them, except hidden files; those of
                 one folder go side by side.
@@ -105,6 +107,9 @@ class WorkingFolder:
             return
         for name in within:
             files = [file.relative_to(self.path).as_posix() for file in _files(self.path / name)]
+            if (self.path / name).is_dir():
+                there, seen = self._there([name]), self._seen()
+                files = [file for file in files if seen.get(file, 0) != self._state(file, there.get(file, ""))]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 states = list(pool.map(self._send, files))
             with self._alone() as seen:
@@ -168,10 +173,13 @@ class WorkingFolder:
         while (held := locks.take(lock)) is None:
             time.sleep(_LOOK_EVERY_S)
         try:
-            file = self.path / _SEEN
-            yield dict(parse_json(file.read_bytes(), str(file))) if file.is_file() else {}
+            yield self._seen()
         finally:
             held.release()
+
+    def _seen(self) -> _Seen:
+        file = self.path / _SEEN
+        return dict(parse_json(file.read_bytes(), str(file))) if file.is_file() else {}
 
     def _note(self, seen: _Seen) -> None:
         partial = self.path / f"{_SEEN}.partial"

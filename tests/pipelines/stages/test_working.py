@@ -84,6 +84,20 @@ def test_only_what_changed_is_copied(bucket, faulty, machine):
     assert faulty.counts == {"LIST": 1}
 
 
+def test_of_a_folder_only_what_the_store_lacks_is_put(bucket, faulty, machine):
+    folder = WorkingFolder(bucket, "a")
+    (folder.path / "x").mkdir(parents=True)
+    for i in range(4):
+        (folder.path / "x" / str(i)).write_bytes(b"old")
+    folder.put("x")
+    (folder.path / "x" / "1").write_bytes(b"newer")
+    bucket.remove("a/x/2")
+    faulty.clear()
+    folder.put("x")
+    assert faulty.counts == {"LIST": 1, "PUT": 2}
+    assert [bucket.read(f"a/x/{i}") for i in range(4)] == [b"old", b"newer", b"old", b"old"]
+
+
 def test_copies_go_with_their_objects_and_own_files_stay(store, machine):
     for name in ("x/kept", "x/gone", "x/changed", "y/gone"):
         store.write(f"a/{name}", b"data")
