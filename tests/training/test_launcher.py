@@ -1,6 +1,7 @@
 """How training processes are started: the command, its environment, and the plan that travels."""
 
 import sys
+
 import pytest
 
 from decoupage.faults import BadSetup
