@@ -197,7 +197,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
             return dg.MaterializeResult(metadata={"status": "does not apply", "why": str(why)})
         data = plan.factory.real_only if planned.data_changes else plan.factory.training
         require_made(store, data)
-        vae = str(training_folder(plan, "rgba_vae") / "export")
+        vae = store.url("training/rgba_vae/export")
         section = plan.profile.training
         trained = train_run(
             context, plan, planned.folder, section.recipe, planned.config, planned.all_changes,

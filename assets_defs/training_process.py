@@ -16,7 +16,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
@@ -47,7 +46,7 @@ class PipesHandler(logging.Handler):
 def main(arguments: list[str] | None = None) -> int:
     """Train, and report how it ended; returns the exit status."""
     parser = argparse.ArgumentParser(description="Carries out the plan of a training run.")
-    parser.add_argument("plan", type=Path, help="JSON file, as training.launcher.write_plan writes it")
+    parser.add_argument("plan", help="JSON file, as training.launcher.write_plan writes it, or its address")
     parser.add_argument("--ray", type=int, default=0, metavar="NUM_PROCESSES", help="train on a Ray cluster")
     given = parser.parse_args(arguments)
     if os.environ.get("RANK", "0") != "0":  # Of several processes, only the first one reports.
@@ -62,12 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _train(given.plan, given.ray, lambda message: _report(pipes, message))
 
 
-def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], None]) -> int:
+def _train(path: str, ray_processes: int, report: Callable[[dict[str, Any]], None]) -> int:
     from training.step import Diverged
 
     try:
         plan = read_plan(path)
-        with alone_in(plan.out, plan.home):
+        with alone_in(plan.home.path if plan.home else plan.out, plan.home):
             facts = _facts(plan, ray_processes)
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.

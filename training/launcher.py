@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 from training.run import RunPlan
 
 PLAN = TypeAdapter(RunPlan)
@@ -24,14 +25,15 @@ def write_plan(plan: RunPlan, path: Path) -> Path:
     return path
 
 
-def read_plan(path: Path) -> RunPlan:
-    """The plan in a file that `write_plan` wrote.
+def read_plan(path: str) -> RunPlan:
+    """The plan in a file that `write_plan` wrote, here or in an object store.
 
     Raises:
         BadSetup: no such file, or it holds no plan.
     """
+    parent, _, name = path.rpartition("/")
     try:
-        return PLAN.validate_json(path.read_bytes())
+        return PLAN.validate_json(Store(parent or ".").read(name))
     except (OSError, ValueError) as error:
         raise BadSetup(f"{path} holds no plan of a training run: {error}") from error
 

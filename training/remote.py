@@ -5,12 +5,10 @@ Here: what is fetched before a run, and uploads. A thread of rank 0 puts a check
 is removed there, too, `state.json` first.
 """
 
-import fcntl
 import logging
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 from decoupage.faults import BadSetup
@@ -53,23 +51,24 @@ def fetched(address: str, store: Store | None = None) -> Path:
     parent, _, name = whole.folder.rpartition("/")
     # As the asset that made it has it, so that its files are not fetched twice.
     folder, within = (WorkingFolder(whole.store, parent), (name,)) if parent else (whole, ())
-    with one_at_a_time(folder):
-        folder.fetch(*within)
+    folder.fetch(*within)
     if not whole.path.is_dir():
         raise BadSetup(f"there is no {address}")
     return whole.path
 
 
+def local_name(name: str | None, store: Store | None = None) -> str | None:
+    """A name that a folder or a hub id has here: of an address, the path of its copy. Raises as `fetched`."""
+    return str(fetched(name, store)) if name and is_address(name) else name
+
+
 def fetch_if_there(folder: WorkingFolder, *names: str) -> None:
-    """Bring files and folders to this machine as the store has them now; what it has not is removed here."""
-    with one_at_a_time(folder):
-        there = set(folder.store.tree(folder.folder))
-        for name in names:
-            for file in _below(folder.path / name):
-                path = file.relative_to(folder.path).as_posix()
-                if path not in there:
-                    file.unlink()
-        folder.fetch(*names)
+    """Bring files and folders to this machine as the store has them now; what it never had is removed here, too."""
+    there = set(folder.store.tree(folder.folder))
+    for file in (file for name in names for file in _below(folder.path / name)):
+        if file.relative_to(folder.path).as_posix() not in there:
+            file.unlink()
+    folder.fetch(*names)
 
 
 def begun_elsewhere(home: WorkingFolder) -> None:
@@ -90,15 +89,6 @@ def put_anew(folder: WorkingFolder, *names: str) -> None:
     folder.put(*names)
 
 
-@contextmanager
-def one_at_a_time(folder: WorkingFolder) -> Iterator[None]:
-    """Context in which no other process of this machine fetches into this copy."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".fetching").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 class Remote:
     """A run's folder in an object store.
 
@@ -112,7 +102,6 @@ class Remote:
         self._there: dict[int, bytes] = {}
         self._unfinished: set[int] = set()
         self._keep: set[int] = set()
-        self._sent: dict[Path, tuple[int, int]] = {}
         self.busy: int | None = None
         """Step of the checkpoint that is going up, which must not be removed."""
 
@@ -122,8 +111,7 @@ class Remote:
         if not paths:
             for left in self.home.path.glob("[!.]*"):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        with one_at_a_time(self.home):
-            self.home.fetch(METRICS)
+        self.home.fetch(METRICS)
         found = {int(parts[1]) for parts in (path.split("/") for path in paths) if _is_in_checkpoint(parts)}
         steps = sorted(step for step in found if f"{_folder(step)}/{STATE}" in paths)
         states = self.home.store.read_many([f"{self.home.folder}/{_folder(step)}/{STATE}" for step in steps])
@@ -137,8 +125,7 @@ class Remote:
 
     def fetch(self, step: int) -> None:
         """Bring a checkpoint to this machine; its files are not checked."""
-        with one_at_a_time(self.home):
-            self.home.fetch(_folder(step))
+        self.home.fetch(_folder(step))
 
     def mirror(self, keep: Collection[int]) -> None:
         """Begin to make the store's checkpoints those of these steps; after a fault, the next call tries again."""
@@ -175,15 +162,7 @@ class Remote:
                 self.busy = None
         for step in (self._there.keys() | self._unfinished) - self._keep:
             self.remove(step)
-        self._put_changed([METRICS, *_BESIDE])
-
-    def _put_changed(self, within: Collection[str]) -> None:
-        """Put the files beside the checkpoints that are not there as they are here."""
-        for file in (file for name in within for file in sorted(_below(self.home.path / name))):
-            seen = (file.stat().st_size, file.stat().st_mtime_ns)
-            if self._sent.get(file) != seen:
-                self.home.put(file.relative_to(self.home.path).as_posix())
-                self._sent[file] = seen
+        self.home.put(METRICS, *_BESIDE)
 
     def _missing(self) -> list[int]:
         """Steps whose state is not in the store as it is here, newest first."""
@@ -198,7 +177,7 @@ class Remote:
     def _put(self, step: int) -> None:
         folder = self.home.path / _folder(step)
         state = (folder / STATE).read_bytes()
-        self._put_changed([METRICS])  # Lines of steps before the checkpoint must be there when it is.
+        self.home.put(METRICS)  # Lines of steps before the checkpoint must be there when it is.
         if step not in self._there or _files(self._there[step]) != _files(state):
             self.remove(step)
             self._unfinished.add(step)

@@ -20,7 +20,7 @@ from training.config import RunConfig, TrainingConfig, with_changes
 from training.licences import FILE as LICENCES
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
-from training.remote import Remote, begun_elsewhere, fetch_if_there, fetched, is_address, put_anew
+from training.remote import Remote, begun_elsewhere, fetch_if_there, local_name, put_anew
 from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.tiny_base.config import TinyBaseConfig
@@ -87,9 +87,8 @@ def on_this_machine(plan: RunPlan) -> RunPlan:
         BadSetup: one of them is not there.
     """
     store = plan.home.store if plan.home else None
-    base, vae = (fetched(name, store) if name and is_address(name) else name for name in (plan.base, plan.rgba_vae))
     out = plan.home.path if plan.home else plan.out
-    return replace(plan, out=out, base=base and str(base), rgba_vae=vae and str(vae))
+    return replace(plan, out=out, base=local_name(plan.base, store), rgba_vae=local_name(plan.rgba_vae, store))
 
 
 def train(plan: RunPlan) -> "Outcome":
@@ -137,10 +136,8 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     accelerator, task = _ready(plan, licences)
     from training.loop import export, fit
 
-    key = fingerprint(dict(task.identity))
-    if plan.home is not None:
-        fetch_if_there(plan.home, IDENTITY)
-    if exported_identity(plan.out) == dict(task.identity):
+    key = run_name(task.identity)
+    if _has_export(plan, dict(task.identity)):
         return None
     folder = plan.out / "runs" / key
     home = WorkingFolder(plan.home.store, f"{plan.home.folder}/runs/{key}") if plan.home else None
@@ -235,10 +232,19 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
     raise OutOfMemory(f"{text}; {fix}" if fix else text)
 
 
+def run_name(identity: Mapping[str, str]) -> str:
+    """Name of the folder of a run in `<out>/runs`."""
+    return fingerprint(dict(identity))
+
+
 def exported_identity(out: Path) -> dict[str, str] | None:
     """Identity of the run that `<out>/export` came from; None if there is no export, or it does not say."""
+    return _stated_identity(out) if (out / "export").is_dir() else None
+
+
+def _stated_identity(out: Path) -> dict[str, str] | None:
     file = out / IDENTITY
-    if not file.is_file() or not (out / "export").is_dir():
+    if not file.is_file():
         return None
     try:
         identity = parse_json(file.read_bytes(), str(file))
@@ -246,6 +252,15 @@ def exported_identity(out: Path) -> dict[str, str] | None:
         _log.warning("%s: the export counts as absent and is made again", fault)
         return None
     return identity if isinstance(identity, dict) else None
+
+
+def _has_export(plan: RunPlan, identity: Mapping[str, str]) -> bool:
+    """Whether the export in use is this run's; in an object store, it is fetched then."""
+    if plan.home is not None:
+        fetch_if_there(plan.home, IDENTITY)
+        if _stated_identity(plan.out) == identity:
+            fetch_if_there(plan.home, "export")
+    return exported_identity(plan.out) == identity
 
 
 def _publish(whole: Path, plan: RunPlan, identity: dict[str, str]) -> None:
