@@ -7,7 +7,7 @@ obeys nobody.
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -48,8 +48,8 @@ def ray_cluster(programs: Programs, environment: Mapping[str, str], num_nodes: i
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name, ExitStack() as nodes:
         folder = Path(name)
         for number in range(num_nodes):
-            joins = [f"--address={_address(folder)}"] if number else _head(folder)
-            nodes.enter_context(_node(programs, f"{NODE}{number}", joins, {**environment, **token}))
+            options = partial(_worker if number else _head, folder)
+            nodes.enter_context(_node(programs, f"{NODE}{number}", options, {**environment, **token}))
         yield {**token, "RAY_ADDRESS": _address(folder)}
 
 
@@ -58,14 +58,20 @@ def _head(folder: Path) -> list[str]:
     return [*options, f"--temp-dir={folder}", "--include-dashboard=false"]
 
 
+def _worker(folder: Path) -> list[str]:
+    return [f"--address={_address(folder)}"]
+
+
 @contextmanager
-def _node(programs: Programs, name: str, joins: Sequence[str], environment: Mapping[str, str]) -> Iterator[None]:
+def _node(
+    programs: Programs, name: str, options: Callable[[], list[str]], environment: Mapping[str, str]
+) -> Iterator[None]:
     """Context with a running node. Ray gives one 30 s to start, so on a busy machine it is tried again."""
     line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-    line += ["--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}", *joins]
+    line += ["--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"]
     for left in reversed(range(_TRIES)):
         ports = [f"--{kind}={free_port()}" for kind in _PORTS]
-        with programs.running(name, [*line, *ports], {**environment, CLIENT: name}) as process:
+        with programs.running(name, [*line, *options(), *ports], {**environment, CLIENT: name}) as process:
             try:
                 programs.wait(name, process, partial(_has_joined, programs.log(name)), _START_S)
             except BadSetup:
