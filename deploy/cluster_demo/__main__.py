@@ -67,7 +67,11 @@ def _run(is_small: bool) -> int:
                 return status
             _say(started_s, "the demo has ended; what must hold:")
             root = environment["DECOUPAGE_ROOT"]
-            found += [findings.champion(root), findings.recorded(url), findings.on_several_nodes(programs)]
+            found += [
+                findings.decided(root, learned=not is_small),
+                findings.recorded(url),
+                findings.on_several_nodes(programs),
+            ]
             found += [findings.verified(root, environment), findings.same_as_serial(root, local, environment)]
     finally:
         programs.end_all()

@@ -7,11 +7,12 @@ obeys nobody.
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from decoupage.faults import BadSetup
 from deploy.cluster_demo.processes import Programs, free_port
 from deploy.cluster_demo.s3 import CLIENT
 
@@ -20,6 +21,7 @@ NODE = "ray-node-"
 OBJECT_STORE_BYTES = 100 * 1024 * 1024
 """Of each node, for objects in transit; only manifests travel. By default Ray takes a third of the memory."""
 _START_S = 120.0
+_TRIES = 3
 _PORTS = (
     "object-manager-port",
     "node-manager-port",
@@ -43,22 +45,41 @@ def ray_cluster(programs: Programs, environment: Mapping[str, str], num_nodes: i
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
     # Short: Ray puts sockets into it, whose paths may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder, ExitStack() as nodes:
-        port = free_port()
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as name, ExitStack() as nodes:
+        folder = Path(name)
         for number in range(num_nodes):
-            name = f"{NODE}{number}"
-            line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-            line += ["--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"]
-            line += [f"--{kind}={free_port()}" for kind in _PORTS]
-            if number == 0:
-                line += ["--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false"]
-                line += [f"--ray-client-server-port={free_port()}"]
-            else:
-                line += [f"--address={_address(Path(folder))}"]
-            process = nodes.enter_context(programs.running(name, line, {**environment, **token, CLIENT: name}))
-            log = programs.log(name)
-            programs.wait(name, process, partial(_has_joined, log), _START_S)
-        yield {**token, "RAY_ADDRESS": _address(Path(folder))}
+            options = partial(_worker if number else _head, folder)
+            nodes.enter_context(_node(programs, f"{NODE}{number}", options, {**environment, **token}))
+        yield {**token, "RAY_ADDRESS": _address(folder)}
+
+
+def _head(folder: Path) -> list[str]:
+    options = ["--head", f"--port={free_port()}", f"--ray-client-server-port={free_port()}"]
+    return [*options, f"--temp-dir={folder}", "--include-dashboard=false"]
+
+
+def _worker(folder: Path) -> list[str]:
+    return [f"--address={_address(folder)}"]
+
+
+@contextmanager
+def _node(
+    programs: Programs, name: str, options: Callable[[], list[str]], environment: Mapping[str, str]
+) -> Iterator[None]:
+    """Context with a running node. Ray gives one 30 s to start, so on a busy machine it is tried again."""
+    line = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    line += ["--num-cpus=1", f"--object-store-memory={OBJECT_STORE_BYTES}"]
+    for left in reversed(range(_TRIES)):
+        ports = [f"--{kind}={free_port()}" for kind in _PORTS]
+        with programs.running(name, [*line, *options(), *ports], {**environment, CLIENT: name}) as process:
+            try:
+                programs.wait(name, process, partial(_has_joined, programs.log(name)), _START_S)
+            except BadSetup:
+                if not left:
+                    raise
+                continue
+            yield
+            return
 
 
 def _has_joined(log: Path) -> bool:
