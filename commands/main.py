@@ -6,6 +6,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
@@ -166,6 +167,7 @@ class _Lines(logging.Formatter):
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
+    signal.signal(signal.SIGTERM, faults.terminate)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

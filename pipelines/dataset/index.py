@@ -31,10 +31,7 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
         BadSetup: shards are missing or unfinished, come from different recipes, hold nothing at all, or a
             manifest is damaged.
     """
-    try:
-        found = {shard: read_manifest(store, STAGE, shard) for shard in expected}
-    except ValueError as error:
-        raise BadSetup(str(error)) from error
+    found = {shard: read_manifest(store, STAGE, shard) for shard in expected}
     missing = [shard for shard, manifest in found.items() if manifest is None]
     if missing:
         named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

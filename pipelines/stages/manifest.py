@@ -186,12 +186,15 @@ def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
     """The manifest of a shard; None when the shard is absent or was never finished.
 
     Raises:
-        ValueError: the file is damaged.
+        BadSetup: the file is damaged, or another shard's.
     """
     path = f"{stage}/{shard}.json"
     if not store.exists(path):
         return None
     try:
-        return Manifest.from_json(store.read(path))
+        manifest = Manifest.from_json(store.read(path))
+        if manifest.shard != shard:
+            raise ValueError(f"it is that of shard {manifest.shard}")
+        return manifest
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+        raise BadSetup(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
