@@ -39,7 +39,7 @@ PROFILE = {
 """The demo in four shards of two small scenes."""
 SOURCES = ("sources", "foregrounds", "backgrounds", "library", "plans", "quarantine")
 """Folders of a root that come before the scenes."""
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 _TOKEN = "FAULTS_TOKEN"
 
 
