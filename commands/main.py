@@ -6,6 +6,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -186,6 +187,7 @@ class _Lines(logging.Formatter):
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
+    signal.signal(signal.SIGTERM, faults.terminate)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -36,11 +36,8 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
         BadSetup: shards are missing or unfinished, come from different recipes, hold nothing at all, or a
             manifest is damaged.
     """
-    try:
-        read = zip(expected, read_manifests(store, STAGE, expected), strict=True)
-        found = {shard: _without_lists(manifest) for shard, manifest in read}
-    except ValueError as error:
-        raise BadSetup(str(error)) from error
+    read = zip(expected, read_manifests(store, STAGE, expected), strict=True)
+    found = {shard: _without_lists(manifest) for shard, manifest in read}
     missing = [shard for shard, manifest in found.items() if manifest is None]
     if missing:
         named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

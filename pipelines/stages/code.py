@@ -41,7 +41,8 @@ def require_code(wanted: str) -> None:
     if code_version() != wanted:
         raise BadSetup(
             f"the worker on {platform.node()} has code {code_version()}, the process that runs the stage has "
-            f"{wanted}: install the same commit and the same constraints.txt on all machines, restart Ray there, and run again"
+            f"{wanted}: install the same commit and the same constraints.txt on all machines, restart Ray there, and "
+            "run again"
         )
 
 

@@ -438,7 +438,6 @@ def changed(path, name, value):
     return name
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize(
     ("file", "tensor"),
@@ -455,7 +454,6 @@ def test_weights_that_are_not_finite_are_refused_by_name(damaged, bases, file, t
         load_adapter(damaged, bases / "flux-fill", check_sums=False)
 
 
-@pytest.mark.faults
 def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damaged, bases):
     name = changed(damaged / WEIGHTS, "attn.to_q.lora_B", 70_000.0)
     with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: use bfloat16")):
@@ -463,7 +461,6 @@ def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damage
     load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.bfloat16)
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
@@ -498,7 +495,6 @@ def test_damaged_descriptions_are_named(damaged, bases, file, change, message):
             load_adapter(damaged, bases / "flux-fill")
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("file", [WEIGHTS, "fusion/diffusion_pytorch_model.safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
 def test_weights_that_are_cut_off_are_named(damaged, bases, file, share):
