@@ -13,7 +13,7 @@ from assets_defs.asset import asset
 from assets_defs.evaluation import SHORT, held_out_version, trained_identity, with_interval
 from assets_defs.metadata import NOTHING, check, check_spec, layer_metadata, nothing_to_do, picture, readable, table
 from assets_defs.plan import Plan
-from assets_defs.training import OWNERS, POOL, train_run, training_folder
+from assets_defs.training import OWNERS, POOL, train_run
 from decoupage.fingerprint import fingerprint
 from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
