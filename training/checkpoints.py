@@ -17,8 +17,8 @@ import torch
 
 from decoupage.faults import BadSetup
 from training.averages import Averages
-from training.checkpoint_files import AVERAGED, STATE, Progress, fault_of, flush, rewrite_state, write_files
-from training.remote import Remote
+from training.checkpoint_files import AVERAGED, Progress, fault_of, flush, rewrite_state, write_files
+from training.remote import STATE, Remote
 from training.sharding import of_all_ranks
 from training.state import Learner, copied, copied_optimiser, random_states
 

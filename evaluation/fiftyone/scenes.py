@@ -50,8 +50,9 @@ class SceneItem:
 
 def scene_items(store: Store, folder: str, shards: Sequence[str]) -> Iterator[SceneItem]:
     """The scenes of finished shards; their versions come from the manifests alone."""
-    for manifest in read_manifests(store, folder, shards):
-        for span in [] if manifest is None else spans(manifest):
+    finished = (manifest for manifest in read_manifests(store, folder, shards) if manifest is not None)
+    for manifest in finished:
+        for span in spans(manifest):
             yield SceneItem(manifest.shard, span, version_of(member.sha256 for member in span.members))
 
 

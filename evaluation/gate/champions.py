@@ -4,9 +4,11 @@ A version counts once the history names it, after its files were compared with t
 """
 
 import hashlib
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 from decoupage.faults import BadSetup
 from evaluation.gate.history import FOLDER, Event, add_event, current_version, point, promotion_of, read_history
@@ -81,7 +83,7 @@ def check_kept(store: Store, version: str) -> int:
         check_format(manifest, where)
         for name, expected in manifest.files.items():
             with store.open(f"{folder}/{name}") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                if hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest() != expected:
                     raise ValueError(f"{store.url(folder)}: {name} is not the published file (its sha256 differs)")
     except FileNotFoundError:
         raise ValueError(f"{store.url(folder)}: {name} is missing") from None
