@@ -266,7 +266,8 @@ class Factory:
     def make_library(self) -> list[Report]:
         """Sources and both catalogues."""
         require_permitted(self.config)
-        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here.
+        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here,
+        _ = self.engine  # and an engine that does not answer.
         self.write_packaged_sources()
         if self.config.mulan.source != "none":
             self.observe_mulan()

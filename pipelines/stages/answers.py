@@ -72,6 +72,7 @@ class _Lines(QueueHandler):
         self._lock = threading.Lock()
 
     def start(self) -> None:
+        self.taken()  # What was logged since the last answer belongs to none.
         for name in LOGGERS:
             logger = logging.getLogger(name)
             if self not in logger.handlers:

@@ -6,8 +6,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import decoupage
-import pipelines
+from decoupage import faults
+from decoupage.faults import BadSetup
 
 PACKAGES: tuple[str, ...] = (
     "diffusers",
@@ -28,13 +28,21 @@ def code_version() -> str:
     sha = hashlib.sha256(platform.python_version().encode())
     for name in PACKAGES:
         sha.update(f"\0{name} {_version(name)}".encode())
-    for package in (decoupage, pipelines):
-        root = Path(package.__path__[0])
+    for root in (Path(faults.__file__).parent, Path(__file__).parents[1]):
         for file in sorted(root.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
                 data = file.read_bytes()
                 sha.update(f"\0{root.name}/{file.relative_to(root).as_posix()} {len(data)}\0".encode() + data)
     return sha.hexdigest()[:16]
+
+
+def require_code(wanted: str) -> None:
+    """Raise BadSetup where this process has another version of the code than the one that runs the stage."""
+    if code_version() != wanted:
+        raise BadSetup(
+            f"the worker on {platform.node()} has code {code_version()}, the process that runs the stage has {wanted}: install the same "
+            "commit and the same constraints.txt on all machines, restart Ray there, and run again"
+        )
 
 
 def _version(package: str) -> str:

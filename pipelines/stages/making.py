@@ -4,10 +4,8 @@ Several processes may make shards of one stage side by side, as Dagster's runs d
 one that another process has in hand is left to it, waited for, and made only if it is then still missing.
 """
 
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from decoupage.faults import BadSetup
 from pipelines.stages.code import code_version
 from pipelines.stages.engine import Engine, ShardWorkers, WorkerLost
 from pipelines.stages.leases import Lease, take, wait_until_free
+from pipelines.stages.looking import looking
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.progress import Progress
 from pipelines.stages.shard import (
@@ -26,7 +25,6 @@ from pipelines.stages.shard import (
     is_current,
     keeps_weights,
     lease_path,
-    require_code,
     without_members,
     write_shard,
 )
@@ -71,12 +69,8 @@ class Making:
             BadSetup: they cannot be reached, have other code, or do not see the root.
         """
         if workers := self._workers(len(self.todo)):
-            token = f".seen-{secrets.token_hex(8)}"
-            self._store.write(token, b"")
-            try:
-                workers.check(LookAround(self._store, token, code_version()))
-            finally:
-                self._store.remove(token)
+            with looking(self._store) as look:
+                workers.check(look)
 
     def run(self) -> None:
         """Make what is to do.
@@ -132,6 +126,8 @@ class Making:
                         progress.note = f"{num_items} items, {num_drops} dropped"
         except WorkerLost as lost:
             raise BadSetup(f"{self._store.url(stage.name)} was not finished: {lost}") from lost
+        finally:
+            self._store.remove_leftovers(stage.name)  # Of workers that were killed.
 
     def _take(self, made: Made) -> None:
         if made.manifest is None:
@@ -183,25 +179,3 @@ class Making:
         self.finished[shard] = write_shard(self._stage, self._store, shard, outcomes, self._inputs[shard])
         self.made.add(shard)
         self._held.pop(shard).release()
-
-
-@dataclass(frozen=True)
-class LookAround:
-    """Looks whether this machine can make shards: the same code, and the same root."""
-
-    store: Store
-    token: str
-    code: str
-
-    def __call__(self) -> str:
-        """What is wrong; empty when nothing is."""
-        try:
-            require_code(self.code)
-            if self.store.exists(self.token):
-                return ""
-        except Exception as fault:  # noqa: BLE001 - whatever it is, it keeps the machine from reading the root.
-            return str(fault) if isinstance(fault, BadSetup) else f"{self.store.root}: {type(fault).__name__}: {fault}"
-        return (
-            f"it does not see {self.store.root}, or has another folder of that name: mount the same folder on all "
-            "machines at that path, or choose a root in an object store (DECOUPAGE_ROOT=s3://bucket/prefix)"
-        )

@@ -29,8 +29,8 @@ def probe(address: str) -> None:
     """
     if address in (LOCAL, "auto"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
+    host, _, port = address.rpartition(":")
+    if not host or "://" in host or not port.isdecimal():
         raise BadSetup(f"engine.address must be host:port, such as 10.0.0.5:6379, got {address!r}")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_WITHIN_S) as connection:

@@ -72,6 +72,8 @@ def ask(nodes: Iterable[Node], look: Callable[[], str]) -> Iterator[tuple[Node, 
         except ray.exceptions.GetTimeoutError:
             yield node, f"it did not answer within {_ANSWER_WITHIN_S:.0f} s; see the logs of Ray there"
         except ray.exceptions.RayError as error:
+            if node.id not in {there.id for there in nodes_of()}:
+                continue  # It has left meanwhile.
             lack = f"it cannot run decoupage ({last_line(error)})"
             yield node, f"{lack}: install the same commit with its extra `ray` there, and restart Ray"
 
@@ -100,9 +102,9 @@ def _init(address: str, workers: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         num_cpus = workers or len(os.sched_getaffinity(0))
         options |= {"num_cpus": num_cpus, "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    log.info(
-        "%s Ray %s", *(("starting", "of this machine's own") if address == LOCAL else ("joining", f"at {address}"))
-    )
+    # Ray prints of lost workers to standard output, where `--json` puts its object. The engine tells of them.
+    ray._private.worker.print_to_stdstream = _print_nothing  # noqa: SLF001
+    log.info("%s", "starting Ray on this machine" if address == LOCAL else f"joining Ray at {address}")
     try:
         ray.init(**options)
     except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
@@ -116,6 +118,10 @@ def _init(address: str, workers: int) -> None:
             f"Ray at {address} cannot be joined ({told}): run this on a machine of the cluster (`ray start "
             "--address` joins it), with the cluster's token where it asks for one (RAY_AUTH_TOKEN)"
         ) from error
+
+
+def _print_nothing(data: Any, ignore_prefix: bool) -> None:
+    pass
 
 
 @contextmanager

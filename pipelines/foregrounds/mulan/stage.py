@@ -141,6 +141,10 @@ class MulanForegrounds(CurrentByInputs):
     name = "foregrounds/mulan"
     schema: ClassVar[pa.Schema] = schema_of(ForegroundRecord)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Each worker looks through the folder itself: where it is absent, that is seen before its files are dropped.
+        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+
     def __post_init__(self) -> None:
         self.layout: Recipe = {"num_shards": self.num_shards}
         self.task = Cutting(str(self.images), self.gates, self.licences)
