@@ -87,8 +87,9 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _dry_run(plan: "RunPlan", as_json: bool) -> None:
     from training.dry_run.report import dry_run
+    from training.run import on_this_machine
 
-    found = dry_run(plan)
+    found = dry_run(on_this_machine(plan))
     print(found.to_json() if as_json else found.to_text())
     if not found.is_ready:
         raise typer.Exit(1)

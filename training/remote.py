@@ -67,15 +67,17 @@ def fetch_if_there(folder: WorkingFolder, *names: str) -> None:
     there = set(folder.store.tree(folder.folder))
     for file in (file for name in names for file in _below(folder.path / name)):
         if file.relative_to(folder.path).as_posix() not in there:
-            file.unlink()
+            file.unlink(missing_ok=True)
     folder.fetch(*names)
 
 
 def begun_elsewhere(home: WorkingFolder) -> None:
-    """Make a run that another machine began known here: its licences, and that there are checkpoints."""
+    """Make what the store has of a run known here: its licences, and whether there are checkpoints."""
     fetch_if_there(home, LICENCES)
     if home.store.tree(f"{home.folder}/checkpoints"):
         (home.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    elif not (home.path / LICENCES).is_file():  # No run at all: what is here is of one that is gone.
+        shutil.rmtree(home.path / "checkpoints", ignore_errors=True)
 
 
 def put_anew(folder: WorkingFolder, *names: str) -> None:

@@ -1,11 +1,14 @@
 """How training processes are started: the command, its environment, and the plan that travels."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
 from decoupage.faults import BadSetup
 from pipelines.config import MaskErrorConfig, MasksConfig
+from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 from training.launcher import command, environment, read_plan, write_plan
 from training.run import RunPlan
 
@@ -14,6 +17,14 @@ def test_a_plan_comes_back_as_it_was(tmp_path):
     masks = MasksConfig(box=MaskErrorConfig(weight=0.5, reach_px=(2, 9)))
     plan = RunPlan("demo", tmp_path / "out", ("a", "b"), "base", "vae", masks, {"schedule.num_steps": 3, "seed": 4})
     assert read_plan(str(write_plan(plan, tmp_path / "there" / "plan.json"))) == plan
+    elsewhere = replace(plan, home=WorkingFolder(Store("s3://bucket/root"), "training/adapter"))
+    assert read_plan(str(write_plan(elsewhere, tmp_path / "plan.json"))) == elsewhere
+
+
+def test_a_plan_is_read_from_an_object_store(tmp_path):
+    plan = RunPlan("demo", tmp_path)
+    Store("memory://plans/a").write("plan.json", write_plan(plan, tmp_path / "plan.json").read_bytes())
+    assert read_plan("memory://plans/a/plan.json") == plan
 
 
 def test_a_damaged_plan_is_a_wrong_setup(tmp_path):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def home(s3: S3Server, machine: Path) -> WorkingFolder:
+def home(machine: Path) -> WorkingFolder:
+    """In a store that answers at once; what is particular to S3 is tested with the store."""
+    return working_folder(f"memory://{uuid.uuid4().hex}/runs/toy")
+
+
+@pytest.fixture
+def home_in_s3(s3: S3Server, machine: Path) -> WorkingFolder:
     return working_folder(f"{s3.bucket()}/runs/toy")
 
 
@@ -65,7 +72,8 @@ def assert_same(first: Outcome, second: Outcome) -> None:
     assert first.progress == second.progress
 
 
-def test_what_is_finished_is_in_the_store_and_nothing_else(home, tmp_path):
+def test_what_is_finished_is_in_the_store_and_nothing_else(home_in_s3, tmp_path):
+    home = home_in_s3
     outcome = train(home)
     local = {path.relative_to(home.path).as_posix() for path in home.path.rglob("[!.]*") if path.is_file()}
     assert set(there(home)) == local
@@ -79,8 +87,9 @@ def test_what_is_finished_is_in_the_store_and_nothing_else(home, tmp_path):
     assert read_progress(copy) == outcome.progress  # With the validation loss, which was measured later.
 
 
-@pytest.mark.parametrize("left_at", [1, 22, 40])
-def test_another_machine_goes_on_to_the_same_bits(home, machine, tmp_path, left_at):
+@pytest.mark.parametrize(("left_at", "where"), [(1, "home"), (22, "home_in_s3"), (40, "home")])
+def test_another_machine_goes_on_to_the_same_bits(request, machine, tmp_path, left_at, where):
+    home = request.getfixturevalue(where)
     task = ToyTask(toy_config())
     task.leave_at = left_at
     first = train(home, task)
