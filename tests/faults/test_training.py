@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from commands.faults import WRONG_USE, Told, told
 from tests.faults.disks import small_disk
+from tests.training import toy_task
 from tests.training.adapter.adapter_runs import Place64, command, last, lay_out
 from tests.training.toy_task import run
 from training.checkpoints import Checkpoints
@@ -17,6 +18,7 @@ from training.journal import read_metrics
 
 pytestmark = pytest.mark.faults
 NUM_STEPS = 60
+SPACE_BYTES = 400_000
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +93,18 @@ def fault_of(folder: Path) -> Told | None:
     return None
 
 
-def test_a_disk_that_fills_in_the_middle_of_a_checkpoint(tmp_path):
+def test_a_disk_that_fills_in_the_middle_of_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy_task, "DIM", 4096)  # A checkpoint is then larger than all else that a run writes.
     run(tmp_path / "whole", NUM_STEPS)
-    with small_disk(tmp_path / "disk", 1 << 24) as disk:
-        folder = disk.path / "run"
-        run(folder, 6)
-        size_bytes, full = disk.used_bytes, 0
-        disk.resize(size_bytes)
+    with small_disk(tmp_path / "disk", SPACE_BYTES) as disk:
+        folder, size_bytes, full = disk.path / "run", SPACE_BYTES, []
         while (found := fault_of(folder)) is not None:
             assert found.status == WRONG_USE and "free space" in found.sentence, found
-            full += 1
-            assert full < 60
-            size_bytes += 32 * 1024
+            full.append(found.sentence)
+            assert not list(folder.glob("checkpoints/.*"))
+            assert len(full) < 40
+            size_bytes += SPACE_BYTES
             disk.resize(size_bytes)
-        assert full > 2
+        assert sum("could not be written" in sentence for sentence in full) >= 2, full
         assert weights(folder) == weights(tmp_path / "whole")
         assert losses(folder, "line.loss") == losses(tmp_path / "whole", "line.loss")
