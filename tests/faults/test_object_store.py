@@ -4,10 +4,10 @@ import threading
 import time
 
 import pytest
-from tests.object_store import Fault
 
 from pipelines.stages.store import Store
 from tests.faults.harness import SOURCES, assert_like, assert_recovers, decoupage, has
+from tests.object_store import Fault
 
 pytestmark = pytest.mark.faults
 pytest.importorskip("s3fs")
