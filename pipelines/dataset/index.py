@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
+from pipelines.stages.tables import read_parquet
 
 STAGE = "shards"
 """Folder of the finished shards."""
@@ -32,7 +33,7 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
             manifest is damaged.
     """
     try:
-        found = {shard: read_manifest(store, STAGE, shard) for shard in expected}
+        found = dict(zip(expected, read_manifests(store, STAGE, expected), strict=True))
     except ValueError as error:
         raise BadSetup(str(error)) from error
     missing = [shard for shard, manifest in found.items() if manifest is None]
@@ -62,13 +63,13 @@ def shard_tables(
     Raises:
         BadSetup: a file is absent or is not the one that its manifest describes.
     """
-    for shard, manifest in manifests.items():
-        path = f"{STAGE}/{shard}.parquet"
-        if not store.exists(path):
+    paths = [f"{STAGE}/{shard}.parquet" for shard in manifests]
+    for (shard, manifest), path, data in zip(manifests.items(), paths, store.read_each(paths), strict=True):
+        if data is None:
             raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again")
-        if hashlib.sha256(store.read(path)).hexdigest() != manifest.parquet_sha256:
+        if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
             raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
-        table = store.read_table(path, None if columns is None else list(columns))
+        table = read_parquet(data, store.url(path), columns)
         yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
 
 
