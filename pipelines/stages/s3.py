@@ -5,6 +5,7 @@ botocore's, with back-off and jitter. What botocore cannot retry, a body that br
 """
 
 import asyncio
+import io
 import logging
 import os
 import random
@@ -24,6 +25,7 @@ from fsspec.asyn import sync
 from decoupage.faults import BadSetup
 from pipelines.stages.objects import AT_ONCE, PIECE_BYTES, Entry, Objects
 from pipelines.stages.s3_faults import explain, is_absent, status_of
+from pipelines.stages.s3_reading import Reading
 from pipelines.stages.s3_upload import Upload
 
 ATTEMPTS = 8
@@ -153,6 +155,17 @@ class S3Objects(Objects):
             if status_of(error) == 416:  # It begins behind the end.
                 return b""
             raise
+
+    def read_part(self, path: str, offset: int, num_bytes: int, version: str) -> bytes:
+        """A part of this version of an object, which it is long enough for."""
+        part = f"bytes={offset}-{offset + num_bytes - 1}"
+        return self.run(self._read(path, num_bytes, Range=part, IfMatch=version))
+
+    def open(self, path: str) -> BinaryIO:
+        """An object, to be read in pieces; its errors are BadSetup."""
+        about = self._head(path)
+        reading = Reading(self, path, int(about["ContentLength"]), str(about["ETag"]))
+        return io.BufferedReader(reading, 2 * PIECE_BYTES)
 
     async def _read(self, path: str, max_bytes: int, **arguments: Any) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):

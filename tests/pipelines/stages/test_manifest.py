@@ -110,5 +110,5 @@ def test_many_manifests_are_read_in_order_by_one_request_each(faulty, s3, monkey
     assert [manifest and manifest.shard for manifest in found] == ["00000", None, "00002", "00003", "00004"]
     assert faulty.counts == {"GET": 5}
     store.write("scenes/00001.json", b"{}")
-    with pytest.raises(ValueError, match="scenes/00001.json is damaged .* remove it to rebuild the shard"):
+    with pytest.raises(ValueError, match=r"scenes/00001.json is damaged .* remove it to rebuild the shard"):
         list(read_manifests(store, "scenes", ["00000", "00001"]))

@@ -261,6 +261,24 @@ def test_another_process_is_seen_at_once(store):
     assert store.tree() == ["there", "x/a"]
 
 
+def test_a_file_is_read_in_pieces_of_one_version(store, faulty, monkeypatch):
+    monkeypatch.setattr("pipelines.stages.s3.PIECE_BYTES", 1000)
+    with store.open("there") as file:
+        assert file.read(5) == b"01234"
+        assert file.seek(-3, os.SEEK_END) == 9997
+        assert file.read() == b"789"
+        assert file.read() == b""
+        file.seek(4)
+        assert file.read(3000) == (b"0123456789" * 1000)[4:3004]
+        assert faulty.counts["HEAD"] == 1
+        store.write("there", b"9" * 10_000)
+        file.seek(0)
+        with pytest.raises(BadSetup, match=r"there cannot be read: it was replaced meanwhile; run again"):
+            file.read(10)
+    with pytest.raises(FileNotFoundError):
+        store.open("absent")
+
+
 def test_long_listings_come_in_pages(store, faulty, monkeypatch):
     for i in range(7):
         store.write(f"many/{i}", b"")
