@@ -20,6 +20,7 @@ _SAID = {
     "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
     "AccessDenied": "these credentials may not do that; grant them s3:ListBucket, GetObject, PutObject, DeleteObject, "
     f"AbortMultipartUpload and ListBucketMultipartUploads there, or correct {_KEYS}",
+    "PreconditionFailed": "it was replaced meanwhile; run again",
     "QuotaExceeded": "the bucket is full; free space, or raise its quota",
     "NotImplemented": "the server does not have this (conditional writes are needed); use another one",
 }

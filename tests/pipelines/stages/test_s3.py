@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.stages.object_leftovers import object_leftovers, remove_object
 from pipelines.stages.store import Store
 from profiles.root import check_root
 from tests.object_store import Fault
@@ -230,12 +231,52 @@ def test_a_block_that_raises_leaves_nothing(store):
     assert unfinished(store) == []
 
 
+@pytest.mark.faults
+def test_a_kill_in_the_middle_of_an_upload_shows_nothing_and_prune_finds_it(store):
+    program = (
+        "import sys\nfrom pipelines.stages import s3_upload\nfrom pipelines.stages.store import Store\n"
+        "s3_upload.PART_BYTES = 5 << 20\n"
+        "with Store(sys.argv[1]).writing('a/00000.tar') as file:\n"
+        "    file.write(bytes(22 << 20))\n"
+        "    print('sent', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "sent\n"
+        child.kill()
+    assert store.tree() == ["there"]
+    (found,) = object_leftovers(store, {})
+    assert (found.kind, found.key, found.num_bytes >= 5 * MIB) == ("unfinished upload", "a/00000.tar", True)
+    remove_object(store, found)
+    assert unfinished(store) == []
+
+
 def test_another_process_is_seen_at_once(store):
     assert store.names("x") == []
     program = "import sys\nfrom pipelines.stages.store import Store\nStore(sys.argv[1]).write('x/a', b'a')\n"
     subprocess.run([sys.executable, "-c", program, store.root], check=True, timeout=60)
     assert store.names("x") == ["a"]
     assert store.tree() == ["there", "x/a"]
+
+
+def test_a_file_is_read_in_pieces_of_one_version(store, faulty, monkeypatch):
+    monkeypatch.setattr("pipelines.stages.s3.PIECE_BYTES", 1000)
+    with store.open("there") as file:
+        assert file.read(5) == b"01234"
+        assert file.seek(-3, os.SEEK_END) == 9997
+        assert file.read() == b"789"
+        assert file.read() == b""
+        file.seek(4)
+        assert file.read(3000) == (b"0123456789" * 1000)[4:3004]
+        assert faulty.counts["HEAD"] == 1
+        store.write("there", b"9" * 10_000)
+        file.seek(0)
+        with pytest.raises(BadSetup, match=r"there cannot be read: it was replaced meanwhile; run again"):
+            file.read(10)
+    with pytest.raises(FileNotFoundError):
+        store.open("absent")
 
 
 def test_long_listings_come_in_pages(store, faulty, monkeypatch):
