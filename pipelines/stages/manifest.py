@@ -5,6 +5,7 @@ A manifest is written last, so its presence means that the shard is complete.
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -151,6 +152,8 @@ class Manifest:
         return cls(**values | {"members": [Member(*member) for member in said.members]})
 
 
+_AT_ONCE = 128
+"""Number of manifests whose bytes are in memory together."""
 _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
@@ -188,10 +191,19 @@ def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
     Raises:
         ValueError: the file is damaged.
     """
-    path = f"{stage}/{shard}.json"
-    if not store.exists(path):
-        return None
-    try:
-        return Manifest.from_json(store.read(path))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+    return next(read_manifests(store, stage, [shard]))
+
+
+def read_manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[Manifest | None]:
+    """The manifests of shards, in their order, of an object store many at once; None as `read_manifest`.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    for at in range(0, len(shards), _AT_ONCE):
+        paths = [f"{stage}/{shard}.json" for shard in shards[at : at + _AT_ONCE]]
+        for path, data in zip(paths, store.read_many(paths), strict=True):
+            try:
+                yield None if data is None else Manifest.from_json(data)
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
