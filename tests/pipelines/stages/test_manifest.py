@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_drops, read_manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -97,3 +97,16 @@ def test_a_damaged_manifest_is_named_with_the_way_out(tmp_path, damage):
     store.write("scenes/00003.json", damage(EXAMPLE.to_json()))
     with pytest.raises(ValueError, match=r"scenes/00003\.json is damaged .*; remove it to rebuild the shard"):
         read_manifest(store, "scenes", "00003")
+
+
+def test_drops_are_found_without_the_rest(tmp_path):
+    store = Store(str(tmp_path))
+    drops = [{"id": 'x},"drops":[{', "reason": "bad_name", "detail": '"drops":[]'}]
+    hostile = {"counts": {"drops": 3}, "assets": ['},"drops":[1]']}
+    for shard, kept in (("00000", drops), ("00002", [])):
+        manifest = Manifest("noise", shard, "f", {}, 1, 1, 1, "a", "b", [], kept, **hostile)
+        store.write(f"noise/{shard}.json", manifest.to_json())
+    assert list(read_drops(store, "noise", ["00000", "00001", "00002"])) == [drops, [], []]
+    store.write("noise/00001.json", b"{}")
+    with pytest.raises(ValueError, match=r"00001\.json is damaged .*remove it to rebuild the shard"):
+        list(read_drops(store, "noise", ["00001"]))
