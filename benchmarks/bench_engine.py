@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def speed(arguments: argparse.Namespace) -> dict[str, float]:
     names = [name for name in ENGINES if not name.startswith("ray") or find_spec("ray")]
     rounds: list[dict[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        factory_at(folder, arguments.size_px, arguments.shards, arguments.scenes).make_library()
+        _library(folder, arguments)
         for number in range(arguments.rounds):
             # In another order each time.
             order = names[number % len(names) :] + names[: number % len(names)]
@@ -101,7 +102,7 @@ def memory(arguments: argparse.Namespace) -> dict[str, float]:
     """Peak memory of the process that runs the stage above its start, in MiB, by engine and number of small shards."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        factory_at(folder, 128, 200, 2).make_library()
+        _library(folder, arguments)
         for kind in ("shards", "ray", "items"):
             for num_shards in (8, 50, 200):
                 if kind != "ray" or find_spec("ray"):
@@ -111,7 +112,7 @@ def memory(arguments: argparse.Namespace) -> dict[str, float]:
     return found
 
 
-def plan(_: argparse.Namespace) -> dict[str, float]:
+def plan(arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds and MiB up to the first shard of 1,000,000 scenes in 2,000 shards."""
 
     class Begun(Exception):
@@ -132,13 +133,24 @@ def plan(_: argparse.Namespace) -> dict[str, float]:
             yield
 
     with tempfile.TemporaryDirectory() as folder:
-        factory_at(folder, 128, 1, 1).make_library()
+        _library(folder, arguments)
         factory = factory_at(folder, 128, 2000, 500)
         before_kb, started = _most_kb(), time.perf_counter()
         with suppress(Begun):
             run_stage(factory.scenes, factory.store, First())
         seconds = time.perf_counter() - started
     return {"plan_of_2000_shards_s": seconds, "plan_of_2000_shards_mib": (_most_kb() - before_kb) / 1024}
+
+
+def _library(folder: str, arguments: argparse.Namespace) -> None:
+    """Put the demo's library into a root: of another root, where one is given, else made anew."""
+    if arguments.library:
+        for name in ("backgrounds", "foregrounds", "library", "sources"):
+            shutil.copytree(Path(arguments.library, name), Path(folder, name))
+            if (mark := Path(arguments.library, f"{name}.complete")).exists():
+                shutil.copy(mark, folder)
+    else:
+        factory_at(folder, 128, 1, 1).make_library()
 
 
 def _apart(name: str, root: str, arguments: argparse.Namespace) -> dict[str, float]:
@@ -162,6 +174,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--scenes", type=int, default=8, help="of a shard")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--library", default="", help="root of the demo whose library is taken, instead of a new one")
     parser.add_argument("--only", default="speed,memory,plan")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -14,7 +14,7 @@ from pipelines.stages.code import code_version
 from pipelines.stages.engine import Engine, ShardWorkers, WorkerLost
 from pipelines.stages.leases import Lease, take, wait_until_free
 from pipelines.stages.looking import looking
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifest, read_manifests
 from pipelines.stages.progress import Progress
 from pipelines.stages.shard import (
     Made,
@@ -54,8 +54,8 @@ class Making:
         self._seen: dict[str, Manifest | None] = {}
         self._held: dict[str, Lease] = {}
         self._busy: list[str] = []
-        for shard in inputs:
-            self._look(shard)
+        for shard, manifest in zip(inputs, read_manifests(store, stage.name, list(inputs)), strict=True):
+            self._judge(shard, manifest)
 
     @property
     def todo(self) -> list[str]:
@@ -100,7 +100,9 @@ class Making:
 
     def _look(self, shard: str) -> bool:
         """Whether a shard is there and current, by a manifest that was not looked at before."""
-        manifest = read_manifest(self._store, self._stage.name, shard)
+        return self._judge(shard, read_manifest(self._store, self._stage.name, shard))
+
+    def _judge(self, shard: str, manifest: Manifest | None) -> bool:
         bare = without_members(manifest) if manifest else None
         if shard in self._seen and self._seen[shard] == bare:
             return False

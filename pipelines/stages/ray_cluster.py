@@ -107,8 +107,13 @@ def _init(address: str, workers: int) -> None:
     log.info("%s", "starting Ray on this machine" if address == LOCAL else f"joining Ray at {address}")
     try:
         ray.init(**options)
-    except (RuntimeError, ConnectionError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises plain ones, too.
         told = " ".join(str(error).split())
+        if address == LOCAL:
+            raise BadSetup(
+                f"Ray could not be started on this machine ({told}): it may be too busy, or lack memory or disk; "
+                'run again, name a cluster in engine.address, or set engine.kind = "process"'
+            ) from error
         if "ersion mismatch" in told:
             raise BadSetup(
                 f"Ray at {address} is of another version, or runs on another Python ({told}): install the versions of "

@@ -8,12 +8,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 from decoupage.fingerprint import canonical_json
 from pipelines.stages.engine import Engine
 from pipelines.stages.making import Making
-from pipelines.stages.manifest import Drop, Manifest, claim, read_manifest
+from pipelines.stages.manifest import Drop, Manifest, claim, read_drops
 from pipelines.stages.plan import beyond, named, write_plan
 from pipelines.stages.stage import Planned, Stage
 from pipelines.stages.store import Store
@@ -23,6 +25,7 @@ from pipelines.stages.task import BatchTask, Outcome
 __all__ = ["BatchTask", "Outcome", "Planned", "Report", "Stage", "parquet_bytes", "run_stage", "write_quarantine"]
 
 log = logging.getLogger(__name__)
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     planned = list(stage.shards())
     wanted = planned if shards is None else list(shards)
     # Inputs come first: a run that cannot start must not write `recipe.json`.
-    all_inputs = {shard: stage.inputs(shard) for shard in wanted}
+    all_inputs = _inputs(stage, store, wanted)
     making = Making(stage, store, engine, all_inputs)
     making.check()
     claim(store, stage.name, stage.recipe, stage.layout)
@@ -124,10 +127,17 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
 
 def write_quarantine(stage: str, store: Store, shards: Collection[str]) -> list[Drop]:
     """Collect the drops of these shards of a stage, as far as they are finished, in `quarantine/<stage>.jsonl`."""
-    drops: list[Drop] = []
-    for shard in sorted(shards):
-        manifest = read_manifest(store, stage, shard)
-        drops += manifest.drops if manifest else []
-    lines = b"".join(canonical_json(drop) + b"\n" for drop in drops)
-    store.write(f"quarantine/{stage.replace('/', '-')}.jsonl", lines)
+    drops = list(chain.from_iterable(read_drops(store, stage, sorted(shards))))
+    store.write(f"quarantine/{stage.replace('/', '-')}.jsonl", b"".join(canonical_json(drop) + b"\n" for drop in drops))
     return drops
+
+
+def _inputs(stage: Stage, store: Store, shards: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Hashes of the inputs of shards; what lies in an object store is asked for side by side."""
+    if store.is_local:
+        return {shard: stage.inputs(shard) for shard in shards}
+    # The first one reads what all of them share, such as the library.
+    found = [stage.inputs(shard) for shard in shards[:1]]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        found += threads.map(stage.inputs, shards[1:])
+    return dict(zip(shards, found, strict=True))

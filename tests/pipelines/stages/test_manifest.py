@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoupage.faults import BadSetup
-from pipelines.stages.manifest import Manifest, read_manifest, read_manifests
+from pipelines.stages.manifest import Manifest, read_drops, read_manifest, read_manifests
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -113,3 +113,16 @@ def test_many_manifests_are_read_in_order_by_one_request_each(faulty, s3, monkey
     store.write("scenes/00001.json", b"{}")
     with pytest.raises(BadSetup, match=r"scenes/00001\.json is damaged .* remove it to rebuild the shard"):
         list(read_manifests(store, "scenes", ["00000", "00001"]))
+
+
+def test_drops_are_found_without_the_rest(tmp_path):
+    store = Store(str(tmp_path))
+    drops = [{"id": 'x},"drops":[{', "reason": "bad_name", "detail": '"drops":[]'}]
+    hostile = {"counts": {"drops": 3}, "assets": ['},"drops":[1]']}
+    for shard, kept in (("00000", drops), ("00002", [])):
+        manifest = Manifest("noise", shard, "f", {}, 1, 1, 1, "a", "b", [], kept, **hostile)
+        store.write(f"noise/{shard}.json", manifest.to_json())
+    assert list(read_drops(store, "noise", ["00000", "00001", "00002"])) == [drops, [], []]
+    store.write("noise/00001.json", b"{}")
+    with pytest.raises(BadSetup, match=r"00001\.json is damaged .*remove it to rebuild the shard"):
+        list(read_drops(store, "noise", ["00001"]))
