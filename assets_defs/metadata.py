@@ -5,6 +5,7 @@ No value goes to Dagster as JSON: it would show a button in its place.
 
 import base64
 import hashlib
+import io
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -193,13 +194,13 @@ def picture(jpeg: bytes) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
 
 
-def shrunk(path: Path) -> bytes:
+def shrunk(sheet: Path | bytes) -> bytes:
     """A JPEG of at most 25 kB of a sheet's first rows, for `picture`; the file itself keeps its size."""
     from PIL import Image
 
     from decoupage.images.contact_sheet import legible_rows
 
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(sheet) if isinstance(sheet, bytes) else sheet) as image:
         pixels = np.asarray(image.convert("RGB"))
     return legible_rows(pixels, SHRUNK_PX)
 

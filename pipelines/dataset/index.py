@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.ahead import read_ahead
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 from pipelines.stages.tables import parquet_table
 
@@ -35,10 +36,8 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
         BadSetup: shards are missing or unfinished, come from different recipes, hold nothing at all, or a
             manifest is damaged.
     """
-    try:
-        found = {shard: _without_lists(read_manifest(store, STAGE, shard)) for shard in expected}
-    except ValueError as error:
-        raise BadSetup(str(error)) from error
+    read = zip(expected, read_manifests(store, STAGE, expected), strict=True)
+    found = {shard: _without_lists(manifest) for shard, manifest in read}
     missing = [shard for shard, manifest in found.items() if manifest is None]
     if missing:
         named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -70,18 +69,17 @@ def shard_tables(
     Raises:
         BadSetup: a file is absent or is not the one that its manifest describes.
     """
-    for shard, manifest in manifests.items():
-        path = f"{STAGE}/{shard}.parquet"
-        try:
-            data = store.read(path)
-        except FileNotFoundError as error:
-            raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again") from error
+    files = read_ahead(store, (f"{STAGE}/{shard}.parquet" for shard in manifests))
+    for (shard, manifest), data in zip(manifests.items(), files, strict=True):
+        where = store.url(f"{STAGE}/{shard}.parquet")
+        if data is None:
+            raise BadSetup(f"{where} is missing; remove {shard}.json and run the stage again")
         if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
-            raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
+            raise BadSetup(f"{where} differs from its manifest; remove {shard}.json and run the stage again")
         try:
             table = parquet_table(data, columns)
         except ValueError as error:
-            raise BadSetup(f"{store.url(path)} {error}") from error
+            raise BadSetup(f"{where} {error}") from error
         yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
 
 

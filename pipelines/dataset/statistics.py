@@ -18,7 +18,7 @@ from pipelines.dataset.index import Asset, shard_tables
 from pipelines.dataset.uses import Uses, count_library, measure_uses
 from pipelines.licences.terms import split_expression
 from pipelines.scenes.sharpness import log2_ratio
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 
 REJECTED = "rejected."
@@ -55,8 +55,7 @@ class Tallies:
 def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
     """Sum the counts in the scenes' manifests, and count the lines of the quarantine files and the library's assets."""
     rejected: Counter[str] = Counter()
-    for shard in shards:
-        scenes = read_manifest(store, "scenes", shard)
+    for scenes in read_manifests(store, "scenes", list(shards)):
         counts = scenes.counts if scenes else {}
         rejected.update({name.removeprefix(REJECTED): n for name, n in counts.items() if name.startswith(REJECTED)})
     drops = {}
