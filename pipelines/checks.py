@@ -151,7 +151,7 @@ def counts_against_manifest(store: Store, report: Report) -> CheckResult:
     bad = []
     for shard, manifest in whole_manifests(store, report):
         in_index = set(store.read_table(f"{report.stage}/{shard}.parquet", ["key"])["key"].to_pylist())
-        if not len(scene_keys(manifest)) == len(in_index) == manifest.num_items:
+        if not len(scene_keys(manifest)) == len(in_index) == report.shards[shard].num_items:
             bad.append(shard)
     return CheckResult(not bad, f"{len(report.shards) - len(bad)} of {len(report.shards)} shards agree", {"bad": bad})
 
