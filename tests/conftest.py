@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.object_store import _faulty, faulty, s3  # noqa: F401 - fixtures of all tests
-from tests.stores import remote  # noqa: F401 - a fixture
+from tests.stores import quick_leases, remote  # noqa: F401
 
 CHECKOUT = Path(__file__).parent.parent
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"

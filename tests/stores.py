@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.stages import object_leases
 from pipelines.stages.store import Store
 
 
@@ -14,6 +15,13 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DECOUPAGE_CACHE", str(tmp_path / "cache"))
     root = request.getfixturevalue("s3").bucket() if request.param == "s3" else f"memory://{uuid.uuid4().hex}"
     return Store(f"{root}/run")
+
+
+@pytest.fixture
+def quick_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases in object stores that a dead process holds for a second."""
+    for name, seconds in {"LEASE_S": 1.0, "RENEW_S": 0.1, "LOOK_S": 0.05}.items():
+        monkeypatch.setattr(object_leases, name, seconds)
 
 
 def put_up(folder: Path, store: Store, below: str = "") -> None:

@@ -52,6 +52,14 @@ def test_two_champions_and_the_way_back(remote, ask):
     assert current_version(read_history(remote)) == "v0001"
 
 
+@pytest.mark.usefixtures("quick_leases")
+def test_a_killed_process_keeps_nobody_from_deciding(remote, ask):
+    remote.write("champion/.lock", b"of a process that was killed")
+    assert ask("first", 1.0).champion == "v0001"
+    assert not remote.exists("champion/.lock")
+
+
+@pytest.mark.usefixtures("quick_leases")
 def test_one_decides_at_a_time_and_of_two_decisions_one_counts(remote, ask, monkeypatch):
     with alone(remote), pytest.raises(BadSetup, match="another process decides"):
         ask("first", 1.0)

@@ -352,6 +352,7 @@ def test_a_list_that_changed_under_a_writer_is_not_written_over_and_no_paid_answ
     assert server.answered == answered and not [name for name in remote.names("sources/prompts") if "aside" in name]
 
 
+@pytest.mark.usefixtures("quick_leases")
 def test_two_writers_of_one_list_in_an_object_store_are_one_too_many(
     tmp_path: Path,
     served: Any,
