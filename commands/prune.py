@@ -13,6 +13,7 @@ import typer
 
 from pipelines.stages.leftovers import Removable, leftovers, remove, shards_beyond
 from pipelines.stages.locks import alone
+from pipelines.stages.object_leftovers import RemovableObject, object_leftovers, remove_object
 from pipelines.stages.store import Store
 from profiles.profile import CHECKOUT, Profile, load_profile
 from training.prune import LOCK, prunable
@@ -31,7 +32,7 @@ class Pruning:
         applied: whether it is gone.
     """
 
-    removables: tuple[Removable, ...]
+    removables: tuple[Removable | RemovableObject, ...]
     busy: tuple[Path, ...]
     looked_at_dagster: bool
     applied: bool
@@ -55,10 +56,17 @@ class Pruning:
 def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
     """Look for what may be removed, and remove it if `apply` is set."""
     store = Store(profile.root)
+    if not store.is_local:
+        objects = object_leftovers(store, _planned(profile, store))
+        if apply:
+            for one in objects:
+                remove_object(store, one)
+        runs = _dagster(days, apply)
+        return Pruning((*objects, *(runs or ())), (), runs is not None, apply)
     found, busy = [], []
     with ExitStack() as stack:
-        training = Path(store.url("training")) if store.is_local else None
-        there = training.iterdir() if training and training.is_dir() else ()
+        training = Path(store.url("training"))
+        there = training.iterdir() if training.is_dir() else ()
         folders = sorted(path for path in there if path.is_dir() and not path.is_symlink())
         for folder in folders:  # The locks are held until all is done: no process starts in the meantime.
             if stack.enter_context(alone(folder / LOCK)):
@@ -100,6 +108,10 @@ def _dagster(days: float, apply: bool) -> list[Removable] | None:
     return list(found.values())
 
 
+def _shown(path: Path | str) -> str:
+    return path if isinstance(path, str) else os.path.relpath(path)
+
+
 def command(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
@@ -120,7 +132,7 @@ def command(
         return
     for removable in found.removables:
         size = f"{removable.num_bytes / 1e6:10.2f} MB"
-        print(f"{size}  {removable.kind}: {os.path.relpath(removable.path)} ({removable.why})")
+        print(f"{size}  {removable.kind}: {_shown(removable.path)} ({removable.why})")
     for path in found.busy:
         print(f"left alone, because a process trains there: {path}")
     if not found.looked_at_dagster:

@@ -106,16 +106,18 @@ class BackgroundsStage(CurrentByInputs):
 
     def inputs(self, shard: str) -> dict[str, str]:
         """Hash of names, sizes and attributions of the shard's files; photographs are not opened for it."""
-        lines = [(file, self._size(file), self._attributions.get(file)) for file in self._files[shard]]
+        files = self._files[shard]
+        lines = [
+            (file, size, self._attributions.get(file)) for file, size in zip(files, self._sizes(files), strict=True)
+        ]
         inputs = {"files": digest(*lines).hex(), "reading": READING}
         if self.labeller:
             inputs |= self.labeller.inputs()
             is_salient(self.labeller.id2label)  # Wrong classes are reported before work starts.
         return inputs
 
-    def _size(self, file: str) -> int:
-        """Size in bytes; -1 for a file that is absent or has no usable name, which the reader drops."""
-        try:
-            return self.folder.size(file) if usable_name(file) else -1
-        except FileNotFoundError:
-            return -1
+    def _sizes(self, files: Sequence[str]) -> list[int]:
+        """Sizes in bytes; -1 for a file that is absent or has no usable name, which the reader drops."""
+        usable = [file for file in files if usable_name(file)]
+        sizes = dict(zip(usable, self.folder.sizes(usable), strict=True))
+        return [-1 if (size := sizes.get(file)) is None else size for file in files]

@@ -159,7 +159,8 @@ def _read_current(store: Store, asked: str) -> DatasetReport | None:
     if not store.exists(SUMMARY):
         return None
     summary = store.read_json(SUMMARY)
-    if summary["asked"] != asked or not all(store.exists(path) for path in summary["files"]):
+    there = {f"{FOLDER}/{path}" for path in store.tree(FOLDER)}
+    if summary["asked"] != asked or not there.issuperset(summary["files"]):
         return None
     statistics = Statistics.from_dict(summary["statistics"])
     return DatasetReport(

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from pipelines.stages.ahead import read_ahead
 from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
-from pipelines.stages.tables import parquet_table
+from pipelines.stages.tables import read_parquet
 
 STAGE = "shards"
 """Folder of the finished shards."""
@@ -64,17 +63,13 @@ def shard_tables(
     Raises:
         BadSetup: a file is absent or is not the one that its manifest describes.
     """
-    files = read_ahead(store, (f"{STAGE}/{shard}.parquet" for shard in manifests))
-    for (shard, manifest), data in zip(manifests.items(), files, strict=True):
-        where = store.url(f"{STAGE}/{shard}.parquet")
+    paths = [f"{STAGE}/{shard}.parquet" for shard in manifests]
+    for (shard, manifest), path, data in zip(manifests.items(), paths, store.read_each(paths), strict=True):
         if data is None:
-            raise BadSetup(f"{where} is missing; remove {shard}.json and run the stage again")
+            raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again")
         if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
-            raise BadSetup(f"{where} differs from its manifest; remove {shard}.json and run the stage again")
-        try:
-            table = parquet_table(data, columns)
-        except ValueError as error:
-            raise BadSetup(f"{where} {error}") from error
+            raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
+        table = read_parquet(data, store.url(path), columns)
         yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
 
 

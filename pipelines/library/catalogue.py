@@ -228,10 +228,11 @@ def read_backgrounds(store: Store, stage: str) -> list[BackgroundRecord]:
 
 
 def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple[Manifest, list[Record]]]:
-    shards = [name.removesuffix(".parquet") for name in store.names(stage, ".parquet") if not name.startswith(".")]
-    manifests = [manifest for manifest in read_manifests(store, stage, shards) if manifest is not None]
-    for manifest, index in zip(manifests, read_indexes(store, manifests), strict=True):
-        yield manifest, _records(index, kind)
+    names = [name for name in store.names(stage, ".parquet") if not name.startswith(".")]
+    found = read_manifests(store, stage, [name.removesuffix(".parquet") for name in names])
+    manifests = [manifest for manifest in found if manifest is not None]
+    for manifest, data in zip(manifests, read_indexes(store, manifests), strict=True):
+        yield manifest, _records(data, kind)
 
 
 def _require_unique(found: Sequence[Record]) -> None:

@@ -20,7 +20,6 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray, encode_gray
 from decoupage.images.types import Gray, Mask
 from pipelines.library.records import BackgroundRecord
-from pipelines.stages.ahead import read_ahead
 from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 
@@ -169,12 +168,13 @@ def _offers_of(row: dict[str, Any]) -> str:
 
 
 def _shards(store: Store, shards: Iterable[str]) -> Iterator[tuple[Manifest, list[dict[str, Any]]]]:
-    wanted, manifests = list(shards), []
+    wanted = list(shards)
+    finished = []
     for shard, manifest in zip(wanted, read_manifests(store, LAYOUTS, wanted), strict=True):
         if manifest is None:
             raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
-        manifests.append(manifest)
-    for manifest, data in zip(manifests, read_indexes(store, manifests), strict=True):
+        finished.append(manifest)
+    for manifest, data in zip(finished, read_indexes(store, finished), strict=True):
         yield manifest, pq.read_table(io.BytesIO(data)).to_pylist()
 
 
@@ -187,12 +187,12 @@ def read_indexes(store: Store, manifests: Sequence[Manifest]) -> Iterator[bytes]
     """The parquet indexes of finished shards, in order.
 
     Raises:
-        BadSetup: it is missing, or not the one that its manifest records.
+        BadSetup: one is missing, or not the one that its manifest records.
     """
-    files = read_ahead(store, (f"{manifest.stage}/{manifest.shard}.parquet" for manifest in manifests))
-    for manifest, data in zip(manifests, files, strict=True):
+    paths = [f"{manifest.stage}/{manifest.shard}.parquet" for manifest in manifests]
+    for manifest, path, data in zip(manifests, paths, store.read_each(paths), strict=True):
         if data is None or hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
-            shard = store.url(f"{manifest.stage}/{manifest.shard}")
+            shard = store.url(path.removesuffix(".parquet"))
             raise BadSetup(
                 f"{shard}.parquet is missing or damaged; restore it, or remove {shard}.json and make the shard again"
             )

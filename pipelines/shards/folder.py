@@ -4,13 +4,13 @@ Nothing here reads what a shard holds.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import BinaryIO
-
-import fsspec
 
 from decoupage.faults import BadSetup
 from pipelines.stages.plan import beyond, named, read_plan, shards_there
 from pipelines.stages.store import Store
+from pipelines.stages.temps import TEMP_SUFFIX
 
 
 class OnlyBeyond(BadSetup):
@@ -37,9 +37,9 @@ class ShardFolder:
 
     def temp_names(self) -> list[str]:
         """Names of files that a run has not finished (or never will)."""
-        fs, root = fsspec.core.url_to_fs(self.store.root)
-        names = (str(entry).rsplit("/", 1)[-1] for entry in fs.ls(root, detail=False))
-        return sorted(name for name in names if name.endswith(".tmp"))
+        if not self.store.is_local:
+            return []  # What is not whole does not show.
+        return sorted(path.name for path in Path(self.store.url("")).iterdir() if path.name.endswith(TEMP_SUFFIX))
 
     def planned(self) -> "ShardFolder":
         """The folder without the shards beyond its plan.
@@ -70,9 +70,8 @@ def find_shards(path: str) -> ShardFolder:
 
 def find_all(path: str) -> ShardFolder:
     """As `find_shards`, but with the shards beyond the plan. Raises BadSetup: there is nothing like a shard."""
-    fs, bare = fsspec.core.url_to_fs(path)
     # A tar that was lost may still have its manifest, so the tar itself need not exist.
-    if path.endswith(".tar") and not fs.isdir(bare):
+    if path.endswith(".tar") and not _is_folder(path):
         name = path.rpartition("/")[2]
         shard = name.removesuffix(".tar")
         folder = path.removesuffix(name).rstrip("/") or ("/" if path.startswith("/") else ".")
@@ -80,9 +79,14 @@ def find_all(path: str) -> ShardFolder:
         if not any(found.store.exists(shard + end) for end in (".tar", ".json")):
             raise BadSetup(f"there is no {path}")
         return found
-    if not fs.isdir(bare):
+    if not _is_folder(path):
         raise BadSetup(f"there is no folder {path}")
     for root in (path.rstrip("/") or "/", path.rstrip("/") + "/shards"):
         if shards := tuple(shards_there(Store(root), "")):
             return ShardFolder(Store(root), shards)
     raise BadSetup(f"{path} holds no shards: neither NNNNN.tar files nor a folder shards/ with them")
+
+
+def _is_folder(path: str) -> bool:
+    store = Store(path)
+    return Path(store.url("")).is_dir() if store.is_local else bool(store.names(""))

@@ -64,11 +64,12 @@ def check_shard(address: tuple[ShardFolder, str]) -> ShardResult:
 
 def _check(folder: ShardFolder, shard: str, result: ShardResult) -> None:
     manifest = _read_manifest(folder, result)
-    if not folder.store.exists(f"{shard}.tar"):
+    try:
+        result.num_bytes = folder.store.size(f"{shard}.tar")
+    except FileNotFoundError:
         result.findings.append(Finding(f"{shard}.tar", "missing_file", "is not there"))
         _read_rows(folder, manifest, result)
         return
-    result.num_bytes = folder.store.size(f"{shard}.tar")
     rows = _read_rows(folder, manifest, result)
     with folder.open(f"{shard}.tar") as file:
         walk = TarWalk(file, result.num_bytes)
@@ -84,11 +85,11 @@ def _check(folder: ShardFolder, shard: str, result: ShardResult) -> None:
 
 def _read_manifest(folder: ShardFolder, result: ShardResult) -> Manifest | None:
     name = f"{result.shard}.json"
-    if not folder.store.exists(name):
-        result.findings.append(Finding(name, "missing_file", "is not there, so nothing says what the bytes must be"))
-        return None
     try:
         manifest = Manifest.from_json(folder.store.read(name))
+    except FileNotFoundError:
+        result.findings.append(Finding(name, "missing_file", "is not there, so nothing says what the bytes must be"))
+        return None
     except (ValueError, TypeError, BadSetup) as error:
         result.findings.append(Finding(name, "bad_manifest", " ".join(str(error).split())))
         return None
@@ -101,10 +102,11 @@ def _read_manifest(folder: ShardFolder, result: ShardResult) -> Manifest | None:
 def _read_rows(folder: ShardFolder, manifest: Manifest | None, result: ShardResult) -> Rows | None:
     """Rows of the parquet index by key; None when they cannot be trusted or read, which is then a fault."""
     name = f"{result.shard}.parquet"
-    if not folder.store.exists(name):
+    try:
+        data = folder.store.read(name)
+    except FileNotFoundError:
         result.findings.append(Finding(name, "missing_file", "is not there"))
         return None
-    data = folder.store.read(name)
     if manifest is not None and hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
         result.findings.append(Finding(name, "sha256", f"its {len(data)} bytes do not hash to what the manifest says"))
         return None

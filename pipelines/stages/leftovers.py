@@ -86,12 +86,16 @@ def shards_beyond(store: Store, planned: Mapping[str, Collection[str]]) -> list[
             # Without its manifest nothing takes the rest for a shard.
             parts = [root / folder / f"{shard}.{end}" for end in ("json", "parquet", "tar")]
             there = [path for path in parts if path.is_file() or path.is_symlink()]
-            why = f"the last run of {folder} planned {len(told)} shards"
-            if shard in planned.get(folder, ()):
-                why += "; this profile plans it: `decoupage scenes make` uses it again"
+            why = why_beyond(folder, len(told), shard in planned.get(folder, ()))
             size = sum(freed_bytes(path) for path in there)
             found.append(Removable(there[-1], BEYOND, why, size, tuple(there[:-1])))
     return found
+
+
+def why_beyond(folder: str, num_planned: int, is_planned: bool) -> str:
+    """Why a shard may be removed; a profile that plans it says so."""
+    more = "; this profile plans it: `decoupage scenes make` uses it again" if is_planned else ""
+    return f"the last run of {folder} planned {num_planned} shards{more}"
 
 
 def _planned_folders(root: Path) -> Iterator[str]:

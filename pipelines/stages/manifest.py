@@ -29,12 +29,14 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     """
     path = f"{stage}/{RECIPE}"
     wanted = fingerprint(recipe)
-    if not store.exists(path):
+    theirs = _read_recipe(store, path)
+    if theirs is None:
         _refuse_shards_of_others(store, stage, wanted)
         ours = {"fingerprint": wanted, "recipe": recipe, "layout": layout}
         if store.create(path, json.dumps(ours, indent=1, sort_keys=True).encode()):
             return
-    theirs = _read_recipe(store, path)
+        if (theirs := _read_recipe(store, path)) is None:
+            raise BadSetup(f"{store.url(path)} was removed while this run began; run again")
     if theirs["fingerprint"] == wanted and theirs["layout"] == layout:
         return
     keys = sorted(set(_differences(theirs["recipe"], recipe)) | set(_differences(theirs["layout"], layout)))
@@ -44,12 +46,14 @@ def claim(store: Store, stage: str, recipe: Recipe, layout: Recipe) -> None:
     )
 
 
-def _read_recipe(store: Store, path: str) -> dict[str, Any]:
-    """What a `recipe.json` says: `fingerprint`, `recipe`, `layout`."""
+def _read_recipe(store: Store, path: str) -> dict[str, Any] | None:
+    """What a `recipe.json` says: `fingerprint`, `recipe`, `layout`; None where there is none."""
     try:
         told: dict[str, Any] = store.read_json(path)
         if not isinstance(told["layout"], dict) or fingerprint(told["recipe"]) != told["fingerprint"]:
             raise BadSetup(f"{store.url(path)} does not hash to the fingerprint that it names")
+    except FileNotFoundError:
+        return None
     except (BadSetup, KeyError, TypeError, ValueError) as error:
         raise BadSetup(
             f"{store.url(path)} is damaged ({error}). Remove it: the next run writes it again, and refuses the folder "
@@ -60,11 +64,9 @@ def _read_recipe(store: Store, path: str) -> dict[str, Any]:
 
 def _refuse_shards_of_others(store: Store, stage: str, ours: str) -> None:
     """Raise BadSetup where finished shards of another recipe lie in a folder whose `recipe.json` is gone."""
-    for name in store.names(stage, ".json"):
-        shard = name.removesuffix(".json")
-        if not shard.isdecimal():
-            continue
-        manifest = read_manifest(store, stage, shard)
+    shards = [name.removesuffix(".json") for name in store.names(stage, ".json")]
+    shards = [shard for shard in shards if shard.isdecimal()]
+    for shard, manifest in zip(shards, read_manifests(store, stage, shards), strict=True):
         if manifest is not None and manifest.fingerprint != ours:
             raise BadSetup(
                 f"{store.url(stage)} holds shards of recipe {manifest.fingerprint} ({shard} first), the profile asks "
@@ -152,8 +154,6 @@ class Manifest:
         return cls(**values | {"members": [Member(*member) for member in said.members]})
 
 
-_AT_ONCE = 128
-"""Number of manifests whose bytes are in memory together."""
 _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
@@ -200,10 +200,9 @@ def read_manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[
     Raises:
         ValueError: a file is damaged.
     """
-    for at in range(0, len(shards), _AT_ONCE):
-        paths = [f"{stage}/{shard}.json" for shard in shards[at : at + _AT_ONCE]]
-        for path, data in zip(paths, store.read_many(paths), strict=True):
-            try:
-                yield None if data is None else Manifest.from_json(data)
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+    paths = [f"{stage}/{shard}.json" for shard in shards]
+    for path, data in zip(paths, store.read_each(paths), strict=True):
+        try:
+            yield None if data is None else Manifest.from_json(data)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,21 @@ SMALL_BYTES = 64 << 20
 _TAGS, _TIMES = ("ETag", "etag", "md5Hash", "content_md5"), ("created", "mtime", "updated", "last_modified")
 """Where file systems tell an object's hash, else its time."""
 _ALONE = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object or an upload in a listing.
+
+    Attributes:
+        num_bytes: its size.
+        version: as `Objects.version`; of an upload its id.
+        age_s: seconds since it was written, by the server's clock; None = the file system does not say.
+    """
+
+    num_bytes: int
+    version: str
+    age_s: float | None = None
 
 
 class Objects:
@@ -118,7 +134,7 @@ class Objects:
 
     def open(self, path: str) -> BinaryIO:
         """An object, to be read in pieces. Raises FileNotFoundError."""
-        return cast(BinaryIO, self.fs.open(self.url(path), "rb"))
+        return cast(BinaryIO, self.fs.open(self.url(path), "rb", block_size=2 * PIECE_BYTES))
 
     def names(self, folder: str) -> list[str]:
         """Names directly below a folder, of objects and of folders."""
@@ -144,6 +160,19 @@ class Objects:
         whole = self.url(folder).partition("://")[2].strip("/")
         found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(folder), detail=True).items()}
         return {path[len(whole) :].strip("/"): _version(info) for path, info in found.items() if path != whole}
+
+    def entries(self) -> dict[str, Entry]:
+        """All objects below the root, by path, hidden ones too."""
+        whole = self.url("").partition("://")[2].strip("/")
+        found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(""), detail=True).items()}
+        return {path[len(whole) :].strip("/"): Entry(int(info["size"]), _version(info)) for path, info in found.items()}
+
+    def unfinished_uploads(self) -> list[tuple[str, Entry]]:
+        """(path, upload) of those below the root that were begun and neither finished nor aborted."""
+        return []
+
+    def abort_upload(self, path: str, upload: str) -> None:
+        """Forget an unfinished upload; nothing happens when it is gone."""
 
     # ---- writing
 

@@ -29,18 +29,19 @@ def shards_there(store: Store, folder: str) -> list[str]:
     return sorted({match[1] for match in matches if match})
 
 
-def _place(store: Store, folder: str) -> tuple[Store, str]:
-    """(store, path) of a folder's plan; a store that is rooted at the folder has it beside its root."""
-    whole = store.url(folder) if store.is_local else f"{store.root.rstrip('/')}/{folder}".rstrip("/")
-    above, _, name = whole.rpartition("/")
-    return Store(above or "/"), f"{PLANS}/{name}.json"
+def _place(store: Store, folder: str) -> tuple[Store, str] | None:
+    """(store, path) of a folder's plan; a store rooted at the folder has it beside its root; a bucket has none."""
+    above, _, name = store.url(folder).rpartition("/")
+    return None if above.endswith(":/") else (Store(above or "/"), f"{PLANS}/{name}.json")
 
 
 def write_plan(store: Store, stage: str, shards: Sequence[str]) -> None:
     """Write the plan of a stage (`plans/<stage>.json`), unless it says the same already."""
-    there, path = _place(store, stage)
+    place = _place(store, stage)
+    assert place is not None
+    there, path = place
     data = json.dumps({"shards": list(shards)}).encode()
-    if not there.exists(path) or there.read(path) != data:
+    if there.read_many([path]) != [data]:
         there.write(path, data)
 
 
@@ -50,11 +51,13 @@ def read_plan(store: Store, folder: str) -> frozenset[str] | None:
     Raises:
         BadSetup: the file is damaged.
     """
-    there, path = _place(store, folder)
-    if not there.exists(path):
+    if (place := _place(store, folder)) is None:
         return None
+    there, path = place
     try:
         return _shards(there.read_json(path))
+    except FileNotFoundError:
+        return None
     except (BadSetup, KeyError, TypeError, ValueError) as error:
         raise BadSetup(
             f"{there.url(path)} is not a list of planned shards ({error}); remove it, and the next run writes it"

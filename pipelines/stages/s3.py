@@ -5,11 +5,14 @@ botocore's, with back-off and jitter. What botocore cannot retry, a body that br
 """
 
 import asyncio
+import logging
 import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -19,13 +22,14 @@ from botocore.httpchecksum import FlexibleChecksumError
 from fsspec.asyn import sync
 
 from decoupage.faults import BadSetup
-from pipelines.stages.objects import AT_ONCE, PIECE_BYTES, Objects
+from pipelines.stages.objects import AT_ONCE, PIECE_BYTES, Entry, Objects
 from pipelines.stages.s3_faults import explain, is_absent, status_of
 from pipelines.stages.s3_upload import Upload
 
 ATTEMPTS = 8
 """Attempts at a request before it is a fault; the waits between them grow to 20 s, a minute in all on average."""
 CONNECT_S, ANSWER_S = 10, 60
+logging.getLogger("aiobotocore.credentials").setLevel(logging.WARNING)  # It tells where each client's keys are from.
 _BODY_FAULTS = (BotoCoreError, aiohttp.ClientError, OSError, TimeoutError, FlexibleChecksumError)
 """How the body of an answer breaks off."""
 _MARK = "written-by"
@@ -187,6 +191,41 @@ class S3Objects(Objects):
         # Consoles make empty objects for folders.
         return [(key, tag) for key, tag in found if key and (delimiter or not key.endswith("/"))]
 
+    def entries(self) -> dict[str, Entry]:
+        """All objects below the root, by path, hidden ones too."""
+        return dict(self.run(self._entries()))
+
+    async def _entries(self) -> list[tuple[str, Entry]]:
+        prefix = f"{self.prefix}/".lstrip("/")
+        return [
+            (entry["Key"][len(prefix) :], Entry(entry["Size"], entry["ETag"], _age_s(page, entry["LastModified"])))
+            async for page in self.pages("list_objects_v2", Prefix=prefix)
+            for entry in page.get("Contents", ())
+        ]
+
+    def unfinished_uploads(self) -> list[tuple[str, Entry]]:
+        """(path, upload) of those below the root that were begun and neither finished nor aborted."""
+        return self.run(self._uploads())
+
+    async def _uploads(self) -> list[tuple[str, Entry]]:
+        prefix = f"{self.prefix}/".lstrip("/")
+        found = []
+        async for page in self.pages("list_multipart_uploads", Prefix=prefix):
+            for upload in page.get("Uploads", ()):
+                about = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+                size = sum(part["Size"] for part in (await self.call("list_parts", **about)).get("Parts", ()))
+                entry = Entry(size, upload["UploadId"], _age_s(page, upload["Initiated"]))
+                found.append((upload["Key"][len(prefix) :], entry))
+        return found
+
+    def abort_upload(self, path: str, upload: str) -> None:
+        """Forget an unfinished upload; nothing happens when it is gone."""
+        try:
+            self.run(self.call("abort_multipart_upload", Key=self.key(path), UploadId=upload))
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+
     async def pages(self, method: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         """The pages of a listing."""
         while True:
@@ -290,3 +329,9 @@ class S3Objects(Objects):
 async def pause(attempt: int) -> None:
     """Wait before another attempt, by chance, so that many processes do not come back at the same instant."""
     await asyncio.sleep(random.uniform(0.0, min(20.0, 0.2 * 2**attempt)))
+
+
+def _age_s(answer: dict[str, Any], then: datetime) -> float:
+    """Seconds between a time and that of the server's answer."""
+    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    return (now - then).total_seconds()

@@ -4,6 +4,7 @@ A path holds either a whole object or nothing (`local_files.py`, `objects.py`).
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,13 @@ from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
 from decoupage.text_files import parse_json
 from pipelines.stages import local_files
-from pipelines.stages.objects import PIECE_BYTES, Objects
-from pipelines.stages.tables import parquet_table
+from pipelines.stages.objects import AT_ONCE, PIECE_BYTES, Objects
+from pipelines.stages.tables import read_parquet
 
 MAX_BYTES = 1 << 30
 """No file that is read as a whole is larger."""
+IN_MEMORY = 64
+"""Number of objects that `read_each` has in memory together."""
 _LOCAL = ("file", "local")
 
 
@@ -114,6 +117,11 @@ class Store:
                 return self.objects.read_many(paths, MAX_BYTES)
         return [self._read_if_there(path) for path in paths]
 
+    def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
+        """As `read_many`, with no more than `IN_MEMORY` objects in memory."""
+        for at in range(0, len(paths), IN_MEMORY):
+            yield from self.read_many(paths[at : at + IN_MEMORY])
+
     def _read_if_there(self, path: str) -> bytes | None:
         try:
             return self.read(path)
@@ -126,11 +134,7 @@ class Store:
 
     def read_table(self, path: str, columns: list[str] | None = None) -> pa.Table:
         """A parquet file. Raises FileNotFoundError, and BadSetup that names a damaged file."""
-        data = self.read(path)
-        try:
-            return parquet_table(data, columns)
-        except ValueError as error:
-            raise BadSetup(f"{self.url(path)} {error}") from error
+        return read_parquet(self.read(path), self.url(path), columns)
 
     def read_range(self, path: str, offset: int, num_bytes: int) -> bytes:
         """A part of an object. Raises FileNotFoundError."""
@@ -151,6 +155,19 @@ class Store:
         """Size of an object in bytes. Raises FileNotFoundError."""
         with self._doing("read", path):
             return self._path(path).stat().st_size if self.is_local else self.objects.size(path)
+
+    def sizes(self, paths: Sequence[str]) -> list[int | None]:
+        """Sizes in bytes, in order, of an object store many at once; None for an absent object."""
+        if self.is_local:
+            return [self._size_if_there(path) for path in paths]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self._size_if_there, paths))
+
+    def _size_if_there(self, path: str) -> int | None:
+        try:
+            return self.size(path)
+        except FileNotFoundError:
+            return None
 
     def names(self, folder: str, suffix: str = "") -> list[str]:
         """Sorted names of the objects and folders directly in a folder; empty when the folder does not exist."""

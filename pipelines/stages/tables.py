@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from decoupage.faults import BadSetup
+
 MIN_LIMIT_BYTES = 256 << 20
 MAX_EXPANSION = 100
 """A table may take so many times its file's bytes in memory, and always as much as `MIN_LIMIT_BYTES`."""
@@ -45,6 +47,14 @@ def parquet_table(data: bytes, columns: Sequence[str] | None = None, max_rows: i
         return _read(data, columns, max_rows)
     except (pa.ArrowException, OSError, MemoryError) as error:
         raise ValueError(f"is not a readable parquet file: {' '.join(str(error).split())}") from error
+
+
+def read_parquet(data: bytes, where: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """As `parquet_table`, of a file whose address is known. Raises BadSetup that names it."""
+    try:
+        return parquet_table(data, columns)
+    except ValueError as error:
+        raise BadSetup(f"{where} {error}") from error
 
 
 def parquet_rows(data: bytes) -> int:

@@ -239,3 +239,20 @@ def test_of_a_linked_partial_folder_the_link_goes(profile, tmp_path):
     os.utime(link, (0, 0), follow_symlinks=False)
     prune(profile, apply=True)
     assert kept.is_file() and not link.is_symlink()
+
+
+def test_a_root_in_an_object_store_is_pruned(s3):
+    root = f"{s3.bucket()}/run"
+    store = Store(root)
+    for shard in ("00000", "00001"):
+        for end in ("tar", "parquet", "json"):
+            store.write(f"shards/{shard}.{end}", b"data")
+    store.write("plans/shards.json", b'{"shards": ["00000"]}')
+    run = CliRunner()
+    listed = run.invoke(app, ["prune", "--root", root])
+    assert listed.exit_code == 0, listed.output
+    assert f"shard beyond the plan: {root}/shards/00001.tar" in listed.stdout
+    assert store.exists("shards/00001.tar")
+    applied = json.loads(run.invoke(app, ["prune", "--root", root, "--apply", "--json"]).stdout)
+    assert [found["path"] for found in applied["removables"]] == [f"{root}/shards/00001.tar"]
+    assert store.names("shards") == ["00000.json", "00000.parquet", "00000.tar"]

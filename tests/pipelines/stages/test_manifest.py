@@ -1,12 +1,13 @@
 """A manifest comes back as it went in, and any damage to it is seen."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifest, read_manifests
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -97,3 +98,17 @@ def test_a_damaged_manifest_is_named_with_the_way_out(tmp_path, damage):
     store.write("scenes/00003.json", damage(EXAMPLE.to_json()))
     with pytest.raises(ValueError, match=r"scenes/00003\.json is damaged .*; remove it to rebuild the shard"):
         read_manifest(store, "scenes", "00003")
+
+
+def test_many_manifests_are_read_in_order_by_one_request_each(faulty, s3, monkeypatch):
+    monkeypatch.setattr("pipelines.stages.store.IN_MEMORY", 3)
+    store = Store(s3.bucket())
+    for shard in ("00000", "00002", "00003", "00004"):
+        store.write(f"scenes/{shard}.json", replace(EXAMPLE, shard=shard).to_json())
+    faulty.clear()
+    found = list(read_manifests(store, "scenes", [f"0000{i}" for i in range(5)]))
+    assert [manifest and manifest.shard for manifest in found] == ["00000", None, "00002", "00003", "00004"]
+    assert faulty.counts == {"GET": 5}
+    store.write("scenes/00001.json", b"{}")
+    with pytest.raises(ValueError, match="scenes/00001.json is damaged .* remove it to rebuild the shard"):
+        list(read_manifests(store, "scenes", ["00000", "00001"]))

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines.stages.object_leftovers import object_leftovers, remove_object
 from pipelines.stages.store import Store
 from profiles.root import check_root
 from tests.object_store import Fault
@@ -227,6 +228,28 @@ def test_a_block_that_raises_leaves_nothing(store):
         with pytest.raises(ZeroDivisionError), store.writing("x") as file:
             fill_and_fail(file, num_bytes)
     assert store.tree() == ["there"]
+    assert unfinished(store) == []
+
+
+@pytest.mark.faults
+def test_a_kill_in_the_middle_of_an_upload_shows_nothing_and_prune_finds_it(store):
+    program = (
+        "import sys\nfrom pipelines.stages import s3_upload\nfrom pipelines.stages.store import Store\n"
+        "s3_upload.PART_BYTES = 5 << 20\n"
+        "with Store(sys.argv[1]).writing('a/00000.tar') as file:\n"
+        "    file.write(bytes(22 << 20))\n"
+        "    print('sent', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "sent\n"
+        child.kill()
+    assert store.tree() == ["there"]
+    (found,) = object_leftovers(store, {})
+    assert (found.kind, found.key, found.num_bytes >= 5 * MIB) == ("unfinished upload", "a/00000.tar", True)
+    remove_object(store, found)
     assert unfinished(store) == []
 
 
