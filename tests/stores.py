@@ -19,8 +19,8 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def quick_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases in object stores that a dead process holds for a second."""
-    for name, seconds in {"LEASE_S": 1.0, "RENEW_S": 0.1, "LOOK_S": 0.05}.items():
+    """Leases in object stores that a dead process holds for seconds."""
+    for name, seconds in {"LEASE_S": 3.0, "RENEW_S": 0.2, "LOOK_S": 0.05}.items():
         monkeypatch.setattr(object_leases, name, seconds)
 
 
