@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 from commands.main import app
 from decoupage.faults import BadSetup
 from decoupage.publishing.finding import find_folder
-from evaluation.gate.champions import adapter_folder, alone, rollback
+from evaluation.gate.champions import adapter_folder, rollback
 from evaluation.gate.decide import decide
 from evaluation.gate.history import CURRENT, add_event, current_version, read_history
 from evaluation.gate.verdict import champion_is_whole
 from pipelines.stages import object_leases
 from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate
-from tests.stores import put_up
+from tests.stores import held_elsewhere, put_up
 
 WEIGHTS = "champion/{}/adapter/pytorch_lora_weights.safetensors"
 
@@ -63,7 +63,7 @@ def test_a_killed_process_keeps_nobody_from_deciding(remote, ask, monkeypatch):
 
 @pytest.mark.usefixtures("quick_leases")
 def test_one_decides_at_a_time_and_of_two_decisions_one_counts(remote, ask, monkeypatch):
-    with alone(remote), pytest.raises(BadSetup, match="another process decides"):
+    with held_elsewhere(remote, "champion/.lock"), pytest.raises(BadSetup, match="another process decides"):
         ask("first", 1.0)
     first = ask("first", 1.0)
     # One that has read the history before that, because its lease ran out meanwhile.
