@@ -58,7 +58,6 @@ def test_a_killed_process_keeps_nobody_from_deciding(remote, ask, monkeypatch):
     monkeypatch.setattr(object_leases, "RENEW_S", 60.0)  # It is waited for so much longer, on a busy machine, too.
     remote.write("champion/.lock", b"of a process that was killed")
     assert ask("first", 1.0).champion == "v0001"
-    assert not remote.exists("champion/.lock")
 
 
 @pytest.mark.usefixtures("quick_leases")
