@@ -222,18 +222,22 @@ def _room(profile: Profile) -> Requirement:
     areas_mp = (profile.scenes.size_px**2 / 1e6, profile.maps.depth.size_px**2 / 1e6)
     scene_mb = areas_mp[0] * _SCENE_MB_PER_MEGAPIXEL + areas_mp[1] * _DEPTH_MB_PER_MEGAPIXEL
     shards_gb, there_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3, _shards_gb(profile)
-    spaces = [Space("scenes, masks, maps and shards", profile.root, max(0.0, shards_gb - there_gb))]
+    spaces = [Space("scenes, masks, maps and shards", profile.root, max(0.0, shards_gb - (there_gb or 0.0)))]
     generated = profile.generated
     if generated.generator != "procedural":
         num_pictures = len(categories()) * generated.prompts_per_category * generated.images_per_prompt
         picture_mb = generated.size_px**2 / 1e6 * _PICTURE_MB_PER_MEGAPIXEL
         spaces.append(Space("generated foregrounds", profile.root, num_pictures * picture_mb / 1e3))
-    found = f"about {shards_gb:.1f} GB of scenes, masks, maps and shards, of which {there_gb:.1f} GB exist already"
+    found = f"about {shards_gb:.1f} GB of scenes, masks, maps and shards"
+    found += "" if there_gb is None else f", of which {there_gb:.1f} GB exist already"
     return Requirement("room", True, found, "", tuple(spaces))
 
 
-def _shards_gb(profile: Profile) -> float:
+def _shards_gb(profile: Profile) -> float | None:
+    """What is there; None in an object store, where each size is a request, and room costs money alone."""
     store = Store(profile.root)
+    if not store.is_local:
+        return None
     folders = [stage.name for stage in _shard_stages(Factory(profile, store))]
     return sum(store.size(f"{folder}/{name}") for folder in folders for name in store.names(folder, ".tar")) / 1e9
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.object_store import _faulty, faulty, s3  # noqa: F401 - fixtures of all tests
 from tests.packaged import packaged_sources_are_cut_out_once  # noqa: F401
-from tests.stores import remote  # noqa: F401 - a fixture
+from tests.stores import quick_leases, remote  # noqa: F401
 from tests.warm.python import warm_python
 
 CHECKOUT = Path(__file__).parent.parent

@@ -23,7 +23,7 @@ ADAPTER, SCORES = "adapter", "scores"
 @contextmanager
 def alone(store: Store) -> Iterator[None]:
     """Context in which no other process decides. Raises BadSetup: another process does."""
-    lease = leases.take(store, f"{FOLDER}/.lock")
+    lease = leases.take_soon(store, f"{FOLDER}/.lock")
     if lease is None:
         raise BadSetup(f"another process decides on the champion in {store.url(FOLDER)}; wait until it ends")
     try:

@@ -5,11 +5,15 @@ holder renews (`object_leases.py`). Neither is needed for right results: bytes d
 whole, and the manifest comes last. They save double work.
 """
 
+import logging
+import time
 from pathlib import Path
 from typing import Protocol
 
 from pipelines.stages import locks, object_leases
 from pipelines.stages.store import Store
+
+log = logging.getLogger(__name__)
 
 
 class Lease(Protocol):
@@ -27,6 +31,22 @@ def take(store: Store, path: str) -> Lease | None:
         BadSetup: the store cannot be written to.
     """
     return locks.take(Path(store.url(path))) if store.is_local else object_leases.take(store, path)
+
+
+def take_soon(store: Store, path: str) -> Lease | None:
+    """As `take`, but in an object store it waits for as long as a process that was killed would still hold it.
+
+    Raises:
+        BadSetup: the store cannot be written to.
+    """
+    wait_s = 0.0 if store.is_local else object_leases.LEASE_S + object_leases.RENEW_S
+    began_s, told = time.monotonic(), False
+    while (lease := take(store, path)) is None and time.monotonic() - began_s < wait_s:
+        if not told:
+            log.info("%s: another process has it; waiting up to %.0f s, in case it was killed", store.url(path), wait_s)
+            told = True
+        time.sleep(object_leases.LOOK_S)
+    return lease
 
 
 def wait_until_free(store: Store, path: str, what: str) -> None:

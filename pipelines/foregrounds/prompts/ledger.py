@@ -205,7 +205,7 @@ def open_ledger(config: PromptsConfig, store: Store) -> Iterator[Ledger]:
             request is paid for.
     """
     path = ledger_path(config)
-    lease = leases.take(store, f"{FOLDER}/.lock")
+    lease = leases.take_soon(store, f"{FOLDER}/.lock")
     if lease is None:
         raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again")
     try:

@@ -9,12 +9,13 @@ from typer.testing import CliRunner
 from commands.main import app
 from decoupage.faults import BadSetup
 from decoupage.publishing.finding import find_folder
-from evaluation.gate.champions import adapter_folder, alone, rollback
+from evaluation.gate.champions import adapter_folder, rollback
 from evaluation.gate.decide import decide
 from evaluation.gate.history import CURRENT, add_event, current_version, read_history
 from evaluation.gate.verdict import champion_is_whole
+from pipelines.stages import object_leases
 from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate
-from tests.stores import put_up
+from tests.stores import held_elsewhere, put_up
 
 WEIGHTS = "champion/{}/adapter/pytorch_lora_weights.safetensors"
 
@@ -52,8 +53,16 @@ def test_two_champions_and_the_way_back(remote, ask):
     assert current_version(read_history(remote)) == "v0001"
 
 
+@pytest.mark.usefixtures("quick_leases")
+def test_a_killed_process_keeps_nobody_from_deciding(remote, ask, monkeypatch):
+    monkeypatch.setattr(object_leases, "RENEW_S", 60.0)  # It is waited for so much longer, on a busy machine, too.
+    remote.write("champion/.lock", b"of a process that was killed")
+    assert ask("first", 1.0).champion == "v0001"
+
+
+@pytest.mark.usefixtures("quick_leases")
 def test_one_decides_at_a_time_and_of_two_decisions_one_counts(remote, ask, monkeypatch):
-    with alone(remote), pytest.raises(BadSetup, match="another process decides"):
+    with held_elsewhere(remote, "champion/.lock"), pytest.raises(BadSetup, match="another process decides"):
         ask("first", 1.0)
     first = ask("first", 1.0)
     # One that has read the history before that, because its lease ran out meanwhile.

@@ -27,6 +27,7 @@ from pipelines.foregrounds.prompts.write import PromptsReport, UnfinishedList, w
 from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 from tests.pipelines.foregrounds.prompts_server import PromptsServer, completion, listed, serving
+from tests.stores import held_elsewhere
 
 SECRET = "sk-verysecret"
 FAST = RetryPolicy(max_wait_s=2.0, base_s=0.01, cap_s=0.02, attempts=4)
@@ -352,6 +353,7 @@ def test_a_list_that_changed_under_a_writer_is_not_written_over_and_no_paid_answ
     assert server.answered == answered and not [name for name in remote.names("sources/prompts") if "aside" in name]
 
 
+@pytest.mark.usefixtures("quick_leases")
 def test_two_writers_of_one_list_in_an_object_store_are_one_too_many(
     tmp_path: Path,
     served: Any,
@@ -359,8 +361,10 @@ def test_two_writers_of_one_list_in_an_object_store_are_one_too_many(
 ) -> None:
     _, url = served
     config = profile(tmp_path, url)
-    with open_ledger(config.prompts, remote), pytest.raises(BadSetup, match="another process is writing"):
+    with held_elsewhere(remote, "sources/prompts/.lock"), pytest.raises(BadSetup, match="another process is writing"):
         write_prompts(config, remote, FAST)
+    assert not remote.exists(ledger_path(config.prompts))
+    write_prompts(config, remote, FAST)
 
 
 def test_another_model_is_another_list_and_another_address_is_not(tmp_path: Path) -> None:
