@@ -108,6 +108,8 @@ def train(plan: RunPlan) -> "Outcome":
         accelerator, task = _ready(plan, licences)
         remote = _begun(plan.out, plan.home, licences, accelerator.is_main_process)
         outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start, remote)
+        if remote is not None and accelerator.is_main_process:
+            remote.home.put("tensorboard")  # Its last figures are written when the run has ended.
         if outcome.status == "done":
             whole = export(task, outcome, accelerator, plan.out)
             if plan.home is not None and accelerator.is_main_process:
@@ -146,6 +148,8 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     with alone_in(folder):
         remote = _begun(folder, home, licences, accelerator.is_main_process)
         outcome = fit(task, accelerator, folder, resume=True, remote=remote)
+        if remote is not None and accelerator.is_main_process:
+            remote.home.put("tensorboard")
         if outcome.status == "done":
             whole = export(task, outcome, accelerator, folder)
             if accelerator.is_main_process:
