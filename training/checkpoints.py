@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from decoupage.faults import BadSetup
 from training.averages import Averages
-from training.checkpoint_files import AVERAGED, STATE, Progress, fault_of, flush, rewrite_state, write_files
-from training.remote import Remote
+from training.checkpoint_files import AVERAGED, Progress, fault_of, flush, rewrite_state, write_files
+from training.remote import STATE, Remote
 from training.sharding import of_all_ranks
 from training.state import Learner, copied, copied_optimiser, random_states
 
@@ -91,7 +92,7 @@ class Checkpoints:
         It waits until the write before is done, so there is one copy at a time.
 
         Raises:
-            OSError: the write before failed.
+            BadSetup, OSError: the write before failed.
         """
         self.wait()
         files: dict[str, Any] = {}
@@ -128,7 +129,7 @@ class Checkpoints:
             torch.distributed.barrier()
 
     def wait(self) -> None:
-        """Wait for what this process writes. Raises OSError: it could not be written."""
+        """Wait for what this process writes. Raises BadSetup or OSError: it could not be written."""
         write, self._write = self._write, None
         if write is not None:
             write.result()
@@ -138,8 +139,20 @@ class Checkpoints:
         partial, old = (self.folder / f".{final.name}.{kind}" for kind in ("partial", "old"))
         for left in [*self.folder.glob(".*.partial"), *self.folder.glob(".*.old")]:
             shutil.rmtree(left)
-        partial.mkdir(parents=True)
-        write_files(partial, files, state)
+        try:
+            partial.mkdir(parents=True)
+            write_files(partial, files, state)
+        except (
+            OSError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:  # torch and safetensors have their own for a full disk.
+            free_mb = shutil.disk_usage(self.folder).free / 1e6
+            shutil.rmtree(partial, ignore_errors=True)
+            raise BadSetup(
+                f"checkpoint {final} could not be written ({error}; {free_mb:.1f} MB were free on its disk): free "
+                "space there, or mend what it says, and continue with --resume"
+            ) from error
         if final.exists():
             final.rename(old)
         partial.rename(final)

@@ -22,13 +22,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from decoupage.cache import cache_folder
 from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
 from pipelines.stages.code import code_version
 from pipelines.stages.ray_address import chosen_address, probe
 from pipelines.stages.ray_cluster import Node, ask, connect, last_line
 from pipelines.stages.store import Store
-from pipelines.stages.working import cache_folder
 from training.launcher import PLAN
 from training.requests import Requests, ask_to_stop
 from training.run import RunPlan

@@ -40,8 +40,8 @@ def require_code(wanted: str) -> None:
     """Raise BadSetup where this process has another version of the code than the one that runs the stage."""
     if code_version() != wanted:
         raise BadSetup(
-            f"the worker on {platform.node()} has code {code_version()}, the process that runs the stage has {wanted}: install the same "
-            "commit and the same constraints.txt on all machines, restart Ray there, and run again"
+            f"the worker on {platform.node()} has code {code_version()}, the process that runs the stage has {wanted}: "
+            "install the same commit and the same constraints.txt on all machines, restart Ray there, and run again"
         )
 
 

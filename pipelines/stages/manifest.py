@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
+from pipelines.stages.ahead import read_ahead
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -152,8 +153,6 @@ class Manifest:
         return cls(**values | {"members": [Member(*member) for member in said.members]})
 
 
-_AT_ONCE = 128
-"""Number of manifests whose bytes are in memory together."""
 _Count = Annotated[int, Field(ge=0, le=1 << 53)]
 
 
@@ -189,7 +188,7 @@ def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
     """The manifest of a shard; None when the shard is absent or was never finished.
 
     Raises:
-        ValueError: the file is damaged.
+        BadSetup: the file is damaged, or another shard's.
     """
     return next(read_manifests(store, stage, [shard]))
 
@@ -198,12 +197,14 @@ def read_manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[
     """The manifests of shards, in their order, of an object store many at once; None as `read_manifest`.
 
     Raises:
-        ValueError: a file is damaged.
+        BadSetup: a file is damaged, or another shard's.
     """
-    for at in range(0, len(shards), _AT_ONCE):
-        paths = [f"{stage}/{shard}.json" for shard in shards[at : at + _AT_ONCE]]
-        for path, data in zip(paths, store.read_many(paths), strict=True):
-            try:
-                yield None if data is None else Manifest.from_json(data)
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+    paths = [f"{stage}/{shard}.json" for shard in shards]
+    for shard, path, data in zip(shards, paths, read_ahead(store, paths), strict=True):
+        try:
+            manifest = None if data is None else Manifest.from_json(data)
+            if manifest is not None and manifest.shard != shard:
+                raise ValueError(f"it is that of shard {manifest.shard}")
+        except (ValueError, TypeError) as error:
+            raise BadSetup(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+        yield manifest

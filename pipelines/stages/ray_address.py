@@ -31,7 +31,10 @@ def probe(address: str) -> None:
         return
     host, _, port = address.rpartition(":")
     if not host or "://" in host or not port.isdecimal():
-        raise BadSetup(f"engine.address must be host:port, such as 10.0.0.5:6379, got {address!r}")
+        raise BadSetup(
+            f"Ray's address must be host:port of its head, such as 10.0.0.5:6379, got {address!r}; ray:// is for "
+            "programs outside of the cluster, and this one must run on one of its machines"
+        )
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_WITHIN_S) as connection:
             if os.environ.get("RAY_USE_TLS", "0") == "0":

@@ -195,6 +195,20 @@ class Store:
         with self._doing("written", path):
             return self.objects.create(path, data) is not None
 
+    def replace(self, path: str, data: bytes, version: str) -> str | None:
+        """Write a whole object over this version of it; the new version, or None, and nothing is changed, over another.
+
+        S3 compares and writes at once; elsewhere two processes must not do this at the same instant. Raises as
+        `writing`.
+        """
+        if not self.is_local:
+            with self._doing("written", path):
+                return self.objects.replace(path, data, version)
+        if not self.exists(path) or self.version(path) != version:
+            return None
+        self.write(path, data)
+        return self.version(path)
+
     @contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:
         """A file that appears under `path` only when the block ends without an exception.

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from decoupage.cache import cache_folder
 from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
 from pipelines.stages import locks
@@ -28,14 +29,6 @@ _NOTE_EVERY = 64
 _LOOK_EVERY_S = 0.1
 _Seen = dict[str, list[str | int]]
 """Path of a file -> [version of its object, size and time of the file as it was copied]."""
-
-
-def cache_folder() -> Path:
-    """The folder of this machine's local copies."""
-    given = os.environ.get("DECOUPAGE_CACHE")
-    if given:
-        return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "decoupage"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from assets_defs.processes import run_process
 from assets_defs.training_unchanged import ASKED
 from pipelines.stages.store import Store
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
+from tests.warm.python import PYTHON
 from training.journal import read_metrics
 
 TRAINED = ("rgba_vae", "adapter")
@@ -29,6 +30,12 @@ def everything(tmp_path_factory):
     profile = small_profile(root / "root", make_base(root / "base"))
     instance = dg.DagsterInstance.ephemeral()
     return profile, instance, run_job(profile, instance, "everything")
+
+
+@pytest.fixture(autouse=True)
+def _later_processes_are_warm(everything, monkeypatch):
+    """That Python itself starts them, the run over all assets has shown."""
+    monkeypatch.setattr(sys, "executable", PYTHON)
 
 
 def child_processes() -> list[int]:

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from decoupage.cache import cache_folder
 from decoupage.faults import BadSetup
 from pipelines.scenes.read import Span
 from pipelines.stages.store import Store
-from pipelines.stages.working import cache_folder
 
 _log = logging.getLogger(__name__)
 _SUM = "num_bytes"

@@ -26,7 +26,7 @@ def test_the_profile_comes_before_the_environment(monkeypatch):
 
 @pytest.mark.parametrize("address", ["6379", "host", "host:port", "ray://host:10001"])
 def test_what_is_no_address(address):
-    with pytest.raises(BadSetup, match=r"must be host:port, such as 10\.0\.0\.5:6379, got"):
+    with pytest.raises(BadSetup, match=r"must be host:port of its head, such as 10\.0\.0\.5:6379, got"):
         probe(address)
 
 

@@ -245,7 +245,7 @@ def test_a_damaged_manifest_is_not_taken_for_a_shard(tmp_path):
     make(tmp_path)
     path = tmp_path / "noise" / "00000.json"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match="remove it to rebuild the shard"):
+    with pytest.raises(BadSetup, match="remove it to rebuild the shard"):
         make(tmp_path)
     path.unlink()
     assert make(tmp_path).num_made == 1

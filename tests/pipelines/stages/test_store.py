@@ -84,7 +84,6 @@ def test_paths_stay_inside(store, path):
         store.write(path, b"x")
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_an_exception_leaves_nothing_and_the_old_object_stays(store, fault):
     def half(path: str) -> None:
@@ -101,14 +100,12 @@ def test_an_exception_leaves_nothing_and_the_old_object_stays(store, fault):
     assert store.read("x/old") == b"old"
 
 
-@pytest.mark.faults
 def test_an_exception_leaves_no_temp_file(tmp_path):
     with pytest.raises(RuntimeError), Store(str(tmp_path)).writing("x/a"):
         raise RuntimeError
     assert list((tmp_path / "x").iterdir()) == []
 
 
-@pytest.mark.faults
 def test_a_kill_in_the_middle_leaves_nothing_under_the_name(tmp_path):
     store = Store(str(tmp_path))
     program = (
@@ -238,7 +235,6 @@ def test_of_a_link_the_link_is_removed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"] and (tmp_path / "there" / "a").is_file()
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_full_disk_stops_the_run_with_advice(tmp_path, monkeypatch, code):
     def no_space(_: int) -> None:
@@ -250,7 +246,6 @@ def test_a_full_disk_stops_the_run_with_advice(tmp_path, monkeypatch, code):
     assert list((tmp_path / "x").iterdir()) == []
 
 
-@pytest.mark.faults
 def test_a_truly_full_device(tmp_path):
     full = Path("/dev/full")
     if not full.exists():
@@ -260,7 +255,6 @@ def test_a_truly_full_device(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.faults
 def test_a_read_only_place_stops_the_run_with_advice(tmp_path, monkeypatch):
     def read_only(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))

@@ -6,9 +6,10 @@ import uuid
 
 import pytest
 
+from decoupage.cache import cache_folder
 from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
-from pipelines.stages.working import WorkingFolder, cache_folder
+from pipelines.stages.working import WorkingFolder
 from tests.object_store import Fault
 
 
