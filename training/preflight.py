@@ -5,6 +5,8 @@ Every fault is a `BadSetup` that says which setting asks for it and what to set 
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -79,6 +81,28 @@ def what_would_fit(
     if not fitting:
         return f"the run was estimated at {needed.total_gb:.0f} GB, and no setting brings it well below that"
     return f"the run was estimated at {needed.total_gb:.0f} GB; {fitting[0]}"
+
+
+@contextmanager
+def advice_on_memory(config: RunConfig, device: str, source: str | None) -> Iterator[None]:
+    """Context in which out of memory becomes a BadSetup that says what would fit.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        source: hub id or folder of the base.
+    """
+    from training.loop import OutOfMemory
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, OutOfMemory) as error:
+        text = str(error) if isinstance(error, OutOfMemory) else f"out of memory: {str(error).partition('. ')[0]}"
+    else:
+        return
+    found = torch.device("cuda" if torch.cuda.is_available() and device != "cpu" else "cpu")
+    world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    fix = what_would_fit(config, found, source, world_size)
+    raise OutOfMemory(f"{text}; {fix}" if fix else text)
 
 
 def checkpoints_gb(config: RunConfig, num_trained: int, num_averaged: int | None = None) -> float:

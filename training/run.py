@@ -3,8 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,12 +101,15 @@ def train(plan: RunPlan) -> "Outcome":
     if plan.home is not None:
         begun_elsewhere(plan.home)
     licences = _permitted(plan).licences
-    with alone_in(plan.out, plan.home), _advice_on_memory(plan):
-        accelerator, task = _ready(plan, licences)
-        from training.loop import export, fit
+    from training.loop import export, fit
+    from training.preflight import advice_on_memory
 
+    with alone_in(plan.out, plan.home), advice_on_memory(plan.config(), plan.device, plan.base):
+        accelerator, task = _ready(plan, licences)
         remote = _begun(plan.out, plan.home, licences, accelerator.is_main_process)
         outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start, remote)
+        if remote is not None and accelerator.is_main_process:
+            remote.home.put("tensorboard")  # Its last figures are written when the run has ended.
         if outcome.status == "done":
             whole = export(task, outcome, accelerator, plan.out)
             if plan.home is not None and accelerator.is_main_process:
@@ -126,8 +128,10 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     Raises:
         BadSetup, Diverged: as `train`.
     """
+    from training.preflight import advice_on_memory
+
     plan = on_this_machine(plan)
-    with _advice_on_memory(plan):
+    with advice_on_memory(plan.config(), plan.device, plan.base):
         return _trained(plan)
 
 
@@ -144,6 +148,8 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     with alone_in(folder):
         remote = _begun(folder, home, licences, accelerator.is_main_process)
         outcome = fit(task, accelerator, folder, resume=True, remote=remote)
+        if remote is not None and accelerator.is_main_process:
+            remote.home.put("tensorboard")
         if outcome.status == "done":
             whole = export(task, outcome, accelerator, folder)
             if accelerator.is_main_process:
@@ -207,29 +213,6 @@ def run_sources(plan: RunPlan) -> Sources:
         return sources_of(config.base, plan.base, shard_uses(plan.data), earlier)
     assert isinstance(config, TrainingConfig)
     return sources_of(config.adapter.base, plan.base, shard_uses(plan.data), earlier)
-
-
-@contextmanager
-def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
-    """Out of memory becomes a BadSetup that says what would fit."""
-    import torch
-
-    try:
-        yield
-    except (torch.OutOfMemoryError, BadSetup) as error:
-        from training.loop import OutOfMemory
-
-        if isinstance(error, BadSetup) and not isinstance(error, OutOfMemory):
-            raise
-        text = str(error) if isinstance(error, OutOfMemory) else f"out of memory: {str(error).partition('. ')[0]}"
-    else:
-        return
-    from training.preflight import what_would_fit
-
-    device = torch.device("cuda" if torch.cuda.is_available() and plan.device != "cpu" else "cpu")
-    world_size = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    fix = what_would_fit(plan.config(), device, plan.base, world_size)
-    raise OutOfMemory(f"{text}; {fix}" if fix else text)
 
 
 def run_name(identity: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -73,7 +73,7 @@ class SceneCache:
         except FileNotFoundError:
             pass  # Not here, or evicted between the two.
         except (BadSetup, OSError):
-            path.unlink(missing_ok=True)  # The next look for room corrects the sum.
+            _remove(path)  # The next look for room corrects the sum.
         else:
             return members
         data = _fetched(span, store)
@@ -104,7 +104,7 @@ class SceneCache:
                     file.write(data)
                 partial.replace(path)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            _remove(partial)
             self._full_until_s = time.monotonic() + _LOOK_EVERY_S
             _log.warning("%s cannot be written to (%s): scenes are not kept there", self.folder, error.strerror)
 
@@ -164,6 +164,11 @@ def _fetched(span: Span, store: Store) -> bytes:
         raise
     except (BadSetup, OSError) as error:
         raise Unreachable(str(error)) from error
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # It is gone, or the disk's fault keeps it.
+        path.unlink()
 
 
 def _number(file: BinaryIO) -> int | None:
