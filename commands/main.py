@@ -167,10 +167,10 @@ class _Lines(logging.Formatter):
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
-    signal.signal(signal.SIGTERM, faults.terminate)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    before = signal.signal(signal.SIGTERM, faults.terminate)
     try:
         try:
             app()
@@ -178,6 +178,8 @@ def main() -> None:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `faults` shows whole what it does not know
         sys.exit(faults.tell(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
