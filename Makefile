@@ -12,18 +12,21 @@ DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test ui inspect lint bench
+.PHONY: help .venv demo cluster-demo test ui inspect lint bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## the environment, from constraints.txt (uv where there is one, else pip)
 
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
 
+cluster-demo: $(CLUSTER) ## the demo with Postgres, S3 and Ray on this machine; ARGS='--small' takes minutes
+	@exec $(PYTHON) -m deploy.cluster_demo $(ARGS)
+
 test: $(INSPECT) $(CLUSTER) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
 	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -m assets_defs.webserver --port $(PORT)
@@ -67,7 +70,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	if command -v uv >/dev/null 2>&1; then \
 	  echo "making $(VENV) with uv and $$python"; \
 	  test -z "$$new" || uv venv --quiet --allow-existing --python "$$python" $(VENV); \
-	  UV_FIND_LINKS="$$links" uv pip install --python $(PYTHON) $(REQUIREMENTS); \
+	  UV_FIND_LINKS="$$links" uv pip install --compile-bytecode --python $(PYTHON) $(REQUIREMENTS); \
 	else \
 	  echo "making $(VENV) with pip and $$python (a few minutes; uv would take seconds)"; \
 	  test -x $(VENV)/bin/pip || "$$python" -m venv $(VENV); \
@@ -92,7 +95,7 @@ $(CLUSTER): $(INSTALLED)
 	@touch $@
 
 MISSING := 'from evaluation.fiftyone.database import PACKAGE, find_mongod; print("" if find_mongod() else PACKAGE)'
-PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --python $(PYTHON)"; \
+PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --compile-bytecode --python $(PYTHON)"; \
   else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)
 
 SUITABLE := import sys, venv; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 13))

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.object_store import _faulty, faulty, s3  # noqa: F401 - fixtures of all tests
+from tests.packaged import packaged_sources_are_cut_out_once  # noqa: F401
+from tests.stores import remote  # noqa: F401 - a fixture
+from tests.warm.python import warm_python
+
 CHECKOUT = Path(__file__).parent.parent
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 
@@ -37,6 +42,14 @@ def shared_picture() -> Callable[[str], Path]:
         return SHARED_DATA / name
 
     return find
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Beside several workers runs one warm Python, for the programs that tests start."""
+    if getattr(config.option, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        warm = warm_python()
+        warm.__enter__()
+        config.add_cleanup(lambda: warm.__exit__(None, None, None))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -62,9 +63,12 @@ def test_every_file_of_the_packages_is_in_it(wheel):
 def installed(wheel, tmp_path_factory):
     """A folder with an environment in `env`, into which nothing but the wheel was asked for."""
     folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder / "env", with_pip=True)
-    pip = [folder / "env/bin/python", "-m", "pip", "install", "--quiet", "--no-compile"]
-    run(folder, *pip, "--constraint", CHECKOUT / "constraints.txt", wheel)
+    uv, python = shutil.which("uv"), folder / "env/bin/python"
+    venv.create(folder / "env", with_pip=uv is None)
+    pip = [python, "-m", "pip", "install"]
+    if uv:  # It takes from its cache what the tests' own environment was made of.
+        pip = [uv, "pip", "install", "--compile-bytecode", "--python", python]
+    run(folder, *pip, "--quiet", "--constraint", CHECKOUT / "constraints.txt", wheel)
     return folder
 
 

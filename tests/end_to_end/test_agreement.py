@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from pipelines.shards.reader import read_scenes
 from pipelines.stages.store import Store
 from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.methods.made_up import Listed
+from tests.warm.python import PYTHON
 
 CONFIG = EvaluationConfig(bootstrap_draws=100)
 PICTURE_PX, MODEL_PX, NUM_STEPS = 88, 48, 2
@@ -73,7 +73,7 @@ def by_command(root, case, folder, maps):
     words += ["--model", root / "adapter", "--base", root / "base", "--seed", noise_seed(CONFIG.seed, case)]
     words += ["--no-paste-back", "--maps", maps]
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
+    command = [PYTHON, "-m", "commands.main", *map(str, words)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     files = [(folder / "out" / name).read_bytes() for name in ("background.png", "foreground.png")]

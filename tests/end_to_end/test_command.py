@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.warm.python import PYTHON
+
 SMALL = {
     "DECOUPAGE__SCENES__SCENES_PER_SHARD": "2",
     "DECOUPAGE__SCENES__SIZE_PX": "96",
@@ -18,8 +20,8 @@ SMALL = {
 }
 
 
-def decoupage(*arguments, **environment):
-    command = [sys.executable, "-m", "commands.main", *map(str, arguments)]
+def decoupage(*arguments, python=PYTHON, **environment):
+    command = [python, "-m", "commands.main", *map(str, arguments)]
     env = {**os.environ, **SMALL, **environment, "PYTHONPATH": str(Path.cwd())}
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
@@ -27,7 +29,7 @@ def decoupage(*arguments, **environment):
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("command")
-    done = decoupage("scenes", "make", "--root", root, "--scenes", 4, "--json")
+    done = decoupage("scenes", "make", "--root", root, "--scenes", 4, "--json", python=sys.executable)
     assert done.returncode == 0, done.stderr
     assert {report["stage"]: report["num_items"] for report in json.loads(done.stdout)}["shards"] == 4
     return root

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from decoupage.images.codecs import decode_rgb
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import MapsConfig
 from tests.decoupage.images.made import wide_profile
+from tests.warm.python import PYTHON
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def model(tmp_path_factory):
 
 def decompose(model, *options, image="photo.png"):
     command = [
-        sys.executable,
+        PYTHON,
         "-m",
         "commands.main",
         "decompose",

@@ -28,10 +28,9 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         yield None
         return
     pytest.importorskip("dagster_postgres")
+    from decoupage.faults import BadSetup
     from deploy.cluster_demo import postgres
     from deploy.cluster_demo.processes import Programs, free_port
-
-    from decoupage.faults import BadSetup
 
     with tempfile.TemporaryDirectory(prefix="faults-postgres-") as name:
         folder, port, password = Path(name), free_port(), secrets.token_urlsafe(24)

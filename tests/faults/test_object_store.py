@@ -5,10 +5,10 @@ import time
 from itertools import count
 
 import pytest
-from tests.object_store import Fault
 
 from pipelines.stages.store import Store
 from tests.faults.harness import SOURCES, assert_like, assert_recovers, decoupage, has
+from tests.object_store import Fault
 
 pytestmark = pytest.mark.faults
 pytest.importorskip("s3fs")

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.toy_task import run
+from tests.warm.python import PYTHON
 from training.checkpoint_files import read_progress
 from training.checkpoints import Checkpoints
 from training.journal import read_metrics
@@ -27,7 +27,7 @@ def on_ranks(number: int, script: Path, *runs: dict, **ending: object) -> subpro
     listed = [{"accumulation": ENOUGH, **one, "folder": str(one["folder"])} for one in runs]
     script.write_text(json.dumps({"runs": listed, **ending}))
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(number)]
-    line = [sys.executable, *torchrun, "-m", "tests.training.toy_task", "ranks", str(script)]
+    line = [PYTHON, *torchrun, "-m", "tests.training.toy_task", "ranks", str(script)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 

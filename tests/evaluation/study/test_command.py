@@ -17,6 +17,7 @@ from evaluation.study.bundle import bundle_token
 from evaluation.study.folder import load_study
 from pipelines.synthetic import FakeScenes, build_dataset
 from tests.evaluation.study.studies import choice_of
+from tests.warm.python import PYTHON
 
 LIKING = ["telea", "navier_stokes"]
 
@@ -118,7 +119,7 @@ def test_it_serves_on_loopback_until_stopped(root, run):
     words = ["study", "serve", "--folder", str(root / "study"), "--port", "0"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [sys.executable, "-m", "commands.main", *words], stdout=subprocess.PIPE, text=True, env=environment
+        [PYTHON, "-m", "commands.main", *words], stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
             address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
