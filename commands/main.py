@@ -187,12 +187,12 @@ class _Lines(logging.Formatter):
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
-    signal.signal(signal.SIGTERM, faults.terminate)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in ("botocore", "aiobotocore"):  # They log where they found credentials.
         logging.getLogger(name).setLevel(logging.WARNING)
+    before = signal.signal(signal.SIGTERM, faults.terminate)
     try:
         try:
             app()
@@ -200,6 +200,8 @@ def main() -> None:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `faults` shows whole what it does not know
         sys.exit(faults.tell(error))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
