@@ -12,15 +12,18 @@ DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo test ui inspect lint bench
+.PHONY: help .venv demo cluster-demo test ui inspect lint bench
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[.a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv: $(INSTALLED) ## the environment, from constraints.txt (uv where there is one, else pip)
 
 demo: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## materialize the demo profile under data/demo, from photographs to report and champion
 	DAGSTER_HOME=$(DAGSTER_HOME) $(PYTHON) -m assets_defs.demo $(ARGS)
+
+cluster-demo: $(CLUSTER) ## the demo with Postgres, S3 and Ray on this machine; ARGS='--small' takes minutes
+	@exec $(PYTHON) -m deploy.cluster_demo $(ARGS)
 
 test: $(INSPECT) $(CLUSTER) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(ARGS)

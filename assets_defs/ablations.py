@@ -10,19 +10,19 @@ from typing import Any
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.evaluation import SHORT, held_out_version, with_interval
+from assets_defs.evaluation import SHORT, held_out_version, trained_identity, with_interval
 from assets_defs.metadata import NOTHING, check, check_spec, layer_metadata, nothing_to_do, picture, readable, table
 from assets_defs.plan import Plan
-from assets_defs.training import OWNERS, POOL, train_run, training_folder
+from assets_defs.training import OWNERS, POOL, train_run
 from decoupage.fingerprint import fingerprint
 from evaluation.ablation_rows import ROW_NAMES
 from evaluation.ablations.records import RowRecord, forget_row, report_folder, write_row
 from evaluation.checks import MAIN_FIGURES
-from pipelines import checklists, checks, scene_checks
+from pipelines import checklists, checks, index_rows, scene_checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT, REAL_ONLY, Dataset
 from pipelines.previews import preview, scene_tiles
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 from training.ablations import FULL, ROWS, DoesNotApply, ablation_changes
 from training.config import TrainingConfig, with_changes
@@ -127,7 +127,7 @@ def _real_only_scenes(plan: Plan) -> dg.AssetsDefinition:
         """Writes `real_only/` in the root. Raises BadSetup: a library is not there, or holds no real foreground."""
         reports = {report.stage: report for report in factory.make_real_only()}
         scenes, shards = (reports[stage.name] for stage in (factory.real_only.scenes, factory.real_only.shards))
-        rows = checks.rows_of(store, scenes)
+        rows = checks.rows_of(store, scenes, index_rows.SCENES)
         plans = [
             factory.scenes.task.pool.plan(key)
             for shard in factory.scenes.shards()
@@ -162,8 +162,8 @@ def require_made(store: Store, data: Dataset) -> None:
         dg.Failure: it is not; the message names the asset.
     """
     wanted = fingerprint(data.shards.recipe)
-    for shard in data.shards.shards():
-        manifest = read_manifest(store, data.shards.name, shard)
+    shards = data.shards.shards()
+    for shard, manifest in zip(shards, read_manifests(store, data.shards.name, shards), strict=True):
         if manifest is None or manifest.fingerprint != wanted:
             what = "missing" if manifest is None else "of another recipe"
             name = "real_only_scenes" if data.shards.name.startswith(REAL_ONLY) else "shards"
@@ -197,7 +197,7 @@ def _ablations(plan: Plan) -> dg.AssetsDefinition:
             return dg.MaterializeResult(metadata={"status": "does not apply", "why": str(why)})
         data = plan.factory.real_only if planned.data_changes else plan.factory.training
         require_made(store, data)
-        vae = str(training_folder(plan, "rgba_vae") / "export")
+        vae = store.url("training/rgba_vae/export")
         section = plan.profile.training
         trained = train_run(
             context, plan, planned.folder, section.recipe, planned.config, planned.all_changes,
@@ -221,20 +221,18 @@ def _judge(plan: Plan, row: str, planned: RowPlan) -> tuple[dict[str, Any], bool
     from evaluation.report import About
     from evaluation.test_sets.shards import HeldOut
     from evaluation.unchanged import judge_changed
-    from training.run import exported_identity
 
     store, profile = plan.factory.store, plan.profile
-    config, folder = profile.evaluation, training_folder(plan, planned.folder)
-    export = str(folder / "export")
+    config, folder = profile.evaluation, f"training/{planned.folder}"
     forget_row(store, row)
     record = "" if planned.folder == "adapter" else f"ablation-{row}"
-    method = adapter_recipe(export, planned.base, config, folder=record)
+    method = adapter_recipe(store.url(f"{folder}/export"), planned.base, config, folder=record)
     test_set = HeldOut(store.url(HELD_OUT), config.max_images)
     about = About(profile.name, stand_ins(profile))
     out = store.url(report_folder(row))
     values, judged_now = judge_changed(test_set, held_out_version(plan), [method], config, out, about, store)
     write_pages(out)
-    identity = exported_identity(folder) or {}
+    identity = trained_identity(store, folder)
     recipe, num_steps = planned.config.fingerprint(), planned.config.schedule.num_steps
     made_of = (recipe, planned.changes, identity, num_steps, planned.data_changes)
     write_row(store, RowRecord(row, "judged", "", *made_of))

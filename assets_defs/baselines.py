@@ -33,7 +33,7 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         "says why, and how to get it. Telea, Navier-Stokes and the given mask need nothing and join every evaluation.",
     )
     def baselines() -> dg.MaterializeResult:
-        """Writes each enabled method's pictures. Raises BadSetup: no held-out scene, or no local root."""
+        """Writes each enabled method's pictures. Raises BadSetup: no held-out scene."""
         # Every worker loads this module, and recording knows all methods.
         from evaluation.methods.baselines import record_baselines
         from evaluation.records.room import room_of

@@ -1,17 +1,16 @@
 """The last asset: the adapter in use, which the gate promotes or refuses."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets_defs.asset import asset
-from assets_defs.evaluation import GROUP
+from assets_defs.evaluation import GROUP, trained_identity
 from assets_defs.metadata import check, check_spec, nothing_to_do, readable, table
 from assets_defs.plan import Plan
-from assets_defs.training import POOL, training_folder
-from evaluation.commands import REPORT
+from assets_defs.training import POOL
+from evaluation.commands import ADAPTER, REPORT
 from evaluation.gate.history import FOLDER, HISTORY, Event, read_history
 from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from pipelines import checks
@@ -81,18 +80,18 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
 def _candidate(plan: Plan) -> "Candidate":
     from evaluation.gate.decide import Candidate
     from evaluation.methods.models import adapter_facts  # torch comes with it.
-    from training.run import exported_identity
 
-    folder = training_folder(plan, "adapter")
-    export = folder / "export"
-    return Candidate(export, REPORT, adapter_facts(str(export)), exported_identity(folder) or {})
+    store = plan.factory.store
+    adapter = store.url(ADAPTER)
+    identity = trained_identity(store, ADAPTER.rpartition("/")[0])
+    return Candidate(adapter, REPORT, adapter_facts(adapter), identity)
 
 
 def _forbidden(plan: Plan) -> list[str]:
     """What in the adapter's licences keeps a commercial profile from publishing it."""
     from evaluation.methods.models import adapter_licences  # torch comes with it.
 
-    stated = adapter_licences(str(training_folder(plan, "adapter") / "export"))
+    stated = adapter_licences(plan.factory.store.url(ADAPTER))
     return weights_obstacles(stated, plan.profile.licences.commercial)
 
 
@@ -106,7 +105,7 @@ def _leaks(plan: Plan) -> checks.CheckResult:
 def _rescorer(plan: Plan) -> "Rescore":
     config, base = plan.profile.evaluation, plan.profile.training.base or None
 
-    def again(adapter: Path) -> dict[str, bytes]:
+    def again(adapter: str) -> dict[str, bytes]:
         from evaluation.gate.rescore import rescore
         from evaluation.test_sets.shards import HeldOut
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,16 +10,17 @@ from assets_defs.asset import asset
 from assets_defs.metadata import check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.serving import served_url
-from assets_defs.training import POOL, training_folder
+from assets_defs.training import POOL
 from evaluation import checks as judged
 from evaluation.checks import MAIN_FIGURES
-from evaluation.commands import REPORT
+from evaluation.commands import ADAPTER, REPORT
 from evaluation.statistics import Interval
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.factory import HELD_OUT
 from pipelines.previews import preview, scene_tiles
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifest, read_manifests
+from pipelines.stages.store import Store
 
 GROUP = "evaluation"
 SHORT = {
@@ -69,7 +69,8 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
         report, made_now = reports[-1], any(found.made for found in reports)
         forced_by = f"remove {factory.store.url(HELD_OUT)} and materialize again"
         unchanged = {} if made_now else nothing_to_do(forced_by)
-        first = next(iter(report.shards.values()))
+        first = read_manifest(factory.store, report.stage, next(iter(report.shards)))
+        assert first is not None, "the report is of finished shards"
         return dg.MaterializeResult(
             metadata=unchanged
             | {
@@ -92,9 +93,21 @@ def _held_out_scenes(plan: Plan) -> dg.AssetsDefinition:
 def held_out_version(plan: Plan) -> str:
     """Hash of the contents of all held-out shards; a shard that is missing counts as empty."""
     store, stage = plan.factory.store, plan.factory.held_out.shards
-    manifests = (read_manifest(store, stage.name, shard) for shard in stage.shards())
+    manifests = read_manifests(store, stage.name, stage.shards())
     hashes = "".join(manifest.tar_sha256 for manifest in manifests if manifest is not None)
     return hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def trained_identity(store: Store, folder: str) -> dict[str, str]:
+    """What an export was made from, by fingerprints; empty where it does not say.
+
+    Args:
+        folder: of the root, where the run trained.
+    """
+    from training.run import IDENTITY
+
+    path = f"{folder}/{IDENTITY}"
+    return dict(store.read_json(path)) if store.exists(path) else {}
 
 
 def _evaluation(plan: Plan) -> dg.AssetsDefinition:
@@ -122,19 +135,18 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.test_sets.shards import HeldOut
         from evaluation.unchanged import QUESTION, judge_changed
 
-        adapter = str(training_folder(plan, "adapter") / "export")
-        base = profile.training.base or None
-        methods = standard_recipes(profile.evaluation, adapter, base, factory.store)
-        out = factory.store.url(REPORT)
+        store, base = factory.store, profile.training.base or None
+        methods = standard_recipes(profile.evaluation, store.url(ADAPTER), base, store)
         about = About(profile.name, stand_ins(profile))
-        test_set = HeldOut(factory.store.url(HELD_OUT), profile.evaluation.max_images)
-        asked = (test_set, held_out_version(plan), methods, profile.evaluation, out, about, factory.store)
+        test_set = HeldOut(store.url(HELD_OUT), profile.evaluation.max_images)
+        asked = (test_set, held_out_version(plan), methods, profile.evaluation, store.url(REPORT), about, store)
         values, made_now = judge_changed(*asked)
-        unchanged = {} if made_now else nothing_to_do(f"remove {Path(out, QUESTION)} and materialize again")
+        forced_by = f"remove {store.url(f'{REPORT}/{QUESTION}')} and materialize again"
+        unchanged = {} if made_now else nothing_to_do(forced_by)
         return dg.MaterializeResult(
             metadata=unchanged
             | {
-                "preview": picture(shrunk(Path(out, PICTURE))),
+                "preview": picture(shrunk(store.read(f"{REPORT}/{PICTURE}"))),
                 "main_figures": figures_table(values["methods"]),
                 "differences": figures_table(values["differences"]),
                 **controls_table(values),
@@ -144,7 +156,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
                 "before_after": dg.MetadataValue.url(served_url(f"{REPORT}/{PICTURE}")),
                 "stand_ins": readable(values["stand_ins"]),
             },
-            data_version=dg.DataVersion(hashlib.sha256(Path(out, FILE).read_bytes()).hexdigest()[:16]),
+            data_version=dg.DataVersion(hashlib.sha256(store.read(f"{REPORT}/{FILE}")).hexdigest()[:16]),
             check_results=[check(name, function(values), blocking=False) for name, function in CHECKS.items()],
         )
 
@@ -152,7 +164,7 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
 
 
 def _report(plan: Plan) -> dg.AssetsDefinition:
-    factory = plan.factory
+    store = plan.factory.store
 
     @asset(
         deps=["evaluation"],
@@ -168,17 +180,17 @@ def _report(plan: Plan) -> dg.AssetsDefinition:
         from evaluation.page.render import summary_lines
         from evaluation.page.write import MARKDOWN, PAGE, write_pages
 
-        values = write_pages(factory.store.url(REPORT))
-        page = Path(factory.store.url(REPORT), PAGE).absolute()
+        values = write_pages(store.url(REPORT))
+        page = store.read(f"{REPORT}/{PAGE}")
         return dg.MaterializeResult(
             metadata={
                 "summary": dg.MetadataValue.md(summary_lines(values)),
                 "report": dg.MetadataValue.url(served_url(f"{REPORT}/{PAGE}")),
-                "file": dg.MetadataValue.path(str(page)),
-                "markdown": dg.MetadataValue.path(str(page.with_name(MARKDOWN))),
-                "megabytes": round(page.stat().st_size / 1e6, 3),
+                "file": dg.MetadataValue.path(store.url(f"{REPORT}/{PAGE}")),
+                "markdown": dg.MetadataValue.path(store.url(f"{REPORT}/{MARKDOWN}")),
+                "megabytes": round(len(page) / 1e6, 3),
             },
-            data_version=dg.DataVersion(hashlib.sha256(page.read_bytes()).hexdigest()[:16]),
+            data_version=dg.DataVersion(hashlib.sha256(page).hexdigest()[:16]),
         )
 
     return report

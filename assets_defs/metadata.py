@@ -4,9 +4,11 @@ No value goes to Dagster as JSON: it would show a button in its place.
 """
 
 import base64
+import hashlib
+import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, median
@@ -22,7 +24,7 @@ from pipelines.library.catalogue import CatalogueReport, unmatched_lines
 from pipelines.library.records import Record
 from pipelines.scenes.sharpness import resolution_of
 from pipelines.stages.drop_kinds import count_kinds
-from pipelines.stages.manifest import Drop, Manifest
+from pipelines.stages.manifest import Drop
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 Metadata = dict[str, dg.MetadataValue]
 NOTHING = "nothing_to_do"
 """Key of metadata by which an event says that nothing was made; its text says what forces it."""
+HOLDS = "holds"
+"""Key of metadata by which a partition's event says what it held by plan."""
 SHRUNK_PX = 960
 """Width of a sheet in metadata, at most."""
 FACTOR_STEPS = (0.25, 0.5, 0.75, 1.0, 1.15, 1.5, 2.0, 3.0)
@@ -69,27 +73,36 @@ def nothing_to_do(forced_by: str) -> Metadata:
     return {NOTHING: dg.MetadataValue.text(f"everything is there and unchanged; to force it: {forced_by}")}
 
 
-def shard_metadata(manifest: Manifest, store: Store, num_rows: int, was_made: bool) -> Metadata:
+def partition_metadata(report: Report, store: Store, holds: str, num_rows: int | None) -> Metadata:
     """Metadata of one partition; Dagster plots the numbers over all of them.
 
     Args:
-        num_rows: rows of the asset in all shards that are there; Dagster would show the last partition's instead.
-        was_made: False = the shard was there and unchanged.
+        report: on the shards of the partition alone.
+        holds: what the partition holds by plan, in words (`Plan.contents`).
+        num_rows: rows of the asset in all shards; Dagster would show the last partition's instead. None = not known.
     """
-    path = f"{manifest.stage}/{manifest.shard}"
-    metadata: Metadata = {} if was_made else nothing_to_do(f"remove {store.url(path)}.json and materialize again")
+    first, *more = report.shards.values()
+    path = f"{report.stage}/{first.shard}"
+    metadata: Metadata = {}
+    if not report.made:
+        others = " and those of the partition's other shards" if more else ""
+        metadata |= nothing_to_do(f"remove {store.url(path)}.json{others} and materialize again")
+    if num_rows is not None:
+        metadata["dagster/row_count"] = dg.MetadataValue.int(num_rows)
+    hashes = [manifest.tar_sha256 for manifest in report.shards.values()]
+    sha256 = hashlib.sha256("".join(hashes).encode()).hexdigest() if more else first.tar_sha256
     metadata |= {
-        "items": dg.MetadataValue.int(manifest.num_items),
-        "dagster/row_count": dg.MetadataValue.int(num_rows),
-        "dagster/partition_row_count": dg.MetadataValue.int(manifest.num_rows),
-        "megabytes": dg.MetadataValue.float(round(manifest.num_bytes / 1e6, 3)),
-        "seconds": dg.MetadataValue.float(manifest.seconds),
-        "sha256": dg.MetadataValue.text(manifest.tar_sha256[:16]),
-        "dagster/uri": dg.MetadataValue.text(store.url(f"{path}.tar")),
+        HOLDS: dg.MetadataValue.text(holds),
+        "items": dg.MetadataValue.int(report.num_items),
+        "dagster/partition_row_count": dg.MetadataValue.int(report.num_rows),
+        "megabytes": dg.MetadataValue.float(round(report.num_bytes / 1e6, 3)),
+        "seconds": dg.MetadataValue.float(round(sum(manifest.seconds for manifest in report.shards.values()), 3)),
+        "sha256": dg.MetadataValue.text(sha256[:16]),
+        "dagster/uri": dg.MetadataValue.text(store.url(report.stage if more else f"{path}.tar")),
     }
-    if manifest.counts:
-        metadata["counts"] = counts_table(manifest.counts, "what")
-    return metadata | _drops(manifest.stage, manifest.drops, store)
+    if report.counts:
+        metadata["counts"] = counts_table(report.counts, "what")
+    return metadata | _drops(report.stage, report.drops, store)
 
 
 def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
@@ -100,8 +113,8 @@ def _drops(stage: str, drops: Sequence[Drop], store: Store) -> Metadata:
     return metadata
 
 
-def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Metadata on one shard's layers: occlusion, size classes, uses of cutouts, enlargement, sharpness."""
+def layer_metadata(rows: Collection[Mapping[str, Any]]) -> Metadata:
+    """Metadata on one partition's layers: occlusion, size classes, uses of cutouts, enlargement, sharpness."""
     if not rows:
         return {}
     levels = Counter(row["occlusion_level"] for row in rows)
@@ -111,7 +124,7 @@ def layer_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
     uses = ({"kind": kind, "cutouts": len(n), "median": float(median(n)), "most": n[-1]} for kind, n in by_kind.items())
     metadata: Metadata = {
         "layers_by_size_class": counts_table(dict(sorted(classes.items())), "kind and class"),
-        "uses_in_this_shard": table(uses),
+        "uses_in_this_partition": table(uses),
         "mean_occluded_fraction": dg.MetadataValue.float(round(fmean(row["occluded_fraction"] for row in rows), 4)),
         "layers_by_occlusion": counts_table(dict(levels.most_common()), "level"),
     }
@@ -144,8 +157,8 @@ def uses_table(uses: Mapping[str, "Uses"]) -> dg.MetadataValue:
     )
 
 
-def mask_metadata(rows: Sequence[Mapping[str, Any]]) -> Metadata:
-    """How far one shard's masks are from what is visible."""
+def mask_metadata(rows: Collection[Mapping[str, Any]]) -> Metadata:
+    """How far one partition's masks are from what is visible."""
     if not rows:
         return {}
     errors = Counter(row["mask_error"] for row in rows)
@@ -181,13 +194,13 @@ def picture(jpeg: bytes) -> dg.MetadataValue:
     return dg.MetadataValue.md(f"![preview](data:image/jpeg;base64,{base64.b64encode(jpeg).decode()})")
 
 
-def shrunk(path: Path) -> bytes:
+def shrunk(sheet: Path | bytes) -> bytes:
     """A JPEG of at most 25 kB of a sheet's first rows, for `picture`; the file itself keeps its size."""
     from PIL import Image
 
     from decoupage.images.contact_sheet import legible_rows
 
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(sheet) if isinstance(sheet, bytes) else sheet) as image:
         pixels = np.asarray(image.convert("RGB"))
     return legible_rows(pixels, SHRUNK_PX)
 

@@ -6,16 +6,19 @@ no script.
 """
 
 import html
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from assets_defs.root_objects import StoredFile, find_object
 from assets_defs.serving import MOUNT
+from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 OPEN = ("ablations", "champion", "dataset", "library", "quarantine", "report", "study/report", "training")
 """Folders of the root that are served; the others hold what people do not read, or must not (a study's answers)."""
@@ -45,17 +48,24 @@ td, th { border: 1px solid #ccc; padding: .25rem .6rem; text-align: left } pre {
 
 
 def root_route(root: str) -> Route:
-    """The route that serves a root's files. A root that is not a local folder has none."""
+    """The route that serves a root's files, from a folder or from an object store."""
+    store = Store(root)
 
     def serve(request: Request) -> Response:
-        path = _found(Path(root), request.path_params["path"])
-        if not path.is_dir():
-            return _file(path)
+        asked = request.path_params["path"]
+        path = _found(Path(store.url("")), asked) if store.is_local else _found_object(store, asked)
+        if not _is_folder(path):
+            return _file(path) if isinstance(path, Path) else _object(path)
         if not request.url.path.endswith("/"):  # Else links on the page would miss the folder.
             return RedirectResponse(f"{quote(request.url.path)}/", headers=_HEADERS)
-        return _page(path.name, "".join(_entries(path)))
+        entries = path.iterdir() if isinstance(path, Path) else path.entries()
+        return _page(path.name, "".join(_links((entry.name, _is_folder(entry)) for entry in entries)))
 
     return Route(MOUNT + "/{path:path}", serve)
+
+
+def _is_folder(path: Path | StoredFile) -> bool:
+    return path.is_dir() if isinstance(path, Path) else path.is_folder
 
 
 def _found(root: Path, path_in_root: str) -> Path:
@@ -66,25 +76,58 @@ def _found(root: Path, path_in_root: str) -> Path:
     except (OSError, ValueError, RuntimeError):  # ValueError: a NUL in the path; RuntimeError: links in a circle.
         opened = False
     if not opened or not (path.is_dir() or (path.is_file() and path.suffix in TYPES)):
-        raise HTTPException(404, f"the root has no page {path_in_root!r}: not made yet, or of another profile")
+        raise _nothing(path_in_root)
     return path
+
+
+def _found_object(store: Store, path_in_root: str) -> StoredFile:
+    """As `_found`, in an object store. HTTPException 503: the store cannot be read."""
+    path = path_in_root.rstrip("/")
+    if not any(f"{path}/".startswith(f"{folder}/") for folder in OPEN):
+        raise _nothing(path_in_root)
+    try:
+        found = find_object(store, path)
+    except BadSetup as fault:
+        raise HTTPException(503, str(fault)) from fault
+    if found is None or not (found.is_folder or PurePath(found.name).suffix in TYPES):
+        raise _nothing(path_in_root)
+    return found
+
+
+def _nothing(path_in_root: str) -> HTTPException:
+    return HTTPException(404, f"the root has no page {path_in_root!r}: not made yet, or of another profile")
 
 
 def _file(path: Path) -> Response:
     if path.suffix == ".md" and path.stat().st_size <= MAX_PAGE_BYTES:
         return _page(path.name, _rendered(path.read_text(encoding="utf-8", errors="replace")))
-    policy = _OWN_SCRIPTS if path.suffix == ".html" else _SHOWN
-    kind = TYPES[path.suffix]
-    return FileResponse(path, media_type=kind, headers=_HEADERS | {"Content-Security-Policy": policy})
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=_headers(path.suffix))
 
 
-def _entries(folder: Path) -> Iterator[str]:
-    """A folder's files and folders as links, pictures as themselves."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() or path.suffix in TYPES:
-            name, address = html.escape(path.name), quote(path.name) + ("/" if path.is_dir() else "")
-            picture = f'<br><img src="{address}" alt="" loading="lazy">' if path.suffix in (".jpg", ".png") else ""
-            yield f'<p><a href="{address}">{name}</a>{picture}</p>'
+def _object(found: StoredFile) -> Response:
+    suffix = PurePath(found.name).suffix
+    if suffix == ".md" and found.num_bytes <= MAX_PAGE_BYTES:
+        return _page(found.name, _rendered(found.read().decode(errors="replace")))
+    headers = _headers(suffix) | {"Content-Length": str(found.num_bytes)}
+    return StreamingResponse(found.chunks(), media_type=TYPES[suffix], headers=headers)
+
+
+def _headers(suffix: str) -> dict[str, str]:
+    return _HEADERS | {"Content-Security-Policy": _OWN_SCRIPTS if suffix == ".html" else _SHOWN}
+
+
+def _links(entries: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    """A folder's files and folders as links, pictures as themselves.
+
+    Args:
+        entries: name, and whether it is a folder.
+    """
+    for name, is_folder in sorted(entries):
+        suffix = PurePath(name).suffix
+        if is_folder or suffix in TYPES:
+            address = quote(name) + ("/" if is_folder else "")
+            picture = f'<br><img src="{address}" alt="" loading="lazy">' if suffix in (".jpg", ".png") else ""
+            yield f'<p><a href="{address}">{html.escape(name)}</a>{picture}</p>'
 
 
 def _page(title: str, body: str) -> HTMLResponse:

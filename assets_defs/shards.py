@@ -1,5 +1,7 @@
-"""Partitioned assets, a partition for each shard: scenes, their masks, the maps, and the join."""
+"""Partitioned assets, a partition for each group of shards: scenes, their masks, the maps, and the join."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import dagster as dg
@@ -11,12 +13,13 @@ from assets_defs.metadata import (
     class_weights_table,
     layer_metadata,
     mask_metadata,
+    partition_metadata,
     picture,
-    shard_metadata,
 )
-from assets_defs.plan import POLICY, Plan
+from assets_defs.plan import LAST_HOLDS, Plan
 from decoupage.maps.table import MAPS
-from pipelines import checklists, checks
+from pipelines import checklists, checks, index_rows
+from pipelines.index_rows import IndexRows
 from pipelines.maps.stage import MapStage
 from pipelines.previews import ManifestTiles, map_tiles, mask_tiles, scene_tiles, shard_preview
 from pipelines.stages.manifest import read_manifest
@@ -35,17 +38,26 @@ def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     return [_scenes(plan), _masks(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
+def _by_partition(plan: Plan, keys: Iterable[str], report: Report) -> Iterator[tuple[str, Report]]:
+    """(partition, the part of the report that is on its shards)."""
+    for key in keys:
+        shards = plan.groups[key]
+        manifests = {shard: report.shards[shard] for shard in shards}
+        yield key, replace(report, shards=manifests, made=report.made.intersection(shards))
+
+
 def _show(context: dg.AssetExecutionContext, plan: Plan, stage: Stage, report: Report, tiles: ManifestTiles) -> None:
-    """Attach to each partition its own figures and a small picture."""
+    """Attach to each partition its own figures and a small picture of its first shard that holds anything."""
     store = plan.factory.store
-    there = (report.shards.get(shard) or read_manifest(store, stage.name, shard) for shard in stage.shards())
-    num_rows = sum(manifest.num_rows for manifest in there if manifest is not None)
-    for shard, manifest in report.shards.items():
-        figures = shard_metadata(manifest, store, num_rows, was_made=shard in report.made)
-        context.add_asset_metadata(figures, partition_key=shard)
-        if manifest.members:
-            shown = {"preview": picture(shard_preview(store, manifest, tiles))}
-            context.add_asset_metadata(shown, partition_key=shard)
+    # The rows of all shards are known where the run took all; to read the manifests of the others would take long.
+    num_rows = report.num_rows if len(report.shards) == len(stage.shards()) else None
+    for key, part in _by_partition(plan, context.partition_keys, report):
+        context.add_asset_metadata(partition_metadata(part, store, plan.contents(key), num_rows), partition_key=key)
+        shown = next((shard for shard, manifest in part.shards.items() if manifest.num_items), None)
+        whole = read_manifest(store, stage.name, shown) if shown else None
+        if whole is not None:
+            preview = {"preview": picture(shard_preview(store, whole, tiles))}
+            context.add_asset_metadata(preview, partition_key=key)
 
 
 def _scenes(plan: Plan) -> dg.AssetsDefinition:
@@ -53,8 +65,9 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
 
     @asset(
         deps=["foreground_library", "background_library"],
-        partitions_def=plan.shards,
-        backfill_policy=POLICY,
+        partitions_def=plan.partitions,
+        backfill_policy=plan.backfill_policy,
+        metadata={LAST_HOLDS: plan.last_contents},
         group_name="scenes",
         owners=OWNERS,
         kinds={"webdataset"},
@@ -64,15 +77,15 @@ def _scenes(plan: Plan) -> dg.AssetsDefinition:
         "complete also where it is hidden. The same recipe gives the same bytes.",
     )
     def scenes(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Writes the scenes of these shards. Raises BadSetup: there is no library, or the folder has another recipe."""
-        report = factory.run(factory.scenes, context.partition_keys)
+        """Writes these partitions. Raises BadSetup: there is no library, or the folder has another recipe."""
+        report = factory.run(factory.scenes, plan.shards_of(context.partition_keys))
         _show(context, plan, factory.scenes, report, scene_tiles)
-        rows = []
+        rows = IndexRows()
         planned = {"size_class_weights": class_weights_table(factory.scenes.task.pool.class_weights)}
-        for shard, manifest in report.shards.items():
-            of_shard = checks.read_rows(factory.store, manifest)
-            context.add_asset_metadata(planned | layer_metadata(of_shard), partition_key=shard)
-            rows += of_shard
+        for key, part in _by_partition(plan, context.partition_keys, report):
+            found = checks.rows_of(factory.store, part, index_rows.SCENES)
+            context.add_asset_metadata(planned | layer_metadata(found), partition_key=key)
+            rows += found
         results = checklists.check_scenes(report, rows, factory, factory.scenes)
         named = [check(name, result) for name, result in results.items()]
         return dg.MaterializeResult(check_results=named)
@@ -85,8 +98,9 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
 
     @asset(
         deps=["scenes"],
-        partitions_def=plan.shards,
-        backfill_policy=POLICY,
+        partitions_def=plan.partitions,
+        backfill_policy=plan.backfill_policy,
+        metadata={LAST_HOLDS: plan.last_contents},
         group_name="masks",
         owners=OWNERS,
         kinds={"png"},
@@ -97,13 +111,13 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
     )
     def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes one mask per layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
-        report = factory.run(factory.masks, context.partition_keys)
+        report = factory.run(factory.masks, plan.shards_of(context.partition_keys))
         _show(context, plan, factory.masks, report, partial(mask_tiles, factory.scenes))
-        rows = []
-        for shard, manifest in report.shards.items():
-            of_shard = checks.read_rows(factory.store, manifest)
-            context.add_asset_metadata(mask_metadata(of_shard), partition_key=shard)
-            rows += of_shard
+        rows = IndexRows()
+        for key, part in _by_partition(plan, context.partition_keys, report):
+            found = checks.rows_of(factory.store, part)
+            context.add_asset_metadata(mask_metadata(found), partition_key=key)
+            rows += found
         results = checklists.check_masks(rows, profile)
         return dg.MaterializeResult(check_results=[check(name, result) for name, result in results.items()])
 
@@ -117,8 +131,9 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
     @asset(
         name=name,
         deps=["scenes"],
-        partitions_def=plan.shards,
-        backfill_policy=POLICY,
+        partitions_def=plan.partitions,
+        backfill_policy=plan.backfill_policy,
+        metadata={LAST_HOLDS: plan.last_contents},
         group_name="maps",
         owners=OWNERS,
         kinds={"png"},
@@ -127,7 +142,8 @@ def _maps(plan: Plan, stage: MapStage) -> dg.AssetsDefinition:
     )
     def maps(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes one map per scene. Raises BadSetup: scenes, weights or a device are not there."""
-        _show(context, plan, stage, plan.factory.run(stage, context.partition_keys), map_tiles)
+        report = plan.factory.run(stage, plan.shards_of(context.partition_keys))
+        _show(context, plan, stage, report, map_tiles)
         return dg.MaterializeResult()
 
     return maps
@@ -138,8 +154,9 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
 
     @asset(
         deps=["scenes", "imperfect_masks", *ASSETS.values()],
-        partitions_def=plan.shards,
-        backfill_policy=POLICY,
+        partitions_def=plan.partitions,
+        backfill_policy=plan.backfill_policy,
+        metadata={LAST_HOLDS: plan.last_contents},
         group_name="shards",
         owners=OWNERS,
         kinds={"webdataset"},
@@ -150,7 +167,7 @@ def _shards(plan: Plan) -> dg.AssetsDefinition:
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes shards, index and manifest. Raises BadSetup: a source is not there, or of another recipe."""
-        report = factory.run(factory.shards, context.partition_keys)
+        report = factory.run(factory.shards, plan.shards_of(context.partition_keys))
         results = checklists.check_shards(report, factory)
         _show(context, plan, factory.shards, report, scene_tiles)
         return dg.MaterializeResult(check_results=[check(name, result) for name, result in results.items()])

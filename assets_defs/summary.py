@@ -83,7 +83,7 @@ def _judgement(store: Store) -> Iterator[str]:
 
 
 def _row(name: str, cells: Sequence[str]) -> str:
-    return f"  {name:12}" + "".join(f"{cell:>11}" for cell in cells)
+    return f"  {name:14}" + "".join(f"{cell:>11}" for cell in cells)
 
 
 def failures(result: dg.ExecuteInProcessResult) -> str:

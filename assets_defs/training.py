@@ -15,13 +15,14 @@ from assets_defs.metadata import Metadata, check, check_spec, nothing_to_do, pic
 from assets_defs.plan import Plan
 from assets_defs.processes import run_process
 from assets_defs.training_unchanged import keep, question_of, unchanged
-from decoupage.faults import BadSetup
+from pipelines.stages.working import WorkingFolder
 from training.config import RunConfig, with_changes
 from training.facts import Facts, contents_digest
-from training.journal import loss_curve, read_metrics
+from training.journal import METRICS, loss_curve, read_metrics
 from training.launcher import write_plan
+from training.remote import fetch_if_there, local_name
 from training.rgba_vae.card import opaque_pictures_kept
-from training.run import RunPlan
+from training.run import IDENTITY, RunPlan, run_name
 
 GROUP = "training"
 OWNERS = ["team:models"]
@@ -30,6 +31,8 @@ POOL = "gpu"
 CHECK = "opaque_pictures_kept"
 """Check of the RGBA VAE that stops what would be made with it."""
 FIGURES = ("step", "loss", "validation_loss", "best_validation_loss")
+PLAN = "plan.json"
+"""File in an asset's folder: the newest plan."""
 PATHS = ("folder", "tensorboard", "checkpoint", "export")
 """Facts that are shown as paths."""
 STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
@@ -51,16 +54,14 @@ def training_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     return [_base_model(plan), _rgba_vae(plan), _adapter(plan)]
 
 
-def training_folder(plan: Plan, name: str) -> Path:
-    """Folder of an asset's runs and its `export/`.
+def training_copy(plan: Plan, name: str) -> WorkingFolder:
+    """The folder of an asset's runs and its `export/`, as this machine has it."""
+    return WorkingFolder(plan.factory.store, f"training/{name}")
 
-    Raises:
-        BadSetup: the root is not a local folder.
-    """
-    store = plan.factory.store
-    if not store.is_local:
-        raise BadSetup(f"training needs a local folder, and {store.root} is not one: set DECOUPAGE_ROOT")
-    return Path(store.url(f"training/{name}")).absolute()
+
+def training_folder(plan: Plan, name: str) -> Path:
+    """Path of `training_copy`. Of a root in an object store it holds what was fetched."""
+    return training_copy(plan, name).path
 
 
 def _base_model(plan: Plan) -> dg.AssetsDefinition:
@@ -81,7 +82,7 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         from decoupage.bases import find_base
 
         base = find_base(name)
-        weights = base.weights(source)
+        weights = base.weights(local_name(source))
         folder, findings = weights.find(), weights.requirements(name)
         missing = [f"{finding.found}: {finding.fix}" for finding in findings if not finding.present]
         if missing or folder is None:
@@ -151,7 +152,7 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
     )
     def adapter(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
         """Trains and exports the adapter, or continues. Raises dg.Failure: the training did not end well."""
-        vae = str(training_folder(plan, "rgba_vae") / "export")
+        vae = plan.factory.store.url("training/rgba_vae/export")
         changes = {**section.changes, **config.changes}
         launched = with_changes(recipe, config.changes)
         return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=vae)
@@ -178,43 +179,50 @@ def train_run(
         more: other fields of `RunPlan`; `data` where it is not the profile's dataset.
     """
     profile = plan.profile
-    section, folder = profile.training, training_folder(plan, name)
+    section, copy = profile.training, training_copy(plan, name)
     data = (plan.factory.store.url(plan.factory.shards.name),)
     fields = {"base": section.base or None, "masks": profile.masks, "device": section.device, "data": data, **more}
     fields |= {"commercial": profile.licences.commercial, "num_processes": section.num_processes}
-    run = RunPlan(recipe=recipe, out=folder, changes=changes, **fields)
-    written = write_plan(run, folder / "plan.json")
-    question = question_of(run, config, written)
+    home = copy if copy.is_copy else None
+    run = RunPlan(recipe=recipe, out=copy.path, changes=changes, home=home, **fields)
+    written = write_plan(run, copy.path / PLAN)
+    copy.put(PLAN)
+    question = question_of(run, config)
     facts = unchanged(run, question)
     if facts is None:
-        facts = run_process(context, section, written)
+        where = run.shown(written) if section.launcher == "k8s" else str(written)
+        facts = run_process(context, section, where, profile.engine.address)
         keep(run, question, facts)
+    if home is not None:
+        fetch_if_there(home, "export", IDENTITY)
     num_steps = {"num_steps": dg.MetadataValue.int(config.schedule.num_steps)}
     return dg.MaterializeResult(
-        metadata=_facts_metadata(facts, folder) | num_steps | _pictures(facts),
+        metadata=_facts_metadata(facts, copy) | num_steps | _pictures(facts, copy),
         data_version=dg.DataVersion(facts["version"]),
     )
 
 
-def _facts_metadata(facts: Facts, folder: Path) -> Metadata:
+def _facts_metadata(facts: Facts, copy: WorkingFolder) -> Metadata:
     """Metadata of what a run reported; where it found nothing to do, this first."""
     shown: Metadata = {}
     if facts["status"] == "unchanged":
+        folder = copy.store.url(copy.folder)
         shown = nothing_to_do(f"remove {folder}, its runs and its export, and materialize again")
     shown |= {name: readable(value) for name, value in facts.items() if name not in ("version", *PATHS)}
     return shown | {name: dg.MetadataValue.path(facts[name]) for name in PATHS if name in facts}
 
 
-def _pictures(facts: Facts) -> Metadata:
+def _pictures(facts: Facts, copy: WorkingFolder) -> Metadata:
     """Metadata of a run: loss curve, newest grid of samples, and a table of the key figures."""
-    folder = Path(facts["folder"])
+    run = WorkingFolder(copy.store, f"{copy.folder}/runs/{run_name(facts['identity'])}")
+    run.fetch(METRICS, "samples")
     figures = ({"figure": name, "value": facts[name]} for name in FIGURES if name in facts)
     shown: Metadata = {"figures": table(figures, {"figure": "string", "value": "float"})}
-    metrics = read_metrics(folder)
+    metrics = read_metrics(run.path)
     if metrics:
         shown["loss_curve"] = picture(loss_curve(metrics))
-    grids = sorted((folder / "samples").glob("*.png"))
+    grids = sorted((run.path / "samples").glob("*.png"))
     if grids:
         shown["preview"] = picture(shrunk(grids[-1]))
-        shown["samples"] = dg.MetadataValue.path(str(grids[-1]))
+        shown["samples"] = dg.MetadataValue.path(run.store.url(f"{run.folder}/samples/{grids[-1].name}"))
     return shown

@@ -16,16 +16,15 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from decoupage.faults import BadSetup
 from training.alone import alone_in
-from training.facts import facts_of
-from training.launcher import read_plan, train_on_ray
-from training.run import train_current
+from training.facts import Facts, facts_of
+from training.launcher import read_plan
+from training.run import RunPlan, train_current
 
 DONE, DIVERGED, WRONG_SETUP, INTERRUPTED = 0, 1, 2, 130
 SHOWN_LOGGERS = ("training", "pipelines", "decoupage", "evaluation")
@@ -47,7 +46,7 @@ class PipesHandler(logging.Handler):
 def main(arguments: list[str] | None = None) -> int:
     """Train, and report how it ended; returns the exit status."""
     parser = argparse.ArgumentParser(description="Carries out the plan of a training run.")
-    parser.add_argument("plan", type=Path, help="JSON file, as training.launcher.write_plan writes it")
+    parser.add_argument("plan", help="JSON file, as training.launcher.write_plan writes it, or its address")
     parser.add_argument("--ray", type=int, default=0, metavar="NUM_PROCESSES", help="train on a Ray cluster")
     given = parser.parse_args(arguments)
     if os.environ.get("RANK", "0") != "0":  # Of several processes, only the first one reports.
@@ -62,13 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _train(given.plan, given.ray, lambda message: _report(pipes, message))
 
 
-def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], None]) -> int:
+def _train(path: str, ray_processes: int, report: Callable[[dict[str, Any]], None]) -> int:
     from training.step import Diverged
 
     try:
         plan = read_plan(path)
-        with alone_in(plan.out):
-            facts = train_on_ray(plan, ray_processes) if ray_processes else facts_of(plan, train_current(plan))
+        with alone_in(plan.home.path if plan.home else plan.out, plan.home):
+            facts = _facts(plan, ray_processes)
     except (BadSetup, ValueError) as fault:
         if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.
             logging.getLogger("training").exception("%s", fault)
@@ -82,6 +81,14 @@ def _train(path: Path, ray_processes: int, report: Callable[[dict[str, Any]], No
         return INTERRUPTED
     report({"facts": facts})
     return INTERRUPTED if facts["status"] == "interrupted" else DONE
+
+
+def _facts(plan: RunPlan, ray_processes: int) -> Facts:
+    if not ray_processes:
+        return facts_of(plan, train_current(plan))
+    from training.on_ray import train_on_ray
+
+    return train_on_ray(plan, ray_processes)
 
 
 def _report(pipes: PipesContext, message: dict[str, Any]) -> None:

@@ -6,24 +6,26 @@ recognized.
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from decoupage.fingerprint import fingerprint
 from pipelines.shards.folder import find_shards
 from training.config import RunConfig, TrainingConfig
 from training.facts import Facts, contents_digest, facts_of
+from training.launcher import PLAN
+from training.remote import fetch_if_there
 from training.rgba_vae.config import RgbaVaeConfig
-from training.run import RunPlan, exported_identity
+from training.run import IDENTITY, RunPlan, exported_identity, on_this_machine
 
+_AT_ONCE = 256
+"""Manifests that are in memory at the same time."""
 ASKED = "asked.json"
 """File beside `export/`: hash of the plan and of all that it reads, and the version of what came of it."""
 
 
-def question_of(run: RunPlan, config: RunConfig, plan: Path) -> str | None:
+def question_of(run: RunPlan, config: RunConfig) -> str | None:
     """Hash of a plan, its recipe, and the bytes that it reads; None = something of it is not there.
-
-    Args:
-        plan: the plan's file (`training.launcher.write_plan`).
 
     Raises:
         BadSetup: there are no shards where the plan says.
@@ -32,6 +34,9 @@ def question_of(run: RunPlan, config: RunConfig, plan: Path) -> str | None:
 
     assert isinstance(config, TrainingConfig | RgbaVaeConfig)
     name = config.adapter.base if isinstance(config, TrainingConfig) else config.base
+    # Where the machine keeps its copy decides nothing.
+    plan = PLAN.dump_json(replace(run, out=Path()) if run.home else run).decode()
+    run = on_this_machine(run)
     base, vae = find_base(name).weights(run.base).find(), Path(run.rgba_vae) if run.rgba_vae else None
     if base is None or (vae is not None and not vae.is_dir()):
         return None
@@ -39,22 +44,32 @@ def question_of(run: RunPlan, config: RunConfig, plan: Path) -> str | None:
     data = [_contents(path) for path in run.data]
     if None in data:
         return None
-    asked = {"plan": plan.read_text(encoding="utf-8"), "recipe": config.fingerprint()}
-    return fingerprint({**asked, "weights": weights, "data": data})
+    return fingerprint({"plan": plan, "recipe": config.fingerprint(), "weights": weights, "data": data})
 
 
 def unchanged(run: RunPlan, question: str | None) -> Facts | None:
     """The facts of what is there, where it answers this question; else None."""
-    if question is None or exported_identity(run.out) is None or not (run.out / ASKED).is_file():
+    if question is None:
+        return None
+    if run.home is not None:
+        fetch_if_there(run.home, ASKED, IDENTITY)
+    asked = run.out / ASKED
+    if not asked.is_file() or question.encode() not in asked.read_bytes():
+        return None
+    if run.home is not None:
+        fetch_if_there(run.home, "export")
+    if exported_identity(run.out) is None:
         return None
     facts = facts_of(run, None)
-    return facts if (run.out / ASKED).read_bytes() == _answered(question, facts) else None
+    return facts if asked.read_bytes() == _answered(question, facts) else None
 
 
 def keep(run: RunPlan, question: str | None, facts: Facts) -> None:
     """Write down what came of a question."""
     if question is not None:
         (run.out / ASKED).write_bytes(_answered(question, facts))
+        if run.home is not None:
+            run.home.put(ASKED)
 
 
 def _answered(question: str, facts: Facts) -> bytes:
@@ -65,8 +80,9 @@ def _contents(path: str) -> str | None:
     """Hash of all shards behind a path; None = one is not finished."""
     found = find_shards(path)
     sha = hashlib.sha256()
-    for shard in found.shards:
-        if not found.store.exists(f"{shard}.json"):
-            return None
-        sha.update(found.store.read(f"{shard}.json"))  # It holds the hash of the tar.
+    for first in range(0, len(found.shards), _AT_ONCE):
+        for manifest in found.store.read_many([f"{name}.json" for name in found.shards[first : first + _AT_ONCE]]):
+            if manifest is None:
+                return None
+            sha.update(manifest)  # It holds the hash of the tar.
     return sha.hexdigest()

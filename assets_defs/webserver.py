@@ -2,7 +2,8 @@
 
 `dagster dev` starts the same three, but its web server does whatever any web page asks it to: a picture whose address
 is a mutation starts a run. `python -m assets_defs.webserver --port P` puts the guard before it, and serves the files of
-the root that assets point to.
+the root that assets point to. With `--workspace FILE` it is the web server alone, beside code servers and a daemon that
+run elsewhere (`deploy/compose.yaml`).
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,13 +46,16 @@ def main() -> int:
     """Serve until Ctrl-C or SIGTERM. Returns the exit status: 1 = a part ended by itself, 2 = it cannot start."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=3000)
-    port = parser.parse_args().port
+    parser.add_argument("--host", default=ADDRESS, help="address to listen on")
+    parser.add_argument("--name", action="append", default=[], help="host name of a proxy before it; repeatable")
+    parser.add_argument("--workspace", type=Path, help="file that names running code servers; the daemon runs, too")
+    given = parser.parse_args()
     # Started in the background by a script, a process ignores SIGINT, and Dagster's programs would then ignore SIGTERM.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # Advice on optional packages, once more in every run.
     try:
-        return serve(port)
+        return serve(given.port, given.host, given.name, given.workspace)
     except (BadSetup, ValueError) as fault:
         print(f"Dagster cannot start: {fault}", file=sys.stderr)
         return 2
@@ -60,8 +64,13 @@ def main() -> int:
         return 0
 
 
-def serve(port: int) -> int:
+def serve(port: int, host: str = ADDRESS, names: Sequence[str] = (), running: Path | None = None) -> int:
     """Serve the current profile until one of Dagster's programs ends, or an exception of a signal handler.
+
+    Args:
+        host: address to listen on; whatever it is, the server answers only to its names.
+        names: that it may be called by in addition to those of loopback.
+        running: workspace file of code servers that run already, as a daemon does; None = both are started.
 
     Raises:
         BadSetup: the port is taken, DAGSTER_HOME cannot be opened, or the definitions do not load.
@@ -69,7 +78,7 @@ def serve(port: int) -> int:
     """
     profile = load_profile()
     with ExitStack() as stack:
-        listening = stack.enter_context(_listening(port))
+        listening = stack.enter_context(_listening(host, port))
         # Dagster takes seconds to load; what a person can fix is reported first.
         from dagster._core.workspace.context import WorkspaceProcessContext
         from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -80,34 +89,36 @@ def serve(port: int) -> int:
         instance = stack.enter_context(opened_instance())
         instance.optimize_for_webserver(_QUERY_MS, _RECYCLE_S, _OVERFLOW)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="decoupage-ui-")))  # Only its owner's.
-        children = stack.enter_context(_children(folder))
-        workspace = stack.enter_context(WorkspaceProcessContext(instance, WorkspaceFileTarget([str(_file(folder))])))
-        app = guarded_app(workspace, profile.root)
-        print(f"Dagster is on http://{ADDRESS}:{listening.getsockname()[1]}; Ctrl-C ends it", file=sys.stderr)
+        children = {} if running else stack.enter_context(_children(folder))
+        target = WorkspaceFileTarget([str(running or _file(folder))])
+        workspace = stack.enter_context(WorkspaceProcessContext(instance, target))
+        app = guarded_app(workspace, profile.root, names)
+        print(f"Dagster is on http://{host}:{listening.getsockname()[1]}; Ctrl-C ends it", file=sys.stderr)
         return _run(app, listening, children)
 
 
-def guarded_app(workspace: "IWorkspaceProcessContext", root: str) -> "Guard":
-    """Dagster's web application with the pages of a root, behind the guard."""
+def guarded_app(workspace: "IWorkspaceProcessContext", root: str, names: Sequence[str] = ()) -> "Guard":
+    """Dagster's web application with the pages of a root, behind the guard, which knows it by these names, too."""
     from dagster_webserver.app import create_app_from_workspace_process_context
 
     from assets_defs.root_pages import root_route
-    from decoupage.guard import Guard
+    from decoupage.guard import LOOPBACK, Guard
 
     app = create_app_from_workspace_process_context(workspace, live_data_poll_rate=_REFRESH_MS)
     app.router.routes.insert(0, root_route(root))
-    return Guard(app, no_get=("/graphql",), allowed=lambda path, query: ".." not in path.split("/"))
+    hosts = (*LOOPBACK, *(name.lower() for name in names))
+    return Guard(app, hosts, no_get=("/graphql",), allowed=lambda path, query: ".." not in path.split("/"))
 
 
 @contextmanager
-def _listening(port: int) -> Iterator["socket.socket"]:
+def _listening(host: str, port: int) -> Iterator["socket.socket"]:
     import socket
 
     try:
-        listening = socket.create_server((ADDRESS, port))
+        listening = socket.create_server((host, port))
     except (OSError, OverflowError) as error:
         why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise BadSetup(f"port {port} of {ADDRESS} cannot be used ({why}); name another: make ui PORT=3001") from error
+        raise BadSetup(f"port {port} of {host} cannot be used ({why}); name another: make ui PORT=3001") from error
     with listening:
         yield listening
 

@@ -26,6 +26,7 @@ from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.named_paths import named_paths
+from pipelines.stages.engine_requirements import requirements as engine_requirements
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles
@@ -176,6 +177,7 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         ),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
         "library": [one for one in named_paths(profile) if one.name == "library.takedowns"],
+        f"engine: engine.kind = {profile.engine.kind}": engine_requirements(profile.engine, Store(profile.root)),
         "root": [_writable(profile), _room(profile), _own_recipe(profile)],
         f"training: recipes {profile.training.rgba_vae}, {profile.training.recipe}": [
             *_weights(profile),

@@ -10,12 +10,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import NamedTuple, TextIO
 
 from decoupage.text_files import printable
 
-FOUND_FAULTS, WRONG_USE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
-"""Exit statuses; the last two are a shell's for a program that SIGINT or SIGPIPE ended."""
+FOUND_FAULTS, WRONG_USE, INTERRUPTED, PIPE_CLOSED, TERMINATED = 1, 2, 130, 141, 143
+"""Exit statuses; the last three are a shell's for a program that SIGINT, SIGPIPE or SIGTERM ended."""
 _MAX_CHARACTERS = 20_000
 _OURS = ("assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training")
 _DAMAGED = {
@@ -66,6 +67,15 @@ class Told(NamedTuple):
 
     sentence: str
     status: int
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what container runtimes and service managers send. Ends the command in order, as Ctrl-C does."""
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Handler of SIGTERM; without one, a program with process id 1, as in a container, would ignore it."""
+    raise Terminated
 
 
 class Stopped(Exception):
@@ -172,7 +182,8 @@ def _import(error: BaseException) -> str:
 
 
 def _interrupted(error: BaseException) -> str:
-    return "interrupted; what is finished is kept, and the same command continues"
+    how = "told to end" if isinstance(error, Terminated) else "interrupted"
+    return f"{how}; what is finished is kept, and the same command continues"
 
 
 def _of_system(error: BaseException) -> str:
@@ -223,6 +234,7 @@ _TOLD: dict[str, tuple[Callable[[BaseException], str], int]] = {
     "builtins.OSError": (_of_system, WRONG_USE),
     "builtins.ImportError": (_import, WRONG_USE),
     "builtins.ValueError": (_value, WRONG_USE),
+    "commands.Terminated": (_interrupted, TERMINATED),
     "builtins.KeyboardInterrupt": (_interrupted, INTERRUPTED),
 }
 """Exceptions, their message, and the exit status."""

@@ -6,9 +6,13 @@
 import logging
 import os
 import re
+import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -18,6 +22,7 @@ from typer.main import get_command, get_group
 from commands import faults
 from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
+from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     from profiles.profile import Profile
@@ -93,12 +98,28 @@ def load_command(name: str) -> Any:
 
 
 def flowing(command: Any) -> Any:
-    """The command, with the paragraphs of its help in one line each, so that a terminal of any width can break them."""
+    """The command, with the paragraphs of its help in one line each, so that a terminal of any width can break them.
+
+    It refuses addresses where it takes paths of this machine.
+    """
+    command.invoke = partial(_invoke, command.invoke)
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs) or None
     for inner in getattr(command, "commands", {}).values():
         flowing(inner)
     return command
+
+
+def _invoke(invoke: Callable[[Any], Any], ctx: Any) -> Any:
+    """Run a command. Raises BadSetup: an address stands for a path, where it would make a folder called `s3:`."""
+    for name, value in ctx.params.items():
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(path, Path) and re.fullmatch(r"[a-z][a-z0-9+.-]+:", path.parts[0] if path.parts else ""):
+                said = printable(str(path).replace(":/", "://", 1))
+                raise BadSetup(
+                    f"{name} is a file or folder of this machine, and {said} is an address; name a local one"
+                )
+    return invoke(ctx)
 
 
 def require_factory(name: str) -> None:
@@ -166,9 +187,12 @@ class _Lines(logging.Formatter):
 
 def main() -> None:
     """Entry point of the `decoupage` command."""
+    signal.signal(signal.SIGTERM, faults.terminate)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in ("botocore", "aiobotocore"):  # They log where they found credentials.
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         try:
             app()

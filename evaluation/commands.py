@@ -6,7 +6,6 @@ loader as the context's object, because profiles are above this package.
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -32,7 +31,7 @@ def evaluate(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files are.")] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="Published adapter; default: the one trained in the root.")
+        str | None, typer.Option(help="Published adapter: a folder, a Hub id, or an address; default: the root's.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="Folder of its base; default: the published one.")] = None,
     test_set: Annotated[
@@ -61,9 +60,7 @@ def evaluate(
     place, store = loaded.root.rstrip("/"), Store(loaded.root)
     if list_only:
         _write_list(find_test_set(test_set, loaded.evaluation, loaded, store), store, out, as_json)
-    folder = adapter or f"{place}/{ADAPTER}"
-    if adapter is None and not Path(folder).is_dir():
-        raise BadSetup(f"there is no trained adapter in {folder}; train one, or name a published one with --adapter")
+    folder = adapter or trained_adapter(store, "train one, or name a published one with --adapter")
     chosen = find_test_set(test_set, loaded.evaluation, loaded, store)
     methods = standard_recipes(loaded.evaluation, folder, base, store, chosen.name)
     target = out or _target(chosen, place)
@@ -73,6 +70,14 @@ def evaluate(
     else:
         _print(report, target)
     raise typer.Exit(1 if report.num_failures else 0)
+
+
+def trained_adapter(store: Store, fix: str) -> str:
+    """Folder or address of the adapter that was trained in a root. Raises BadSetup: there is none."""
+    place = store.url(ADAPTER)
+    if not store.names(ADAPTER):
+        raise BadSetup(f"there is no trained adapter in {place}; {fix}")
+    return place
 
 
 def _write_list(test_set: "TestSet", store: Store, out: str | None, as_json: bool) -> NoReturn:

@@ -3,20 +3,22 @@
 A list maps the name of a check to its function, whose first line of documentation describes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-from pipelines import checks, scene_checks
+from pipelines import checks, index_rows, scene_checks
 from pipelines.checks import CheckResult
 from pipelines.config import DataConfig
 from pipelines.factory import Factory
 from pipelines.library.catalogue import CatalogueReport, stored_catalogue
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.scenes.plan import LayerPlan
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.run import Report
 
 Checklist = dict[str, Callable[..., CheckResult]]
 Results = dict[str, CheckResult]
+Rows = Collection[dict[str, Any]]
 SOURCE: Checklist = {"source_drops": checks.source_drops}
 WARNINGS = frozenset({"enough_photographs"})
 """Checks that only warn."""
@@ -56,10 +58,13 @@ def check_background_library(library: CatalogueReport[BackgroundRecord], config:
     return {"enough_backgrounds": checks.library_size(library, config.checks)}
 
 
-def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory, stage: ScenesStage) -> Results:
+def check_scenes(report: Report, rows: Rows, factory: Factory, stage: ScenesStage) -> Results:
     """`SCENES` over shards of a stage of scenes, whose index has these rows."""
     limits, config = factory.config.checks, stage.scenes
-    plans = {key: stage.task.pool.plan(key) for shard in report.shards for key in stage.keys(shard)}
+    # Few plans differ, so that one object serves many scenes.
+    known: dict[tuple[LayerPlan, ...], tuple[LayerPlan, ...]] = {}
+    drawn = ((key, stage.task.pool.plan(key)) for shard in report.shards for key in stage.keys(shard))
+    plans = {key: known.setdefault(plan, plan) for key, plan in drawn}
     results = (
         checks.scene_drops(report, limits),
         checks.layers_per_scene(rows),
@@ -74,7 +79,7 @@ def check_scenes(report: Report, rows: list[dict[str, Any]], factory: Factory, s
     return dict(zip(SCENES, results, strict=True))
 
 
-def check_masks(rows: list[dict[str, Any]], config: DataConfig) -> Results:
+def check_masks(rows: Rows, config: DataConfig) -> Results:
     """`MASKS` over shards of imperfect masks, whose index has these rows."""
     return {"mask_overlap": checks.mask_overlap(rows, config.masks)}
 
@@ -99,7 +104,8 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
             if report.stage == factory.backgrounds.name:
                 found[report.stage]["enough_photographs"] = checks.enough_photographs(report, None, config)
         elif report.stage == factory.scenes.name:
-            found[report.stage] = check_scenes(report, checks.rows_of(store, report), factory, factory.scenes)
+            rows = checks.rows_of(store, report, index_rows.SCENES)
+            found[report.stage] = check_scenes(report, rows, factory, factory.scenes)
         elif report.stage == factory.masks.name:
             found[report.stage] = check_masks(checks.rows_of(store, report), config)
         elif report.stage == factory.shards.name:

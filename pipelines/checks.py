@@ -4,14 +4,16 @@ Each looks at one property and says in words what it found. `shards verify` is t
 the quick ones on the way there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from decoupage.faults import BadSetup
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.config import ChecksConfig, DataConfig, GateConfig, MasksConfig
 from pipelines.config.build import DropLimits
+from pipelines.index_rows import IndexRows
 from pipelines.library.catalogue import CatalogueReport, read_catalogue
 from pipelines.library.leaks import LEAKS, LeakReport
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Record
@@ -22,7 +24,7 @@ from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.verify import verify
 from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.engine import Engine
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 
@@ -122,7 +124,7 @@ def alpha_coverage(library: CatalogueReport[ForegroundRecord], gates: GateConfig
     return CheckResult(not bad, sentence, {"outside": bad[:20]})
 
 
-def layers_per_scene(rows: Sequence[dict[str, Any]]) -> CheckResult:
+def layers_per_scene(rows: Collection[dict[str, Any]]) -> CheckResult:
     """Every scene has one to three layers, and a row for each."""
     counts: dict[str, int] = {}
     for row in rows:
@@ -132,7 +134,7 @@ def layers_per_scene(rows: Sequence[dict[str, Any]]) -> CheckResult:
     return CheckResult(not bad, f"{len(counts) - len(bad)} of {len(counts)} scenes have 1-3 layers", {"bad": bad[:20]})
 
 
-def mask_overlap(rows: Sequence[dict[str, Any]], masks: MasksConfig) -> CheckResult:
+def mask_overlap(rows: Collection[dict[str, Any]], masks: MasksConfig) -> CheckResult:
     """Every imperfect mask still means its target."""
     bad = [
         f"{row['key']}/{row['layer']}"
@@ -147,8 +149,8 @@ def mask_overlap(rows: Sequence[dict[str, Any]], masks: MasksConfig) -> CheckRes
 def counts_against_manifest(store: Store, report: Report) -> CheckResult:
     """Manifest, tar and index name the same number of scenes."""
     bad = []
-    for shard, manifest in report.shards.items():
-        in_index = {row["key"] for row in read_rows(store, manifest)}
+    for shard, manifest in whole_manifests(store, report):
+        in_index = set(store.read_table(f"{report.stage}/{shard}.parquet", ["key"])["key"].to_pylist())
         if not len(scene_keys(manifest)) == len(in_index) == manifest.num_items:
             bad.append(shard)
     return CheckResult(not bad, f"{len(report.shards) - len(bad)} of {len(report.shards)} shards agree", {"bad": bad})
@@ -157,7 +159,7 @@ def counts_against_manifest(store: Store, report: Report) -> CheckResult:
 def occlusion_recomputed(store: Store, report: Report) -> CheckResult:
     """The recorded occluded fractions follow from the stored alphas (a few scenes of each shard)."""
     num, bad = 0, []
-    for manifest in report.shards.values():
+    for _, manifest in whole_manifests(store, report):
         for key in islice(scene_keys(manifest), SCENES_RECOMPUTED):
             parts = SceneParts.decode(key, read_members(store, manifest, key))
             num += 1
@@ -266,14 +268,18 @@ def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
     return CheckResult(passed, sentence, figures)
 
 
-def read_rows(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
-    """Rows of a shard's index, one per layer."""
-    return list(store.read_table(f"{manifest.stage}/{manifest.shard}.parquet").to_pylist())
+def whole_manifests(store: Store, report: Report) -> Iterator[tuple[str, Manifest]]:
+    """(shard, manifest with its members) of all shards of a run; a report holds no members, to stay small."""
+    for shard in report.shards:
+        manifest = read_manifest(store, report.stage, shard)
+        if manifest is None:
+            raise BadSetup(f"{store.url(f'{report.stage}/{shard}')}.json was removed while it was checked; run again")
+        yield shard, manifest
 
 
-def rows_of(store: Store, report: Report) -> list[dict[str, Any]]:
-    """Rows of the indexes of all shards of a run."""
-    return [row for manifest in report.shards.values() for row in read_rows(store, manifest)]
+def rows_of(store: Store, report: Report, columns: Sequence[str] | None = None) -> IndexRows:
+    """Rows of the indexes of all shards of a run. `columns`: None = all."""
+    return IndexRows.read(store, report.shards.values(), columns)
 
 
 def _listed(counts: Mapping[str, int]) -> str:

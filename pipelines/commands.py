@@ -93,8 +93,10 @@ def scenes_make(
     profile: Annotated[str | None, typer.Option(help="Name in configs/, or path of a .toml file.")] = None,
     root: Annotated[str | None, typer.Option(help="Where the files go.")] = None,
     num_scenes: Annotated[int | None, typer.Option("--scenes", min=1, help="Number of scenes.")] = None,
-    engine: Annotated[str | None, typer.Option(help="serial | process")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one for each core.")] = None,
+    engine: Annotated[str | None, typer.Option(help="serial | process | ray")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes, or shards at once on Ray; 0 = one for each core.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make library, scenes, masks, maps and shards without Dagster: the same bytes as the assets make.

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from decoupage.faults import BadSetup
 from decoupage.maps.choose import make_makers
 from pipelines.backgrounds.layouts import LayoutSource, LayoutsStage, network_source
-from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages
+from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages, files_to_keep
 from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
 from pipelines.commercial import require_permitted
 from pipelines.config import DataConfig, ScenesConfig
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
-from pipelines.foregrounds.mulan.source import MulanSource, Observation
+from pipelines.foregrounds.mulan.source import TREE, MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import (
@@ -37,6 +36,7 @@ from pipelines.shards.join import ShardJoin
 from pipelines.stages.engine import Engine, make_engine
 from pipelines.stages.run import Report, Stage, run_stage
 from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 
 log = logging.getLogger(__name__)
 MULAN_TREE = "sources/mulan"
@@ -79,8 +79,8 @@ class Factory:
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine that the profile names."""
-        return make_engine(self.config.engine.kind, self.config.engine.workers)
+        """The engine that the profile names. Raises BadSetup when Ray is absent or its address does not answer."""
+        return make_engine(self.config.engine)
 
     def run(self, stage: Stage, shards: Sequence[str] | None = None) -> Report:
         """Run one stage on the profile's engine; see `run_stage`."""
@@ -90,20 +90,30 @@ class Factory:
     # ---- sources
 
     @property
-    def mulan_folders(self) -> tuple[Path, Path]:
-        """(annotations, images) of the MULAN tree."""
-        if self.config.mulan.source == "packaged":
-            tree = self._local_folder(MULAN_TREE)
-            return tree / "annotations", tree / "images"
+    def _mulan_tree(self) -> WorkingFolder | None:
+        """The folder of the store that holds MULAN; None where it is one of this machine."""
+        return WorkingFolder(self.store, MULAN_TREE) if self.config.mulan.source == "packaged" else None
+
+    @property
+    def _mulan_paths(self) -> tuple[Path, Path]:
+        if (tree := self._mulan_tree) is not None:
+            return tree.path / "annotations", tree.path / "images"
         return Path(self.config.mulan.annotations), Path(self.config.mulan.images)
 
     @property
+    def mulan_folders(self) -> tuple[Path, Path]:
+        """(annotations, images) of the MULAN tree, as this machine has them after what is missing was copied."""
+        if (tree := self._mulan_tree) is not None:
+            tree.fetch(*TREE)
+        return self._mulan_paths
+
+    @property
     def photographs(self) -> Store:
-        """The folder of background photographs."""
+        """The folder of background photographs; any machine of a cluster reads it."""
         if self.config.backgrounds.source == "packaged":
-            return Store(str(self._local_folder(PHOTOGRAPHS)))
+            return Store(self.store.url(PHOTOGRAPHS))
         if self.config.backgrounds.source == "openimages":
-            return Store(str(self._local_folder(OPENIMAGES)))
+            return Store(self.store.url(OPENIMAGES))
         return Store(self.config.backgrounds.folder)
 
     def fetch_photographs(self) -> PhotographsReport | None:
@@ -111,7 +121,11 @@ class Factory:
         if self.config.backgrounds.source != "openimages":
             return None
         require_permitted(self.config)
-        return fetch_openimages(self.config.backgrounds.openimages, self._local_folder(OPENIMAGES))
+        folder = WorkingFolder(self.store, OPENIMAGES)
+        folder.fetch()
+        report = fetch_openimages(self.config.backgrounds.openimages, folder.path)
+        folder.put(*files_to_keep(folder.path))
+        return report
 
     def write_packaged_sources(self) -> None:
         """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
@@ -124,18 +138,13 @@ class Factory:
         ):
             # The mark is written last: a folder without it was interrupted.
             if source == "packaged" and not self.store.exists(f"{path}.complete"):
-                write(self._local_folder(path))
+                write(self.store.url(path))
                 self.store.write(f"{path}.complete", b"")
-
-    def _local_folder(self, path: str) -> Path:
-        if not self.store.is_local:
-            raise BadSetup(f"sources need a local folder, and {self.store.root} is not one; set DECOUPAGE_ROOT")
-        return Path(self.store.url(path))
 
     @property
     def mulan_source(self) -> MulanSource:
         """The MULAN tree itself."""
-        return MulanSource(self.config.mulan, *self.mulan_folders, self.store)
+        return MulanSource(self.config.mulan, *self._mulan_paths, self.store, self._mulan_tree)
 
     def observe_mulan(self) -> Observation:
         """Look through MULAN, fetch the photographs that the profile asks for, settle which ones are for testing."""
@@ -147,8 +156,8 @@ class Factory:
         """Foregrounds of the MULAN tree."""
         mulan, split = self.config.mulan, self.mulan_source.split
         return MulanForegrounds(
-            *(*self.mulan_folders, self.config.gates, mulan.num_shards, mulan.laion, split),
-            *(mulan.coco.info, mulan.licences),
+            *(*self._mulan_paths, self.config.gates, mulan.num_shards, mulan.laion, split),
+            *(mulan.coco.info, mulan.licences, self._mulan_tree),
         )
 
     @cached_property
@@ -257,7 +266,8 @@ class Factory:
     def make_library(self) -> list[Report]:
         """Sources and both catalogues."""
         require_permitted(self.config)
-        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here.
+        layouts = [self.layouts] if self.layouts else []  # A segmentation without classes stops here,
+        _ = self.engine  # and an engine that does not answer.
         self.write_packaged_sources()
         if self.config.mulan.source != "none":
             self.observe_mulan()

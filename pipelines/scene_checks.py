@@ -10,7 +10,7 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
-from pipelines.checks import SCENES_RECOMPUTED, CheckResult
+from pipelines.checks import SCENES_RECOMPUTED, CheckResult, whole_manifests
 from pipelines.config import ChecksConfig, PlacementConfig, ScenesConfig
 from pipelines.library.catalogue import find_records
 from pipelines.library.layout import Layout
@@ -30,7 +30,7 @@ CUT_TOLERANCE = 0.05
 """The same where the canvas cuts it: how much stays inside is settled on a grid of 64 cells."""
 ENLARGEMENT_TOLERANCE = 0.001
 """Absolute: scales and crops are rounded."""
-Rows = Sequence[Mapping[str, Any]]
+Rows = Collection[Mapping[str, Any]]
 
 
 def as_planned(
@@ -97,7 +97,7 @@ def supports_recomputed(store: Store, report: Report) -> CheckResult:
     """A layer placed by its support lies on it, by alpha and the photograph's layout (some scenes of each shard)."""
     scenes = [
         SceneParts.decode(key, read_members(store, manifest, key))
-        for manifest in report.shards.values()
+        for _, manifest in whole_manifests(store, report)
         for key in islice(scene_keys(manifest), SCENES_RECOMPUTED)
     ]
     supported = [parts for parts in scenes if any(layer["support"] for layer in parts.record["layers"])]

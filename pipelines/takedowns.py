@@ -14,7 +14,7 @@ from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
 from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, takedowns_path, taken_down
 from pipelines.library.unmatched import unmatched
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 
@@ -121,7 +121,7 @@ def moved_shards(factory: Factory, gone: Collection[str]) -> set[tuple[str, str]
     if not gone:
         return found
     for scenes, joined in ((dataset.scenes, dataset.shards) for dataset in factory.datasets):
-        finished = [read_manifest(factory.store, scenes.name, shard) for shard in scenes.shards()]
+        finished = read_manifests(factory.store, scenes.name, scenes.shards())
         manifests = [manifest for manifest in finished if manifest is not None]
         for manifest in scenes.moved_without(manifests, gone):
             found |= {(scenes.name, manifest.shard), (joined.name, manifest.shard)}

@@ -1,7 +1,7 @@
 """Reads `configs/*.toml` into frozen models, with overrides from the environment.
 
 Each package owns the model of its own sections (`pipelines/config.py`); here they are put together, with the one
-section that belongs to no package, the times of the schedules. Secrets are never part of a profile: they are read from
+section that belongs to no package, Dagster's. Secrets are never part of a profile: they are read from
 the environment where they are used.
 """
 
@@ -45,12 +45,15 @@ Cron = Annotated[str, AfterValidator(_cron)]
 
 
 class AutomationConfig(Section):
-    """Times of the schedules and of the sensor."""
+    """Times of the schedules and of the sensor, and how Dagster divides the shards. No part of any recipe."""
 
     nightly_cron: Cron = Field("0 2 * * *", description="when stale data is made again: minute hour day month weekday")
     weekly_cron: Cron = Field("0 5 * * 6", description="when the adapter is trained again and judged")
     time_zone: Annotated[str, AfterValidator(_zone)] = Field("UTC", description="time zone of both schedules")
     watch_every_s: int = Field(60, ge=5, le=86_400, description="seconds between two checks of the inputs")
+    shards_per_partition: int = Field(
+        1, ge=1, le=100_000, description="shards in one partition; Dagster is at ease with up to 2,000 partitions"
+    )
 
 
 class Profile(DataConfig):
@@ -62,7 +65,7 @@ class Profile(DataConfig):
         root: where its files are (folder or fsspec URL), from `DECOUPAGE_ROOT` or `data/<name>`.
         training: which recipes, and how they are started.
         evaluation: how methods are compared.
-        automation: times of the schedules, once they are switched on.
+        automation: times of the schedules, once they are switched on; how the shards are divided into partitions.
     """
 
     training: TrainingSection = TrainingSection()

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+from pipelines.stages.store import Store
 
 _FIX = "name another with DECOUPAGE_ROOT or --root"
 
@@ -11,14 +12,17 @@ _FIX = "name another with DECOUPAGE_ROOT or --root"
 def check_root(root: str) -> None:
     """Refuse a root that no file can be written to. A folder that is there is taken: reading alone needs no more.
 
+    An object store is asked once, whether it answers and knows the credentials; that they may write shows later.
+
     Args:
         root: a folder, which need not exist yet, or an address of an object store.
 
     Raises:
-        BadSetup: something in its path is a file, it may not be made, or its store needs a package that is absent.
+        BadSetup: something in its path is a file, it may not be made, or its store cannot be used: an absent package,
+            no such bucket, wrong keys, no way to the server.
     """
     if "://" in root:
-        _check_store(root)
+        Store(root).check()
         return
     place = Path(root).absolute()
     if place.is_dir():
@@ -39,12 +43,3 @@ def is_writable(root: str) -> bool:
     while not place.exists():
         place = place.parent
     return os.access(place, os.W_OK | os.X_OK)
-
-
-def _check_store(root: str) -> None:
-    from fsspec import get_filesystem_class
-
-    try:
-        get_filesystem_class(root.partition("://")[0])
-    except (ImportError, ValueError) as error:
-        raise BadSetup(f"the root {root} cannot be opened: {error}; {_FIX}") from None

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.object_store import _faulty, faulty, s3  # noqa: F401 - fixtures of all tests
 from tests.packaged import packaged_sources_are_cut_out_once  # noqa: F401
+from tests.stores import remote  # noqa: F401 - a fixture
 from tests.warm.python import warm_python
 
 CHECKOUT = Path(__file__).parent.parent

@@ -30,9 +30,9 @@ from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
 from decoupage.weights.files import share
 from training.averages import Averages
+from training.remote import STATE
 from training.state import Learner, read_weights, restore_optimiser, restore_random_states
 
-STATE = "state.json"
 AVERAGED = "averaged.safetensors"
 _PACKAGES = ("torch", "diffusers", "peft", "accelerate")
 _UNREADABLE = (OSError, EOFError, LookupError, AttributeError, TypeError, ValueError, RuntimeError)

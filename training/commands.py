@@ -22,7 +22,7 @@ _BY_SIGNAL = 128
 def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `decoupage train list` names them.")],
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder of the run.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the run, also s3://bucket/folder.")] = None,
     data: Annotated[list[str] | None, typer.Option(help="Shards; for tiny_base folders of photographs.")] = None,
     base: Annotated[
         str | None, typer.Option(help="Another base: a folder, owner/name, or owner/name@revision.")
@@ -33,7 +33,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     device: Annotated[str, typer.Option(help="auto | cpu | cuda.")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the newest checkpoint in --out.")] = False,
     warm_start: Annotated[
-        Path | None, typer.Option(help="Checkpoint of which only the weights are used to start.")
+        str | None, typer.Option(help="Checkpoint of which only the weights are used to start.")
     ] = None,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Check, estimate, and make a small trial run; train nothing.")
@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     Then an adapter: decoupage train demo --data data/demo --rgba-vae runs/rgba_vae/export --out runs/demo
     """
     from training.recipes import ALL
+    from training.remote import fetched, is_address, working_folder
     from training.run import RunPlan
     from training.run import train as run
 
@@ -61,18 +62,20 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         return
     if out is None and not dry:
         raise ValueError("--out is missing: the folder of the run")
-    out = out or Path("runs", recipe)
+    out = out or f"runs/{recipe}"
+    home = working_folder(out) if is_address(out) else None
     loaded = context.obj(profile)
     plan = RunPlan(
         recipe=recipe,
-        out=out,
+        out=home.path if home else Path(out),
+        home=home,
         data=tuple(data or ()),
         base=base,
         rgba_vae=rgba_vae,
         masks=loaded.masks,
         changes=dict(_change(text) for text in change or ()),
         resume=resume,
-        warm_start=warm_start,
+        warm_start=(fetched(warm_start) if is_address(warm_start) else Path(warm_start)) if warm_start else None,
         device=device,
         commercial=loaded.licences.commercial,
     )
@@ -84,8 +87,9 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
 
 def _dry_run(plan: "RunPlan", as_json: bool) -> None:
     from training.dry_run.report import dry_run
+    from training.run import on_this_machine
 
-    found = dry_run(plan)
+    found = dry_run(on_this_machine(plan))
     print(found.to_json() if as_json else found.to_text())
     if not found.is_ready:
         raise typer.Exit(1)
@@ -100,8 +104,8 @@ def _say(plan: "RunPlan", outcome: "Outcome", as_json: bool) -> None:
         "status": outcome.status,
         "step": progress.step,
         "validation_loss": progress.validation_loss,
-        "checkpoint": str(outcome.checkpoint),
-        "export": str(plan.out / "export") if outcome.status == "done" else None,
+        "checkpoint": plan.shown(outcome.checkpoint),
+        "export": plan.shown(plan.out / "export") if outcome.status == "done" else None,
     }
     fault = _fault(plan, outcome)
     if fault is not None:

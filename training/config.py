@@ -141,6 +141,9 @@ class ComputeConfig(Section):
     compile: bool = Field(False, description="compile each kind of block once (regional)")
     sharded: bool = Field(False, description="share out weights and moments among the processes of a run (FSDP2)")
     loader_workers: int = Field(4, ge=0, le=1024, description="processes that read samples; 0 = the training process")
+    loader_cache_gb: float = Field(
+        50.0, ge=0.0, le=1e6, description="disk space for scenes of an object store, per machine; 0 = none is kept"
+    )
 
 
 class OutputConfig(Section):
@@ -176,11 +179,11 @@ class RunConfig(Section):
     def recipe(self) -> dict[str, Any]:
         """Plain JSON values of everything that decides the weights, up to rounding.
 
-        Left out: how a batch is split, what is recomputed, compiled or sharded, the number of loader processes, when a
-        run gives up and what it writes. A run may continue with other values of these, on another machine.
+        Left out: how a batch is split, what is recomputed, compiled or sharded, the loader's processes and its cache,
+        when a run gives up and what it writes. A run may continue with other values of these, on another machine.
         """
         values = self.model_dump(mode="json", exclude={"output", "batch"})
-        for name in ("checkpoint_every_blocks", "compile", "sharded", "loader_workers"):
+        for name in ("checkpoint_every_blocks", "compile", "sharded", "loader_workers", "loader_cache_gb"):
             del values["compute"][name]
         return values | {"batch_size": self.batch.size}
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decoupage.fingerprint import fingerprint
-from training.journal import read_metrics
-from training.run import RunPlan, exported_identity
+from pipelines.stages.working import WorkingFolder
+from training.journal import METRICS, read_metrics
+from training.run import RunPlan, exported_identity, run_name
 
 if TYPE_CHECKING:
     from training.loop import Outcome
@@ -25,26 +26,29 @@ def facts_of(plan: RunPlan, outcome: "Outcome | None") -> Facts:
         `status` (`done`, `interrupted`, or `unchanged`: there was nothing to do), `recipe`, `identity`, `step`, `loss`
         (of the last step), `validation_loss` (the last one) and `best_validation_loss`, absent where not measured;
         `folder` of the run and the paths in it: `checkpoint`, `tensorboard`; and, unless the run was interrupted,
-        `export` and its `version`, a hash of identity and contents.
+        `export` and its `version`, a hash of identity and contents. Paths are those in the
+        object store, if there is one.
     """
-    out = plan.out
+    out = plan.home.path if plan.home else plan.out
     identity = exported_identity(out) or {} if outcome is None else dict(outcome.progress.identity)
-    folder = out / "runs" / fingerprint(dict(identity))
+    folder = out / "runs" / run_name(identity)
+    if plan.home is not None and outcome is None:
+        WorkingFolder(plan.home.store, f"{plan.home.folder}/runs/{run_name(identity)}").fetch(METRICS)
     status = "unchanged" if outcome is None else outcome.status
     facts: Facts = {
         "status": status,
         "recipe": plan.recipe,
         "identity": identity,
-        "folder": str(folder),
-        "tensorboard": str(folder / "tensorboard"),
+        "folder": plan.shown(folder),
+        "tensorboard": plan.shown(folder / "tensorboard"),
         **_figures(folder),
     }
     if outcome is not None:
-        facts |= {"step": outcome.progress.step, "checkpoint": str(outcome.checkpoint)}
+        facts |= {"step": outcome.progress.step, "checkpoint": plan.shown(outcome.checkpoint)}
     if status != "interrupted":
         export = out / "export"
         version = fingerprint({"identity": identity, "contents": contents_digest(export)})
-        facts |= {"export": str(export), "version": version}
+        facts |= {"export": plan.shown(export), "version": version}
     return facts
 
 

@@ -1,40 +1,39 @@
-"""Starting a training process: alone, several on this machine, or on the nodes of a Ray cluster.
+"""Starting a training process: alone, or several on this machine.
 
-Here: commands, their environment, the plan that they read, and the run on Ray. A process then carries out `run.py`;
-pods are started by the asset, through Dagster's own client.
+Here: commands, their environment, and the plan that they read. A process then carries out `run.py`, or has it carried
+out on a Ray cluster (`on_ray.py`); pods are started by the asset, through Dagster's own client.
 """
 
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from decoupage.faults import BadSetup
-from decoupage.requirements import install_line
+from pipelines.stages.store import Store
 from training.run import RunPlan
 
-_PLAN = TypeAdapter(RunPlan)
+PLAN = TypeAdapter(RunPlan)
 
 
 def write_plan(plan: RunPlan, path: Path) -> Path:
     """A plan as JSON, for the process that carries it out; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_PLAN.dump_json(plan, indent=1))
+    path.write_bytes(PLAN.dump_json(plan, indent=1))
     return path
 
 
-def read_plan(path: Path) -> RunPlan:
-    """The plan in a file that `write_plan` wrote.
+def read_plan(path: str) -> RunPlan:
+    """The plan in a file that `write_plan` wrote, here or in an object store.
 
     Raises:
         BadSetup: no such file, or it holds no plan.
     """
+    parent, _, name = path.rpartition("/")
     try:
-        return _PLAN.validate_json(path.read_bytes())
+        return PLAN.validate_json(Store(parent or ".").read(name))
     except (OSError, ValueError) as error:
         raise BadSetup(f"{path} holds no plan of a training run: {error}") from error
 
@@ -64,33 +63,3 @@ def environment(device: str) -> dict[str, str]:
     On a CPU each process has one thread: the models trained there are tiny, and more threads wait for one another.
     """
     return {"OMP_NUM_THREADS": "1"} if device == "cpu" and "OMP_NUM_THREADS" not in os.environ else {}
-
-
-def train_on_ray(plan: RunPlan, num_processes: int) -> dict[str, Any]:
-    """Run `train_current` on the workers of a Ray cluster; returns the facts of the first one.
-
-    The plan's paths must be the same on all nodes. A cancelled run stops where it is, and later continues from its
-    last checkpoint.
-
-    Raises:
-        BadSetup: Ray is not installed.
-    """
-    if find_spec("ray") is None:
-        raise BadSetup(f"training.launcher = ray needs Ray Train, which is not installed; {install_line('ray')}")
-    from ray.train import ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    scaling = ScalingConfig(num_workers=num_processes, use_gpu=plan.device != "cpu")
-    trainer = TorchTrainer(_ray_worker, train_loop_config=_PLAN.dump_python(plan, mode="json"), scaling_config=scaling)
-    return dict(trainer.fit().metrics or {})
-
-
-def _ray_worker(values: dict[str, Any]) -> None:
-    from ray import train
-
-    from training.facts import facts_of
-    from training.run import train_current
-
-    plan = _PLAN.validate_python(values)
-    # Ray has joined the processes already; accelerate finds them by the environment that Ray has set.
-    train.report(facts_of(plan, train_current(plan)))

@@ -22,6 +22,8 @@ from pipelines.shards.folder import find_shards
 
 FILE = "licences.json"
 """File in the folder of a run, and in the export of a VAE or a base, that holds its `Licences`."""
+_AT_ONCE = 64
+"""Parquet indexes that are in memory at the same time."""
 _DEPTH = 3
 """Number of folders, from a checkpoint or an export upwards, in which a run's file is looked for."""
 
@@ -116,13 +118,15 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
     layers: Counter[str] = Counter()
     for path in paths:
         folder = find_shards(path)
-        for shard in folder.shards:
-            name = f"{shard}.parquet"
-            if folder.store.exists(name):
-                layers.update(_counted(folder.store.read(name), folder.store.url(name)))
-            else:
-                lost = f"a shard whose index {folder.store.url(name)} is missing, so its licences are unknown"
-                yield Use(key, lost, UNKNOWN, fix)
+        names = [f"{shard}.parquet" for shard in folder.shards]
+        for first in range(0, len(names), _AT_ONCE):
+            some = names[first : first + _AT_ONCE]
+            for name, index in zip(some, folder.store.read_many(some), strict=True):
+                if index is not None:
+                    layers.update(_counted(index, folder.store.url(name)))
+                else:
+                    lost = f"a shard whose index {folder.store.url(name)} is missing, so its licences are unknown"
+                    yield Use(key, lost, UNKNOWN, fix)
     for licence, number in sorted(layers.items()):
         yield Use(key, f"{number} layers of the shards", licence, fix)
 

@@ -25,6 +25,7 @@ from training.checkpoints import Checkpoints
 from training.config import RunConfig
 from training.journal import Journal
 from training.optimiser import make_optimiser, make_scheduler, parameter_groups
+from training.remote import Remote
 from training.requests import Requests
 from training.sharding import is_sharded, local, shard, trained_parameters
 from training.state import Learner, read_weights
@@ -86,7 +87,12 @@ def place_of(accelerator: Accelerator) -> Place:
 
 
 def fit(
-    task: Task, accelerator: Accelerator, folder: Path, resume: bool = False, warm_start: Path | None = None
+    task: Task,
+    accelerator: Accelerator,
+    folder: Path,
+    resume: bool = False,
+    warm_start: Path | None = None,
+    remote: Remote | None = None,
 ) -> Outcome:
     """Train a task until its last step, or until a signal asks to stop.
 
@@ -94,6 +100,7 @@ def fit(
         folder: folder of the run; holds `checkpoints/`, `metrics.jsonl`, `tensorboard/` and `samples/`.
         resume: continue from the newest complete checkpoint, if there is one.
         warm_start: a checkpoint whose weights, and nothing else, the run begins with.
+        remote: the run's folder in an object store, of which `folder` is this machine's copy; begun on rank 0.
 
     Raises:
         BadSetup: the folder holds a run already and `resume` is off; a checkpoint is of another identity.
@@ -102,7 +109,8 @@ def fit(
     """
     identity, output = dict(task.identity), task.config.output  # Before weights are shared out: it hashes them whole.
     run, place = _prepared(task, accelerator), place_of(accelerator)
-    store = Checkpoints(folder / "checkpoints", output.keep_last, place.device, place.rank, place.world_size)
+    folders = (folder / "checkpoints", output.keep_last, place.device, place.rank, place.world_size)
+    store = Checkpoints(*folders, remote)
     progress = _beginning(run, identity, store, resume, warm_start)
     with (
         Journal(folder, progress.step, task.config.schedule.num_steps, place.rank == 0) as journal,
@@ -152,6 +160,7 @@ def _trained(run: Running, store: Checkpoints, progress: Progress, journal: Jour
         saved = store.save(run.learners, run.averages, progress)
     store.finish()
     assert saved is not None
+    saved = store.here(progress.step)
     if not is_done:
         _log.warning("interrupted after step %d; saved %s; --resume continues from there", progress.step, saved)
     return Outcome("done" if is_done else "interrupted", progress, saved)
@@ -246,8 +255,8 @@ def _judge(run: Running, store: Checkpoints, progress: Progress, journal: Journa
         _log.warning("the validation loss of step %d is %s: it counts as not measured", progress.step, mean)
     elif progress.best_loss is None or progress.validation_loss < progress.best_loss:
         progress.best_loss, progress.best_step = progress.validation_loss, progress.step
-    store.note(progress)
     journal.note(progress.step, {"validation_loss": progress.validation_loss})
+    store.note(progress)  # After its line, so that no checkpoint in an object store is without it.
 
 
 def _check_weights(run: Running, step: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 import time
 from types import FrameType, TracebackType
 from typing import Any
@@ -11,6 +12,12 @@ from accelerate import Accelerator
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ASKED = threading.Event()
+
+
+def ask_to_stop() -> None:
+    """As a signal does, for a run outside the main thread, which alone gets signals; it holds until the end."""
+    _ASKED.set()
 
 
 class Requests:
@@ -44,6 +51,11 @@ class Requests:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def stop_asked(self) -> bool:
+        """Whether this process was asked to stop; other ranks may not know yet."""
+        return self._signal is not None or _ASKED.is_set()
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = signal.Signals(number)
         signal.signal(number, self._before[self._signal])
@@ -51,7 +63,7 @@ class Requests:
 
     def agree(self, accelerator: Accelerator) -> None:
         """Set `stop` and `save` to the same on all ranks: a signal to any of them counts, and the clock of rank 0."""
-        stop = self._signal is not None
+        stop = self.stop_asked
         late = bool(self._save_every_s) and time.monotonic() - self._saved_s >= self._save_every_s
         save = late and accelerator.is_main_process
         if accelerator.num_processes > 1:

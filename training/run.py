@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,13 @@ from decoupage.fingerprint import fingerprint
 from decoupage.text_files import parse_json
 from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
+from pipelines.stages.working import WorkingFolder
 from training.alone import alone_in
 from training.config import RunConfig, TrainingConfig, with_changes
+from training.licences import FILE as LICENCES
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
+from training.remote import Remote, begun_elsewhere, fetch_if_there, local_name, put_anew
 from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.tiny_base.config import TinyBaseConfig
@@ -50,6 +53,7 @@ class RunPlan:
         device: `auto`, `cpu` or `cuda`.
         commercial: refuse whatever forbids commercial use.
         num_processes: number of processes that it is to have; None = as many as there are.
+        home: the folder of the run in an object store, of which `out` is the machine's copy; None = `out` is all.
     """
 
     recipe: str
@@ -64,10 +68,27 @@ class RunPlan:
     device: str = "auto"
     commercial: bool = False
     num_processes: int | None = None
+    home: WorkingFolder | None = None
 
     def config(self) -> RunConfig:
         """The recipe with the changes. Raises ValueError: unknown recipe or key, impossible value."""
         return with_changes(find_recipe(self.recipe), self.changes)
+
+    def shown(self, path: Path) -> str:
+        """Where people find a path below `out`: in the object store, if there is one."""
+        home = self.home
+        return home.store.url(f"{home.folder}/{path.relative_to(home.path).as_posix()}") if home else str(path)
+
+
+def on_this_machine(plan: RunPlan) -> RunPlan:
+    """The plan with folders of this machine in place of those in object stores, whose weights are fetched.
+
+    Raises:
+        BadSetup: one of them is not there.
+    """
+    store = plan.home.store if plan.home else None
+    out = plan.home.path if plan.home else plan.out
+    return replace(plan, out=out, base=local_name(plan.base, store), rgba_vae=local_name(plan.rgba_vae, store))
 
 
 def train(plan: RunPlan) -> "Outcome":
@@ -77,16 +98,21 @@ def train(plan: RunPlan) -> "Outcome":
         BadSetup: something is missing or does not fit, or another process trains there; nothing was started.
         Diverged: a loss, a gradient or the weights were not finite.
     """
+    plan = on_this_machine(plan)
+    if plan.home is not None:
+        begun_elsewhere(plan.home)
     licences = _permitted(plan).licences
-    with alone_in(plan.out), _advice_on_memory(plan):
+    with alone_in(plan.out, plan.home), _advice_on_memory(plan):
         accelerator, task = _ready(plan, licences)
         from training.loop import export, fit
 
-        if accelerator.is_main_process:
-            licences.write(plan.out)
-        outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start)
+        remote = _begun(plan.out, plan.home, licences, accelerator.is_main_process)
+        outcome = fit(task, accelerator, plan.out, plan.resume, plan.warm_start, remote)
         if outcome.status == "done":
-            _log.info("exported to %s", export(task, outcome, accelerator, plan.out))
+            whole = export(task, outcome, accelerator, plan.out)
+            if plan.home is not None and accelerator.is_main_process:
+                put_anew(plan.home, "export")
+            _log.info("exported to %s", plan.shown(whole))
     return outcome
 
 
@@ -100,6 +126,7 @@ def train_current(plan: RunPlan) -> "Outcome | None":
     Raises:
         BadSetup, Diverged: as `train`.
     """
+    plan = on_this_machine(plan)
     with _advice_on_memory(plan):
         return _trained(plan)
 
@@ -109,19 +136,31 @@ def _trained(plan: RunPlan) -> "Outcome | None":
     accelerator, task = _ready(plan, licences)
     from training.loop import export, fit
 
-    key = fingerprint(dict(task.identity))
-    if exported_identity(plan.out) == dict(task.identity):
+    key = run_name(task.identity)
+    if _has_export(plan, dict(task.identity)):
         return None
     folder = plan.out / "runs" / key
+    home = WorkingFolder(plan.home.store, f"{plan.home.folder}/runs/{key}") if plan.home else None
     with alone_in(folder):
-        if accelerator.is_main_process:
-            licences.write(folder)
-        outcome = fit(task, accelerator, folder, resume=True)
+        remote = _begun(folder, home, licences, accelerator.is_main_process)
+        outcome = fit(task, accelerator, folder, resume=True, remote=remote)
         if outcome.status == "done":
             whole = export(task, outcome, accelerator, folder)
             if accelerator.is_main_process:
-                _publish(whole, plan.out, dict(task.identity))
+                _publish(whole, plan, dict(task.identity))
     return outcome
+
+
+def _begun(folder: Path, home: WorkingFolder | None, licences: Licences, is_main: bool) -> Remote | None:
+    """Write the licences down, by which an object store knows that there is a run; returns the run's folder there."""
+    remote = Remote(home) if home is not None else None
+    if is_main:
+        if remote is not None:
+            remote.begin()
+        licences.write(folder)
+        if remote is not None:
+            remote.home.put(LICENCES)
+    return remote
 
 
 def _permitted(plan: RunPlan) -> Sources:
@@ -193,10 +232,19 @@ def _advice_on_memory(plan: RunPlan) -> Iterator[None]:
     raise OutOfMemory(f"{text}; {fix}" if fix else text)
 
 
+def run_name(identity: Mapping[str, str]) -> str:
+    """Name of the folder of a run in `<out>/runs`."""
+    return fingerprint(dict(identity))
+
+
 def exported_identity(out: Path) -> dict[str, str] | None:
     """Identity of the run that `<out>/export` came from; None if there is no export, or it does not say."""
+    return _stated_identity(out) if (out / "export").is_dir() else None
+
+
+def _stated_identity(out: Path) -> dict[str, str] | None:
     file = out / IDENTITY
-    if not file.is_file() or not (out / "export").is_dir():
+    if not file.is_file():
         return None
     try:
         identity = parse_json(file.read_bytes(), str(file))
@@ -206,8 +254,18 @@ def exported_identity(out: Path) -> dict[str, str] | None:
     return identity if isinstance(identity, dict) else None
 
 
-def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
+def _has_export(plan: RunPlan, identity: Mapping[str, str]) -> bool:
+    """Whether the export in use is this run's; in an object store, it is fetched then."""
+    if plan.home is not None:
+        fetch_if_there(plan.home, IDENTITY)
+        if _stated_identity(plan.out) == identity:
+            fetch_if_there(plan.home, "export")
+    return exported_identity(plan.out) == identity
+
+
+def _publish(whole: Path, plan: RunPlan, identity: dict[str, str]) -> None:
     """Copy a run's export to `<out>/export`; its identity is removed first and written last."""
+    out = plan.out
     partial, final = out / ".export.partial", out / "export"
     (out / IDENTITY).unlink(missing_ok=True)
     shutil.rmtree(partial, ignore_errors=True)
@@ -215,6 +273,8 @@ def _publish(whole: Path, out: Path, identity: dict[str, str]) -> None:
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     (out / IDENTITY).write_text(json.dumps(identity, indent=1), encoding="utf-8")
+    if plan.home is not None:
+        put_anew(plan.home, "export", IDENTITY)
 
 
 def build_task(plan: RunPlan, config: RunConfig, place: "Place", licences: Licences) -> "Task":

@@ -22,12 +22,29 @@ from pipelines.foregrounds.prompts.ledger import ledger_path
 from pipelines.library import exclusions
 from pipelines.library.exclusions import read_exclusions
 from pipelines.library.takedowns import read_takedowns, takedowns_path
+from pipelines.stages.store import Store
 
 # Plain external assets would do, but Dagster sees a new version of them only when they are materialized.
 warnings.filterwarnings("ignore", message="Function `multi_observable_source_asset`", category=dg.BetaWarning)
 
 VERSION_TAG = "dagster/data_version"
+BUILT_IN_PROMPTS = Path(__file__).parents[2] / "pipelines" / "foregrounds" / "prompts"
 MULAN, PROMPTS, TAKEDOWNS, EXCLUSIONS = "mulan_folder", "prompt_list", "takedown_list", "exclusion_list"
+
+
+@dataclass(frozen=True)
+class Object:
+    """A file of the root, wherever the root is."""
+
+    store: Store
+    path: str
+
+    def version(self) -> str:
+        """A text that changes when it is replaced, made or removed."""
+        try:
+            return self.store.version(self.path)
+        except FileNotFoundError:
+            return ""
 
 
 @dataclass(frozen=True)
@@ -38,22 +55,24 @@ class Input:
         name: name of its asset.
         description: text for the lineage page.
         version: returns a hash of the content; may take seconds.
-        paths: files and folders whose times are compared first; empty = the version is taken each time.
+        paths: files and folders whose times are compared first.
+        objects: files of the root whose versions are compared first. Without either, the version is taken each time.
     """
 
     name: str
     description: str
     version: Callable[[], str]
     paths: tuple[Path, ...] = ()
+    objects: tuple[Object, ...] = ()
 
     def stamp(self) -> str:
-        """Hash of the paths' times and sizes, in milliseconds: changes when a file is replaced, added or removed.
+        """Hash of times (in milliseconds), sizes and versions: changes when a file is replaced, added or removed.
 
         A file overwritten deep in a folder does not change it, but changes the version, which the nightly tick takes.
         """
-        if not self.paths:
+        if not self.paths and not self.objects:
             return self.version()
-        sha = hashlib.sha256()
+        sha = hashlib.sha256("".join(found.version() for found in self.objects).encode())
         for path in self.paths:
             # os.walk asks each entry of a folder only for its kind: forty thousand files take no time.
             for found in sorted(Path(folder) for folder, _, _ in os.walk(path)) or [path]:
@@ -65,12 +84,14 @@ class Input:
 def watched_inputs(plan: Plan) -> list[Input]:
     """The inputs of a profile."""
     profile, factory = plan.profile, plan.factory
+    is_built_in = profile.prompts.source == "builtin"
     found = [
         Input(
             PROMPTS,
             "What generated foregrounds show: the built-in prompts or the list that a model wrote. Observed, not made.",
             lambda: _prompts_version(plan),
-            _prompt_files(plan),
+            (BUILT_IN_PROMPTS,) if is_built_in else (),
+            () if is_built_in else (Object(factory.store, ledger_path(profile.prompts)),),
         ),
         Input(
             TAKEDOWNS,
@@ -84,7 +105,7 @@ def watched_inputs(plan: Plan) -> list[Input]:
             "Assets that were rejected when inspected (`decoupage inspect --apply`). Observed, not made: a new "
             "line makes the libraries stale, and after them exactly the shards that drew what it names.",
             lambda: digest(*(exclusion.id for exclusion in read_exclusions(factory.store))).hex()[:16],
-            (Path(factory.store.url(exclusions.EXCLUSIONS)),) if factory.store.is_local else (),
+            objects=(Object(factory.store, exclusions.EXCLUSIONS),),
         ),
     ]
     if profile.mulan.source == "folder":
@@ -109,13 +130,6 @@ def _prompts_version(plan: Plan) -> str:
     path = ledger_path(config)
     # A list that is still to be written is not a fault here: its asset writes it.
     return hashlib.sha256(store.read(path)).hexdigest()[:16] if store.exists(path) else "not written yet"
-
-
-def _prompt_files(plan: Plan) -> tuple[Path, ...]:
-    config, store = plan.profile.prompts, plan.factory.store
-    if config.source == "builtin":
-        return (Path(__file__).parents[2] / "pipelines" / "foregrounds" / "prompts",)
-    return (Path(store.url(ledger_path(config))),) if store.is_local else ()
 
 
 def input_assets(plan: Plan) -> list[dg.AssetsDefinition]:

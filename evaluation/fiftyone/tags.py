@@ -15,7 +15,7 @@ from evaluation.fiftyone.group import COMPOSITE
 from evaluation.fiftyone.library import fiftyone
 from evaluation.fiftyone.samples import BOXES, GROUP, ITEM
 from pipelines.factory import Factory
-from pipelines.library.exclusions import REASONS, Exclusion, read_exclusions, write_exclusions
+from pipelines.library.exclusions import REASONS, Exclusion, add_exclusions, read_exclusions
 from pipelines.takedowns import ExclusionReport, find_excluded
 
 
@@ -92,9 +92,5 @@ def apply_tags(factory: Factory, profile: str) -> Applied:
     if dataset.info.get("root") != factory.store.root:
         raise BadSetup(f"{name} was made from {dataset.info.get('root')}, not from {factory.store.root}")
     tagged, without_asset = read_tags(dataset)
-    before = read_exclusions(factory.store)
-    listed = {exclusion.id for exclusion in before}
-    new = tuple(exclusion for exclusion in tagged if exclusion.id not in listed)
-    if new:
-        write_exclusions(factory.store, [*before, *new])
-    return Applied(new, len(before) + len(new), without_asset, find_excluded(factory))
+    new = add_exclusions(factory.store, tagged)
+    return Applied(new, len(read_exclusions(factory.store)), without_asset, find_excluded(factory))

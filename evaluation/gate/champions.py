@@ -1,17 +1,19 @@
 """The champions' weights below `<root>/champion/vNNNN/`: kept complete, checked by hash, and how to go back to one.
 
-A version is renamed into place after its files were compared with their hashes; it counts once the history names it.
+A version counts once the history names it, after its files were compared with their hashes where they lie.
 """
 
+import hashlib
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import cast
 
 from decoupage.faults import BadSetup
 from evaluation.gate.history import FOLDER, Event, add_event, current_version, point, promotion_of, read_history
 from evaluation.saved_scores import SavedScores, read_scores
-from pipelines.stages import locks
+from pipelines.stages import leases
 from pipelines.stages.store import Store
 
 ADAPTER, SCORES = "adapter", "scores"
@@ -20,47 +22,72 @@ ADAPTER, SCORES = "adapter", "scores"
 
 @contextmanager
 def alone(store: Store) -> Iterator[None]:
-    """Context in which no other process decides.
-
-    Raises:
-        BadSetup: another process does, or the root is not a local folder.
-    """
-    if not store.is_local:
-        raise BadSetup(f"the champion's weights need a local folder, but {store.root} is not local: set DECOUPAGE_ROOT")
-    folder = Path(store.url(FOLDER))
-    folder.mkdir(parents=True, exist_ok=True)
-    with locks.alone(folder / ".lock") as free:
-        if not free:
-            raise BadSetup(f"another process decides on the champion in {folder}; wait until it ends")
+    """Context in which no other process decides. Raises BadSetup: another process does."""
+    lease = leases.take(store, f"{FOLDER}/.lock")
+    if lease is None:
+        raise BadSetup(f"another process decides on the champion in {store.url(FOLDER)}; wait until it ends")
+    try:
         yield
+    finally:
+        lease.release()
 
 
-def adapter_folder(store: Store, version: str) -> Path:
-    """Where a version's published adapter lies."""
-    return Path(store.url(f"{FOLDER}/{version}/{ADAPTER}"))
+def adapter_folder(store: Store, version: str) -> str:
+    """Where a version's published adapter lies: a folder, or an address."""
+    return store.url(f"{FOLDER}/{version}/{ADAPTER}")
 
 
-def keep(store: Store, adapter: Path, scores: Mapping[str, bytes], terms: str) -> str:
+def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) -> str:
     """Store a published adapter and its scores as the next version, not yet the champion; returns its name.
+
+    Args:
+        adapter: folder, or address.
 
     Raises:
         ValueError: a file of the adapter is not the one that was published.
     """
-    from decoupage.publishing.folder import read_manifest  # Knows diffusers.
+    from decoupage.publishing.finding import find_folder  # Knows diffusers.
 
     version = f"v{1 + sum(event.kind == 'promoted' for event in read_history(store)):04d}"
-    final = Path(store.url(f"{FOLDER}/{version}"))
-    partial = final.with_name(f".{version}.partial")
-    for leftover in (partial, final):  # The history names neither: a run was killed before it decided.
-        shutil.rmtree(leftover, ignore_errors=True)
+    folder = f"{FOLDER}/{version}"
+    store.remove_tree(folder)  # The history does not name it: a run was killed before it decided.
+    source = find_folder(adapter)
     # Copied, not linked: a tool that writes a new export over the old one in place would write into the champion.
-    shutil.copytree(adapter, partial / ADAPTER)
-    read_manifest(partial / ADAPTER)
-    inside = Store(str(partial))
-    for name, data in scores.items():
-        inside.write(f"{SCORES}/{terms}/{name}", data)
-    partial.rename(final)
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        with store.writing(f"{folder}/{ADAPTER}/{path.relative_to(source).as_posix()}") as ours, path.open("rb") as new:
+            shutil.copyfileobj(new, ours, 1 << 22)
+    try:
+        check_kept(store, version)
+    except ValueError:
+        store.remove_tree(folder)
+        raise
+    keep_scores(store, version, terms, scores)
     return version
+
+
+def check_kept(store: Store, version: str) -> int:
+    """Compare every file of a version's adapter, where it is kept, with the hash that it was published with.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        ValueError: one is missing or damaged, or it is of a layout that this version does not read.
+    """
+    from decoupage.publishing.folder import MANIFEST, check_format, parse_manifest  # Knows diffusers.
+
+    folder = f"{FOLDER}/{version}/{ADAPTER}"
+    where, name = store.url(f"{folder}/{MANIFEST}"), MANIFEST
+    try:
+        manifest = parse_manifest(store.read(f"{folder}/{MANIFEST}"), where)
+        check_format(manifest, where)
+        for name, expected in manifest.files.items():
+            with store.open(f"{folder}/{name}") as file:
+                if hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest() != expected:
+                    raise ValueError(f"{store.url(folder)}: {name} is not the published file (its sha256 differs)")
+    except FileNotFoundError:
+        raise ValueError(f"{store.url(folder)}: {name} is missing") from None
+    return len(manifest.files)
 
 
 def kept_scores(store: Store, version: str, terms: str, method: str) -> SavedScores | None:
@@ -77,7 +104,7 @@ def keep_scores(store: Store, version: str, terms: str, files: Mapping[str, byte
 
 def drop_scores(store: Store, version: str, terms: str) -> None:
     """Remove scores that turned out to be of another list."""
-    store.remove(f"{FOLDER}/{version}/{SCORES}/{terms}")
+    store.remove_tree(f"{FOLDER}/{version}/{SCORES}/{terms}")
 
 
 def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
@@ -91,8 +118,6 @@ def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
         BadSetup: there is no champion, none before it, or another process decides.
         ValueError: no such version, it is the champion already, or its files are damaged.
     """
-    from decoupage.publishing.folder import read_manifest  # Knows diffusers.
-
     with alone(store):
         point(store)
         history = read_history(store)
@@ -105,6 +130,6 @@ def rollback(store: Store, to: str | None = None, why: str = "") -> Event:
         if version == current:
             raise ValueError(f"{version} is already the champion")
         made = promotion_of(history, version)
-        read_manifest(adapter_folder(store, version))
+        check_kept(store, version)
         reasons = (why or "no reason was given",)
         return add_event(store, "rolled_back", version, current, reasons, {"candidate": made.details["candidate"]})

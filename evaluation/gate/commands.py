@@ -60,7 +60,7 @@ def _shown(store: Store) -> dict[str, Any]:
     found: dict[str, Any] = {"version": version, "history": [asdict(event) for event in history]}
     if version is not None:
         made = promotion_of(history, version)
-        found |= {"adapter": str(adapter_folder(store, version)), "promoted_at": made.at, **made.details["candidate"]}
+        found |= {"adapter": adapter_folder(store, version), "promoted_at": made.at, **made.details["candidate"]}
         found |= {"list_sha256": made.details["list_sha256"], "num_images": made.details["num_images"]}
     return found
 

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
@@ -20,8 +19,8 @@ from pipelines.stages.store import Store
 METHOD = "adapter"
 FIRST_OPPONENTS = ("base", "given_mask")
 """What every candidate must beat: the base for backgrounds, the mask that it was given for foregrounds."""
-Rescore = Callable[[Path], Mapping[str, bytes]]
-"""Folder of a published adapter -> an evaluation's files under today's list and protocol."""
+Rescore = Callable[[str], Mapping[str, bytes]]
+"""Folder or address of a published adapter -> an evaluation's files under today's list and protocol."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class Candidate:
     """A trained adapter that wants to be champion.
 
     Attributes:
-        adapter: folder of its published form.
+        adapter: folder or address of its published form.
         report: folder of its evaluation, below the root.
         manifest: facts of the published form: `base`, `data_fingerprint`, `files` with their hashes.
         identity: what it was made from: fingerprints of `recipe`, `data`, `masks`, `base`, `rgba_vae`.
     """
 
-    adapter: Path
+    adapter: str
     report: str
     manifest: Mapping[str, Any]
     identity: Mapping[str, str]

@@ -84,11 +84,16 @@ def add_event(
     reasons: tuple[str, ...],
     details: Mapping[str, Any],
 ) -> Event:
-    """Record a decision, which then holds. The caller keeps other processes out (`champions.alone`)."""
+    """Record a decision, which then holds. The caller keeps other processes out (`champions.alone`).
+
+    Raises:
+        BadSetup: another process has recorded one in the meantime, and this one does not count.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     event = Event(len(read_history(store)) + 1, now, kind, champion, before, reasons, details)
     path = f"{HISTORY}/{_name(event.number)}"
-    store.write(path, (json.dumps(asdict(event), indent=1, allow_nan=False) + "\n").encode())
+    if not store.create(path, (json.dumps(asdict(event), indent=1, allow_nan=False) + "\n").encode()):
+        raise BadSetup(f"another process decided on the champion at the same time ({store.url(path)}); run again")
     point(store)
     return event
 

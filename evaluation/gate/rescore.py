@@ -2,7 +2,6 @@
 
 import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 from evaluation.config import EvaluationConfig
 from evaluation.gate.decide import METHOD
@@ -15,11 +14,12 @@ CHAMPION = "champion"
 
 
 def rescore(
-    adapter: Path, test_set: TestSet, config: EvaluationConfig, base: str | None, root: Store
+    adapter: str, test_set: TestSet, config: EvaluationConfig, base: str | None, root: Store
 ) -> dict[str, bytes]:
     """An evaluation's files of one published adapter, under the name that candidates have.
 
     Args:
+        adapter: folder or address.
         base: folder or hub id of its base; None = the published one.
         root: its answers are kept there, in the test set's room.
 
@@ -30,7 +30,7 @@ def rescore(
     from evaluation.methods.models import adapter_recipe  # torch comes with the methods.
     from evaluation.run import judge
 
-    recipe = replace(adapter_recipe(str(adapter), base, config, METHOD, CHAMPION), controls=())
+    recipe = replace(adapter_recipe(adapter, base, config, METHOD, CHAMPION), controls=())
     with tempfile.TemporaryDirectory(prefix="decoupage-") as folder:
         store = Store(folder)
         judge(test_set, [recipe], config, store.url("report"), root=root)

@@ -6,7 +6,7 @@ For a person it is one line of verdict, and every demand as a row; plain functio
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.gate.champions import adapter_folder
+from evaluation.gate.champions import check_kept
 from evaluation.gate.history import CURRENT, Event, current_version, read_history
 from evaluation.statistics import Interval
 from pipelines.checks import CheckResult
@@ -73,13 +73,11 @@ def decided_for_a_reason(event: Event) -> CheckResult:
 
 def champion_is_whole(store: Store) -> CheckResult:
     """The champion's files are those that were promoted, and the pointer names it."""
-    from decoupage.publishing.folder import read_manifest  # Knows diffusers.
-
     version = current_version(read_history(store))
     if version is None:
         return CheckResult(not store.exists(CURRENT), "there is no champion yet", {})
     try:
-        manifest = read_manifest(adapter_folder(store, version))
+        num_files = check_kept(store, version)
     except ValueError as error:
         return CheckResult(False, f"{version} is damaged: {error}", {"champion": version})
-    return CheckResult(True, f"{version}: {len(manifest.files)} files are as promoted", {"champion": version})
+    return CheckResult(True, f"{version}: {num_files} files are as promoted", {"champion": version})

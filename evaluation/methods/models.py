@@ -63,7 +63,7 @@ def model_recipes(adapter: str, base_source: str | None, config: EvaluationConfi
     """(`base`, `adapter`): a published adapter, and the base that it names, each by its own publisher's settings.
 
     Args:
-        adapter: folder or hub id.
+        adapter: folder, hub id or address.
         base_source: folder or hub id of its base; None = the published one.
 
     Raises:
@@ -79,7 +79,7 @@ def adapter_recipe(
     """A published adapter with the stored maps and, unless the profile says otherwise, its own number of steps.
 
     Args:
-        adapter: folder or hub id.
+        adapter: folder, hub id or address.
         base_source: folder or hub id of its base; None = the published one.
         folder: of its record, if another method has the same name.
 
@@ -155,7 +155,8 @@ def adapter_licences(folder: str) -> tuple[str, ...]:
 
 
 def _manifest(adapter: str) -> "Manifest":
-    from decoupage.publishing.folder import find_folder, read_manifest
+    from decoupage.publishing.finding import find_folder
+    from decoupage.publishing.folder import read_manifest
 
     return read_manifest(find_folder(adapter))
 

@@ -1,8 +1,8 @@
 """Asks methods for all that is not recorded yet, one method after another, image by image.
 
 An answer whose image, maps, settings and weights are unchanged is not asked for again, so a killed run loses only the
-image that it was working on. A method's weights are loaded only if one of its answers is missing, and released before
-the next method's.
+image that it was working on, or the few that were on their way to an object store. A method's weights are loaded only
+if one of its answers is missing, and released before the next method's.
 """
 
 import gc
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Collection, Sequence
 
 from decoupage.faults import BadSetup
-from evaluation.cases import Entry, list_file
+from evaluation.cases import Case, Entry, list_file
 from evaluation.method import MethodRecipe, answer
-from evaluation.records.method import LIST, MethodRecord, record_of
+from evaluation.records.method import LIST, MethodRecord, each, record_of
 from evaluation.records.room import Records, Shared, check_names, put_given, put_list
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.progress import Progress, Steps
@@ -75,22 +75,26 @@ def compare(
     entries: list[Entry] = []
     shared: dict[str, Shared] = {}
     missing: dict[str, list[str]] = {name: [] for name in methods}
+
+    def look(case: Case) -> tuple[Entry, Shared, list[str]]:
+        check_names([case.name], "case")
+        put_given(room, case)
+        lacking = [name for name, own in methods.items() if not own.is_done(case, failures_count=only_read[name])]
+        return Entry(case.name, case.sha256), Shared.of(case), lacking
+
     with Progress(title, "images checked", None if names is None else len(names)) as progress:
-        for case in progress.counting(test_set.cases(names)):
-            check_names([case.name], "case")
-            entries.append(Entry(case.name, case.sha256))
-            shared[case.name] = Shared.of(case)
-            put_given(room, case)
-            for name, method in methods.items():
-                if not method.is_done(case, failures_count=only_read[name]):
-                    missing[name].append(case.name)
+        for entry, common, lacking in each(room, look, progress.counting(test_set.cases(names))):
+            entries.append(entry)
+            shared[entry.name] = common
+            for name in lacking:
+                missing[name].append(entry.name)
     if not entries:
         raise BadSetup(f"the test set {test_set.name} holds no image; make it first")
-    for name, lacking in missing.items():
-        if lacking and only_read[name]:
+    for name, cases in missing.items():
+        if cases and only_read[name]:
             raise BadSetup(
-                f"{methods[name].store.root} has no answer for {len(lacking)} of {len(entries)} images as they are now "
-                f"({lacking[0]}): it was recorded on another list; record it again (`decoupage baselines`)"
+                f"{methods[name].store.root} has no answer for {len(cases)} of {len(entries)} images as they are now "
+                f"({cases[0]}): it was recorded on another list; record it again (`decoupage baselines`)"
             )
     return Records(room, tuple(entries), shared, methods), missing
 
@@ -101,8 +105,9 @@ def _ask(test_set: TestSet, recipe: MethodRecipe, record: MethodRecord, missing:
     record.store.remove(LIST)  # Until it is written again the folder is not finished, and cannot be taken for it.
     method = recipe.make()
     with Progress(title, "images", len(missing)) as progress:
-        for case in progress.counting(test_set.cases(set(missing))):
-            record.put(case, answer(method, case))
+        answers = ((case, answer(method, case)) for case in progress.counting(test_set.cases(set(missing))))
+        for _ in each(record.store, lambda answered: record.put(*answered), answers):
+            pass
     del method
     _let_go()
 

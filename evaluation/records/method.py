@@ -7,9 +7,9 @@ there is no answer; `about.json`: what decides the method's answers; and last `l
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
@@ -17,9 +17,14 @@ from decoupage.images.codecs import decode_rgb, decode_rgba, encode_png
 from decoupage.images.types import Array
 from evaluation.cases import Case
 from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
+from pipelines.stages.engine import ThreadEngine
 from pipelines.stages.store import Store
 
 ASKED, ABOUT, LIST = "asked", "about.json", "list.json"
+AT_ONCE = 8
+"""Cases in hand at once where records are in an object store; each holds its pictures."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -114,12 +119,19 @@ class MethodRecord:
         Args:
             failures_count: whether having no answer is an answer.
         """
-        sha = hashlib.sha256(self.fingerprint.encode())
-        for name in (file.removesuffix(".json") for file in self.store.names(ASKED, ".json")):
+
+        def whole(name: str) -> tuple[str, dict[str, Any] | None]:
             found = self._mark(name)
             if found is None or ("failure" in found and not failures_count):
-                return None
+                return name, None
             if "pictures" in found and any(self._written(name, part, found) is None for part in self.gives):
+                return name, None
+            return name, found
+
+        sha = hashlib.sha256(self.fingerprint.encode())
+        names = (file.removesuffix(".json") for file in self.store.names(ASKED, ".json"))
+        for name, found in each(self.store, whole, names):
+            if found is None:
                 return None
             sha.update(canonical_json([name, found]))
         return sha.hexdigest()
@@ -166,6 +178,11 @@ class MethodRecord:
         except FileNotFoundError:
             return None
         return data if hashlib.sha256(data).hexdigest() == mark["pictures"].get(part) else None
+
+
+def each(store: Store, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in the order of the items; several at once where each look into the store is a request."""
+    return map(task, items) if store.is_local else ThreadEngine(AT_ONCE).map(task, items)
 
 
 def record_of(room: Store, recipe: MethodRecipe) -> MethodRecord:

@@ -57,7 +57,7 @@ def build(
     from pipelines.stages.progress import Steps
 
     loaded = context.obj(profile, root)
-    folder = out or Path(loaded.root) / STUDY
+    folder = out or _in_root(loaded.root, "--out")
     names = [name.strip() for name in methods.split(",") if name.strip()]
     steps = Steps(1 if outputs is not None else 1 + len(names) + 1)
     given = read_records(outputs, names) if outputs is not None else _recorded(loaded, names, adapter, base, steps)
@@ -149,12 +149,23 @@ def report(
 
 
 def _folder(context: typer.Context, profile: str | None, root: str | None, folder: Path | None) -> Path:
-    return folder or Path(context.obj(profile, root).root) / STUDY
+    return folder or _in_root(context.obj(profile, root).root, "--folder")
+
+
+def _in_root(root: str, option: str) -> Path:
+    """The study's folder in a root. Raises BadSetup: the root is in an object store, which holds no database."""
+    store = Store(root)
+    if not store.is_local:
+        raise BadSetup(
+            f"a study keeps its raters' answers in a database, which needs a local folder, and the root {root} is "
+            f"none: name one with {option}"
+        )
+    return Path(store.url(STUDY))
 
 
 def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | None, steps: "Steps") -> "Records":
     """Outputs of the named methods on the study's share of the held-out list; missing ones are made."""
-    from evaluation.commands import ADAPTER, HELD_OUT
+    from evaluation.commands import HELD_OUT, trained_adapter
     from evaluation.methods.classical import classical_recipes
     from evaluation.methods.standard import standard_recipes
     from evaluation.records.ask import record
@@ -166,12 +177,8 @@ def _recorded(loaded: Any, names: list[str], adapter: str | None, base: str | No
     root, config = Store(loaded.root), loaded.evaluation
     known = classical_recipes()
     if {"adapter", "base"} & set(names):
-        source = adapter or root.url(ADAPTER)
-        if adapter is None and not Path(source).is_dir():
-            raise BadSetup(
-                f"there is no trained adapter in {source}; train one, name a published one with --adapter, or compare "
-                "others with --methods"
-            )
+        fix = "train one, name a published one with --adapter, or compare others with --methods"
+        source = adapter or trained_adapter(root, fix)
         known = standard_recipes(config, source, base, root)
     found = {recipe.name: recipe for recipe in known}
     unknown = [name for name in names if name not in found]

@@ -1,8 +1,8 @@
 """The library and the build: which assets may enter, commercial use, the engine, and the limits of the checks."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from decoupage.settings import Section, Share
 
@@ -28,10 +28,26 @@ class LicencesConfig(Section):
 
 
 class EngineConfig(Section):
-    """The engine that maps items."""
+    """What the work of a stage is spread over: this process, processes of this machine, or a Ray cluster."""
 
-    kind: Literal["serial", "process"] = "process"
-    workers: int = Field(0, ge=0, le=1024, description="processes; 0 = one for each core")
+    kind: Literal["serial", "process", "ray"] = "process"
+    workers: int = Field(
+        0, ge=0, le=100_000, description="processes, or shards at once on Ray; 0 = one for each core there is"
+    )
+    address: str = Field(
+        "", description="of a Ray cluster, as host:port; empty = RAY_ADDRESS, else a Ray of this machine's own"
+    )
+    gpus_per_actor: float = Field(
+        0.0, ge=0.0, le=64.0, description="GPUs of a Ray actor that keeps a network's weights, e.g. 0.5; 0 = none"
+    )
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.gpus_per_actor > 1 and self.gpus_per_actor % 1:
+            raise ValueError(
+                f"gpus_per_actor must be a share of one GPU or a whole number of them, got {self.gpus_per_actor}"
+            )
+        return self
 
 
 class DropLimits(Section):

@@ -16,17 +16,19 @@ from pipelines.dataset.card import Release, card_markdown, compared_lists, recip
 from pipelines.dataset.croissant import croissant_json
 from pipelines.dataset.index import (
     INDEX,
+    SHARD_LIST,
     STAGE,
     FileFacts,
     attributions_csv,
     count_assets,
     data_version,
+    measured_part,
     read_shards,
     write_index,
+    write_shard_list,
 )
 from pipelines.dataset.statistics import Statistics, measure, read_layers, read_tallies
 from pipelines.library.leaks import LeakReport
-from pipelines.stages.manifest import Manifest
 from pipelines.stages.plan import beyond, named
 from pipelines.stages.store import Store
 
@@ -35,7 +37,7 @@ FOLDER = "dataset"
 SUMMARY = f"{FOLDER}/dataset.json"
 """Written last: its presence means that the folder is complete."""
 PREVIEW = f"{FOLDER}/sheets/preview.jpg"
-VERSION = 4
+VERSION = 5
 """Raised when a change of the code changes the files."""
 
 
@@ -86,10 +88,13 @@ def write_dataset(
         return current
     store.remove(SUMMARY)
     store.remove_leftovers(FOLDER)
-    index = write_index(store, manifests)
-    layers = read_layers(store, manifests)
+    measured = measured_part(manifests)
+    is_whole = len(measured) == len(manifests)
+    store.remove(SHARD_LIST if is_whole else INDEX)
+    index = write_index(store, manifests) if is_whole else write_shard_list(store, manifests)
+    layers = read_layers(store, measured)
     assets = count_assets(store, manifests)
-    sheets = _draw_sheets(store, manifests, layers, config.scenes.seed)
+    sheets = _draw_sheets(store, layers, config.scenes.seed)
     release = Release(
         profile=profile_name,
         config=config,
@@ -104,7 +109,7 @@ def write_dataset(
     )
     files = _files(release, index, layers, sheets)
     _replace(store, files)
-    hashes = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} | {INDEX: index.sha256}
+    hashes = {path: hashlib.sha256(data).hexdigest() for path, data in files.items()} | {index.path: index.sha256}
     report = DatasetReport(version, release.fingerprint, release.statistics, hashes, files[PREVIEW], made=True)
     _write_summary(store, asked, report)
     return report
@@ -136,11 +141,11 @@ def _replace(store: Store, files: Mapping[str, bytes]) -> None:
                 store.remove(f"{folder}/{name}")
 
 
-def _draw_sheets(store: Store, manifests: Mapping[str, Manifest], layers: pd.DataFrame, seed: int) -> dict[str, bytes]:
+def _draw_sheets(store: Store, layers: pd.DataFrame, seed: int) -> dict[str, bytes]:
     """The contact sheets that are not empty, by name, and the preview of the random one."""
     picks = {name: found for name, found in samples.choose(layers, seed).items() if found}
-    sheets = {name: samples.sheet(store, manifests, found) for name, found in picks.items()}
-    return sheets | {"preview": samples.preview(store, manifests, picks["random"])}
+    sheets = {name: samples.sheet(store, found) for name, found in picks.items()}
+    return sheets | {"preview": samples.preview(store, picks["random"])}
 
 
 def _write_summary(store: Store, asked: str, report: DatasetReport) -> None:

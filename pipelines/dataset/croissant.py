@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from pipelines.dataset.index import FileFacts
+from pipelines.dataset.index import INDEX, FileFacts
 from pipelines.dataset.statistics import Statistics
 from pipelines.licences.terms import licence_url
 from pipelines.scenes.record import SCHEMA
@@ -45,10 +45,12 @@ def croissant_json(name: str, description: str, version: str, statistics: Statis
         description: its description, in one or two sentences.
         version: the data version (16 hex digits).
         statistics: the dataset's statistics, for its licences.
-        index: size and hash of `index.parquet`.
+        index: size and hash of `index.parquet`, or of `shards.parquet` where the shards' own files are the index.
     """
     import mlcroissant as mlc
 
+    is_whole = index.path == INDEX
+    name_of_index = index.path.rpartition("/")[2]
     metadata = mlc.Metadata(
         name=name,
         description=description,
@@ -58,10 +60,10 @@ def croissant_json(name: str, description: str, version: str, statistics: Statis
         keywords=["layer decomposition", "RGBA", "amodal completion", "inpainting", "webdataset"],
         distribution=[
             mlc.FileObject(
-                id="index",
-                name="index.parquet",
-                description="One row a layer over all shards.",
-                content_url="index.parquet",
+                id="index" if is_whole else "shard-list",
+                name=name_of_index,
+                description="One row a layer over all shards." if is_whole else "One row a shard.",
+                content_url=name_of_index,
                 content_size=f"{index.num_bytes} B",
                 encoding_formats=["application/x-parquet"],
                 sha256=index.sha256,
@@ -73,20 +75,36 @@ def croissant_json(name: str, description: str, version: str, statistics: Statis
                 encoding_formats=["application/x-tar"],
                 includes=["shards/*.tar"],
             ),
+            *([] if is_whole else [_parts()]),
         ],
         record_sets=[
-            mlc.RecordSet(id="layers", name="layers", description="One record a layer of a scene.", fields=_fields())
+            mlc.RecordSet(
+                id="layers", name="layers", description="One record a layer of a scene.", fields=_fields(is_whole)
+            )
         ],
     )
     return (json.dumps(metadata.to_json(), indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _fields() -> "Sequence[object]":
+def _parts() -> object:
+    import mlcroissant as mlc
+
+    return mlc.FileSet(
+        id="index",
+        name="index",
+        description="One row a layer, a file for each shard.",
+        encoding_formats=["application/x-parquet"],
+        includes=["shards/*.parquet"],
+    )
+
+
+def _fields(is_whole: bool) -> "Sequence[object]":
     import mlcroissant as mlc
 
     types = {pa.string(): mlc.DataType.TEXT, pa.bool_(): mlc.DataType.BOOL, pa.float64(): mlc.DataType.FLOAT}
     fields = []
-    for column in [pa.field("shard", pa.string()), *SCHEMA]:
+    # Only the index over all shards says which shard a row is of.
+    for column in [*([pa.field("shard", pa.string())] if is_whole else []), *SCHEMA]:
         is_list = pa.types.is_list(column.type)
         type_ = column.type.value_type if is_list else column.type
         shape = {"is_array": True, "array_shape": str(_LENGTHS.get(column.name, -1))} if is_list else {}
@@ -96,7 +114,9 @@ def _fields() -> "Sequence[object]":
                 name=column.name,
                 description=_COLUMNS.get(column.name, column.name.replace("_", " ")),
                 data_types=[types.get(type_, mlc.DataType.INTEGER)],
-                source=mlc.Source(file_object="index", extract=mlc.Extract(column=column.name)),
+                source=mlc.Source(
+                    **{"file_object" if is_whole else "file_set": "index"}, extract=mlc.Extract(column=column.name)
+                ),
                 **shape,
             )
         )

@@ -62,7 +62,7 @@ def overview(statistics: Statistics) -> bytes:
     s = statistics
     traits = {"touches the border": s.border_contact_share, "semi-transparent": s.semi_transparent_share}
     traits |= {
-        f"{name} shape": count / max(s.num_layers, 1) for name, count in s.completeness.items() if name != "unknown"
+        f"{name} shape": count / max(s.num_measured, 1) for name, count in s.completeness.items() if name != "unknown"
     }
     licences = {name: sum(counts.values()) for name, counts in s.licences.items()}
     rows = [

@@ -5,36 +5,39 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.ahead import read_ahead
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
+from pipelines.stages.tables import parquet_table
 
 STAGE = "shards"
 """Folder of the finished shards."""
 INDEX = "dataset/index.parquet"
+SHARD_LIST = "dataset/shards.parquet"
+"""Written in place of the index where that would be too large: a row a shard, whose own parquet file is the index."""
+MAX_ROWS = 5_000_000
+"""Rows (layers) up to which there is an index over all shards, and up to which all are measured."""
 _CHUNK = 1 << 23
 ATTRIBUTION_COLUMNS = ("id", "role", "source", "licence", "attribution", "sha256", "num_scenes")
 _ROLES = {"foreground": "foreground_", "background": "background_"}
 
 
 def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
-    """The manifests of all shards, in order.
+    """The manifests of all shards, in order, without their lists: a shard's members alone take a megabyte.
 
     Raises:
         BadSetup: shards are missing or unfinished, come from different recipes, hold nothing at all, or a
             manifest is damaged.
     """
-    try:
-        found = {shard: read_manifest(store, STAGE, shard) for shard in expected}
-    except ValueError as error:
-        raise BadSetup(str(error)) from error
+    read = zip(expected, read_manifests(store, STAGE, expected), strict=True)
+    found = {shard: _without_lists(manifest) for shard, manifest in read}
     missing = [shard for shard, manifest in found.items() if manifest is None]
     if missing:
         named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -46,6 +49,10 @@ def read_shards(store: Store, expected: Sequence[str]) -> dict[str, Manifest]:
     if not any(manifest.num_rows for manifest in manifests.values()):
         raise BadSetup(f"{store.url(STAGE)} holds no scene; the reasons are in quarantine/")
     return manifests
+
+
+def _without_lists(manifest: Manifest | None) -> Manifest | None:
+    return manifest and replace(manifest, members=[], drops=[], counts={}, assets=[])
 
 
 def data_version(manifests: Mapping[str, Manifest]) -> str:
@@ -62,20 +69,25 @@ def shard_tables(
     Raises:
         BadSetup: a file is absent or is not the one that its manifest describes.
     """
-    for shard, manifest in manifests.items():
-        path = f"{STAGE}/{shard}.parquet"
-        if not store.exists(path):
-            raise BadSetup(f"{store.url(path)} is missing; remove {shard}.json and run the stage again")
-        if hashlib.sha256(store.read(path)).hexdigest() != manifest.parquet_sha256:
-            raise BadSetup(f"{store.url(path)} differs from its manifest; remove {shard}.json and run the stage again")
-        table = store.read_table(path, None if columns is None else list(columns))
+    files = read_ahead(store, (f"{STAGE}/{shard}.parquet" for shard in manifests))
+    for (shard, manifest), data in zip(manifests.items(), files, strict=True):
+        where = store.url(f"{STAGE}/{shard}.parquet")
+        if data is None:
+            raise BadSetup(f"{where} is missing; remove {shard}.json and run the stage again")
+        if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+            raise BadSetup(f"{where} differs from its manifest; remove {shard}.json and run the stage again")
+        try:
+            table = parquet_table(data, columns)
+        except ValueError as error:
+            raise BadSetup(f"{where} {error}") from error
         yield table.add_column(0, "shard", pa.array([shard] * table.num_rows, pa.string()))
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """Size in bytes and SHA-256 of a file."""
+    """Path in the store, size in bytes and SHA-256 of a file."""
 
+    path: str
     num_bytes: int
     sha256: str
 
@@ -95,12 +107,27 @@ def write_index(store: Store, manifests: Mapping[str, Manifest]) -> FileFacts:
     return _facts(store, INDEX)
 
 
+def write_shard_list(store: Store, manifests: Mapping[str, Manifest]) -> FileFacts:
+    """Write `dataset/shards.parquet`: number, size and hashes of every shard."""
+    names = ("shard", "num_items", "num_rows", "num_bytes", "tar_sha256", "parquet_sha256")
+    columns = {name: [getattr(manifest, name) for manifest in manifests.values()] for name in names}
+    with store.writing(SHARD_LIST) as file:
+        pq.write_table(pa.table(columns).rename_columns({"num_items": "num_scenes", "num_rows": "num_layers"}), file)
+    return _facts(store, SHARD_LIST)
+
+
+def measured_part(manifests: Mapping[str, Manifest]) -> dict[str, Manifest]:
+    """The shards whose rows are measured: all, or every n-th where they have more than `MAX_ROWS` rows."""
+    step = max(1, -(-sum(manifest.num_rows for manifest in manifests.values()) // MAX_ROWS))
+    return dict(list(manifests.items())[::step])
+
+
 def _facts(store: Store, path: str) -> FileFacts:
     sha = hashlib.sha256()
     num_bytes = store.size(path)
     for offset in range(0, num_bytes, _CHUNK):
         sha.update(store.read_range(path, offset, min(_CHUNK, num_bytes - offset)))
-    return FileFacts(num_bytes, sha.hexdigest())
+    return FileFacts(path, num_bytes, sha.hexdigest())
 
 
 @dataclass(frozen=True, order=True)
@@ -121,12 +148,11 @@ def count_assets(store: Store, manifests: Mapping[str, Manifest]) -> dict[Asset,
     parts = ("source", "id", "licence", "attribution", "sha256")
     columns = ["key", *(prefix + part for prefix in _ROLES.values() for part in parts)]
     for table in shard_tables(store, manifests, columns):
-        seen: set[tuple[Any, Asset]] = set()
-        for row in table.to_pylist():
-            seen |= {
-                (row["key"], Asset(role, *(row[prefix + part] for part in parts))) for role, prefix in _ROLES.items()
-            }
-        total.update(asset for _, asset in seen)
+        for role, prefix in _ROLES.items():
+            names = [prefix + part for part in parts]
+            # All rows of a scene are in one shard.
+            for row in table.group_by(names).aggregate([("key", "count_distinct")]).to_pylist():
+                total[Asset(role, *(row[name] for name in names))] += row["key_count_distinct"]
     return dict(sorted(total.items()))
 
 

@@ -1,17 +1,19 @@
 """The contact sheets: the choice of scenes, and the pictures in each row."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from decoupage.faults import BadSetup
 from decoupage.images.contact_sheet import Tile, contact_sheet
 from decoupage.images.sizes import resize_labels
 from decoupage.maps.table import MAPS, decode_maps
 from decoupage.randomness import generator
+from pipelines.dataset.index import STAGE
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members
-from pipelines.stages.manifest import Manifest
+from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 
 NUM_ROWS = 8
@@ -52,26 +54,29 @@ def choose(layers: pd.DataFrame, seed: int, num: int = NUM_ROWS) -> dict[str, li
     }
 
 
-def sheet(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]) -> bytes:
+def sheet(store: Store, picks: Sequence[Pick]) -> bytes:
     """The full-size contact sheet of some picks, one row each, as JPEG.
 
     Raises:
         BadSetup: a shard is damaged. ValueError: no picks.
     """
-    rows = [row(store, manifests[pick.shard], pick) for pick in picks]
+    rows = [row(store, pick) for pick in picks]
     return contact_sheet([tile for tiles in rows for tile in tiles], max(map(len, rows), default=1), TILE_PX, None)
 
 
-def preview(store: Store, manifests: Mapping[str, Manifest], picks: Sequence[Pick]) -> bytes:
+def preview(store: Store, picks: Sequence[Pick]) -> bytes:
     """A small sheet of the first picks that fits Dagster's metadata: at most 25 kB of JPEG. Raises as `sheet`."""
-    rows = [row(store, manifests[pick.shard], pick) for pick in picks[:PREVIEW_ROWS]]
+    rows = [row(store, pick) for pick in picks[:PREVIEW_ROWS]]
     # Small tiles have no room for long captions.
     tiles = [replace(tile, caption=name) for row_ in rows for tile, name in zip(row_, PREVIEW_COLUMNS, strict=False)]
     return contact_sheet(tiles, len(PREVIEW_COLUMNS), PREVIEW_TILE_PX, PREVIEW_KB)
 
 
-def row(store: Store, manifest: Manifest, pick: Pick) -> list[Tile]:
+def row(store: Store, pick: Pick) -> list[Tile]:
     """The row of one target: scene, given mask, foreground, background, and the three maps."""
+    manifest = read_manifest(store, STAGE, pick.shard)
+    if manifest is None:
+        raise BadSetup(f"{store.url(f'{STAGE}/{pick.shard}')}.json was removed while it was read; run again")
     members = read_members(store, manifest, pick.key)
     parts = SceneParts.decode(pick.key, members)
     record = parts.record["layers"][pick.layer]

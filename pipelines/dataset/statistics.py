@@ -17,8 +17,8 @@ from decoupage.text_files import parse_json
 from pipelines.dataset.index import Asset, shard_tables
 from pipelines.dataset.uses import Uses, count_library, measure_uses
 from pipelines.licences.terms import split_expression
-from pipelines.scenes.sharpness import resolution_of
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.scenes.sharpness import log2_ratio
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 
 REJECTED = "rejected."
@@ -32,6 +32,7 @@ COLUMNS = (
     *("scale", "background_enlargement", "sharpness", "sharpness_around"),
 )
 """Columns that the statistics, the figures and the choice of samples read; long texts and lists stay on disk."""
+_TEXT = pd.ArrowDtype(pa.string())
 REPEATED = {"shard", *COLUMNS} - {"key"}
 """Text columns with few different values; the key has one per scene."""
 
@@ -54,8 +55,7 @@ class Tallies:
 def read_tallies(store: Store, shards: Iterable[str]) -> Tallies:
     """Sum the counts in the scenes' manifests, and count the lines of the quarantine files and the library's assets."""
     rejected: Counter[str] = Counter()
-    for shard in shards:
-        scenes = read_manifest(store, "scenes", shard)
+    for scenes in read_manifests(store, "scenes", list(shards)):
         counts = scenes.counts if scenes else {}
         rejected.update({name.removeprefix(REJECTED): n for name, n in counts.items() if name.startswith(REJECTED)})
     drops = {}
@@ -97,6 +97,9 @@ class Statistics:
     """Distributions of a dataset. Counts are of layers unless the name says scenes.
 
     Attributes:
+        num_scenes, num_layers, num_shards, num_bytes: of the whole dataset; `num_bytes` is the size of the tars.
+        num_measured: layers that were measured, those of every n-th shard where there are very many. All counts and
+            distributions but `rejected_draws`, `drops`, `uses` and `licences` are of these layers and their scenes.
         scenes_by_num_layers, scenes_by_difficulty, scenes_by_background_source: number of scenes.
         occlusion: measured occluded fraction, by drawn level.
         mask_iou: IoU of the imperfect and the true visible mask, by kind of error.
@@ -108,13 +111,13 @@ class Statistics:
         uses: role and source of assets -> how evenly they are shown.
         licences: licence -> {"foregrounds", "backgrounds"}: numbers of layers and of scenes under it; a layer under
             two licences at once counts under each.
-        num_bytes: size of the tars.
     """
 
     num_scenes: int
     num_layers: int
     num_shards: int
     num_bytes: int
+    num_measured: int
     scenes_by_num_layers: Counts
     scenes_by_difficulty: Counts
     scenes_by_background_source: Counts
@@ -152,9 +155,12 @@ def num_layers(spreads: Mapping[str, Spread]) -> Counts:
 
 
 def read_layers(store: Store, manifests: Mapping[str, Manifest]) -> pd.DataFrame:
-    """A table with one row per layer and the columns `COLUMNS`, repeated texts as categories; 60 bytes per row."""
+    """A table with one row per layer and the columns `COLUMNS`, repeated texts as categories; 130 bytes per row."""
     tables = [_with_categories(table) for table in shard_tables(store, manifests, COLUMNS)]
-    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    whole = pa.concat_tables(tables).unify_dictionaries()
+    del tables
+    # Only the keys are texts still; as Python's own they would take most of the memory.
+    return whole.to_pandas(split_blocks=True, self_destruct=True, types_mapper={pa.string(): _TEXT}.get)
 
 
 def _with_categories(table: pa.Table) -> pa.Table:
@@ -172,16 +178,17 @@ def measure(
 
     Args:
         manifests: manifests of the finished shards.
-        layers: the table of `read_layers`.
+        layers: the table of `read_layers`, of all these shards or some.
         tallies: the counts of `read_tallies`.
         assets: the counts of `index.count_assets`.
     """
     scenes = layers[layers["layer"] == 0]
     return Statistics(
-        num_scenes=len(scenes),
-        num_layers=len(layers),
+        num_scenes=sum(manifest.num_items for manifest in manifests.values()),
+        num_layers=sum(manifest.num_rows for manifest in manifests.values()),
         num_shards=len(manifests),
         num_bytes=sum(manifest.num_bytes for manifest in manifests.values()),
+        num_measured=len(layers),
         scenes_by_num_layers=_counts(scenes["num_layers"], ("1", "2", "3")),
         scenes_by_difficulty=_counts(scenes["difficulty"], ("easy", "medium", "hard")),
         scenes_by_background_source=_counts(scenes["background_source"]),
@@ -193,14 +200,14 @@ def measure(
         occlusion=_spreads(layers, "occlusion_level", "occluded_fraction", ("none", "light", "medium", "heavy")),
         mask_iou=_spreads(layers, "mask_error", "mask_iou"),
         mask_area_ratio=_spreads(layers, "mask_error", "mask_area_ratio") | {"all": _spread(layers["mask_area_ratio"])},
-        resolution={name: _spread(values) for name, values in _resolution(layers).items() if values},
+        resolution={name: _spread(values) for name, values in _resolution(layers).items() if len(values)},
         border_contact_share=_share(layers["border_contact"]),
         semi_transparent_share=_share(layers["semi_transparent"]),
         mean_attempts=_rounded(scenes["attempt"].mean() + 1) if len(scenes) else 0.0,
         rejected_draws=tallies.rejected_draws,
         drops=tallies.drops,
         uses=measure_uses(assets, tallies.library),
-        licences=_licences(layers, scenes),
+        licences=_licences(assets),
     )
 
 
@@ -219,24 +226,32 @@ def _spreads(layers: pd.DataFrame, group: str, measure_: str, order: Sequence[st
     return spreads
 
 
-def _spread(measured: Iterable[float]) -> Spread:
-    values = np.array([*measured], np.float64)
+def _spread(measured: Any) -> Spread:
+    values = np.asarray(measured, np.float64)
     quantiles = (_rounded(q) for q in np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)))
     return Spread(len(values), _rounded(values.mean()), *quantiles)
 
 
-def _resolution(layers: pd.DataFrame) -> dict[str, list[float]]:
-    columns = layers[["layer", "scale", "background_enlargement", "sharpness", "sharpness_around"]]
-    rows: Any = columns.astype(object).where(columns.notna(), None).to_dict("records")
-    return resolution_of(rows)
+def _resolution(layers: pd.DataFrame) -> dict[str, Any]:
+    """As `pipelines.scenes.sharpness.resolution_of`, by columns."""
+    measured = layers[["sharpness", "sharpness_around"]].dropna()
+    pairs = zip(measured["sharpness"].to_numpy(), measured["sharpness_around"].to_numpy(), strict=True)
+    return {
+        "cutout_enlargement": layers["scale"],
+        "background_enlargement": layers.loc[layers["layer"] == 0, "background_enlargement"],
+        "sharpness_log2_ratio": np.fromiter((log2_ratio(*pair) for pair in pairs), np.float64, len(measured)),
+    }
 
 
-def _licences(layers: pd.DataFrame, scenes: pd.DataFrame) -> dict[str, Counts]:
-    # A cutout of MULAN is under two licences at once, and counts under each.
-    foregrounds = _counts(layers["foreground_licence"].astype(str).map(split_expression).explode())
-    backgrounds = _counts(scenes["background_licence"].astype(str).map(split_expression).explode())
-    names = sorted(set(foregrounds) | set(backgrounds))
-    return {name: {"foregrounds": foregrounds.get(name, 0), "backgrounds": backgrounds.get(name, 0)} for name in names}
+def _licences(assets: Mapping[Asset, int]) -> dict[str, Counts]:
+    """Of all layers and scenes, also where some are measured: a card may not lack a licence."""
+    counts: dict[str, Counter[str]] = {"foreground": Counter(), "background": Counter()}
+    for asset, num_scenes in assets.items():
+        # A cutout of MULAN is under two licences at once, and counts under each.
+        for licence in split_expression(str(asset.licence)):
+            counts[asset.role][licence or "(none)"] += num_scenes
+    names = sorted({*counts["foreground"], *counts["background"]})
+    return {name: {f"{role}s": counts[role][name] for role in counts} for name in names}
 
 
 def _share(column: "pd.Series[Any]") -> float:

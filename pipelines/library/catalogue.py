@@ -21,14 +21,14 @@ from pipelines.library.comparison import Leak, compare, read_lists, unused_entri
 from pipelines.library.duplicates import duplicates
 from pipelines.library.evaluation_lists import EvaluationList
 from pipelines.library.exclusions import EXCLUSIONS, Exclusion, excluded, read_exclusions
-from pipelines.library.layout import read_index
+from pipelines.library.layout import read_indexes
 from pipelines.library.names import former_names
 from pipelines.library.objects import object_of
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Record, Split, schema_of
 from pipelines.library.takedowns import read_takedowns, takedowns_path, taken_down
 from pipelines.library.unmatched import Unmatched, in_none, unmatched
 from pipelines.licences.terms import why_not_commercial
-from pipelines.stages.manifest import Drop, Manifest, read_manifest
+from pipelines.stages.manifest import Drop, Manifest, read_manifests
 from pipelines.stages.run import parquet_bytes
 from pipelines.stages.store import Store
 
@@ -228,10 +228,10 @@ def read_backgrounds(store: Store, stage: str) -> list[BackgroundRecord]:
 
 
 def _read_shards(store: Store, stage: str, kind: type[Record]) -> Iterator[tuple[Manifest, list[Record]]]:
-    for name in (name for name in store.names(stage, ".parquet") if not name.startswith(".")):
-        manifest = read_manifest(store, stage, name.removesuffix(".parquet"))
-        if manifest is not None:
-            yield manifest, _records(read_index(store, manifest), kind)
+    shards = [name.removesuffix(".parquet") for name in store.names(stage, ".parquet") if not name.startswith(".")]
+    manifests = [manifest for manifest in read_manifests(store, stage, shards) if manifest is not None]
+    for manifest, index in zip(manifests, read_indexes(store, manifests), strict=True):
+        yield manifest, _records(index, kind)
 
 
 def _require_unique(found: Sequence[Record]) -> None:

@@ -51,8 +51,30 @@ def read_exclusions(store: Store) -> tuple[Exclusion, ...]:
 
 def write_exclusions(store: Store, exclusions: Iterable[Exclusion]) -> None:
     """Replace the list, whole or not at all; ordered by id, so that equal exclusions give equal bytes."""
-    lines = (json.dumps(asdict(exclusion), ensure_ascii=False) + "\n" for exclusion in _by_id(exclusions))
-    store.write(EXCLUSIONS, "".join(lines).encode())
+    store.write(EXCLUSIONS, _lines(exclusions))
+
+
+def add_exclusions(store: Store, exclusions: Iterable[Exclusion]) -> tuple[Exclusion, ...]:
+    """Add to the list; returns those that were not in it. Of processes that do so at once, none undoes another's.
+
+    Raises:
+        BadSetup: as `read_exclusions`.
+    """
+    wanted, written = tuple(exclusions), None
+    while not written:
+        version = store.version(EXCLUSIONS) if store.exists(EXCLUSIONS) else ""
+        before = read_exclusions(store)
+        listed = {exclusion.id for exclusion in before}
+        new = tuple(exclusion for exclusion in wanted if exclusion.id not in listed)
+        if not new:
+            break
+        lines = _lines([*before, *new])
+        written = store.replace(EXCLUSIONS, lines, version) if version else store.create(EXCLUSIONS, lines)
+    return new
+
+
+def _lines(exclusions: Iterable[Exclusion]) -> bytes:
+    return "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in _by_id(exclusions)).encode()
 
 
 def excluded(records: Sequence[AnyRecord], exclusions: Iterable[Exclusion], distance_bits: int) -> dict[str, str]:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from decoupage.faults import BadSetup
 from decoupage.images.codecs import decode_gray, encode_gray
 from decoupage.images.types import Gray, Mask
 from pipelines.library.records import BackgroundRecord
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.ahead import read_ahead
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 
 LAYOUTS = "layouts"
@@ -168,26 +169,31 @@ def _offers_of(row: dict[str, Any]) -> str:
 
 
 def _shards(store: Store, shards: Iterable[str]) -> Iterator[tuple[Manifest, list[dict[str, Any]]]]:
-    for shard in shards:
-        manifest = read_manifest(store, LAYOUTS, shard)
+    wanted, manifests = list(shards), []
+    for shard, manifest in zip(wanted, read_manifests(store, LAYOUTS, wanted), strict=True):
         if manifest is None:
             raise BadSetup(f"{store.url(LAYOUTS)} lacks shard {shard}; make the layouts of the backgrounds first")
-        yield manifest, pq.read_table(io.BytesIO(read_index(store, manifest))).to_pylist()
+        manifests.append(manifest)
+    for manifest, data in zip(manifests, read_indexes(store, manifests), strict=True):
+        yield manifest, pq.read_table(io.BytesIO(data)).to_pylist()
 
 
 def read_index(store: Store, manifest: Manifest) -> bytes:
-    """The parquet index of a finished shard.
+    """The parquet index of a finished shard. Raises BadSetup as `read_indexes`."""
+    return next(read_indexes(store, [manifest]))
+
+
+def read_indexes(store: Store, manifests: Sequence[Manifest]) -> Iterator[bytes]:
+    """The parquet indexes of finished shards, in order.
 
     Raises:
         BadSetup: it is missing, or not the one that its manifest records.
     """
-    shard = store.url(f"{manifest.stage}/{manifest.shard}")
-    try:
-        data = store.read(f"{manifest.stage}/{manifest.shard}.parquet")
-    except FileNotFoundError:
-        data = b""
-    if hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
-        raise BadSetup(
-            f"{shard}.parquet is missing or damaged; restore it, or remove {shard}.json and make the shard again"
-        )
-    return data
+    files = read_ahead(store, (f"{manifest.stage}/{manifest.shard}.parquet" for manifest in manifests))
+    for manifest, data in zip(manifests, files, strict=True):
+        if data is None or hashlib.sha256(data).hexdigest() != manifest.parquet_sha256:
+            shard = store.url(f"{manifest.stage}/{manifest.shard}")
+            raise BadSetup(
+                f"{shard}.parquet is missing or damaged; restore it, or remove {shard}.json and make the shard again"
+            )
+        yield data

@@ -14,7 +14,7 @@ from pipelines.config import LibraryConfig
 from pipelines.library.catalogue import read_catalogue
 from pipelines.library.comparison import Leak, compare, read_lists
 from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 LEAKS = "library/leaks.csv"
@@ -79,8 +79,8 @@ def find_leaks(
 
 def shown_assets(store: Store, folder: str) -> set[str]:
     """Ids of all assets that the finished shards of a folder show, also of shards that the profile no longer plans."""
-    shards = (name.removesuffix(".parquet") for name in store.names(folder, ".parquet"))
-    manifests = (read_manifest(store, folder, shard) for shard in shards)
+    shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
+    manifests = read_manifests(store, folder, shards)
     return {asset for manifest in manifests if manifest for asset in manifest.assets}
 
 

@@ -14,7 +14,7 @@ from pipelines.config import LibraryConfig
 from pipelines.library.duplicates import hash_array, near_pairs
 from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.store import Store
 
 FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards", "real_only/scenes", "real_only/shards")
@@ -102,9 +102,8 @@ def affected_shards(
     """
     found = []
     for folder in FOLDERS:
-        for name in store.names(folder, ".parquet"):
-            shard = name.removesuffix(".parquet")
-            manifest = read_manifest(store, folder, shard)
+        shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
+        for shard, manifest in zip(shards, read_manifests(store, folder, shards), strict=True):
             if manifest is None:
                 continue
             shown = tuple(asset for asset in manifest.assets if asset in ids)

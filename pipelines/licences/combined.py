@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.licences.terms import UNKNOWN, Terms, find_terms, parts_of, why_not_commercial
-from pipelines.stages.manifest import read_manifest
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 NONE = "none"
@@ -115,10 +115,9 @@ def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicence
     Raises:
         BadSetup: an index is damaged.
     """
-    for name in store.names(folder, ".parquet"):
-        shard = name.removesuffix(".parquet")
-        manifest = read_manifest(store, folder, shard)
-        layers = _count(store.read_table(f"{folder}/{name}", list(_COLUMNS)))
+    shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
+    for shard, manifest in zip(shards, read_manifests(store, folder, shards), strict=True):
+        layers = _count(store.read_table(f"{folder}/{shard}.parquet", list(_COLUMNS)))
         yield shard, ShardLicences(manifest.fingerprint if manifest else "", layers)
 
 

@@ -54,6 +54,16 @@ class Span:
     key: str
     members: tuple[Member, ...]
 
+    @property
+    def start(self) -> int:
+        """Where the first member begins in the tar."""
+        return self.members[0].offset
+
+    @property
+    def num_bytes(self) -> int:
+        """From there to the end of the last member."""
+        return self.members[-1].offset + self.members[-1].num_bytes - self.start
+
     def read(self, store: Store) -> dict[str, bytes]:
         """All members by suffix, in order, fetched in one range request and checked against their hashes.
 
@@ -61,14 +71,19 @@ class Span:
             FileNotFoundError: the tar is not there.
             BadSetup: the tar does not hold what its manifest says.
         """
-        start = self.members[0].offset
-        length = self.members[-1].offset + self.members[-1].num_bytes - start
-        if not 0 <= length <= MAX_SCENE_BYTES:
+        return self.split(self.fetch(store), store)
+
+    def fetch(self, store: Store) -> bytes:
+        """The bytes in which the members lie, not checked. Raises as `read`."""
+        if not 0 <= self.num_bytes <= MAX_SCENE_BYTES:
             raise BadSetup(f"{store.url(self.tar)}: the members of {self.key} are not where those of a scene may be")
-        data = store.read_range(self.tar, start, length)
+        return store.read_range(self.tar, self.start, self.num_bytes)
+
+    def split(self, data: bytes, store: Store) -> dict[str, bytes]:
+        """The members in what `fetch` gave. Raises BadSetup: a member does not hash to what the manifest says."""
         found = {}
         for member in self.members:
-            part = data[member.offset - start : member.offset - start + member.num_bytes]
+            part = data[member.offset - self.start : member.offset - self.start + member.num_bytes]
             if hashlib.sha256(part).hexdigest() != member.sha256:
                 raise BadSetup(
                     f"{store.url(self.tar)}: {member.name} does not hash to what the manifest says; "

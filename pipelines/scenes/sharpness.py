@@ -5,7 +5,7 @@ brightfield microscopy"), once over what shows of the layer and once over a ring
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import cv2
@@ -60,7 +60,7 @@ def log2_ratio(inside: float, around: float) -> float:
     return math.log2((inside + 1.0) / (around + 1.0))
 
 
-def resolution_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+def resolution_of(rows: Collection[Mapping[str, Any]]) -> dict[str, list[float]]:
     """What shows whether all of a picture is equally sharp, by name, from the rows of an index (one per layer).
 
     `cutout_enlargement` of every layer, `background_enlargement` of every scene, both as factors; and

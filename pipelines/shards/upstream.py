@@ -21,10 +21,7 @@ def finished(store: Store, stage: Planned, shard: str) -> Manifest:
     Raises:
         BadSetup: it is absent, damaged, or made by another recipe than the stage's.
     """
-    try:
-        manifest = read_manifest(store, stage.name, shard)
-    except ValueError as error:
-        raise BadSetup(str(error)) from error
+    manifest = read_manifest(store, stage.name, shard)
     if manifest is None:
         raise BadSetup(f"{store.url(stage.name)} has no finished shard {shard}; materialize {stage.name} first")
     if manifest.fingerprint != fingerprint(stage.recipe):

@@ -1,6 +1,7 @@
-"""Engines map a task over items in this process, in its threads, or in spawned processes, with the same results.
+"""Engines map a task over items in this process, in its threads, in spawned processes or on a cluster: same results.
 
-An engine knows nothing about stages. Results are returned in the order of the items, whichever finished first.
+An engine knows nothing about stages. Where it has workers, it may take whole shards: then a worker writes what it makes
+itself, and little comes back.
 """
 
 import os
@@ -8,28 +9,59 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
 from decoupage.faults import BadSetup
+from pipelines.config.build import EngineConfig
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Kind = Literal["serial", "process"]
+SHARDS_PER_WORKER = 2
+"""From so many shards a worker on, processes take whole shards: the last ones then leave few workers idle."""
 
 
 class WorkerLost(BadSetup):
     """A worker process ended in the middle of its work: it was killed, or the system was out of memory."""
 
 
+class ShardWorkers(Protocol):
+    """Workers that make whole shards and write them themselves."""
+
+    def check(self, look: Callable[[], str]) -> None:
+        """Have every machine look at something before work starts.
+
+        Args:
+            look: picklable; says what is wrong on the machine that calls it, or nothing.
+
+        Raises:
+            BadSetup: the workers cannot be reached, are not there, or one of their machines found something wrong.
+        """
+        ...
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+        """As `Engine.map`, but results come as they are finished, in any order."""
+        ...
+
+
 class Engine(Protocol):
     """Maps a task over items. The task is picklable, is sent to each worker once, and may keep caches."""
+
+    def shard_workers(self, num_shards: int, keeps_weights: bool) -> ShardWorkers | None:
+        """Workers for so many whole shards; None where the engine rather maps their items.
+
+        Args:
+            keeps_weights: the work needs the weights of a network, which a worker loads once and keeps.
+        """
+        ...
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """Results in the order of the items; an exception of the task ends the iteration.
@@ -41,6 +73,9 @@ class Engine(Protocol):
 
 class SerialEngine:
     """Maps items one after another in this process."""
+
+    def shard_workers(self, num_shards: int, keeps_weights: bool) -> None:
+        """None: see `Engine.shard_workers`."""
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`."""
@@ -57,28 +92,53 @@ class ProcessEngine:
             raise ValueError(f"engine.workers must be at least 1, got {num_workers}")
         self.num_workers = num_workers
 
+    def shard_workers(self, num_shards: int, keeps_weights: bool) -> "ShardWorkers | None":
+        """See `Engine.shard_workers`; weights are loaded once, so their work stays in this process."""
+        if keeps_weights or num_shards < SHARDS_PER_WORKER * self.num_workers:
+            return None
+        return _ShardProcesses(self.num_workers)
+
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`. Only a few items are drawn ahead of the results, so memory stays flat.
 
         Raises:
             WorkerLost: a worker ended in the middle of its work.
         """
-        # Workers end when the other end of their pipe closes: by us when the work is given up, by the system when this
-        # process is killed. They take no Ctrl-C, which a terminal sends to all of them.
-        workers_end, our_end = Pipe(duplex=False)
-        executor = ProcessPoolExecutor(
-            self.num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task, workers_end)
-        )
-        try:
-            yield from _in_order(executor, _call, items, 4 * self.num_workers, our_end.close)
-        except BrokenProcessPool as error:
-            raise WorkerLost(
-                "a worker process ended: it was killed, perhaps because memory ran out (lower engine.workers), or "
-                "could not start (see its output above); run the same command again to continue"
-            ) from error
-        finally:
-            our_end.close()
-            workers_end.close()
+        return _by_processes(task, items, self.num_workers, 4 * self.num_workers, _in_order)
+
+
+@dataclass(frozen=True)
+class _ShardProcesses:
+    """See `ShardWorkers`; processes of this machine, which see what this one sees."""
+
+    num_workers: int
+
+    def check(self, look: Callable[[], str]) -> None:
+        pass
+
+    def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
+        return _by_processes(task, items, self.num_workers, self.num_workers + 1, _as_finished)
+
+
+def _by_processes(
+    task: Callable[[Item], Result], items: Iterable[Item], num_workers: int, num_pending: int, gather: "_Gather"
+) -> Generator[Any]:
+    # Workers end when the other end of their pipe closes: by us when the work is given up, by the system when this
+    # process is killed. They take no Ctrl-C, which a terminal sends to all of them.
+    workers_end, our_end = Pipe(duplex=False)
+    executor = ProcessPoolExecutor(
+        num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task, workers_end)
+    )
+    try:
+        yield from gather(_submit(executor, _call, items), executor, num_pending, our_end.close)
+    except BrokenProcessPool as error:
+        raise WorkerLost(
+            "a worker process ended: it was killed, perhaps because memory ran out (lower engine.workers), or "
+            "could not start (see its output above); run the same command again to continue"
+        ) from error
+    finally:
+        our_end.close()
+        workers_end.close()
 
 
 class ThreadEngine:
@@ -89,16 +149,26 @@ class ThreadEngine:
             raise ValueError(f"a thread engine needs at least 1 thread, got {num_threads}")
         self.num_threads = num_threads
 
+    def shard_workers(self, num_shards: int, keeps_weights: bool) -> None:
+        """None: see `Engine.shard_workers`."""
+
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`. At most one item more than there are threads is in flight, so memory stays flat."""
         cv2.setNumThreads(0)
-        return _in_order(ThreadPoolExecutor(self.num_threads), task, items, self.num_threads + 1)
+        executor = ThreadPoolExecutor(self.num_threads)
+        return _in_order(_submit(executor, task, items), executor, self.num_threads + 1)
+
+
+def _submit(executor: Executor, call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:
+    for item in items:
+        with _no_interruption():
+            future = executor.submit(call, item)
+        yield future
 
 
 def _in_order(
+    submitted: Iterator[Future[Result]],
     executor: Executor,
-    call: Callable[[Item], Result],
-    items: Iterable[Item],
     num_pending: int,
     give_up: Callable[[], None] = lambda: None,
 ) -> Generator[Result]:
@@ -108,19 +178,41 @@ def _in_order(
         give_up: called when it ends before all is done, and before the executor is waited for.
     """
     pending: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            with _no_interruption():
-                pending.append(executor.submit(call, item))
+    with _ending(executor, give_up):
+        for future in submitted:
+            pending.append(future)
             if len(pending) >= num_pending:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def _as_finished(
+    submitted: Iterator[Future[Result]], executor: Executor, num_pending: int, give_up: Callable[[], None]
+) -> Generator[Result]:
+    """As `_in_order`, but results come as they are finished."""
+    pending: set[Future[Result]] = set()
+    with _ending(executor, give_up):
+        for future in chain(submitted, [None]):
+            pending |= {future} if future else set()
+            while pending and (len(pending) >= num_pending or future is None):
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for finished in done:
+                    yield finished.result()
+
+
+@contextmanager
+def _ending(executor: Executor, give_up: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         give_up()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+_Gather = Callable[[Iterator[Future[Any]], Executor, int, Callable[[], None]], Generator[Any]]
 
 
 @contextmanager
@@ -133,11 +225,19 @@ def _no_interruption() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def make_engine(kind: Kind, workers: int) -> Engine:
-    """The engine that a profile names; `workers = 0` means one worker for each core available to this process."""
-    if kind == "serial":
+def make_engine(config: EngineConfig) -> Engine:
+    """The engine that a profile names; `workers = 0` means one worker for each core available to this process.
+
+    Raises:
+        BadSetup: Ray is not installed, or nothing listens at its address.
+    """
+    if config.kind == "serial":
         return SerialEngine()
-    return ProcessEngine(workers or len(os.sched_getaffinity(0)))
+    if config.kind == "process":
+        return ProcessEngine(config.workers or len(os.sched_getaffinity(0)))
+    from pipelines.stages.ray_engine import RayEngine
+
+    return RayEngine(config.workers, config.address, config.gpus_per_actor)
 
 
 _task: Callable[[Any], Any] | None = None

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -95,9 +95,9 @@ def take(path: Path) -> Held | None:
             file.close()
             return None
         if _is_at(path, file):
-            file.truncate(0)
-            file.write(_note())
-            file.flush()
+            with suppress(OSError):  # On a full disk it has no note, and holds all the same.
+                file.truncate(0)
+                os.write(file.fileno(), _note())
             return Held(path, file)
         file.close()  # Whoever held it has just removed it.
 

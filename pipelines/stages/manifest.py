@@ -5,6 +5,7 @@ A manifest is written last, so its presence means that the shard is complete.
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe, canonical_json, fingerprint
+from pipelines.stages.ahead import read_ahead
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
 
@@ -186,12 +188,23 @@ def read_manifest(store: Store, stage: str, shard: str) -> Manifest | None:
     """The manifest of a shard; None when the shard is absent or was never finished.
 
     Raises:
-        ValueError: the file is damaged.
+        BadSetup: the file is damaged, or another shard's.
     """
-    path = f"{stage}/{shard}.json"
-    if not store.exists(path):
-        return None
-    try:
-        return Manifest.from_json(store.read(path))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+    return next(read_manifests(store, stage, [shard]))
+
+
+def read_manifests(store: Store, stage: str, shards: Sequence[str]) -> Iterator[Manifest | None]:
+    """The manifests of shards, in their order, of an object store many at once; None as `read_manifest`.
+
+    Raises:
+        BadSetup: a file is damaged, or another shard's.
+    """
+    paths = [f"{stage}/{shard}.json" for shard in shards]
+    for shard, path, data in zip(shards, paths, read_ahead(store, paths), strict=True):
+        try:
+            manifest = None if data is None else Manifest.from_json(data)
+            if manifest is not None and manifest.shard != shard:
+                raise ValueError(f"it is that of shard {manifest.shard}")
+        except (ValueError, TypeError) as error:
+            raise BadSetup(f"{store.url(path)} is damaged ({error}); remove it to rebuild the shard") from error
+        yield manifest

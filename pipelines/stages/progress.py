@@ -18,17 +18,23 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 
 class Progress:
-    """Shows the progress of an iteration through `counting`. Used as a context manager."""
+    """Shows the progress of an iteration through `counting`. Used as a context manager.
+
+    Attributes:
+        total: the number of units, as far as it is known; it may change on the way.
+        note: what else is shown beside the count.
+    """
 
     def __init__(self, title: str, unit: str, total: int | None = None) -> None:
         self.title, self.unit, self.total = title, unit, total
+        self.note = ""
         self._count = 0
         self._bar: Bar | None = None
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            left = (TextColumn("left:"), TimeRemainingColumn()) if total else ()
+            left = (TextColumn("left:"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
             self._bar = Bar(*columns, *left, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(title, total=total)
+            self._task = self._bar.add_task(title, total=total, note="")
 
     def __enter__(self) -> "Progress":
         self._started_s = self._last_s = time.monotonic()
@@ -46,17 +52,17 @@ class Progress:
             yield thing
             self._count += 1
             if self._bar:
-                self._bar.advance(self._task)
+                self._bar.update(self._task, advance=1, total=self.total, note=self.note)
             elif time.monotonic() - self._last_s > _LOG_EVERY_S:
                 self._last_s = time.monotonic()
                 log.info("%s: %s", self.title, self._line(self._last_s - self._started_s))
 
     def _line(self, elapsed_s: float) -> str:
-        if not self.total:
-            return f"{self._count} {self.unit}"
-        line = f"{self._count}/{self.total} {self.unit}"
-        num_left = self.total - self._count
-        return f"{line}, {time_left(num_left * elapsed_s / self._count)}" if num_left > 0 else line
+        parts = [f"{self._count}/{self.total} {self.unit}" if self.total else f"{self._count} {self.unit}", self.note]
+        num_left = (self.total or 0) - self._count
+        if num_left > 0:
+            parts.append(time_left(num_left * elapsed_s / self._count))
+        return ", ".join(part for part in parts if part)
 
 
 class Steps:

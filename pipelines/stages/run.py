@@ -31,7 +31,7 @@ class Report:
 
     Attributes:
         stage: name of the stage.
-        shards: number of each requested shard -> its manifest.
+        shards: number of each requested shard -> its manifest, without the list of members.
         made: the shards that this run made; the others were there.
         seconds: duration.
         beyond: shards in the stage's folder that the profile no longer plans; nothing reads them.
@@ -89,7 +89,7 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     that another process makes at the moment is waited for, not made twice.
 
     Args:
-        engine: maps the items, unless the stage's task stays in this process (see `BatchTask`).
+        engine: maps whole shards or their items, unless the stage's task stays in this process (see `BatchTask`).
         shards: which of the stage's shards; None = all.
 
     Raises:
@@ -100,11 +100,12 @@ def run_stage(stage: Stage, store: Store, engine: Engine, shards: Sequence[str] 
     wanted = planned if shards is None else list(shards)
     # Inputs come first: a run that cannot start must not write `recipe.json`.
     all_inputs = {shard: stage.inputs(shard) for shard in wanted}
+    making = Making(stage, store, engine, all_inputs)
+    making.check()
     claim(store, stage.name, stage.recipe, stage.layout)
     write_plan(store, stage.name, planned)
     for folder in (stage.name, "quarantine"):
         store.remove_leftovers(folder)
-    making = Making(stage, store, engine, all_inputs)
     if todo := making.todo:
         log.info("%s: %d of %d shards to make", stage.name, len(todo), len(wanted))
         making.run()

@@ -41,7 +41,7 @@ class BatchTask(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Number of items in a batch, across the borders of shards; the last batch may hold fewer."""
+        """Number of items in a batch; the last one of a shard may hold fewer."""
         ...
 
     @property
@@ -86,12 +86,18 @@ def map_entries(task: Task, engine: Engine, entries: Iterable[Entry]) -> Generat
 
 
 def _batches(entries: Iterable[Entry], batch_size: int) -> Iterator[list[Entry]]:
-    """Entries in lists of `batch_size` items each; the last list may be shorter."""
+    """Entries in lists of `batch_size` items each; the last list of a shard may be shorter.
+
+    Batches never cross the border of a shard: so its bytes do not depend on which shards are made in one run.
+    """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     batch: list[Entry] = []
     num_items = 0
     for entry in entries:
+        if batch and entry[0] != batch[-1][0]:
+            yield batch
+            batch, num_items = [], 0
         batch.append(entry)
         num_items += bool(entry[1])
         if num_items == batch_size:

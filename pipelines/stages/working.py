@@ -8,31 +8,35 @@ is lost with the machine, and what is there may be removed while nothing runs.
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from decoupage.cache import cache_folder
+from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
+from pipelines.stages import locks
 from pipelines.stages.store import Store
 
-_SEEN = ".fetched.json"
-"""File of a copy that says which version of each object it holds."""
-
-
-def cache_folder() -> Path:
-    """The folder of this machine's local copies."""
-    given = os.environ.get("DECOUPAGE_CACHE")
-    if given:
-        return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "decoupage"
+_SEEN, _LOCK = ".fetched.json", ".fetched.lock"
+"""File of a copy that says which version of each object it holds, and the lock of who changes it."""
+_AT_ONCE = 16
+_NOTE_EVERY = 64
+"""Number of files after which a killed `fetch` would go on from there."""
+_LOOK_EVERY_S = 0.1
+_Seen = dict[str, list[str | int]]
+"""Path of a file -> [version of its object, size and time of the file as it was copied]."""
 
 
 @dataclass(frozen=True)
 class WorkingFolder:
     """A folder of a store, as a local folder.
 
-    One process at a time works in it; `training.alone` and the locks of `pipelines.stages` see to that.
+    Several processes of one machine may fetch at the same time. One at a time writes in it; `training.alone` and the
+    locks of `pipelines.stages` see to that.
     """
 
     store: Store
@@ -54,60 +58,130 @@ class WorkingFolder:
     def fetch(self, *within: str) -> None:
         """Copy what the store holds and the local folder lacks or holds in another version.
 
+        A copy whose object is gone is removed where its folder is fetched, unless it was changed here since; files
+        that were never in the store stay.
+
         Args:
             within: paths in the folder, of objects or of folders with all that is in them; none = everything.
+
+        Raises:
+            BadSetup: the store cannot be read, or the disk is full.
         """
         if not self.is_copy:
             return
-        seen = self._seen()
-        for name in self._there(within or ("",)):
-            path = f"{self.folder}/{name}"
-            version = self.store.version(path)
-            target = self.path / name
-            if seen.get(name) == version and target.is_file():
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(f".{target.name}.partial")
-            with self.store.open(path) as source, partial.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 22)
-            partial.replace(target)
-            self._note(seen | {name: version})
-            seen[name] = version
+        with self._alone() as seen:
+            there = self._there(within or ("",))
+            for name in [name for name in seen if name not in there and _is_within(name, within)]:
+                gone = seen.pop(name)
+                if gone == self._state(name, str(gone[0])):
+                    (self.path / name).unlink(missing_ok=True)
+            self._note(seen)
+            stale = [name for name, version in there.items() if not self._is_current(name, version, seen)]
+            for at in range(0, len(stale), _NOTE_EVERY):
+                group = stale[at : at + _NOTE_EVERY]
+                with ThreadPoolExecutor(_AT_ONCE) as pool:
+                    for name, state in zip(group, pool.map(lambda n: self._copy(n, there[n]), group), strict=True):
+                        seen[name] = state
+                self._note(seen)
 
     def put(self, *within: str) -> None:
         """Copy local files to the store, in the order that is given: a file that says the others are whole comes last.
 
+        Files of a folder that the store has as they are, by what was put and fetched before, are not sent again.
+
         Args:
-            within: paths in the folder, of files or of folders with all that is in them, except hidden files.
+            within: paths in the folder, of files or of folders with all that is in them, except hidden files; those of
+                one folder go side by side.
+
+        Raises:
+            BadSetup: the store cannot be written to.
         """
         if not self.is_copy:
             return
-        seen = self._seen()
         for name in within:
-            for file in _files(self.path / name):
-                path = file.relative_to(self.path).as_posix()
-                with self.store.writing(f"{self.folder}/{path}") as target, file.open("rb") as source:
-                    shutil.copyfileobj(source, target, 1 << 22)
-                seen[path] = self.store.version(f"{self.folder}/{path}")
-        self._note(seen)
+            files = [file.relative_to(self.path).as_posix() for file in _files(self.path / name)]
+            if (self.path / name).is_dir():
+                there, seen = self._there([name]), self._seen()
+                files = [file for file in files if seen.get(file, 0) != self._state(file, there.get(file, ""))]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                states = list(pool.map(self._send, files))
+            with self._alone() as seen:
+                seen.update(zip(files, states, strict=True))
+                self._note(seen)
 
-    def _there(self, within: Iterable[str]) -> list[str]:
-        found = []
+    def _copy(self, name: str, version: str) -> list[str | int]:
+        target = self.path / name
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.store.download(f"{self.folder}/{name}", partial)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except FileNotFoundError as error:
+            raise BadSetup(f"{self.store.url(f'{self.folder}/{name}')} went while it was copied; run again") from error
+        except OSError as error:
+            raise BadSetup(
+                f"{target} cannot be written ({error.strerror}); free space, or name another folder with "
+                "DECOUPAGE_CACHE"
+            ) from error
+        return self._state(name, version)
+
+    def _send(self, name: str) -> list[str | int]:
+        version = self.store.upload(self.path / name, f"{self.folder}/{name}")
+        return self._state(name, version)
+
+    def _state(self, name: str, version: str) -> list[str | int]:
+        """A file's entry in `_Seen`; size and time are 0 where it is gone."""
+        try:
+            found = (self.path / name).stat()
+        except FileNotFoundError:
+            return [version, 0, 0]
+        return [version, found.st_size, found.st_mtime_ns]
+
+    def _is_current(self, name: str, version: str, seen: _Seen) -> bool:
+        return name in seen and seen[name][0] == version and (self.path / name).is_file()
+
+    def _there(self, within: Iterable[str]) -> dict[str, str]:
+        """Path in the folder -> version, of the objects that are meant."""
+        found: dict[str, str] = {}
         for name in within:
             whole = f"{self.folder}/{name}".rstrip("/")
-            below = [f"{name}/{path}".lstrip("/") for path in self.store.tree(whole)]
-            found += below or ([name] if self.store.exists(whole) else [])
+            below = {f"{name}/{path}".lstrip("/"): version for path, version in self.store.versions(whole).items()}
+            if not below and name:
+                try:
+                    below = {name: self.store.version(whole)}
+                except FileNotFoundError:
+                    continue
+            found |= below
+        for path in found:
+            if "" in path.split("/"):  # Hidden parts, and so `..`, are not listed.
+                raise BadSetup(f"{self.store.url(self.folder)} holds an object that cannot be a file: {path!r}")
         return found
 
-    def _seen(self) -> dict[str, str]:
+    @contextmanager
+    def _alone(self) -> Iterator[_Seen]:
+        """What the copy holds; no other process changes it meanwhile."""
+        lock = self.path / _LOCK
+        while (held := locks.take(lock)) is None:
+            time.sleep(_LOOK_EVERY_S)
+        try:
+            yield self._seen()
+        finally:
+            held.release()
+
+    def _seen(self) -> _Seen:
         file = self.path / _SEEN
         return dict(parse_json(file.read_bytes(), str(file))) if file.is_file() else {}
 
-    def _note(self, seen: dict[str, str]) -> None:
+    def _note(self, seen: _Seen) -> None:
         partial = self.path / f"{_SEEN}.partial"
-        self.path.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(seen), encoding="utf-8")
         partial.replace(self.path / _SEEN)
+
+
+def _is_within(name: str, within: Iterable[str]) -> bool:
+    return not within or any(name == path or name.startswith(f"{path}/") for path in within)
 
 
 def _files(path: Path) -> list[Path]:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from assets_defs.definitions import build_defs
-from pipelines.checks import read_rows
 from pipelines.factory import Factory
+from pipelines.index_rows import IndexRows
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
@@ -94,7 +94,7 @@ def test_every_shard_shows_its_enlargement_sharpness_and_mask_areas(made):
         for record in records:
             found = record.asset_materialization.metadata
             manifest = read_manifest(store, "scenes", record.partition_key)
-            measured = sum(row["sharpness"] is not None for row in read_rows(store, manifest))
+            measured = sum(row["sharpness"] is not None for row in IndexRows.read(store, [manifest]))
             numbers = {"background_enlargement": manifest.num_items, "sharpness_log2_ratio": measured}
             for name in names:
                 bars = {row.data["range"]: row.data["number"] for row in found[f"{name}_histogram"].records}

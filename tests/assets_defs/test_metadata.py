@@ -1,11 +1,14 @@
 """What a person reads in an event: rounded figures, tables and words, no JSON."""
 
+from collections.abc import Collection
+
 import dagster as dg
 import pytest
 
-from assets_defs.metadata import check, nothing_to_do, readable, shard_metadata, table
+from assets_defs.metadata import check, nothing_to_do, partition_metadata, readable, table
 from pipelines.checks import CheckResult
 from pipelines.stages.manifest import Manifest
+from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 
 
@@ -46,13 +49,36 @@ def test_tables_round():
     assert table([{"kind": "real", "share": 2 / 3}]).records[0].data == {"kind": "real", "share": 0.6667}
 
 
+def report_of(*shards: str, made: Collection[str] = ()) -> Report:
+    drop = {"id": "x", "reason": "no_scene", "detail": ""}
+    manifests = {
+        shard: Manifest("scenes", shard, "f", {}, 80, 150, 1_500_000, "ab" + shard, "cd", [], [drop], {"attempts": 9})
+        for shard in shards
+    }
+    return Report("scenes", manifests, frozenset(made), 1.0)
+
+
 def test_a_partition_says_its_rows_those_of_the_asset_and_whether_anything_was_made(tmp_path):
     store = Store(str(tmp_path))
-    manifest = Manifest("scenes", "00003", "f", {}, 80, 150, 1_500_000, "ab", "cd", [])
-    made = shard_metadata(manifest, store, 1200, was_made=True)
+    made = partition_metadata(report_of("00003", made=["00003"]), store, "00003: scenes", 1200)
     assert made["dagster/row_count"].value == 1200 and made["dagster/partition_row_count"].value == 150
-    assert "nothing_to_do" not in made
-    found = shard_metadata(manifest, store, 1200, was_made=False)
-    assert next(iter(found)) == "nothing_to_do"
+    assert "nothing_to_do" not in made and made["sha256"].value == "ab00003"
+    assert made["dagster/uri"].value == f"{tmp_path}/scenes/00003.tar"
+    found = partition_metadata(report_of("00003"), store, "00003: scenes", None)
+    assert next(iter(found)) == "nothing_to_do" and "dagster/row_count" not in found
     assert f"to force it: remove {tmp_path}/scenes/00003.json" in found["nothing_to_do"].value
+    assert "other shards" not in found["nothing_to_do"].value
     assert nothing_to_do("wait")["nothing_to_do"].value == "everything is there and unchanged; to force it: wait"
+
+
+def test_a_partition_of_several_shards_says_their_sums_and_is_idle_only_if_all_are(tmp_path):
+    shards = ("00010", "00011", "00012")
+    found = partition_metadata(report_of(*shards, made=["00011"]), Store(str(tmp_path)), "00010 to 00012", None)
+    shown = {name: found[name].value for name in ("holds", "items", "dagster/partition_row_count", "megabytes")}
+    assert shown == {"holds": "00010 to 00012", "items": 240, "dagster/partition_row_count": 450, "megabytes": 4.5}
+    assert found["dropped"].value == 3 and found["counts"].records[0].data == {"what": "attempts", "number": 27}
+    assert found["dagster/uri"].value == f"{tmp_path}/scenes" and "nothing_to_do" not in found
+    idle = partition_metadata(report_of(*shards), Store(str(tmp_path)), "00010 to 00012", None)
+    assert "scenes/00010.json and those of the partition's other shards" in idle["nothing_to_do"].value
+    other = partition_metadata(report_of("00010", "00011"), Store(str(tmp_path)), "00010 to 00011", None)
+    assert other["sha256"].value != idle["sha256"].value

@@ -1,6 +1,7 @@
 """Files of the root on the UI's server: what opens by a click, and what does not open at all."""
 
 import os
+import uuid
 
 import httpx2
 import pytest
@@ -9,8 +10,10 @@ from starlette.applications import Starlette
 from assets_defs.root_pages import root_route
 from assets_defs.serving import served_url
 from decoupage.guard import Guard
+from pipelines.stages.store import Store
 from tests.browser import chromium
 from tests.served import served
+from tests.stores import put_up
 
 CARD = """---
 license: other
@@ -45,8 +48,21 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def url(root):
+def folder_url(root):
     with served(Guard(Starlette(routes=[root_route(str(root))]))) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def url(root, request):
+    """Of the same files in a folder, or in an object store."""
+    store = Store(str(root))
+    if request.param != "folder":
+        bucket = request.getfixturevalue("s3").bucket() if request.param == "s3" else f"memory://{uuid.uuid4().hex}"
+        store = Store(f"{bucket}/root")
+        put_up(root, store)
+        Store(bucket).write("secret.json", b"CONFIDENTIAL")
+    with served(Guard(Starlette(routes=[root_route(store.root)]))) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -95,7 +111,8 @@ def test_nothing_else_opens(url, path):
     assert "CONFIDENTIAL" not in answer.text and "root:" not in answer.text
 
 
-def test_links_do_not_lead_out(root, url):
+def test_links_do_not_lead_out(root, folder_url):
+    url = folder_url
     (root / "report" / "out.json").symlink_to(root.parent / "secret.json")
     (root / "report" / "beside.json").symlink_to(root / "study" / "names.json")
     (root / "report" / "folder").symlink_to(root.parent)
@@ -107,14 +124,30 @@ def test_links_do_not_lead_out(root, url):
     assert httpx2.get(f"{url}/root/report/inside.html").status_code == 200
 
 
-def test_a_root_that_is_no_folder_has_no_pages(tmp_path):
-    with served(Guard(Starlette(routes=[root_route("s3://bucket/root")]))) as port:
+def test_objects_are_streamed_and_show_at_once_when_they_are_replaced(remote):
+    large = bytes(range(256)) * 40_000  # 10 MB, several requests to the store.
+    remote.write("report/before_after.png", large)
+    with served(Guard(Starlette(routes=[root_route(remote.root)]))) as port:
+        address = f"http://127.0.0.1:{port}/root/report/before_after.png"
+        answer = httpx2.get(address)
+        assert answer.content == large and answer.headers["content-length"] == str(len(large))
+        head = httpx2.head(address)
+        assert (head.status_code, head.headers["content-length"]) == (200, str(len(large)))
+        Store(remote.root).write("report/before_after.png", b"another")
+        Store(remote.root).write("report/report.md", b"# New")
+        assert httpx2.get(address).content == b"another"
+        assert "<h1>New</h1>" in httpx2.get(f"http://127.0.0.1:{port}/root/report/report.md").text
+
+
+def test_a_bucket_that_cannot_be_read_is_told(s3):
+    with served(Guard(Starlette(routes=[root_route("s3://not-there-at-all/root")]))) as port:
         answer = httpx2.get(f"http://127.0.0.1:{port}/root/report/report.html")
-    assert answer.status_code == 404 and "not made yet, or of another profile" in answer.text
+    assert answer.status_code in (404, 503) and "s3://not-there-at-all/root" in answer.text
 
 
 @pytest.mark.browser
-def test_pages_show_themselves_and_reach_nothing(root, url, tmp_path):
+def test_pages_show_themselves_and_reach_nothing(root, folder_url, tmp_path):
+    url = folder_url
     grab = "fetch('/root/report/a%20b%231.csv').then(() => document.title = 'read', () => document.title = 'refused')"
     (root / "report" / "evil.html").write_text(SCRIPT.format(grab))
     with chromium(tmp_path / "profile") as open_page:

@@ -15,6 +15,7 @@ import pytest
 from assets_defs import training
 from assets_defs.processes import run_process
 from assets_defs.training_unchanged import ASKED
+from pipelines.stages.store import Store
 from tests.assets_defs.small import make_base, materializations, run_job, small_profile
 from tests.warm.python import PYTHON
 from training.journal import read_metrics
@@ -154,10 +155,34 @@ def test_absent_weights_stop_before_anything_is_trained(everything, tmp_path):
     assert "nowhere" in (error.cause or error).message
 
 
+@pytest.mark.slow
+def test_a_root_in_an_object_store_gives_the_same_on_any_machine(everything, s3, tmp_path, monkeypatch):
+    """The data of the local run in a bucket: the same versions; then a machine that has nothing finds nothing to do."""
+    profile, instance, result = everything
+    store = Store(f"{s3.bucket()}/root")
+    for name in ("shards", "plans"):
+        for path in (Path(profile.root) / name).glob("*.*"):
+            store.write(f"{name}/{path.name}", path.read_bytes())
+    there = profile.model_copy(update={"root": store.root})
+    selected = {"asset_selection": [dg.AssetKey(name) for name in ("base_model", *TRAINED)]}
+    made = []
+    for machine in ("one", "another"):
+        monkeypatch.setenv("DECOUPAGE_CACHE", str(tmp_path / machine))
+        made.append(materializations(run_job(there, instance, "train", **selected)))
+    local = materializations(result)
+    for name in TRAINED:
+        versions = {run[name].tags["dagster/data_version"] for run in (local, *made)}
+        assert len(versions) == 1
+        assert [run[name].metadata["status"].value for run in made] == ["done", "unchanged"]
+        assert made[1][name].metadata["export"].value == f"{store.root}/training/{name}/export"
+        assert "data:image/jpeg" in made[1][name].metadata["loss_curve"].value
+        assert store.exists(f"training/{name}/export.json")
+
+
 def process_asset(section, plan):
     @dg.asset
     def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        run_process(context, section, plan)
+        run_process(context, section, str(plan))
         return dg.MaterializeResult()
 
     return dg.materialize([trained], instance=dg.DagsterInstance.ephemeral(), raise_on_error=False)

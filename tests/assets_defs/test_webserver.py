@@ -83,6 +83,14 @@ def test_foreign_pages_change_nothing(port):
         pass
 
 
+def test_behind_a_proxy_it_is_called_by_that_name_and_no_other(workspace):
+    with served(guarded_app(workspace, "", ["Dagster.example.org"])) as port:
+        url, page = f"http://127.0.0.1:{port}/server_info", {"Origin": "https://dagster.example.org"}
+        names = ("dagster.example.org", f"127.0.0.1:{port}", "evil.example", "dagster.example.org.evil.example")
+        assert [httpx2.get(url, headers={"Host": name}).status_code for name in names] == [200, 200, 403, 403]
+        assert httpx2.get(url, headers={"Host": "dagster.example.org", **page}).status_code == 200
+
+
 @pytest.mark.usefixtures("unchanged")
 def test_no_file_is_given_by_a_path_that_climbs(port):
     for path in (

@@ -303,7 +303,6 @@ def test_numbers_of_numpy_are_numbers(pipe):
     assert np.array_equal(np.asarray(theirs.background[0]), np.asarray(ours.background[0]))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize(
     ("part", "weight", "words"),
     [

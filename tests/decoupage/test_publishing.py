@@ -23,10 +23,12 @@ from decoupage.bases.spec import Text
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing import CardFacts, attach_adapter, export_remove_only, load_adapter, save_adapter
-from decoupage.publishing.folder import find_folder
+from decoupage.publishing.finding import find_folder
+from decoupage.publishing.folder import read_manifest
 from decoupage.publishing.lora import projection_names
 from decoupage.rgba_vae import widen_vae
 from tests.decoupage.tiny import flux_fill, flux_kontext, flux_transformer, flux_vae
+from tests.stores import put_up
 
 TOLERANCE = 1e-5
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -399,6 +401,31 @@ def test_hub_repositories_are_downloaded(published, monkeypatch):
     assert (asked["name"], asked["revision"], asked["token"]) == ("someone/layers", "v1", "t")
 
 
+def test_an_adapter_at_an_address_is_copied_once(published, remote):
+    put_up(published, remote, "export")
+    address = remote.url("export")
+    copy = find_folder(address)
+    names = {path.relative_to(published) for path in published.rglob("*") if path.is_file()}
+    assert {path.relative_to(copy) for path in copy.rglob("*") if path.is_file()} == names
+    assert read_manifest(copy) == read_manifest(published)
+    # It is known by what it says that it holds, so its weights are not asked for again.
+    weights = remote.read(f"export/{WEIGHTS}")
+    remote.write(f"export/{WEIGHTS}", b"damaged")
+    assert find_folder(address) == copy
+    shutil.rmtree(copy)
+    with pytest.raises(ValueError, match=r"sha256 differs"):
+        find_folder(address)
+    remote.remove(f"export/{WEIGHTS}")
+    with pytest.raises(ValueError, match="there is no published adapter at"):
+        find_folder(address)
+    remote.write(f"export/{WEIGHTS}", weights)
+    assert find_folder(f"{address}/") == copy
+    with pytest.raises(ValueError, match="there is no published adapter at"):
+        find_folder(remote.url("elsewhere"))
+    with pytest.raises(ValueError, match="cannot be opened"):
+        find_folder("nonsense://bucket/export")
+
+
 # ---- faults
 
 
@@ -411,7 +438,6 @@ def changed(path, name, value):
     return name
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize(
     ("file", "tensor"),
@@ -428,7 +454,6 @@ def test_weights_that_are_not_finite_are_refused_by_name(damaged, bases, file, t
         load_adapter(damaged, bases / "flux-fill", check_sums=False)
 
 
-@pytest.mark.faults
 def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damaged, bases):
     name = changed(damaged / WEIGHTS, "attn.to_q.lora_B", 70_000.0)
     with pytest.raises(ValueError, match=re.escape(f"{name} holds 7e+04, and float16 ends at 65504: use bfloat16")):
@@ -436,7 +461,6 @@ def test_weights_beyond_half_precision_are_refused_in_half_precision_only(damage
     load_adapter(damaged, bases / "flux-fill", check_sums=False, dtype=torch.bfloat16)
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
@@ -471,7 +495,6 @@ def test_damaged_descriptions_are_named(damaged, bases, file, change, message):
             load_adapter(damaged, bases / "flux-fill")
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("file", [WEIGHTS, "fusion/diffusion_pytorch_model.safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
 def test_weights_that_are_cut_off_are_named(damaged, bases, file, share):

@@ -120,7 +120,7 @@ def test_a_folder_without_maps_is_wrong_use(model, tmp_path):
     assert done.returncode == 2 and "depth.png: not a readable picture" in done.stderr
 
 
-@pytest.mark.faults
+@pytest.mark.slow
 def test_an_adapter_with_a_value_that_is_not_finite_makes_no_picture(model, tmp_path):
     adapter = tmp_path / "adapter"
     shutil.copytree(model / "adapter", adapter)

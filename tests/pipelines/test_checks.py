@@ -8,6 +8,7 @@ from pipelines import checks
 from pipelines.backgrounds.openimages.fetch import PhotographsReport
 from pipelines.config import ChecksConfig, GateConfig, MasksConfig
 from pipelines.downloads.item import DownloadReport
+from pipelines.index_rows import IndexRows
 from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.engine import SerialEngine
@@ -30,7 +31,7 @@ def made(tmp_path_factory):
 
 
 def mask_rows(store):
-    return checks.read_rows(store, read_manifest(store, "masks", "00000"))
+    return list(IndexRows.read(store, [read_manifest(store, "masks", "00000")]))
 
 
 def report_of(num_items, reasons, stage="scenes", num_rows=0, counts=None):
@@ -41,7 +42,7 @@ def report_of(num_items, reasons, stage="scenes", num_rows=0, counts=None):
 
 def test_sound_scenes_pass_everything(made):
     store, library, report = made
-    rows = [row for manifest in report.shards.values() for row in checks.read_rows(store, manifest)]
+    rows = list(checks.rows_of(store, report))
     results = [
         checks.scene_drops(report, ChecksConfig()),
         checks.layers_per_scene(rows),
@@ -118,7 +119,7 @@ def test_a_shortfall_of_photographs_is_reported_with_its_cause():
 
 def test_a_missing_layer_is_seen(made):
     store, _, report = made
-    rows = [row for manifest in report.shards.values() for row in checks.read_rows(store, manifest)]
+    rows = list(checks.rows_of(store, report))
     several = next(row for row in rows if row["num_layers"] > 1)
     rows.remove(several)
     assert checks.layers_per_scene(rows).figures["bad"] == [several["key"]]

@@ -52,6 +52,19 @@ def test_every_profile_in_the_repository_loads(path):
     assert profile.description
 
 
+def test_the_cluster_makes_what_the_paper_makes():
+    paper, cluster = load_profile("paper"), load_profile("cluster")
+    assert cluster.engine.kind == "ray"
+    of_its_own = {"name", "description", "root", "engine"}
+    assert cluster.model_dump(exclude=of_its_own) == paper.model_dump(exclude=of_its_own)
+
+
+def test_gpus_are_shares_of_one_or_whole(write):
+    assert load_profile(write(MINIMAL), overrides={"engine.gpus_per_actor": "0.25"}).engine.gpus_per_actor == 0.25
+    message = fault(write(MINIMAL), engine__gpus_per_actor="1.5")
+    assert "must be a share of one GPU or a whole number of them, got 1.5" in message
+
+
 def test_a_profile_is_frozen():
     profile = load_profile()
     with pytest.raises(ValidationError, match="frozen"):

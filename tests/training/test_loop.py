@@ -2,13 +2,8 @@
 
 import json
 import os
-import random
 import re
-import signal
-import subprocess
-import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,25 +98,6 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, position):
     assert [line["step"] for line in read_metrics(tmp_path / "halved")] == list(range(1, 13))
     losses = [[line["line.loss"] for line in read_metrics(tmp_path / name)] for name in ("whole", "halved")]
     assert losses[0] == losses[1]
-
-
-@pytest.mark.faults
-def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path):
-    whole, _ = train_toy(tmp_path / "whole", ToyTask(toy_config(400)))
-    folder = tmp_path / "killed"
-    command = [sys.executable, "-m", "tests.training.toy_task", str(folder), "400", "--resume"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    least = random.Random(time.time_ns()).randrange(5, 300)
-    while len(read_metrics(folder)) < least and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert len(read_metrics(folder)) >= least
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    last = Checkpoints(folder / "checkpoints", 2).latest()
-    assert last is not None
-    assert_same(whole, Outcome("done", read_progress(last), last))
 
 
 def test_a_folder_with_a_run_is_not_written_over(tmp_path):

@@ -29,6 +29,7 @@ class DataLoading:
             every seed.
         part: which scenes to draw from: those of training, or those kept out of it.
         max_unreadable_share: share of scenes that may turn out unreadable before the run stops.
+        cache_gb: disk space for scenes of an object store (`cache.py`), in gigabytes; 0 = none.
 
     Raises:
         ValueError: a field is out of its range.
@@ -47,6 +48,7 @@ class DataLoading:
     validation_share: float = 0.0
     part: Part = "train"
     max_unreadable_share: float = 0.01
+    cache_gb: float = 0.0
 
     @classmethod
     def of(cls, recipe: Any, masks: MasksConfig | None = None, part: Part = "train") -> "DataLoading":
@@ -73,6 +75,7 @@ class DataLoading:
             validation_share=data.validation_share,
             part=part,
             max_unreadable_share=data.max_unreadable_share,
+            cache_gb=recipe.compute.loader_cache_gb,
         )
 
     def __post_init__(self) -> None:
@@ -83,6 +86,7 @@ class DataLoading:
         _check("recolour_share", self.recolour_share, 0, 1)
         _check("validation_share", self.validation_share, 0, 1)
         _check("max_unreadable_share", self.max_unreadable_share, 0, 1)
+        _check("cache_gb", self.cache_gb, 0, 1e6)
         if self.size_px is not None:
             _check("size_px", self.size_px, 1, 65536)
         _check_choice("maps", self.maps, tuple(MAPS))

@@ -5,7 +5,7 @@ It is kept in a few arrays, not in objects: 100,000 scenes of nine members take 
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,8 +21,11 @@ from pipelines.shards.folder import ShardFolder, find_shards
 from pipelines.stages.manifest import RECIPE, Manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
+from training.data.cache import SceneCache
 from training.data.order import ORDER
 
+_AT_ONCE = 256
+"""Manifests that are in memory as they were read."""
 _LAYER = re.compile(r"layer\d+\.webp")
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
 
@@ -43,6 +46,7 @@ class SceneIndex:
         members: member table (`_MEMBER`) of all scenes.
         suffixes: names that `members["suffix"]` points at.
         makers: what the maps were made by: name -> recipe of the maker; empty where the folder does not say.
+        cache: scenes that this machine keeps of an object store; None = each is read where it is.
     """
 
     store: Store
@@ -55,6 +59,7 @@ class SceneIndex:
     members: NDArray[np.void]
     suffixes: tuple[str, ...]
     makers: Mapping[str, Recipe]
+    cache: SceneCache | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,7 +99,8 @@ class SceneIndex:
 
     def read(self, i: int) -> dict[str, bytes]:
         """Members of scene i by suffix, in one range request, checked against their hashes; raises as `Span.read`."""
-        return self.span(i).read(self.store)
+        span = self.span(i)
+        return span.read(self.store) if self.cache is None else self.cache.read(span, self.store)
 
     def only(self, chosen: NDArray[np.bool_]) -> "SceneIndex":
         """The index with some of its scenes: those where `chosen` [num_scenes] is True."""
@@ -138,7 +144,8 @@ def open_index(source: Store | str) -> SceneIndex:
         BadSetup: there are no shards, one is unfinished or damaged, they are of different recipes, or a key repeats.
     """
     folder = find_shards(source.root if isinstance(source, Store) else source)
-    manifests = [_manifest(folder, shard) for shard in folder.shards]
+    found = _many(folder, [f"{shard}.json" for shard in folder.shards])
+    manifests = [_manifest(folder, shard, data) for shard, data in zip(folder.shards, found, strict=True)]
     for shard, manifest in zip(folder.shards, manifests, strict=True):
         if manifest.fingerprint != manifests[0].fingerprint:
             raise BadSetup(
@@ -148,17 +155,19 @@ def open_index(source: Store | str) -> SceneIndex:
     return _tabulate(folder, manifests)
 
 
-def _manifest(folder: ShardFolder, shard: str) -> Manifest:
-    path = f"{shard}.json"
+def _many(folder: ShardFolder, paths: Sequence[str]) -> Iterator[bytes | None]:
+    for first in range(0, len(paths), _AT_ONCE):
+        yield from folder.store.read_many(paths[first : first + _AT_ONCE])
+
+
+def _manifest(folder: ShardFolder, shard: str, data: bytes | None) -> Manifest:
+    url = folder.store.url(f"{shard}.json")
+    if data is None:
+        raise BadSetup(f"{url} is absent, so shard {shard} is not finished; run the stage that makes the shards again")
     try:
-        return Manifest.from_json(folder.store.read(path))
-    except FileNotFoundError as error:
-        raise BadSetup(
-            f"{folder.store.url(path)} is absent, so shard {shard} is not finished; run the stage that makes the "
-            f"shards again"
-        ) from error
+        return Manifest.from_json(data)
     except (ValueError, TypeError) as error:
-        raise BadSetup(f"{folder.store.url(path)} is damaged ({error}); remove it and make the shard again") from error
+        raise BadSetup(f"{url} is damaged ({error}); remove it and make the shard again") from error
 
 
 def _digest(folder: ShardFolder, member: Member) -> bytes:

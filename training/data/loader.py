@@ -7,19 +7,23 @@ WebDataset's format.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import count
 from multiprocessing.util import Finalize
 
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.maps.table import StoredMaps, decode_maps
 from pipelines.scenes.parts import SceneParts
 from pipelines.stages.store import Store
+from training.data.ahead import ReadAhead
+from training.data.cache import SceneCache, Unreachable
 from training.data.config import DataLoading
 from training.data.index import SceneIndex, open_index
 from training.data.order import candidates, rank_batches
@@ -34,10 +38,14 @@ _UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a worker made of one position: a sample (a batch of one), and the scenes that it could not read, and why."""
+    """What a worker made of one position: a sample (a batch of one), and the scenes that it could not read, and why.
+
+    `fault`: why it gave up, where no scene is at fault.
+    """
 
     sample: TripletBatch | None
     unreadable: tuple[tuple[str, str], ...]
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class DrawnBatch:
     batch: TripletBatch | None
     num_drawn: int
     unreadable: tuple[tuple[str, str], ...]
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,39 @@ class Collate:
         samples = [one.sample for one in drawn if one.sample is not None]
         is_whole = len(samples) == len(drawn)
         batch = collate(samples, samples[0].positions[0] - self.rank + self.step) if is_whole else None
-        return DrawnBatch(batch, len(drawn), unreadable)
+        return DrawnBatch(batch, len(drawn), unreadable, next((one.fault for one in drawn if one.fault), ""))
 
 
 @dataclass(frozen=True)
 class Triplets(Dataset[Drawn]):
-    """Samples by global position; holds no state, so every worker may have a copy."""
+    """Samples by global position; every worker has a copy, which remembers nothing but what it has asked for early.
+
+    Attributes:
+        step: samples of all processes' batches: how far a worker's next batch is from this one, if it is the only one.
+    """
 
     index: SceneIndex
     loading: DataLoading
+    step: int = 1
+
+    @cached_property
+    def _reader(self) -> ReadAhead | None:
+        return None if self.index.store.is_local else ReadAhead(self.index)
+
+    def __getitems__(self, positions: list[int]) -> list[Drawn]:
+        """The samples of a batch. Scenes of an object store are fetched side by side, with those of batches to come."""
+        if self._reader is not None:
+            self._reader.expect(self._scenes_from(positions), len(positions))
+        return [self[position] for position in positions]
+
+    def _scenes_from(self, positions: list[int]) -> Iterator[int]:
+        """Scenes of this worker's batches in order, from one on: workers take turns."""
+        worker = get_worker_info()
+        stride = self.step * (worker.num_workers if worker else 1)
+        for shift in count(0, stride):
+            for position in positions:
+                number = next(candidates(self.loading.seed, position + shift, self.index.num_triplets))
+                yield self.index.triplet(number)[0]
 
     def __getitem__(self, position: int) -> Drawn:
         """The sample at a position, or the next readable one of its epoch."""
@@ -81,7 +114,10 @@ class Triplets(Dataset[Drawn]):
             if i in unreadable:
                 continue
             try:
-                parts, maps = read_scene(self.index, i, self.loading)
+                members = self._reader.read(i) if self._reader else self.index.read(i)
+                parts, maps = decode_scene(self.index, i, members, self.loading)
+            except Unreachable as error:
+                return Drawn(None, tuple(unreadable.values()), str(error))
             except _UNREADABLE as error:
                 unreadable[i] = (str(self.index.keys[i]), str(error) or repr(error))
                 if len(unreadable) > self.loading.max_unreadable_share * len(self.index):
@@ -92,15 +128,15 @@ class Triplets(Dataset[Drawn]):
         return Drawn(None, tuple(unreadable.values()))
 
 
-def read_scene(index: SceneIndex, i: int, loading: DataLoading) -> tuple[SceneParts, StoredMaps]:
-    """Scene i decoded; its maps when any are wanted.
+def decode_scene(
+    index: SceneIndex, i: int, members: Mapping[str, bytes], loading: DataLoading
+) -> tuple[SceneParts, StoredMaps]:
+    """Scene i of its members; its maps when any are wanted.
 
     Raises:
-        BadItem, BadSetup, OSError, KeyError, ValueError: it cannot be read.
+        BadItem, KeyError, ValueError: it cannot be decoded.
     """
-    members = index.read(i)
-    parts = SceneParts.decode(str(index.keys[i]), members)
-    return parts, decode_maps(members, loading.maps)
+    return SceneParts.decode(str(index.keys[i]), members), decode_maps(members, loading.maps)
 
 
 class Unreadable:
@@ -123,8 +159,10 @@ class Unreadable:
         """Count the unreadable scenes met while a batch was made; returns the batch.
 
         Raises:
-            BadSetup: more than the set share is unreadable.
+            BadSetup: more than the set share is unreadable, or the store cannot be reached.
         """
+        if drawn.fault:
+            raise BadSetup(drawn.fault)
         self._num_drawn += drawn.num_drawn
         for key, reason in drawn.unreadable:
             if key not in self.reasons:
@@ -160,7 +198,10 @@ class TripletLoader:
     ) -> None:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size - 1}], got {rank}")
-        self.index = select(open_index(source), loading)
+        index = select(open_index(source), loading)
+        if not index.store.is_local:
+            index = replace(index, cache=SceneCache(int(loading.cache_gb * 1e9)))
+        self.index = index
         self.loading = loading
         if loading.maps:
             self.index.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
@@ -181,8 +222,13 @@ class TripletLoader:
         return dict(self._unreadable.reasons)
 
     def scene(self, key: str) -> tuple[SceneParts, StoredMaps]:
-        """A scene of the index as it is stored, with the maps that are wanted. Raises as `read_scene`."""
-        return read_scene(self.index, int(np.flatnonzero(self.index.keys == key)[0]), self.loading)
+        """A scene of the index as it is stored, with the maps that are wanted.
+
+        Raises:
+            BadItem, BadSetup, OSError, KeyError, ValueError: it cannot be read.
+        """
+        i = int(np.flatnonzero(self.index.keys == key)[0])
+        return decode_scene(self.index, i, self.index.read(i), self.loading)
 
     def batches(self, start: int = 0) -> Iterator[TripletBatch]:
         """Batches without end, from a global position on (`TripletBatch.end` of the last batch a run has used).
@@ -204,12 +250,12 @@ class TripletLoader:
             yield batch.pin_memory() if self._pin_memory else batch
 
     def _data_loader(self, start: int) -> "DataLoader[DrawnBatch]":
-        num_workers = self.loading.num_workers
+        num_workers, step = self.loading.num_workers, self.loading.batch_size * self._world_size
         return DataLoader(
-            Triplets(self.index, self.loading),
+            Triplets(self.index, self.loading, step),
             batch_sampler=rank_batches(start, self._rank, self._world_size, self.loading.batch_size),
             num_workers=num_workers,
-            collate_fn=Collate(self._rank, self.loading.batch_size * self._world_size),
+            collate_fn=Collate(self._rank, step),
             worker_init_fn=_start_worker,
             multiprocessing_context="spawn" if num_workers else None,
             prefetch_factor=self.loading.prefetch_batches if num_workers else None,

@@ -1,7 +1,6 @@
 """Records what an external command makes of a list: runs it once for all missing images, and stores its output."""
 
 import shutil
-from pathlib import Path
 
 from decoupage.fingerprint import fingerprint
 from evaluation.cases import Entry, list_sha256
@@ -14,6 +13,7 @@ from evaluation.records.method import LIST, MethodRecord
 from evaluation.records.room import Records
 from evaluation.test_sets.spec import TestSet
 from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 
 _WORK = "work"
 
@@ -49,7 +49,7 @@ def record_external(test_set: TestSet, baseline: ExternalBaseline, room: Store) 
 def _ask(test_set: TestSet, baseline: ExternalBaseline, record: MethodRecord, missing: list[Entry]) -> None:
     # One folder for each question, so that what is left of an older one is never taken for an answer to this.
     question = fingerprint({"method": record.fingerprint, "list": list_sha256(missing)})
-    work = Path(record.store.url(_WORK)).absolute()
+    work = WorkingFolder(record.store, _WORK).path
     folder = work / question
     for other in work.glob("*"):
         if other != folder:

@@ -99,6 +99,13 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
     )
 
 
+def files_to_keep(folder: Path) -> list[str]:
+    """What of the folder is kept in an object store, in the order in which it is put there; the lists are not."""
+    there = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "lists")
+    # The index reads the pictures that `attribution.csv` names, so that is put last.
+    return [path.name for path in sorted(there, key=lambda path: (path.name == FILE, path.is_file()))]
+
+
 def _address(config: OpenImagesConfig, path: str) -> str:
     subset, name = path.split("/")
     # Not str.format: braces in the profile's template could access attributes of the inserted values.

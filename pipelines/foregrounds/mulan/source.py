@@ -19,8 +19,11 @@ from pipelines.foregrounds.mulan.provenance import read_links
 from pipelines.foregrounds.mulan.split import Split, SplitReport, tell_unmatched
 from pipelines.licences.terms import UNKNOWN
 from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 
 INDEX = "sources/mulan/index.parquet"
+TREE = ("annotations", "images")
+"""The folders of a MULAN that lies in a store."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,14 @@ class MulanSource:
 
     Attributes:
         store: receives `sources/mulan/index.parquet`, the frozen list of test ids and the record of fetching.
+        tree: what the two folders are copies of; None = they are the originals.
     """
 
     config: MulanConfig
     annotations: Path
     images: Path
     store: Store
+    tree: WorkingFolder | None = None
 
     @property
     def split(self) -> Split:
@@ -71,7 +76,7 @@ class MulanSource:
         Raises:
             BadSetup: a folder or a list is missing or damaged.
         """
-        index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
+        index = self._scan()
         return _version(index, self._info_state(), () if self.fetches else self._photographs(index))
 
     def observe(self) -> Observation:
@@ -80,7 +85,7 @@ class MulanSource:
         Raises:
             BadSetup: a folder or a list is missing, damaged or empty, or fetching cannot continue.
         """
-        index = scan_used(self.annotations, self.config.num_shards, self.config.laion)
+        index = self._scan()
         if not len(index):
             raise BadSetup(f"{self.annotations} holds no *.p.zl file, nor does any folder below it")
         data = index.to_parquet()
@@ -101,6 +106,11 @@ class MulanSource:
         settled = split.settle(by_rule, known)
         version = _version(index, self._info_state(), found)
         return Observation(index, fetched, dict(counts.most_common()), settled, self._licences(index), version)
+
+    def _scan(self) -> Index:
+        if self.tree is not None:
+            self.tree.fetch(*TREE)
+        return scan_used(self.annotations, self.config.num_shards, self.config.laion)
 
     def _licences(self, index: Index) -> dict[str, int]:
         if not self.config.coco.info:

@@ -27,7 +27,7 @@ from pipelines.foregrounds.mulan.index import Entry, Index
 from pipelines.foregrounds.mulan.limited import call_limited
 from pipelines.foregrounds.mulan.provenance import PHOTOGRAPHS, Provenance, provenance_of, read_provenance
 from pipelines.foregrounds.mulan.reader import MAX_FILE_S, MAX_INFLATED_BYTES, Decomposition, read_decomposition
-from pipelines.foregrounds.mulan.source import scan_used
+from pipelines.foregrounds.mulan.source import TREE, scan_used
 from pipelines.foregrounds.mulan.split import Split, hash_of, tell_unmatched
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.library.records import Split as SplitName
@@ -35,6 +35,7 @@ from pipelines.licences.terms import canonical
 from pipelines.stages.manifest import CurrentByInputs, Drop, Manifest
 from pipelines.stages.run import Outcome, Report
 from pipelines.stages.store import Store
+from pipelines.stages.working import WorkingFolder
 
 VERSION = 2
 """Raised when a change of the code changes the bytes of foregrounds."""
@@ -125,6 +126,7 @@ class MulanForegrounds(CurrentByInputs):
         split: which pictures are for testing; by default those in val2017.
         coco_info: COCO's files that say each photograph's licence (`coco_info`); empty = licences are unknown.
         licences: the photographs' licences that are used; empty = all.
+        tree: what the two folders are copies of, on each machine of a cluster its own; None = they are the originals.
     """
 
     annotations: Path
@@ -135,12 +137,25 @@ class MulanForegrounds(CurrentByInputs):
     split: Split = field(default_factory=Split)
     coco_info: str = ""
     licences: tuple[str, ...] = ()
+    tree: WorkingFolder | None = None
     name = "foregrounds/mulan"
     schema: ClassVar[pa.Schema] = schema_of(ForegroundRecord)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Each worker looks through the folder itself: where it is absent, that is seen before its files are dropped.
+        return {key: value for key, value in self.__dict__.items() if key != "_index"}
 
     def __post_init__(self) -> None:
         self.layout: Recipe = {"num_shards": self.num_shards}
         self.task = Cutting(str(self.images), self.gates, self.licences)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Another process, perhaps on another machine, has its own copy of the tree."""
+        self.__dict__.update(state)
+        if self.tree is not None:
+            self.annotations, self.images = (self.tree.path / name for name in TREE)
+            self.__dict__.pop("_index", None)
+            self.__post_init__()
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -211,6 +226,8 @@ class MulanForegrounds(CurrentByInputs):
 
     @cached_property
     def _index(self) -> Index:
+        if self.tree is not None:
+            self.tree.fetch(*TREE)
         check_images(self.images)
         index = scan_used(self.annotations, self.num_shards, self.laion)
         if not len(index):
@@ -232,9 +249,10 @@ class MulanForegrounds(CurrentByInputs):
 
     @cached_property
     def _provenance(self) -> dict[str, Provenance]:
+        index = self._index  # Fetches the tree.
         found = read_provenance(self.annotations)
         if found:
-            tell_unmatched(PHOTOGRAPHS, found.keys(), {entry.file.id for entry in self._index.entries()})
+            tell_unmatched(PHOTOGRAPHS, found.keys(), {entry.file.id for entry in index.entries()})
         return found
 
 

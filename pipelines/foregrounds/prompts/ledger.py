@@ -10,14 +10,18 @@
 The whole object is rewritten for each answer: that works for folders and object stores alike, costs little (a long
 list has some hundred kB, an answer takes seconds), and leaves no half-written line. Accepted prompts are stored rather
 than derived again, so that better rules do not change an existing list.
+
+One process writes at a time. Should two write all the same, because one stood still until its lease on an object store
+ran out, the later one stops, and the answers that it has paid for go to `<fingerprint>.aside-*.jsonl`, from where the
+next run takes them.
 """
 
 import logging
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from decoupage.faults import BadSetup
@@ -27,7 +31,7 @@ from pipelines.config import DataConfig, PromptsConfig
 from pipelines.foregrounds.prompts.answers import Answer
 from pipelines.foregrounds.prompts.builtin import Prompt, builtin_prompts, categories
 from pipelines.foregrounds.prompts.chat import Ask, recipe
-from pipelines.stages.locks import alone
+from pipelines.stages import leases
 from pipelines.stages.store import Store
 
 log = logging.getLogger(__name__)
@@ -44,12 +48,16 @@ def ledger_path(config: PromptsConfig) -> str:
 
 @dataclass
 class Ledger:
-    """The lines of one ledger and the object that stores them. Made by `open_ledger` and `read_ledger`."""
+    """The lines of one ledger and the object that stores them. Made by `open_ledger` and `read_ledger`.
+
+    Attributes:
+        version: of the object, which nobody else may change; empty = there is none yet.
+    """
 
     store: Store
     path: str
     lines: list[Line] = field(default_factory=list)
-    num_bytes: int = 0
+    version: str = ""
 
     def append(self, *lines: Line) -> None:
         """Append lines; they are stored when this returns. An `answer` removes what was `received` for it.
@@ -57,14 +65,39 @@ class Ledger:
         Raises:
             BadSetup: another run has written in the meantime; what it wrote is kept.
         """
-        if self.num_bytes != (self.store.size(self.path) if self.store.exists(self.path) else 0):
-            raise BadSetup(f"{self.store.url(self.path)} was changed by another run; let one finish, then run again")
         answered = {line["request"] for line in lines if line["kind"] == "answer"}
         kept = [line for line in self.lines if line["kind"] != "received" or line["request"] not in answered]
-        data = b"".join(canonical_json(line) + b"\n" for line in [*kept, *lines])
-        self.store.write(self.path, data)
-        self.lines = [*kept, *lines]
-        self.num_bytes = len(data)
+        data = _lines([*kept, *lines])
+        version = self._stored(data)
+        if version is None:
+            told = self._set_aside(lines)
+            raise BadSetup(
+                f"{self.store.url(self.path)} was changed by another run; let one finish, then run again{told}"
+            )
+        self.lines, self.version = [*kept, *lines], version
+
+    def _stored(self, data: bytes) -> str | None:
+        if self.version:
+            return self.store.replace(self.path, data, self.version)
+        return self.store.version(self.path) if self.store.create(self.path, data) else None
+
+    def _set_aside(self, new: Iterable[Line]) -> str:
+        """Keep answers that are paid for and cannot be appended; returns what to say of it."""
+        paid = [line for line in (*self.lines, *new) if line["kind"] == "received"]
+        if not paid:
+            return ""
+        place = f"{_aside(self.path)}{uuid.uuid4().hex[:12]}.jsonl"
+        self.store.write(place, _lines(paid))
+        return f": it takes the {len(paid)} answers that were paid for from {self.store.url(place)}"
+
+    def take_aside(self) -> None:
+        """Append the answers that other runs have set aside, unless they were received again since."""
+        for name in self.store.names(FOLDER, ".jsonl"):
+            place = f"{FOLDER}/{name}"
+            if place.startswith(_aside(self.path)):
+                paid, known = _parsed(self.store.read(place)), {line.get("request") for line in self.lines}
+                self.append(*(line for line in paid if line["request"] not in known))
+                self.store.remove(place)
 
     @property
     def answers(self) -> list[Line]:
@@ -122,24 +155,33 @@ def read_ledger(config: PromptsConfig, store: Store) -> Ledger | None:
     path = ledger_path(config)
     if not store.exists(path):
         return None
+    version = store.version(path)
     data = store.read(path)
     whole, _, incomplete = data.rpartition(b"\n")
     if incomplete:
         log.warning("%s: the last line is incomplete and left out", store.url(path))
     try:
-        lines = [parse_json(line, f"line {number}") for number, line in enumerate(whole.splitlines(), 1)]
-        _check(lines)
+        lines = _parsed(whole)
+        if lines and lines[0]["kind"] != "recipe":
+            raise ValueError("the first line is not a recipe")
     except (BadSetup, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadSetup(
             f"{store.url(path)} is damaged ({error!r}); restore a copy, or move it away to have the list written again"
         ) from error
-    return Ledger(store, path, lines, len(data))
+    return Ledger(store, path, lines, version)
 
 
-def _check(lines: list[Line]) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError when a line lacks what its kind must hold."""
-    if lines and lines[0]["kind"] != "recipe":
-        raise ValueError("the first line is not a recipe")
+def _aside(path: str) -> str:
+    return f"{path.removesuffix('.jsonl')}.aside-"
+
+
+def _lines(lines: Iterable[Line]) -> bytes:
+    return b"".join(canonical_json(line) + b"\n" for line in lines)
+
+
+def _parsed(data: bytes) -> list[Line]:
+    """Raises BadSetup, ValueError, KeyError, TypeError or AttributeError when a line lacks what its kind must hold."""
+    lines = [parse_json(line, f"line {number}") for number, line in enumerate(data.splitlines(), 1)]
     for line in lines:
         if line["kind"] == "received":
             texts = [line["category"], line["request"], line["text"]]
@@ -151,38 +193,31 @@ def _check(lines: list[Line]) -> None:
                 raise ValueError(f"{line['request']} holds something other than text")
             if int(line["tokens_in"]) < 0 or int(line["tokens_out"]) < 0:
                 raise ValueError(f"{line['request']} holds negative tokens")
+    return lines
 
 
 @contextmanager
 def open_ledger(config: PromptsConfig, store: Store) -> Iterator[Ledger]:
-    """The profile's ledger for writing, begun when there is none; one process at a time where the root is a folder.
+    """The profile's ledger for writing, begun when there is none; one process at a time.
 
     Raises:
         BadSetup: another process is writing it, it is damaged, or the root cannot be written to. Raised before any
             request is paid for.
     """
-    with _alone(store, ledger_path(config)):
-        ledger = read_ledger(config, store) or Ledger(store, ledger_path(config))
+    path = ledger_path(config)
+    lease = leases.take(store, f"{FOLDER}/.lock")
+    if lease is None:
+        raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again")
+    try:
+        store.remove_leftovers(FOLDER)
+        ledger = read_ledger(config, store) or Ledger(store, path)
         if not ledger.lines:
             made_by = recipe(config)
             ledger.append({"kind": "recipe", "fingerprint": fingerprint(made_by), "recipe": made_by})
+        ledger.take_aside()
         yield ledger
-
-
-@contextmanager
-def _alone(store: Store, path: str) -> Iterator[None]:
-    """Holds the folder's lock, which the operating system frees when the process ends, however it ends."""
-    if not store.is_local:
-        yield  # Object stores have no locks: `Ledger.append` notices that another process has written.
-        return
-    name = f"{FOLDER}/.lock"
-    if not store.exists(name):
-        store.write(name, b"")
-    with alone(Path(store.url(name))) as free:
-        if not free:
-            raise BadSetup(f"another process is writing {store.url(path)}; let it finish, then run again")
-        store.remove_leftovers(FOLDER)
-        yield
+    finally:
+        lease.release()
 
 
 def read_prompts(config: DataConfig, store: Store) -> list[Prompt]:

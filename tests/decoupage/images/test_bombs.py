@@ -110,7 +110,6 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.faults
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_bombs_are_refused_in_bounded_memory(tmp_path):
     for name, data in bombs().items():

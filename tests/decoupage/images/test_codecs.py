@@ -139,7 +139,6 @@ ENCODED = {
 }
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_truncated_files_are_refused_and_not_filled_with_grey(kind, share):
@@ -147,7 +146,6 @@ def test_truncated_files_are_refused_and_not_filled_with_grey(kind, share):
     assert refusal(data[: int(len(data) * share)]).reason == "truncated"
 
 
-@pytest.mark.faults
 @given(st.sampled_from(sorted(ENCODED)), st.data())
 def test_any_truncation_is_a_bad_item(kind, data):
     whole = ENCODED[kind]
@@ -155,7 +153,6 @@ def test_any_truncation_is_a_bad_item(kind, data):
     assert refusal(cut).reason in ("truncated", "bad_image")
 
 
-@pytest.mark.faults
 @given(st.sampled_from(sorted(ENCODED)), st.data())
 def test_any_damage_is_a_bad_item_or_a_picture(kind, data):
     damaged = bytearray(ENCODED[kind])
@@ -164,13 +161,11 @@ def test_any_damage_is_a_bad_item_or_a_picture(kind, data):
     assert outcome(bytes(damaged)) in ("picture", "truncated", "bad_image", "too_large", "transparent")
 
 
-@pytest.mark.faults
 @given(st.binary(max_size=200))
 def test_garbage_is_a_bad_item(data):
     assert refusal(data).reason == "bad_image"
 
 
-@pytest.mark.faults
 @given(
     st.sampled_from([b"GIF89a", b"BM", b"II*\0", b"RIFF\0\0\0\0WEBPVP8L", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"]),
     st.binary(max_size=80),
@@ -191,7 +186,6 @@ def png_bomb(width_px: int, height_px: int) -> bytes:
     )
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("side_px", [10_001, 14_000, 60_000])
 def test_bombs_are_refused_before_they_are_decoded(side_px):
     assert refusal(png_bomb(side_px, side_px)).reason == "too_large"

@@ -396,7 +396,6 @@ def outcome(data: bytes, **options) -> str:
 OUTCOMES = ("picture", "bad_image", "truncated", "too_large", "pixel_type")
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("kind", sorted(DAMAGEABLE))
 @given(st.data())
 @settings(max_examples=60)
@@ -411,7 +410,6 @@ def test_any_damage_of_any_format_is_a_bad_item_or_a_picture(kind, data):
     assert outcome(bytes(damaged[:end]), **options) in OUTCOMES
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("start", [b"", *sorted({data[:4] for data in DAMAGEABLE.values()}), b"RIFF\0\0\0\0WEBPVP8X"])
 @given(st.binary(max_size=120))
 @settings(max_examples=40)

@@ -96,7 +96,7 @@ def candidate(root: Path, weights: str, gains: dict[str, float] | None = None, *
     manifest = manifest_of(adapter)
     for name, data in evaluation_files(manifest["files"], gains or {}, **more).items():
         Store(str(root)).write(f"report/{name}", data)
-    return Candidate(adapter, "report", manifest, {"recipe": f"recipe of {weights}", "data": "data0"})
+    return Candidate(str(adapter), "report", manifest, {"recipe": f"recipe of {weights}", "data": "data0"})
 
 
 def better(by: float = 1.0) -> dict[str, float]:

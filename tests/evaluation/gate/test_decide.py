@@ -185,12 +185,12 @@ def test_on_another_list_the_champion_is_judged_anew_once(first):
 
     def rescore(folder):
         asked.append(folder)
-        files = json.loads((folder / "adapter.json").read_text())["files"]
+        files = json.loads((Path(folder) / "adapter.json").read_text())["files"]
         return evaluation_files(files, better(1.0), list_seed=1)
 
     second = candidate(first, "second", better(1.0), list_seed=1)
     assert ask(first, second, rescore=rescore).kind == "refused"
-    assert asked == [first / "champion" / "v0001" / "adapter"]
+    assert asked == [str(first / "champion" / "v0001" / "adapter")]
     third = candidate(first, "third", better(2.0), list_seed=1)
     assert ask(first, third).kind == "promoted"
 
@@ -222,7 +222,7 @@ def test_damaged_evaluations_are_refused_before_anything_is_decided(first, name)
 
 def test_weights_that_change_while_they_are_taken_in_are_noticed(first):
     second = candidate(first, "second", better(2.0))
-    (second.adapter / "pytorch_lora_weights.safetensors").write_text("third")
+    (Path(second.adapter) / "pytorch_lora_weights.safetensors").write_text("third")
     with pytest.raises(ValueError, match="sha256 differs"):
         ask(first, second)
     assert current_version(read_history(Store(str(first)))) == "v0001" and not (first / "champion" / "v0002").exists()

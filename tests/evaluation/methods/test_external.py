@@ -49,6 +49,13 @@ def test_a_command_is_asked_once_and_its_pictures_come_in(tmp_path, listed):
     assert not list((tmp_path / "room" / "theirs" / "work").iterdir())
 
 
+def test_with_the_records_in_an_object_store_it_works_on_this_machine(remote, tmp_path, listed):
+    done = record_external(listed, program(tmp_path, ECHO, COPY), remote).methods["theirs"]
+    assert not failures(done, listed)
+    assert np.array_equal(done.answer(listed.given[0]).background, listed.given[0].composite)
+    assert not [path for path in remote.tree() if "work/" in path]
+
+
 def test_it_is_given_the_picture_the_mask_and_hashes_and_no_truth(tmp_path, listed):
     keep = f"shutil.copytree(given, {str(tmp_path / 'seen')!r})\n"
     record_theirs(tmp_path, listed, program(tmp_path, keep, ECHO, COPY))

@@ -41,7 +41,8 @@ def recipe(method, name="some", **changes):
 
 
 def record_all(folder, listed, method, **changes):
-    return record(listed, [recipe(method, **changes)], Store(str(folder)))
+    room = folder if isinstance(folder, Store) else Store(str(folder))
+    return record(listed, [recipe(method, **changes)], room)
 
 
 def asked_now(folder, listed, **changes):
@@ -66,6 +67,19 @@ def test_what_was_recorded_comes_back_bit_for_bit(tmp_path, listed):
         assert np.array_equal(found.foreground, case.foreground)
         composite, mask = read.given(case.name)
         assert np.array_equal(composite, case.composite) and np.array_equal(mask, case.mask)
+
+
+def test_records_in_an_object_store_are_the_same_and_are_asked_once(remote, tmp_path, listed):
+    here, there = record_all(tmp_path, listed, Counting()), record_all(remote, listed, Counting())
+    assert there.entries == here.entries and there.shared == here.shared
+    files = Store(str(tmp_path)).tree()
+    assert remote.tree() == files and [remote.read(path) for path in files] == [here.store.read(path) for path in files]
+    digests = [records.methods["some"].digest() for records in (here, there)]
+    assert digests[0] == digests[1] is not None
+    assert not asked_now(remote, listed)
+    remote.remove(f"some/{names(listed)[1]}.background.png")
+    assert there.methods["some"].digest() is None
+    assert asked_now(remote, listed) == names(listed)[1:2]
 
 
 def test_nothing_is_asked_twice_and_nothing_is_written_again(tmp_path, listed):

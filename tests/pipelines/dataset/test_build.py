@@ -1,8 +1,10 @@
 """The dataset folder as a whole: what is there, when it is made again, and when it is refused."""
 
 import csv
+import hashlib
 import io
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,11 +12,13 @@ from PIL import Image
 
 from decoupage.faults import BadSetup
 from pipelines.config import DataConfig
-from pipelines.dataset.build import DatasetReport, write_dataset
+from pipelines.dataset import index
+from pipelines.dataset.build import SUMMARY, DatasetReport, write_dataset
 from pipelines.dataset.index import data_version, read_shards
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.stages.engine import SerialEngine
+from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import Outcome, run_stage
 from pipelines.stages.store import Store
 from tests.pipelines.dataset.discs import SCENES_PER_SHARD, FixtureStage
@@ -46,8 +50,9 @@ def test_everything_is_written_and_can_be_opened(store: Store, config: DataConfi
 def test_the_index_holds_every_row_with_its_shard(built: Store):
     rows = index_rows(built)
     assert [row["shard"] for row in rows] == sorted(row["shard"] for row in rows)
-    for shard, manifest in read_shards(built, ["00000", "00001", "00002"]).items():
-        assert {row["key"] for row in rows if row["shard"] == shard} == set(scene_keys(manifest))
+    for shard in ("00000", "00001", "00002"):
+        keys = set(scene_keys(read_manifest(built, "shards", shard)))
+        assert {row["key"] for row in rows if row["shard"] == shard} == keys
 
 
 def test_equal_shards_give_equal_bytes(built: Store, store: Store, config: DataConfig):
@@ -115,7 +120,7 @@ def test_the_summary_is_plain_json_with_the_statistics(built: Store):
 
 def test_scenes_read_by_key_are_the_rows_scenes(built: Store):
     row = index_rows(built)[-1]
-    manifest = read_shards(built, [row["shard"]])[row["shard"]]
+    manifest = read_manifest(built, "shards", row["shard"])
     parts = SceneParts.decode(row["key"], read_members(built, manifest, row["key"]))
     assert parts.occluded_fraction(row["layer"]) == row["occluded_fraction"]
 
@@ -142,3 +147,38 @@ def test_shards_beyond_the_plan_are_no_part_and_the_card_says_so_until_they_are_
         built_copy.remove(f"shards/00002.{suffix}")
     assert write_dataset(built_copy, "demo", fewer).data_version == report.data_version
     assert said not in built_copy.read("dataset/README.md").decode()
+
+
+def test_a_very_large_dataset_lists_its_shards_and_measures_some(shard_files, config, tmp_path, monkeypatch):
+    shutil.copytree(shard_files.root, tmp_path / "root")
+    store = Store(str(tmp_path / "root"))
+    write_dataset(store, "demo", config)
+    manifests = read_shards(store, ["00000", "00001", "00002"])
+    rows = {shard: manifest.num_rows for shard, manifest in manifests.items()}
+    # Room for the first and the last of three shards, not for all.
+    monkeypatch.setattr(index, "MAX_ROWS", sum(rows.values()) // 2 + 1)
+    store.remove(SUMMARY)
+    report = write_dataset(store, "demo", config)
+    assert not store.exists("dataset/index.parquet") and "dataset/shards.parquet" in report.files
+    listed = pq.read_table(io.BytesIO(store.read("dataset/shards.parquet"))).to_pylist()
+    assert [line["shard"] for line in listed] == list(rows)
+    assert [line["num_layers"] for line in listed] == list(rows.values())
+    assert [line["parquet_sha256"] for line in listed] == [
+        hashlib.sha256(store.read(f"shards/{shard}.parquet")).hexdigest() for shard in rows
+    ]
+    statistics = report.statistics
+    assert statistics.num_layers == sum(rows.values()) == sum(m.num_rows for m in manifests.values())
+    assert statistics.num_measured == rows["00000"] + rows["00002"] == sum(statistics.size_classes.values())
+    # What has a limit is counted in full.
+    shown = {r["foreground_id"] for shard in rows for r in store.read_table(f"shards/{shard}.parquet").to_pylist()}
+    assert sum(found.num_assets for name, found in statistics.uses.items() if name.startswith("foreground")) == len(
+        shown
+    )
+    card = store.read("dataset/README.md").decode()
+    assert "`shards.parquet` lists all shards" in card and f"| {statistics.num_measured:,}, those of every n-th" in card
+    described = json.loads(store.read("dataset/croissant.json"))
+    assert [found["name"] for found in described["distribution"]] == ["shards.parquet", "shards", "index"]
+    monkeypatch.undo()
+    store.remove(SUMMARY)
+    write_dataset(store, "demo", config)
+    assert store.exists("dataset/index.parquet") and not store.exists("dataset/shards.parquet")

@@ -19,9 +19,9 @@ from decoupage.faults import BadSetup
 from pipelines.config import PromptsConfig
 from pipelines.factory import Factory
 from pipelines.foregrounds.prompts import Prompt, categories, read_prompts
-from pipelines.foregrounds.prompts.chat import response_format
+from pipelines.foregrounds.prompts.chat import Ask, response_format
 from pipelines.foregrounds.prompts.client import RetryPolicy
-from pipelines.foregrounds.prompts.ledger import ledger_path, open_ledger, read_ledger
+from pipelines.foregrounds.prompts.ledger import ledger_path, open_ledger, read_ledger, received_line
 from pipelines.foregrounds.prompts.requirements import requirements
 from pipelines.foregrounds.prompts.write import PromptsReport, UnfinishedList, write_prompts
 from pipelines.stages.store import Store
@@ -326,16 +326,41 @@ def test_two_writers_of_one_list_are_one_too_many(tmp_path: Path, served: Any) -
         write(config)
 
 
-def test_a_list_that_changed_under_a_writer_is_not_written_over(tmp_path: Path, served: Any) -> None:
-    _, url = served
+def test_a_list_that_changed_under_a_writer_is_not_written_over_and_no_paid_answer_is_lost(
+    tmp_path: Path,
+    served: Any,
+    remote: Store,
+) -> None:
+    server, url = served
     config = profile(tmp_path, url)
-    store = Store("memory://prompts-" + tmp_path.name)  # An object store: no locks.
-    write_prompts(config, store, FAST)
-    stale = read_ledger(config.prompts, store)
+    write_prompts(config, remote, FAST)
+    # One that stood still until its lease ran out, and has an answer in hand.
+    stale = read_ledger(config.prompts, remote)
     assert stale is not None
-    write_prompts(profile(tmp_path, url, per_category=5), store, FAST)
+    write_prompts(profile(tmp_path, url, per_category=5), remote, FAST)
+    whole = remote.read(ledger_path(config.prompts))
     with pytest.raises(BadSetup, match="was changed by another run"):
         stale.append({"kind": "closed", "plan": "x", "status": "y"})
+    asked = Ask("animal/late", "animal", 2, 99)
+    with pytest.raises(BadSetup, match=r"takes the 1 answers that were paid for from .*\.aside-"):
+        stale.append(received_line(asked, json.dumps(listed("otter cub", "lynx cub"))))
+    assert remote.read(ledger_path(config.prompts)) == whole
+    answered = server.answered
+    write_prompts(profile(tmp_path, url, per_category=5), remote, FAST)
+    found = read_ledger(config.prompts, remote)
+    assert found is not None and [line["request"] for line in found.answers].count(asked.id) == 1
+    assert server.answered == answered and not [name for name in remote.names("sources/prompts") if "aside" in name]
+
+
+def test_two_writers_of_one_list_in_an_object_store_are_one_too_many(
+    tmp_path: Path,
+    served: Any,
+    remote: Store,
+) -> None:
+    _, url = served
+    config = profile(tmp_path, url)
+    with open_ledger(config.prompts, remote), pytest.raises(BadSetup, match="another process is writing"):
+        write_prompts(config, remote, FAST)
 
 
 def test_another_model_is_another_list_and_another_address_is_not(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from decoupage.faults import BadSetup
-from pipelines.library.exclusions import EXCLUSIONS, Exclusion, read_exclusions, write_exclusions
+from pipelines.library import exclusions
+from pipelines.library.exclusions import EXCLUSIONS, Exclusion, add_exclusions, read_exclusions, write_exclusions
 from pipelines.stages.store import Store
 
 
@@ -34,3 +35,22 @@ def test_a_damaged_line_is_named(store: Store, line: bytes):
     store.write(EXCLUSIONS, b'{"id": "a", "reason": "reject"}\n' + line + b"\n")
     with pytest.raises(BadSetup, match="line 2"):
         read_exclusions(store)
+
+
+def test_two_who_add_at_once_lose_nothing_of_each_other(remote, monkeypatch):
+    ours, theirs = Exclusion("a-1", "reject", "train/1"), Exclusion("b-1", "relabel", "train/2")
+    read = exclusions.read_exclusions
+
+    def read_and_be_overtaken(store):
+        found = read(store)
+        monkeypatch.undo()
+        assert add_exclusions(store, [theirs, Exclusion("a-2", "reject")])
+        return found
+
+    for taken in ((), (Exclusion("a-0", "reject"),)):
+        remote.remove(EXCLUSIONS)
+        add_exclusions(remote, taken)
+        monkeypatch.setattr(exclusions, "read_exclusions", read_and_be_overtaken)
+        assert add_exclusions(remote, [ours, theirs]) == (ours,)
+        assert {found.id for found in read_exclusions(remote)} == {"a-1", "a-2", "b-1", *(one.id for one in taken)}
+        assert add_exclusions(remote, [ours]) == ()

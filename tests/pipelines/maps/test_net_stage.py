@@ -1,4 +1,4 @@
-"""Nets as stages: over real scenes, through the join, loaded once, in batches that cross the borders of shards."""
+"""Nets as stages: over real scenes, through the join, loaded once, in batches."""
 
 import threading
 import time
@@ -75,7 +75,7 @@ def test_nets_are_loaded_once_for_all_shards_and_stay_in_this_process(store, con
         run_stage(stage, store, ProcessEngine(2), ["00000", "00001"])
         run_stage(stage, store, ProcessEngine(2))
     assert loads == ["segformer", "depth_anything"]
-    assert sorted(batches) == sorted([3, 1, 3] * 2), "4 scenes of two shards, then 3 of two others"
+    assert sorted(batches) == sorted([2, 2, 2, 1] * 2), "a batch of at most 3 ends with its shard"
 
 
 def test_the_same_bytes_whatever_was_there_before(store, config, tmp_path_factory):

@@ -1,11 +1,6 @@
 """Masks as a stage that follows the scenes: the same recipe gives the same bytes, and only the mix decides them."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -133,25 +128,3 @@ def test_a_target_that_shows_nowhere_gets_no_mask_and_its_scene_is_dropped(tmp_p
     assert report.drops == [{"id": hidden, "reason": "hidden", "detail": "layer 0 shows nowhere"}]
     assert json.loads((tmp_path / "quarantine/masks.jsonl").read_text())["id"] == hidden
     assert hidden not in {key for key, _ in masks_of(tmp_path)}
-
-
-@pytest.mark.faults
-def test_a_killed_run_resumes_to_the_same_bytes(tmp_path):
-    sizes = {"num_scenes": 64, "scenes_per_shard": 16, "size_px": 256}
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    make(whole, **sizes)
-    script = tmp_path / "run.py"
-    script.write_text(
-        "from pipelines.stages.engine import ProcessEngine\nfrom tests.pipelines.masks.test_mask_stage import make\n"
-        f"if __name__ == '__main__': make({str(broken)!r}, ProcessEngine(2), **{sizes!r})"
-    )
-    child = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    deadline = time.monotonic() + 60
-    # As soon as the first shard is whole, pull the plug.
-    while not (broken / "masks/00000.json").exists() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert not (broken / "masks/00003.json").exists(), "the run was over before it could be killed"
-    assert make(broken, **sizes).num_made > 0
-    assert files(broken) == files(whole) and not list(broken.rglob(".*.tmp"))

@@ -1,13 +1,7 @@
 """Scenes: same recipe, same bytes, whatever the engine, the shards, an interruption or an unrelated asset."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -190,30 +184,6 @@ def trails_of(root):
 def rows_of(root):
     tables = [pq.read_table(f"{root}/scenes/{name}") for name in Store(str(root)).names("scenes", ".parquet")]
     return [row for table in tables for row in table.to_pylist()]
-
-
-@pytest.mark.faults
-def test_a_killed_run_resumes_to_the_same_bytes(made, tmp_path):
-    root, _ = made
-    write_library(str(tmp_path))
-    program = (
-        "from pipelines.stages.engine import ProcessEngine\nfrom tests.pipelines.scenes.test_stage import make\n"
-        f"if __name__ == '__main__': make({str(tmp_path)!r}, ProcessEngine(2))"
-    )
-    script = tmp_path / "run.py"
-    script.write_text(program)
-    child = subprocess.Popen([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    deadline = time.monotonic() + 60
-    # As soon as something is being written, pull the plug.
-    while not any((tmp_path / "scenes").glob(".*.tmp")) and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert not (tmp_path / "scenes" / "00001.json").exists(), "the run was over before it could be killed"
-    make(tmp_path)
-    assert not list((tmp_path / "scenes").glob(".*.tmp"))
-    for name in ("00000.tar", "00001.tar", "00000.parquet", "00001.parquet"):
-        assert (tmp_path / "scenes" / name).read_bytes() == (root / "scenes" / name).read_bytes()
 
 
 def test_a_scene_that_cannot_be_made_is_dropped_with_its_reasons(tmp_path):

@@ -218,7 +218,7 @@ def made(tmp_path_factory):
 
 
 def rows_of(root, report):
-    return [row for manifest in report.shards.values() for row in checks.read_rows(Store(str(root)), manifest)]
+    return list(checks.rows_of(Store(str(root)), report))
 
 
 def test_every_layer_says_by_which_rule_it_was_placed(made):

@@ -13,6 +13,7 @@ import pytest
 
 from decoupage.faults import BadItem
 from decoupage.randomness import generator
+from pipelines.config import EngineConfig
 from pipelines.stages.engine import ProcessEngine, SerialEngine, ThreadEngine, WorkerLost, make_engine
 
 
@@ -52,7 +53,7 @@ class Counting:
 
 @pytest.fixture(scope="module", params=["serial", "process", "thread"])
 def engine(request):
-    return ThreadEngine(2) if request.param == "thread" else make_engine(request.param, 2)
+    return ThreadEngine(2) if request.param == "thread" else make_engine(EngineConfig(kind=request.param, workers=2))
 
 
 def test_order_is_kept_whatever_finishes_first(engine):
@@ -144,11 +145,11 @@ def test_a_dying_worker_is_a_sentence_and_not_a_wait():
 
 
 def test_worker_numbers():
-    assert isinstance(make_engine("serial", 0), SerialEngine)
-    assert make_engine("process", 0).num_workers == len(os.sched_getaffinity(0))
-    assert make_engine("process", 3).num_workers == 3
+    assert isinstance(make_engine(EngineConfig(kind="serial")), SerialEngine)
+    assert make_engine(EngineConfig(kind="process")).num_workers == len(os.sched_getaffinity(0))
+    assert make_engine(EngineConfig(kind="process", workers=3)).num_workers == 3
     with pytest.raises(ValueError, match=r"engine\.workers must be at least 1, got -1"):
-        make_engine("process", -1)
+        ProcessEngine(-1)
     with pytest.raises(ValueError, match="at least 1 thread, got 0"):
         ThreadEngine(0)
 
@@ -156,6 +157,7 @@ def test_worker_numbers():
 PARENT = """
 import os, sys, time
 from pathlib import Path
+from pipelines.config import EngineConfig
 from pipelines.stages.engine import ProcessEngine
 
 def task(folder):

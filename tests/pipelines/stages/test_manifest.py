@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decoupage.faults import BadSetup
 from pipelines.stages.manifest import Manifest, read_manifest
 from pipelines.stages.store import Store
 from pipelines.stages.tarfiles import Member
@@ -95,5 +96,5 @@ def test_reading_from_a_store(tmp_path):
 def test_a_damaged_manifest_is_named_with_the_way_out(tmp_path, damage):
     store = Store(str(tmp_path))
     store.write("scenes/00003.json", damage(EXAMPLE.to_json()))
-    with pytest.raises(ValueError, match=r"scenes/00003\.json is damaged .*; remove it to rebuild the shard"):
+    with pytest.raises(BadSetup, match=r"scenes/00003\.json is damaged .*; remove it to rebuild the shard"):
         read_manifest(store, "scenes", "00003")

@@ -2,11 +2,9 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,30 +99,6 @@ def test_the_run_wrote_down_what_it_did(whole: Path):
     assert [line["step"] for line in lines if "validation_loss" in line] == [2, 4, 6]
     weights = load_file(last(whole) / "adapter.safetensors")
     assert weights and all(".lora_" in name or name.startswith(("fusion.", "network.x_embedder.")) for name in weights)
-
-
-@pytest.mark.faults
-def test_a_killed_run_goes_on_as_if_nothing_had_been(place: Place64, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    changes = {"schedule.num_steps": 30, "output.save_every_steps": 3}
-    assert decoupage(command(place, tmp_path / "whole", changes=changes), monkeypatch) == 0
-    folder = tmp_path / "killed"
-    arguments = [*command(place, folder, changes=changes), "--resume"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "commands.main", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    least = random.Random(time.time_ns()).randrange(1, 20)
-    while len(read_metrics(folder)) < least and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-    assert least <= len(read_metrics(folder)) < 30
-    assert decoupage(arguments, monkeypatch) == 0
-    assert_same_weights(last(tmp_path / "whole"), last(folder))
-    assert losses_of(tmp_path / "whole") == losses_of(folder)
 
 
 @pytest.mark.slow

@@ -138,7 +138,6 @@ def test_a_kept_picture_is_what_was_painted(weights, tmp_path):
     assert not (picture[..., 3] == 255).all()
 
 
-@pytest.mark.faults
 def test_a_damaged_picture_is_painted_again(weights, tmp_path, painted):
     run(weights, tmp_path)
     before = _kept(tmp_path)

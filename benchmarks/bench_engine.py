@@ -1,0 +1,176 @@
+"""What engines cost and gain: two workers against one, whole shards against items, Ray's share, the driver's memory.
+
+    python benchmarks/bench_engine.py [--size-px 512] [--shards 8] [--scenes 8] [--rounds 3] [--only speed,memory,plan]
+
+Scenes of the demo's packaged sources. Each engine runs in turn in every round, each in a process of its own, so that
+what the machine does meanwhile meets all of them; figures are medians of ratios within a round. Of wall time, only the
+work of the stage counts, not the start of the workers (`start_s`). Needs two cores, and Ray for its figures.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipelines.config import EngineConfig
+from pipelines.factory import Factory
+from pipelines.stages import engine as engines
+from pipelines.stages.engine import make_engine
+from pipelines.stages.run import Report, run_stage
+from pipelines.stages.store import Store
+from profiles.profile import load_profile
+
+ENGINES = ("items-1", "items-2", "shards-1", "shards-2", "ray-1", "ray-2")
+
+
+def factory_at(root: str, size_px: int, num_shards: int, per_shard: int) -> Factory:
+    """The demo with scenes of another size, in so many shards."""
+    overrides = {
+        "scenes.size_px": str(size_px),
+        "scenes.num_scenes": str(num_shards * per_shard),
+        "scenes.scenes_per_shard": str(per_shard),
+        "engine.kind": "serial",
+    }
+    overrides |= {"scenes.size.max_enlargement": "4.0", "scenes.max_background_enlargement": "4.0"}
+    return Factory(load_profile("demo", root, overrides), Store(root))
+
+
+def run_once(name: str, root: str, size_px: int, num_shards: int, per_shard: int) -> dict[str, float]:
+    """Scenes and masks by one engine, in this process, whose memory above its start is measured."""
+    kind, _, workers = name.partition("-")
+    engines.SHARDS_PER_WORKER = 1 if kind == "shards" else 1 << 30
+    factory = factory_at(root, size_px, num_shards, per_shard)
+    engine = make_engine(EngineConfig(kind="ray" if kind == "ray" else "process", workers=int(workers)))
+    for stage in (factory.scenes, factory.masks):
+        factory.store.remove(stage.name)
+    started = time.perf_counter()
+    if kind == "ray":
+        engine.shard_workers(1, keeps_weights=False).check(str)
+    list(engine.map(str, range(2 * int(workers))))
+    start_s = time.perf_counter() - started
+    before_kb = _most_kb()
+    reports: list[Report] = [run_stage(stage, factory.store, engine) for stage in (factory.scenes, factory.masks)]
+    seconds = sum(report.seconds for report in reports)
+    made_s = sum(manifest.seconds for report in reports for manifest in report.shards.values())
+    return {
+        "seconds": seconds,
+        "start_s": start_s,
+        "overhead_s_per_shard": (seconds * int(workers) - made_s) / (2 * num_shards),
+        "memory_above_start_mib": (_most_kb() - before_kb) / 1024,
+    }
+
+
+def _most_kb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def speed(arguments: argparse.Namespace) -> dict[str, float]:
+    """Ratios of wall time within rounds, by engine; overheads in seconds a shard."""
+    names = [name for name in ENGINES if not name.startswith("ray") or find_spec("ray")]
+    rounds: list[dict[str, dict[str, float]]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        factory_at(folder, arguments.size_px, arguments.shards, arguments.scenes).make_library()
+        for number in range(arguments.rounds):
+            # In another order each time.
+            order = names[number % len(names) :] + names[: number % len(names)]
+            rounds.append({name: _apart(name, folder, arguments) for name in order})
+    kinds = dict.fromkeys(name.partition("-")[0] for name in names)
+    found: dict[str, float] = {}
+    for kind in kinds:
+        ratios = [one[f"{kind}-1"]["seconds"] / one[f"{kind}-2"]["seconds"] for one in rounds]
+        found[f"{kind}_two_workers_to_one"] = statistics.median(ratios)
+    for name in names:
+        for figure in rounds[0][name]:
+            found[f"{name}_{figure}"] = statistics.median(one[name][figure] for one in rounds)
+    found["shards_to_items_of_two_workers"] = statistics.median(
+        one["items-2"]["seconds"] / one["shards-2"]["seconds"] for one in rounds
+    )
+    return found
+
+
+def memory(arguments: argparse.Namespace) -> dict[str, float]:
+    """Peak memory of the process that runs the stage above its start, in MiB, by engine and number of small shards."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        factory_at(folder, 128, 200, 2).make_library()
+        for kind in ("shards", "ray", "items"):
+            for num_shards in (8, 50, 200):
+                if kind != "ray" or find_spec("ray"):
+                    small = argparse.Namespace(size_px=128, shards=num_shards, scenes=2)
+                    figures = _apart(f"{kind}-2", folder, small)
+                    found[f"{kind}_memory_mib_at_{num_shards}_shards"] = figures["memory_above_start_mib"]
+    return found
+
+
+def plan(_: argparse.Namespace) -> dict[str, float]:
+    """Seconds and MiB up to the first shard of 1,000,000 scenes in 2,000 shards."""
+
+    class Begun(Exception):
+        pass
+
+    class First:
+        """An engine that ends the run when the first shard is to begin."""
+
+        def shard_workers(self, num_shards: int, keeps_weights: bool) -> "First":
+            return self
+
+        def check(self, look: Any) -> None:
+            pass
+
+        def map(self, task: Any, items: Any) -> Any:
+            next(iter(items))
+            raise Begun
+            yield
+
+    with tempfile.TemporaryDirectory() as folder:
+        factory_at(folder, 128, 1, 1).make_library()
+        factory = factory_at(folder, 128, 2000, 500)
+        before_kb, started = _most_kb(), time.perf_counter()
+        with suppress(Begun):
+            run_stage(factory.scenes, factory.store, First())
+        seconds = time.perf_counter() - started
+    return {"plan_of_2000_shards_s": seconds, "plan_of_2000_shards_mib": (_most_kb() - before_kb) / 1024}
+
+
+def _apart(name: str, root: str, arguments: argparse.Namespace) -> dict[str, float]:
+    sizes = (str(arguments.size_px), str(arguments.shards), str(arguments.scenes))
+    command = [sys.executable, __file__, "--one", name, root, *sizes]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    print(f"{name:10} {arguments.shards:4} shards {figures}", file=sys.stderr)
+    return figures
+
+
+def main() -> None:
+    """Print the figures, one per line or as one JSON object."""
+    if sys.argv[1:2] == ["--one"]:
+        name, root, *sizes = sys.argv[2:]
+        print(json.dumps(run_once(name, root, *map(int, sizes))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size-px", type=int, default=512)
+    parser.add_argument("--shards", type=int, default=8)
+    parser.add_argument("--scenes", type=int, default=8, help="of a shard")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="speed,memory,plan")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures: dict[str, float] = {}
+    for name in arguments.only.split(","):
+        figures |= {"speed": speed, "memory": memory, "plan": plan}[name](arguments)
+    figures = {name: round(value, 3) for name, value in figures.items()}
+    print(json.dumps(figures) if arguments.json else "\n".join(f"{name:44} {figures[name]}" for name in figures))
+
+
+if __name__ == "__main__":
+    main()
