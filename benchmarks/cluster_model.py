@@ -22,7 +22,7 @@ class Load:
     Attributes:
         name: of the stage.
         num_shards: to make.
-        seconds: measured times of single shards on one worker; the shards' times are drawn from them.
+        seconds: measured times of single shards on one worker; the shards' times are these, in any order.
         read_mb, write_mb: of one shard, from and to the store.
         reads, writes: requests of one shard.
     """
@@ -154,7 +154,10 @@ class _Run:
         began_s = self.now
         self.now += self._cluster.stage_s
         self._driver_free_s = self.now
-        drawn = self._rng.choice(np.asarray(load.seconds, float), load.num_shards)
+        # Each measured time as often as the others, or once more; in any order.
+        times, left = np.asarray(load.seconds, float), load.num_shards % len(load.seconds)
+        more = self._rng.choice(times, left, replace=False)
+        drawn = self._rng.permutation(np.concatenate([np.tile(times, load.num_shards // len(times)), more]))
         slow = self._rng.random(load.num_shards) < self._cluster.straggler_share
         self._waiting = deque(np.where(slow, drawn * self._cluster.straggler_factor, drawn).tolist())
         self._left, self._load = load.num_shards, load

@@ -53,6 +53,12 @@ def test_the_seed_decides_times_and_stragglers():
     assert simulate([load], cluster, 4).busy_s > simulate([load], replace(cluster, straggler_share=0), 4).busy_s
 
 
+@pytest.mark.parametrize(("num_shards", "busy_s"), [(3, {30.0}), (9, {90.0}), (4, {35.0, 40.0, 45.0})])
+def test_each_measured_time_is_taken_as_often_as_the_others(num_shards, busy_s):
+    load = Load("scenes", num_shards, (5.0, 10.0, 15.0))
+    assert {simulate([load], BARE, seed).busy_s for seed in range(20)} == busy_s
+
+
 def test_lost_machines_cost_time_and_no_shard():
     load = Load("scenes", 300, (60.0,))
     safe = replace(BARE, nodes=5, workers=2)
