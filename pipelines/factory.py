@@ -90,8 +90,7 @@ class Factory:
     # ---- sources
 
     @property
-    def _mulan_tree(self) -> WorkingFolder | None:
-        """The folder of the store that holds MULAN; None where it is one of this machine."""
+    def _mulan_tree(self) -> WorkingFolder | None:  # None where MULAN lies in folders of this machine.
         return WorkingFolder(self.store, MULAN_TREE) if self.config.mulan.source == "packaged" else None
 
     @property
@@ -121,8 +120,7 @@ class Factory:
         if self.config.backgrounds.source != "openimages":
             return None
         require_permitted(self.config)
-        folder = WorkingFolder(self.store, OPENIMAGES)
-        folder.fetch()
+        (folder := WorkingFolder(self.store, OPENIMAGES)).fetch()
         report = fetch_openimages(self.config.backgrounds.openimages, folder.path)
         folder.put(*files_to_keep(folder.path))
         return report

@@ -136,7 +136,7 @@ def test_constraints_are_pins_and_nothing_else():
 
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("factory", "gpu", "ray", "k8s", "inspect")
+EXTRAS = ("factory", "gpu", "ray", "s3", "k8s", "inspect")
 """What a user installs; `dev` holds tools and what only tests import."""
 
 

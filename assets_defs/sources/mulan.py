@@ -11,7 +11,7 @@ from assets_defs.plan import Plan
 from assets_defs.sources.foregrounds import GROUP, OWNERS, foregrounds_asset
 from pipelines.foregrounds.mulan.fetch import QUARANTINE, FetchReport
 from pipelines.foregrounds.mulan.source import INDEX
-from pipelines.foregrounds.mulan.stage import shard_summaries
+from pipelines.foregrounds.mulan.summary import shard_summaries
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 

@@ -32,13 +32,14 @@ def at_once(monkeypatch):
     """Attempts without waits between them."""
     from botocore.retries.standard import ExponentialBackoff
 
-    from pipelines.stages import s3
+    from pipelines.stages import s3, s3_client
 
     async def pause(attempt):
         pass
 
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0.0)
-    monkeypatch.setattr(s3, "pause", pause)
+    for module in (s3, s3_client):
+        monkeypatch.setattr(module, "pause", pause)
 
 
 def large(store, path="large"):

@@ -16,7 +16,8 @@ from decoupage.faults import BadSetup
 from pipelines.config import GateConfig
 from pipelines.config.foregrounds import LaionConfig
 from pipelines.foregrounds.mulan.split import FROZEN, Split, to_text
-from pipelines.foregrounds.mulan.stage import MulanForegrounds, ShardSummary, shard_summaries
+from pipelines.foregrounds.mulan.stage import MulanForegrounds
+from pipelines.foregrounds.mulan.summary import ShardSummary, shard_summaries
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
