@@ -129,7 +129,16 @@ class Making:
         except WorkerLost as lost:
             raise BadSetup(f"{self._store.url(stage.name)} was not finished: {lost}") from lost
         finally:
-            self._store.remove_leftovers(stage.name)  # Of workers that were killed.
+            self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Remove what workers leave that were killed; in an object store, leases end by themselves."""
+        stage = self._stage.name
+        self._store.remove_leftovers(stage)
+        if self._store.is_local:
+            for name in self._store.names(stage, ".lock"):
+                if held := take(self._store, f"{stage}/{name}"):
+                    held.release()
 
     def _take(self, made: Made) -> None:
         if made.manifest is None:
