@@ -2,7 +2,7 @@
 
 A block is what one range request brings: the members of one scene. Its file is named by the members' hashes, so it is
 never out of date, whichever root or run it came from. Whole shards would be fewer requests, but samples are drawn over
-all shards, so that the first batches would wait for all of them (benchmarks/RESULTS.md).
+all shards, so that the first batches would wait for all of them; the two have not been compared by measurement.
 
 A file appears under its name when it is whole, and what is read is compared with the manifest's hashes; a block that is
 damaged is removed and fetched again. The sum of sizes is kept in a file that each process changes under its lock before
