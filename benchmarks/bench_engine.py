@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import EngineConfig
+from pipelines.engines import make_engine
 from pipelines.factory import Factory
 from pipelines.stages import engine as engines
-from pipelines.stages.engine import make_engine
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
 from profiles.profile import load_profile

@@ -19,6 +19,7 @@ from evaluation.metrics.networks import requirements as metrics_requirements
 from evaluation.test_sets.requirements import requirements as test_sets_requirements
 from pipelines.backgrounds.requirements import requirements as backgrounds_requirements
 from pipelines.dataset.stand_ins import stand_ins
+from pipelines.engines import requirements as engine_requirements
 from pipelines.factory import OPENIMAGES, Factory
 from pipelines.foregrounds.layerdiffuse.weights import requirements as layerdiffuse_requirements
 from pipelines.foregrounds.mulan.requirements import requirements as mulan_requirements
@@ -26,7 +27,6 @@ from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.named_paths import named_paths
-from pipelines.stages.engine_requirements import requirements as engine_requirements
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles

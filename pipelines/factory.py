@@ -16,6 +16,7 @@ from pipelines.backgrounds.stage import BackgroundsStage
 from pipelines.backgrounds.things import make_labeller
 from pipelines.commercial import require_permitted
 from pipelines.config import DataConfig, ScenesConfig
+from pipelines.engines import make_engine
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.foregrounds.mulan.source import TREE, MulanSource, Observation
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
@@ -33,7 +34,7 @@ from pipelines.maps.stage import MapStage
 from pipelines.masks.stage import MaskStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
-from pipelines.stages.engine import Engine, make_engine
+from pipelines.stages.engine import Engine
 from pipelines.stages.run import Report, Stage, run_stage
 from pipelines.stages.store import Store
 from pipelines.stages.working import WorkingFolder
@@ -90,7 +91,7 @@ class Factory:
     # ---- sources
 
     @property
-    def _mulan_tree(self) -> WorkingFolder | None:  # None where MULAN lies in folders of this machine.
+    def _mulan_tree(self) -> WorkingFolder | None:  # None: MULAN lies in folders of this machine.
         return WorkingFolder(self.store, MULAN_TREE) if self.config.mulan.source == "packaged" else None
 
     @property
@@ -109,11 +110,8 @@ class Factory:
     @property
     def photographs(self) -> Store:
         """The folder of background photographs; any machine of a cluster reads it."""
-        if self.config.backgrounds.source == "packaged":
-            return Store(self.store.url(PHOTOGRAPHS))
-        if self.config.backgrounds.source == "openimages":
-            return Store(self.store.url(OPENIMAGES))
-        return Store(self.config.backgrounds.folder)
+        inside = {"packaged": PHOTOGRAPHS, "openimages": OPENIMAGES}.get(self.config.backgrounds.source)
+        return Store(self.store.url(inside) if inside else self.config.backgrounds.folder)
 
     def fetch_photographs(self) -> PhotographsReport | None:
         """Fetch what the profile asks for of OpenImages and is not there; None where it asks for nothing."""

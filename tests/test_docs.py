@@ -341,4 +341,5 @@ def test_the_page_on_the_paper_names_files_settings_and_commands_that_are_there(
 
 @pytest.mark.parametrize("page", ["data.md", "sources.md", "shards.md", "operations.md", "first_adapter.md"])
 def test_lines_are_not_too_long(page):
-    assert not [line for line in (DOCS / page).read_text().splitlines() if len(line) > 120]
+    lines = (DOCS / page).read_text().splitlines()
+    assert not [line for line in lines if len(line) > 120 and not line.startswith("| ")], "rows of tables cannot wrap"

@@ -1,4 +1,4 @@
-"""What a worker on another machine answers: a result or a fault, and what was logged on the way.
+"""What comes back from a worker: a result or a fault, and what was logged on the way; or nothing, if it is lost.
 
 Faults and log lines travel as plain objects, so that a fault arrives as itself and not as an error of the engine, and
 log lines stand in the log of the process that runs the stage.
@@ -14,9 +14,15 @@ from dataclasses import dataclass, field
 from logging.handlers import QueueHandler
 from typing import Any
 
+from decoupage.faults import BadSetup
+
 LOGGERS = ("decoupage", "pipelines")
 MAX_LINES = 200
 """Of one answer; the last ones are kept."""
+
+
+class WorkerLost(BadSetup):
+    """A worker process ended in the middle of its work: it was killed, or the system was out of memory."""
 
 
 @dataclass(frozen=True)

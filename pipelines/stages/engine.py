@@ -20,17 +20,12 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 
-from decoupage.faults import BadSetup
-from pipelines.config.build import EngineConfig
+from pipelines.stages.answers import WorkerLost
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 SHARDS_PER_WORKER = 2
 """From so many shards a worker on, processes take whole shards: the last ones then leave few workers idle."""
-
-
-class WorkerLost(BadSetup):
-    """A worker process ended in the middle of its work: it was killed, or the system was out of memory."""
 
 
 class ShardWorkers(Protocol):
@@ -223,21 +218,6 @@ def _no_interruption() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def make_engine(config: EngineConfig) -> Engine:
-    """The engine that a profile names; `workers = 0` means one worker for each core available to this process.
-
-    Raises:
-        BadSetup: Ray is not installed, or nothing listens at its address.
-    """
-    if config.kind == "serial":
-        return SerialEngine()
-    if config.kind == "process":
-        return ProcessEngine(config.workers or len(os.sched_getaffinity(0)))
-    from pipelines.stages.ray_engine import RayEngine
-
-    return RayEngine(config.workers, config.address, config.gpus_per_actor)
 
 
 _task: Callable[[Any], Any] | None = None

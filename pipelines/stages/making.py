@@ -10,8 +10,9 @@ from itertools import groupby
 from pathlib import Path
 
 from decoupage.faults import BadSetup
+from pipelines.stages.answers import WorkerLost
 from pipelines.stages.code import code_version
-from pipelines.stages.engine import Engine, ShardWorkers, WorkerLost
+from pipelines.stages.engine import Engine, ShardWorkers
 from pipelines.stages.leases import Lease, take, wait_until_free
 from pipelines.stages.looking import looking
 from pipelines.stages.manifest import Manifest, read_manifest, read_manifests

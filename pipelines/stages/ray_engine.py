@@ -17,8 +17,7 @@ import cv2
 
 from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
-from pipelines.stages.answers import Answer, answer
-from pipelines.stages.engine import WorkerLost
+from pipelines.stages.answers import Answer, WorkerLost, answer
 from pipelines.stages.ray_address import LOCAL, chosen_address, probe
 from pipelines.stages.ray_cluster import Node, ask, connect, last_line, nodes_of
 

@@ -74,6 +74,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
     missing = {part: {item.name for item in found if not item.present} for part, found in examination.parts.items()}
     assert missing == {
         "packages": set(),
+        "engine: engine.kind = process": set(),
         "licences: licences.commercial = false": set(),
         "real foregrounds: mulan.source = folder": set(away),
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},

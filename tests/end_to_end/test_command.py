@@ -110,7 +110,7 @@ def test_another_recipe_is_refused_with_both_fingerprints(root):
     [
         ({"DECOUPAGE__SCENES__SIZE_PX": "-3"}, "scenes.size_px must be in [64, 2048]"),
         ({"DECOUPAGE__SCENES__SIZES": "3"}, "unknown key scenes.sizes"),
-        ({"DECOUPAGE_PROFILE": "nowhere"}, "there is no profile 'nowhere'; known: commercial, demo, paper"),
+        ({"DECOUPAGE_PROFILE": "nowhere"}, "there is no profile 'nowhere'; known: cluster, commercial, demo, paper"),
     ],
 )
 def test_wrong_profiles_stop_with_a_sentence(environment, words):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -179,6 +180,8 @@ def test_a_shard_that_no_profile_plans_any_more_is_told(root: Path):
     for folder in ("scenes", "shards"):
         for end in ENDS:
             shutil.copy(root / f"{folder}/00000.{end}", root / f"{folder}/00077.{end}")
+        manifest = read_manifest(Store(str(root)), folder, "00000")
+        (root / f"{folder}/00077.json").write_bytes(replace(manifest, shard="00077").to_json())
     asset = read_manifest(Store(str(root)), "shards", "00077").assets[0]
     (root / "takedowns.txt").write_text(f"{asset}\n")
     found = {(shard.folder, shard.shard): shard.planned for shard in find_takedowns(factory(root)).shards}

@@ -14,7 +14,9 @@ import pytest
 from decoupage.faults import BadItem
 from decoupage.randomness import generator
 from pipelines.config import EngineConfig
-from pipelines.stages.engine import ProcessEngine, SerialEngine, ThreadEngine, WorkerLost, make_engine
+from pipelines.engines import make_engine
+from pipelines.stages.answers import WorkerLost
+from pipelines.stages.engine import ProcessEngine, SerialEngine, ThreadEngine
 
 
 def draw(item: int) -> float:

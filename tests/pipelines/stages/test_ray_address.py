@@ -8,9 +8,9 @@ import time
 import pytest
 
 from decoupage.faults import BadSetup
+from pipelines import engines
 from pipelines.config import EngineConfig
-from pipelines.stages import engine_requirements
-from pipelines.stages.engine import make_engine
+from pipelines.engines import make_engine
 from pipelines.stages.ray_address import LOCAL, chosen_address, probe
 from pipelines.stages.store import Store
 
@@ -62,9 +62,9 @@ def test_what_speaks_as_ray_does():
 
 
 def test_a_machine_without_ray_is_told_how_to_get_it(monkeypatch, tmp_path):
-    monkeypatch.setattr(engine_requirements, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     config = EngineConfig(kind="ray")
-    (missing,) = engine_requirements.requirements(config, Store(str(tmp_path)))
+    (missing,) = engines.requirements(config, Store(str(tmp_path)))
     assert not missing.present and "'.[ray]'" in missing.fix
     monkeypatch.setattr("pipelines.stages.ray_engine.find_spec", lambda name: None)
     with pytest.raises(BadSetup, match=r"needs Ray; .*'\.\[ray\]'"):
@@ -74,6 +74,6 @@ def test_a_machine_without_ray_is_told_how_to_get_it(monkeypatch, tmp_path):
 def test_doctor_says_that_the_address_is_wrong_and_asks_nothing_of_other_engines(tmp_path):
     pytest.importorskip("ray")
     store = Store(str(tmp_path))
-    assert engine_requirements.requirements(EngineConfig(), store) == []
-    (missing,) = engine_requirements.requirements(EngineConfig(kind="ray", address="127.0.0.1:1"), store)
+    assert engines.requirements(EngineConfig(), store) == []
+    (missing,) = engines.requirements(EngineConfig(kind="ray", address="127.0.0.1:1"), store)
     assert not missing.present and "no Ray answers at 127.0.0.1:1" in missing.found

@@ -18,8 +18,8 @@ import pytest
 
 from decoupage.faults import BadSetup
 from pipelines.config import EngineConfig
+from pipelines.engines import requirements
 from pipelines.stages.engine import SerialEngine
-from pipelines.stages.engine_requirements import requirements
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from tests.pipelines.stages.test_stage import Batches, Noise, contents, make

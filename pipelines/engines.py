@@ -1,12 +1,29 @@
-"""What the engine of a profile requires: for Ray, that it answers and that its machines can make shards."""
+"""The engine that a profile names, and what it requires: of Ray, that it answers and its machines can make shards."""
 
+import os
 from importlib.util import find_spec
 
 from decoupage.faults import BadSetup
 from decoupage.requirements import Requirement, install_line
 from pipelines.config import EngineConfig
+from pipelines.stages.engine import Engine, ProcessEngine, SerialEngine
 from pipelines.stages.looking import looking
 from pipelines.stages.store import Store
+
+
+def make_engine(config: EngineConfig) -> Engine:
+    """The engine that a profile names; `workers = 0` means one worker for each core available to this process.
+
+    Raises:
+        BadSetup: Ray is not installed, or nothing listens at its address.
+    """
+    if config.kind == "serial":
+        return SerialEngine()
+    if config.kind == "process":
+        return ProcessEngine(config.workers or len(os.sched_getaffinity(0)))
+    from pipelines.stages.ray_engine import RayEngine
+
+    return RayEngine(config.workers, config.address, config.gpus_per_actor)
 
 
 def requirements(config: EngineConfig, store: Store) -> list[Requirement]:
