@@ -1,5 +1,6 @@
 """An evaluation of the same question is not made again; any part of the question that changes makes it anew."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -22,10 +23,16 @@ def judge(root, contents="a", methods=METHODS, config=CONFIG, about="demo"):
     return judge_changed(*asked)
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    made = tmp_path_factory.mktemp("judged")
+    assert judge(made)[1]
+    return made
+
+
 @pytest.fixture
-def root(tmp_path):
-    assert judge(tmp_path)[1]
-    return tmp_path
+def root(judged, tmp_path):
+    return shutil.copytree(judged, tmp_path / "root")
 
 
 def test_the_same_question_is_answered_from_the_files(root):
