@@ -68,7 +68,7 @@ def test_prompts_become_records_with_their_provenance(weights, tmp_path, family)
     assert len(list(tmp_path.glob(f"sources/{name}/*/*.webp"))) == 10
 
 
-def test_weights_are_loaded_once_and_batches_cross_shards(weights, tmp_path, painted, monkeypatch):
+def test_weights_are_loaded_once_and_batches_end_with_their_shard(weights, tmp_path, painted, monkeypatch):
     loads, load = [], generator_module.LayerDiffuseGenerator.__dict__["_painter"].func
 
     def noting(self):
@@ -78,7 +78,7 @@ def test_weights_are_loaded_once_and_batches_cross_shards(weights, tmp_path, pai
     monkeypatch.setattr(generator_module.LayerDiffuseGenerator.__dict__["_painter"], "func", noting)
     report = run(weights, tmp_path, num_shards=4)
     assert (report.num_made, len(loads)) == (4, 1)
-    assert [len(batch) for batch in painted] == [4, 4, 2]
+    assert [len(batch) for batch in painted] == [1, 4, 4, 1]
 
 
 def test_a_run_without_anything_to_paint_needs_no_weights(weights, tmp_path, painted):
