@@ -146,7 +146,7 @@ class Checkpoints:
             OSError,
             RuntimeError,
             SafetensorError,
-        ) as error:  # torch and safetensors have their own for a full disk.
+        ) as error:  # Both libraries have their own for a full disk.
             free_mb = shutil.disk_usage(self.folder).free / 1e6
             shutil.rmtree(partial, ignore_errors=True)
             raise BadSetup(

@@ -444,7 +444,7 @@ def test_files_are_written_beside_the_steps_and_a_fault_of_theirs_ends_the_run(t
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("training.checkpoints.write_files", broken)
-    with pytest.raises(BadSetup, match="No space left.*--resume"):
+    with pytest.raises(BadSetup, match=r"No space left.*--resume"):
         train_toy(tmp_path / "broken")
     assert len(read_metrics(tmp_path / "broken")) == 6  # The next save says so.
 
