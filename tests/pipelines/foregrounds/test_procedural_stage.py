@@ -11,8 +11,10 @@ from decoupage.images.codecs import decode_rgba
 from pipelines.config import GateConfig, GeneratedConfig
 from pipelines.foregrounds.generated_stage import GeneratedForegrounds
 from pipelines.stages.engine import SerialEngine
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.run import Report, run_stage
 from pipelines.stages.store import Store
+from pipelines.stages.tarfiles import Member
 
 CONFIG = GeneratedConfig(prompts_per_category=1, num_shards=2, size_px=96)
 GATES = GateConfig(min_side_px=16, min_area_px=100)
@@ -29,6 +31,14 @@ def _rows(root: Path) -> list[dict]:
     return [row for data in files for row in pq.read_table(io.BytesIO(data)).to_pylist()]
 
 
+def _members(root: Path) -> dict[str, tuple[str, Member]]:
+    """Name -> (shard, member) of all that the stage's tars hold."""
+    store, folder = Store(str(root)), "foregrounds/generated"
+    shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
+    found = zip(shards, read_manifests(store, folder, shards), strict=True)
+    return {member.name: (shard, member) for shard, manifest in found if manifest for member in manifest.members}
+
+
 def test_a_second_run_makes_nothing_and_another_root_gets_the_same_bytes(tmp_path: Path) -> None:
     first = _run(tmp_path / "a")
     assert (first.num_items, first.num_made, first.drops) == (10, 2, [])
@@ -40,7 +50,7 @@ def test_a_second_run_makes_nothing_and_another_root_gets_the_same_bytes(tmp_pat
 
 
 def test_rows_tell_where_a_foreground_comes_from(tmp_path: Path) -> None:
-    report = _run(tmp_path)
+    _run(tmp_path)
     rows = _rows(tmp_path)
     assert len({row["id"] for row in rows}) == 10
     for row in rows:
@@ -50,19 +60,17 @@ def test_rows_tell_where_a_foreground_comes_from(tmp_path: Path) -> None:
         assert row["split"] == "train"
     dog = next(row for row in rows if row["prompt"] == "dog")
     assert dog["id"] == "procedural-animal-dog-0"
-    for shard, manifest in report.shards.items():
-        for member in manifest.members:
-            if member.name == dog["member"]:
-                data = Store(str(tmp_path)).read_range(
-                    f"foregrounds/generated/{shard}.tar", member.offset, member.num_bytes
-                )
-                assert decode_rgba(data).shape == (dog["height_px"], dog["width_px"], 4)
+    shard, member = _members(tmp_path)[dog["member"]]
+    data = Store(str(tmp_path)).read_range(f"foregrounds/generated/{shard}.tar", member.offset, member.num_bytes)
+    assert decode_rgba(data).shape == (dog["height_px"], dog["width_px"], 4)
 
 
 def test_more_pictures_keep_the_bytes_of_those_that_were_there(tmp_path: Path) -> None:
-    before = {member.name: member.sha256 for m in _run(tmp_path).shards.values() for member in m.members}
-    more = CONFIG.model_copy(update={"images_per_prompt": 2})
-    after = {member.name: member.sha256 for m in _run(tmp_path, more).shards.values() for member in m.members}
+    _run(tmp_path)
+    before = {name: member.sha256 for name, (_, member) in _members(tmp_path).items()}
+    _run(tmp_path, CONFIG.model_copy(update={"images_per_prompt": 2}))
+    after = {name: member.sha256 for name, (_, member) in _members(tmp_path).items()}
+    assert len(before) == 10
     assert len(after) == 20
     assert before.items() <= after.items()
 
