@@ -126,7 +126,7 @@ def _init(address: str, workers: int) -> None:
 
 
 def _print_nothing(data: Any, ignore_prefix: bool) -> None:
-    pass
+    """Stands in for Ray's printer, which would write between the lines of our own output."""
 
 
 @contextmanager

@@ -164,7 +164,8 @@ def test_weights_are_found_checked_and_loaded_from_a_folder(name, folders, pipes
     assert type(pipe).__name__ == PUBLISHED[name].pipeline and pipe.dtype == torch.float32
     loaded, made = (picture(answer(method_of(name, one), CASES[0])) for one in (pipe, pipes[name]()))
     # Two copies of one network may differ by a rounding: how a sum is split depends on where its numbers lie.
-    assert np.abs(loaded.astype(int) - made.astype(int)).max() <= 1
+    differs = np.abs(loaded.astype(int) - made.astype(int))
+    assert differs.max() <= 1 and np.mean(differs > 0) < 0.01
     half = weights.load(name, config.model_copy(update={"dtype": "bfloat16"}))
     assert half.dtype == torch.bfloat16 and picture(answer(method_of(name, half), CASES[0])) is not None
 

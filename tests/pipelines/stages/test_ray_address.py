@@ -52,13 +52,16 @@ def test_what_listens_and_is_no_ray():
 
 def test_what_speaks_as_ray_does():
     with socket.create_server(("127.0.0.1", 0)) as server:
+        asked = []
 
         def accept() -> None:
             connection, _ = server.accept()
+            asked.append(connection.recv(1024))
             connection.sendall(ANSWERS)
 
         threading.Thread(target=accept, daemon=True).start()
         probe(f"127.0.0.1:{server.getsockname()[1]}")
+        assert len(asked) == 1 and asked[0].startswith(b"PRI * HTTP/2.0")
 
 
 def test_a_machine_without_ray_is_told_how_to_get_it(monkeypatch, tmp_path):
