@@ -10,6 +10,9 @@ from pipelines.stages.engine import Engine, ProcessEngine, SerialEngine
 from pipelines.stages.looking import looking
 from pipelines.stages.store import Store
 
+_STAGES = "pipelines.factory"
+"""The module that imports the code of all stages."""
+
 
 def make_engine(config: EngineConfig) -> Engine:
     """The engine that a profile names; `workers = 0` means one worker for each core available to this process.
@@ -20,7 +23,7 @@ def make_engine(config: EngineConfig) -> Engine:
     if config.kind == "serial":
         return SerialEngine()
     if config.kind == "process":
-        return ProcessEngine(config.workers or len(os.sched_getaffinity(0)))
+        return ProcessEngine(config.workers or len(os.sched_getaffinity(0)), imports=[_STAGES])
     from pipelines.stages.ray_engine import RayEngine
 
     return RayEngine(config.workers, config.address, config.gpus_per_actor)

@@ -1,4 +1,4 @@
-"""Engines map a task over items in this process, in its threads, in spawned processes or on a cluster: same results.
+"""Engines map a task over items in this process, in its threads, in processes or on a cluster: same results.
 
 An engine knows nothing about stages. Where it has workers, it may take whole shards: then a worker writes what it makes
 itself, and little comes back.
@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -80,18 +80,26 @@ class SerialEngine:
 
 
 class ProcessEngine:
-    """A pool of spawned processes (forked ones hang after torch or OpenMP ran in the parent)."""
+    """A pool of processes, forked by a server that has only imported (of one in which torch or OpenMP ran, forks hang).
 
-    def __init__(self, num_workers: int) -> None:
+    The server starts with the first pool and ends with this process, so only that pool waits for imports.
+
+    Args:
+        num_workers: processes.
+        imports: modules that the server imports.
+    """
+
+    def __init__(self, num_workers: int, imports: Sequence[str] = ()) -> None:
         if num_workers < 1:
             raise ValueError(f"engine.workers must be at least 1, got {num_workers}")
         self.num_workers = num_workers
+        self._imports = tuple(imports)
 
     def shard_workers(self, num_shards: int, keeps_weights: bool) -> "ShardWorkers | None":
         """See `Engine.shard_workers`; weights are loaded once, so their work stays in this process."""
         if keeps_weights or num_shards < SHARDS_PER_WORKER * self.num_workers:
             return None
-        return _ShardProcesses(self.num_workers)
+        return _ShardProcesses(self.num_workers, self._imports)
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
         """See `Engine.map`. Only a few items are drawn ahead of the results, so memory stays flat.
@@ -99,7 +107,7 @@ class ProcessEngine:
         Raises:
             WorkerLost: a worker ended in the middle of its work.
         """
-        return _by_processes(task, items, self.num_workers, 4 * self.num_workers, _in_order)
+        return _by_processes(task, items, self.num_workers, 4 * self.num_workers, _in_order, self._imports)
 
 
 @dataclass(frozen=True)
@@ -107,22 +115,33 @@ class _ShardProcesses:
     """See `ShardWorkers`; processes of this machine, which see what this one sees."""
 
     num_workers: int
+    imports: tuple[str, ...]
 
     def check(self, look: Callable[[], str]) -> None:
         """Nothing can differ: it is the same machine and the same code."""
 
     def map(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result]:
-        return _by_processes(task, items, self.num_workers, self.num_workers + 1, _as_finished)
+        return _by_processes(task, items, self.num_workers, self.num_workers + 1, _as_finished, self.imports)
 
 
 def _by_processes(
-    task: Callable[[Item], Result], items: Iterable[Item], num_workers: int, num_pending: int, gather: "_Gather"
+    task: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_workers: int,
+    num_pending: int,
+    gather: "_Gather",
+    imports: tuple[str, ...],
 ) -> Generator[Any]:
     # Workers end when the other end of their pipe closes: by us when the work is given up, by the system when this
     # process is killed. They take no Ctrl-C, which a terminal sends to all of them.
     workers_end, our_end = Pipe(duplex=False)
+    forking = get_context("forkserver")
+    forking.set_forkserver_preload(list(imports))
     executor = ProcessPoolExecutor(
-        num_workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(task, workers_end)
+        num_workers,
+        mp_context=forking,
+        initializer=_start_worker,
+        initargs=(task, workers_end, dict(os.environ)),
     )
     try:
         yield from gather(_submit(executor, _call, items), executor, num_pending, our_end.close)
@@ -223,8 +242,11 @@ def _no_interruption() -> Iterator[None]:
 _task: Callable[[Any], Any] | None = None
 
 
-def _start_worker(task: Callable[[Any], Any], parents_end: Connection) -> None:
+def _start_worker(task: Callable[[Any], Any], parents_end: Connection, environment: dict[str, str]) -> None:
     global _task
+    # Those of the server are of the time when it started.
+    os.environ.clear()
+    os.environ.update(environment)
     threading.Thread(target=_leave_when_closed, args=(parents_end,), daemon=True).start()
     # Items run in parallel; threads inside OpenCV would only compete for the same cores.
     cv2.setNumThreads(0)

@@ -28,7 +28,7 @@ def test_a_step_that_is_killed_in_the_middle_of_a_shard(whole, root, commands, c
 def test_a_worker_that_is_killed_ends_the_step_with_a_sentence(whole, root, commands, capsys):
     run = commands.make(root, "--engine", "process", "--workers", 2)
     run.until(has(root, "scenes/00000.json"), "first shard")
-    os.kill(run.descendants("spawn_main")[-1], signal.SIGKILL)
+    os.kill(run.descendants("forkserver")[-1], signal.SIGKILL)
     assert run.ended() == 2
     assert "was not finished: a worker process ended" in run.said and "Traceback" not in run.said
     run.assert_all_gone()
