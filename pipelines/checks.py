@@ -24,7 +24,7 @@ from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.verify import verify
 from pipelines.stages.drop_kinds import count_kinds
 from pipelines.stages.engine import Engine
-from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.manifest import Manifest, read_manifests
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
 
@@ -149,8 +149,9 @@ def mask_overlap(rows: Collection[dict[str, Any]], masks: MasksConfig) -> CheckR
 def counts_against_manifest(store: Store, report: Report) -> CheckResult:
     """Manifest, tar and index name the same number of scenes."""
     bad = []
-    for shard, manifest in whole_manifests(store, report):
-        in_index = set(store.read_table(f"{report.stage}/{shard}.parquet", ["key"])["key"].to_pylist())
+    tables = store.read_tables([f"{report.stage}/{shard}.parquet" for shard in report.shards], ["key"])
+    for (shard, manifest), table in zip(whole_manifests(store, report), tables, strict=True):
+        in_index = set(table["key"].to_pylist())
         if not len(scene_keys(manifest)) == len(in_index) == report.shards[shard].num_items:
             bad.append(shard)
     return CheckResult(not bad, f"{len(report.shards) - len(bad)} of {len(report.shards)} shards agree", {"bad": bad})
@@ -270,8 +271,8 @@ def even_uses(uses: Mapping[str, "Uses"], checks: ChecksConfig) -> CheckResult:
 
 def whole_manifests(store: Store, report: Report) -> Iterator[tuple[str, Manifest]]:
     """(shard, manifest with its members) of all shards of a run; a report holds no members, to stay small."""
-    for shard in report.shards:
-        manifest = read_manifest(store, report.stage, shard)
+    shards = list(report.shards)
+    for shard, manifest in zip(shards, read_manifests(store, report.stage, shards), strict=True):
         if manifest is None:
             raise BadSetup(f"{store.url(f'{report.stage}/{shard}')}.json was removed while it was checked; run again")
         yield shard, manifest

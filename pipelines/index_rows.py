@@ -34,8 +34,8 @@ class IndexRows(Sequence[dict[str, Any]]):
     @classmethod
     def read(cls, store: Store, manifests: Iterable[Manifest], columns: Sequence[str] | None = None) -> "IndexRows":
         """The rows of some shards. `columns`: None = all."""
-        paths = (f"{manifest.stage}/{manifest.shard}.parquet" for manifest in manifests)
-        return cls(store.read_table(path, None if columns is None else list(columns)) for path in paths)
+        paths = [f"{manifest.stage}/{manifest.shard}.parquet" for manifest in manifests]
+        return cls(store.read_tables(paths, None if columns is None else list(columns)))
 
     def __add__(self, other: "IndexRows") -> "IndexRows":
         return IndexRows([*self._tables, *other._tables])

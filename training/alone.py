@@ -1,23 +1,17 @@
 """One run in a folder at a time. Imports no torch."""
 
-import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from decoupage.faults import BadSetup
-from pipelines.stages.leases import take
+from pipelines.stages.leases import take_soon
 from pipelines.stages.locks import alone
-from pipelines.stages.object_leases import LEASE_S, LOOK_S, RENEW_S
 from pipelines.stages.working import WorkingFolder
 
 LOCK = ".lock"
 """Lock file in a folder; the process that trains there holds it."""
-WAIT_S = LEASE_S + RENEW_S
-"""A process that was killed holds its lease in an object store for so long."""
-_log = logging.getLogger(__name__)
 _MEND = "wait until it ends, stop it, or choose another folder"
 
 
@@ -46,14 +40,9 @@ def alone_in(folder: Path, home: WorkingFolder | None = None) -> Iterator[None]:
 
 @contextmanager
 def _alone_on_all_machines(home: WorkingFolder) -> Iterator[None]:
-    deadline_s, url, told = time.monotonic() + WAIT_S, home.store.url(home.folder), False
-    while (lease := take(home.store, f"{home.folder}/{LOCK}")) is None:
-        if time.monotonic() >= deadline_s:
-            raise BadSetup(f"another machine trains in {url}: {_MEND}")
-        if not told:
-            _log.info("%s: another process trained here; waiting up to %.0f s, in case it was killed", url, WAIT_S)
-            told = True
-        time.sleep(LOOK_S)
+    lease = take_soon(home.store, f"{home.folder}/{LOCK}")
+    if lease is None:
+        raise BadSetup(f"another machine trains in {home.store.url(home.folder)}: {_MEND}")
     try:
         yield
     finally:

@@ -55,8 +55,8 @@ def case_scores(store: Store) -> dict[str, Scores]:
 def case_facts(store: Store, folder: str) -> dict[str, dict[str, Any]]:
     """Facts on each case's target, from the index of its shard, by case."""
     found: dict[str, dict[str, Any]] = {}
-    for name in store.names(folder, ".parquet"):
-        table = store.read_table(f"{folder}/{name}", ["key", "layer", *_FACTS])
+    paths = [f"{folder}/{name}" for name in store.names(folder, ".parquet")]
+    for table in store.read_tables(paths, ["key", "layer", *_FACTS]):
         for row in table.to_pylist():
             facts = {ours: row[theirs] for theirs, ours in _FACTS.items()}
             found[f"{row['key']}-{row['layer']}"] = facts

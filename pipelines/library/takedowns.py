@@ -8,13 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from decoupage.faults import BadSetup
 from decoupage.text_files import listed_lines
 from pipelines.config import LibraryConfig
 from pipelines.library.duplicates import hash_array, near_pairs
 from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
-from pipelines.stages.manifest import Manifest, read_manifests
+from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
 FOLDERS = ("scenes", "shards", "held_out/scenes", "held_out/shards", "real_only/scenes", "real_only/shards")
@@ -103,17 +105,17 @@ def affected_shards(
     found = []
     for folder in FOLDERS:
         shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
-        for shard, manifest in zip(shards, read_manifests(store, folder, shards), strict=True):
+        tables = store.read_tables([f"{folder}/{shard}.parquet" for shard in shards], ["draws"])
+        for shard, manifest, table in zip(shards, read_manifests(store, folder, shards), tables, strict=True):
             if manifest is None:
                 continue
             shown = tuple(asset for asset in manifest.assets if asset in ids)
-            drawn = bool(shown) or not _drawn(store, manifest).isdisjoint(ids)
+            drawn = bool(shown) or not _drawn(table).isdisjoint(ids)
             if drawn or (folder, shard) in moved:
                 found.append(AffectedShard(folder, shard, shown, drawn, (folder, shard) in planned))
     return found
 
 
-def _drawn(store: Store, manifest: Manifest) -> set[str]:
+def _drawn(table: pa.Table) -> set[str]:
     """Ids of all assets that a shard's scenes drew, rejected draws included."""
-    table = store.read_table(f"{manifest.stage}/{manifest.shard}.parquet", columns=["draws"])
     return {token.rpartition("@")[0] for draws in table["draws"].to_pylist() for token in draws}

@@ -116,9 +116,9 @@ def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicence
         BadSetup: an index is damaged.
     """
     shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
-    for shard, manifest in zip(shards, read_manifests(store, folder, shards), strict=True):
-        layers = _count(store.read_table(f"{folder}/{shard}.parquet", list(_COLUMNS)))
-        yield shard, ShardLicences(manifest.fingerprint if manifest else "", layers)
+    tables = store.read_tables([f"{folder}/{shard}.parquet" for shard in shards], list(_COLUMNS))
+    for shard, manifest, table in zip(shards, read_manifests(store, folder, shards), tables, strict=True):
+        yield shard, ShardLicences(manifest.fingerprint if manifest else "", _count(table))
 
 
 def count_licences(index_parquet: bytes) -> dict[str, int]:

@@ -226,10 +226,8 @@ def test_a_checkpoint_that_goes_up_slowly_gets_there_and_goes_later(home, monkey
     assert sorted(path.name for path in (home.path / "checkpoints").iterdir()) == ["0000009", "0000012"]
 
 
-def test_only_one_machine_trains_in_a_folder(home, tmp_path, monkeypatch):
-    from training import alone
-
-    monkeypatch.setattr(alone, "WAIT_S", 0.0)
+@pytest.mark.usefixtures("quick_leases")
+def test_only_one_machine_trains_in_a_folder(home, tmp_path):
     refusal = pytest.raises(BadSetup, match=rf"another machine trains in {home.store.url(home.folder)}")
     with alone_in(tmp_path / "copy of another machine", home), refusal, alone_in(home.path, home):
         pass

@@ -11,10 +11,12 @@ import time
 import uuid
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from decoupage.faults import BadSetup
 from pipelines.stages.store import Store
+from pipelines.stages.tables import parquet_bytes
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
@@ -58,6 +60,16 @@ def test_many_are_read_in_order_and_absent_ones_are_none(store):
         store.write(f"x/{name}", name.encode())
     assert store.read_many(["x/c", "x/nothing", "x/a"]) == [b"c", None, b"a"]
     assert store.read_many([]) == []
+
+
+def test_tables_are_read_in_order_by_columns_and_an_absent_one_is_told(store):
+    schema = pa.schema([("key", "str"), ("size", "int8")])
+    for name in ("a", "b"):
+        store.write(f"x/{name}", parquet_bytes([{"key": name, "size": 1}], schema))
+    found = list(store.read_tables(["x/b", "x/a"], ["key"]))
+    assert [table.to_pylist() for table in found] == [[{"key": "b"}], [{"key": "a"}]]
+    with pytest.raises(FileNotFoundError, match="x/c"):
+        list(store.read_tables(["x/a", "x/c"]))
 
 
 def test_remove_takes_an_object_alone(store):
