@@ -402,7 +402,8 @@ def test_graying_keeps_gradients_where_colour_is_seen():
 def test_a_new_rgba_vae_has_not_drifted(rgb_vae):
     drift = opaque_drift(widen_vae(rgb_vae), rgb_vae, pictures(3))
     assert (drift.latent_mse, drift.alpha_mae) == (0.0, 0.0)
-    assert abs(drift.psnr_loss_db) < 1e-6, "a rounding of two sums"
+    # Three of four channels lie apart in memory, so their mean is summed in another order than that of three.
+    assert abs(drift.psnr_loss_db) < 1e-6
     assert drift.is_acceptable
     assert 0 < drift.psnr_rgb_db < 100
 

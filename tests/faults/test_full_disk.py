@@ -22,7 +22,7 @@ def test_a_disk_that_fills_again_and_again(whole, tmp_path, capsys):
         while (status := decoupage("scenes", "make", "--root", root)) != 0:
             told = capsys.readouterr().err.splitlines()[-1]
             assert status == 2
-            said = re.search(rf"{root}: No space left on device while writing (\S+); free space and run again", told)
+            said = re.search(rf"No space left on device while writing {root}/(\S+); free space and run again", told)
             assert said, told
             full.append(said[1])
             assert hidden(root) == []

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.faults
 
 
 def test_a_step_that_loses_a_machine(whole, root, commands, capsys):
-    with cluster(1) as nodes:
-        leaving = add(nodes, 2)
+    with cluster(1, 1) as nodes:
+        leaving = add(nodes, 1)
         nodes.wait_for_nodes()
         run = commands.make(root, "--engine", "ray", DECOUPAGE__ENGINE__ADDRESS=nodes.address)
         run.until(has(root, "scenes/00000.json"), "first shard")

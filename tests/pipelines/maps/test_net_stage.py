@@ -22,6 +22,7 @@ from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from pipelines.synthetic import FakeScenes, mask_stage
 from tests.decoupage.maps.nets import both, save_segformer, segmentation
+from tests.ray_nodes import cluster
 
 SCENES = FakeScenes(num_scenes=7, scenes_per_shard=2)
 
@@ -63,6 +64,24 @@ def test_maps_go_through_the_join(store, config):
             assert (labels.dtype, labels.shape) == (np.uint8, (16, 16))
             assert (depth.dtype, depth.shape) == (np.uint16, (56, 56))
             assert (depth.min(), depth.max()) == (0, 65535)
+
+
+@pytest.mark.faults
+def test_nets_in_actors_on_two_machines_give_the_same_bytes(store, config):
+    pytest.importorskip("ray")
+    from pipelines.stages.ray_engine import RayEngine
+
+    with cluster(1, 1) as nodes:
+        for stage in stages(store, config):
+            alone = run_stage(stage, store, SerialEngine())
+            store.remove_tree(stage.name)
+            again = run_stage(stage, store, RayEngine(0, nodes.address))
+            assert again.num_made == 4
+            hashes = [
+                {shard: (made.tar_sha256, made.parquet_sha256) for shard, made in report.shards.items()}
+                for report in (alone, again)
+            ]
+            assert hashes[0] == hashes[1]
 
 
 def test_nets_are_loaded_once_for_all_shards_and_stay_in_this_process(store, config, monkeypatch):
