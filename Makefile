@@ -26,7 +26,7 @@ cluster-demo: $(CLUSTER) ## the demo with Postgres, S3 and Ray on this machine; 
 	@exec $(PYTHON) -m deploy.cluster_demo $(ARGS)
 
 test: $(INSPECT) $(CLUSTER) ## run the tests (JOBS=3 at a time); ARGS='-m slow' for the slow ones
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
 	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -m assets_defs.webserver --port $(PORT)

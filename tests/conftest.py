@@ -1,8 +1,13 @@
 """What all tests share: one thread a process, a clean environment, and the pictures that are not in the repository."""
 
+import gc
 import os
+import signal
 import sys
 
+# A shell lets what it starts in the background ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before anything imports a numeric library: threads on shared cores only fight (and tests may run side by side).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -55,6 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Definitions are loaded without an instance's state; tests marked `gpu` are skipped without a CUDA device."""
+    _set_apart(item.path)
     if "dagster" in sys.modules:
         from dagster._core.storage.defs_state.base import DefsStateStorage
 
@@ -66,3 +72,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("no CUDA device")
+
+
+_last_file: Path | None = None
+
+
+def _set_apart(path: Path) -> None:
+    """Before a file's first test, what is there by now is set apart from the garbage collector.
+
+    Else each collection, of which some code of ours asks for one after every method that it has evaluated, looks at the
+    millions of objects of five thousand tests and their libraries, which takes seconds.
+    """
+    global _last_file
+    if path != _last_file:
+        _last_file = path
+        gc.collect()
+        gc.freeze()

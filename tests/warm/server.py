@@ -26,6 +26,8 @@ PRELOADED = (
 CLASSES = (("diffusers", "FluxFillPipeline"), ("transformers", "CLIPTextModel"), ("transformers", "T5EncoderModel"))
 READ_AT_IMPORT = ("HF_", "HUGGINGFACE_", "TRANSFORMERS_", "DIFFUSERS_", "TORCH_", "OMP_", "DECOUPAGE_FFMPEG")
 """Variables that libraries read once: a program that wants other values gets an interpreter of its own."""
+SET_BY_US = {"TRANSFORMERS_VERBOSITY": "error"}
+"""What our programs set before they import, and so also a test's own process, once it has run one inside itself."""
 
 
 def serve(listener: socket.socket) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def serve(listener: socket.socket) -> dict[str, Any]:
 
     Ends when standard input does: when whoever started it has gone.
     """
-    ours = _read_at_import(dict(os.environ))
+    ours = read_at_import(dict(os.environ))
     waiting = selectors.DefaultSelector()
     waiting.register(sys.stdin.fileno(), selectors.EVENT_READ, None)
     waiting.register(listener, selectors.EVENT_READ, None)
@@ -62,7 +64,7 @@ def _fork(
         data += more
     try:
         request: dict[str, Any] = json.loads(data)
-        if len(files) != 3 or _read_at_import(request["environment"]) != ours:
+        if len(files) != 3 or read_at_import(request["environment"]) != ours:
             raise ValueError("another environment")
     except ValueError:
         client.sendall(b"no\n")
@@ -98,7 +100,8 @@ def _fork(
     return None
 
 
-def _read_at_import(environment: dict[str, str]) -> dict[str, str]:
+def read_at_import(environment: dict[str, str]) -> dict[str, str]:
+    environment = {**environment, **SET_BY_US}
     return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
 
 
@@ -127,6 +130,7 @@ def main() -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(sys.argv[1])
     listener.listen(64)  # Whoever asks before all is imported waits for it.
+    os.environ.update(SET_BY_US)
     for name in PRELOADED:
         importlib.import_module(name)
     for name, attribute in CLASSES:
