@@ -1,10 +1,14 @@
-"""What engines cost and gain: two workers against one, whole shards against items, Ray's share, the driver's memory.
+"""What engines cost and gain: two workers to one, whole shards to items, Ray's share, memory; the simulated cluster.
 
-    python benchmarks/bench_engine.py [--size-px 512] [--shards 8] [--scenes 8] [--rounds 3] [--only speed,memory,plan]
+    python benchmarks/bench_engine.py [--size-px 512] [--shards 8] [--scenes 8] [--rounds 3] [--only speed,memory]
+
+`--only` takes speed, memory, plan and cluster, which are all of it.
 
 Scenes of the demo's packaged sources. Each engine runs in turn in every round, each in a process of its own, so that
-what the machine does meanwhile meets all of them; figures are medians of ratios within a round. Of wall time, only the
-work of the stage counts, not the start of the workers (`start_s`). Needs two cores, and Ray for its figures.
+what the machine does meanwhile meets all of them; figures are medians of ratios within a round. Wall time is a stage's,
+with the start of its pool of processes, but without the start of Ray (`start_s`). What two cores give at most is
+measured beside it: two serial runs at once, in roots of their own, against one (`machine_two_to_one`). Needs two cores,
+and Ray for its figures.
 """
 
 import argparse
@@ -16,20 +20,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.cluster_model import Cluster, simulate
+from benchmarks.simulate_cluster import read_root
 from pipelines.config import EngineConfig
 from pipelines.engines import make_engine
 from pipelines.factory import Factory
 from pipelines.stages import engine as engines
+from pipelines.stages.ray_engine import RayEngine
 from pipelines.stages.run import Report, run_stage
+from pipelines.stages.stage import Stage
 from pipelines.stages.store import Store
 from profiles.profile import load_profile
 
 ENGINES = ("items-1", "items-2", "shards-1", "shards-2", "ray-1", "ray-2")
+SERIAL = "serial-1"
+NUM_NODES = 3
 
 
 def factory_at(root: str, size_px: int, num_shards: int, per_shard: int) -> Factory:
@@ -49,12 +62,14 @@ def run_once(name: str, root: str, size_px: int, num_shards: int, per_shard: int
     kind, _, workers = name.partition("-")
     engines.SHARDS_PER_WORKER = 1 if kind == "shards" else 1 << 30
     factory = factory_at(root, size_px, num_shards, per_shard)
-    engine = make_engine(EngineConfig(kind="ray" if kind == "ray" else "process", workers=int(workers)))
+    settings = EngineConfig(kind=kind if kind in ("serial", "ray") else "process", workers=int(workers))
+    engine = make_engine(settings)
     for stage in (factory.scenes, factory.masks):
         factory.store.remove(stage.name)
     started = time.perf_counter()
     if kind == "ray":
-        engine.shard_workers(1, keeps_weights=False).check(str)
+        assert isinstance(engine, RayEngine)
+        engine.connect()
     list(engine.map(str, range(2 * int(workers))))
     start_s = time.perf_counter() - started
     before_kb = _memory_kb("VmRSS")
@@ -80,14 +95,20 @@ def speed(arguments: argparse.Namespace) -> dict[str, float]:
     """Ratios of wall time within rounds, by engine; overheads in seconds a shard."""
     names = [name for name in ENGINES if not name.startswith("ray") or find_spec("ray")]
     rounds: list[dict[str, dict[str, float]]] = []
-    with tempfile.TemporaryDirectory() as folder:
+    machine: list[float] = []
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
         _library(folder, arguments)
+        shutil.copytree(folder, other, dirs_exist_ok=True)
         for number in range(arguments.rounds):
             # In another order each time.
             order = names[number % len(names) :] + names[: number % len(names)]
             rounds.append({name: _apart(name, folder, arguments) for name in order})
+            alone_s = _apart(SERIAL, folder, arguments)["seconds"]
+            with ThreadPoolExecutor() as pair:
+                both = list(pair.map(lambda root: _apart(SERIAL, root, arguments)["seconds"], (folder, other)))
+            machine.append(2 * alone_s / max(both))
     kinds = dict.fromkeys(name.partition("-")[0] for name in names)
-    found: dict[str, float] = {}
+    found: dict[str, float] = {"machine_two_to_one": statistics.median(machine)}
     for kind in kinds:
         ratios = [one[f"{kind}-1"]["seconds"] / one[f"{kind}-2"]["seconds"] for one in rounds]
         found[f"{kind}_two_workers_to_one"] = statistics.median(ratios)
@@ -145,6 +166,39 @@ def plan(arguments: argparse.Namespace) -> dict[str, float]:
     return {"plan_of_2000_shards_s": seconds, "plan_of_2000_shards_mib": (_memory_kb("VmHWM") - before_kb) / 1024}
 
 
+def cluster(arguments: argparse.Namespace) -> dict[str, float]:
+    """Three nodes of Ray on this machine against the simulated cluster, fed with that run's times of single shards."""
+    import ray
+    from ray.cluster_utils import Cluster as Nodes
+
+    with tempfile.TemporaryDirectory() as folder:
+        _library(folder, arguments)
+        factory = factory_at(folder, arguments.size_px, arguments.shards, arguments.scenes)
+        stages: list[Stage] = [factory.scenes, factory.masks, factory.maps["edges"]]
+        nodes = Nodes()
+        try:
+            for _ in range(NUM_NODES):
+                options = {"include_dashboard": False, "object_store_memory": 100 << 20}
+                nodes.add_node(num_cpus=1, dashboard_agent_listen_port=0, **options)
+            engine = make_engine(EngineConfig(kind="ray", address=nodes.address))
+            run_stage(factory.scenes, factory.store, engine)  # The nodes' workers have then imported what they need.
+            for stage in stages:
+                factory.store.remove_tree(stage.name)
+            reports = [run_stage(stage, factory.store, engine) for stage in stages]
+        finally:
+            ray.shutdown()
+            nodes.shutdown()
+        loads = read_root(Path(folder), requests={"reads": 0, "writes": 0})
+    foreseen = simulate(
+        [load for load in loads if load.name in {stage.name for stage in stages}],
+        Cluster(nodes=NUM_NODES, start_s=0.0, latency_s=0.0),
+    )
+    found = {f"ray_nodes_{report.stage}_s": report.seconds for report in reports}
+    found |= {f"simulated_to_ray_{name}": s / found[f"ray_nodes_{name}_s"] for name, s in foreseen.stage_s.items()}
+    measured_s = sum(report.seconds for report in reports)
+    return found | {"simulated_to_ray": foreseen.makespan_s / measured_s}
+
+
 def _library(folder: str, arguments: argparse.Namespace) -> None:
     """Put the demo's library into a root: of another root, where one is given, else made anew."""
     if arguments.library:
@@ -178,12 +232,12 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=8, help="of a shard")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--library", default="", help="root of the demo whose library is taken, instead of a new one")
-    parser.add_argument("--only", default="speed,memory,plan")
+    parser.add_argument("--only", default="speed,memory,plan,cluster")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     figures: dict[str, float] = {}
     for name in arguments.only.split(","):
-        figures |= {"speed": speed, "memory": memory, "plan": plan}[name](arguments)
+        figures |= {"speed": speed, "memory": memory, "plan": plan, "cluster": cluster}[name](arguments)
     figures = {name: round(value, 3) for name, value in figures.items()}
     print(json.dumps(figures) if arguments.json else "\n".join(f"{name:44} {figures[name]}" for name in figures))
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.cluster_model import Cluster, Load, Outcome, simulate
 
-STAGES = ("foregrounds/mulan", "foregrounds/generated", "backgrounds", "scenes", "masks", "edges", "segmentation")
-STAGES += ("depth", "shards")
+STAGES: tuple[str, ...] = ("foregrounds/mulan", "foregrounds/generated", "backgrounds")
+STAGES += ("scenes", "masks", "edges", "segmentation", "depth", "shards")
 REQUESTS = {"reads": 4, "writes": 5}
 """Of one shard, where nothing else is known: inputs and their manifests; lease, tar, index, manifest, release."""
 SETTINGS = [one for one in fields(Cluster) if one.name not in ("nodes", "workers")]
