@@ -104,12 +104,25 @@ def test_an_address_where_nothing_answers_is_named(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the cluster's machines keep their copies, and this process its own."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def address(cache: str) -> Iterator[str]:
     """Of a cluster of two machines with a core each."""
     from tests.ray_nodes import cluster
 
-    with cluster(1, 1) as made:
-        yield made.address
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECOUPAGE_CACHE", cache)
+        with cluster(1, 1) as made:
+            yield made.address
+
+
+@pytest.fixture
+def _cached_there(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DECOUPAGE_CACHE", cache)
 
 
 @pytest.fixture(scope="module")
@@ -165,8 +178,8 @@ def workers() -> list[int]:
 
 
 @pytest.mark.faults
-def test_two_workers_of_which_one_is_lost_and_that_are_stopped_end_as_one_process(plan, address, tmp_path, monkeypatch):
-    monkeypatch.setenv("DECOUPAGE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("_cached_there")
+def test_two_workers_of_which_one_is_lost_and_that_are_stopped_end_as_one_process(plan, address, tmp_path):
     plan = replace(plan, out=plan.home.path)
     process = start(plan, address, tmp_path)
 
@@ -203,8 +216,8 @@ def test_two_workers_of_which_one_is_lost_and_that_are_stopped_end_as_one_proces
 
 
 @pytest.mark.faults
-def test_what_a_worker_finds_wrong_arrives_as_its_sentence_and_is_not_repeated(plan, address, tmp_path, monkeypatch):
-    monkeypatch.setenv("DECOUPAGE_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("_cached_there")
+def test_what_a_worker_finds_wrong_arrives_as_its_sentence_and_is_not_repeated(plan, address, tmp_path):
     process = start(replace(plan, base=str(tmp_path / "nowhere")), address, tmp_path)
     said = process.communicate()[1]
     assert process.returncode == 2 and "a worker was lost" not in said
