@@ -36,13 +36,14 @@ class Finding:
         return f"  {'ok    ' if self.holds else 'FAULT '} {self.sentence}"
 
 
-def decided(root: str) -> Finding:
-    """The gate has decided on the adapter, whichever way: what an adapter is worth is no question of the cluster."""
+def decided(root: str, learned: bool) -> Finding:
+    """The gate has decided on the adapter; an adapter that has learned is the champion."""
     history = read_history(Store(root))
     if not history:
         return Finding(False, f"the gate has decided nothing in {root}")
     last = history[-1]
-    return Finding(True, f"the gate has {last.kind} the adapter, champion: {last.champion or 'none'}")
+    told = f"the gate has {last.kind} the adapter, champion: {last.champion or 'none'}"
+    return Finding(last.champion is not None or not learned, told)
 
 
 def verified(root: str, environment: Mapping[str, str]) -> Finding:
