@@ -101,6 +101,7 @@ def _fork(
 
 
 def read_at_import(environment: dict[str, str]) -> dict[str, str]:
+    """The variables that make a program of this environment another one than the server's children are."""
     environment = {**environment, **SET_BY_US}
     return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
 
