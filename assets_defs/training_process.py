@@ -21,6 +21,7 @@ from typing import Any
 from dagster_pipes import PipesContext, open_dagster_pipes
 
 from decoupage.faults import BadSetup
+from pipelines.stages.local_files import FULL
 from training.alone import alone_in
 from training.facts import Facts, facts_of
 from training.launcher import read_plan
@@ -72,6 +73,12 @@ def _train(path: str, ray_processes: int, report: Callable[[dict[str, Any]], Non
         if isinstance(fault, ValueError):  # It may come out of a library; then the stack is needed.
             logging.getLogger("training").exception("%s", fault)
         report({"fault": str(fault)})
+        return WRONG_SETUP
+    except OSError as fault:
+        if fault.errno not in FULL:
+            raise
+        what = f"{fault.strerror} while writing {fault.filename or 'what a run writes beside its checkpoints'}"
+        report({"fault": f"{what}; free space and run again: it continues from its newest checkpoint"})
         return WRONG_SETUP
     except Diverged as fault:
         report({"fault": str(fault)})

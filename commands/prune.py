@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.stages.leases import take
 from pipelines.stages.leftovers import Removable, leftovers, remove, shards_beyond
 from pipelines.stages.locks import alone
 from pipelines.stages.object_leftovers import RemovableObject, object_leftovers, remove_object
 from pipelines.stages.store import Store
 from profiles.profile import CHECKOUT, Profile, load_profile
-from training.prune import LOCK, prunable
+from training.prune import LOCK, prunable, prunable_objects, trained_folders
 
 DAYS = 30.0
 
@@ -27,13 +28,13 @@ class Pruning:
 
     Attributes:
         removables: in the order in which they go.
-        busy: folders in which a process trains; nothing in them is touched.
+        busy: folders, or addresses of them, in which a process trains; nothing in them is touched.
         looked_at_dagster: False where there is no instance, in DAGSTER_HOME or where `make ui` has it.
         applied: whether it is gone.
     """
 
     removables: tuple[Removable | RemovableObject, ...]
-    busy: tuple[Path, ...]
+    busy: tuple[Path | str, ...]
     looked_at_dagster: bool
     applied: bool
 
@@ -56,19 +57,37 @@ class Pruning:
 def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
     """Look for what may be removed, and remove it if `apply` is set."""
     store = Store(profile.root)
-    if not store.is_local:
-        objects = object_leftovers(store, _planned(profile, store))
-        if apply:
-            for one in objects:
-                remove_object(store, one)
-        runs = _dagster(days, apply)
-        return Pruning((*objects, *(runs or ())), (), runs is not None, apply)
+    found, busy = (_in_folder if store.is_local else _in_object_store)(store, profile, days, apply)
+    runs = _dagster(days, apply)
+    return Pruning((*found, *(runs or ())), tuple(busy), runs is not None, apply)
+
+
+def _in_object_store(
+    store: Store, profile: Profile, days: float, apply: bool
+) -> tuple[list[RemovableObject], list[str]]:
     found, busy = [], []
     with ExitStack() as stack:
-        training = Path(store.url("training"))
-        there = training.iterdir() if training.is_dir() else ()
-        folders = sorted(path for path in there if path.is_dir() and not path.is_symlink())
-        for folder in folders:  # The locks are held until all is done: no process starts in the meantime.
+        for folder in trained_folders(store):
+            if (lease := take(store, f"{folder}/{LOCK}")) is None:
+                busy.append(store.url(folder))
+                continue
+            stack.callback(lease.release)
+            found += prunable_objects(store, folder, days)
+        found += object_leftovers(store, _planned(profile, store))
+        if apply:
+            for removable in found:
+                remove_object(store, removable)
+    return found, busy
+
+
+def _in_folder(store: Store, profile: Profile, days: float, apply: bool) -> tuple[list[Removable], list[Path]]:
+    found, busy = [], []
+    with ExitStack() as stack:
+        root = Path(store.url(""))
+        for name in trained_folders(store):  # The locks are held until all is done: no process starts in the meantime.
+            folder = root / name
+            if any((root / part).is_symlink() for part in (name, name.rpartition("/")[0])):
+                continue
             if stack.enter_context(alone(folder / LOCK)):
                 found += prunable(folder, days)
             else:
@@ -79,8 +98,7 @@ def prune(profile: Profile, days: float = DAYS, apply: bool = False) -> Pruning:
         if apply:
             for removable in found:
                 remove(removable)
-    runs = _dagster(days, apply)
-    return Pruning((*found, *(runs or ())), tuple(busy), runs is not None, apply)
+    return found, busy
 
 
 def _planned(profile: Profile, store: Store) -> dict[str, list[str]]:

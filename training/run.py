@@ -227,10 +227,17 @@ def exported_identity(out: Path) -> dict[str, str] | None:
 
 def _stated_identity(out: Path) -> dict[str, str] | None:
     file = out / IDENTITY
-    if not file.is_file():
-        return None
+    return stated_identity(file.read_bytes(), str(out)) if file.is_file() else None
+
+
+def stated_identity(data: bytes, where: str) -> dict[str, str] | None:
+    """What an `export.json` says; None if it is damaged.
+
+    Args:
+        where: its folder, for the log.
+    """
     try:
-        identity = parse_json(file.read_bytes(), str(file))
+        identity = parse_json(data, f"{where}/{IDENTITY}")
     except BadSetup as fault:
         _log.warning("%s: the export counts as absent and is made again", fault)
         return None

@@ -14,6 +14,7 @@ from pipelines.downloads.attempt import Bounds
 from pipelines.downloads.item import Download, DownloadReport
 from pipelines.downloads.partial import FOLDER, remove_unwanted
 from pipelines.downloads.worker import Fetched, Pace, Worker
+from pipelines.stages.local_files import FULL
 from pipelines.stages.locks import alone
 from pipelines.stages.manifest import Drop
 from pipelines.stages.progress import Progress
@@ -149,7 +150,7 @@ def _result(future: "Future[Fetched]") -> Fetched | BadItem:
     except BadItem as fault:
         return fault
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in (*FULL, errno.EACCES):
             raise BadSetup(f"{error.strerror} while downloading; free space or correct its permissions") from error
         raise
 

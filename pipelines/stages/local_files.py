@@ -14,7 +14,8 @@ from typing import BinaryIO
 from decoupage.faults import BadSetup
 from pipelines.stages.temps import TEMP_SUFFIX, new_temp, remove_abandoned, remove_path
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What file systems say that take no more."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that have no hard links."""
 
@@ -110,7 +111,7 @@ def _temp(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
         with file:
             yield temp, file
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise _unwritten(target, error) from error
         raise
     finally:
@@ -118,7 +119,7 @@ def _temp(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _unwritten(path: Path, error: OSError) -> BadSetup:
-    mend = "free space" if error.errno in _FULL else "correct that"
+    mend = "free space" if error.errno in FULL else "correct that"
     return BadSetup(f"{error.strerror} while writing {path}; {mend} and run again")
 
 

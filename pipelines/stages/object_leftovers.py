@@ -1,7 +1,8 @@
 """Leftovers of dead processes in an object store: uploads and leases that nobody goes on with, shards beyond the plan.
 
 Ages are those of the server's own clock, which wrote the times as well. fsspec knows no unfinished uploads, and no
-times that all protocols share, so of others than S3 only the shards beyond the plan are found.
+times that all protocols share, so of others than S3 only the shards beyond the plan are found. Which finished objects
+are old is decided by the packages that make them.
 """
 
 import re
@@ -15,7 +16,7 @@ from pipelines.stages.objects import Entry
 from pipelines.stages.plan import PLANS, read_plan
 from pipelines.stages.store import Store
 
-UPLOAD, LEASE = "unfinished upload", "abandoned lease"
+UPLOAD, LEASE, OLD_RUN = "unfinished upload", "abandoned lease", "old run"
 UPLOAD_AGE_S = 86_400.0
 """Age from which an upload counts as abandoned: no writer of ours takes so long for one object."""
 LEASE_AGE_S = 3600.0
@@ -31,11 +32,12 @@ class RemovableObject:
 
     Attributes:
         path: its address; of a shard that of its tar.
-        kind: `unfinished upload`, `abandoned lease` or `shard beyond the plan`.
+        kind: `unfinished upload`, `abandoned lease`, `shard beyond the plan` or `old run`.
         why: the reason in a few words.
         num_bytes: space that is freed.
-        key: of an object or upload relative to the root, of a shard `folder/number`.
+        key: of an object or upload relative to the root, of a shard `folder/number`, of a run its folder.
         version: of a lease, or the id of an upload.
+        first: objects of a folder that go before the rest, because they say that it is whole.
     """
 
     path: str
@@ -44,6 +46,7 @@ class RemovableObject:
     num_bytes: int
     key: str
     version: str = ""
+    first: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -102,6 +105,11 @@ def remove_object(store: Store, removable: RemovableObject) -> None:
         for end in ("json", "parquet", "tar"):  # Without its manifest nothing takes the rest for a shard.
             store.remove(f"{key}.{end}")
         held.release()
+        return
+    if removable.kind == OLD_RUN:
+        for path in removable.first:
+            store.remove(path)
+        store.remove_tree(key)
         return
     with objects.told(key, "written"):
         if removable.kind == UPLOAD:

@@ -161,10 +161,10 @@ class Objects:
         found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(folder), detail=True).items()}
         return {path[len(whole) :].strip("/"): _version(info) for path, info in found.items() if path != whole}
 
-    def entries(self) -> dict[str, Entry]:
-        """All objects below the root, by path, hidden ones too."""
-        whole = self.url("").partition("://")[2].strip("/")
-        found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(""), detail=True).items()}
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """All objects below a folder, by path relative to it, hidden ones too."""
+        whole = self.url(folder).partition("://")[2].strip("/")
+        found = {str(path).strip("/"): info for path, info in self.fs.find(self.url(folder), detail=True).items()}
         return {path[len(whole) :].strip("/"): Entry(int(info["size"]), _version(info)) for path, info in found.items()}
 
     def unfinished_uploads(self) -> list[tuple[str, Entry]]:

@@ -107,12 +107,12 @@ class S3Client(Objects):
         # Consoles make empty objects for folders.
         return [(key, tag) for key, tag in found if key and (delimiter or not key.endswith("/"))]
 
-    def entries(self) -> dict[str, Entry]:
-        """All objects below the root, by path, hidden ones too."""
-        return dict(self.run(self._entries()))
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """All objects below a folder, by path relative to it, hidden ones too."""
+        return dict(self.run(self._entries(folder)))
 
-    async def _entries(self) -> list[tuple[str, Entry]]:
-        prefix = f"{self.prefix}/".lstrip("/")
+    async def _entries(self, folder: str) -> list[tuple[str, Entry]]:
+        prefix = f"{self.key(folder)}/".lstrip("/")
         return [
             (entry["Key"][len(prefix) :], Entry(entry["Size"], entry["ETag"], _age_s(page, entry["LastModified"])))
             async for page in self.pages("list_objects_v2", Prefix=prefix)

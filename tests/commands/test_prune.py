@@ -17,6 +17,7 @@ from decoupage.fingerprint import fingerprint
 from pipelines.stages.leftovers import remove
 from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
+from tests.stores import held_elsewhere
 
 IDENTITY = {"recipe": "a", "data": "b"}
 IN_USE = fingerprint(IDENTITY)
@@ -90,6 +91,15 @@ def test_old_runs_go_and_the_one_in_use_stays_however_old(profile):
     assert done.applied and done.num_bytes == 1000
     assert not old.exists() and young.is_dir() and (old.parent / IN_USE).is_dir()
     assert (old.parents[1] / "export" / "weights.safetensors").is_file()
+
+
+def test_runs_of_ablations_go_like_others(profile):
+    run = make_run(profile, "0" * 16, age_days=31)
+    row = Path(profile.root) / "training" / "ablations" / "no_maps"
+    row.parent.mkdir()
+    run.parents[1].rename(row)
+    prune(profile, apply=True)
+    assert row.is_dir() and not (row / "runs" / run.name).exists()
 
 
 def test_of_a_run_that_stays_the_best_and_the_last_checkpoint_stay(profile):
@@ -256,3 +266,50 @@ def test_a_root_in_an_object_store_is_pruned(s3):
     applied = json.loads(run.invoke(app, ["prune", "--root", root, "--apply", "--json"]).stdout)
     assert [found["path"] for found in applied["removables"]] == [f"{root}/shards/00001.tar"]
     assert store.names("shards") == ["00000.json", "00000.parquet", "00000.tar"]
+
+
+def put_run(store: Store, name: str) -> None:
+    for path in ("metrics.jsonl", "checkpoints/0000100/adapter.safetensors", "checkpoints/0000100/state.json"):
+        store.write(f"training/adapter/runs/{name}/{path}", b"data")
+
+
+def test_old_runs_of_training_in_an_object_store_go_and_the_one_in_use_stays(s3, monkeypatch):
+    root = f"{s3.bucket()}/run"
+    store, removed = Store(root), []
+    for name in (IN_USE, "0" * 16):
+        put_run(store, name)
+    store.write("training/adapter/export/weights.safetensors", b"data")
+    store.write("training/adapter/export.json", json.dumps(IDENTITY).encode())
+    store.write("champion/v0001/adapter/weights.safetensors", b"data")
+    profile = load_profile("demo", root)
+    assert prune(profile, apply=True).removables == ()  # Both are young.
+    whole = Store.remove
+    monkeypatch.setattr(Store, "remove", lambda self, path: (removed.append(path), whole(self, path)))
+    done = prune(profile, days=-1.0, apply=True)
+    assert [(one.path, one.kind, one.num_bytes) for one in done.removables] == [
+        (f"{root}/training/adapter/runs/{'0' * 16}", "old run", 12)
+    ]
+    # Killed here, there would be no checkpoint that looks whole.
+    assert removed[0] == f"training/adapter/runs/{'0' * 16}/checkpoints/0000100/state.json"
+    assert len([path for path in store.tree() if path.startswith("training/adapter/runs/")]) == 3
+    assert store.exists("champion/v0001/adapter/weights.safetensors")
+
+
+@pytest.mark.parametrize("damage", [None, b"{", b"[1]"])
+def test_no_run_in_an_object_store_goes_where_it_cannot_be_told_which_is_in_use(s3, damage):
+    root = f"{s3.bucket()}/run"
+    store = Store(root)
+    put_run(store, "0" * 16)
+    store.write("training/adapter/export/weights.safetensors", b"data")
+    if damage is not None:
+        store.write("training/adapter/export.json", damage)
+    assert prune(load_profile("demo", root), days=-1.0, apply=True).removables == ()
+
+
+def test_what_another_machine_trains_in_an_object_store_is_left_alone(s3):
+    root = f"{s3.bucket()}/run"
+    store = Store(root)
+    put_run(store, "0" * 16)
+    with held_elsewhere(store, "training/adapter/.lock"):
+        done = prune(load_profile("demo", root), days=-1.0, apply=True)
+    assert done.removables == () and done.busy == (f"{root}/training/adapter",)
