@@ -63,7 +63,10 @@ MAX_CONCURRENT = 2
 
 
 def steps_at_once() -> dg.ExecutorDefinition:
-    """The executor that runs each step in a process of its own, with a limit of steps at once."""
+    """The executor that runs each step in a process of its own, with a limit of steps at once.
+
+    The processes are forks of one that has imported the job's module, which takes longer than many a step does.
+    """
     schema = {
         "max_concurrent": dg.Field(
             int,
@@ -74,5 +77,7 @@ def steps_at_once() -> dg.ExecutorDefinition:
         )
     }
     return dg.multiprocess_executor.configured(
-        lambda config: {"max_concurrent": config["max_concurrent"]}, name="multiprocess", config_schema=schema
+        lambda config: {"max_concurrent": config["max_concurrent"], "start_method": {"forkserver": {"preload_modules": ["assets_defs.preloaded"]}}},
+        name="multiprocess",
+        config_schema=schema,
     )
