@@ -23,6 +23,7 @@ from tests.stores import quick_leases, remote  # noqa: F401
 from tests.warm.python import warm_python
 
 CHECKOUT = Path(__file__).parent.parent
+LONG = {CHECKOUT / "tests" / name for name in ("training/test_on_ray.py", "end_to_end/test_data_page.py")}
 SHARED_DATA = CHECKOUT.parent / "shared" / "data"
 
 # How long an example takes says nothing on a shared core.
@@ -55,6 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
         warm = warm_python()
         warm.__enter__()
         config.add_cleanup(lambda: warm.__exit__(None, None, None))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes begin first, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: item.path not in LONG)
 
 
 @pytest.hookimpl(tryfirst=True)

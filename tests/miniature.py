@@ -88,7 +88,7 @@ class World:
             "prompts.base_url": self.model_url,
             "generated.prompts_per_category": "1",
             "generated.num_shards": "2",
-            "generated.size_px": "256",
+            "generated.size_px": "192",
             "generated.num_steps": "2",
             "generated.batch_size": "1",
             "generated.device": "cpu",

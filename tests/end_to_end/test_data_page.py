@@ -64,8 +64,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     with small_world(folder / "world") as world:
         publish(folder / "published", world.hub, *published(world))
         overrides = {name: text for name, text in world.overrides(Path()).items() if name not in PAGES_OWN}
-        overrides["generated.dtype"] = "bfloat16"  # From the files in half precision, which a CPU computes with so,
-        overrides["generated.size_px"] = "192"  # and, where it has no instructions for them, slowly.
+        overrides["generated.dtype"] = "bfloat16"  # From the files in half precision.
         last = load_profile("paper", str(disk), overrides).scenes.num_shards - 1
         lines = page_lines()
         told = [line.replace(DISK, str(disk)).replace("00099", f"{last:05d}") for line in lines]

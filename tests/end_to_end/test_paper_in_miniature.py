@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -59,16 +60,19 @@ class Made:
     answered: int
 
 
-def start(world: World, root: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """The command on the `paper` profile; COCO's pictures go beside the root."""
+def start(
+    world: World, root: Path | str, *arguments: str, images: Path | None = None, **variables: str
+) -> "subprocess.Popen[str]":
+    """The command on the `paper` profile; COCO's pictures go beside a root that is a folder."""
     command = [sys.executable, "-m", "commands.main", *arguments, "--profile", "paper", "--root", str(root)]
-    env = world.environment(images_of(root)) | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    env = world.environment(images or images_of(Path(root))) | {"PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+    env |= variables
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def decoupage(world: World, root: Path, *arguments: str) -> str:
+def decoupage(world: World, root: Path | str, *arguments: str, **options: Any) -> str:
     """The same to its end; what it printed."""
-    out, err = (run := start(world, root, *arguments)).communicate()
+    out, err = (run := start(world, root, *arguments, **options)).communicate()
     assert run.returncode == 0, err
     return out
 
@@ -165,6 +169,23 @@ def test_nothing_was_asked_for_twice_and_what_is_absent_was_told(made: Made) -> 
     }
     left_out = (made.root / "sources/openimages/not_fetched.jsonl").read_text()
     assert LOST in left_out and '"gone"' in left_out
+
+
+@pytest.mark.slow
+def test_with_its_root_in_a_bucket_it_makes_the_same_bytes(world: World, made: Made, s3: Any, tmp_path: Path) -> None:
+    """Downloads, answers of the language model, and LayerDiffuse's pictures lie there, too."""
+    root = f"{s3.bucket()}/paper"
+    here = {"images": tmp_path / "coco", "DECOUPAGE_CACHE": str(tmp_path / "cache")}
+    decoupage(world, root, "prompts", "write", **here)
+    decoupage(world, root, "scenes", "make", **here)
+    store, ours = Store(root), made_bytes(made.root)
+    assert [path for path in ours if store.read(path) != ours[path]] == []
+    # Another machine, which has no copies of its own, asks no source for anything.
+    there = here | {"DECOUPAGE_CACHE": str(tmp_path / "another")}
+    asked, answered = len(world.files.asked), world.prompts.answered
+    decoupage(world, root, "prompts", "write", **there)
+    decoupage(world, root, "scenes", "make", **there)
+    assert world.prompts.answered == answered and world.files.asked[asked:] == []
 
 
 @pytest.fixture(scope="module")

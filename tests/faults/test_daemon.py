@@ -109,7 +109,7 @@ def materialized(instance: dg.DagsterInstance, asset: str) -> list[str | None]:
     return [record.partition_key for record in instance.fetch_materializations(dg.AssetKey(asset), limit=100).records]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("database", [pytest.param("sqlite", marks=pytest.mark.slow), "postgres"], indirect=True)
 def test_a_backfill_outlives_its_daemon_and_its_database(
     whole, tmp_path, commands: Commands, capsys, monkeypatch, database
 ):

@@ -8,7 +8,7 @@ from evaluation.fiftyone.app import app_url, serving
 from tests.browser import chromium, wait
 from tests.evaluation.fiftyone.way_back import NAME, build, gone_after_applying, load
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PICTURE = "[data-cy=fo-grid] [data-cy=looker]"
 DRAWN = f"{PICTURE} canvas[canvas-loaded=true]"
 CORNER = "[data-cy=fo-grid] [data-cy='looker-checkbox-']"

@@ -138,6 +138,7 @@ def listening(number: int) -> set[str]:
     return {str(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN or (c.family == AF_UNIX and c.laddr)}
 
 
+@pytest.mark.slow
 def test_a_process_that_used_it_ends_at_once(tmp_path: Path, mongod: Path):
     """FiftyOne cleans up at the end of the process, when its database has gone."""
     program = (

@@ -84,6 +84,7 @@ def app(root, server):
         yield port, folder
 
 
+@pytest.mark.slow
 def test_the_app_answers_its_own_page_alone(app):
     port, folder = app
     url, picture = f"http://127.0.0.1:{port}", next(folder.rglob("*.jpg"))

@@ -1,16 +1,36 @@
 """Stores with finished shards of the discs, without and with the dataset folder."""
 
+import hashlib
 import json
+import pickle
 import shutil
 
 import pytest
 
 from pipelines.config import BackgroundConfig, DataConfig, MulanConfig, ScenesConfig
+from pipelines.dataset import figures
 from pipelines.dataset.build import write_dataset
+from pipelines.dataset.figures import draw_figures
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.run import run_stage
 from pipelines.stages.store import Store
 from tests.pipelines.dataset.discs import NUM_SCENES, SCENES_PER_SHARD, SIZE_PX, FixtureStage
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _same_figures_are_drawn_once():
+    """Drawing takes most of a build; that it gives the same bytes each time, `test_statistics.py` shows."""
+    drawn: dict[str, dict[str, bytes]] = {}
+
+    def draw(*what: object) -> dict[str, bytes]:
+        key = hashlib.sha256(pickle.dumps(what)).hexdigest()
+        if key not in drawn:
+            drawn[key] = draw_figures(*what)
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "draw_figures", draw)
+        yield
 
 
 @pytest.fixture(scope="session")

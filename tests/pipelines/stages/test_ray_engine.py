@@ -260,7 +260,8 @@ def test_a_ray_of_our_own_ends_with_its_process(tmp_path, end):
                     process.kill()
             out, err = process.communicate(timeout=120)
         assert (out, err) == ("interrupted\n" if end == "Ctrl-C" else "", "")
-        wait_for(lambda: not of_ray(folder), 60)
+        # Of a Ray that is killed, two agents first try to tell its head so, for 60 s (`GcsClient.publish_error`).
+        wait_for(lambda: not of_ray(folder), 90)
     if end == "Ctrl-C":
         assert not list((tmp_path / "root" / "noise").glob(".*"))
     make(tmp_path / "root", num_shards=4, empty="none")
