@@ -60,6 +60,8 @@ INSPECT = dg.define_asset_job(
 JOBS = [DATASET, TRAIN, EVALUATE, RETRAIN, ABLATION_DATA, ABLATIONS, INSPECT, EVERYTHING]
 MAX_CONCURRENT = 2
 """Steps that run at once. Dagster's own default is one for each core of the host, and each step uses all of them."""
+PRELOADED = "assets_defs.preloaded"
+"""Module that the process which is forked for steps has imported."""
 
 
 def steps_at_once() -> dg.ExecutorDefinition:
@@ -76,8 +78,9 @@ def steps_at_once() -> dg.ExecutorDefinition:
             "where steps wait for a network.",
         )
     }
+    start = {"forkserver": {"preload_modules": [PRELOADED]}}
     return dg.multiprocess_executor.configured(
-        lambda config: {"max_concurrent": config["max_concurrent"], "start_method": {"forkserver": {"preload_modules": ["assets_defs.preloaded"]}}},
+        lambda config: {"max_concurrent": config["max_concurrent"], "start_method": start},
         name="multiprocess",
         config_schema=schema,
     )

@@ -253,7 +253,8 @@ def test_a_ray_of_our_own_ends_with_its_process(tmp_path, end):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
             if end != "its end":
-                wait_for(lambda: list((tmp_path / "root" / "noise").glob(".0*.lock")), 120)
+                locks = (tmp_path / "root" / "noise").glob
+                wait_for(lambda: list(locks(".0*.lock")) or process.poll() is not None, 120)
                 if end == "Ctrl-C":
                     os.killpg(process.pid, signal.SIGINT)
                 else:
