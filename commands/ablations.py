@@ -4,7 +4,6 @@ Training and evaluation do not import each other. The job `ablate` combines them
 `ablation_data` for a row that has its own data. Heavy imports happen in the call, so `--help` is quick.
 """
 
-import logging
 import os
 import sys
 from typing import Annotated
@@ -43,7 +42,6 @@ def ablations(
     unknown = [row for row in asked if row not in ROW_NAMES]
     if unknown:
         raise ValueError(f"there is no ablation {unknown[0]!r}; known: {', '.join(ROW_NAMES)}")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # Dagster's database logs its own making.
     definitions = build_defs(loaded, dg.in_process_executor)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     failed = False

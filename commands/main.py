@@ -190,7 +190,8 @@ def main() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in ("botocore", "aiobotocore"):  # They log where they found credentials.
+    # They log where they found credentials, and each look at Dagster's records.
+    for name in ("aiobotocore", "alembic", "botocore"):
         logging.getLogger(name).setLevel(logging.WARNING)
     before = signal.signal(signal.SIGTERM, faults.terminate)
     try:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipelines.stages.leftovers import remove
 from pipelines.stages.store import Store
 from profiles.profile import Profile, load_profile
 from tests.stores import held_elsewhere
+from tests.warm.python import PYTHON
 
 IDENTITY = {"recipe": "a", "data": "b"}
 IN_USE = fingerprint(IDENTITY)
@@ -78,6 +80,15 @@ def tree(folder: Path) -> set[str]:
 
 def test_nothing_to_do_in_an_empty_place(profile):
     assert prune(profile).removables == ()
+
+
+def test_dagsters_database_says_nothing_between_the_lines(profile, home):
+    command = [PYTHON, "-m", "commands.main", "prune", "--root", profile.root]
+    env = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "0 things, 0.00 MB can be removed with --apply\n"
+    assert (home / "history").is_dir()  # It was looked into.
 
 
 def test_old_runs_go_and_the_one_in_use_stays_however_old(profile):
