@@ -37,10 +37,16 @@ def packaged_sources_are_cut_out_once(tmp_path_factory: pytest.TempPathFactory) 
     if "pipelines.factory" not in sys.modules:
         return
     from pipelines.packaged import mulan_tree
+    from pipelines.stages.store import Store
+    from tests.stores import put_up
 
     write, shared = mulan_tree.write_mulan_tree, shared_folder(tmp_path_factory)
 
     def copy(folder: str | Path) -> None:
+        if "://" in str(folder):
+            root, _, name = str(folder).rpartition("/")
+            put_up(once(shared / "mulan_tree", write), Store(root), name)
+            return
         # Without times: a file that is laid out is as new as one that is made.
         shutil.copytree(once(shared / "mulan_tree", write), folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
 

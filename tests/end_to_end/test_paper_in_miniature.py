@@ -180,12 +180,13 @@ def test_with_its_root_in_a_bucket_it_makes_the_same_bytes(world: World, made: M
     decoupage(world, root, "scenes", "make", **here)
     store, ours = Store(root), made_bytes(made.root)
     assert [path for path in ours if store.read(path) != ours[path]] == []
-    # Another machine, which has no copies of its own, asks no source for anything.
+    # Another machine, which has no copies of its own, asks no source for anything but what was not there before.
     there = here | {"DECOUPAGE_CACHE": str(tmp_path / "another")}
     asked, answered = len(world.files.asked), world.prompts.answered
     decoupage(world, root, "prompts", "write", **there)
     decoupage(world, root, "scenes", "make", **there)
-    assert world.prompts.answered == answered and world.files.asked[asked:] == []
+    assert world.prompts.answered == answered
+    assert {path for path, _ in world.files.asked[asked:]} <= {f"train/{LOST}.jpg"}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from decoupage.fingerprint import fingerprint
 from pipelines.backgrounds.attribution import FILE, attributions_csv, read_attributions
 from pipelines.backgrounds.openimages.choose import Choice, choose
 from pipelines.backgrounds.openimages.labels import class_names
-from pipelines.backgrounds.openimages.lists import gather, named
+from pipelines.backgrounds.openimages.lists import gather, named, versions
 from pipelines.backgrounds.openimages.originals import (
     OriginalsReport,
     fetch_originals,
@@ -73,7 +73,7 @@ def fetch_openimages(config: OpenImagesConfig, folder: Path) -> PhotographsRepor
     """
     store = Store(str(folder))
     store.remove_leftovers("")
-    choice = _remembered(config, store, gather(config, folder / "lists"))
+    choice = _remembered(config, store, folder / "lists")
     report = download_all(
         [Download(_address(config, path), path) for path in choice.images],
         folder,
@@ -112,21 +112,27 @@ def _address(config: OpenImagesConfig, path: str) -> str:
     return config.images.replace("{subset}", subset).replace("{id}", name.removesuffix(".jpg"))
 
 
-def _remembered(config: OpenImagesConfig, store: Store, lists: dict[str, Path]) -> Choice:
-    """The stored choice if it was made from the same lists by the same rules, else a new one."""
+def _remembered(config: OpenImagesConfig, store: Store, lists: Path) -> Choice:
+    """The stored choice if it was made from the same lists by the same rules, else a new one.
+
+    Only a new one needs the lists themselves. They are not kept in object stores, so another machine has none.
+
+    Args:
+        lists: folder that they are fetched into.
+    """
     made_from = fingerprint(
         {
             "version": VERSION,
             "rules": config.model_dump(mode="json", exclude=_HOW_FETCHED),
             "classes": [class_names("scenes.txt"), class_names("objects.txt")],
-            "lists": {name: _state(path) for name, path in lists.items()},
+            "lists": versions(config),
         }
     )
     if (kept := _kept(config, store, made_from)) is not None:
         return kept
     # The summary is removed first and written last: without it the table does not count as a choice.
     store.remove(f"{_CHOICE}.json")
-    choice = choose(config, lists)
+    choice = choose(config, gather(config, lists))
     store.write(f"{_CHOICE}.csv", attributions_csv(choice.images))
     if config.originals:
         store.write(_ORIGINALS, originals_csv(choice.originals))
@@ -149,12 +155,6 @@ def _kept(config: OpenImagesConfig, store: Store, made_from: str) -> Choice | No
     except (BadSetup, FileNotFoundError, KeyError, TypeError) as error:
         log.warning("the stored choice of images is made again: %s", error)
         return None
-
-
-def _state(path: Path) -> list[int | str]:
-    """Name, size and time of a list, which is too long to be hashed."""
-    status = path.stat()
-    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _write(store: Store, path: str, data: bytes) -> None:

@@ -62,6 +62,31 @@ def find(path: str) -> Path | None:
     return None
 
 
+def versions(config: OpenImagesConfig) -> dict[str, list[int | str]]:
+    """What tells each list from another version of it, by name; nothing is fetched for it.
+
+    Of one at an address it is the address, because it is fetched once; of a file, which is too long to be hashed, it is
+    name, size and time.
+
+    Raises:
+        BadSetup: a list is absent.
+    """
+    places = wanted(config)
+    return {name: [place] if is_address(place) else _state(_found(place)) for name, place in places.items()}
+
+
+def _state(path: Path) -> list[int | str]:
+    status = path.stat()
+    return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def _found(place: str) -> Path:
+    file = find(place)
+    if file is None:
+        raise BadSetup(f"{place} is missing; fetch it, or name another in backgrounds.openimages.paths")
+    return file
+
+
 def gather(config: OpenImagesConfig, folder: Path) -> dict[str, Path]:
     """All lists as local files, by name; those at addresses are fetched into the folder once.
 
@@ -91,10 +116,4 @@ def gather(config: OpenImagesConfig, folder: Path) -> dict[str, Path]:
                 "fetch them by hand and name their folder in backgrounds.openimages.lists"
             )
     found = {name: folder / download.path for name, download in downloads.items()}
-    for name, place in places.items():
-        if name not in found:
-            file = find(place)
-            if file is None:
-                raise BadSetup(f"{place} is missing; fetch it, or name another in backgrounds.openimages.paths")
-            found[name] = file
-    return found
+    return found | {name: _found(place) for name, place in places.items() if name not in found}

@@ -1,6 +1,7 @@
 """OpenImages from a server with its layout, on good days and bad ones, up to the index and killed on the way."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,18 @@ def test_nothing_is_asked_for_or_changed_again(server, tmp_path):
     assert (again.num_chosen, again.downloads.num_fetched, len(server.asked)) == (16, 0, asked)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file() and path.name != "lock"}
     assert after == before
+
+
+def test_the_lists_are_fetched_again_only_for_another_choice(server, tmp_path):
+    """Another machine has the choice and the pictures, which lie in the store, and not the lists."""
+    before = fetch_openimages(config(server), tmp_path)
+    shutil.rmtree(tmp_path / "lists")
+    server.asked.clear()
+    again = fetch_openimages(config(server), tmp_path)
+    assert again.downloads.paths == before.downloads.paths and server.asked == []
+    assert not (tmp_path / "lists").exists()
+    fetch_openimages(config(server, seed=7), tmp_path)
+    assert {path.rpartition(".")[2] for path, _ in server.asked} == {"csv"}
 
 
 def test_a_larger_number_fetches_the_rest_alone(server, tmp_path):
