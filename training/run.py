@@ -231,11 +231,7 @@ def _stated_identity(out: Path) -> dict[str, str] | None:
 
 
 def stated_identity(data: bytes, where: str) -> dict[str, str] | None:
-    """What an `export.json` says; None if it is damaged.
-
-    Args:
-        where: its folder, for the log.
-    """
+    """What the `export.json` of a folder says; None if it is damaged."""
     try:
         identity = parse_json(data, f"{where}/{IDENTITY}")
     except BadSetup as fault:
