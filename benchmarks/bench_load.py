@@ -82,7 +82,8 @@ QUIET: dict[str, Any] = {"run_config": {"loggers": {"console": {"config": {"log_
 def rss_mb(pid: int | str = "self") -> float:
     """Resident memory of a process, in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1000
+    found = status.partition("VmRSS:")[2].split()  # A process that has ended has none.
+    return int(found[0]) / 1000 if found else 0.0
 
 
 def timed(figures: dict[str, Any], name: str, work: Callable[[], Any]) -> Any:
