@@ -65,10 +65,7 @@ PRELOADED = "assets_defs.preloaded"
 
 
 def steps_at_once() -> dg.ExecutorDefinition:
-    """The executor that runs each step in a process of its own, with a limit of steps at once.
-
-    The processes are forks of one that has imported the job's module, which takes longer than many a step does.
-    """
+    """The executor that runs each step in a process of its own, with a limit of steps at once."""
     schema = {
         "max_concurrent": dg.Field(
             int,
