@@ -14,6 +14,7 @@ from assets_defs.training import POOL
 from evaluation import checks as judged
 from evaluation.checks import MAIN_FIGURES
 from evaluation.commands import ADAPTER, REPORT
+from evaluation.rivals import rivals_first
 from evaluation.statistics import Interval
 from pipelines import checks
 from pipelines.dataset.stand_ins import stand_ins
@@ -104,7 +105,7 @@ def trained_identity(store: Store, folder: str) -> dict[str, str]:
     Args:
         folder: of the root, where the run trained.
     """
-    from training.run import IDENTITY
+    from training.exports import IDENTITY
 
     path = f"{folder}/{IDENTITY}"
     return dict(store.read_json(path)) if store.exists(path) else {}
@@ -147,13 +148,15 @@ def _evaluation(plan: Plan) -> dg.AssetsDefinition:
             metadata=unchanged
             | {
                 "preview": picture(shrunk(store.read(f"{REPORT}/{PICTURE}"))),
-                "main_figures": figures_table(values["methods"]),
+                "main_figures": figures_table(
+                    {name: values["methods"][name] for name in rivals_first(values["methods"])}
+                ),
                 "differences": figures_table(values["differences"]),
                 **controls_table(values),
                 "images": values["num_images"],
                 "photographs": values["num_photographs"],
                 "origins": values["num_origins"],
-                "before_after": dg.MetadataValue.url(served_url(f"{REPORT}/{PICTURE}")),
+                "answer": dg.MetadataValue.url(served_url(f"{REPORT}/{PICTURE}")),
                 "stand_ins": readable(values["stand_ins"]),
             },
             data_version=dg.DataVersion(hashlib.sha256(store.read(f"{REPORT}/{FILE}")).hexdigest()[:16]),

@@ -10,6 +10,7 @@ import dagster as dg
 from assets_defs.evaluation import SHORT
 from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base, maps_help
 from evaluation.commands import ADAPTER, REPORT
+from evaluation.rivals import rivals_first
 from pipelines.dataset.build import SUMMARY as DATASET
 from pipelines.dataset.statistics import Statistics, num_layers
 from pipelines.stages.store import Store
@@ -46,7 +47,7 @@ def summary(profile: Profile, seconds: float, up_to_date: Sequence[str] = ()) ->
         f"  libraries         {store.url('library')}",
         f"  adapter           {store.url(ADAPTER)}",
         "",
-        *_judgement(store),
+        *judgement(store),
         "",
         "Stand-ins in this profile:",
         *(f"  {used} for {real}" for used, real in _report(store)["stand_ins"].items()),
@@ -62,9 +63,24 @@ def _report(store: Store) -> dict[str, Any]:
     return values
 
 
-def _judgement(store: Store) -> Iterator[str]:
-    """Lines with the main figures of every method, the three verdicts, and the paths of report and pictures."""
+def judgement(store: Store) -> Iterator[str]:
+    """Lines: the answer, each rival, the main figures of every method, three verdicts, and where the report is."""
+    # Their figures need scikit-image, and every worker loads this module.
+    from evaluation.page.answer import QUESTION, answer, scales
+    from evaluation.page.figures import figure
+
     values = _report(store)
+    if (found := answer(values)) is not None:
+        yield QUESTION
+        yield textwrap.fill(found.sentence.replace("`", ""), WIDTH, initial_indent="  ", subsequent_indent="  ")
+        yield ""
+    for scale in scales(values):
+        yield f"Adapter minus each rival, {scale.metric.part}, {scale.metric.title}; all metrics:"
+        for row in scale.rows:
+            gain = f"{figure(row.difference.cell['mean'], scale.metric, True)} {scale.metric.unit}".rstrip()
+            words = f"  {row.name:14} {gain:>9}  {row.said}; {row.counts.words}"
+            yield textwrap.fill(words, WIDTH, subsequent_indent=" " * 28)
+        yield ""
     yield (
         f"Judged on {values['num_images']} images of {values['num_scenes']} held-out scenes, "
         f"{values['num_photographs']} photographs and {values['num_origins']} origins (means):"
@@ -72,14 +88,14 @@ def _judgement(store: Store) -> Iterator[str]:
     heads = [PARTS[part] for part, _ in MAIN_FIGURES]
     yield _row("", [head if head not in heads[:place] else "" for place, head in enumerate(heads)])
     yield _row("", [SHORT[metric] for _, metric in MAIN_FIGURES])
-    for name, found in values["methods"].items():
-        yield _row(name, [_mean(found[part][metric]) for part, metric in MAIN_FIGURES])
+    for name, means in rivals_first(values["methods"]).items():
+        yield _row(name, [_mean(means[part][metric]) for part, metric in MAIN_FIGURES])
     yield ""
     for result in (background_beats_base(values), alpha_beats_given_mask(values), maps_help(values)):
         yield textwrap.fill(result.sentence, WIDTH, initial_indent="  ", subsequent_indent="    ")
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"
-    yield f"  before and after  {store.url(f'{REPORT}/before_after.png')}"
+    yield f"  its pictures      {store.url(f'{REPORT}/answer.png')}"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

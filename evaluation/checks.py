@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evaluation.statistics import Interval, overall
+from evaluation.visible import seen
 from pipelines.checks import CheckResult
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def every_output_there(values: Values) -> CheckResult:
 
 
 def _better(values: Values, pair: str, part: str, unit: str) -> CheckResult:
-    """A part's first headline metric is better by its interval, and none of the others is worse.
+    """A part's first headline metric is better by its interval and visibly so, and none of the others is visibly worse.
 
     An undecided difference does not count as better, and the sentence says why.
     """
@@ -78,14 +79,15 @@ def _better(values: Values, pair: str, part: str, unit: str) -> CheckResult:
     main = next(name for of, name in HEADLINE if of == part)
     if main not in names:
         return CheckResult(False, f"{pair}: {unit} was not measured")
-    verdicts = {name: Interval.from_dict(cells[name]).verdict() for name in names}  # In all of them more is better.
+    verdicts = {name: seen(Interval.from_dict(cells[name]), name) for name in names}  # In all of them more is better.
     found, together = Interval.from_dict(cells[main]), overall(list(verdicts.values()))
     sentence = f"{first} minus {second}: {found.mean:+.3f} {unit}"
     if found.low is not None:
         sentence += f", 95% in [{found.low:+.3f}, {found.high:+.3f}]"
     sentence += f" ({found.counted})"
     worse = [f"{name} {cells[name]['mean']:+.3f}" for name in names[1:] if verdicts[name] == "worse"]
-    said = {"undecided": f"undecided ({found.why_undecided})", "better": "better"}.get(together, "not better")
+    words = {"undecided": f"undecided ({found.why_undecided})", "better": "better", "unseen": "too small to see"}
+    said = words.get(together, "not better")
     if worse:
         sentence += f"; worse by {', '.join(worse)}"
     figures = {name: value for name, value in found.to_dict().items() if value is not None}

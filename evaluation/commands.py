@@ -101,12 +101,16 @@ def _target(test_set: "TestSet", root: str) -> str:
 
 def _print(report: "Report", target: str) -> None:
     from evaluation.checks import MAIN_FIGURES
+    from evaluation.page.answer import QUESTION, answer
     from evaluation.page.figures import COUNTS
     from evaluation.page.write import MARKDOWN, PAGE
     from evaluation.report import REPORT as FIGURES
+    from evaluation.rivals import rivals_first
     from evaluation.run import LIST, SCORES
 
-    methods = report.values["methods"]
+    if (answered := answer(report.values)) is not None:
+        print(QUESTION, paragraph(answered.sentence.replace("`", ""), "  ", "  "), sep="\n", end="\n\n")
+    methods = rivals_first(report.values["methods"])
     head = ["method", "failures", *(f"{part} {metric}" for part, metric in MAIN_FIGURES)]
     rows = [
         [name, str(found["failures"]), *(_cell(found[part][metric]) for part, metric in MAIN_FIGURES)]

@@ -1,6 +1,7 @@
 """`gallery.json`: the pictures that a page shows, small and encoded, so that pages are made without any method.
 
-Everything that is shown of a case is in it: bytes as data URIs, the given mask as a path, and what is known in words.
+Everything that is shown of a case is in it: bytes as data URIs, the given mask as a path, and what is known in words;
+and the answer's pictures (`evaluation.answer_grid`).
 """
 
 import base64
@@ -16,6 +17,7 @@ from PIL import Image
 from decoupage.faults import BadSetup
 from decoupage.images.sizes import resize_mask, resize_picture, resize_rgba
 from decoupage.images.types import Array, Mask
+from evaluation.answer_grid import Grid
 from evaluation.difficulty import difficulty
 from evaluation.gallery import Example
 from evaluation.method import BACKGROUND, FOREGROUND, Failure
@@ -30,14 +32,19 @@ GIVEN, TRUTH = "given", "truth"
 """Source of a picture that no method made."""
 
 
-def gallery_file(list_sha256: str, ranked_by: str, examples: Sequence[Example]) -> bytes:
+def gallery_file(list_sha256: str, ranked_by: str, examples: Sequence[Example], grid: Grid | None = None) -> bytes:
     """Content of `gallery.json`.
 
     Args:
         list_sha256: of the list that the examples are from.
         ranked_by: method whose scores say what is best and worst.
+        grid: the answer's pictures.
     """
-    content = {"list_sha256": list_sha256, "ranked_by": ranked_by, "examples": [_entry(found) for found in examples]}
+    entries = [_entry(found) for found in examples]
+    content: dict[str, Any] = {"list_sha256": list_sha256, "ranked_by": ranked_by, "examples": entries}
+    if grid is not None:
+        height, width = grid.pixels.shape[:2]
+        content["answer"] = {"uri": _uri("png", grid.png), "words": grid.words, "width_px": width, "height_px": height}
     return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
@@ -100,7 +107,11 @@ def _picture(by: str, what: str, picture: Array) -> dict[str, Any]:
     picture = resize(picture, _size(picture, _scale(picture)))
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY, method=4)
-    return {"by": by, "what": what, "uri": "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()}
+    return {"by": by, "what": what, "uri": _uri("webp", buffer.getvalue())}
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _scale(picture: Array) -> float:

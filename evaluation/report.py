@@ -13,17 +13,15 @@ from evaluation.curves import CURVES, bin_facts, bins_of, spreads
 from evaluation.metrics.catalogue import COVERED_NOTE, IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
+from evaluation.rivals import SIMPLE
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Clusters, intervals
 
 REPORT = "report.json"
 DIFFERENCES = (
     ("adapter", "base"),
-    ("adapter", "telea"),
-    ("adapter", "given_mask"),
+    *(("adapter", name) for names in SIMPLE.values() for name in names),
     ("base", "telea"),
-    ("adapter", "telea_grown"),
-    ("adapter", "navier_stokes"),
     ("adapter", "input"),
     ("base", "input"),
 )

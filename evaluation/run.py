@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
+from evaluation.answer_grid import answer_grid
 from evaluation.cases import Case, list_file
 from evaluation.config import EvaluationConfig
 from evaluation.controls import ask_controls, spread
-from evaluation.gallery import before_after, choose_examples, make_examples
+from evaluation.gallery import choose_examples, make_examples
 from evaluation.gallery_file import GALLERY, gallery_file
 from evaluation.method import Answered, Failure, Layers, MethodRecipe
 from evaluation.metrics.networks import Networks, load_networks
@@ -32,7 +33,7 @@ from pipelines.stages.store import Store
 if TYPE_CHECKING:
     from evaluation.metrics.perceptual import Lpips
 
-LIST, SCORES, PICTURE = "list.json", "scores.csv", "before_after.png"
+LIST, SCORES, PICTURE = "list.json", "scores.csv", "answer.png"
 
 
 def evaluate(
@@ -59,7 +60,7 @@ def judge(
 ) -> Report:
     """Judge methods on a list and write the results, for programs.
 
-    Writes `list.json` (the list with a hash for every image), `scores.csv` (raw scores), `before_after.png`,
+    Writes `list.json` (the list with a hash for every image), `scores.csv` (raw scores), `answer.png`,
     `gallery.json` (the pictures that pages show), and last `report.json`.
 
     Args:
@@ -98,8 +99,9 @@ def judge(
     listed = list_file(table.entries, test_set.about)
     store.write(LIST, (json.dumps(listed, indent=1) + "\n").encode())
     store.write(SCORES, table.to_frame().to_csv(index=False, float_format="%.6g").encode())
-    store.write(PICTURE, before_after(examples))
-    store.write(GALLERY, gallery_file(report.values["list_sha256"], choice.ranked_by, examples))
+    grid = answer_grid(examples, choice.ranked_by, choice.rival)
+    store.write(PICTURE, grid.png)
+    store.write(GALLERY, gallery_file(report.values["list_sha256"], choice.ranked_by, examples, grid))
     store.write(REPORT, (json.dumps(report.values, indent=1, allow_nan=False) + "\n").encode())
     return report
 

@@ -26,7 +26,9 @@ COVERAGE_PERCENT = 95.0
 MIN_CLUSTERS = 10
 """Photographs and origins that a verdict needs; with fewer of either, an interval is shown but decides nothing."""
 Verdict = Literal["better", "worse", "even", "undecided"]
-Overall = Verdict | Literal["mixed"]
+Seen = Verdict | Literal["unseen"]
+"""A verdict, or a difference that is there and too small to see (`evaluation.visible`)."""
+Overall = Seen | Literal["mixed"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Interval:
         return ", ".join(f"{number} {name}{'s' * (number != 1)}" for name, number in counts.items())
 
 
-def overall(verdicts: Sequence[Verdict]) -> Overall:
+def overall(verdicts: Sequence[Seen]) -> Overall:
     """What several metrics say together; the first one is the one that must be better.
 
     `better` only where it is and none is worse; `mixed` where one is better and another one worse.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from decoupage.preparation import Prepared
 
 NAME = "base"
-VERSION = 2
+VERSION = 3
 """To be raised whenever the same weights would answer the same question otherwise."""
 
 
@@ -68,6 +68,8 @@ def inpaint(
     import torch
     from diffusers.utils.torch_utils import randn_tensor
 
+    from decoupage.starts import background_start
+
     network, vae, scheduler = components[base.network], components["vae"], components["scheduler"]
     device, (height, width) = network.device, prepared.geometry.canvas_px
     with torch.no_grad():
@@ -75,11 +77,15 @@ def inpaint(
         dtype = text.tokens_BLD.dtype
         picture = prepared.picture_B3HW.to(device, dtype, memory_format=torch.channels_last)
         latents = base.encode(vae, picture, generator)
-        noisy = base.pack(randn_tensor(latents.shape, generator=generator, device=device, dtype=dtype))
+        hole = prepared.hole_B1HW.to(device, dtype)
+
+        def noise() -> torch.Tensor:
+            return base.pack(randn_tensor(latents.shape, generator=generator, device=device, dtype=dtype))
+
+        noisy = background_start(base, vae, picture, hole, noise)
         rows, columns = base.grid(height, width)
         ids = base.ids("background", rows, columns).to(device)
         if base.context == "channel":
-            hole = prepared.hole_B1HW.to(device, dtype)
             kept = base.pack(base.encode(vae, picture * (1 - hole), generator))
             context, axis = torch.cat([kept, base.pack_mask(hole)], dim=-1), -1
         else:

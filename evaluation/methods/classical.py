@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import cv2
 import numpy as np
 
+from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case
 from evaluation.method import BACKGROUND, FOREGROUND, Layers, MethodRecipe
+from evaluation.methods.fills import biharmonic, harmonic
 from evaluation.regions import distance_px
 
 VERSION = 1
 """To be raised whenever one of them would give another picture."""
 INPAINT_RADIUS_PX = 3
 GROWN_PX = 2
-"""Growth of the mask of `telea_grown`: with masks that miss a part of the object this value is best for Telea."""
+"""Growth of the mask of `telea_grown` and `smooth_grown`, for masks that miss a part of the object."""
+Fill = Callable[[Rgb, Mask], Rgb]
+"""(picture [H, W, 3], hole [H, W]) -> the picture with the hole filled."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class PerImage:
     name: str
     gives: frozenset[str]
     function: Callable[[Case], Layers]
+    library: str = ""
+    """Distribution that computes it, besides OpenCV."""
 
     def __call__(self, case: Case) -> Layers:
         """See `Method`."""
@@ -35,21 +42,32 @@ class PerImage:
 
 
 def classical_methods() -> list[PerImage]:
-    """`input`, `given_mask`, `telea`, `telea_grown` and `navier_stokes`."""
+    """`input`, `given_mask`, and the fills of `evaluation.rivals`."""
     background, foreground = frozenset([BACKGROUND]), frozenset([FOREGROUND])
+
+    def fill(name: str, function: Fill, grow_px: int = 0, library: str = "") -> PerImage:
+        return PerImage(name, background, lambda case: _filled(case, function, grow_px), library)
+
     return [
         PerImage("input", background, lambda case: Layers(background=case.composite)),
         PerImage("given_mask", foreground, _given_mask),
-        PerImage("telea", background, lambda case: _inpainted(case, cv2.INPAINT_TELEA)),
-        PerImage("telea_grown", background, lambda case: _inpainted(case, cv2.INPAINT_TELEA, GROWN_PX)),
-        PerImage("navier_stokes", background, lambda case: _inpainted(case, cv2.INPAINT_NS)),
+        fill("telea", _telea),
+        fill("telea_grown", _telea, GROWN_PX),
+        fill("navier_stokes", _navier_stokes),
+        fill("smooth", harmonic, library="scipy"),
+        fill("smooth_grown", harmonic, GROWN_PX, "scipy"),
+        fill("biharmonic", biharmonic, library="scikit-image"),
     ]
 
 
 def classical_recipes() -> list[MethodRecipe]:
     """The same, as they are recorded."""
-    settings = {"version": VERSION, "opencv": cv2.__version__}
-    return [MethodRecipe(found.name, found.gives, found.made, settings=settings) for found in classical_methods()]
+    recipes = []
+    for found in classical_methods():
+        libraries = {found.library: version(found.library)} if found.library else {}
+        settings = {"version": VERSION, "opencv": cv2.__version__, **libraries}
+        recipes.append(MethodRecipe(found.name, found.gives, found.made, settings=settings))
+    return recipes
 
 
 def _given_mask(case: Case) -> Layers:
@@ -57,7 +75,13 @@ def _given_mask(case: Case) -> Layers:
     return Layers(foreground=np.dstack([case.composite, case.mask.astype(np.uint8) * 255]))
 
 
-def _inpainted(case: Case, algorithm: int, grow_px: int = 0) -> Layers:
-    mask = distance_px(case.mask) <= grow_px
-    filled = cv2.inpaint(case.composite, mask.astype(np.uint8), INPAINT_RADIUS_PX, algorithm)
-    return Layers(background=np.asarray(filled, np.uint8))
+def _filled(case: Case, fill: Fill, grow_px: int) -> Layers:
+    return Layers(background=fill(case.composite, distance_px(case.mask) <= grow_px))
+
+
+def _telea(rgb: Rgb, hole: Mask) -> Rgb:
+    return np.asarray(cv2.inpaint(rgb, hole.astype(np.uint8), INPAINT_RADIUS_PX, cv2.INPAINT_TELEA), np.uint8)
+
+
+def _navier_stokes(rgb: Rgb, hole: Mask) -> Rgb:
+    return np.asarray(cv2.inpaint(rgb, hole.astype(np.uint8), INPAINT_RADIUS_PX, cv2.INPAINT_NS), np.uint8)

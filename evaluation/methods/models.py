@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
     from decoupage.publishing.folder import Manifest
 
-VERSION = 2
+VERSION = 3
 """To be raised whenever the same weights would answer the same question otherwise."""
 GUIDANCE = 1.0
 """Embedded guidance of adapters: that of their training, and the pipeline's default."""

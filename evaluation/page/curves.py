@@ -12,9 +12,9 @@ from typing import Any
 
 from evaluation.curves import CURVES, SPREADS
 from evaluation.difficulty import DIFFICULTIES
-from evaluation.gallery import NOT_SHOWN
 from evaluation.metrics.catalogue import Metric, find_metric
 from evaluation.page.figures import MINUS, counts
+from evaluation.rivals import SIMPLE, best_rivals
 
 WIDTH, HEIGHT = 380, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 6, 12, 40
@@ -75,9 +75,9 @@ def charts(values: Mapping[str, Any]) -> list[Chart]:
 
 def _drawn(methods: Mapping[str, Any]) -> list[str]:
     """The methods that get a line: the most informative ones first, so that few are left out."""
-    first = [name for name in ("adapter", "base") if name in methods]
-    rest = [name for name in methods if name not in first]
-    return [*first, *sorted(rest, key=lambda name: name in NOT_SHOWN and name != "given_mask")][:MAX_LINES]
+    names = [name for name in ("adapter", "base", *best_rivals(methods).values()) if name in methods]
+    rest = [name for name in methods if name not in names]
+    return [*names, *sorted(rest, key=lambda name: name in ("input", *SIMPLE["background"]))][:MAX_LINES]
 
 
 def _named(metric: Metric) -> str:

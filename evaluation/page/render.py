@@ -7,20 +7,24 @@ and shows the same pictures side by side, as it does on paper. `report.md` is fo
 
 import re
 from collections.abc import Mapping
+from html import escape
 from importlib.resources import files
 from typing import Any
 
+from evaluation.page.answer import QUESTION, answer, scales
 from evaluation.page.cases import galleries
 from evaluation.page.curves import charts
-from evaluation.page.figures import COUNTS, counts, figure, head, span
-from evaluation.page.tables import (
+from evaluation.page.differences import (
     Difference,
     Headline,
     Values,
-    asked_lines,
     control_rows,
     difference_rows,
     headline_differences,
+)
+from evaluation.page.figures import COUNTS, counts, figure, head, span
+from evaluation.page.tables import (
+    asked_lines,
     part_tables,
     steps_note,
     stratum_tables,
@@ -49,6 +53,7 @@ def render_page(values: Values, gallery: Mapping[str, Any]) -> str:
         tiles=headline_differences(values),
         charts=charts(values),
         galleries=galleries(gallery),
+        grid=gallery.get("answer"),
         ranked_by=gallery["ranked_by"],
         bar=bar,
     )
@@ -65,8 +70,10 @@ def render_markdown(values: Values) -> str:
 
 
 def summary_lines(values: Values) -> str:
-    """A line for each of the main comparisons: who is better, by how much; empty where none was measured."""
-    return "\n".join(f"- {_verdict(found)}" for found in headline_differences(values))
+    """The answer, and a line for each main comparison: who is better, by how much; empty where none was measured."""
+    found = answer(values)
+    lines = [f"- {_verdict(pair)}" for pair in headline_differences(values)]
+    return "\n".join([*([f"**{QUESTION}** {found.sentence}", ""] if found else []), *lines])
 
 
 def _verdict(found: Headline) -> str:
@@ -82,12 +89,22 @@ def _gain(found: Difference) -> str:
 
 
 def _render(template: str, values: Values, **others: Any) -> str:
-    filters: Filters = {"figure": figure, "span": span, "head": head, "counts": counts, "inline": _inline}
+    filters: Filters = {
+        "figure": figure,
+        "span": span,
+        "head": head,
+        "counts": counts,
+        "inline": _inline,
+        "code": _code,
+    }
     return render(
         "evaluation.page",
         template,
         filters,
         report=values,
+        question=QUESTION,
+        answer=answer(values),
+        scales=scales(values),
         summary=summary_table(values),
         asked=asked_lines(values),
         steps_note=steps_note(values),
@@ -106,6 +123,11 @@ def _render(template: str, values: Values, **others: Any) -> str:
 def _inline(words: str) -> str:
     """Text escaped so that it stays in its cell of a Markdown table and is not read as markup."""
     return " ".join(words.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _code(words: str) -> str:
+    """Words as HTML, what stands between backticks as code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(words))
 
 
 def bar(cell: Mapping[str, Any]) -> dict[str, float]:

@@ -8,19 +8,10 @@ from typing import Any
 from evaluation.checks import HEADLINE
 from evaluation.metrics.catalogue import METRICS, Metric, Part, find_metric
 from evaluation.page.figures import Cell, counts
-from evaluation.statistics import Interval, Overall, Verdict, overall
+from evaluation.rivals import rivals_first
 
 Values = Mapping[str, Any]
 """Content of `report.json`."""
-_MASKED, _PASTED = ("psnr_mask", "ssim_mask"), ("psnr_ring_pasted", "psnr_whole_pasted")
-HEADLINE_DIFFERENCES: tuple[tuple[str, Part, tuple[str, ...]], ...] = (
-    ("adapter-base", "background", ("psnr_mask", "psnr_ring", "ssim_mask", "psnr_whole")),
-    # Classical methods leave alone what lies outside the given mask: pasted back, all do.
-    ("adapter-telea", "background", (*_MASKED, *_PASTED)),
-    ("adapter-telea_grown", "background", (*_MASKED, *_PASTED)),
-    ("adapter-given_mask", "foreground", ("soft_iou", "soft_iou_hidden", "soft_iou_unseen")),
-)
-"""(difference, part, metrics): better by the first of them, and said to be better only where none is worse."""
 PASTED = "_pasted"
 UNTOUCHED = "input"
 """The unchanged given picture: nothing is nearer to the truth where no change was needed, so it is never best."""
@@ -75,63 +66,9 @@ class StratumTable:
     counts: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """First minus second by one metric."""
-
-    first: str
-    second: str
-    metric: Metric
-    cell: dict[str, Any]
-
-    @property
-    def verdict(self) -> Verdict:
-        """See `Interval.verdict`."""
-        return Interval.from_dict(self.cell).verdict(self.metric.higher_is_better)
-
-    @property
-    def why_undecided(self) -> str:
-        """See `Interval.why_undecided`."""
-        return Interval.from_dict(self.cell).why_undecided
-
-
-@dataclass(frozen=True)
-class Headline:
-    """What the main metrics of one part say of two methods together.
-
-    Attributes:
-        differences: by each metric that was measured; the first is the one that must be better.
-    """
-
-    differences: Sequence[Difference]
-
-    @property
-    def main(self) -> Difference:
-        """By the metric that must be better."""
-        return self.differences[0]
-
-    @property
-    def verdict(self) -> Overall:
-        """See `overall`."""
-        return overall([found.verdict for found in self.differences])
-
-    @property
-    def words(self) -> tuple[str, str]:
-        """The words between the names of the two methods, and after them."""
-        between = {"better": "is better than", "worse": "is worse than", "even": "cannot be distinguished from"}
-        if self.verdict == "undecided":
-            return "against", f": undecided ({self.main.why_undecided})"
-        if self.verdict == "mixed":
-            return "against", f": better ({self._by('better')}), but worse ({self._by('worse')})"
-        return between[self.verdict], ""
-
-    def _by(self, verdict: Verdict) -> str:
-        return "; ".join(found.metric.title for found in self.differences if found.verdict == verdict)
-
-
 def summary_table(values: Values) -> Table:
-    """The main figures of every method, over all parts."""
-    return _table("Main figures", [find_metric(*metric) for metric in HEADLINE], values["methods"])
+    """The main figures of every method, over all parts; the adapter and its best rivals come first."""
+    return _table("Main figures", [find_metric(*metric) for metric in HEADLINE], rivals_first(values["methods"]))
 
 
 def part_tables(values: Values) -> list[Table]:
@@ -164,32 +101,6 @@ def steps_note(values: Values) -> str:
     return "" if steps == own else f"Judged with {steps} sampling steps; the adapter's own are {own}."
 
 
-def headline_differences(values: Values) -> list[Headline]:
-    """Shows at a glance whether the adapter is useful; leaves out pairs whose first metric is missing."""
-    found = []
-    for name, part, metrics in HEADLINE_DIFFERENCES:
-        main, *others = (_difference(values, name, part, metric) for metric in metrics)
-        if main is not None:
-            found.append(Headline([main, *filter(None, others)]))
-    return found
-
-
-def difference_rows(values: Values, name: str) -> list[Difference]:
-    """All that two methods differ in, in the order of the report."""
-    return list(filter(None, (_difference(values, name, metric.part, metric.name) for metric in METRICS)))
-
-
-def control_rows(values: Values) -> list[Difference]:
-    """Main metrics of the adapter minus each of its controls; empty where it has none."""
-    controls = values.get("controls") or {"differences": {}}
-    return [
-        row
-        for name in controls["differences"]
-        for part, metric in HEADLINE
-        if (row := _difference(controls, name, part, metric)) is not None
-    ]
-
-
 def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
     """A table for each main metric that any method has."""
     strata = values["strata"][stratification]
@@ -206,14 +117,6 @@ def stratum_tables(values: Values, stratification: str) -> list[StratumTable]:
         if methods:
             tables.append(StratumTable(find_metric(part, metric), methods, rows, inside))
     return tables
-
-
-def _difference(values: Values, name: str, part: str, metric: str) -> Difference | None:
-    cell = values["differences"].get(name, {}).get(part, {}).get(metric)
-    if cell is None or cell["low"] is None:
-        return None
-    first, second = name.split("-", 1)
-    return Difference(first, second, find_metric(part, metric), cell)
 
 
 def _table(title: str, metrics: Sequence[Metric], methods: Mapping[str, Any]) -> Table:

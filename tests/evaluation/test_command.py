@@ -10,6 +10,7 @@ import torch
 from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.tiny import TinyFill, save_base
+from evaluation.page.answer import QUESTION
 from pipelines.synthetic import FakeScenes, build_dataset
 
 
@@ -58,13 +59,14 @@ def test_another_folder_and_a_summary(root, tmp_path, evaluate):
     adapter = root / "training" / "adapter" / "export"
     status, out, err = evaluate(root, "--base", root / "base", "--adapter", adapter, "--out", tmp_path / "here")
     assert status == 0, err
+    assert out.startswith(f"{QUESTION}\n  Not known: ") and "the best simple method" in " ".join(out.split())
     assert "6 images of 3 scenes" in out and "adapter" in out
     assert re.search(rf"page: +{tmp_path / 'here'}/report.html\n", out)
     assert "do the maps help? On 6 images" in out
     said = " ".join(out.split())
     assert re.search(r"minus without any: .+ dB PSNR inside the mask, .+ soft IoU minus with another scene's: ", said)
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 80
-    files = ["before_after.png", "gallery.json", "list.json", "report.html", "report.json", "report.md", "scores.csv"]
+    files = ["answer.png", "gallery.json", "list.json", "report.html", "report.json", "report.md", "scores.csv"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir() if path.is_file()) == files
 
 

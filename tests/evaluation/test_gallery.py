@@ -11,12 +11,24 @@ from PIL import Image
 
 from evaluation import gallery_file
 from evaluation.cases import list_sha256
-from evaluation.gallery import MAX_METHODS, NUM_EACH, NUM_SPREAD, choose_examples, make_examples, shown_methods
+from evaluation.config import EvaluationConfig
+from evaluation.gallery import (
+    MAX_METHODS,
+    NUM_ANSWER,
+    NUM_EACH,
+    NUM_SPREAD,
+    choose_examples,
+    make_examples,
+    shown_methods,
+)
 from evaluation.gallery_file import outline_path
 from evaluation.method import Layers
+from evaluation.methods.classical import classical_methods
+from evaluation.report import About, make_report
+from evaluation.rivals import best_rivals
 from evaluation.run import score_all
 from tests.evaluation.page.reports import Listed, fails_on
-from tests.evaluation.scenes import Known, cases, truth
+from tests.evaluation.scenes import Direct, Known, cases, truth
 
 NUM_SCENES = 16
 
@@ -62,11 +74,32 @@ def test_failures_are_shown_but_few(given):
     assert len(choice.groups) <= 4 * NUM_EACH + NUM_SPREAD
 
 
-def test_the_adapter_comes_first_and_controls_are_left_out():
-    assert shown_methods(["input", "given_mask", "telea", "base", "adapter"]) == ["adapter", "base", "telea"]
+def test_the_adapter_comes_first_then_its_best_rival_and_controls_are_left_out():
+    ours = ["input", "given_mask", "telea", "smooth", "base", "adapter"]
+    assert shown_methods(ours, "smooth") == ["adapter", "smooth", "base"]
+    assert shown_methods(ours, "telea") == ["adapter", "telea", "base"]
     many = [f"method_{number}" for number in range(20)]
     assert len(shown_methods([*many, "adapter"])) == MAX_METHODS and shown_methods([*many, "adapter"])[0] == "adapter"
     assert shown_methods(["input"]) == ["input"]
+
+
+def test_the_rival_whose_pictures_are_shown_is_the_reports(given):
+    fills = [recipe for recipe in classical_methods() if recipe.name in ("telea", "navier_stokes", "smooth")]
+    table = score_all(given, [*map(Direct, fills), worse_and_worse(given)])
+    choice = choose_examples(table)
+    methods = make_report(table, EvaluationConfig(), About()).values["methods"]
+    assert choice.rival == best_rivals(methods)["background"] and choice.shown == ["adapter", choice.rival]
+    assert choice.rival_db.keys() == choice.psnr_mask_db.keys()
+
+
+def test_the_answer_shows_scenes_of_the_whole_list_the_median_and_the_worst(given):
+    choice = choose_examples(score_all(given, [truth, worse_and_worse(given)]))
+    names = [case.name for case in given]
+    why = choice.answer
+    assert list(why) == sorted(why, key=names.index) and why.keys() <= choice.groups.keys()
+    assert why[names[-1]] == "worst" and why[names[(len(names) - 1) // 2]] == "median"
+    scenes = [name.rpartition("-")[0] for name, word in why.items() if word == "spread over the list"]
+    assert NUM_ANSWER - 2 <= len(scenes) == len(set(scenes)) <= NUM_ANSWER
 
 
 def test_the_file_holds_what_the_methods_made(given, monkeypatch):

@@ -15,10 +15,11 @@ from decoupage.bases.tiny import TinyFill, save_base
 from evaluation.config import EvaluationConfig
 from evaluation.method import Failure, Layers, answer
 from evaluation.methods.base import base_method
-from evaluation.methods.classical import classical_methods
+from evaluation.methods.classical import classical_methods, classical_recipes
 from evaluation.methods.models import PipelineMethod, adapter_recipe
 from evaluation.methods.standard import standard_recipes
 from evaluation.regions import distance_px
+from evaluation.rivals import SIMPLE
 from evaluation.run import judge
 from evaluation.test_sets.shards import HeldOut
 from pipelines.synthetic import FakeScenes, build_dataset
@@ -50,7 +51,7 @@ def test_classical_methods_give_what_they_promise_and_change_only_the_mask(metho
         assert isinstance(found, Layers)
         assert ({"background"} if found.foreground is None else {"foreground"}) == method.gives
         if found.background is not None:
-            outside = distance_px(case.mask) > (2 if method.name == "telea_grown" else 0)
+            outside = distance_px(case.mask) > (2 if method.name.endswith("_grown") else 0)
             assert np.array_equal(found.background[outside], case.composite[outside])
 
 
@@ -67,6 +68,14 @@ def test_classical_methods_are_opencvs():
     given = answer(CLASSICAL["given_mask"], case)
     assert np.array_equal(given.foreground[..., 3] > 0, case.mask)
     assert np.array_equal(given.foreground[..., :3], case.composite)
+
+
+def test_simple_methods_are_those_that_reports_know_as_rivals():
+    for part, names in SIMPLE.items():
+        assert {name for name, method in CLASSICAL.items() if part in method.gives} - {"input"} == set(names)
+    settings = {recipe.name: recipe.settings for recipe in classical_recipes()}
+    assert set(settings["telea"]) == {"version", "opencv"} and "scipy" in settings["smooth"]
+    assert "scikit-image" in settings["biharmonic"]
 
 
 def test_the_base_is_the_pipeline_of_its_own(folders):
@@ -87,7 +96,8 @@ def test_models_depend_on_the_seed_and_not_on_what_was_asked_before(folders):
     config = EvaluationConfig(num_steps=2)
     recipes = standard_recipes(config, folders[1], folders[0])
     names = [recipe.name for recipe in recipes]
-    assert names == ["input", "given_mask", "telea", "telea_grown", "navier_stokes", "base", "adapter"]
+    fills = ["telea", "telea_grown", "navier_stokes", "smooth", "smooth_grown", "biharmonic"]
+    assert names == ["input", "given_mask", *fills, "base", "adapter"]
     assert recipes[-1].facts["base"] == "tiny-fill" and recipes[-1].facts["files"]
     for recipe in recipes[-2:]:
         method = recipe.make()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SCORED = ("scores.csv", "list.json", "report.json", "gallery.json", "before_after.png")
+SCORED = ("scores.csv", "list.json", "report.json", "gallery.json", "answer.png")
 NUM_SCENES = 6
 
 
