@@ -92,8 +92,9 @@ def _profile(photographs: Path, out: Path, num_scenes: int, changed: dict[str, A
         "backgrounds.source": "folder",
         "backgrounds.folder": photographs,
         "backgrounds.num_shards": 1,
-        "generated.generator": "procedural",  # The generator itself is put in its place below.
+        "generated.generator": "rendered",  # The generator itself is put in its place below.
         "generated.num_shards": 2,
+        "prompts.source": "builtin",
         "scenes.num_scenes": num_scenes,
         "scenes.scenes_per_shard": 100,
         "library.held_out_share": 0.0,

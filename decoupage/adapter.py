@@ -120,16 +120,17 @@ def adapt(network: nn.Module, base: Base, config: AdapterConfig) -> None:
 
 
 def make_fusion(base: Base, config: AdapterConfig) -> MultiModalLatentFusion | None:
-    """A new fusion module for the adapter's maps; None when it takes none."""
+    """A new fusion module for the adapter's maps, in eval mode: it drops none of them. None when it takes none."""
     if not config.maps:
         return None
-    return MultiModalLatentFusion(
+    fusion = MultiModalLatentFusion(
         token_dim=base.token_dim,
         dim=config.fusion_dim,
         num_latents=config.num_latents,
         modalities=config.maps,
         direct_queries=config.direct_queries,
     )
+    return fusion.eval()
 
 
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 MAX_SEED = 2**64 - 1
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+PACKAGED = "packaged"
+"""In `layers.json`: the model that is used where none is named."""
+PACKAGED_LINE = (
+    "model: small, packaged, {size_px} px: for trying; "
+    "a model trained on FLUX.1-Fill is what docs/first_adapter.md makes"
+)
+MUCH_LARGER = 2
+"""A photograph that is so many times larger than what the model works at gets a warning."""
 
 
 def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
@@ -33,8 +41,10 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         list[Path],
         typer.Option(exists=True, dir_okay=False, help="Mask of the object. Repeated: several objects, front to back."),
     ],
-    model: Annotated[str, typer.Option(help="Folder of a published adapter.")],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+    model: Annotated[
+        str | None, typer.Option(help="Folder of a published adapter; by default the small one that is packaged.")
+    ] = None,
     base: Annotated[str | None, typer.Option(help="Base model instead of the one that the adapter names.")] = None,
     prompt: Annotated[str, typer.Option(help="What the picture shows; may stay empty.")] = "",
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; by default the adapter's own.")] = None,
@@ -55,8 +65,6 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
     Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
     """
-    # Suppresses unasked advice on optional packages.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     place, precision = _place(device, dtype)
     _check_text_and_numbers(prompt, guidance)
     import torch
@@ -66,10 +74,12 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     picture, masks, given, profile = read_inputs(image, mask, None if maps in ("auto", "none") else Path(maps))
     check_formats(picture.size, psd=psd)
+    adapter = model or _packaged()
     _make_folder(out)
     started_s = time.perf_counter()
-    pipe = _load(model, base, "auto" if maps == "auto" else "none", place, precision)
+    pipe = _load(adapter, base, "auto" if maps == "auto" else "none", place, precision)
     loaded_s = time.perf_counter()
+    working_px = _told_size(pipe, picture.size, packaged=model is None)
     wanted = {"mask": masks[0]} if len(masks) == 1 else {"layers": masks}
     result = pipe(
         picture,
@@ -83,16 +93,16 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         paste_back=paste_back,
     )
     done_s = time.perf_counter()
-    names, recomposition = layer_names(mask), result.recomposition[0]
-    layers = Layers(result.background[0], result.foreground, names, recomposition, result.in_front, profile)
+    pictures = result.background[0], result.foreground, layer_names(mask), result.recomposition[0], result.in_front
     report = {
-        **write_layers(out, layers, psd=psd, ora=ora),
+        **write_layers(out, Layers(*pictures, profile), psd=psd, ora=ora),
         "recomposition_error": _error(result, picture),
         "image": text_of(image),
         "masks": [text_of(path) for path in mask],
-        "model": text_of(model),
+        "model": PACKAGED if model is None else text_of(model),
         "base": base and text_of(base),
         "prompt": prompt,
+        "working_size_px": working_px,
         "maps": _maps_used(pipe, given),
         "steps": steps or pipe.adapter.num_inference_steps,
         "guidance": guidance,
@@ -116,6 +126,36 @@ def _check_text_and_numbers(prompt: str, guidance: float) -> None:
         raise ValueError(f"--prompt is not UTF-8 text: {printable(prompt)}") from error
 
 
+def _packaged() -> str:
+    from decoupage.publishing import shipped_adapter
+
+    return str(shipped_adapter())
+
+
+def _told_size(pipe: Any, size_px: tuple[int, int], *, packaged: bool) -> list[int]:
+    """[width, height] that the model sees of a picture, (width, height).
+
+    Prints which model is packaged, if it is that one, and a warning where it sees a much smaller picture.
+    """
+    from decoupage.bases import find_base
+    from decoupage.images.sizes import working_geometry
+    from decoupage.own_size import enlargement
+
+    if packaged:
+        print(PACKAGED_LINE.format(size_px=pipe.adapter.size_px), file=sys.stderr)
+    multiple = find_base(pipe.adapter.base).pixel_multiple
+    geometry = working_geometry((size_px[1], size_px[0]), multiple, pipe.adapter.size_px)
+    if (times := enlargement(geometry)) > MUCH_LARGER:
+        own, seen = (f"{width}x{height} px" for height, width in (geometry.input_px, geometry.content_px))
+        print(
+            f"warning: the model works at {seen}, the photograph has {own}: what was hidden, and what lies behind the "
+            f"object, is invented at that size and enlarged {times:.1f} times, so it has no fine detail; what shows of "
+            "the object keeps the photograph's own",
+            file=sys.stderr,
+        )
+    return list(geometry.content_px[::-1])
+
+
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -126,6 +166,8 @@ def _make_folder(out: Path) -> None:
 
 
 def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
+    # Suppresses unasked advice on optional packages.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import torch
 
     if dtype not in DTYPES:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from diffusers.utils import BaseOutput
 from torch import Tensor
 
+from decoupage.covers import covered_pixels
 from decoupage.images.alpha import blend
 from decoupage.images.blending import recomposition_error
 from decoupage.images.forms import to_pil, to_uint8
@@ -17,10 +17,6 @@ from decoupage.images.types import Mask, Rgb, Rgba
 
 GROW_PX = 8
 """Margin around the mask that is generated too, because it holds the object's own soft edge and shadow."""
-CHANGED_LEVELS, CLEARLY_LEVELS, EDGE_PX = 8, 32, 4
-"""Outside the masks, a layer that changes the input by more than the first hides what covers it there, if in the same
-patch the change is more than the second somewhere farther than `EDGE_PX` from the mask; nearer it may be the object's
-own edge, which mask and layer draw a little differently. Levels of 255, the largest of the channels; all three ours."""
 OUTPUT_TYPES: dict[str, Callable[[Tensor], Any]] = {"pil": to_pil, "np": to_uint8, "pt": lambda x_BCHW: x_BCHW}
 
 
@@ -101,23 +97,8 @@ def stack_layers(
 
 
 def pixels_in_front(picture: Rgb, laid: Rgb, foreground: Rgba, shows: Mask) -> Rgba:
-    """[H, W, 4]: the input's pixels that lie in front of an object, opaque; zero elsewhere.
-
-    What shows is what the mask says. Outside of it a completed object may still be what the input shows, because the
-    mask missed a part; then its layer looks like the input, and stays on top. Where it does not, something covers it;
-    what is thinner than twice `EDGE_PX` is not distinguished from the object's own edge.
-
-    Args:
-        picture: the input, [H, W, 3].
-        laid: the same place with the object's layer on top, [H, W, 3].
-        foreground: the object, [H, W, 4].
-        shows: [H, W], the mask.
-    """
-    change = np.abs(laid.astype(np.int16) - picture).max(axis=-1)
-    changed = (foreground[..., 3] > 0) & ~shows & (change > CHANGED_LEVELS)
-    patch = cv2.connectedComponents(changed.astype(np.uint8), connectivity=8)[1]
-    beyond = cv2.distanceTransform((~shows).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > EDGE_PX
-    covered = changed & np.isin(patch, patch[changed & beyond & (change > CLEARLY_LEVELS)])
+    """[H, W, 4]: the input's pixels that lie in front of an object (`covered_pixels`), opaque; zero elsewhere."""
+    covered = covered_pixels(picture, laid, foreground[..., 3], shows)
     return np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)]) * covered[..., None]
 
 

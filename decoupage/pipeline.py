@@ -6,6 +6,7 @@ The order of work, and of random draws, is that of diffusers' FluxFillPipeline, 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -24,10 +25,11 @@ from decoupage.images.forms import as_picture
 from decoupage.images.sizes import working_geometry
 from decoupage.maps.choose import AutoMaps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
+from decoupage.own_size import own_foreground
 from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
 from decoupage.rgba_vae import decode_rgba, widen_vae
-from decoupage.rgba_values import clean_alpha
 from decoupage.sequences import Condition, predict_layers
+from decoupage.starts import background_start, foreground_start
 
 _log = logging.getLogger(__name__)
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
@@ -44,7 +46,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
     Attributes:
         make_maps: makes the maps that a call is not given; None = calls go without them.
-        card: facts of the folder that it was loaded from (`decoupage.publishing.CardFacts`); None = it was not.
+        card: facts of the folder it was loaded from (`decoupage.publishing.CardFacts`); None = it was not.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->fusion->transformer->vae->vae_rgba"
@@ -101,26 +103,26 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Any, base: str | None = None, maps: Literal["auto", "none"] = "auto", **options: Any
+        cls, folder: Any = None, base: str | None = None, maps: Literal["auto", "none"] = "auto", **options: Any
     ) -> "LayerDecompositionPipeline":
         """Load a published adapter and the base that it belongs to.
 
         Args:
-            folder: folder or hub id of the adapter.
+            folder: folder or hub id of the adapter; None = the small one that is packaged, for trying.
             base: folder or hub id of the base; None = the published one that the adapter names.
             maps: `auto` = calls make the maps that they are not given, by the makers that the adapter names;
                 `none` = they go without.
             options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
 
         Raises:
-            ValueError: a file of the adapter is missing or damaged; the message names it.
+            ValueError: a file of the adapter is missing or damaged (named), or none is packaged.
             BadSetup: the weights of a maker of maps are not here; the message says how to get them.
         """
-        from decoupage.publishing import load_adapter
+        from decoupage.publishing import load_adapter, shipped_adapter
 
         if maps not in ("auto", "none"):
             raise ValueError(f"maps must be auto or none, got {maps!r}")
-        loaded = load_adapter(folder, base, **options)
+        loaded = load_adapter(folder or shipped_adapter(), base, **options)
         pipe = cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
         pipe.make_maps, pipe.card = auto_maps(loaded.config) if maps == "auto" else None, loaded.card
         return pipe
@@ -175,11 +177,11 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             maps: edges, segmentation, depth of the picture, any subset, as `decoupage.maps.table` describes them, at
                 any resolution. Those that are not given are made, unless the pipeline was loaded with `maps="none"`.
             num_inference_steps: calls of the network; None = as many as the adapter names.
-            guidance_scale: embedded guidance; 1.0 as in training.
-            generator: of the noise, one for all or one per picture.
+            guidance_scale: embedded guidance; 1.0 as in training. generator: of the noise, one or one per picture.
             max_pixels: larger pictures are worked on scaled down, and the results scaled up again, smaller ones as they
                 are; None = all are brought to the area that the adapter was trained on, smaller ones scaled up.
-            paste_back: keep the input's pixels outside the mask, grown by 8 px, exactly.
+            paste_back: the background keeps the input's pixels outside the mask, grown by 8 px, exactly. Foregrounds
+                do not depend on it: where an object shows, its colours are the input's (`decoupage.own_size`).
             output_type: `pil`, `np` (uint8 [B, H, W, C]) or `pt` (float [B, C, H, W] in [0, 1]).
             callback_on_step_end: called with (pipeline, step, timestep, {"background", "foreground"}) of tokens.
 
@@ -197,20 +199,20 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         check_options(num_pictures, prompt, num_inference_steps, guidance_scale, generator)
         geometry = working_geometry(size, self.base.pixel_multiple, self.adapter.size_px, max_pixels)
         foregrounds = []
-        original = background = picture_BCHW.expand(num_pictures, -1, -1, -1)
+        original = left = generated = picture_BCHW.expand(num_pictures, -1, -1, -1)
         for number, one in enumerate(masks):
-            one_B1HW = one.expand(len(background), -1, -1, -1)
+            one_B1HW, seen = one.expand(len(left), -1, -1, -1), left
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
-            stored = stored_maps(background, maps if number == 0 else None, self.adapter.maps, self.make_maps)
-            pictures, holes = background.permute(0, 2, 3, 1).numpy(), one_B1HW[:, 0].numpy() > 0
+            stored = stored_maps(seen, maps if number == 0 else None, self.adapter.maps, self.make_maps)
+            pictures, holes = seen.permute(0, 2, 3, 1).numpy(), one_B1HW[:, 0].numpy() > 0
             prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
-            rgba, rgb = self.decompose(
-                prepared, prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end
-            )
+            options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
+            rgba, rgb = self.decompose(prepared, *options)
             generated = undo(rgb, geometry)
-            background = blending.paste_back(background, generated, one_B1HW, GROW_PX) if paste_back else generated
-            foregrounds.append(clean_alpha(undo(rgba, geometry), *self.adapter.alpha_levels))
-        return make_output(original, background, foregrounds, masks, layers is not None, output_type)
+            left = blending.paste_back(seen, generated, one_B1HW, GROW_PX)
+            foregrounds.append(own_foreground(rgba, prepared, seen, left, one_B1HW, self.adapter.alpha_levels))
+        plate, peeled = left if paste_back else generated, layers is not None
+        return make_output(original, plate, foregrounds, masks, peeled, output_type)
 
     @torch.no_grad()
     def decompose(
@@ -229,29 +231,27 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """
         check_options(len(prepared), prompt, num_inference_steps, guidance_scale, generator)
         device, (height, width) = self._execution_device, prepared.geometry.canvas_px
-        text = self._text(prompt or "", len(prepared), device)
+        text, grid = self._text(prompt or "", len(prepared), device), self.base.grid(height, width)
         dtype = text.tokens_BLD.dtype
         # Channels last, as diffusers' image processor leaves them: the same kernels, the same last bits.
         picture = prepared.picture_B3HW.to(device, dtype, memory_format=torch.channels_last)
         masks = (prepared.hole_B1HW.to(device, dtype), prepared.kept_B1HW.to(device, dtype))
         image_latents = self.base.encode(self.vae, picture, generator)
-        background = self._noise(image_latents, generator, dtype)
+
+        noise = partial(self._noise, image_latents, generator, dtype)
+        background = background_start(self.base, self.vae, picture, masks[0], noise)
         contexts = make_contexts(self.base, self.vae, picture, *masks, self.adapter.foreground_context, generator)
-        foreground = self._noise(image_latents, generator, dtype)
-        grid = self.base.grid(height, width)
+        foreground = foreground_start(self.base, self.vae_rgba, picture, masks[1], noise)
         fused_BND = fuse_maps(self.base, self.vae, self.fusion, image_latents, prepared.maps, grid)
         condition = Condition(contexts, fused_BND, text, grid)
-        num_steps = num_inference_steps or self.adapter.num_inference_steps
-        background, foreground = self._denoise(
-            background, foreground, condition, num_steps, guidance_scale, callback_on_step_end
-        )
+        options = (num_inference_steps or self.adapter.num_inference_steps, guidance_scale, callback_on_step_end)
+        background, foreground = self._denoise(background, foreground, condition, *options)
         check_finite(dtype, background_latents=background, foreground_latents=foreground)
         rgb = self.base.decode(self.vae, self.base.unpack(background, height, width))
         rgba = decode_rgba(self.vae_rgba, self.base.unpack(foreground, height, width))
         self.maybe_free_model_hooks()
         check_finite(dtype, background=rgb, foreground=rgba)
-        rgba, rgb = ((x.float() * 0.5 + 0.5).clamp(0, 1).cpu() for x in (rgba, rgb))
-        return rgba, rgb
+        return (rgba.float() * 0.5 + 0.5).clamp(0, 1).cpu(), (rgb.float() * 0.5 + 0.5).clamp(0, 1).cpu()
 
     def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
         if isinstance(prompt, Text):

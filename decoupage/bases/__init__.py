@@ -13,9 +13,10 @@ def find_base(name: str) -> Base:
         ValueError: no such base; the message lists the known ones.
     """
     from decoupage.bases.flux import FluxFill, FluxKontext, FluxKontextNative
+    from decoupage.bases.small import SmallFill
     from decoupage.bases.tiny import TinyFill
 
-    bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), TinyFill())
+    bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), TinyFill(), SmallFill())
     known = {base.name: base for base in bases}
     if name not in known:
         raise ValueError(f"there is no base {name!r}; known: {', '.join(sorted(known))}")

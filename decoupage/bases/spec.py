@@ -18,6 +18,7 @@ from decoupage.weights.hub import is_folder, split_revision
 from decoupage.weights.models import DiffusersModel
 
 ContextKind = Literal["channel", "sequence"]
+Start = Literal["noise", "filling"]
 Components = Mapping[str, Any]
 """Models, tokenizers and scheduler of a base by the names diffusers gives them (`transformer`, `vae`, ...)."""
 
@@ -74,6 +75,7 @@ class Base(ABC):
         layers: position of each picture on the layer axis of the ids: background, foreground, and the picture
             itself where it is given in sequence.
         sampling: how its publisher samples it, without any adapter.
+        starts_from: what is at noise level 1: `noise`, or a first guess that the network corrects (`decoupage.starts`).
     """
 
     name: ClassVar[str]
@@ -93,6 +95,7 @@ class Base(ABC):
     lora_targets: ClassVar[str]
     layers: ClassVar[Mapping[str, int]]
     sampling: ClassVar[Sampling]
+    starts_from: ClassVar[Start] = "noise"
 
     @property
     def as_published(self) -> "Base":

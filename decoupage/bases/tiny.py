@@ -27,7 +27,7 @@ class TinyFill(FluxFill):
     name = "tiny-fill"
     repo_id = "tiny-fill"
     licence = "Apache-2.0"
-    packaged = WEIGHTS
+    packaged: ClassVar[Path | None] = WEIGHTS
     stands_in_for = "FLUX.1-Fill"
     vae_scale = PATCH_PX
     mask_dim = PATCH_PX**2 * 4
@@ -35,11 +35,14 @@ class TinyFill(FluxFill):
     text_tokens = 1
     pixel_multiple = PATCH_PX * 2
     posterior: ClassVar[Posterior] = "mode"
+    codec: ClassVar[type[Any]] = PatchCodec
     sampling = Sampling(1, 1.0, 64, "its model card: trained at 64 px and guidance 1, and one step is its best")
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
-        source, revision = split_revision(source or str(WEIGHTS))
+        if source is None and self.packaged is None:
+            raise ValueError(f"no weights of {self.name} are packaged: name a folder of them")
+        source, revision = split_revision(source or str(self.packaged))
         options = {"dtype": torch.float32, "revision": revision} | options  # The files are in half precision.
         # A pipeline's option names which component is quantised, and how.
         quantised = options.pop("quantization_config", None)
@@ -49,7 +52,7 @@ class TinyFill(FluxFill):
                 "transformer": FluxTransformer2DModel.from_pretrained(
                     source, subfolder="transformer", **own, **options
                 ),
-                "vae": PatchCodec.from_pretrained(source, subfolder="vae", **options),
+                "vae": self.codec.from_pretrained(source, subfolder="vae", **options),
                 "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(
                     source, subfolder="scheduler", revision=revision
                 ),
@@ -85,7 +88,7 @@ class TinyFill(FluxFill):
         )
         shifts = {} if shift is None else {"base_shift": shift, "max_shift": shift}
         scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, **shifts)
-        return {"transformer": transformer.eval(), "vae": PatchCodec().eval(), "scheduler": scheduler, **NO_TEXT}
+        return {"transformer": transformer.eval(), "vae": self.codec().eval(), "scheduler": scheduler, **NO_TEXT}
 
     def embed_text(self, components: Components, prompts: Sequence[str], device: torch.device) -> Text:
         """See `Base.embed_text`: zeros, whatever the prompt."""

@@ -11,6 +11,15 @@ A published folder (or the Hugging Face Hub repository made of it) holds
 
 from decoupage.publishing.card import CardFacts
 from decoupage.publishing.loading import LoadedAdapter, attach_adapter, load_adapter
+from decoupage.publishing.packaged import shipped_adapter
 from decoupage.publishing.saving import export_remove_only, save_adapter
 
-__all__ = ["CardFacts", "LoadedAdapter", "attach_adapter", "export_remove_only", "load_adapter", "save_adapter"]
+__all__ = [
+    "CardFacts",
+    "LoadedAdapter",
+    "attach_adapter",
+    "export_remove_only",
+    "load_adapter",
+    "save_adapter",
+    "shipped_adapter",
+]

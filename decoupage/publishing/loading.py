@@ -123,9 +123,9 @@ def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, com
     with _without_advice_on_text_encoders():
         pipeline.load_lora_weights(place, weight_name=WEIGHTS, adapter_name=ADAPTER)
     network.requires_grad_(requires_grad=False)
-    fusion = _model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
+    fusion = load_model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
-    return LoadedAdapter(components, _model(type(vae), place / "vae_rgba", vae), fusion, config, card)
+    return LoadedAdapter(components, load_model(type(vae), place / "vae_rgba", vae), fusion, config, card)
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def _without_advice_on_text_encoders() -> Iterator[None]:
         logger.removeFilter(keep)
 
 
-def _model(kind: Any, folder: Path, like: nn.Module) -> Any:
+def load_model(kind: Any, folder: Path, like: nn.Module) -> Any:
     """A model from its folder, in the type and on the device of another model.
 
     Raises:

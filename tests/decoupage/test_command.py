@@ -19,6 +19,7 @@ from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
 from decoupage.images.masks import as_mask
 from decoupage.images.profiles import srgb_profile
+from decoupage.publishing import packaged
 from tests.decoupage.images.made import cmyk_profile, gray_profile, wide_profile
 
 HEIGHT, WIDTH = 40, 56
@@ -231,9 +232,48 @@ def test_wrong_use_leaves_with_2_and_says_why(place, monkeypatch, capsys, change
     assert not (place / "out" / "layers.json").exists()
 
 
-def test_a_command_without_masks_or_model_is_wrong_use(place):
-    for arguments in (COMMON, ("photo.png", "--mask", "dog.png", "--out", "out")):
-        assert run(*arguments).exit_code == 2
+def test_a_command_without_masks_is_wrong_use(place):
+    assert run(*COMMON).exit_code == 2
+
+
+# ---- the packaged model, and what a small one does to a large photograph
+
+
+UNNAMED = ("photo.png", "--mask", "dog.png", "--out", "out", "--device", "cpu")
+
+
+def test_without_a_model_the_packaged_one_is_used_and_said(place, monkeypatch):
+    (place / "shipped").mkdir()
+    (place / "shipped" / "adapter.json").write_text("{}")
+    monkeypatch.setattr(packaged, "SHIPPED", place / "shipped")
+    monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="tiny-fill", size_px=128))
+    done = run(*UNNAMED, "--json")
+    assert done.exit_code == 0, done.output
+    assert CuttingPipeline.loaded["folder"] == str(place / "shipped")
+    assert done.stderr.startswith("model: small, packaged, 128 px: for trying; a model trained on FLUX.1-Fill is what ")
+    assert len(done.stderr.splitlines()) == 1 and json.loads(done.stdout)["model"] == "packaged"
+
+
+def test_where_no_model_is_packaged_the_option_is_named(place, monkeypatch):
+    monkeypatch.setattr(packaged, "SHIPPED", place / "nowhere")
+    done = run(*UNNAMED)
+    assert isinstance(done.exception, ValueError) and "--model DIR" in str(done.exception)
+    assert not (place / "out").exists()
+
+
+def test_a_photograph_much_larger_than_the_model_sees_gets_a_warning(place, monkeypatch):
+    Image.new("RGB", (640, 480), "gray").save("large.png")
+    mask = Image.new("1", (640, 480))
+    mask.paste(1, (100, 100, 300, 300))
+    mask.save("large-mask.png")
+    for size_px, warned in ((64, True), (512, False)):
+        monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="tiny-fill", size_px=size_px))
+        done = run("large.png", *COMMON[1:], "--mask", "large-mask.png", "--json")
+        assert done.exit_code == 0, done.output
+        width, height = json.loads(done.stdout)["working_size_px"]
+        assert width * height <= size_px**2 and abs(width / height - 4 / 3) < 0.1
+        said = f"the model works at {width}x{height} px, the photograph has 640x480 px: what was hidden"
+        assert (said in done.stderr) == warned
 
 
 # ---- orientation

@@ -15,6 +15,7 @@ from decoupage.bases import find_base
 from decoupage.checks import check_finite
 from decoupage.faults import BadOutput
 from decoupage.images.forms import as_picture
+from decoupage.publishing import packaged
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
 
@@ -29,7 +30,7 @@ def folders(tmp_path_factory):
 def load(folder, **changes):
     config = AdapterConfig(**{"rank": 4, "num_latents": 4, "fusion_dim": 32, "size_px": 64, **changes})
     torch.manual_seed(0)
-    pipe = LayerDecompositionPipeline.from_base(config, str(folder))
+    pipe = LayerDecompositionPipeline.from_base(config, folder and str(folder))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -98,6 +99,45 @@ def test_recomposition_is_the_foreground_over_the_background_under_what_lies_in_
     assert not (covered & (np.asarray(mask()) > 0)).any() and not front[~covered].any()
     difference = np.abs(out.recomposition[0].astype(float) - np.asarray(picture()))
     assert out.recomposition_error[0] == pytest.approx(difference.mean(), abs=1e-3)
+
+
+def cutting(folders, size_px=64):
+    """A pipeline whose alpha is noise about 1, so that there is a foreground with holes to look at."""
+    pipe = load(folders / "fill", size_px=size_px)
+    with torch.no_grad():
+        pipe.vae_rgba.decoder.conv_out.bias[3] = 0.9
+        torch.nn.init.normal_(pipe.vae_rgba.decoder.conv_out.weight[3], std=0.1)
+    return pipe
+
+
+@pytest.mark.parametrize("size", [(64, 48), (200, 150)])
+def test_the_foreground_has_the_pictures_colours_and_does_not_depend_on_paste_back(folders, size):
+    pipe, source, where = cutting(folders), picture(*size), mask(*size)
+    pasted, free = (run(pipe, source, mask=where, paste_back=each, output_type="np") for each in (True, False))
+    assert np.array_equal(pasted.foreground, free.foreground)
+    assert not np.array_equal(pasted.background, free.background)
+    alone = (np.asarray(where) > 0) & (pasted.foreground[0][..., 3] == 255)
+    assert alone.sum() > 20
+    assert np.array_equal(pasted.foreground[0][alone][:, :3], np.asarray(source)[alone])
+
+
+def test_each_layer_has_the_colours_of_the_picture_whether_or_not_pixels_are_pasted_back(folders):
+    pipe, masks = cutting(folders), [mask(box=(2, 2, 20, 20)), mask(box=(36, 10, 60, 40))]
+    pasted, free = (run(pipe, picture(), layers=masks, paste_back=each, output_type="np") for each in (True, False))
+    assert np.array_equal(pasted.foreground, free.foreground)
+    for layer, where in zip(pasted.foreground, masks, strict=True):
+        alone = (np.asarray(where) > 0) & (layer[..., 3] == 255)
+        assert alone.any() and np.array_equal(layer[alone][:, :3], np.asarray(picture())[alone])
+
+
+def test_without_a_folder_the_packaged_adapter_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(packaged, "SHIPPED", tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"no adapter is packaged .* --model DIR"):
+        LayerDecompositionPipeline.from_pretrained()
+    load(None, base="tiny-fill").save_pretrained(tmp_path / "adapter")
+    pipe = LayerDecompositionPipeline.from_pretrained(maps="none")
+    assert pipe.adapter.base == "tiny-fill"
+    assert run(pipe, picture(), mask=mask()).foreground[0].size == (64, 48)
 
 
 @pytest.mark.parametrize("saved", [False, True])

@@ -1,0 +1,82 @@
+"""The small base: a codec in closed form, FLUX.1-Fill's conventions with other numbers."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.bases.small import SmallFill
+from decoupage.bases.small_codec import SmallCodec
+from decoupage.bases.tiny import save_base
+from decoupage.rgba_vae import widen_vae
+
+
+def smooth(seed=0, side=64):
+    coarse = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(-1, 1)
+
+
+def test_components_reconstruct_what_they_were_fitted_to():
+    codec = SmallCodec().eval()
+    codec.fit([smooth(0), smooth(1, 32)])
+    with torch.no_grad():
+        latents = codec.encode(smooth(2)).latent_dist.mode()
+        back = codec.decode(latents).sample
+    assert latents.shape == (2, 64, 8, 8) and (latents[:, 40:] == 0).all()
+    assert (back - smooth(2)).square().mean() < 1e-3
+    assert 0.5 < (latents[:, :40] * codec.config.scaling_factor).std() < 2
+
+
+def test_the_best_components_are_taken():
+    codec, pictures = SmallCodec().eval(), smooth(3)
+    codec.fit([pictures])
+    kept = codec.encoder.conv_in.weight.detach()[:40].reshape(40, 192)
+    assert torch.allclose(kept @ kept.T, torch.eye(40), atol=1e-5)
+    with torch.no_grad():
+        ours = (codec.decode(codec.encode(pictures).latent_dist.mode()).sample - pictures).square().mean()
+        random_basis = torch.linalg.qr(torch.randn(192, 40, generator=torch.manual_seed(0)))[0]
+        patches = torch.nn.functional.pixel_unshuffle(pictures, 8).permute(0, 2, 3, 1).reshape(-1, 192)
+        centred = patches - patches.mean(dim=0)
+        theirs = (centred - centred @ random_basis @ random_basis.T).square().mean()
+    assert ours < theirs / 10
+
+
+def test_the_codec_widens_to_rgba_and_loads_back(tmp_path):
+    codec = SmallCodec().eval()
+    codec.fit([smooth()])
+    wide = widen_vae(codec)
+    picture = smooth(5)
+    with torch.no_grad():
+        latents = codec.encode(picture).latent_dist.mode()
+        opaque = torch.cat([picture, torch.ones_like(picture[:, :1])], dim=1)
+        assert torch.allclose(wide.encode(opaque).latent_dist.mode(), latents, atol=1e-5)
+        decoded = wide.decode(latents).sample
+        assert torch.allclose(decoded[:, :3], codec.decode(latents).sample, atol=1e-5)
+        assert torch.allclose(decoded[:, 3], torch.ones(1))
+        ramp = torch.linspace(-1, 1, picture.shape[-1]).expand_as(picture[:, :1])
+        again = wide.decode(wide.encode(torch.cat([picture, ramp], dim=1)).latent_dist.mode()).sample
+        assert (again[:, 3:] - ramp).abs().max() < 0.02
+        assert torch.allclose(again[:, :3], decoded[:, :3], atol=1e-5)
+    wide.save_pretrained(tmp_path)
+    again = SmallCodec.from_pretrained(tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), wide.parameters(), strict=True))
+
+
+def test_a_small_base_is_saved_loaded_and_adapted(tmp_path):
+    torch.manual_seed(0)
+    save_base(SmallFill().new(), str(tmp_path))
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
+    pipe = LayerDecompositionPipeline.from_base(config, str(tmp_path))
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.transformer.x_embedder.in_features == 1026
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8))
+    mask = Image.new("L", image.size)
+    mask.paste(255, (10, 10, 30, 30))
+    out = pipe(image, mask=mask, num_inference_steps=2, generator=torch.Generator().manual_seed(0))
+    assert out.foreground[0].size == out.background[0].size == (64, 40)
+
+
+def test_its_weights_are_not_packaged_and_that_is_said():
+    with pytest.raises(ValueError, match="no weights of small-fill are packaged"):
+        SmallFill().load()
