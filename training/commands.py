@@ -35,6 +35,9 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     warm_start: Annotated[
         str | None, typer.Option(help="Checkpoint of which only the weights are used to start.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Published adapter to start from: a folder, owner/name, or shipped.")
+    ] = None,
     dry: Annotated[
         bool, typer.Option("--dry-run", help="Check, estimate, and make a small trial run; train nothing.")
     ] = False,
@@ -76,6 +79,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
         changes=dict(_change(text) for text in change or ()),
         resume=resume,
         warm_start=(fetched(warm_start) if is_address(warm_start) else Path(warm_start)) if warm_start else None,
+        start=start,
         device=device,
         commercial=loaded.licences.commercial,
     )

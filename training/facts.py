@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.fingerprint import fingerprint
 from pipelines.stages.working import WorkingFolder
+from training.exports import exported_identity, run_name
 from training.journal import METRICS, read_metrics
-from training.run import RunPlan, exported_identity, run_name
+from training.run import RunPlan
 
 if TYPE_CHECKING:
     from training.loop import Outcome

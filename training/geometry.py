@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
-from decoupage.bases.patch_codec import PatchCodec
 from decoupage.bases.spec import Base
 from decoupage.bases.tiny import TinyFill
 
@@ -40,11 +39,11 @@ def network_without_weights(base: Base, source: str | None) -> Any:
 
 def vae_without_weights(base: Base, source: str | None) -> Any:
     """A base's VAE on the default device, in the geometry of its stored config.json, else of the published one."""
-    kind = PatchCodec if isinstance(base, TinyFill) else AutoencoderKL
+    kind = base.codec if isinstance(base, TinyFill) else AutoencoderKL
     stored = _stored_config(base, source, "vae")
     if stored is not None:
         return kind.from_config(kind.load_config(stored))
-    return PatchCodec() if isinstance(base, TinyFill) else AutoencoderKL(**FLUX_VAE)
+    return base.codec() if isinstance(base, TinyFill) else AutoencoderKL(**FLUX_VAE)
 
 
 def _stored_config(base: Base, source: str | None, component: str) -> str | None:

@@ -57,6 +57,11 @@ def stated_licences(path: Path) -> Licences | None:
     Raises:
         ValueError: the file is damaged.
     """
+    if (path / "adapter.json").is_file():  # A published adapter.
+        from decoupage.publishing.folder import read_manifest  # Knows diffusers.
+
+        manifest = read_manifest(path)
+        return Licences((licence_of(manifest.base.name),), manifest.data_licences or (UNKNOWN,))
     for folder in (path, *path.resolve().parents[: _DEPTH - 1]):
         file = folder / FILE
         if file.is_file():

@@ -26,6 +26,9 @@ class TrainingSection(Section):
     recipe: str = Field("paper", description="name of the adapter's recipe")
     rgba_vae: str = Field("rgba_vae", description="name of the RGBA VAE's recipe")
     base: str = Field("", description="folder or owner/name[@revision] of the base; empty = the published one")
+    start: str = Field(
+        "", description="published adapter that training starts from: a folder, owner/name or `shipped`; empty = none"
+    )
     changes: dict[str, Any] = Field({}, description="values that differ from the adapter's recipe")
     rgba_vae_changes: dict[str, Any] = Field({}, description="values that differ from the RGBA VAE's recipe")
     launcher: Launcher = "subprocess"

@@ -14,8 +14,8 @@ from pipelines.stages.leftovers import Removable, freed_bytes, newest_s
 from pipelines.stages.object_leftovers import OLD_RUN, RemovableObject
 from pipelines.stages.store import Store
 from training.alone import LOCK
+from training.exports import IDENTITY, exported_identity, stated_identity
 from training.remote import STATE
-from training.run import IDENTITY, exported_identity, stated_identity
 
 __all__ = ["DAY_S", "LOCK", "prunable", "prunable_objects", "trained_folders"]
 

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from pipelines.library.records import Kind
 from training.ablations import FULL, ROWS, ablation_changes
 from training.config import RunConfig, TrainingConfig, dotted, with_changes
-from training.rgba_vae.config import demo_rgba_vae, rgba_vae
-from training.tiny_base.config import tiny_base
+from training.rgba_vae.config import demo_rgba_vae, rgba_vae, small_rgba_vae
+from training.tiny_base.config import small_base, tiny_base
 
 
 def paper() -> TrainingConfig:
@@ -80,6 +80,19 @@ def demo() -> TrainingConfig:
     return with_changes(paper(), changes)
 
 
+def small() -> TrainingConfig:
+    """An adapter of the small base for 128 px, on a CPU in hours."""
+    changes = {
+        "adapter.base": "small-fill",
+        "adapter.rank": 64,
+        "objective.pure_noise_share": 1.0,  # One step from the filling is all that the base knows.
+        "schedule.num_steps": 3000,
+        "batch.micro_batch": 16,
+        "data.size_px": 128,
+    }
+    return with_changes(demo(), changes)
+
+
 RECIPES: dict[str, Callable[[], TrainingConfig]] = {
     recipe.__name__: recipe
     for recipe in (
@@ -92,13 +105,14 @@ RECIPES: dict[str, Callable[[], TrainingConfig]] = {
         ),
         small_gpu,
         demo,
+        small,
     )
 }
 
 
 ALL: dict[str, Callable[[], RunConfig]] = {
     **RECIPES,
-    **{recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae, tiny_base)},
+    **{recipe.__name__: recipe for recipe in (rgba_vae, demo_rgba_vae, small_rgba_vae, tiny_base, small_base)},
 }
 """All recipes by name: adapters, the RGBA VAE that they need, and the base that the product ships."""
 

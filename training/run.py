@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decoupage.faults import BadSetup
-from decoupage.fingerprint import fingerprint
-from decoupage.text_files import parse_json
 from pipelines.commercial import refuse
 from pipelines.config import MasksConfig
 from pipelines.stages.working import WorkingFolder
 from training.alone import alone_in
 from training.config import RunConfig, TrainingConfig, with_changes
+from training.exports import IDENTITY, exported_identity, identity_beside, run_name
 from training.licences import FILE as LICENCES
 from training.licences import Licences, Sources, shard_uses, sources_of
 from training.recipes import find_recipe
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from training.task import Place, Task
 
 _log = logging.getLogger(__name__)
-IDENTITY = "export.json"
-"""File beside `export/` that says what it was made from."""
+SHIPPED = "shipped"
+"""Name of the adapter that comes with the package."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class RunPlan:
         changes: values that differ from the recipe, by dotted key.
         resume: continue from the newest checkpoint, if there is one.
         warm_start: checkpoint to start from with its weights alone.
+        start: published adapter to start from, a folder, a hub id or `shipped`; None = a new one.
         device: `auto`, `cpu` or `cuda`.
         commercial: refuse whatever forbids commercial use.
         num_processes: number of processes that it is to have; None = as many as there are.
@@ -64,6 +64,7 @@ class RunPlan:
     changes: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     warm_start: Path | None = None
+    start: str | None = None
     device: str = "auto"
     commercial: bool = False
     num_processes: int | None = None
@@ -87,7 +88,21 @@ def on_this_machine(plan: RunPlan) -> RunPlan:
     """
     store = plan.home.store if plan.home else None
     out = plan.home.path if plan.home else plan.out
-    return replace(plan, out=out, base=local_name(plan.base, store), rgba_vae=local_name(plan.rgba_vae, store))
+    base, rgba_vae = (local_name(name, store) for name in (plan.base, plan.rgba_vae))
+    return replace(plan, out=out, base=base, rgba_vae=rgba_vae, start=_start_folder(plan.start))
+
+
+def _start_folder(start: str | None) -> str | None:
+    """Folder on this machine of the published adapter that a run starts from. Raises BadSetup: it is not there."""
+    if start is None:
+        return None
+    from decoupage.publishing.finding import find_folder  # Knows diffusers.
+    from decoupage.publishing.packaged import shipped_adapter
+
+    try:
+        return str(shipped_adapter() if start == SHIPPED else find_folder(start))
+    except ValueError as error:
+        raise BadSetup(f"there is no adapter to start from: {error}") from error
 
 
 def train(plan: RunPlan) -> "Outcome":
@@ -203,6 +218,7 @@ def run_sources(plan: RunPlan) -> Sources:
     config = plan.config()
     earlier = [("--rgba-vae", Path(plan.rgba_vae))] if plan.rgba_vae else []
     earlier += [("--warm-start", plan.warm_start)] if plan.warm_start else []
+    earlier += [("--start", Path(plan.start))] if plan.start else []
     # Also where --resume is off: the run is refused then, and what its folder states must stay.
     earlier += [("--resume", plan.out / "checkpoints")] if (plan.out / "checkpoints").is_dir() else []
     if isinstance(config, TinyBaseConfig):
@@ -215,36 +231,11 @@ def run_sources(plan: RunPlan) -> Sources:
     return sources_of(config.adapter.base, plan.base, shard_uses(plan.data), earlier)
 
 
-def run_name(identity: Mapping[str, str]) -> str:
-    """Name of the folder of a run in `<out>/runs`."""
-    return fingerprint(dict(identity))
-
-
-def exported_identity(out: Path) -> dict[str, str] | None:
-    """Identity of the run that `<out>/export` came from; None if there is no export, or it does not say."""
-    return _stated_identity(out) if (out / "export").is_dir() else None
-
-
-def _stated_identity(out: Path) -> dict[str, str] | None:
-    file = out / IDENTITY
-    return stated_identity(file.read_bytes(), str(out)) if file.is_file() else None
-
-
-def stated_identity(data: bytes, where: str) -> dict[str, str] | None:
-    """What the `export.json` of a folder says; None if it is damaged."""
-    try:
-        identity = parse_json(data, f"{where}/{IDENTITY}")
-    except BadSetup as fault:
-        _log.warning("%s: the export counts as absent and is made again", fault)
-        return None
-    return identity if isinstance(identity, dict) else None
-
-
 def _has_export(plan: RunPlan, identity: Mapping[str, str]) -> bool:
     """Whether the export in use is this run's; in an object store, it is fetched then."""
     if plan.home is not None:
         fetch_if_there(plan.home, IDENTITY)
-        if _stated_identity(plan.out) == identity:
+        if identity_beside(plan.out) == identity:
             fetch_if_there(plan.home, "export")
     return exported_identity(plan.out) == identity
 
@@ -281,11 +272,14 @@ def build_task(plan: RunPlan, config: RunConfig, place: "Place", licences: Licen
     from training.adapter.task import AdapterTask
 
     assert plan.rgba_vae is not None
-    pipe = starting_pipeline(config, plan.base, plan.rgba_vae, place.device)
-    return AdapterTask(config, plan.data[0], pipe, plan.masks, place, CardFacts(data_licences=licences.data))
+    pipe = starting_pipeline(config, plan.base, plan.rgba_vae, place.device, plan.start)
+    return AdapterTask(
+        config, plan.data[0], pipe, plan.masks, place, CardFacts(data_licences=licences.data), plan.start
+    )
 
 
 def _check_data(plan: RunPlan, config: RunConfig) -> None:
+    """Raise BadSetup where the plan's data and weights are not what its recipe needs."""
     if isinstance(config, TinyBaseConfig):
         return
     if len(plan.data) != 1:

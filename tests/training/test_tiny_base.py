@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases import find_base
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_png
 from decoupage.randomness import generator
@@ -219,20 +219,22 @@ def test_figures_are_of_holes_and_of_what_surrounds_them(photographs: list[Photo
     assert task.validation_loss(task.modules) == task.validation_loss(task.modules) > 0
 
 
-def test_a_run_exports_a_base_with_its_card(photographs: list[Photograph], tmp_path: Path):
-    config: TinyBaseConfig = CONFIG
+@pytest.mark.parametrize("name", ["tiny-fill", "small-fill"])
+def test_a_run_exports_a_base_with_its_card(photographs: list[Photograph], tmp_path: Path, name: str):
+    config: TinyBaseConfig = with_changes(CONFIG, {"base": name})
     task = TinyBaseTask(config, photographs, Place())
     accelerator = make_accelerator(config, "cpu")
     outcome = fit(task, accelerator, tmp_path)
     folder = export(task, outcome, accelerator, tmp_path)
-    loaded = TinyFill().load(str(folder), dtype=torch.float16)
-    assert {loaded[name].dtype for name in ("transformer", "vae")} == {torch.float16}
+    loaded = find_base(name).load(str(folder), dtype=torch.float16)
+    assert {loaded[part].dtype for part in ("transformer", "vae")} == {torch.float16}
     assert loaded["transformer"].config.attention_head_dim == 12
-    for name in ("transformer", "vae"):
-        ours = task.components[name].state_dict()
-        assert all(torch.equal(value, ours[key].half()) for key, value in loaded[name].state_dict().items())
+    for part in ("transformer", "vae"):
+        ours = task.components[part].state_dict()
+        assert all(torch.equal(value, ours[key].half()) for key, value in loaded[part].state_dict().items())
     figures = json.loads((folder / "figures.json").read_text())
-    assert figures["num_crops"] == 6 and set(figures["psnr_mask"]) == {"tiny_fill", "telea", "navier_stokes"}
+    key = config.base.replace("-", "_")
+    assert figures["num_crops"] == 6 and set(figures["psnr_mask"]) == {key, "smooth", "telea", "navier_stokes"}
     card = (folder / "README.md").read_text()
     assert f"| telea | {figures['psnr_mask']['telea']} |" in card and "Held out: kept." in card
     assert task.identity["photographs"] in card and "6 steps of 4\ncrops" in card

@@ -1,8 +1,9 @@
 """The trained part of an adapter, as one module, and its input: tokens that frozen VAEs made of a batch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Text
@@ -58,3 +59,21 @@ class AdapterModel(nn.Module):
         )
         condition = Condition(encoded.contexts, fused_BND, encoded.text, encoded.grid)
         return predict_layers(self._base, self.network, *noisy, condition, sigma_B, guidance, self._mode)
+
+
+def present_maps(
+    fusion: MultiModalLatentFusion | None, no_maps_share: float | None, number: int, drawn: Callable[..., Tensor]
+) -> Tensor | None:
+    """Which maps each sample has, [B, M]; None without a fusion module.
+
+    Args:
+        no_maps_share: of samples that get none at all, besides maps that are dropped one by one; None = all have all.
+        drawn: (stream, draw of a sample from its generator) -> values of all samples, on their device.
+    """
+    if fusion is None:
+        return None
+    present: Tensor = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
+    if no_maps_share is None:  # By default, a module in training mode drops some at random.
+        return torch.ones_like(present)
+    bare_B = drawn("bare", lambda generator: torch.rand((), generator=generator)) < no_maps_share
+    return present & ~bare_B[:, None]

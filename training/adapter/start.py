@@ -10,21 +10,23 @@ from decoupage.bases import find_base
 from decoupage.bases.reading import readable
 from decoupage.faults import BadSetup
 from decoupage.pipeline import LayerDecompositionPipeline
+from decoupage.publishing.taking_up import take_up
 from training.config import TrainingConfig
 from training.network import checkpoint_blocks, compile_blocks, load_base
 
 
 def starting_pipeline(
-    config: TrainingConfig, source: str | None, rgba_vae: str, device: torch.device
+    config: TrainingConfig, source: str | None, rgba_vae: str, device: torch.device, start: str | None = None
 ) -> LayerDecompositionPipeline:
-    """A pipeline whose adapter is new; the same seed gives the same weights.
+    """A pipeline whose adapter is new, or a published one's; the same seed gives the same weights.
 
     Args:
         source: folder or hub id of the base; None = the published one.
         rgba_vae: folder of a trained RGBA VAE.
+        start: published adapter to start from; None = a new one.
 
     Raises:
-        BadSetup: weights are missing or are of another class.
+        BadSetup: weights are missing or are of another class, or the adapter to start from does not fit.
     """
     torch.manual_seed(config.seed)
     adapter = config.adapter_config()
@@ -37,7 +39,13 @@ def starting_pipeline(
     if config.compute.compile:
         compile_blocks(network)
     vae_rgba = _load_like(components["vae"], rgba_vae)
-    return LayerDecompositionPipeline.assembled(components, vae_rgba, make_fusion(base, adapter), adapter)
+    fusion = make_fusion(base, adapter)
+    if start is not None:
+        try:
+            fusion = take_up(start, base, adapter, network, vae_rgba)
+        except (OSError, ValueError) as error:
+            raise BadSetup(f"training cannot start from {start}: {error}") from error
+    return LayerDecompositionPipeline.assembled(components, vae_rgba, fusion, adapter)
 
 
 def _load_like(vae: Any, folder: str) -> Any:

@@ -4,7 +4,7 @@ For each batch, frozen VAEs make tokens; noise is mixed in by the samples' posit
 halves; flow matching gives their loss, and optionally the layers laid over one another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -22,13 +22,15 @@ from decoupage.contexts import make_contexts
 from decoupage.fingerprint import fingerprint
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
+from decoupage.publishing.folder import read_manifest
 from decoupage.rgba_vae import encode_rgba
+from decoupage.starts import background_start, foreground_start
 from pipelines.config import MasksConfig
 from training import noise
 from training.adapter.added_columns import added_columns
 from training.adapter.alpha_levels import alphas_at_own_size, choose_alpha_levels
 from training.adapter.grid import decomposed_grid
-from training.adapter.model import AdapterModel, Encoded
+from training.adapter.model import AdapterModel, Encoded, present_maps
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.losses import (
@@ -62,6 +64,7 @@ class AdapterTask:
         masks: errors that re-drawn masks have.
         place: where this process stands.
         card: what the exported card says, besides the run's own figures.
+        start: folder of the published adapter whose weights the pipeline has; None = a new one.
     """
 
     name = NAME
@@ -74,11 +77,12 @@ class AdapterTask:
         masks: MasksConfig,
         place: Place,
         card: CardFacts | None = None,
+        start: str | None = None,
     ) -> None:
         self.config, self._pipe, self._place, self._source = config, pipe, place, source
         self._base, self._card = pipe.base, card or CardFacts()
         self._loading = DataLoading.of(config, masks)
-        self._masks = masks
+        self._masks, self._start = masks, start
         pipe.set_progress_bar_config(disable=True)
         self._text = self._take_text()
         for frozen in (pipe.vae, pipe.vae_rgba):
@@ -103,6 +107,7 @@ class AdapterTask:
             "masks": fingerprint(self._masks.model_dump(mode="json")),
             "base": weights_digest(self._pipe.vae, self._pipe.transformer),
             "rgba_vae": weights_digest(self._pipe.vae_rgba),
+            **({"start": fingerprint(read_manifest(Path(self._start)).files)} if self._start else {}),
         }
 
     def batches(self, start: int) -> Iterator[TripletBatch]:
@@ -117,8 +122,8 @@ class AdapterTask:
         batch = batch.to(self._place.device, non_blocking=True)
         positions, base, objective = batch.positions, self._base, self.config.objective
         encoded = self._encode(batch, seed)
-        num_tokens, channels = encoded.clean[0].shape[1:]
-        mu = base.shift(self._pipe.scheduler, num_tokens)
+        shape = encoded.clean[0].shape[1:]
+        mu = base.shift(self._pipe.scheduler, shape[0])
 
         def drawn(stream: str, draw: Any) -> Tensor:
             return noise.per_sample(seed, stream, positions, draw).to(self._place.device, non_blocking=True)
@@ -127,24 +132,22 @@ class AdapterTask:
         if objective.pure_noise_share:
             pure_B = drawn("pure", lambda generator: torch.rand((), generator=generator)) < objective.pure_noise_share
             sigma_B = torch.where(pure_B, 1.0, sigma_B)
-        background, foreground = (
-            drawn(half, lambda generator: torch.randn(num_tokens, channels, generator=generator))
-            for half in ("background", "foreground")
+
+        def normal(half: str) -> Callable[[], Tensor]:
+            return lambda: drawn(half, lambda generator: torch.randn(shape, generator=generator))
+
+        picture, pipe = batch.composite_B3HW, self._pipe
+        noises = (
+            background_start(base, pipe.vae, picture, batch.hole_B1HW, normal("background")),
+            foreground_start(base, pipe.vae_rgba, picture, batch.kept_B1HW, normal("foreground")),
         )
-        noises = (background, foreground)
         sigma_B11 = sigma_B.reshape(-1, 1, 1)
         noisy_background, noisy_foreground = (
             base.mix(clean.float(), noise_, sigma_B11) for clean, noise_ in zip(encoded.clean, noises, strict=True)
         )
         noisy = (noisy_background, noisy_foreground)
         fusion = self._pipe.fusion
-        present = None
-        if fusion is not None and dropout:
-            present = drawn("present", lambda generator: fusion.draw_present(1, generator)[0])
-            bare_B = drawn("bare", lambda generator: torch.rand((), generator=generator)) < objective.no_maps_share
-            present = present & ~bare_B[:, None]
-        elif fusion is not None:  # By default, a module in training mode drops some at random.
-            present = torch.ones(len(batch), len(fusion.modalities), dtype=torch.bool, device=self._place.device)
+        present = present_maps(fusion, objective.no_maps_share if dropout else None, len(batch), drawn)
         projection = getattr(self._pipe.transformer, base.input_projection)
         with added_columns(projection, 0 if fusion is None else base.token_dim) as figures:
             predictions = module(noisy, encoded, sigma_B, objective.guidance, present)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from decoupage.bases import find_base
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.bases.tiny import TinyFill
 from decoupage.randomness import hash64
 from decoupage.rgba_vae import widen_vae
@@ -71,6 +72,8 @@ class RgbaVaeTask:
         self._rgb_vae = rgb_vae.requires_grad_(False).eval().to(place.device)
         # Averages and small steps need float32, whatever type the base was loaded in.
         self._vae = widen_vae(rgb_vae).float().requires_grad_(True).train()
+        if isinstance(self._vae, SmallCodec):  # Its codes are closed forms, and the same for every RGBA VAE.
+            self._vae.encoder.requires_grad_(False)
         if config.compute.checkpoint_every_blocks:
             self._vae.enable_gradient_checkpointing()
         modules: dict[str, nn.Module] = {"vae": RgbaAutoencoder(self._vae).to(place.device)}

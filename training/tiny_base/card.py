@@ -8,9 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from decoupage.bases import find_base
+from decoupage.starts import smooth_filling
 from training.licences import Licences
+from training.sample_grids import levels
 from training.tiny_base.config import TinyBaseConfig
 from training.tiny_base.photographs import Photograph
 
@@ -47,11 +51,12 @@ class Origin:
     held_out: Sequence[Photograph]
 
 
-def measure(judged: Judged) -> dict[str, Any]:
-    """Mean PSNR (dB) inside exact holes: the base in one step, Telea, Navier-Stokes; and of the VAE alone."""
+def measure(judged: Judged, name: str) -> dict[str, Any]:
+    """Mean PSNR (dB) inside exact holes: the base in one step, fillings without a model; and of the VAE alone."""
     pictures, holes = judged.pictures_BHWC, judged.hole_BHW
     filled = {
-        "tiny_fill": judged.filled_BHWC,
+        name.replace("-", "_"): judged.filled_BHWC,
+        "smooth": _smooth(pictures, holes),
         "telea": _classical(pictures, holes, cv2.INPAINT_TELEA),
         "navier_stokes": _classical(pictures, holes, cv2.INPAINT_NS),
     }
@@ -66,7 +71,8 @@ def measure(judged: Judged) -> dict[str, Any]:
 def write_card(folder: Path, judged: Judged, origin: Origin) -> None:
     """`README.md`, `figures.json` and `licences.json` beside the weights."""
     origin.licences.write(folder)
-    figures, config = measure(judged), origin.config
+    config = origin.config
+    figures = measure(judged, config.base)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     geometry, size_px = config.geometry, config.photographs.size_px
     scores = "\n".join(f"| {name} | {value} |" for name, value in figures["psnr_mask"].items())
@@ -80,17 +86,19 @@ license: apache-2.0
 library_name: diffusers
 tags: [inpainting]
 ---
-# tiny-fill
+# {config.base}
 
 A small inpainting model of FLUX.1-Fill's classes (FluxTransformer2DModel, {geometry.num_double} double and
 {geometry.num_single} single blocks, width {geometry.num_heads * geometry.dim_heads}; a VAE with AutoencoderKL's
 interface) for {size_px} x {size_px} pixels. It is a stand-in for the published base where there is no GPU and no
 network: it fills holes with what is likely on average, it knows no text, and it invents no detail.
 
-Made by `decoupage train tiny_base`, seed {config.seed}, {config.schedule.num_steps} steps of {config.batch.size}
+Made by `decoupage train {config.base.replace("-fill", "_base")}`, seed {config.seed},
+{config.schedule.num_steps} steps of {config.batch.size}
 crops; recipe {origin.identity["recipe"]}, photographs {origin.identity["photographs"]}.
 
-PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photographs, one step from noise:
+PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photographs,
+one step from {find_base(config.base).starts_from}:
 
 | method | psnr_mask |
 |---|---|
@@ -105,6 +113,11 @@ The VAE alone reaches {figures["codec_psnr_whole"]} dB.
 Held out: {kept}.
 """
     (folder / CARD).write_text(text, encoding="utf-8")
+
+
+def _smooth(pictures: NDArray[np.uint8], holes: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    signed = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
+    return levels(smooth_filling(signed, torch.from_numpy(holes).float()[:, None]))
 
 
 def _classical(pictures: NDArray[np.uint8], holes: NDArray[np.bool_], method: int) -> NDArray[np.uint8]:

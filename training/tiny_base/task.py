@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from decoupage.bases import find_base
 from decoupage.bases.spec import Components
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.contexts import make_contexts
 from decoupage.faults import BadSetup
 from decoupage.randomness import digest
+from decoupage.starts import background_start
 from training import noise
 from training.licences import UNSTATED, Licences
 from training.losses import draw_sigma
@@ -47,10 +49,16 @@ class HoleBatch:
     hole_B1HW: Tensor
 
 
+def _base(config: TinyBaseConfig) -> TinyFill:
+    base = find_base(config.base)
+    assert isinstance(base, TinyFill)
+    return base
+
+
 def num_parameters(config: TinyBaseConfig) -> tuple[int, int]:
     """Number of trained parameters, and of the network's among them, which are averaged."""
     with torch.device("meta"):
-        parts = TinyFill().new(**config.geometry.model_dump())
+        parts = _base(config).new(**config.geometry.model_dump())
     network, decoder = (
         sum(p.numel() for p in part.parameters()) for part in (parts["transformer"], parts["vae"].decoder)
     )
@@ -79,7 +87,7 @@ class TinyBaseTask:
         self.held_out = [photograph for photograph in photographs if photograph.name in held_out]
         if not self.trained or not self.held_out:
             raise BadSetup("the tiny base needs photographs to train on and held-out ones to be judged by")
-        self.base = TinyFill()
+        self.base = _base(config)
         torch.manual_seed(config.seed)
         self.components: Components = self.base.new(**config.geometry.model_dump(), shift=config.objective.shift)
         self._fit_vae()
@@ -149,14 +157,17 @@ class TinyBaseTask:
         def drawn(stream: str, draw: Any) -> Tensor:
             return noise.per_sample(config.seed, stream, batch.positions, draw).to(device)
 
-        noise_BND = drawn("noise", lambda generator: torch.randn(shape, generator=generator))
+        start_BND = background_start(
+            *(base, self.components["vae"], picture, hole),
+            lambda: drawn("noise", lambda generator: torch.randn(shape, generator=generator)),
+        )
         sigma_B = drawn("sigma", lambda generator: draw_sigma(1, config.objective.shift, generator)[0])
         is_pure = drawn("pure", lambda generator: torch.rand((), generator=generator)) < pure_share
         sigma_B = torch.where(is_pure, 1.0, sigma_B)
         sigma_B11 = sigma_B.reshape(-1, 1, 1)
-        tokens = torch.cat([base.mix(clean, noise_BND, sigma_B11), context], dim=-1)
+        tokens = torch.cat([base.mix(clean, start_BND, sigma_B11), context], dim=-1)
         prediction = self._predict(network, tokens, sigma_B)
-        squared = (prediction.float() - base.target(clean, noise_BND, sigma_B11)).square().mean(dim=-1, keepdim=True)
+        squared = (prediction.float() - base.target(clean, start_BND, sigma_B11)).square().mean(dim=-1, keepdim=True)
         weight_BN1 = 1 + (config.objective.hole_weight - 1) * touched_BN1
         parts = {
             "hole": (squared * touched_BN1).sum() / touched_BN1.sum(),
@@ -180,7 +191,7 @@ class TinyBaseTask:
 
     @torch.no_grad()
     def validation_loss(self, modules: Modules) -> float:
-        """See `Task.validation_loss`: mean squared error of pixels in holes, one step from pure noise."""
+        """See `Task.validation_loss`: mean squared error of pixels in holes, one step from noise level 1."""
         batch = self.validation
         filled = self.fill(modules["network"], batch)
         squared = (filled - batch.picture_B3HW.to(filled.device)).square().mean(dim=1, keepdim=True)
@@ -194,9 +205,12 @@ class TinyBaseTask:
         picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
         context = make_contexts(self.base, self.components["vae"], picture, hole, hole).background_BNK
         shape = (context.shape[1], self.base.token_dim)
-        start = noise.per_sample(
-            0, "tiny_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)
-        ).to(device)
+        start = background_start(
+            *(self.base, self.components["vae"], picture, hole),
+            lambda: noise.per_sample(
+                0, "tiny_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)
+            ).to(device),
+        )
         ones_B = torch.ones(len(picture), device=device)
         clean = start - self._predict(network, torch.cat([start, context], dim=-1), ones_B)
         size = self.config.photographs.size_px

@@ -13,6 +13,7 @@ import torch
 
 from commands import main as cli
 from decoupage.bases import find_base
+from decoupage.bases.small import SmallFill
 from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
@@ -70,9 +71,10 @@ def lay_out(root: Path) -> Place64:
     """Everything, under a folder."""
     build_dataset(root / "data", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX))
     build_dataset(root / "other", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX, seed=1))
-    bases = {name: str(root / name) for name in ("tiny-fill", "flux-fill", "flux-kontext")}
+    bases = {name: str(root / name) for name in ("tiny-fill", "small-fill", "flux-fill", "flux-kontext")}
     torch.manual_seed(0)
     save_base(TinyFill().new(), bases["tiny-fill"])
+    save_base(SmallFill().new(), bases["small-fill"])
     flux_fill().save_pretrained(bases["flux-fill"])
     flux_kontext().save_pretrained(bases["flux-kontext"])
     vaes = {}
