@@ -30,7 +30,8 @@ def baselines_asset(plan: Plan) -> dg.AssetsDefinition:
         check_specs=[check_spec("baselines", name, function, blocking=False) for name, function in CHECKS.items()],
         description="Published inpainting and matting methods on the held-out list, under the same protocol. Results "
         "that are recorded and unchanged are not made again. A method that cannot run stops no other one: its row "
-        "says why, and how to get it. Telea, Navier-Stokes and the given mask need nothing and join every evaluation.",
+        "says why, and how to get it. Simple fills (Telea, Navier-Stokes, smooth, biharmonic) and the given mask need "
+        "nothing and join every evaluation.",
     )
     def baselines() -> dg.MaterializeResult:
         """Writes each enabled method's pictures. Raises BadSetup: no held-out scene."""

@@ -17,12 +17,13 @@ from assets_defs.processes import run_process
 from assets_defs.training_unchanged import keep, question_of, unchanged
 from pipelines.stages.working import WorkingFolder
 from training.config import RunConfig, with_changes
+from training.exports import IDENTITY, run_name
 from training.facts import Facts, contents_digest
 from training.journal import METRICS, loss_curve, read_metrics
 from training.launcher import write_plan
 from training.remote import fetch_if_there, local_name
 from training.rgba_vae.card import opaque_pictures_kept
-from training.run import IDENTITY, RunPlan, run_name
+from training.run import RunPlan
 
 GROUP = "training"
 OWNERS = ["team:models"]
@@ -155,7 +156,8 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
         vae = plan.factory.store.url("training/rgba_vae/export")
         changes = {**section.changes, **config.changes}
         launched = with_changes(recipe, config.changes)
-        return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=vae)
+        start = section.start or None
+        return train_run(context, plan, "adapter", section.recipe, launched, changes, rgba_vae=vae, start=start)
 
     return adapter
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from decoupage.fingerprint import fingerprint
 from pipelines.shards.folder import find_shards
 from training.config import RunConfig, TrainingConfig
+from training.exports import IDENTITY, exported_identity
 from training.facts import Facts, contents_digest, facts_of
 from training.launcher import PLAN
 from training.remote import fetch_if_there
 from training.rgba_vae.config import RgbaVaeConfig
-from training.run import IDENTITY, RunPlan, exported_identity, on_this_machine
+from training.run import RunPlan, on_this_machine
 
 _AT_ONCE = 256
 """Manifests that are in memory at the same time."""

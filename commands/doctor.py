@@ -25,6 +25,7 @@ from pipelines.foregrounds.layerdiffuse.weights import requirements as layerdiff
 from pipelines.foregrounds.mulan.requirements import requirements as mulan_requirements
 from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
+from pipelines.foregrounds.rendered import requirements as rendered_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.named_paths import named_paths
 from pipelines.stages.run import Stage
@@ -169,9 +170,10 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         f"licences: licences.commercial = {json.dumps(profile.licences.commercial)}": licences,
         f"real foregrounds: mulan.source = {profile.mulan.source}": mulan_requirements(profile.mulan),
         f"prompts: prompts.source = {profile.prompts.source}": prompts_requirements(profile, Store(profile.root)),
-        f"generated foregrounds: generated.generator = {profile.generated.generator}": layerdiffuse_requirements(
-            profile.generated
-        ),
+        f"generated foregrounds: generated.generator = {profile.generated.generator}": [
+            *rendered_requirements(profile.generated),
+            *layerdiffuse_requirements(profile.generated),
+        ],
         f"backgrounds: backgrounds.source = {profile.backgrounds.source}": backgrounds_requirements(
             profile.backgrounds, f"{profile.root.rstrip('/')}/{OPENIMAGES}"
         ),
@@ -224,7 +226,7 @@ def _room(profile: Profile) -> Requirement:
     shards_gb, there_gb = 2 * profile.scenes.num_scenes * scene_mb / 1e3, _shards_gb(profile)
     spaces = [Space("scenes, masks, maps and shards", profile.root, max(0.0, shards_gb - (there_gb or 0.0)))]
     generated = profile.generated
-    if generated.generator != "procedural":
+    if generated.generator != "rendered":
         num_pictures = len(categories()) * generated.prompts_per_category * generated.images_per_prompt
         picture_mb = generated.size_px**2 / 1e6 * _PICTURE_MB_PER_MEGAPIXEL
         spaces.append(Space("generated foregrounds", profile.root, num_pictures * picture_mb / 1e3))

@@ -89,7 +89,7 @@ def _generator(config: DataConfig) -> Iterator[Use]:
     generator = make_generator(config.generated)
     fix = "choose a generator whose weights permit it"
     yield Use("generated.generator", generator.name, generator.licence, fix)
-    if config.generated.generator != "procedural":
+    if config.generated.generator != "rendered":
         for key in ("base", "weights"):
             if name := getattr(config.generated, key):
                 yield Use(f"generated.{key}", name, licence_of(name), _BY_HUB_ID)

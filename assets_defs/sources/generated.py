@@ -16,14 +16,14 @@ from pipelines.foregrounds.prompts.write import PromptsReport, write_prompts
 
 def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The assets `foreground_prompts` and `layerdiffuse_foregrounds`."""
-    is_stand_in = plan.profile.generated.generator == "procedural"
+    is_stand_in = plan.profile.generated.generator == "rendered"
     foregrounds = foregrounds_asset(
         plan,
         "layerdiffuse_foregrounds",
         "foreground_prompts",
         plan.factory.generated_foregrounds,
         "Generated foregrounds, one for each prompt and seed: complete shapes."
-        + (" `procedural` drawn shapes stand in for LayerDiffuse." if is_stand_in else ""),
+        + (" Rendered objects (`rendered`) stand in for LayerDiffuse." if is_stand_in else ""),
     )
     return [_prompts(plan), foregrounds]
 
@@ -31,13 +31,16 @@ def generated_assets(plan: Plan) -> list[dg.AssetsDefinition]:
 def _prompts(plan: Plan) -> dg.AssetsDefinition:
     factory, written = plan.factory, plan.profile.prompts.source == "written"
     origin = f"written by {plan.profile.prompts.model}" if written else "a built-in list"
+    what = f"objects of the paper's ten categories, {origin}"
+    if plan.profile.generated.generator == "rendered":
+        what = "the names of the rendered objects that stand in for them"
 
     @asset(
         deps=["prompt_list"],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"openai"} if written else {"table"},
-        description=f"Prompts that foregrounds are generated from: objects of the paper's ten categories, {origin}.",
+        description=f"Prompts that foregrounds are generated from: {what}.",
     )
     def foreground_prompts() -> dg.MaterializeResult:
         """Writes what the list lacks. Raises BadSetup: no key, or a list that another run writes."""

@@ -80,6 +80,15 @@ class DataConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _prompts_of_rendered_objects(self) -> "DataConfig":
+        if self.generated.generator == "rendered" and self.prompts.source == "written":
+            raise ValueError(
+                "prompts.source = 'written' is for the LayerDiffuse generators: the prompts of generated.generator = "
+                "'rendered' are the names of its objects"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _smallest_cutout(self) -> "DataConfig":
         if self.gates.min_area_px is None:
             least = min(self.scenes.min_area_px(name) for name in self.scenes.size.drawn)

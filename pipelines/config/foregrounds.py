@@ -116,9 +116,13 @@ class GeneratedConfig(Section):
     (`pipelines/foregrounds/layerdiffuse/settings.py`).
     """
 
-    generator: Literal["procedural", "layerdiffuse", "layerdiffuse_flux"] = "procedural"
-    """`procedural`: drawn shapes, the stand-in for LayerDiffuse. `layerdiffuse`: on SDXL. `layerdiffuse_flux`: on
-    FLUX.1 [dev], whose licence forbids commercial use."""
+    generator: Literal["rendered", "layerdiffuse", "layerdiffuse_flux"] = "rendered"
+    """`rendered`: rendered objects, the stand-in for LayerDiffuse; its prompts are their names, one picture each, of
+    their own size. `layerdiffuse`: on SDXL. `layerdiffuse_flux`: on FLUX.1 [dev], whose licence forbids commercial
+    use."""
+    rendered_folder: str = Field(
+        "", description="of more rendered objects, named by code points such as 1f400.webp; empty = the packaged ones"
+    )
     prompts_per_category: int = Field(6, ge=1, le=10_000)
     images_per_prompt: int = Field(1, ge=1, le=1000)
     num_shards: int = Field(2, ge=1, le=2000)
@@ -143,10 +147,14 @@ class GeneratedConfig(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> "GeneratedConfig":
-        if self.generator == "procedural":
+        if self.generator == "rendered":
             if self.height_px or self.width_px:
-                raise ValueError("height_px and width_px are LayerDiffuse's; the procedural canvas is size_px")
+                raise ValueError("height_px and width_px are LayerDiffuse's; rendered objects have their own size")
+            if self.images_per_prompt != 1:
+                raise ValueError(f"images_per_prompt must be 1 for rendered objects, got {self.images_per_prompt}")
             return self
+        if self.rendered_folder:
+            raise ValueError(f"rendered_folder is for generator = 'rendered', got {self.generator}")
         if self.size_px % CELL_PX:
             raise ValueError(f"size_px must be a multiple of {CELL_PX} for {self.generator}, got {self.size_px}")
         if self.generator == "layerdiffuse_flux" and self.variant == "deltas":

@@ -11,10 +11,10 @@ def stand_ins(config: DataConfig) -> dict[str, str]:
     found = {}
     if config.mulan.source == "packaged":
         found["a small MULAN tree cut from packaged photographs (OpenCV GrabCut)"] = "the MULAN data set"
-    if config.generated.generator == "procedural":
-        found["procedural shapes (`procedural`)"] = "LayerDiffuse foregrounds"
+    if config.generated.generator == "rendered":
+        found["rendered objects (`rendered`)"] = "LayerDiffuse foregrounds"
     if config.backgrounds.source == "packaged":
-        found["photographs packaged with scikit-image, scikit-learn and matplotlib"] = "OpenImages backgrounds"
+        found["packaged photographs"] = "OpenImages backgrounds"
     for maker in make_makers(config.maps):
         if maker.stands_in_for:
             model = maker.recipe["model"]

@@ -15,8 +15,8 @@ from pipelines.foregrounds.generator import BatchGenerator, ForegroundGenerator,
 from pipelines.foregrounds.layerdiffuse.generator import LayerDiffuseGenerator
 from pipelines.foregrounds.layerdiffuse.safety import SafetyFilter
 from pipelines.foregrounds.layerdiffuse.settings import settings
-from pipelines.foregrounds.procedural.generator import ProceduralGenerator
-from pipelines.foregrounds.prompts import Prompt, builtin_prompts
+from pipelines.foregrounds.prompts import Prompt, given_prompts
+from pipelines.foregrounds.rendered import RenderedGenerator
 from pipelines.library.records import ForegroundRecord, schema_of
 from pipelines.stages.manifest import CurrentByInputs, read_manifest
 from pipelines.stages.store import Store
@@ -24,8 +24,8 @@ from pipelines.stages.store import Store
 
 def make_generator(config: GeneratedConfig) -> ForegroundGenerator:
     """The generator that the profile names in `generated.generator`."""
-    if config.generator == "procedural":
-        return ProceduralGenerator(config.size_px)
+    if config.generator == "rendered":
+        return RenderedGenerator(config.rendered_folder)
     return LayerDiffuseGenerator(settings(config))
 
 
@@ -40,7 +40,7 @@ class GeneratedForegrounds(CurrentByInputs):
     The prompts are read when the first shard is planned, so the stage and its recipe exist before they are written.
 
     Attributes:
-        read: returns the prompts, and raises when there are none yet; None = the built-in list.
+        read: returns the prompts, and raises when there are none yet; None = those that are given.
         store: where the pictures of an expensive generator are stored; a fast generator needs none.
     """
 
@@ -103,7 +103,7 @@ class GeneratedForegrounds(CurrentByInputs):
     @cached_property
     def _requests(self) -> dict[str, list[Request]]:
         """Shard -> its requests. Raises ValueError when two prompts give the same id, and what `read` raises."""
-        prompts = self.read() if self.read else builtin_prompts(self.config.prompts_per_category)
+        prompts = self.read() if self.read else given_prompts(self.config)
         requests: dict[str, list[Request]] = {shard: [] for shard in self.shards()}
         seen: set[str] = set()
         for prompt in prompts:

@@ -21,11 +21,11 @@ class Request:
 
 
 class ForegroundGenerator(Protocol):
-    """Draws one complete object on a transparent canvas. Picklable; may load its weights on first use."""
+    """Gives one complete object on a transparent canvas. Picklable; may load its weights on first use."""
 
     @property
     def name(self) -> str:
-        """Source of its foregrounds in the catalogue, e.g. `procedural`; letters, digits and `-`."""
+        """Source of its foregrounds in the catalogue, e.g. `rendered`; letters, digits and `-`."""
         ...
 
     @property

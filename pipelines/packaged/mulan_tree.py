@@ -18,11 +18,12 @@ from PIL import Image
 from decoupage.images.codecs import decode_rgb, encode_jpeg
 from decoupage.images.types import Array, Gray, Mask, Rgb
 from pipelines.packaged.grabcut import cut_out
+from pipelines.packaged.held_out import held_out
 from pipelines.packaged.objects import OBJECTS, PackagedObject
 from pipelines.packaged.photographs import PackagedPhotograph, find
 from pipelines.stages.store import Store
 
-HELD_OUT = ("chelsea", "coffee", "flower", "rocket")
+HELD_OUT = tuple(name for names in held_out().values() for name in names if name in OBJECTS)
 """Photographs in val2017: their cutouts are for testing."""
 _JPEG_QUALITY = 98
 _FILL_SHRINK = 4

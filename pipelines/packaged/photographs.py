@@ -1,8 +1,9 @@
 """The packaged photographs: their files, contents and licences, and the folder of backgrounds made of them.
 
-Backgrounds show no salient object: textures as they are, and parts of photographs beside their object.
-Licences are those that the packages state: docstrings of `skimage/data/_fetchers.py`, the README beside
-scikit-learn's pictures, matplotlib's pull request 1599 (Grace Hopper). `unknown` = the package states none.
+Installed libraries contain some; those of the GB82 image set are in `pictures/photographs`. Backgrounds show no salient
+object: whole photographs, parts of these, and parts of photographs beside their object. Licences are those that the
+packages state: docstrings of `skimage/data/_fetchers.py`, the README beside scikit-learn's pictures, matplotlib's pull
+request 1599 (Grace Hopper), the licence of the GB82 set. `unknown` = the package states none.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipelines.backgrounds.attribution import FILE as ATTRIBUTIONS
 from pipelines.backgrounds.attribution import Attribution, attributions_csv
 from pipelines.stages.store import Store
 
+_GB82 = "packaged/pictures/photographs"
 Role = Literal["foregrounds", "background", "both"]
 """The use of a photograph: objects are cut out of it, it is a background, or both (a part of it is a background)."""
 
@@ -28,8 +30,8 @@ class PackagedPhotograph:
     Attributes:
         name: its origin in the library.
         package, file: the installed package, and the path in it.
-        crops: (left, top, right, bottom) in pixels: parts without a salient object, for photographs that have
-            one elsewhere. A background without crops is used whole.
+        crops: (left, top, right, bottom) in pixels: parts that are backgrounds of their own. A `background` is used
+            whole, too.
     """
 
     name: str
@@ -70,6 +72,11 @@ def _skimage(
     crops: tuple[tuple[int, int, int, int], ...] = (),
 ) -> PackagedPhotograph:
     return PackagedPhotograph(name, "skimage", f"data/{file}", licence, attribution, caption, role, crops)
+
+
+def _gb82(name: str, caption: str, role: Role, crops: tuple[tuple[int, int, int, int], ...] = ()) -> PackagedPhotograph:
+    terms = ("cc0-1.0", "Gianni Rosato, GB82 image set")
+    return PackagedPhotograph(name, "pipelines", f"{_GB82}/{name}.webp", *terms, caption, role, crops)
 
 
 def _sklearn(
@@ -123,22 +130,57 @@ PHOTOGRAPHS: tuple[PackagedPhotograph, ...] = (
         *("grace_hopper", "matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public-domain"),
         *("United States Navy", "Rear Admiral Grace Hopper in uniform, in front of a flag", "foregrounds"),
     ),
-    _skimage("brick", "brick.png", "cc0-1.0", "CC0Textures, Bricks25", "a brick wall", "background"),
-    _skimage("grass", "grass.png", "cc0-1.0", "linolafett, deviantart.com, Grass 01", "grass", "background"),
-    _skimage("gravel", "gravel.png", "cc0-1.0", "CC0Textures, Gravel04", "gravel", "background"),
     _skimage(
         *("hubble_deep_field", "hubble_deep_field.jpg", "public-domain", "NASA, Hubble eXtreme Deep Field"),
         *("many small galaxies on a black sky", "background"),
+        ((0, 0, 500, 436), (500, 436, 1000, 872)),
     ),
-    _skimage(
-        *("immunohistochemistry", "ihc.png", "public-domain", "Center for Microscopy and Molecular Imaging (CMMI)"),
-        *("stained tissue under a microscope", "background"),
+    _gb82("bulb", "a light bulb on a cable, in front of blurred trees", "background"),
+    _gb82(
+        *("flowers", "purple asters in a garden", "background"),
+        ((0, 0, 280, 280), (296, 0, 576, 280), (0, 290, 286, 576), (290, 290, 576, 576)),
     ),
-    _skimage("moon", "moon.png", "unknown", "scikit-image", "craters on the moon", "background"),
-    _skimage(
-        *("retina", "retina.jpg", "cc0-1.0", "Mikael Haggstrom, WikiJournal of Medicine 1 (2), 2014"),
-        *("the vessels of a retina", "background"),
-        ((300, 300, 1060, 1060),),
+    _gb82(
+        *("grass", "tall green grass", "background"),
+        ((144, 0, 432, 288), (0, 288, 288, 576), (288, 288, 576, 576)),
+    ),
+    _gb82("guitar", "a red electric guitar in front of a drum kit", "foregrounds"),
+    _gb82(
+        *("haze", "a beach in fog, with lights of houses", "background"),
+        ((0, 150, 288, 438), (288, 150, 576, 438), (0, 288, 288, 576)),
+    ),
+    _gb82(
+        *("mies", "a graffito on corrugated metal", "background"),
+        ((0, 0, 288, 288), (288, 0, 576, 288), (0, 288, 288, 576), (288, 288, 576, 576)),
+    ),
+    _gb82("night", "a street corner with a lit shop by night", "background", ((310, 0, 576, 280),)),
+    _gb82(
+        *("nyc", "Manhattan from above, under clouds", "background"),
+        ((0, 0, 320, 280), (0, 290, 288, 576), (288, 290, 576, 576), (120, 160, 456, 432)),
+    ),
+    _gb82(
+        *("path", "a boardwalk through reeds", "background"),
+        ((288, 200, 576, 488), (0, 200, 288, 488), (0, 0, 288, 256), (120, 300, 420, 576)),
+    ),
+    _gb82(
+        *("prudential", "a lit tower above brick houses by night", "background"),
+        ((0, 120, 288, 408), (288, 60, 576, 348), (0, 288, 288, 576)),
+    ),
+    _gb82(
+        *("sand", "sand with pebbles and shells", "background"),
+        ((0, 0, 288, 288), (288, 0, 576, 288), (0, 288, 288, 576), (288, 288, 576, 576)),
+    ),
+    _gb82(
+        *("sumac", "a red fruit of a sumac among dry leaves", "both"),
+        ((0, 0, 256, 256), (0, 300, 276, 576), (320, 0, 576, 256)),
+    ),
+    _gb82(
+        *("sunset", "a red sky above dark buildings", "background"),
+        ((0, 0, 288, 288), (288, 0, 576, 300), (60, 250, 400, 530)),
+    ),
+    _gb82(
+        *("waves", "foaming waves between stones", "background"),
+        ((0, 0, 288, 288), (288, 0, 576, 288), (0, 288, 288, 576), (288, 288, 576, 576)),
     ),
 )
 
@@ -162,10 +204,10 @@ def write_photographs(folder: str | Path) -> None:
 
 def _background_files(photograph: PackagedPhotograph) -> dict[str, bytes]:
     """File name -> bytes of what a photograph gives as backgrounds."""
-    if not photograph.crops:
-        return {f"{photograph.name}{photograph.path.suffix}": photograph.path.read_bytes()}
+    path = photograph.path
+    files = {f"{photograph.name}{path.suffix}": path.read_bytes()} if photograph.role == "background" else {}
     rgb = photograph.read()
-    return {
+    return files | {
         f"{photograph.name}-crop{i}.png": encode_png(rgb[top:bottom, left:right])
         for i, (left, top, right, bottom) in enumerate(photograph.crops, start=1)
     }

@@ -49,7 +49,7 @@ def test_stand_ins_are_named_where_they_are_used():
     found = specs()
     for name, word in (
         ("mulan_annotations", "stands in"),
-        ("layerdiffuse_foregrounds", "procedural"),
+        ("layerdiffuse_foregrounds", "Rendered objects"),
         ("openimages_index", "stand in"),
         ("segmentation_maps", "felzenszwalb"),
         ("depth_maps", "dark_channel"),

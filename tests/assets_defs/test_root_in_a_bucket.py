@@ -53,7 +53,7 @@ def test_from_the_sources_to_a_decision(s3, tmp_path, monkeypatch):
     tars = [path for path in here.tree() if path.endswith((".tar", ".parquet"))]
     assert tars and [path for path in there.tree() if path.endswith((".tar", ".parquet"))] == tars
     assert [path for path in tars if there.read(path) != here.read(path)] == []
-    for path in ("report/report.json", "report/scores.csv", "report/before_after.png", "dataset/README.md"):
+    for path in ("report/report.json", "report/scores.csv", "report/answer.png", "dataset/README.md"):
         assert there.read(path) == here.read(path), path
     decisions = [[(event.kind, event.champion, event.reasons) for event in read_history(store)] for store in stores]
     assert decisions[0] == decisions[1] and len(decisions[0]) == 1

@@ -126,14 +126,14 @@ def test_links_do_not_lead_out(root, folder_url):
 
 def test_objects_are_streamed_and_show_at_once_when_they_are_replaced(remote):
     large = bytes(range(256)) * 40_000  # 10 MB, several requests to the store.
-    remote.write("report/before_after.png", large)
+    remote.write("report/answer.png", large)
     with served(Guard(Starlette(routes=[root_route(remote.root)]))) as port:
-        address = f"http://127.0.0.1:{port}/root/report/before_after.png"
+        address = f"http://127.0.0.1:{port}/root/report/answer.png"
         answer = httpx2.get(address)
         assert answer.content == large and answer.headers["content-length"] == str(len(large))
         head = httpx2.head(address)
         assert (head.status_code, head.headers["content-length"]) == (200, str(len(large)))
-        Store(remote.root).write("report/before_after.png", b"another")
+        Store(remote.root).write("report/answer.png", b"another")
         Store(remote.root).write("report/report.md", b"# New")
         assert httpx2.get(address).content == b"another"
         assert "<h1>New</h1>" in httpx2.get(f"http://127.0.0.1:{port}/root/report/report.md").text

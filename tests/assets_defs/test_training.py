@@ -57,7 +57,7 @@ def test_one_run_goes_from_photographs_to_a_judged_adapter(everything):
         assert Path(metadata["export"].value).is_dir() and Path(metadata["tensorboard"].value).is_dir()
     report = json.loads((Path(profile.root) / "report" / "report.json").read_text())
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"])
-    assert (Path(profile.root) / "report" / "before_after.png").is_file()
+    assert (Path(profile.root) / "report" / "answer.png").is_file()
     found = {e.check_name: e for e in result.get_asset_check_evaluations()}
     assert found["opaque_pictures_kept"].passed and found["opaque_pictures_kept"].blocking
     assert found["no_origin_in_both_splits"].passed and found["no_origin_in_both_splits"].blocking

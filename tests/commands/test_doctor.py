@@ -160,7 +160,7 @@ def test_a_profile_that_lacks_nothing_says_so(tmp_path):
     text = examine(load_profile("demo", str(tmp_path))).to_text()
     assert text.splitlines()[3] == "nothing is missing"
     assert "MISSING" not in text
-    assert "  generated foregrounds: generated.generator = procedural\n    ok      nothing needed\n" in text
+    assert "  generated foregrounds: generated.generator = rendered\n    ok      nothing needed\n" in text
 
 
 def test_json_has_the_needs_one_after_another(tmp_path):

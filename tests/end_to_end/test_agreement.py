@@ -51,7 +51,7 @@ def root(tmp_path_factory) -> Path:
     return root
 
 
-def in_python(root, case):
+def in_python(root, case, paste_back=False):
     """The layers of a case by the pipeline alone."""
     pipe = LayerDecompositionPipeline.from_pretrained(root / "adapter", str(root / "base"))
     out = pipe(
@@ -59,7 +59,7 @@ def in_python(root, case):
         mask=case.mask,
         maps=case.maps,
         generator=torch.Generator("cpu").manual_seed(noise_seed(CONFIG.seed, case)),
-        paste_back=False,
+        paste_back=paste_back,
         output_type="np",
     )
     return out.background[0], out.foreground[0]
@@ -104,6 +104,8 @@ def test_a_held_out_scene_with_its_stored_maps(root, tmp_path):
         in_python(root, case),
         by_command(root, case, tmp_path, tmp_path / "maps"),
     )
+    pasted = in_python(root, case, paste_back=True)[1]
+    assert np.array_equal(evaluated.foreground, pasted), "the foreground is judged as it is used"
     assert evaluated.background.shape == (PICTURE_PX, PICTURE_PX, 3), "layers come back at the picture's size"
     assert judged["scores.csv"] == files_of(Store(str(tmp_path)), "report", "adapter")["scores.csv"]
     assert report.values["asked"]["adapter"] == {

@@ -121,7 +121,7 @@ def test_wrong_profiles_stop_with_a_sentence(environment, words):
 def test_doctor_says_what_the_profile_is_and_what_is_missing(root):
     done = decoupage("doctor", "--root", root)
     assert done.returncode == 0, done.stdout
-    assert "procedural shapes" in done.stdout and "MISSING" not in done.stdout
+    assert "rendered objects" in done.stdout and "MISSING" not in done.stdout
     paper = decoupage("doctor", "--profile", "paper", "--json", DECOUPAGE__GENERATED__SIZE_PX="1024")
     assert paper.returncode == 1
     missing = set(json.loads(paper.stdout)["missing"])

@@ -79,8 +79,8 @@ def settings(config: GeneratedConfig) -> Settings:
     Raises:
         ValueError: the profile asks for another generator.
     """
-    if config.generator == "procedural":
-        raise ValueError("generated.generator must be layerdiffuse or layerdiffuse_flux, got procedural")
+    if config.generator == "rendered":
+        raise ValueError("generated.generator must be layerdiffuse or layerdiffuse_flux, got rendered")
     flux = config.generator == "layerdiffuse_flux"
     variant = config.variant or ("lora" if flux else "deltas")
     if flux:

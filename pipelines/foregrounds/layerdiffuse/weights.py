@@ -55,9 +55,9 @@ def find_weights(wanted: Settings) -> Weights:
 
 
 def requirements(config: GeneratedConfig) -> list[Requirement]:
-    """What the profile's generator and its safety filter need; nothing for drawn shapes."""
+    """What the profile's generator and its safety filter need; nothing for rendered objects."""
     safety = [SafetyFilter(config.safety_filter).requirement()] if config.safety_filter.use else []
-    if config.generator == "procedural":
+    if config.generator == "rendered":
         return safety
     wanted = settings(config)
     return [*_file_requirements(wanted), _device(wanted), *safety]

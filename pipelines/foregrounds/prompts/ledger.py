@@ -27,10 +27,11 @@ from typing import Any
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
 from decoupage.text_files import parse_json
-from pipelines.config import DataConfig, PromptsConfig
+from pipelines.config import DataConfig, GeneratedConfig, PromptsConfig
 from pipelines.foregrounds.prompts.answers import Answer
 from pipelines.foregrounds.prompts.builtin import Prompt, builtin_prompts, categories
 from pipelines.foregrounds.prompts.chat import Ask, recipe
+from pipelines.packaged.cutouts import cutouts_of
 from pipelines.stages import leases
 from pipelines.stages.store import Store
 
@@ -220,8 +221,22 @@ def open_ledger(config: PromptsConfig, store: Store) -> Iterator[Ledger]:
         lease.release()
 
 
+def given_prompts(config: GeneratedConfig) -> list[Prompt]:
+    """The prompts that nobody has to write: the names of rendered objects, else the built-in list.
+
+    Raises:
+        ValueError: there are fewer built-in prompts than requested.
+        BadSetup: the folder of rendered objects cannot be used.
+    """
+    if config.generator == "rendered":
+        return [Prompt(cutout.category, cutout.name) for cutout in cutouts_of(config.rendered_folder)]
+    return builtin_prompts(config.prompts_per_category)
+
+
 def read_prompts(config: DataConfig, store: Store) -> list[Prompt]:
     """The profile's prompts, built in or written: the first `generated.prompts_per_category` of each category.
+
+    Rendered objects are asked for by their names: all that there are.
 
     Raises:
         ValueError: there are fewer built-in prompts than requested.
@@ -229,7 +244,7 @@ def read_prompts(config: DataConfig, store: Store) -> list[Prompt]:
     """
     wanted = config.generated.prompts_per_category
     if config.prompts.source == "builtin":
-        return builtin_prompts(wanted)
+        return given_prompts(config.generated)
     ledger = read_ledger(config.prompts, store)
     found = {name: ledger.texts(name)[:wanted] if ledger else [] for name in categories()}
     short = {name: len(texts) for name, texts in found.items() if len(texts) < wanted}

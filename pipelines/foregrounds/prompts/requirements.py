@@ -14,10 +14,14 @@ from pipelines.stages.store import Store
 def requirements(config: DataConfig, store: Store) -> list[Requirement]:
     """Enough built-in prompts; or a complete written list; or an API key or a server that needs none.
 
+    Rendered objects bring their prompts.
+
     Args:
         store: the root, where a written list lies.
     """
     wanted = config.generated.prompts_per_category
+    if config.generated.generator == "rendered":
+        return []
     if config.prompts.source == "builtin":
         found = f"{wanted} needed in each category, {num_builtin()} are built in"
         fix = "lower generated.prompts_per_category, or set DECOUPAGE__PROMPTS__SOURCE=written"

@@ -90,7 +90,7 @@ def scene(key: str) -> Outcome:
             "sharpness": 40.0 if i < 2 else None,
             "sharpness_around": 80.0,
             "foreground_id": f"{kind}-{(int(key) + i) % 5}",
-            "foreground_source": "mulan" if kind == "real" else "procedural",
+            "foreground_source": "mulan" if kind == "real" else "rendered",
             "foreground_kind": kind,
             "foreground_origin": f"{kind}-{(int(key) + i) % 5}",
             "foreground_sha256": "ab" * 32,

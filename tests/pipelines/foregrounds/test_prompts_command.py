@@ -21,6 +21,7 @@ def start(root: Path, url: str, per_category: int = 4, **prompts: Any) -> subpro
     values = {"source": "written", "base_url": url, "per_request": 3, "max_requests": 200, **prompts}
     env = {**os.environ, "PYTHONPATH": str(Path.cwd()), "OPENAI_API_KEY": SECRET}
     env |= {f"DECOUPAGE__PROMPTS__{key.upper()}": str(value) for key, value in values.items()}
+    env["DECOUPAGE__GENERATED__GENERATOR"] = "layerdiffuse"
     env["DECOUPAGE__GENERATED__PROMPTS_PER_CATEGORY"] = str(per_category)
     command = [sys.executable, "-m", "commands.main", "prompts", "write", "--root", str(root), "--json"]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

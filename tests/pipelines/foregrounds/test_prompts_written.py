@@ -44,7 +44,8 @@ def profile(root: Path, url: str, per_category: int = 3, **prompts: Any) -> Prof
     overrides = {
         f"prompts.{key}": str(value).lower() if key == "batch" else str(value) for key, value in values.items()
     }
-    return load_profile("demo", str(root), overrides | {"generated.prompts_per_category": str(per_category)})
+    generated = {"generated.generator": "layerdiffuse", "generated.prompts_per_category": str(per_category)}
+    return load_profile("demo", str(root), overrides | generated)
 
 
 def write(config: Profile) -> PromptsReport:
@@ -276,8 +277,10 @@ def test_needs_tell_of_a_key_only_whether_it_is_there(tmp_path: Path, monkeypatc
     assert there.present and SECRET not in str(there)
     # A key does not cross a network in the clear.
     assert "without a key" in requirements(profile(tmp_path, "http://elsewhere.example:8000/v1"), store)[0].found
-    [short] = requirements(load_profile("demo", str(tmp_path), {"generated.prompts_per_category": "61"}), store)
+    many = {"generated.generator": "layerdiffuse", "generated.prompts_per_category": "61"}
+    [short] = requirements(load_profile("demo", str(tmp_path), many), store)
     assert (short.name, short.present) == ("prompts", False)
+    assert requirements(load_profile("demo", str(tmp_path)), store) == []
 
 
 def test_a_whole_list_needs_no_key_any_more(tmp_path: Path, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_a_text_a_csv_and_a_parquet_name_the_same_pictures(tmp_path, cache):
 
 def test_names_of_an_entry():
     assert names_of("a/b/7d3f0c1e2b4a5968.JPG") == {"a/b/7d3f0c1e2b4a5968.JPG", "7d3f0c1e2b4a5968"}
-    assert names_of(" procedural:animal/cat/0 ") == {"procedural:animal/cat/0", "0"}
+    assert names_of(" rendered:animal/cat/0 ") == {"rendered:animal/cat/0", "0"}
     assert names_of("  ") == set()
 
 

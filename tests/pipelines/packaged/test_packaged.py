@@ -1,6 +1,7 @@
 """The packaged photographs as a MuLAn tree and as backgrounds: complete, exact, licensed, the same every time."""
 
 import csv
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -16,8 +17,9 @@ from pipelines.config import GateConfig
 from pipelines.foregrounds.mulan.files import find_annotations
 from pipelines.foregrounds.mulan.reader import read_decomposition
 from pipelines.foregrounds.mulan.stage import MulanForegrounds
-from pipelines.foregrounds.prompts import builtin_prompts
 from pipelines.packaged import mulan_tree
+from pipelines.packaged.cutouts import packaged_cutouts
+from pipelines.packaged.held_out import held_out
 from pipelines.packaged.mulan_tree import HELD_OUT, VARIANTS, inpaint, write_mulan_tree
 from pipelines.packaged.objects import OBJECTS
 from pipelines.packaged.photographs import PHOTOGRAPHS, PackagedPhotograph, find, write_photographs
@@ -90,22 +92,47 @@ def test_the_tree_gives_enough_foregrounds(foregrounds: tuple[Report, list[dict[
     report, rows = foregrounds
     train = [row for row in rows if row["split"] == "train"]
     assert len(train) >= 8 and len({row["origin"] for row in train}) >= 6
-    # The rocket is held out too, but its cutout is dropped (below).
+    # The rocket is held out, too, but its cutout is dropped (below).
     assert {row["origin"] for row in rows if row["split"] == "test"} == set(HELD_OUT) - {"rocket"}
+    assert len(HELD_OUT) >= 5
     assert {row["licence"] for row in rows} <= {"public-domain", "cc0-1.0", "cc-by-2.0", "unknown"}
     assert all(row["category"] and row["caption"] and row["attribution"] for row in rows)
     # The rocket is as thin as things in MuLAn can be: the demo shows a drop with its reason.
     assert report.drops_by_reason == {"too_small": 1}
 
 
-def test_what_is_held_out_is_the_same_in_tree_and_profile() -> None:
-    profile = load_profile("demo")
-    held_out = set(profile.library.held_out)
-    assert set(HELD_OUT) == held_out & set(OBJECTS)
-    prompts = builtin_prompts(profile.generated.prompts_per_category)
-    generated = {f"procedural:{prompt.category}/{prompt.text}/0" for prompt in prompts}
-    assert held_out <= generated | {photograph.name for photograph in PHOTOGRAPHS}
-    assert 8 <= len(held_out & generated) <= len(generated) / 4
+def test_the_profile_holds_out_what_the_hashes_choose() -> None:
+    chosen = held_out()
+    profile = load_profile("demo").library
+    assert (profile.held_out, profile.held_out_share) == (tuple(name for names in chosen.values() for name in names), 0)
+    assert set(HELD_OUT) == set(profile.held_out) & set(OBJECTS)
+    for kind in ("rendered",):
+        names = _named()[kind]
+        # Said again here, so that nobody changes the rule and the list together.
+        ranked = sorted(names, key=lambda name: hashlib.sha256(f"{RULE[kind]}:{name}".encode()).hexdigest())
+        found = [name for name in ranked if names[name] in chosen[kind]]
+        assert found == ranked[: len(found)] and len(found) == len(chosen[kind])
+        assert len(found) < len(names)
+
+
+RULE = {"background": "photograph", "object": "photograph", "rendered": "rendered"}
+
+
+def _named() -> dict[str, dict[str, str]]:
+    """Kind -> name that is hashed -> origin."""
+    rendered = {cutout.name: f"rendered:{cutout.category}/{cutout.name}/0" for cutout in packaged_cutouts()}
+    found: dict[str, dict[str, str]] = {"background": {}, "object": {}, "rendered": rendered}
+    for photograph in PHOTOGRAPHS:
+        kind = "object" if photograph.role == "foregrounds" else "background"
+        found[kind][photograph.name] = photograph.name
+    return found
+
+
+def test_enough_is_held_out_and_enough_is_left() -> None:
+    chosen, there = held_out(), _named()
+    assert len(chosen["background"]) >= 4 and len(there["background"]) - len(chosen["background"]) >= 12
+    assert len(chosen["rendered"]) >= 20 and len(there["rendered"]) - len(chosen["rendered"]) >= 60
+    assert len(chosen["object"]) >= 4 and len(there["object"]) - len(chosen["object"]) >= 5
 
 
 def test_the_same_photographs_give_the_same_bytes(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +140,8 @@ def test_the_same_photographs_give_the_same_bytes(tree: Path, tmp_path: Path, mo
     first = next(iter(OBJECTS))
     monkeypatch.setattr(mulan_tree, "OBJECTS", {first: OBJECTS[first]})
     write_mulan_tree(tmp_path)
-    for file in ("annotations/000000000001.p.zl", "images/train2017/000000000001.jpg"):
+    subset = "val2017" if first in HELD_OUT else "train2017"
+    for file in ("annotations/000000000001.p.zl", f"images/{subset}/000000000001.jpg"):
         assert (tree / file).read_bytes() == (tmp_path / file).read_bytes()
 
 
@@ -133,7 +161,7 @@ def test_backgrounds_come_with_attribution(tmp_path: Path) -> None:
         reader = csv.DictReader(file)
         rows = list(reader)
         assert tuple(reader.fieldnames or ()) == COLUMNS
-    assert len(rows) >= 8
+    assert len(rows) >= 40
     assert {row["file"] for row in rows} == {path.name for path in tmp_path.iterdir()} - {"attribution.csv"}
     min_side_px = load_profile("demo").backgrounds.min_side_px
     for row in rows:
@@ -142,5 +170,6 @@ def test_backgrounds_come_with_attribution(tmp_path: Path) -> None:
         assert row["licence"] == find(row["origin"]).licence and row["attribution"]
         if "-crop" not in row["file"]:
             assert (tmp_path / row["file"]).read_bytes() == find(row["origin"]).path.read_bytes()
-    origins, held_out = {row["origin"] for row in rows}, set(load_profile("demo").library.held_out)
-    assert len(origins & held_out) >= 3 and len(origins - held_out) >= 5
+    for origin in {row["origin"] for row in rows}:
+        whole = find(origin).role == "background"
+        assert sum(row["origin"] == origin for row in rows) == len(find(origin).crops) + whole >= 1

@@ -163,7 +163,7 @@ def test_flux_names_its_licence(cache):
         ({"generator": "layerdiffuse", "size_px": 96}, "size_px must be a multiple of 64"),
         ({"generator": "layerdiffuse", "height_px": 100}, "multiple of 64"),
         ({"generator": "layerdiffuse_flux", "variant": "deltas"}, "variant must be lora"),
-        ({"generator": "procedural", "width_px": 128}, "procedural canvas is size_px"),
+        ({"generator": "rendered", "width_px": 128}, "rendered objects have their own size"),
         ({"device": "tpu"}, "pattern"),
     ],
 )
