@@ -163,7 +163,6 @@ def test_a_machine_that_leaves_takes_nothing_with_it(tmp_path, nodes, ray_engine
     assert contents(tmp_path / "serial") == contents(root)
 
 
-@pytest.mark.slow  # It interrupts its own process, which beside other workers may be a worker of pytest's that then ends.
 def test_what_is_given_up_stops_at_once(tmp_path, ray_engine):
     stage = odd(tmp_path, "sleeps")
     engine = ray_engine(3)
