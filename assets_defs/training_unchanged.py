@@ -38,10 +38,11 @@ def question_of(run: RunPlan, config: RunConfig) -> str | None:
     # Where the machine keeps its copy decides nothing.
     plan = PLAN.dump_json(replace(run, out=Path()) if run.home else run).decode()
     run = on_this_machine(run)
-    base, vae = find_base(name).weights(run.base).find(), Path(run.rgba_vae) if run.rgba_vae else None
+    base = find_base(name).weights(run.base).find()
+    vae, start = (Path(folder) if folder else None for folder in (run.rgba_vae, run.start))
     if base is None or (vae is not None and not vae.is_dir()):
         return None
-    weights = [contents_digest(folder) for folder in (base, vae) if folder is not None]
+    weights = [contents_digest(folder) for folder in (base, vae, start) if folder is not None]
     data = [_contents(path) for path in run.data]
     if None in data:
         return None

@@ -16,12 +16,13 @@ from decoupage.bases import find_base
 from decoupage.faults import BadSetup
 from decoupage.images.codecs import encode_png
 from decoupage.randomness import generator
+from pipelines.packaged.held_out import smallest
 from pipelines.packaged.photographs import PHOTOGRAPHS
 from profiles.profile import load_profile
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator
 from training.task import Place
-from training.tiny_base.config import HELD_OUT, TinyBaseConfig, tiny_base
+from training.tiny_base.config import HELD_OUT, SMALL_HELD_OUT, TinyBaseConfig, small_base, tiny_base
 from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
 from training.tiny_base.task import HoleBatch, TinyBaseTask, num_parameters
 
@@ -145,6 +146,15 @@ def test_what_the_demo_holds_out_the_shipped_base_has_not_seen():
     held_out = set(load_profile("demo").library.held_out) & packaged
     assert held_out and held_out <= set(HELD_OUT)
     assert tiny_base().photographs.held_out == HELD_OUT
+
+
+def test_the_small_base_and_its_profile_hold_out_the_same_photographs_by_hash():
+    packaged = {photograph.name for photograph in PHOTOGRAPHS}
+    held_out = set(load_profile("small_fill").library.held_out)
+    assert held_out & packaged == set(SMALL_HELD_OUT) == set(small_base().photographs.held_out)
+    assert set(load_profile("demo").library.held_out) <= held_out
+    backgrounds = [photograph.name for photograph in PHOTOGRAPHS if photograph.role != "foregrounds"]
+    assert set(smallest("photograph", backgrounds, 12)) == set(backgrounds) & held_out
 
 
 def test_held_out_photographs_are_never_trained_on():
