@@ -52,7 +52,24 @@ class _Decoder(nn.Module):
         return self.conv_out(torch.cat([pixels, hidden], dim=1))
 
 
-class PatchCodec(ModelMixin, ConfigMixin):
+class Codec(ModelMixin, ConfigMixin):
+    """Two halves, `encoder` and `decoder`, with the interface of diffusers' AutoencoderKL and no spread."""
+
+    @apply_forward_hook  # Offloading moves a model when its forward is called, and this one is called by its halves.
+    def encode(self, x_BCHW: Tensor) -> AutoencoderKLOutput:
+        """The latents as a posterior without spread."""
+        mean = self.encoder(x_BCHW)
+        moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments, deterministic=True))
+
+    @apply_forward_hook
+    def decode(self, z_BCHW: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """Pictures decoded from latents that are not normalised."""
+        sample = self.decoder(z_BCHW)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+
+class PatchCodec(Codec):
     """Encodes pictures [B, 3, H, W] in [-1, 1] to latents [B, 16, H / 4, W / 4], and decodes these.
 
     Args:
@@ -73,19 +90,6 @@ class PatchCodec(ModelMixin, ConfigMixin):
         super().__init__()
         self.encoder = _Encoder(in_channels, latent_channels)
         self.decoder = _Decoder(out_channels, latent_channels, hidden)
-
-    @apply_forward_hook  # Offloading moves a model when its forward is called, and this one is called by its halves.
-    def encode(self, x_BCHW: Tensor) -> AutoencoderKLOutput:
-        """The latents as a posterior without spread."""
-        mean = self.encoder(x_BCHW)
-        moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
-        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments, deterministic=True))
-
-    @apply_forward_hook
-    def decode(self, z_BCHW: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
-        """Pictures decoded from latents that are not normalised."""
-        sample = self.decoder(z_BCHW)
-        return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     @torch.no_grad()
     def fit(self, pictures_B3HW: Sequence[Tensor]) -> None:
