@@ -21,6 +21,9 @@ from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.rgba_vae.requirements import requirements as perceptual
 from training.run import RunPlan
 
+ON_A_CPU = {None, "tiny-fill", "small-fill"}
+"""Bases that are trained and adapted on a CPU; None = a run without one."""
+
 
 def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list[Requirement]:
     """All that a run requires, in the order in which the run needs it; nothing is loaded or changed."""
@@ -111,7 +114,7 @@ def _compiler(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
 def _gpu(config: RunConfig, device: torch.device) -> Iterator[Requirement]:
     if device.type == "cuda":
         yield Requirement("GPU", True, torch.cuda.get_device_name(device), "")
-    elif config.needs_gpu or base_of(config) not in {None, "tiny-fill"}:
+    elif config.needs_gpu or base_of(config) not in ON_A_CPU:
         yield Requirement(
             "GPU", False, "this machine has none", "start the run on a machine with one of the cards below"
         )

@@ -9,7 +9,7 @@ import torch
 
 from decoupage.requirements import Requirement, as_lines, wrapped
 from training.dry_run.first_step import FirstStep, first_step
-from training.dry_run.missing import base_of, requirements
+from training.dry_run.missing import ON_A_CPU, base_of, requirements
 from training.dry_run.rehearsal import Rehearsal, rehearse
 from training.fitting import CardRow, by_card, estimate
 from training.memory import MemoryEstimate
@@ -120,7 +120,7 @@ def dry_run(plan: RunPlan) -> DryRun:
         requirements=requirements(plan, config, device),
         num_trained=num_parameters(config, plan.base)[0],
         memory=estimate(config, plan.base),
-        cards=by_card(config, plan.base) if base_of(config) not in {None, "tiny-fill"} else [],
+        cards=by_card(config, plan.base) if base_of(config) not in ON_A_CPU else [],
         checkpoints_gb=checkpoints_gb,
         export_gb=export_gb,
         step=first_step(config, plan.base),
