@@ -36,6 +36,8 @@ class AdapterConfig:
         num_latents, fusion_dim, direct_queries: of the fusion module.
         size_px: side of the pictures it was trained on; the pipeline works on larger ones scaled down to that area.
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
+        num_looks: how often a picture is taken apart, each time by the mask that the time before found
+            (`second_look`); 1 = only by the given one.
         map_makers: what the maps of its training data were made by: name -> recipe of the maker
             (`decoupage.maps.choose.maker_of`); empty = unknown.
         map_picture_px: side of the pictures that those maps were made of; larger ones are scaled down to that area
@@ -55,6 +57,7 @@ class AdapterConfig:
     direct_queries: bool = False
     size_px: int = 1024
     num_inference_steps: int = 30
+    num_looks: int = 1
     map_makers: Mapping[str, Recipe] = field(default_factory=dict, hash=False)
     map_picture_px: int = 1024
     alpha_levels: tuple[float, float] = (0.0, 1.0)
@@ -62,7 +65,7 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"adapter.rank must be at least 1, got {self.rank}")
-        for name in ("size_px", "num_inference_steps", "map_picture_px"):
+        for name in ("size_px", "num_inference_steps", "num_looks", "map_picture_px"):
             if getattr(self, name) < 1:
                 raise ValueError(f"adapter.{name} must be at least 1, got {getattr(self, name)}")
         low, high = self.alpha_levels

@@ -4,7 +4,6 @@ The order of work, and of random draws, is that of diffusers' FluxFillPipeline, 
 `batch` mode the background is that pipeline's own picture for the same seed.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -22,16 +21,16 @@ from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import blending
 from decoupage.images.forms import as_picture
-from decoupage.images.sizes import working_geometry
-from decoupage.maps.choose import AutoMaps
+from decoupage.images.sizes import Geometry, working_geometry
+from decoupage.maps.choose import AutoMaps, auto_maps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
-from decoupage.own_size import own_foreground
+from decoupage.own_size import enlargement, own_foreground
 from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
 from decoupage.rgba_vae import decode_rgba, widen_vae
+from decoupage.second_look import shown_mask
 from decoupage.sequences import Condition, predict_layers
 from decoupage.starts import background_start, foreground_start
 
-_log = logging.getLogger(__name__)
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
 
@@ -66,16 +65,10 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         fusion: MultiModalLatentFusion | None = None,
     ) -> None:
         super().__init__()
+        encoders = {"text_encoder": text_encoder, "tokenizer": tokenizer}
+        encoders |= {"text_encoder_2": text_encoder_2, "tokenizer_2": tokenizer_2}
         self.register_modules(
-            transformer=transformer,
-            vae=vae,
-            vae_rgba=vae_rgba,
-            scheduler=scheduler,
-            text_encoder=text_encoder,
-            tokenizer=tokenizer,
-            text_encoder_2=text_encoder_2,
-            tokenizer_2=tokenizer_2,
-            fusion=fusion,
+            transformer=transformer, vae=vae, vae_rgba=vae_rgba, scheduler=scheduler, fusion=fusion, **encoders
         )
         self.register_to_config(adapter=adapter)
         self.adapter = AdapterConfig.from_dict(adapter)
@@ -204,15 +197,29 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             one_B1HW, seen = one.expand(len(left), -1, -1, -1), left
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
             stored = stored_maps(seen, maps if number == 0 else None, self.adapter.maps, self.make_maps)
-            pictures, holes = seen.permute(0, 2, 3, 1).numpy(), one_B1HW[:, 0].numpy() > 0
-            prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
             options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
-            rgba, rgb = self.decompose(prepared, *options)
-            generated = undo(rgb, geometry)
-            left = blending.paste_back(seen, generated, one_B1HW, GROW_PX)
-            foregrounds.append(own_foreground(rgba, prepared, seen, left, one_B1HW, self.adapter.alpha_levels))
+            foreground, left, generated = self._take_off(seen, one_B1HW, stored, geometry, options)
+            foregrounds.append(foreground)
         plate, peeled = left if paste_back else generated, layers is not None
         return make_output(original, plate, foregrounds, masks, peeled, output_type)
+
+    def _take_off(
+        self, seen: Tensor, mask_B1HW: Tensor, stored: list[dict[str, Any]], geometry: Geometry, options: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """An object's layer; what it leaves, with and without the pictures' own pixels."""
+        pictures, mask, look = seen.permute(0, 2, 3, 1).numpy(), mask_B1HW, 1
+        while True:
+            holes = mask[:, 0].numpy() > 0
+            prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
+            rgba, rgb = self.decompose(prepared, *options)
+            generated = undo(rgb, geometry)
+            left = blending.paste_back(seen, generated, mask, GROW_PX)
+            foreground = own_foreground(rgba, prepared, seen, left, mask, self.adapter.alpha_levels)
+            if look == self.adapter.num_looks:
+                return foreground, left, generated
+            found = undo(rgba, geometry)
+            layers = (foreground[:, 3:], found[:, :3], generated)
+            mask, look = shown_mask(*layers, seen, mask_B1HW, enlargement(geometry)), look + 1
 
     @torch.no_grad()
     def decompose(
@@ -291,10 +298,3 @@ class LayerDecompositionPipeline(DiffusionPipeline):
                     callback(self, step, timestep, {"background": background, "foreground": foreground})
                 progress.update()
         return background, foreground
-
-
-def auto_maps(config: AdapterConfig) -> AutoMaps:
-    """What makes maps as those of an adapter's training data were made; none of those that it does not name."""
-    if unknown := [name for name in config.maps if name not in config.map_makers]:
-        _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
-    return AutoMaps.of(config.map_makers, config.map_picture_px)

@@ -131,7 +131,7 @@ class Flux(Base):
     ) -> Tensor:
         """See `Base.predict`."""
         scales = None
-        if network.config.guidance_embeds:
+        if getattr(network, "module", network).config.guidance_embeds:  # Several processes wrap the network.
             scales = torch.full_like(sigma_B, guidance, dtype=torch.float32)
         return network(
             hidden_states=tokens_BSD,

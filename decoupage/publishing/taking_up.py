@@ -17,7 +17,7 @@ from decoupage.publishing.folder import WEIGHTS, read_manifest
 from decoupage.publishing.loading import load_model
 from decoupage.publishing.lora import projection_names
 
-_MAY_DIFFER = {"size_px", "num_inference_steps", "map_makers", "map_picture_px", "alpha_levels"}
+_MAY_DIFFER = {"size_px", "num_inference_steps", "num_looks", "map_makers", "map_picture_px", "alpha_levels"}
 """Of an adapter's configuration: what decides no weight's shape."""
 
 

@@ -18,6 +18,7 @@ from tests.faults.harness import CHECKOUT, Commands, Started, assert_like, has
 pytestmark = pytest.mark.faults
 MODULE = "tests.faults.one_shard_a_run"
 SHARDS = ["00000", "00001", "00002", "00003"]
+START_TIMEOUT_S = 90
 PATIENCE_S = 240.0
 
 
@@ -59,10 +60,18 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 @contextmanager
 def instance_of(home: Path, settings: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance of a folder, by a file of settings; slots of ended runs come free within a second."""
+    """The instance of a folder, by a file of settings; slots of ended runs come free within a second.
+
+    A run whose daemon is killed before its process starts is found by the time that a start may take, and by no sign
+    of its own.
+    """
     home.mkdir()
     told = yaml.safe_load(settings.read_text())
-    told["run_monitoring"] |= {"free_slots_after_run_end_seconds": 1, "poll_interval_seconds": 1}
+    told["run_monitoring"] |= {
+        "free_slots_after_run_end_seconds": 1,
+        "poll_interval_seconds": 1,
+        "start_timeout_seconds": START_TIMEOUT_S,
+    }
     (home / "dagster.yaml").write_text(yaml.safe_dump(told))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
