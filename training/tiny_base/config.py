@@ -88,7 +88,7 @@ def small_base() -> TinyBaseConfig:
         "photographs.held_out": SMALL_HELD_OUT,
         "geometry.num_single": 4,
         "photographs.size_px": 128,
-        "objective.pure_noise_share": 0.5,  # It is asked for one step from the filling; noise trains more.
+        "objective.pure_noise_share": 0.25,  # It is asked for one step from the filling; noise trains more.
         "optimiser.learning_rate": 1e-3,
         "schedule.warmup_steps": 100,
     }

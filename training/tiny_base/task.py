@@ -163,9 +163,11 @@ class TinyBaseTask:
         start_BND = background_start(base, self.components["vae"], picture, hole, lambda: noise_BND)
         sigma_B = drawn("sigma", lambda generator: draw_sigma(1, config.objective.shift, generator)[0])
         is_pure = drawn("pure", lambda generator: torch.rand((), generator=generator)) < pure_share
-        # A part of the way from a filling is the truth itself, hardly hidden: the other samples start from noise.
+        # By a noise level of its own the network would know a filling, and answer it by its last modulation alone,
+        # which then lets nothing through that an adapter could learn: half of the samples from noise have that level.
+        is_noise = drawn("noise alone", lambda generator: torch.rand((), generator=generator)) < 0.5
         start_BND = torch.where(is_pure.reshape(-1, 1, 1), start_BND, noise_BND)
-        sigma_B = torch.where(is_pure, 1.0, sigma_B)
+        sigma_B = torch.where(is_pure | is_noise, 1.0, sigma_B)
         sigma_B11 = sigma_B.reshape(-1, 1, 1)
         tokens = torch.cat([base.mix(clean, start_BND, sigma_B11), context], dim=-1)
         prediction = self._predict(network, tokens, sigma_B)
