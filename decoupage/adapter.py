@@ -36,6 +36,7 @@ class AdapterConfig:
         num_latents, fusion_dim, direct_queries: of the fusion module.
         size_px: side of the pictures it was trained on; the pipeline works on larger ones scaled down to that area.
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
+        refine_masks: masks are first drawn to outlines in the picture (`decoupage.images.grabcut`).
         num_looks: how often a picture is taken apart, each time by the mask that the time before found
             (`second_look`); 1 = only by the given one.
         map_makers: what the maps of its training data were made by: name -> recipe of the maker
@@ -57,6 +58,7 @@ class AdapterConfig:
     direct_queries: bool = False
     size_px: int = 1024
     num_inference_steps: int = 30
+    refine_masks: bool = False
     num_looks: int = 1
     map_makers: Mapping[str, Recipe] = field(default_factory=dict, hash=False)
     map_picture_px: int = 1024

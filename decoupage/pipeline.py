@@ -21,6 +21,7 @@ from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
 from decoupage.images import blending
 from decoupage.images.forms import as_picture
+from decoupage.images.grabcut import refined_masks
 from decoupage.images.sizes import Geometry, working_geometry
 from decoupage.maps.choose import AutoMaps, auto_maps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
@@ -207,7 +208,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self, seen: Tensor, mask_B1HW: Tensor, stored: list[dict[str, Any]], geometry: Geometry, options: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         """An object's layer; what it leaves, with and without the pictures' own pixels."""
-        pictures, mask, look = seen.permute(0, 2, 3, 1).numpy(), mask_B1HW, 1
+        mask = mask_B1HW = refined_masks(seen, mask_B1HW) if self.adapter.refine_masks else mask_B1HW
+        pictures, look = seen.permute(0, 2, 3, 1).numpy(), 1
         while True:
             holes = mask[:, 0].numpy() > 0
             prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])

@@ -37,6 +37,8 @@ class AdapterSection(Section):
     fusion_dim: int = Field(512, ge=8, le=16384, multiple_of=8)
     direct_queries: bool = False
     num_inference_steps: int = Field(30, ge=1, le=1000)
+    refine_masks: bool = False
+    num_looks: int = Field(1, ge=1, le=8)
 
     @model_validator(mode="after")
     def _maps_differ(self) -> "AdapterSection":

@@ -85,6 +85,7 @@ def small() -> TrainingConfig:
     changes = {
         "adapter.base": "small-fill",
         "adapter.rank": 64,
+        "adapter.refine_masks": True,
         "objective.pure_noise_share": 1.0,  # One step from the filling is all that the base knows.
         "schedule.num_steps": 3000,
         "batch.micro_batch": 16,

@@ -22,6 +22,7 @@ class DataLoading:
         recolour_share: share of samples in other colours (`recolour.py`).
         flip: mirror about every second sample left to right.
         redraw_masks: draw a new imperfect mask from the visible mask; False = the stored one, always the same.
+        refine_masks: draw masks to outlines in the picture, as the adapter's pipeline will.
         masks: the errors to draw from; the profile's, because their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
         size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.
@@ -42,6 +43,7 @@ class DataLoading:
     flip: bool = True
     recolour_share: float = 0.0
     redraw_masks: bool = True
+    refine_masks: bool = False
     masks: MasksConfig = field(default_factory=MasksConfig)
     maps: tuple[str, ...] = tuple(MAPS)
     size_px: int | None = None
@@ -69,6 +71,7 @@ class DataLoading:
             flip=data.flip and training,
             recolour_share=data.recolour_share if training else 0.0,
             redraw_masks=data.redraw_masks and training and masks is not None,
+            refine_masks=isinstance(recipe, TrainingConfig) and recipe.adapter.refine_masks,
             masks=masks or MasksConfig(),
             maps=recipe.adapter.maps if isinstance(recipe, TrainingConfig) else (),
             size_px=data.size_px,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from decoupage.images.grabcut import refined_mask
 from decoupage.images.sizes import Geometry, plan_geometry
 from decoupage.images.types import Mask
 from decoupage.maps.table import StoredMaps
@@ -95,7 +96,10 @@ def make_sample(
     flipped = loading.flip and is_flipped(loading.seed, epoch, parts.key, layer)
     geometry = plan_geometry(parts.size, multiple=1, max_pixels=size_px**2)
     wanted = {name: maps[name] for name in loading.maps}
-    prepared = prepare(unit_rgb(parts.composite), _mask(parts, layer, epoch, loading), wanted, geometry)
+    mask = _mask(parts, layer, epoch, loading)
+    if loading.refine_masks:
+        mask = refined_mask(parts.composite, mask)
+    prepared = prepare(unit_rgb(parts.composite), mask, wanted, geometry)
     background_3HW = prepare_rgb(unit_rgb(parts.flatten(without=layer)), geometry)
     foreground_4HW = prepare_rgba(unit_rgb(parts.foreground(layer)), geometry)
     colours = draw_recolouring(loading.seed, epoch, parts.key, layer, loading.recolour_share)
