@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 SimplePart = Literal["background", "foreground"]
 SIMPLE: dict[SimplePart, tuple[str, ...]] = {
-    "background": ("telea", "telea_grown", "navier_stokes", "smooth", "smooth_grown", "biharmonic"),
-    "foreground": ("given_mask",),
+    "background": ("telea", "telea_grown", "navier_stokes", "smooth", "smooth_grown", "biharmonic", "grabcut"),
+    "foreground": ("given_mask", "grabcut"),
 }
 """Part -> methods without a model that give it. `input` is a control and no rival: it removes nothing."""
 MAIN: dict[SimplePart, str] = {"background": "psnr_mask", "foreground": "soft_iou"}

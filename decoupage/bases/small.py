@@ -1,4 +1,4 @@
-"""The small base: FLUX.1-Fill's classes for 128 px on a CPU. Its weights are not packaged yet."""
+"""The small base: FLUX.1-Fill's classes for 128 px on a CPU."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -6,6 +6,9 @@ from typing import ClassVar
 from decoupage.bases.small_codec import PATCH_PX, SmallCodec
 from decoupage.bases.spec import Sampling, Start
 from decoupage.bases.tiny import TinyFill
+
+WEIGHTS = Path(__file__).parent / "small_fill"
+"""The packaged weights, with their model card."""
 
 
 class SmallFill(TinyFill):
@@ -18,7 +21,7 @@ class SmallFill(TinyFill):
 
     name = "small-fill"
     repo_id = "small-fill"
-    packaged: ClassVar[Path | None] = None
+    packaged: ClassVar[Path | None] = WEIGHTS
     codec = SmallCodec
     starts_from: ClassVar[Start] = "filling"
     token_dim = 256

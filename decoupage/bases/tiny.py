@@ -40,8 +40,6 @@ class TinyFill(FluxFill):
 
     def load(self, source: str | None = None, **options: Any) -> Components:
         """See `Base.load`; the folder holds `transformer/`, `vae/` and `scheduler/`. None = the packaged weights."""
-        if source is None and self.packaged is None:
-            raise ValueError(f"no weights of {self.name} are packaged: name a folder of them")
         source, revision = split_revision(source or str(self.packaged))
         options = {"dtype": torch.float32, "revision": revision} | options  # The files are in half precision.
         # A pipeline's option names which component is quantised, and how.

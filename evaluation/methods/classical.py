@@ -7,6 +7,7 @@ from importlib.metadata import version
 import cv2
 import numpy as np
 
+from decoupage.images.grabcut import refined_mask
 from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case
 from evaluation.method import BACKGROUND, FOREGROUND, Layers, MethodRecipe
@@ -17,7 +18,7 @@ VERSION = 1
 """To be raised whenever one of them would give another picture."""
 INPAINT_RADIUS_PX = 3
 GROWN_PX = 2
-"""Growth of the mask of `telea_grown` and `smooth_grown`, for masks that miss a part of the object."""
+"""Growth of the mask of `telea_grown`, `smooth_grown` and `grabcut`, for masks that miss a part of the object."""
 Fill = Callable[[Rgb, Mask], Rgb]
 """(picture [H, W, 3], hole [H, W]) -> the picture with the hole filled."""
 
@@ -57,6 +58,7 @@ def classical_methods() -> list[PerImage]:
         fill("smooth", harmonic, library="scipy"),
         fill("smooth_grown", harmonic, GROWN_PX, "scipy"),
         fill("biharmonic", biharmonic, library="scikit-image"),
+        PerImage("grabcut", background | foreground, _grabcut, "scipy"),
     ]
 
 
@@ -73,6 +75,13 @@ def classical_recipes() -> list[MethodRecipe]:
 def _given_mask(case: Case) -> Layers:
     """The composite with the given mask as alpha: what a simple cut-out tool does."""
     return Layers(foreground=np.dstack([case.composite, case.mask.astype(np.uint8) * 255]))
+
+
+def _grabcut(case: Case) -> Layers:
+    """The given mask drawn to outlines, the cutout under it, and what it leaves, grown and filled smoothly."""
+    mask = refined_mask(case.composite, case.mask)
+    hole = distance_px(mask) <= GROWN_PX
+    return Layers(harmonic(case.composite, hole), np.dstack([case.composite, mask.astype(np.uint8) * 255]))
 
 
 def _filled(case: Case, fill: Fill, grow_px: int) -> Layers:

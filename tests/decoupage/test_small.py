@@ -1,7 +1,6 @@
 """The small base: a codec in closed form, FLUX.1-Fill's conventions with other numbers."""
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 
@@ -77,6 +76,11 @@ def test_a_small_base_is_saved_loaded_and_adapted(tmp_path):
     assert out.foreground[0].size == out.background[0].size == (64, 40)
 
 
-def test_its_weights_are_not_packaged_and_that_is_said():
-    with pytest.raises(ValueError, match="no weights of small-fill are packaged"):
-        SmallFill().load()
+def test_the_packaged_base_answers_a_filling_by_more_than_its_last_modulation():
+    """Where that lets nothing through, no adapter learns."""
+    network = SmallFill().load()["transformer"]
+    pooled = torch.zeros(1, network.config.pooled_projection_dim)
+    with torch.no_grad():
+        at = network.time_text_embed(torch.tensor([1000.0]), torch.tensor([1000.0]), pooled)
+        scale, _ = network.norm_out.linear(torch.nn.functional.silu(at)).chunk(2, dim=1)
+    assert (1 + scale).abs().mean() > 0.5

@@ -57,7 +57,7 @@ def test_the_report_has_the_promised_shape(done):
     assert found["num_images"] == 12 and found["num_scenes"] == 6
     assert set(found["methods"]) == {
         *("input", "given_mask", "telea", "telea_grown", "navier_stokes", "smooth", "smooth_grown", "biharmonic"),
-        *("base", "adapter"),
+        *("grabcut", "base", "adapter"),
     }
     for name in ("psnr_mask", "psnr_whole", "ssim_whole", "psnr_mask_pasted", "psnr_whole_pasted"):
         assert set(found["methods"]["telea"]["background"][name]) == INTERVAL

@@ -12,6 +12,7 @@ import torch
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases import find_base
 from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.images.grabcut import refined_mask
 from evaluation.config import EvaluationConfig
 from evaluation.method import Failure, Layers, answer
 from evaluation.methods.base import base_method
@@ -68,6 +69,10 @@ def test_classical_methods_are_opencvs():
     given = answer(CLASSICAL["given_mask"], case)
     assert np.array_equal(given.foreground[..., 3] > 0, case.mask)
     assert np.array_equal(given.foreground[..., :3], case.composite)
+    drawn, mask = answer(CLASSICAL["grabcut"], case), refined_mask(case.composite, case.mask)
+    assert np.array_equal(drawn.foreground[..., 3] > 0, mask)
+    outside = cv2.dilate(mask.astype(np.uint8), disc) == 0
+    assert np.array_equal(drawn.background[outside], case.composite[outside])
 
 
 def test_simple_methods_are_those_that_reports_know_as_rivals():
@@ -97,7 +102,7 @@ def test_models_depend_on_the_seed_and_not_on_what_was_asked_before(folders):
     recipes = standard_recipes(config, folders[1], folders[0])
     names = [recipe.name for recipe in recipes]
     fills = ["telea", "telea_grown", "navier_stokes", "smooth", "smooth_grown", "biharmonic"]
-    assert names == ["input", "given_mask", *fills, "base", "adapter"]
+    assert names == ["input", "given_mask", *fills, "grabcut", "base", "adapter"]
     assert recipes[-1].facts["base"] == "tiny-fill" and recipes[-1].facts["files"]
     for recipe in recipes[-2:]:
         method = recipe.make()
