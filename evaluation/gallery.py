@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.cases import Case
 from evaluation.method import Answered, Failure, Layers
-from evaluation.rivals import MAIN, SIMPLE
+from evaluation.rivals import MAIN, SIMPLE, SIMPLE_NAMES
 from evaluation.scores import ScoreTable
 from evaluation.test_sets.spec import TestSet
 
@@ -75,7 +75,7 @@ def best_fill(table: ScoreTable) -> str | None:
 def shown_methods(methods: Sequence[str], rival: str | None = None) -> list[str]:
     """Names of the methods whose pictures are shown, in order: without controls and all simple ones but the best."""
     first = [name for name in (FIRST[0], rival, *FIRST[1:]) if name in methods and name is not None]
-    hidden = ("input", *(name for names in SIMPLE.values() for name in names))
+    hidden = ("input", *SIMPLE_NAMES)
     shown = [*first, *(name for name in methods if name not in (*first, *hidden))][:MAX_METHODS]
     return shown or list(methods)[:MAX_METHODS]
 

@@ -13,14 +13,14 @@ from evaluation.curves import CURVES, bin_facts, bins_of, spreads
 from evaluation.metrics.catalogue import COVERED_NOTE, IMAGE_METRICS, LIST_METRICS, Part
 from evaluation.metrics.lists import Key, ListScore
 from evaluation.protocol import protocol_of
-from evaluation.rivals import SIMPLE
+from evaluation.rivals import SIMPLE_NAMES
 from evaluation.scores import ScoreTable
 from evaluation.statistics import Clusters, intervals
 
 REPORT = "report.json"
 DIFFERENCES = (
     ("adapter", "base"),
-    *(("adapter", name) for names in SIMPLE.values() for name in names),
+    *(("adapter", name) for name in SIMPLE_NAMES),
     ("base", "telea"),
     ("adapter", "input"),
     ("base", "input"),

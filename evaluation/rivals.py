@@ -12,6 +12,7 @@ SIMPLE: dict[SimplePart, tuple[str, ...]] = {
     "foreground": ("given_mask", "grabcut"),
 }
 """Part -> methods without a model that give it. `input` is a control and no rival: it removes nothing."""
+SIMPLE_NAMES = tuple(dict.fromkeys(name for names in SIMPLE.values() for name in names))
 MAIN: dict[SimplePart, str] = {"background": "psnr_mask", "foreground": "soft_iou"}
 """Part -> the metric by which rivals are ranked and compared first; more is better in both."""
 

@@ -81,13 +81,14 @@ def demo() -> TrainingConfig:
 
 
 def small() -> TrainingConfig:
-    """An adapter of the small base for 128 px, on a CPU in hours."""
+    """The packaged adapter: the small base, 128 px, in half an hour on two cores of a CPU."""
     changes = {
         "adapter.base": "small-fill",
         "adapter.rank": 64,
         "adapter.refine_masks": True,
         "objective.pure_noise_share": 1.0,  # One step from the filling is all that the base knows.
-        "schedule.num_steps": 3000,
+        "objective.pixels_weight": 2.0,
+        "schedule.num_steps": 1300,
         "batch.micro_batch": 16,
         "data.size_px": 128,
     }

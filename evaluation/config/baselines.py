@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from decoupage.weights.hub import HubId
-from evaluation.rivals import SIMPLE
+from evaluation.rivals import SIMPLE_NAMES
 from pipelines.config import Section
 
 INPUT, OUTPUT = "{input}", "{output}"
 """Placeholders in a command for the folder that it reads and the one that it writes."""
-RESERVED = ("input", *SIMPLE["background"], *SIMPLE["foreground"], "base", "adapter", "given", "champion")
+RESERVED = ("input", *SIMPLE_NAMES, "base", "adapter", "given", "champion")
 """Reserved names: methods that always run, and folders next to theirs."""
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|^DAGSTER_|^DECOUPAGE_|WEBHOOK|DATABASE", re.IGNORECASE)

@@ -20,7 +20,7 @@ from evaluation.page.differences import (
     headline_differences,
 )
 from evaluation.page.figures import figure, span
-from evaluation.rivals import MAIN, SIMPLE, SimplePart, best_rivals
+from evaluation.rivals import MAIN, SIMPLE, SIMPLE_NAMES, SimplePart, best_rivals
 from evaluation.statistics import Seen
 
 QUESTION = "Is the adapter better than the simplest thing one could do?"
@@ -134,7 +134,7 @@ def _clause(pair: Headline) -> str:
         "undecided": "is undecided against",
         "mixed": "is partly better and partly worse than",
     }[verdict]
-    rival = f"that of `{main.second}`, the best simple method" if part == "background" else f"`{main.second}`"
+    rival = "`given_mask`" if main.second == "given_mask" else f"that of `{main.second}`, the best simple method"
     ends = "no interval" if main.cell["low"] is None else f"95\u00a0%: {span(main.cell, main.metric, True)}"
     details = [f"{figure(main.cell['mean'], main.metric, True)} {_UNITS[part]}, {ends}"]
     if verdict == "undecided":
@@ -181,7 +181,8 @@ def _scale(values: Values, part: SimplePart, best: str, rows: Sequence[Differenc
 
 
 def _kind(name: str, part: Part, best: str) -> str:
+    if name == "given_mask":
+        return "the given mask"
     if name == best:
-        return "the given mask" if part == "foreground" else "best simple method"
-    simple = any(name in names for names in SIMPLE.values())
-    return "simple method" if simple else "the base alone" if name == "base" else "baseline"
+        return "best simple method"
+    return "simple method" if name in SIMPLE_NAMES else "the base alone" if name == "base" else "baseline"

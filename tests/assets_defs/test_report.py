@@ -26,7 +26,7 @@ def test_it_shows_at_a_glance_what_was_found(tmp_path):
     # Of this one each pixel is 8 levels off, around the target as well, where the base is right.
     summary = event.metadata["summary"].value
     assert "`adapter` against `base`: better (PSNR, where the target shows" in summary
-    assert "but worse (PSNR, around it" in summary and "`adapter` is better than `given_mask`" in summary
+    assert "but worse (PSNR, around it" in summary and "`adapter` is better than `grabcut`" in summary
     page = tmp_path / "report" / "report.html"
     assert event.metadata["report"].value == "/root/report/report.html" and "best" in page.read_text()
     assert (tmp_path / "report" / "report.md").read_text().startswith("# Evaluation of the profile `demo`")

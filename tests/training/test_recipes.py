@@ -69,7 +69,7 @@ OTHERS = {
         "compute.compile",
     },
     "demo": ON_SMALL_BASES,
-    "small": ON_SMALL_BASES,
+    "small": {*ON_SMALL_BASES, "adapter.refine_masks"},
 }
 
 

@@ -210,6 +210,42 @@ def test_a_run_is_known_by_recipe_and_photographs(photographs: list[Photograph])
 # --- learning and export ----------------------------------------------------------------------------------------
 
 
+class Wrapped(torch.nn.Module):
+    """As torch wraps a network for several processes."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *args: object, **kwargs: object) -> object:
+        return self.module(*args, **kwargs)
+
+
+def test_a_network_that_is_wrapped_for_several_processes_has_the_same_losses(photographs: list[Photograph]):
+    task = TinyBaseTask(CONFIG, photographs, Place())
+    (batch,) = take(task, 1)
+    wrapped = {name: Wrapped(module) for name, module in task.modules.items()}
+    for (_, mine), (_, theirs) in zip(task.losses(task.modules, batch, 0), task.losses(wrapped, batch, 0), strict=True):
+        assert torch.equal(mine.total, theirs.total)
+
+
+def test_a_filling_has_no_noise_level_of_its_own(photographs: list[Photograph], monkeypatch: pytest.MonkeyPatch):
+    """By it alone the network would know a filling, and answer nothing; then no adapter learns on it."""
+    changes = {"base": "small-fill", "objective.pure_noise_share": 0.25, "batch.micro_batch": 64}
+    task = TinyBaseTask(with_changes(CONFIG, changes), photographs, Place())
+    seen = []
+    monkeypatch.setattr(
+        task, "_predict", lambda network, tokens, sigma_B: seen.append((tokens, sigma_B)) or tokens[..., :256]
+    )
+    (batch,) = take(task, 1)
+    next(iter(task.losses(task.modules, batch, 0)))
+    ((tokens, sigma_B),) = seen
+    at_one = tokens[sigma_B == 1.0][..., :256]
+    spread = at_one.flatten(1).std(dim=1)
+    assert 0.4 < (sigma_B == 1.0).float().mean() < 0.9
+    assert (spread > 0.9).float().mean() > 0.3 and (spread < 0.9).any()
+
+
 def test_network_and_decoder_learn(photographs: list[Photograph]):
     task = TinyBaseTask(CONFIG, photographs, Place())
     before = {name: value.clone() for name, value in task.components["vae"].named_parameters()}

@@ -82,7 +82,7 @@ def tiny_base() -> TinyBaseConfig:
 
 
 def small_base() -> TinyBaseConfig:
-    """A base for 128 px that starts from a smooth filling, on a CPU in hours."""
+    """The base of the packaged adapter: 128 px, from a smooth filling, in 20 minutes on two cores of a CPU."""
     changes = {
         "base": "small-fill",
         "photographs.held_out": SMALL_HELD_OUT,
@@ -90,6 +90,7 @@ def small_base() -> TinyBaseConfig:
         "photographs.size_px": 128,
         "objective.pure_noise_share": 0.25,  # It is asked for one step from the filling; noise trains more.
         "optimiser.learning_rate": 1e-3,
+        "schedule.num_steps": 1600,
         "schedule.warmup_steps": 100,
     }
     return with_changes(tiny_base(), changes)
