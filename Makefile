@@ -41,7 +41,7 @@ lint: $(INSTALLED) ## ruff, import-linter, mypy
 	$(VENV)/bin/mypy
 
 # These need material of one's own (their docstrings say which), and are started by hand.
-BY_HAND := $(addprefix benchmarks/bench_,mask_rules.py real_material.py alpha_upsampling.py own_colours.py)
+BY_HAND := $(addprefix benchmarks/bench_,mask_rules.py grabcut.py real_material.py alpha_upsampling.py own_colours.py)
 bench: $(INSTALLED) ## the CPU benchmarks, one after another
 	@for bench in $(filter-out $(BY_HAND), $(wildcard benchmarks/bench_*.py)); do echo "== $$bench"; $(PYTHON) "$$bench" $(ARGS) || exit 1; done
 
