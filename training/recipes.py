@@ -58,6 +58,7 @@ def demo() -> TrainingConfig:
         "adapter.num_latents": 16,
         "adapter.fusion_dim": 64,
         "adapter.num_inference_steps": 1,
+        "adapter.refine_masks": True,
         "optimiser.learning_rate": 2e-3,  # A small network from few steps: the paper's rate would hardly move it.
         "optimiser.new_modules_factor": 1.0,  # That rate moves columns from zero as far as they need.
         "schedule.kind": "cosine",
@@ -85,7 +86,6 @@ def small() -> TrainingConfig:
     changes = {
         "adapter.base": "small-fill",
         "adapter.rank": 64,
-        "adapter.refine_masks": True,
         "objective.pure_noise_share": 1.0,  # One step from the filling is all that the base knows.
         "objective.pixels_weight": 2.0,
         "schedule.num_steps": 1300,

@@ -39,6 +39,7 @@ ON_SMALL_BASES = {
     "adapter.num_latents",
     "adapter.fusion_dim",
     "adapter.num_inference_steps",
+    "adapter.refine_masks",
     "optimiser.learning_rate",
     "optimiser.new_modules_factor",
     "schedule.kind",
@@ -69,7 +70,7 @@ OTHERS = {
         "compute.compile",
     },
     "demo": ON_SMALL_BASES,
-    "small": {*ON_SMALL_BASES, "adapter.refine_masks"},
+    "small": ON_SMALL_BASES,
 }
 
 
