@@ -4,6 +4,7 @@ The base's own weights are frozen, the projection's bias too (published LoRA fil
 New columns of the projection start at zero, so that at the first step the network is still the base.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,10 +16,12 @@ from decoupage.bases.spec import Base
 from decoupage.contexts import ForegroundContext
 from decoupage.fingerprint import Recipe
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.maps.choose import AutoMaps
 from decoupage.maps.table import MAPS
 from decoupage.projection import TrainedProjection
 from decoupage.sequences import HALVES, Mode
 
+_log = logging.getLogger(__name__)
 ADAPTER = "decoupage"
 """Name of the LoRA inside the network."""
 
@@ -141,3 +144,10 @@ def make_fusion(base: Base, config: AdapterConfig) -> MultiModalLatentFusion | N
 def trainable(network: nn.Module) -> Iterator[nn.Parameter]:
     """The parameters that training changes."""
     return (parameter for parameter in network.parameters() if parameter.requires_grad)
+
+
+def auto_maps(config: AdapterConfig) -> AutoMaps:
+    """What makes maps as those of an adapter's training data were made; none of those that it does not name."""
+    if unknown := [name for name in config.maps if name not in config.map_makers]:
+        _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
+    return AutoMaps.of(config.map_makers, config.map_picture_px)

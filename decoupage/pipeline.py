@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
-from decoupage.adapter import AdapterConfig, adapt, make_fusion
+from decoupage.adapter import AdapterConfig, adapt, auto_maps, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.spec import Text
 from decoupage.checks import check_finite, check_options, given_masks
@@ -23,7 +23,7 @@ from decoupage.images import blending
 from decoupage.images.forms import as_picture
 from decoupage.images.grabcut import refined_masks
 from decoupage.images.sizes import Geometry, working_geometry
-from decoupage.maps.choose import AutoMaps, auto_maps
+from decoupage.maps.choose import AutoMaps
 from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
 from decoupage.own_size import enlargement, own_foreground
 from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
@@ -66,10 +66,10 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         fusion: MultiModalLatentFusion | None = None,
     ) -> None:
         super().__init__()
-        encoders = {"text_encoder": text_encoder, "tokenizer": tokenizer}
-        encoders |= {"text_encoder_2": text_encoder_2, "tokenizer_2": tokenizer_2}
+        given = (text_encoder, tokenizer, text_encoder_2, tokenizer_2)
         self.register_modules(
-            transformer=transformer, vae=vae, vae_rgba=vae_rgba, scheduler=scheduler, fusion=fusion, **encoders
+            **dict(zip(self._optional_components, (*given, fusion), strict=True)),
+            **{"transformer": transformer, "vae": vae, "vae_rgba": vae_rgba, "scheduler": scheduler},
         )
         self.register_to_config(adapter=adapter)
         self.adapter = AdapterConfig.from_dict(adapter)
@@ -219,8 +219,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             foreground = own_foreground(rgba, prepared, seen, left, mask, self.adapter.alpha_levels)
             if look == self.adapter.num_looks:
                 return foreground, left, generated
-            found = undo(rgba, geometry)
-            layers = (foreground[:, 3:], found[:, :3], generated)
+            layers = (foreground[:, 3:], undo(rgba, geometry)[:, :3], generated)
             mask, look = shown_mask(*layers, seen, mask_B1HW, enlargement(geometry)), look + 1
 
     @torch.no_grad()

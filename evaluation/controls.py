@@ -102,7 +102,7 @@ def _maps(case: Case, method: MethodRecipe) -> StoredMaps:
     if not missing:
         return given
     from decoupage import AdapterConfig  # torch comes with it.
-    from decoupage.maps.choose import auto_maps
+    from decoupage.adapter import auto_maps
 
     made: dict[str, Array] = auto_maps(AdapterConfig.from_dict(dict(method.facts["config"])))(case.composite, missing)
     return given | made

@@ -21,7 +21,7 @@ class LayerDecomposition(DiffusionPipeline):
 
     def __new__(cls, published: str | None = None, **components: Any) -> Any:
         """The true pipeline, from the base's components and the published adapter."""
-        from decoupage.maps.choose import auto_maps
+        from decoupage.adapter import auto_maps
         from decoupage.pipeline import LayerDecompositionPipeline
         from decoupage.publishing import attach_adapter
 

@@ -35,11 +35,11 @@ def refined_mask(picture_HW3: Rgb, mask_HW: Mask) -> Mask:
     if not 0 < area < mask_HW.size:
         return mask_HW
     margin_px = max(2, round(MARGIN_SHARE * math.sqrt(area)))
-    box = tuple(_reach(mask_HW.any(axis=axis), 2 * margin_px) for axis in (1, 0))
+    box = tuple(_reach(np.asarray(mask_HW.any(axis=axis)), 2 * margin_px) for axis in (1, 0))
     picture, mask = picture_HW3[box], mask_HW[box]
     factor = min(1.0, SIDE_PX / max(mask.shape))
     height, width = (max(1, round(side * factor)) for side in mask.shape)
-    picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     small = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) >= 0.5
     found = _cut(np.ascontiguousarray(picture), small, max(2, round(margin_px * factor)))
     if found is None:
@@ -73,7 +73,7 @@ def _cut(picture_HW3: Rgb, mask_HW: Mask, margin_px: int) -> Mask | None:
     if not mask_HW.any() or (~about).sum() < _MIN_BACKGROUND_PX:
         return None
     cv2.setRNGSeed(0)  # Its mixtures of colours start at random.
-    colours = (np.zeros((1, 65)), np.zeros((1, 65)))
-    cv2.grabCut(picture_HW3, labels, None, *colours, 1, cv2.GC_INIT_WITH_MASK)
+    ours, theirs = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(picture_HW3, labels, (0, 0, 0, 0), ours, theirs, 1, cv2.GC_INIT_WITH_MASK)  # No rectangle.
     found = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     return found if found.sum() >= MIN_SHARE * mask_HW.sum() else None

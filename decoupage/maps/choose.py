@@ -1,11 +1,9 @@
 """The makers of maps: those that a profile asks for, and those that an adapter was trained with."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from decoupage.adapter import AdapterConfig
 from decoupage.fingerprint import Recipe
 from decoupage.images.sizes import bounded_size, resize_picture
 from decoupage.images.types import Array, Rgb
@@ -19,7 +17,6 @@ from decoupage.maps.segmentation import Felzenszwalb
 from decoupage.maps.table import MAPS
 from decoupage.settings import Section
 
-_log = logging.getLogger(__name__)
 _MAKERS: dict[str, tuple[type[Section], Callable[[Any], MapMaker]]] = {
     "edges": (EdgesConfig, CannyEdges),
     "segmentation": (
@@ -81,10 +78,3 @@ class AutoMaps:
         picture = resize_picture(rgb_HWC, bounded_size(rgb_HWC.shape[:2], self.picture_px**2))
         made = {name: self.makers[name].pngs([picture])[0] for name in names if name in self.makers}
         return {name: MAPS[name].decode(png) for name, png in made.items()}
-
-
-def auto_maps(config: AdapterConfig) -> AutoMaps:
-    """What makes maps as those of an adapter's training data were made; none of those that it does not name."""
-    if unknown := [name for name in config.maps if name not in config.map_makers]:
-        _log.warning("the adapter does not say what made its maps of %s: they are left out", ", ".join(unknown))
-    return AutoMaps.of(config.map_makers, config.map_picture_px)
