@@ -41,7 +41,7 @@ class AdapterConfig:
         num_inference_steps: how often the network is called for a picture, unless the caller says otherwise.
         refine_masks: masks are first drawn to outlines in the picture (`decoupage.images.grabcut`).
         num_looks: how often a picture is taken apart, each time by the mask that the time before found
-            (`second_look`); 1 = only by the given one.
+            (`decoupage.looks`); 1 = only by the given one.
         map_makers: what the maps of its training data were made by: name -> recipe of the maker
             (`decoupage.maps.choose.maker_of`); empty = unknown.
         map_picture_px: side of the pictures that those maps were made of; larger ones are scaled down to that area

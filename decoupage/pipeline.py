@@ -19,16 +19,13 @@ from decoupage.bases.spec import Text
 from decoupage.checks import check_finite, check_options, given_masks
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
-from decoupage.images import blending
 from decoupage.images.forms import as_picture
-from decoupage.images.grabcut import refined_masks
-from decoupage.images.sizes import Geometry, working_geometry
+from decoupage.images.sizes import working_geometry
+from decoupage.looks import take_off
 from decoupage.maps.choose import AutoMaps
-from decoupage.output import GROW_PX, OUTPUT_TYPES, LayerDecompositionOutput, make_output
-from decoupage.own_size import enlargement, own_foreground
-from decoupage.preparation import Prepared, prepare, side_by_side, stored_maps, undo
+from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, make_output
+from decoupage.preparation import Prepared, stored_maps
 from decoupage.rgba_vae import decode_rgba, widen_vae
-from decoupage.second_look import shown_mask
 from decoupage.sequences import Condition, predict_layers
 from decoupage.starts import background_start, foreground_start
 
@@ -66,10 +63,16 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         fusion: MultiModalLatentFusion | None = None,
     ) -> None:
         super().__init__()
-        given = (text_encoder, tokenizer, text_encoder_2, tokenizer_2)
         self.register_modules(
-            **dict(zip(self._optional_components, (*given, fusion), strict=True)),
-            **{"transformer": transformer, "vae": vae, "vae_rgba": vae_rgba, "scheduler": scheduler},
+            transformer=transformer,
+            vae=vae,
+            vae_rgba=vae_rgba,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
+            fusion=fusion,
         )
         self.register_to_config(adapter=adapter)
         self.adapter = AdapterConfig.from_dict(adapter)
@@ -199,28 +202,10 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
             stored = stored_maps(seen, maps if number == 0 else None, self.adapter.maps, self.make_maps)
             options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
-            foreground, left, generated = self._take_off(seen, one_B1HW, stored, geometry, options)
+            foreground, left, generated = take_off(self, seen, one_B1HW, stored, geometry, options)
             foregrounds.append(foreground)
         plate, peeled = left if paste_back else generated, layers is not None
         return make_output(original, plate, foregrounds, masks, peeled, output_type)
-
-    def _take_off(
-        self, seen: Tensor, mask_B1HW: Tensor, stored: list[dict[str, Any]], geometry: Geometry, options: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """An object's layer; what it leaves, with and without the pictures' own pixels."""
-        mask = mask_B1HW = refined_masks(seen, mask_B1HW) if self.adapter.refine_masks else mask_B1HW
-        pictures, look = seen.permute(0, 2, 3, 1).numpy(), 1
-        while True:
-            holes = mask[:, 0].numpy() > 0
-            prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
-            rgba, rgb = self.decompose(prepared, *options)
-            generated = undo(rgb, geometry)
-            left = blending.paste_back(seen, generated, mask, GROW_PX)
-            foreground = own_foreground(rgba, prepared, seen, left, mask, self.adapter.alpha_levels)
-            if look == self.adapter.num_looks:
-                return foreground, left, generated
-            layers = (foreground[:, 3:], undo(rgba, geometry)[:, :3], generated)
-            mask, look = shown_mask(*layers, seen, mask_B1HW, enlargement(geometry)), look + 1
 
     @torch.no_grad()
     def decompose(

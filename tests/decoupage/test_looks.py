@@ -2,7 +2,7 @@
 
 import torch
 
-from decoupage.second_look import shown_mask
+from decoupage.looks import shown_mask
 
 RED, GREEN, BLUE = (
     torch.tensor(colour).reshape(3, 1, 1) for colour in ((0.8, 0.1, 0.1), (0.1, 0.6, 0.2), (0.1, 0.1, 0.9))
