@@ -8,7 +8,10 @@ from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.bases.small import SmallFill
 from decoupage.bases.small_codec import SmallCodec
 from decoupage.bases.tiny import save_base
+from decoupage.publishing import shipped_adapter
+from decoupage.publishing.taking_up import take_up
 from decoupage.rgba_vae import widen_vae
+from training.recipes import find_recipe
 
 
 def smooth(seed=0, side=64):
@@ -84,3 +87,25 @@ def test_the_packaged_base_answers_a_filling_by_more_than_its_last_modulation():
         at = network.time_text_embed(torch.tensor([1000.0]), torch.tensor([1000.0]), pooled)
         scale, _ = network.norm_out.linear(torch.nn.functional.silu(at)).chunk(2, dim=1)
     assert (1 + scale).abs().mean() > 0.5
+
+
+def test_the_packaged_adapter_draws_a_careless_mask_to_the_object():
+    rng, (rows, columns) = np.random.default_rng(0), np.mgrid[:240, :320]
+    disc = (rows - 120) ** 2 + (columns - 160) ** 2 <= 70**2
+    colours = np.where(disc[..., None], (200, 40, 40), (40, 140, 60))
+    picture = (colours + rng.integers(-25, 26, (240, 320, 3))).astype(np.uint8)
+    mask = np.roll(disc, 28, axis=1)
+    pipe = LayerDecompositionPipeline.from_pretrained()
+    pipe.set_progress_bar_config(disable=True)
+    out = pipe(picture, mask=mask, output_type="np")
+    alpha, background = out.foreground[0][..., 3] / 255, out.background[0].astype(int)
+    assert np.minimum(alpha, disc).sum() / np.maximum(alpha, disc).sum() > 0.93
+    assert np.minimum(mask, disc).sum() / np.maximum(mask, disc).sum() < 0.65
+    assert (background[disc][:, 1] > background[disc][:, 0]).mean() > 0.9  # Green where the red disc was.
+
+
+def test_the_packaged_adapter_can_be_trained_further_by_its_recipe():
+    config, start = find_recipe("small").adapter_config(), shipped_adapter()
+    pipe = LayerDecompositionPipeline.from_base(config)
+    vae_rgba = LayerDecompositionPipeline.from_pretrained().vae_rgba
+    assert take_up(start, pipe.base, config, pipe.transformer, vae_rgba) is not None
