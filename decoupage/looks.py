@@ -5,58 +5,62 @@ invented again. A mask may be drawn to outlines first (`decoupage.images.grabcut
 whole, so that a second one can take off what of it shows.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from decoupage.adapter import AdapterConfig
 from decoupage.images.blending import paste_back
-from decoupage.images.grabcut import refined_masks
+from decoupage.images.forms import to_uint8
+from decoupage.images.grabcut import refined_mask
 from decoupage.images.sizes import Geometry
+from decoupage.maps.table import StoredMaps
 from decoupage.output import GROW_PX
 from decoupage.own_size import enlargement, own_foreground
-from decoupage.preparation import prepare, side_by_side, undo
-
-if TYPE_CHECKING:
-    from decoupage.maps.table import StoredMaps
-    from decoupage.pipeline import LayerDecompositionPipeline
+from decoupage.preparation import Prepared, prepare, side_by_side, undo
 
 _WINDOW_PX = 3
 """Layers are compared with the picture as means over as many of the model's pixels: they lack its detail."""
 
 
 def take_off(
-    pipe: "LayerDecompositionPipeline",
+    adapter: AdapterConfig,
+    decompose: Callable[[Prepared], tuple[Tensor, Tensor]],
     picture_B3HW: Tensor,
     mask_B1HW: Tensor,
-    stored: Sequence["StoredMaps"],
+    stored: Sequence[StoredMaps],
     geometry: Geometry,
-    options: Sequence[Any],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """An object's layer, and what it leaves, with the pictures' own pixels and as it was generated.
 
     Args:
+        decompose: gives foreground and background at the model's size (`LayerDecompositionPipeline.decompose`).
         picture_B3HW: in [0, 1]; mask_B1HW: 0 or 1; stored: maps of each picture; all at the pictures' own size.
-        options: of `LayerDecompositionPipeline.decompose`, after the pictures.
 
     Returns:
         [B, 4, H, W], [B, 3, H, W] and [B, 3, H, W] in [0, 1].
     """
-    given = refined_masks(picture_B3HW, mask_B1HW) if pipe.adapter.refine_masks else mask_B1HW
+    given = _refined(picture_B3HW, mask_B1HW) if adapter.refine_masks else mask_B1HW
     mask, pictures, look = given, picture_B3HW.permute(0, 2, 3, 1).numpy(), 1
     while True:
         holes = mask[:, 0].numpy() > 0
         prepared = side_by_side([prepare(*each, geometry) for each in zip(pictures, holes, stored, strict=True)])
-        rgba, rgb = pipe.decompose(prepared, *options)
+        rgba, rgb = decompose(prepared)
         generated = undo(rgb, geometry)
         left = paste_back(picture_B3HW, generated, mask, GROW_PX)
-        foreground = own_foreground(rgba, prepared, picture_B3HW, left, mask, pipe.adapter.alpha_levels)
-        if look == pipe.adapter.num_looks:
+        foreground = own_foreground(rgba, prepared, picture_B3HW, left, mask, adapter.alpha_levels)
+        if look == adapter.num_looks:
             return foreground, left, generated
         layers = (foreground[:, 3:], undo(rgba, geometry)[:, :3], generated)
         mask, look = shown_mask(*layers, picture_B3HW, given, enlargement(geometry)), look + 1
+
+
+def _refined(picture_B3HW: Tensor, mask_B1HW: Tensor) -> Tensor:
+    pairs = zip(to_uint8(picture_B3HW), mask_B1HW[:, 0].cpu().numpy() > 0, strict=True)
+    return torch.from_numpy(np.stack([refined_mask(*pair) for pair in pairs])).to(mask_B1HW)[:, None]
 
 
 def shown_mask(

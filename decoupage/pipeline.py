@@ -195,14 +195,14 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         num_pictures = max(len(picture_BCHW), len(masks[0]))
         check_options(num_pictures, prompt, num_inference_steps, guidance_scale, generator)
         geometry = working_geometry(size, self.base.pixel_multiple, self.adapter.size_px, max_pixels)
-        foregrounds = []
+        options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
+        foregrounds, decompose = [], lambda prepared: self.decompose(prepared, *options)
         original = left = generated = picture_BCHW.expand(num_pictures, -1, -1, -1)
         for number, one in enumerate(masks):
             one_B1HW, seen = one.expand(len(left), -1, -1, -1), left
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
             stored = stored_maps(seen, maps if number == 0 else None, self.adapter.maps, self.make_maps)
-            options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
-            foreground, left, generated = take_off(self, seen, one_B1HW, stored, geometry, options)
+            foreground, left, generated = take_off(self.adapter, decompose, seen, one_B1HW, stored, geometry)
             foregrounds.append(foreground)
         plate, peeled = left if paste_back else generated, layers is not None
         return make_output(original, plate, foregrounds, masks, peeled, output_type)

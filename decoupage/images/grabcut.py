@@ -9,11 +9,8 @@ import math
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from decoupage.images.forms import to_uint8
 from decoupage.images.types import Mask, Rgb
 
 SIDE_PX, MARGIN_SHARE = 128, 0.3
@@ -49,12 +46,6 @@ def refined_mask(picture_HW3: Rgb, mask_HW: Mask) -> Mask:
     refined[box] = enlarged >= 0.5
     agreement = (refined & mask_HW).sum() / max(1, int((refined | mask_HW).sum()))
     return mask_HW if agreement > KEEP_FROM_IOU or not refined.any() else refined
-
-
-def refined_masks(picture_B3HW: Tensor, mask_B1HW: Tensor) -> Tensor:
-    """`refined_mask` of each picture of a batch, in [0, 1], and its mask of 0 and 1."""
-    pairs = zip(to_uint8(picture_B3HW), mask_B1HW[:, 0].cpu().numpy() > 0, strict=True)
-    return torch.from_numpy(np.stack([refined_mask(*pair) for pair in pairs])).to(mask_B1HW)[:, None]
 
 
 def _reach(covered: NDArray[np.bool_], beyond_px: int) -> slice:
