@@ -18,6 +18,8 @@ Pair = tuple[Tensor, Tensor]
 
 COVERED_FROM = 4 / 255
 """Difference, two levels of 255 in [-1, 1], from which the true layers laid over one another are not the picture."""
+MIN_HIDDEN_SHARE = 1 / 256
+"""Share of a picture from which a hidden part is judged by itself, as evaluation does (`evaluation.regions`)."""
 UP_TO_SIGMA = 0.5
 """From this noise level on, the clean estimate is too blurred for its pixels to be judged."""
 
@@ -140,20 +142,29 @@ def recomposition_loss(composite_B3HW: Tensor, layers: Pair, true_layers: Pair, 
     background_B3HW, foreground_B4HW = layers
     laid_B3HW = over(foreground_B4HW.float(), background_B3HW.float())
     _check_same_shape(composite=composite_B3HW, background=background_B3HW, recomposition=laid_B3HW)
-    true_laid_B3HW = over(true_layers[1].float(), true_layers[0].float())
-    shows_B1HW = ((composite_B3HW.float() - true_laid_B3HW).abs() <= COVERED_FROM).all(dim=1, keepdim=True)
+    shows_B1HW = ~covered(composite_B3HW, true_layers)
     difference_B1HW = (composite_B3HW.float() - laid_B3HW).abs().mean(dim=1, keepdim=True) * shows_B1HW
     difference_B = difference_B1HW.flatten(1).sum(1) / shows_B1HW.flatten(1).sum(1).clamp(min=1)
     return (weight_B * difference_B).mean()
 
 
-def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None) -> Tensor:
+def covered(composite_B3HW: Tensor, true_layers: Pair) -> Tensor:
+    """[B, 1, H, W] of bool: where the true layers laid over one another are not the picture (`COVERED_FROM`)."""
+    laid_B3HW = over(true_layers[1].float(), true_layers[0].float())
+    return ((composite_B3HW.float() - laid_B3HW).abs() > COVERED_FROM).any(dim=1, keepdim=True)
+
+
+def pixels_loss(
+    composite_B3HW: Tensor, layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None
+) -> Tensor:
     """Error of decoded layers: mean absolute error of background and premultiplied foreground, Jaccard loss of alpha.
 
     Where one step from noise gives the answer, the mean of all likely ones, absolute errors make it sharper: they are
-    least at the median. An object's alpha is judged by its own area, or small ones would hardly count.
+    least at the median. An object's alpha is judged by its own area, or small ones would hardly count; what of it does
+    not show is judged once more by its own area (`hidden_loss`), or it would hardly count beside what does.
 
     Args:
+        composite_B3HW: the pictures, in [-1, 1].
         layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not clipped; true_layers likewise.
         background_weight_B1HW: weight of each pixel of the background; None = all weigh the same.
     """
@@ -163,7 +174,25 @@ def pixels_loss(layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor 
     colour, alpha = premultiplied(without_overshoot(foreground, true_foreground).float())
     true_colour, true_alpha = premultiplied(true_foreground.float())
     behind = _mean((background.float() - true_background.float()).abs(), background_weight_B1HW)
-    return behind + (colour - true_colour).abs().mean() + jaccard_loss(alpha, true_alpha)
+    hidden = hidden_loss(alpha, true_alpha, covered(composite_B3HW, true_layers))
+    return behind + (colour - true_colour).abs().mean() + jaccard_loss(alpha, true_alpha) + hidden
+
+
+def hidden_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor, covered_B1HW: Tensor) -> Tensor:
+    """Jaccard loss of alpha outside of what shows of the target, over the samples that hide some of it; 0 if none does.
+
+    All that does not show is judged, not what is hidden alone: or an alpha of 1 everywhere would be right.
+
+    Args:
+        covered_B1HW: bool, where something covers the target (`covered`).
+    """
+    hidden_B = (true_alpha_B1HW * covered_B1HW).flatten(1).mean(1)
+    rows = hidden_B >= MIN_HIDDEN_SHARE
+    if not rows.any():
+        return alpha_B1HW.sum() * 0
+    unseen_B1HW = ((true_alpha_B1HW == 0) | covered_B1HW)[rows]
+    share = rows.float().mean()
+    return share * jaccard_loss(alpha_B1HW[rows] * unseen_B1HW, true_alpha_B1HW[rows] * unseen_B1HW)
 
 
 def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from training.losses import (
     decode_layers,
     draw_sigma,
     flow_matching_loss,
+    hidden_loss,
     jaccard_loss,
     low_sigma_weight,
     over,
@@ -230,21 +231,38 @@ def test_recomposition_reaches_the_prediction_through_the_codecs():
 
 
 def test_pixels_loss_counts_what_shows():
-    true_background = torch.zeros(1, 3, 2, 2)
-    true_foreground = torch.full((1, 4, 2, 2), -1.0)
-    assert pixels_loss((true_background, true_foreground), (true_background, true_foreground)) == 0
+    truth = true_background, true_foreground = torch.zeros(1, 3, 2, 2), torch.full((1, 4, 2, 2), -1.0)
+    assert pixels_loss(true_background, truth, truth) == 0
     brighter = (true_background + 0.5, true_foreground)
-    torch.testing.assert_close(pixels_loss(brighter, (true_background, true_foreground)), torch.tensor(0.5))
+    torch.testing.assert_close(pixels_loss(true_background, brighter, truth), torch.tensor(0.5))
     # Colour under alpha 0 does not count; alpha does, by its soft IoU.
     other_colour, half = true_foreground.clone(), true_foreground.clone()
     other_colour[:, :3] = 0.7
     half[:, :3], half[:, 3] = 0.0, 0.0
-    assert pixels_loss((true_background, other_colour), (true_background, true_foreground)) == 0
-    torch.testing.assert_close(
-        pixels_loss((true_background, half), (true_background, true_foreground)), torch.tensor(1.0)
-    )
+    assert pixels_loss(true_background, (true_background, other_colour), truth) == 0
+    torch.testing.assert_close(pixels_loss(true_background, (true_background, half), truth), torch.tensor(1.0))
     with pytest.raises(ValueError, match="shapes differ"):
-        pixels_loss((true_background, true_foreground[..., :1]), (true_background, true_foreground))
+        pixels_loss(true_background, (true_background, true_foreground[..., :1]), truth)
+
+
+def test_what_is_covered_of_a_target_is_judged_by_its_own_area():
+    true_alpha = torch.zeros(2, 1, 8, 8)
+    true_alpha[:, :, :, :4] = 1.0  # In the first picture something covers the last of its columns.
+    covered_B1HW = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    covered_B1HW[0, :, :, 3] = True
+    shown_only = true_alpha.clone()
+    shown_only[..., 3] = 0.0
+    assert hidden_loss(true_alpha, true_alpha, covered_B1HW) == 0
+    assert (
+        hidden_loss(shown_only, true_alpha, covered_B1HW) == 0.5
+    )  # All of the first; the second hides none.
+    too_much = true_alpha.clone()
+    too_much[..., 4] = 1.0
+    assert hidden_loss(too_much, true_alpha, covered_B1HW) == 0.25  # What is found beyond the target counts too.
+    nothing_covered = torch.zeros_like(covered_B1HW)
+    alpha = shown_only.clone().requires_grad_()
+    hidden_loss(alpha, true_alpha, nothing_covered).backward()
+    assert alpha.grad.abs().sum() == 0
 
 
 @given(seed=st.integers(0, 1000), scale=st.floats(0.05, 1.0))

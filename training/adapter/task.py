@@ -136,7 +136,7 @@ class AdapterTask:
         def normal(half: str) -> Callable[[], Tensor]:
             return lambda: drawn(half, lambda generator: torch.randn(shape, generator=generator))
 
-        picture, pipe = batch.composite_B3HW, self._pipe
+        picture, pipe, fusion = batch.composite_B3HW, self._pipe, self._pipe.fusion
         noises = (
             background_start(base, pipe.vae, picture, batch.hole_B1HW, normal("background")),
             foreground_start(base, pipe.vae_rgba, picture, batch.kept_B1HW, normal("foreground")),
@@ -146,7 +146,6 @@ class AdapterTask:
             base.mix(clean.float(), noise_, sigma_B11) for clean, noise_ in zip(encoded.clean, noises, strict=True)
         )
         noisy = (noisy_background, noisy_foreground)
-        fusion = self._pipe.fusion
         present = present_maps(fusion, objective.no_maps_share if dropout else None, len(batch), drawn)
         projection = getattr(self._pipe.transformer, base.input_projection)
         with added_columns(projection, 0 if fusion is None else base.token_dim) as figures:
@@ -164,7 +163,8 @@ class AdapterTask:
             total = total + objective.recomposition_weight * laid
         if objective.pixels_weight:
             decoded = self._decoded(encoded, noisy, predictions, sigma_B)
-            pixels = pixels_loss(decoded, encoded.layers, 1 + extra * encoded.generated_B1HW)
+            weight_B1HW = 1 + extra * encoded.generated_B1HW
+            pixels = pixels_loss(picture, decoded, encoded.layers, weight_B1HW)
             parts["pixels"] = pixels
             total = total + objective.pixels_weight * pixels
         return Losses(total, parts)
