@@ -36,7 +36,7 @@ PLAN = "plan.json"
 """File in an asset's folder: the newest plan."""
 PATHS = ("folder", "tensorboard", "checkpoint", "export")
 """Facts that are shown as paths."""
-STAND_IN = " Here the shipped `tiny-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
+STAND_IN = " Here the shipped `small-fill` stands in for FLUX.1-Fill: the same classes, small enough for a CPU."
 
 
 class TrainingLaunch(dg.Config):
@@ -75,7 +75,7 @@ def _base_model(plan: Plan) -> dg.AssetsDefinition:
         kinds={"huggingface", "safetensors"},
         description="The published inpainting model that is adapted: its weights stay as they are. They are checked, "
         "never changed or downloaded: if a file is missing or damaged, the failure says which command gets it."
-        + (STAND_IN if name == "tiny-fill" else ""),
+        + (STAND_IN if name == "small-fill" else ""),
     )
     def base_model() -> dg.MaterializeResult:
         """Checks the weights. Raises dg.Failure: a part is missing or damaged; the message names the fix."""
@@ -149,7 +149,7 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
         description="The adapter: LoRA layers, input columns and a fusion module with which the base takes a picture "
         "apart, into a complete foreground and the background behind it. A cancelled run leaves a "
         "checkpoint, and the next materialization continues from it; where nothing changed, nothing is done."
-        + (STAND_IN if recipe.adapter.base == "tiny-fill" else ""),
+        + (STAND_IN if recipe.adapter.base == "small-fill" else ""),
     )
     def adapter(context: dg.AssetExecutionContext, config: TrainingLaunch) -> dg.MaterializeResult:
         """Trains and exports the adapter, or continues. Raises dg.Failure: the training did not end well."""

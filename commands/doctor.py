@@ -37,7 +37,7 @@ from training.rgba_vae.requirements import requirements as rgba_vae_requirements
 
 PACKAGES: tuple[str, ...] = ("decoupage-layers", "dagster", "torch", "diffusers", "transformers", "peft", "accelerate")
 PACKAGES += ("tensorboard", "numpy", "opencv-python-headless", "pillow", "pyarrow", "pandas")
-TINY_BASE = "tiny-fill"
+SMALL_BASE = "small-fill"
 _SCENE_MB_PER_MEGAPIXEL = 0.8
 _DEPTH_MB_PER_MEGAPIXEL = 1.7
 """For scenes at 1024 px (benchmarks/RESULTS.md), and for 16-bit depth at its own size, as the demo's shards hold it."""
@@ -212,7 +212,7 @@ def _writable(profile: Profile) -> Requirement:
 def _weights(profile: Profile) -> list[Requirement]:
     """Published weights of the base that the profile trains; the tiny one is part of the package."""
     name = profile.training.adapter_config().adapter.base
-    if name == TINY_BASE:
+    if name == SMALL_BASE:
         return []
     from decoupage.bases import find_base
 

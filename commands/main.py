@@ -49,7 +49,7 @@ COMMANDS = {
     "scenes": Row("pipelines.commands:scenes", "Make layered scenes, their maps and shards."),
     "shards": Row("pipelines.commands:shards", "Verify finished shards, or export them as files."),
     "takedowns": Row("pipelines.commands:takedowns", "List the shards that a takedown affects."),
-    "train": Row("training.commands:train", "Train an adapter, an RGBA VAE or the tiny base."),
+    "train": Row("training.commands:train", "Train an adapter, an RGBA VAE or the small base."),
     "evaluate": Row("evaluation.commands:evaluate", "Judge methods on a list of pictures; write the report."),
     "baselines": Row("evaluation.methods.commands:baselines", "Record the outputs of the enabled baselines on a list."),
     "ablations": Row("commands.ablations:ablations", "Train and judge the ablations; print their table."),

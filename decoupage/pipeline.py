@@ -112,7 +112,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
 
         Raises:
-            ValueError: a file of the adapter is missing or damaged (named), or none is packaged.
+            ValueError: a file of the adapter is missing or damaged (named).
             BadSetup: the weights of a maker of maps are not here; the message says how to get them.
         """
         from decoupage.publishing import load_adapter, shipped_adapter

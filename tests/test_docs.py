@@ -22,7 +22,7 @@ from assets_defs.definitions import build_defs
 from commands.doctor import examine
 from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.images.codecs import encode_png
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
@@ -64,8 +64,8 @@ def test_the_page_on_shards(tmp_path, monkeypatch, capsys):
 def write_adapter(folder):
     """A base and an adapter of random weights, a photograph and its mask."""
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(folder / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
+    save_base(SmallFill().new(), str(folder / "base"))
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     LayerDecompositionPipeline.from_base(config, str(folder / "base")).save_pretrained(folder / "adapter")
     Image.new("RGB", (32, 24), (90, 120, 30)).save(folder / "photo.jpg")
     mask = Image.new("L", (32, 24))

@@ -19,7 +19,7 @@ CHECKOUT = Path(__file__).parent.parent
 PACKAGES = {"assets_defs", "commands", "decoupage", "evaluation", "pipelines", "profiles", "training"}
 MAKE_ADAPTER = """
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
+config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
 LayerDecompositionPipeline.from_base(config).save_pretrained("adapter")
 """
 LOOK_FOR_THE_FACTORY = """
@@ -52,7 +52,7 @@ def test_every_file_of_the_packages_is_in_it(wheel):
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert inside == {f"profiles/{name}" if name.startswith("configs/") else name for name in files}
     assert inside >= {
-        "decoupage/bases/tiny_fill/transformer/diffusion_pytorch_model.safetensors",
+        "decoupage/bases/small_fill/transformer/diffusion_pytorch_model.safetensors",
         "profiles/configs/demo.toml",
         "profiles/configs/takedowns.txt",
     }

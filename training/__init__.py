@@ -1,1 +1,1 @@
-"""Training of the adapter, the RGBA VAE and the tiny base: data loading, losses, recipes, the loop, its checkpoints."""
+"""Training of the adapter, the RGBA VAE and the small base: data, losses, recipes, the loop, its checkpoints."""

@@ -23,7 +23,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; `decoupage train list` names them.")],
     out: Annotated[str | None, typer.Option(help="Folder of the run, also s3://bucket/folder.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="Shards; for tiny_base folders of photographs.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Shards; for small_base folders of photographs.")] = None,
     base: Annotated[
         str | None, typer.Option(help="Another base: a folder, owner/name, or owner/name@revision.")
     ] = None,
@@ -43,7 +43,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the tiny base.
+    """Train a model: an adapter (paper, its ablations, small_gpu, demo), an RGBA VAE, or the small base.
 
     The result is written to OUT/export; metrics.jsonl, tensorboard/, samples/ and checkpoints/ are next to it. Ctrl-C
     saves a checkpoint and stops; --resume continues from it.
@@ -51,7 +51,7 @@ def train(  # noqa: PLR0913, PLR0917 - one argument for each option
     --dry-run prints what is missing (then the exit status is 1), memory, disk, hours and shapes, and makes a small
     trial run from data to export, in less than a minute and without weights.
 
-    First an RGBA VAE: decoupage train demo_rgba_vae --data data/demo --out runs/rgba_vae
+    First an RGBA VAE: decoupage train small_rgba_vae --data data/demo --out runs/rgba_vae
 
     Then an adapter: decoupage train demo --data data/demo --rgba-vae runs/rgba_vae/export --out runs/demo
     """

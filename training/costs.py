@@ -7,7 +7,7 @@ are assumptions; `benchmarks/bench_model.py` measures what they stand for.
 from dataclasses import dataclass
 
 from decoupage.bases import find_base
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from training.config import RunConfig, TrainingConfig
 from training.memory import is_compiled, network_size, num_recomputed, num_shards, sequence_tokens
 from training.rgba_vae.config import RgbaVaeConfig
@@ -74,7 +74,7 @@ def sample_flop(config: TrainingConfig, source: str | None = None) -> SampleFlop
     attention = 4 * num_tokens * (num_tokens / calls) * size.width * size.num_blocks
     base = find_base(config.adapter.base)
     num_encoded = 5 + len(config.adapter.maps)  # Picture, both contexts, both targets; each map.
-    encoding = 0.0 if isinstance(base, TinyFill) else num_encoded * ENCODING_FLOP * config.data.size_px**2
+    encoding = 0.0 if isinstance(base, SmallFill) else num_encoded * ENCODING_FLOP * config.data.size_px**2
     return SampleFlop(linear + lora + attention, 2 * linear + 3 * lora + 3 * attention, encoding)
 
 

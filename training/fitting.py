@@ -58,7 +58,7 @@ def _plain(value: Any) -> str:
 def estimate(
     config: RunConfig, source: str | None = None, on_gpu: bool = True, num_processes: int = 1
 ) -> MemoryEstimate | None:
-    """Peak memory of each process of any run; None for the tiny base's, which fits everywhere."""
+    """Peak memory of each process of any run; None for the small base's, which fits everywhere."""
     if isinstance(config, TrainingConfig):
         return estimate_adapter(config, source, on_gpu, num_processes)
     if isinstance(config, RgbaVaeConfig):

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 
+from decoupage.bases.small import SmallFill
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.bases.spec import Base
-from decoupage.bases.tiny import TinyFill
 
 FLUX_VAE = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -29,7 +30,7 @@ def network_without_weights(base: Base, source: str | None) -> Any:
     with torch.device("meta"):
         if stored is not None:
             return FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(stored))
-        if isinstance(base, TinyFill):
+        if isinstance(base, SmallFill):
             return base.new()[base.network]
         # The other defaults of diffusers' class are FLUX.1's.
         return FluxTransformer2DModel(
@@ -39,11 +40,11 @@ def network_without_weights(base: Base, source: str | None) -> Any:
 
 def vae_without_weights(base: Base, source: str | None) -> Any:
     """A base's VAE on the default device, in the geometry of its stored config.json, else of the published one."""
-    kind = base.codec if isinstance(base, TinyFill) else AutoencoderKL
+    kind = SmallCodec if isinstance(base, SmallFill) else AutoencoderKL
     stored = _stored_config(base, source, "vae")
     if stored is not None:
         return kind.from_config(kind.load_config(stored))
-    return base.codec() if isinstance(base, TinyFill) else AutoencoderKL(**FLUX_VAE)
+    return SmallCodec() if isinstance(base, SmallFill) else AutoencoderKL(**FLUX_VAE)
 
 
 def _stored_config(base: Base, source: str | None, component: str) -> str | None:

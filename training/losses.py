@@ -186,13 +186,9 @@ def hidden_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor, covered_B1HW: Tenso
     Args:
         covered_B1HW: bool, where something covers the target (`covered`).
     """
-    hidden_B = (true_alpha_B1HW * covered_B1HW).flatten(1).mean(1)
-    rows = hidden_B >= MIN_HIDDEN_SHARE
-    if not rows.any():
-        return alpha_B1HW.sum() * 0
-    unseen_B1HW = ((true_alpha_B1HW == 0) | covered_B1HW)[rows]
-    share = rows.float().mean()
-    return share * jaccard_loss(alpha_B1HW[rows] * unseen_B1HW, true_alpha_B1HW[rows] * unseen_B1HW)
+    hides_B = (true_alpha_B1HW * covered_B1HW).flatten(1).mean(1) >= MIN_HIDDEN_SHARE
+    unseen_B1HW = (true_alpha_B1HW == 0) | covered_B1HW
+    return (hides_B * _jaccard_of_each(alpha_B1HW * unseen_B1HW, true_alpha_B1HW * unseen_B1HW)).mean()
 
 
 def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
@@ -201,9 +197,13 @@ def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
     The sum of absolute differences is that of the larger values less that of the smaller ones (Rahman and Wang 2016,
     for values that are no longer 0 or 1).
     """
+    return _jaccard_of_each(alpha_B1HW, true_alpha_B1HW).mean()
+
+
+def _jaccard_of_each(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
     difference_B = (alpha_B1HW - true_alpha_B1HW).abs().flatten(1).sum(1)
     union_B = torch.maximum(alpha_B1HW, true_alpha_B1HW).flatten(1).sum(1)
-    return (difference_B / union_B.clamp(min=1.0)).mean()
+    return difference_B / union_B.clamp(min=1.0)
 
 
 def without_overshoot(decoded_B4HW: Tensor, target_B4HW: Tensor) -> Tensor:

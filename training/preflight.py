@@ -15,7 +15,7 @@ from decoupage.faults import BadSetup
 from training.config import RunConfig, TrainingConfig
 from training.network import lacks_to_compile
 from training.rgba_vae.config import RgbaVaeConfig
-from training.tiny_base.config import TinyBaseConfig
+from training.small_base.config import SmallBaseConfig
 
 GIGA = 1e9
 OUT_OF_MEMORY_MARGIN = 0.12
@@ -135,10 +135,10 @@ def num_parameters(config: RunConfig, source: str | None = None) -> tuple[int, i
         from training.rgba_vae.memory import num_trained as trained_of_rgba_vae
 
         return trained_of_rgba_vae(config, source), of_rgba_vae(config.base, source)[0]
-    if isinstance(config, TinyBaseConfig):
-        from training.tiny_base.task import num_parameters as of_tiny_base
+    if isinstance(config, SmallBaseConfig):
+        from training.small_base.task import num_parameters as of_small_base
 
-        return of_tiny_base(config)
+        return of_small_base(config)
     raise TypeError(f"{type(config).__name__} is not a run of this package")
 
 
@@ -157,12 +157,12 @@ def _check_gpu(config: RunConfig, device: torch.device) -> None:
     verb = "needs" if len(wanted) == 1 else "need"
     raise BadSetup(
         f"{settings} {verb} a GPU, and this run is on the {device.type.upper()}: set {instead}, or use the recipe "
-        f"{_cpu_recipe(config)}, which trains a tiny base on a CPU"
+        f"{_cpu_recipe(config)}, which trains a small base on a CPU"
     )
 
 
 def _cpu_recipe(config: RunConfig) -> str:
-    return "demo_rgba_vae" if isinstance(config, RgbaVaeConfig) else "demo"
+    return "small_rgba_vae" if isinstance(config, RgbaVaeConfig) else "demo"
 
 
 def _check_compiler(config: RunConfig, device: torch.device) -> None:

@@ -27,7 +27,7 @@ def check_processes(asked: int | None, got: int) -> None:
     if asked is None and not (alone and "WORLD_SIZE" not in os.environ):
         return
     if asked != got:
-        torchrun = f"python -m torch.distributed.run --nproc_per_node {asked or 'N'} -m commands.main train ..."
+        torchrun = f"python -m torch.distributed.run --nproc_per_node {asked or 'N'} -m -- commands.main train ..."
         raise BadSetup(
             f"{asked or 'several'} processes were requested, but {got} joined: `accelerate launch` joins processes "
             f"only on GPUs; on CPUs start them with `{torchrun}`"

@@ -21,7 +21,7 @@ from training.recipes import find_recipe
 from training.remote import Remote, begun_elsewhere, fetch_if_there, local_name, put_anew
 from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig, how_to_train
-from training.tiny_base.config import TinyBaseConfig
+from training.small_base.config import SmallBaseConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,7 +41,7 @@ class RunPlan:
     Attributes:
         recipe: name of a recipe in `training.recipes`.
         out: folder of the run.
-        data: folder of shards; for the tiny base, folders of photographs in addition to the packaged ones.
+        data: folder of shards; for the small base, folders of photographs in addition to the packaged ones.
         base: folder or hub id of the base's weights; None = the published ones.
         rgba_vae: folder of a trained RGBA VAE; only adapters need one.
         masks: errors to draw new masks with, as the data's profile sets them.
@@ -221,8 +221,8 @@ def run_sources(plan: RunPlan) -> Sources:
     earlier += [("--start", Path(plan.start))] if plan.start else []
     # Also where --resume is off: the run is refused then, and what its folder states must stay.
     earlier += [("--resume", plan.out / "checkpoints")] if (plan.out / "checkpoints").is_dir() else []
-    if isinstance(config, TinyBaseConfig):
-        from training.tiny_base.photographs import photograph_uses
+    if isinstance(config, SmallBaseConfig):
+        from training.small_base.photographs import photograph_uses
 
         return sources_of(None, None, photograph_uses(plan.data, config.photographs.held_out), earlier)
     if isinstance(config, RgbaVaeConfig):
@@ -256,12 +256,12 @@ def _publish(whole: Path, plan: RunPlan, identity: dict[str, str]) -> None:
 
 def build_task(plan: RunPlan, config: RunConfig, place: "Place", licences: Licences) -> "Task":
     """The task that a configuration describes, with its data and weights; its export states the licences."""
-    if isinstance(config, TinyBaseConfig):
-        from training.tiny_base.photographs import read_photographs
-        from training.tiny_base.task import TinyBaseTask
+    if isinstance(config, SmallBaseConfig):
+        from training.small_base.photographs import read_photographs
+        from training.small_base.task import SmallBaseTask
 
         photographs = read_photographs(plan.data, config.photographs.size_px)
-        return TinyBaseTask(config, photographs, place, licences)
+        return SmallBaseTask(config, photographs, place, licences)
     if isinstance(config, RgbaVaeConfig):
         from training.rgba_vae.task import build
 
@@ -280,7 +280,7 @@ def build_task(plan: RunPlan, config: RunConfig, place: "Place", licences: Licen
 
 def _check_data(plan: RunPlan, config: RunConfig) -> None:
     """Raise BadSetup where the plan's data and weights are not what its recipe needs."""
-    if isinstance(config, TinyBaseConfig):
+    if isinstance(config, SmallBaseConfig):
         return
     if len(plan.data) != 1:
         raise BadSetup(f"recipe {plan.recipe} needs one folder of shards (--data), got {len(plan.data)}")

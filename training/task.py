@@ -1,6 +1,6 @@
 """What the loop knows of a task: which modules are trained, from which batches, by which losses.
 
-The adapter, the RGBA VAE and the tiny base are tasks; the loop, the checkpoints and the journal use only this
+The adapter, the RGBA VAE and the small base are tasks; the loop, the checkpoints and the journal use only this
 interface.
 """
 
@@ -41,7 +41,7 @@ class Task(Protocol):
     """Something that can be trained.
 
     Attributes:
-        name: `adapter`, `rgba_vae`, `tiny_base`; names folders and log lines.
+        name: `adapter`, `rgba_vae`, `small_base`; names folders and log lines.
         config: configuration of the run.
         identity: what decides the weights besides code: `recipe`, `data`, `base`, ...: a fingerprint or hash each.
             A checkpoint of another identity is refused.

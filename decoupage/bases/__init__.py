@@ -14,9 +14,8 @@ def find_base(name: str) -> Base:
     """
     from decoupage.bases.flux import FluxFill, FluxKontext, FluxKontextNative
     from decoupage.bases.small import SmallFill
-    from decoupage.bases.tiny import TinyFill
 
-    bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), TinyFill(), SmallFill())
+    bases: tuple[Base, ...] = (FluxFill(), FluxKontext(), FluxKontextNative(), SmallFill())
     known = {base.name: base for base in bases}
     if name not in known:
         raise ValueError(f"there is no base {name!r}; known: {', '.join(sorted(known))}")

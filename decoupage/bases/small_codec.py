@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 from torch.nn import functional
-
-from decoupage.bases.patch_codec import Codec
 
 PATCH_PX = 8
 _COLOURS = 3
@@ -50,7 +52,7 @@ class _Decoder(nn.Module):
         return self.conv_out(torch.cat([pixels, hidden], dim=1))
 
 
-class SmallCodec(Codec):
+class SmallCodec(ModelMixin, ConfigMixin):
     """Encodes pictures [B, 3, H, W] in [-1, 1] to latents [B, latent_channels, H / 8, W / 8], and decodes these.
 
     Args:
@@ -73,6 +75,19 @@ class SmallCodec(Codec):
         super().__init__()
         self.encoder = _Encoder(in_channels, latent_channels)
         self.decoder = _Decoder(out_channels, latent_channels, hidden)
+
+    @apply_forward_hook  # Offloading moves a model when its forward is called, and this one is called by its halves.
+    def encode(self, x_BCHW: Tensor) -> AutoencoderKLOutput:
+        """The latents as a posterior without spread."""
+        mean = self.encoder(x_BCHW)
+        moments = torch.cat([mean, torch.zeros_like(mean)], dim=1)
+        return AutoencoderKLOutput(latent_dist=DiagonalGaussianDistribution(moments, deterministic=True))
+
+    @apply_forward_hook
+    def decode(self, z_BCHW: Tensor, return_dict: bool = True) -> DecoderOutput | tuple[Tensor]:
+        """Pictures decoded from latents that are not normalised."""
+        sample = self.decoder(z_BCHW)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
 
     @torch.no_grad()
     def fit(self, pictures_B3HW: Sequence[Tensor]) -> None:

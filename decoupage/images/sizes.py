@@ -20,7 +20,8 @@ from decoupage.images.types import Array, Mask
 Size = tuple[int, int]
 """(height, width), px."""
 MaskRule = Literal["touched", "half", "covered"]
-"""Which pixels of a smaller mask are object: those that it touches, covers by half or more, or covers wholly."""
+"""Which pixels of a mask of another size are object: those whose colour in such a picture it touches, those that it
+covers by half or more, or those that it covers wholly."""
 _MIN_ALPHA = np.float32(0.5 / 255)
 """Alpha below this rounds to 0; dividing colours by it would only enlarge rounding errors."""
 
@@ -64,6 +65,9 @@ def resize_mask(mask_HW: Mask, size: Size, rule: MaskRule = "half") -> Mask:
     """
     if mask_HW.shape == size or not mask_HW.any():
         return np.ascontiguousarray(np.broadcast_to(mask_HW.any(), size)) if mask_HW.shape != size else mask_HW
+    if rule == "touched":  # A pixel of an enlarged picture is made of one more old pixel on each side than this share.
+        rows, columns = (3 if new > old else 1 for new, old in zip(size, mask_HW.shape, strict=True))
+        mask_HW = cv2.dilate(mask_HW.astype(np.uint8), np.ones((rows, columns), np.uint8)) > 0
     share = resample(mask_HW.astype(np.float32), size, cv2.INTER_LINEAR)
     # A share is a sum of floats, so that what is covered wholly may lie a little below 1.
     wanted = {"touched": 1e-6, "half": 0.5, "covered": 1 - 1e-4}[rule]

@@ -1,4 +1,4 @@
-"""A demo profile of a few scenes that trains a few steps, on a tiny base with random weights."""
+"""A demo profile of a few scenes that trains a few steps, on a small base with random weights."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import dagster as dg
 import torch
 
 from assets_defs.definitions import build_defs
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from profiles.profile import Profile, load_profile
 
 SMALL = {
@@ -36,7 +36,7 @@ FEW = {
 def make_base(folder: Path) -> Path:
     """Random weights, always the same."""
     torch.manual_seed(0)
-    save_base(TinyFill().new(dim_heads=16, num_heads=2, num_double=1, num_single=1), str(folder))
+    save_base(SmallFill().new(dim_heads=16, num_heads=2, num_double=1, num_single=1), str(folder))
     return folder
 
 

@@ -115,8 +115,8 @@ def kinds(profile, folder):
 def test_a_row_that_cannot_be_says_why(world):
     profile, instance = world
     made = row(profile, instance, "kontext_base")["ablations"]
-    assert made.metadata["status"].value == "does not apply" and "tiny-fill" in made.metadata["why"].value
-    assert "tiny-fill" in table_of(profile)["kontext_base"]["note"]
+    assert made.metadata["status"].value == "does not apply" and "small-fill" in made.metadata["why"].value
+    assert "small-fill" in table_of(profile)["kontext_base"]["note"]
 
 
 def test_without_common_changes_the_full_row_is_the_adapter_itself(world):

@@ -37,7 +37,7 @@ def test_from_the_sources_to_a_decision(s3, tmp_path, monkeypatch):
     monkeypatch.setenv("DECOUPAGE_CACHE", str(tmp_path / "cache"))
     base = make_base(tmp_path / "base")
     torch.manual_seed(0)
-    config = AdapterConfig(base="tiny-fill", rank=2, num_latents=4, fusion_dim=16, size_px=32)
+    config = AdapterConfig(base="small-fill", rank=2, num_latents=4, fusion_dim=16, size_px=32)
     pipe = LayerDecompositionPipeline.from_base(config, str(base))
     pipe.save_pretrained(tmp_path / "trained" / "export")
     (tmp_path / "trained" / "export.json").write_text(json.dumps({"recipe": "r", "data": "d"}))

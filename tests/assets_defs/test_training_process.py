@@ -21,7 +21,7 @@ def ended_by(error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     messages: list[dict[str, str]] = []
     monkeypatch.setattr(training_process, "train_current", fail)
     monkeypatch.setattr(training_process, "_report", lambda pipes, message: messages.append(message))
-    plan = RunPlan("demo_rgba_vae", tmp_path / "out", ("data",), "base", device="cpu")
+    plan = RunPlan("small_rgba_vae", tmp_path / "out", ("data",), "base", device="cpu")
     return main([str(write_plan(plan, tmp_path / "plan.json"))]), messages
 
 

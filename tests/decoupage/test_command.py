@@ -19,7 +19,7 @@ from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
 from decoupage.images.masks import as_mask
 from decoupage.images.profiles import srgb_profile
-from decoupage.publishing import packaged
+from decoupage.publishing import shipped_adapter
 from tests.decoupage.images.made import cmyk_profile, gray_profile, wide_profile
 
 HEIGHT, WIDTH = 40, 56
@@ -243,22 +243,12 @@ UNNAMED = ("photo.png", "--mask", "dog.png", "--out", "out", "--device", "cpu")
 
 
 def test_without_a_model_the_packaged_one_is_used_and_said(place, monkeypatch):
-    (place / "shipped").mkdir()
-    (place / "shipped" / "adapter.json").write_text("{}")
-    monkeypatch.setattr(packaged, "SHIPPED", place / "shipped")
-    monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="tiny-fill", size_px=128))
+    monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="small-fill", size_px=128))
     done = run(*UNNAMED, "--json")
     assert done.exit_code == 0, done.output
-    assert CuttingPipeline.loaded["folder"] == str(place / "shipped")
+    assert CuttingPipeline.loaded["folder"] == str(shipped_adapter())
     assert done.stderr.startswith("model: small, packaged, 128 px: for trying; a model trained on FLUX.1-Fill is what ")
     assert len(done.stderr.splitlines()) == 1 and json.loads(done.stdout)["model"] == "packaged"
-
-
-def test_where_no_model_is_packaged_the_option_is_named(place, monkeypatch):
-    monkeypatch.setattr(packaged, "SHIPPED", place / "nowhere")
-    done = run(*UNNAMED)
-    assert isinstance(done.exception, ValueError) and "--model DIR" in str(done.exception)
-    assert not (place / "out").exists()
 
 
 def test_a_photograph_much_larger_than_the_model_sees_gets_a_warning(place, monkeypatch):
@@ -267,7 +257,7 @@ def test_a_photograph_much_larger_than_the_model_sees_gets_a_warning(place, monk
     mask.paste(1, (100, 100, 300, 300))
     mask.save("large-mask.png")
     for size_px, warned in ((64, True), (512, False)):
-        monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="tiny-fill", size_px=size_px))
+        monkeypatch.setattr(CuttingPipeline, "adapter", AdapterConfig(base="small-fill", size_px=size_px))
         done = run("large.png", *COMMON[1:], "--mask", "large-mask.png", "--json")
         assert done.exit_code == 0, done.output
         width, height = json.loads(done.stdout)["working_size_px"]

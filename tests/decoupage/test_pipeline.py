@@ -15,7 +15,6 @@ from decoupage.bases import find_base
 from decoupage.checks import check_finite
 from decoupage.faults import BadOutput
 from decoupage.images.forms import as_picture
-from decoupage.publishing import packaged
 from tests.decoupage.tiny import flux_fill, flux_kontext
 
 
@@ -130,13 +129,9 @@ def test_each_layer_has_the_colours_of_the_picture_whether_or_not_pixels_are_pas
         assert alone.any() and np.array_equal(layer[alone][:, :3], np.asarray(picture())[alone])
 
 
-def test_without_a_folder_the_packaged_adapter_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr(packaged, "SHIPPED", tmp_path / "adapter")
-    with pytest.raises(ValueError, match=r"no adapter is packaged .* --model DIR"):
-        LayerDecompositionPipeline.from_pretrained()
-    load(None, base="tiny-fill").save_pretrained(tmp_path / "adapter")
+def test_without_a_folder_the_packaged_adapter_is_loaded():
     pipe = LayerDecompositionPipeline.from_pretrained(maps="none")
-    assert pipe.adapter.base == "tiny-fill"
+    assert pipe.adapter.base == "small-fill"
     assert run(pipe, picture(), mask=mask()).foreground[0].size == (64, 48)
 
 
@@ -237,7 +232,7 @@ def test_large_pictures_are_worked_on_scaled_down(pipe):
     assert out.background[0].size == (200, 120)
 
 
-@pytest.mark.parametrize(("base", "folder"), [("flux-fill", "fill"), ("tiny-fill", None)])
+@pytest.mark.parametrize(("base", "folder"), [("flux-fill", "fill"), ("small-fill", None)])
 @pytest.mark.parametrize("published", [False, True])
 def test_offloading_changes_no_picture(folders, tmp_path, base, folder, published):
     source = folders / folder if folder else find_base(base).packaged

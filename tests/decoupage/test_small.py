@@ -5,9 +5,8 @@ import torch
 from PIL import Image
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.small import SmallFill
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.bases.small_codec import SmallCodec
-from decoupage.bases.tiny import save_base
 from decoupage.publishing import shipped_adapter
 from decoupage.publishing.taking_up import take_up
 from decoupage.rgba_vae import widen_vae

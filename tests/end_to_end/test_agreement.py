@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.images.codecs import decode_rgb, decode_rgba, encode_mask, encode_png
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import MapsConfig
@@ -41,10 +41,10 @@ def root(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("agreement")
     build_dataset(root / "held_out", FakeScenes(num_scenes=2, scenes_per_shard=2, size_px=PICTURE_PX))
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(root / "base"))
+    save_base(SmallFill().new(), str(root / "base"))
     makers = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
     sizes = {"size_px": MODEL_PX, "num_inference_steps": NUM_STEPS}
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, map_makers=makers, **sizes)
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, map_makers=makers, **sizes)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight, std=0.1)
     pipe.save_pretrained(root / "adapter")

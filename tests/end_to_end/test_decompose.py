@@ -1,4 +1,4 @@
-"""`decoupage decompose` on a saved adapter of the tiny base, as a user runs it: files, sizes, layers that open."""
+"""`decoupage decompose` on a saved adapter of the small base, as a user runs it: files, sizes, layers that open."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.images.codecs import decode_rgb
 from decoupage.maps.choose import make_makers
 from decoupage.maps.config import MapsConfig
@@ -27,9 +27,9 @@ from tests.warm.python import PYTHON
 def model(tmp_path_factory):
     root = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(root / "base"))
+    save_base(SmallFill().new(), str(root / "base"))
     makers = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=48, map_makers=makers)
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=48, map_makers=makers)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight)  # Now it listens to its maps.
     pipe.save_pretrained(root / "adapter")

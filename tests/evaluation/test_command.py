@@ -9,7 +9,7 @@ import torch
 
 from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from evaluation.page.answer import QUESTION
 from pipelines.synthetic import FakeScenes, build_dataset
 
@@ -20,8 +20,8 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     build_dataset(root / "held_out", FakeScenes(num_scenes=3, scenes_per_shard=3))
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(root / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=32)
+    save_base(SmallFill().new(), str(root / "base"))
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=32)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     pipe.save_pretrained(root / "training" / "adapter" / "export")
     return root
@@ -48,8 +48,8 @@ def test_the_adapter_of_the_root_on_the_held_out_scenes_of_the_root(root, evalua
     assert report == json.loads((root / "report" / "report.json").read_text())
     assert {"adapter", "base", "telea", "given_mask"} <= set(report["methods"]) and report["num_images"] == 6
     assert report["profile"] == "demo" and any("felzenszwalb" in name for name in report["stand_ins"])
-    assert report["stand_ins"]["the base `tiny-fill`"] == "FLUX.1-Fill"
-    assert report["asked"]["adapter"]["num_steps"] == 1 and report["models"]["adapter"]["base"] == "tiny-fill"
+    assert report["stand_ins"]["the base `small-fill`"] == "FLUX.1-Fill"
+    assert report["asked"]["adapter"]["num_steps"] == 1 and report["models"]["adapter"]["base"] == "small-fill"
     assert report["at_model_size"]["size_px"] == 32 and "adapter-base" in report["at_model_size"]["differences"]
     assert "the adapter&#39;s own are 30" in (root / "report" / "report.html").read_text()
     assert "felzenszwalb" in (root / "report" / "report.html").read_text()

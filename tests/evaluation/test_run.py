@@ -26,7 +26,7 @@ INTERVAL = {"mean", "low", "high", "num_images", "num_photographs", "num_origins
 # Stand-ins with the names that the report knows; what they give is a function of the truth.
 BLURRED = Known("base", lambda case: Layers(case.background // 2 + case.composite // 2), ["background"])
 NEAR = Known("adapter", lambda case: Layers(case.background ^ 8, case.foreground))
-ALL = [*classical_recipes(), recipe_of(BLURRED), recipe_of(NEAR, base="tiny-fill", files={"a": "b"})]
+ALL = [*classical_recipes(), recipe_of(BLURRED), recipe_of(NEAR, base="small-fill", files={"a": "b"})]
 ABOUT = About("demo", {"graph regions": "SegFormer"})
 
 

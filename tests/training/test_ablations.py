@@ -29,7 +29,7 @@ def test_each_changes_one_thing_in_the_demo_and_no_two_are_the_same():
 @pytest.mark.parametrize(
     ("row", "changes", "kinds", "why"),
     [
-        ("kontext_base", {"adapter.base": "tiny-fill"}, BOTH, "the base tiny-fill has no"),
+        ("kontext_base", {"adapter.base": "small-fill"}, BOTH, "the base small-fill has no"),
         ("no_fused_context", {"adapter.maps": ()}, BOTH, "takes no maps"),
         ("no_depth", {"adapter.maps": ("edges",)}, BOTH, "does not take the map of depth"),
         ("no_foreground_context", {"adapter.foreground_context": "background"}, BOTH, "already"),

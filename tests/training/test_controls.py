@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from decoupage.bases.tiny import WEIGHTS
+from decoupage.bases.small import WEIGHTS
 from evaluation.cases import Case
 from evaluation.method import Failure, Layers, Method
 from evaluation.methods.base import base_method
@@ -32,7 +32,7 @@ from training.adapter.task import AdapterTask
 from training.config import with_changes
 from training.data import TripletBatch
 from training.loop import export, fit, make_accelerator
-from training.recipes import demo
+from training.recipes import demo_from_scratch
 from training.run import RunPlan, train
 from training.task import Place
 
@@ -76,7 +76,7 @@ class Leaking:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's scenes, fewer of them, and an RGBA VAE."""
     if not (WEIGHTS / "transformer").is_dir():
-        pytest.skip("the tiny base's weights are not packaged, and an untrained base shows nothing")
+        pytest.skip("the small base's weights are not packaged, and an untrained base shows nothing")
     folder = tmp_path_factory.mktemp("controls")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DECOUPAGE__ENGINE__KIND", "serial")
@@ -87,7 +87,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     factory.make_shards()
     factory.make_held_out()
     changes = {"schedule.num_steps": NUM_VAE_STEPS, "compute.loader_workers": 0}
-    train(RunPlan("demo_rgba_vae", folder / "rgba_vae", (str(folder),), changes=changes, device="cpu"))
+    train(RunPlan("small_rgba_vae", folder / "rgba_vae", (str(folder),), changes=changes, device="cpu"))
     return folder
 
 
@@ -95,7 +95,7 @@ def taught(root: Path, kind: type[AdapterTask], num_steps: int) -> str:
     """Folder of an adapter that was taught for so many steps."""
     out = root / f"{kind.__name__}-{num_steps}"
     changes = {"schedule.num_steps": max(1, num_steps), "schedule.warmup_steps": 0, "output.sample_every_steps": 0}
-    config = with_changes(demo(), changes | {"compute.loader_workers": 0})
+    config = with_changes(demo_from_scratch(), changes | {"compute.loader_workers": 0})
     pipe = starting_pipeline(config, None, str(root / "rgba_vae" / "export"), CPU)
     if num_steps == 0:
         pipe.save_pretrained(out)
@@ -113,7 +113,7 @@ def scores(root: Path) -> ScoreTable:
 
     methods = [
         *(method for method in classical_methods() if method.name == "given_mask"),
-        base_method("tiny-fill", None, 0),
+        base_method("small-fill", None, 0),
         adapter("adapter", AdapterTask, NUM_STEPS),
         adapter("shuffled", ShuffledTask, NUM_STEPS),
         adapter("untaught", AdapterTask, 0),

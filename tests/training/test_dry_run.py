@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from commands.main import app
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from decoupage.rgba_vae import widen_vae
 from pipelines.synthetic import FakeScenes, build_dataset
 from training.config import with_changes
@@ -80,7 +80,7 @@ def test_the_first_step_has_the_shapes_of_the_real_size(found):
 
 def test_the_recipe_runs_in_small_from_data_to_export(found):
     small_run = found.rehearsal
-    assert not small_run.fault and "tiny-fill instead of flux-fill" in small_run.stand_in
+    assert not small_run.fault and "small-fill instead of flux-fill" in small_run.stand_in
     assert "adapter.loss = " in small_run.done["one update"] and "adapter.safetensors" in small_run.done["checkpoint"]
     assert small_run.done["read back"] == "step 1"
     assert small_run.done["export"] == "loads as LayerDecompositionPipeline"
@@ -103,8 +103,8 @@ def test_the_training_page_shows_what_is_printed(found):
 
 
 def test_the_command_ends_with_1_where_something_is_missing_and_with_0_where_nothing_is(tmp_path):
-    build_dataset(tmp_path / "data", FakeScenes(num_scenes=8, scenes_per_shard=8, size_px=64))
-    widen_vae(TinyFill().load()["vae"]).save_pretrained(tmp_path / "vae")
+    build_dataset(tmp_path / "data", FakeScenes(num_scenes=8, scenes_per_shard=8, size_px=128))
+    widen_vae(SmallFill().load()["vae"]).save_pretrained(tmp_path / "vae")
     words = ["train", "demo", "--dry-run", "--out", str(tmp_path / "run"), "--data", str(tmp_path / "data")]
     short = CliRunner().invoke(app, words)
     assert short.exit_code == 1 and "missing: RGBA VAE" in short.output
@@ -123,7 +123,7 @@ def test_a_small_run_that_fails_is_a_fault_with_its_reason(monkeypatch):
 def test_the_rgba_vae_and_its_adversary_run_in_small():
     config = find_recipe("rgba_vae")
     done = rehearse(RunPlan("rgba_vae", Path("runs")), config).done
-    assert "discriminator.loss" in done["one update"] and done["export"] == "loads as PatchCodec of four channels"
+    assert "discriminator.loss" in done["one update"] and done["export"] == "loads as SmallCodec of four channels"
     step = first_step(config)
     assert step.shapes["decoded"] == "[1, 4, 1024, 1024]"
     assert 0.8 * RGBA_VAE_FLOP < step.tflop * 1e12 / 1024**2 < RGBA_VAE_FLOP

@@ -116,14 +116,14 @@ def test_photographs_for_a_base_are_named_by_their_packages_or_beside_them(tmp_p
     folder.mkdir()
     for name in ("one", "two"):
         shutil.copyfile(find("coffee").path, folder / f"{name}.png")
-    plan = plan_of(tmp_path, "", recipe="tiny_base", data=(str(folder),))
+    plan = plan_of(tmp_path, "", recipe="small_base", data=(str(folder),))
     assert len(obstacles(plan)) == 2 and "the photograph one (an unknown licence is not known" in obstacles(plan)[0]
     columns = "file,origin,licence,attribution,caption,rotation_deg_ccw"
     (folder / "attribution.csv").write_text(f"{columns}\none.png,one,cc0-1.0,me,,0\ntwo.png,two,CC BY-NC 4.0,me,,0\n")
     (found,) = obstacles(plan)
     assert "the photograph two (cc-by-nc-4.0 forbids" in found
-    packaged = run_sources(plan_of(tmp_path, "", recipe="tiny_base", data=()))
-    assert packaged.obstacles == [] and packaged.licences == Licences((), ("cc-by-2.0", "cc0-1.0", "public-domain"))
+    packaged = run_sources(plan_of(tmp_path, "", recipe="small_base", data=()))
+    assert packaged.obstacles == [] and packaged.licences == Licences((), ("cc0-1.0", "public-domain"))
 
 
 def test_from_shards_over_the_rgba_vae_to_the_adapter(tmp_path, monkeypatch):
@@ -131,6 +131,7 @@ def test_from_shards_over_the_rgba_vae_to_the_adapter(tmp_path, monkeypatch):
     bound, free = (Path(build_dataset(tmp_path / name, FakeScenes(num_scenes=8)).root) for name in ("bound", "free"))
     with_licences(bound, "foreground_licence", "CC BY-NC-SA 4.0 AND CC BY 2.0")
     few = {
+        "data.size_px": 64,
         "schedule.num_steps": 1,
         "schedule.warmup_steps": 0,
         "optimiser.learning_rate": 1e-6,
@@ -139,7 +140,7 @@ def test_from_shards_over_the_rgba_vae_to_the_adapter(tmp_path, monkeypatch):
         "data.num_validation": 2,
         "compute.loader_workers": 0,
     }
-    vae = plan_of(tmp_path, str(bound), recipe="demo_rgba_vae", out=tmp_path / "vae", changes=few, device="cpu")
+    vae = plan_of(tmp_path, str(bound), recipe="small_rgba_vae", out=tmp_path / "vae", changes=few, device="cpu")
     train(vae)
     stated = json.loads((tmp_path / "vae/export" / FILE).read_text())
     assert stated == {"base": ["apache-2.0"], "data": ["cc-by-2.0", "cc-by-nc-sa-4.0", "cc0-1.0"]}

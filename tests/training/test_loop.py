@@ -347,7 +347,7 @@ def test_a_journal_that_a_disk_has_spoilt_is_read_as_far_as_it_goes(tmp_path):
 
 
 def test_a_second_run_in_a_folder_is_refused(tmp_path, monkeypatch):
-    plan = RunPlan("tiny_base", tmp_path / "run")
+    plan = RunPlan("small_base", tmp_path / "run")
     with alone_in(plan.out):
         with pytest.raises(BadSetup, match=r"another process trains in .*run: wait until it ends"):
             train(plan)

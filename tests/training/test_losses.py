@@ -9,9 +9,9 @@ from scipy import stats
 from torch import Tensor
 
 from decoupage.bases import find_base
-from decoupage.bases.patch_codec import PatchCodec
+from decoupage.bases.small import SmallFill
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.bases.spec import Base
-from decoupage.bases.tiny import TinyFill
 from decoupage.images.sizes import plan_geometry
 from decoupage.preparation import prepare_rgb, prepare_rgba, unit_rgb
 from decoupage.rgba_vae import widen_vae
@@ -30,10 +30,10 @@ from training.losses import (
     without_overshoot,
 )
 
-BASE = find_base("tiny-fill")
+BASE = find_base("small-fill")
 
 
-class PredictsNoise(TinyFill):
+class PredictsNoise(SmallFill):
     """A base with a cosine path that predicts the noise, as older models do."""
 
     def mix(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ def test_only_low_noise_is_judged():
 
 def test_recomposition_reaches_the_prediction_through_the_codecs():
     composite, background, foreground = layers()
-    codec = PatchCodec().eval()
+    codec = SmallCodec().eval()
     codec.fit([composite, background])
     wide = widen_vae(codec)
     codec.requires_grad_(False), wide.requires_grad_(False)
@@ -253,9 +253,7 @@ def test_what_is_covered_of_a_target_is_judged_by_its_own_area():
     shown_only = true_alpha.clone()
     shown_only[..., 3] = 0.0
     assert hidden_loss(true_alpha, true_alpha, covered_B1HW) == 0
-    assert (
-        hidden_loss(shown_only, true_alpha, covered_B1HW) == 0.5
-    )  # All of the first; the second hides none.
+    assert hidden_loss(shown_only, true_alpha, covered_B1HW) == 0.5  # All of the first; the second hides none.
     too_much = true_alpha.clone()
     too_much[..., 4] = 1.0
     assert hidden_loss(too_much, true_alpha, covered_B1HW) == 0.25  # What is found beyond the target counts too.

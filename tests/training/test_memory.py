@@ -6,8 +6,8 @@ from diffusers import FluxTransformer2DModel
 
 from decoupage.adapter import adapt, trainable
 from decoupage.bases import find_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.bases.spec import Text
-from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.contexts import Contexts
 from decoupage.sequences import Condition, predict_layers
 from training.config import with_changes
@@ -144,9 +144,9 @@ def test_what_is_recomputed_is_kept_as_its_inputs_only():
 
 
 def test_the_geometry_is_that_of_the_given_base(tmp_path):
-    save_base(TinyFill().new(num_double=1, num_single=3), str(tmp_path))
+    save_base(SmallFill().new(num_double=1, num_single=3), str(tmp_path))
     adapter = demo().adapter_config()
-    assert network_size(adapter).num_blocks == 4
+    assert network_size(adapter).num_blocks == 5
     size = network_size(adapter, str(tmp_path))
     assert isinstance(size, Size) and (size.num_blocks, size.num_double) == (4, 1)
     assert size.num_linear < network_size(adapter).num_linear

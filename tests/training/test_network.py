@@ -8,7 +8,7 @@ from torch import nn
 
 from decoupage.adapter import AdapterConfig, adapt, trainable
 from decoupage.bases import find_base
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.faults import BadSetup
 from decoupage.sequences import predict_layers
 from tests.decoupage.test_adapter import scene
@@ -54,12 +54,12 @@ def test_a_cpu_computes_in_fp32_and_a_gpu_as_asked():
     assert compute_dtype(ComputeConfig(precision="fp32"), torch.device("cuda")) == torch.float32
 
 
-@pytest.mark.parametrize("kind", ["flux-fill", "tiny-fill"])
+@pytest.mark.parametrize("kind", ["flux-fill", "small-fill"])
 def test_an_unquantised_base_is_what_was_saved(kind, folder, tmp_path):
     base = find_base(kind)
-    if kind == "tiny-fill":
+    if kind == "small-fill":
         folder = str(tmp_path)
-        save_base(TinyFill().new(), folder)
+        save_base(SmallFill().new(), folder)
     components = load_base(base, folder, ComputeConfig(), CPU)
     saved = base.load(folder)["transformer"].state_dict()
     ours = components["transformer"].state_dict()
@@ -68,20 +68,20 @@ def test_an_unquantised_base_is_what_was_saved(kind, folder, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["int8", "fp8"])
-@pytest.mark.parametrize("kind", ["flux-fill", "tiny-fill"])
+@pytest.mark.parametrize("kind", ["flux-fill", "small-fill"])
 def test_an_adapter_learns_on_a_quantised_base_as_on_the_weights_that_it_holds(form, kind, folder, tmp_path):
     pytest.importorskip("torchao")
     from torchao.utils import TorchAOBaseTensor
 
     base = find_base(kind)
-    if kind == "tiny-fill":
+    if kind == "small-fill":
         folder = str(tmp_path)
-        save_base(TinyFill().new(), folder)
+        save_base(SmallFill().new(), folder)
     net = load_base(base, folder, ComputeConfig(base_quantisation=form), CPU)["transformer"]
     quantised = {name for name, parameter in net.named_parameters() if isinstance(parameter.data, TorchAOBaseTensor)}
     linears = {f"{name}.weight" for name, module in net.named_modules() if isinstance(module, nn.Linear)}
     assert quantised == linears - {"x_embedder.weight"}
-    if kind == "tiny-fill":
+    if kind == "small-fill":
         return
     plain = flux_transformer(384)
     rounded = {

@@ -135,7 +135,7 @@ def plan(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> RunPlan:
     base = str(make_base(folder / "base"))
     home = WorkingFolder(store, "training/rgba_vae")
     return RunPlan(
-        "demo_rgba_vae",
+        "small_rgba_vae",
         home.path,
         (store.url("shards"),),
         base,

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup
 
 from decoupage.adapter import AdapterConfig, adapt, make_fusion
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from decoupage.faults import BadSetup
 from training import network
 from training.config import AdapterOptimiserConfig, OptimiserConfig, ScheduleConfig
@@ -96,7 +96,7 @@ def test_an_absent_library_is_named_with_the_extra_that_brings_it(monkeypatch):
 
 
 def an_adapter(maps=("depth",)):
-    base = TinyFill()
+    base = SmallFill()
     config = AdapterConfig(base=base.name, rank=2, num_latents=2, fusion_dim=8, maps=maps)
     network = base.new()[base.network]
     adapt(network, base, config)

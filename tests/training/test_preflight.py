@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from decoupage.adapter import adapt, make_fusion, trainable
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from decoupage.faults import BadSetup
 from training import network, preflight
 from training.config import OptimiserConfig, OutputConfig, RunConfig, with_changes
@@ -41,7 +41,7 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
 def test_a_setting_without_a_cpu_form_is_named_with_what_to_set_instead():
     assert refused(small_gpu(), CPU) == (
         "compute.base_quantisation = nf4 and optimiser.name = adamw8bit need a GPU, and this run is on the CPU: set "
-        "compute.base_quantisation = none and optimiser.name = adamw, or use the recipe demo, which trains a tiny "
+        "compute.base_quantisation = none and optimiser.name = adamw, or use the recipe demo, which trains a small "
         "base on a CPU"
     )
     assert refused(with_changes(demo(), {"optimiser.name": "adamw8bit"}), CPU).startswith(
@@ -93,7 +93,7 @@ def test_what_is_named_after_a_run_was_out_of_memory_lies_well_below_it():
     assert "compute.checkpoint_every_blocks = 1 and" in what_would_fit(EAGER, GPU, memory_gb=80.0)
     assert "compute.sharded = true" in what_would_fit(EAGER, GPU, num_processes=8, memory_gb=80.0)
     assert what_would_fit(small_gpu(), GPU, memory_gb=8.0).endswith("no setting brings it well below that")
-    assert what_would_fit(find_recipe("tiny_base"), CPU) == ""
+    assert what_would_fit(find_recipe("small_base"), CPU) == ""
 
 
 def test_a_large_base_on_a_cpu_is_pointed_to_a_gpu():
@@ -127,7 +127,7 @@ def test_a_checkpoint_holds_weights_averages_and_two_moments():
 
 
 def test_what_is_counted_is_what_is_trained(tmp_path):
-    base, adapter = TinyFill(), demo().adapter_config()
+    base, adapter = SmallFill(), demo().adapter_config()
     network = base.load()["transformer"]
     adapt(network, base, adapter)
     modules = [*trainable(network), *make_fusion(base, adapter).parameters()]
@@ -137,7 +137,7 @@ def test_what_is_counted_is_what_is_trained(tmp_path):
         check_machine(demo(), CPU, 1, tmp_path, disk_gb=needed * 0.99)
 
 
-@pytest.mark.parametrize(("recipe", "needed_gb"), [("rgba_vae", 6.9), ("tiny_base", 0.38)])
+@pytest.mark.parametrize(("recipe", "needed_gb"), [("rgba_vae", 6.9), ("small_base", 0.46)])
 def test_other_runs_have_their_disk_checked(recipe, needed_gb, tmp_path):
     config = find_recipe(recipe)
     check_machine(config, CPU, 1, tmp_path, memory_gb=64.0, disk_gb=1.02 * needed_gb)

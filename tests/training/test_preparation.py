@@ -26,7 +26,7 @@ SIZE_PX = 64
 
 @pytest.fixture(scope="module")
 def pipe() -> LayerDecompositionPipeline:
-    config = AdapterConfig(base="tiny-fill", rank=2, size_px=SIZE_PX, num_inference_steps=1)
+    config = AdapterConfig(base="small-fill", rank=2, size_px=SIZE_PX, num_inference_steps=1)
     return LayerDecompositionPipeline.from_base(config)
 
 

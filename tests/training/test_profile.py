@@ -10,7 +10,7 @@ from training.recipes import demo, paper
 def test_the_demo_and_the_paper_name_their_recipes():
     assert load_profile("demo").training.adapter_config() == demo()
     assert load_profile("paper").training.adapter_config() == paper()
-    assert load_profile("demo").training.rgba_vae_config().base == "tiny-fill"
+    assert load_profile("demo").training.rgba_vae_config().base == "small-fill"
 
 
 def test_changes_may_be_dotted_keys_or_tables(monkeypatch):

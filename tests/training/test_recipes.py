@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from benchmarks.model_geometry import count_parameters
 from decoupage.adapter import AdapterConfig, adapt, make_fusion
 from decoupage.bases import find_base
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from decoupage.maps.table import MAPS
 from training.config import (
     AdapterSection,
@@ -69,8 +69,9 @@ OTHERS = {
         "compute.checkpoint_every_blocks",
         "compute.compile",
     },
+    "small": ON_SMALL_BASES - {"schedule.warmup_steps"},
     "demo": ON_SMALL_BASES,
-    "small": ON_SMALL_BASES,
+    "demo_from_scratch": ON_SMALL_BASES,
 }
 
 
@@ -139,16 +140,16 @@ def test_bases_and_sizes_exist(name):
 
 
 @pytest.mark.parametrize("name", ["no_fused_context", "no_edges", "demo"])
-def test_adapters_of_recipes_can_be_made_on_the_tiny_base(name):
+def test_adapters_of_recipes_can_be_made_on_the_small_base(name):
     torch.manual_seed(0)
-    base = TinyFill()
+    base = SmallFill()
     network = base.new()["transformer"]
     run = with_changes(find_recipe(name), {"adapter.base": base.name, "adapter.rank": 4})
     adapter = run.adapter_config()
     adapt(network, base, adapter)
     fusion = make_fusion(base, adapter)
     assert count_parameters(network, base)["lora_parameters"] > 0
-    assert network.config.in_channels == (194 if name == "no_fused_context" else 258)
+    assert network.config.in_channels == (770 if name == "no_fused_context" else 1026)
     assert (fusion.modalities if fusion else ()) == run.adapter.maps
 
 

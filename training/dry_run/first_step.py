@@ -37,7 +37,7 @@ class FirstStep:
 
 
 def first_step(config: RunConfig, source: str | None = None) -> FirstStep | None:
-    """Forward and backward pass of a micro-batch; None for the tiny base, whose small run has its real size."""
+    """Forward and backward pass of a micro-batch; None for the small base, whose small run has its real size."""
     if isinstance(config, TrainingConfig):
         return _adapter(config, source)
     return _rgba_vae(config, source) if isinstance(config, RgbaVaeConfig) else None

@@ -21,7 +21,7 @@ from training.rgba_vae.config import RgbaVaeConfig, how_to_train
 from training.rgba_vae.requirements import requirements as perceptual
 from training.run import RunPlan
 
-ON_A_CPU = {None, "tiny-fill", "small-fill"}
+ON_A_CPU = {None, "small-fill"}
 """Bases that are trained and adapted on a CPU; None = a run without one."""
 
 
@@ -41,7 +41,7 @@ def requirements(plan: RunPlan, config: RunConfig, device: torch.device) -> list
 
 
 def base_of(config: RunConfig) -> str | None:
-    """Name of the base that a run starts from; None for the tiny base, which starts from random weights."""
+    """Name of the base that a run starts from; None for the small base, which starts from random weights."""
     if isinstance(config, TrainingConfig):
         return config.adapter.base
     return config.base if isinstance(config, RgbaVaeConfig) else None

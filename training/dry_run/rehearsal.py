@@ -1,4 +1,4 @@
-"""A small run of a recipe, from data to export, on the tiny base as a stand-in: the complete path of a run, in seconds.
+"""A small run of a recipe, from data to export, on the small base as a stand-in: a whole run's path, in seconds.
 
 Two shards of synthetic scenes are made on the fly; all else is the code of a real run.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from decoupage.bases.patch_codec import PatchCodec
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.faults import BadSetup
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
@@ -47,14 +47,14 @@ _FEW_SCENES = {
     "data.num_validation": 1,
 }
 _ADAPTER = {
-    "adapter.base": TinyFill.name,
+    "adapter.base": SmallFill.name,
     "adapter.rank": 4,
     "adapter.num_latents": 4,
     "adapter.fusion_dim": 32,
     "adapter.num_inference_steps": 1,
 }
-_RGBA_VAE = {"base": TinyFill.name, "weights.perceptual": 0.0, "weights.adversarial_from_step": 0}
-_TINY_BASE = {"photographs.num_validation": 2}
+_RGBA_VAE = {"base": SmallFill.name, "weights.perceptual": 0.0, "weights.adversarial_from_step": 0}
+_SMALL_BASE = {"photographs.num_validation": 2}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def small(config: RunConfig) -> RunConfig:
     elif isinstance(config, RgbaVaeConfig):
         changes |= _FEW_SCENES | _RGBA_VAE
     else:
-        changes |= _TINY_BASE
+        changes |= _SMALL_BASE
     return with_changes(config, changes)
 
 
@@ -112,15 +112,15 @@ def _stand_in(config: RunConfig) -> str:
     if not isinstance(config, TrainingConfig | RgbaVaeConfig):
         return "the recipe's own size, on the CPU"
     base = config.adapter.base if isinstance(config, TrainingConfig) else config.base
-    instead = "" if base == TinyFill.name else f" instead of {base}"
-    return f"stand-in: {TinyFill.name}{instead}, {SIZE_PX} px, synthetic scenes, on the CPU in fp32"
+    instead = "" if base == SmallFill.name else f" instead of {base}"
+    return f"stand-in: {SmallFill.name}{instead}, {SIZE_PX} px, synthetic scenes, on the CPU in fp32"
 
 
 def _run(plan: RunPlan, config: RunConfig, folder: Path, done: dict[str, str]) -> None:
     """Fill in `done` step by step."""
     if isinstance(config, TrainingConfig | RgbaVaeConfig):
         build_dataset(folder / "data", FakeScenes(num_scenes=8, scenes_per_shard=4, size_px=SIZE_PX))
-        widen_vae(TinyFill().load()["vae"]).save_pretrained(folder / "rgba_vae")
+        widen_vae(SmallFill().load()["vae"]).save_pretrained(folder / "rgba_vae")
         plan = replace(plan, data=(str(folder / "data"),), base=None, rgba_vae=str(folder / "rgba_vae"))
         done["data"] = "8 scenes in 2 shards, with maps"
     run, accelerator = folder / "run", make_accelerator(config, "cpu")
@@ -143,5 +143,5 @@ def _load(config: RunConfig, exported: Path) -> str:
     if isinstance(config, TrainingConfig):
         return type(LayerDecompositionPipeline.from_pretrained(str(exported))).__name__
     if isinstance(config, RgbaVaeConfig):
-        return f"{type(PatchCodec.from_pretrained(exported)).__name__} of four channels"
-    return ", ".join(type(part).__name__ for part in TinyFill().load(str(exported)).values() if part is not None)
+        return f"{type(SmallCodec.from_pretrained(exported)).__name__} of four channels"
+    return ", ".join(type(part).__name__ for part in SmallFill().load(str(exported)).values() if part is not None)

@@ -23,9 +23,9 @@ class DryRun:
 
     Attributes:
         memory: that of the recipe as it is, on one GPU; None where the run needs no estimate.
-        cards: what runs on which card; empty for runs of the tiny base, which a CPU carries.
+        cards: what runs on which card; empty for runs of the small base, which a CPU carries.
         checkpoints_gb, export_gb: disk space, at most.
-        step: None for the tiny base, whose rehearsal is of its real size.
+        step: None for the small base, whose rehearsal is of its real size.
     """
 
     recipe: str

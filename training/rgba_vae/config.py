@@ -74,49 +74,34 @@ def rgba_vae() -> RgbaVaeConfig:
     return with_changes(RgbaVaeConfig(), changes)
 
 
-def demo_rgba_vae() -> RgbaVaeConfig:
-    """The RGBA VAE of the tiny base, on a CPU in about a minute and a half."""
-    changes = {
-        "base": "tiny-fill",
-        "optimiser.learning_rate": 5e-3,  # 0.002 ends 3 dB lower, and 0.01 is no better.
-        "schedule.num_steps": 1200,  # Alpha errs by 0.007 on average.
-        "schedule.warmup_steps": 20,
-        "batch.micro_batch": 8,  # 600 steps of 8 beat 300 of 16 by 1 dB.
-        "batch.accumulation": 1,
-        "data.size_px": 64,
-        "data.validation_share": 0.1,
-        # A quarter loses 0.28 to 0.32 dB of opaque pictures, on four sets of scenes; 0.4 loses 0.15 dB of them, and
-        # 0.4 dB of foregrounds.
-        "opaque_share": 0.4,
-        "weights.tie": 0.1,  # 1.0 costs 1 dB, 0.2 changes neither opaque pictures nor foregrounds.
-        "weights.perceptual": 0.0,  # Its network is not part of the demo, which needs nothing that is not packaged.
-        "weights.adversarial": 0.0,
-        "freeze_trunk_steps": 0,
-        "ema_decay": 0.98,
-        "compute.precision": "fp32",
-        "compute.loader_workers": 1,
-        "output.save_every_steps": 1200,
-        "output.sample_every_steps": 1200,
-    }
-    return with_changes(rgba_vae(), changes)
-
-
 def small_rgba_vae() -> RgbaVaeConfig:
     """The RGBA VAE of the small base, on a CPU in two minutes: its codes are closed forms, its refiner is trained."""
     changes = {
         "base": "small-fill",
         "optimiser.learning_rate": 2e-3,
         "schedule.num_steps": 300,  # Alpha errs by 0.0013 on average.
+        "schedule.warmup_steps": 20,
+        "batch.micro_batch": 8,
+        "batch.accumulation": 1,
         "data.size_px": 128,
+        "data.validation_share": 0.1,
+        "opaque_share": 0.4,
+        "weights.tie": 0.1,
+        "weights.perceptual": 0.0,  # Its network is not part of the demo, which needs nothing that is not packaged.
+        "weights.adversarial": 0.0,
+        "freeze_trunk_steps": 0,
+        "ema_decay": 0.98,
+        "compute.precision": "fp32",
+        "compute.loader_workers": 1,
         "output.save_every_steps": 300,
         "output.sample_every_steps": 300,
     }
-    return with_changes(demo_rgba_vae(), changes)
+    return with_changes(rgba_vae(), changes)
 
 
 def how_to_train(base: str, data: str = "DATA") -> str:
     """The command that trains the RGBA VAE of a base on shards."""
-    recipes = {config().base: config.__name__ for config in (rgba_vae, demo_rgba_vae, small_rgba_vae)}
+    recipes = {config().base: config.__name__ for config in (rgba_vae, small_rgba_vae)}
     recipe = recipes.get(base, "rgba_vae")
     other = "" if base in recipes else f" --set base={base}"
     return f"decoupage train {recipe} --data {data} --out runs/rgba_vae{other}"

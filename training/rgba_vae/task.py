@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from decoupage.bases import find_base
+from decoupage.bases.small import SmallFill
 from decoupage.bases.small_codec import SmallCodec
-from decoupage.bases.tiny import TinyFill
 from decoupage.randomness import hash64
 from decoupage.rgba_vae import widen_vae
 from pipelines.stages.store import Store
@@ -217,8 +217,8 @@ def build(
         as `RgbaVaeTask` and `training.network.read_base`.
     """
     base = find_base(config.base)
-    # The tiny base is a few megabytes; of FLUX.1's 34 GB only the VAE is read.
-    options = {} if isinstance(base, TinyFill) else dict.fromkeys(_HEAVY)
+    # The small base is a few megabytes; of FLUX.1's 34 GB only the VAE is read.
+    options = {} if isinstance(base, SmallFill) else dict.fromkeys(_HEAVY)
     return RgbaVaeTask(config, source, read_base(base, base_folder, **options)["vae"], place, licences)
 
 

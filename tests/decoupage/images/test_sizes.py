@@ -84,6 +84,15 @@ def test_one_pixel_of_a_mask_is_not_lost_and_none_stays_none():
         assert resize_mask(np.ones((100, 100), bool), (7, 9), rule).all()
 
 
+@given(st.tuples(sides, sides), st.tuples(sides, sides), st.integers(0, 99))
+def test_no_colour_from_inside_a_mask_is_outside_what_it_touches(old, new, seed):
+    rng = np.random.default_rng(seed)
+    picture, mask = rng.random((*old, 3), np.float32), rng.random(old) < 0.1
+    other = np.where(mask[..., None], 1 - picture, picture)
+    change = np.abs(resize_picture(other, new) - resize_picture(picture, new)).max(axis=-1)
+    assert change[~resize_mask(mask, new, "touched")].max(initial=0.0) < 1e-6
+
+
 @given(st.sampled_from([(12, 4), (12, 5), (16, 3), (64, 1), (4, 12), (5, 9)]), st.integers(0, 99))
 def test_labels_are_those_at_the_centres(side_and_new, seed):
     side, new = side_and_new

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from decoupage.bases import find_base
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from tests.decoupage.tiny import flux_fill
 
 BASE = find_base("flux-fill")
@@ -152,18 +152,18 @@ def test_a_folder_without_weights_or_configuration_is_said(folder):
     assert found["flux-fill/text_encoder"].found == "has no .safetensors file"
 
 
-def test_a_tiny_base_needs_no_list_of_components(tmp_path, cache):
-    base = TinyFill()
+def test_a_small_base_needs_no_list_of_components(tmp_path, cache):
+    base = SmallFill()
     save_base(base.new(), str(tmp_path / "tiny"))
     assert faults(str(tmp_path / "tiny"), base) == {}
     shutil.rmtree(tmp_path / "tiny" / "vae")
-    assert set(faults(str(tmp_path / "tiny"), base)) == {"tiny-fill/vae"}
+    assert set(faults(str(tmp_path / "tiny"), base)) == {"small-fill/vae"}
 
 
-def test_the_tiny_base_comes_with_the_package():
-    findings = check_weights(TinyFill())
+def test_the_small_base_comes_with_the_package():
+    findings = check_weights(SmallFill())
     assert {finding.name for finding in findings} == {
-        f"tiny-fill/{part}" for part in ("transformer", "vae", "scheduler")
+        f"small-fill/{part}" for part in ("transformer", "vae", "scheduler")
     }
     assert all(finding.present for finding in findings)
 

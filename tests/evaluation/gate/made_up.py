@@ -36,13 +36,13 @@ def publish(folder: Path, weights: str) -> Path:
     (folder / "pytorch_lora_weights.safetensors").write_text(weights)
     (folder / "fusion" / "config.json").write_text("{}")
     (folder / "README.md").write_text("a card\n")
-    base = BaseFacts(name="tiny-fill", repo_id="none", licence="apache-2.0")
+    base = BaseFacts(name="small-fill", repo_id="none", licence="apache-2.0")
     write_manifest(folder, kind="adapter", base=base, adapter={}, data_fingerprint="data0")
     return folder
 
 
 def manifest_of(folder: Path) -> dict:
-    return {"base": "tiny-fill", **json.loads((folder / "adapter.json").read_text())} | {"base": "tiny-fill"}
+    return {"base": "small-fill", **json.loads((folder / "adapter.json").read_text())} | {"base": "small-fill"}
 
 
 def names(num: int = NUM_IMAGES) -> list[str]:
@@ -81,7 +81,7 @@ def evaluation_files(
         "list_sha256": list_sha256(entries(list_seed)),
         "protocol": protocol_of(CONFIG),
         "settings": CONFIG.model_dump(mode="json"),
-        "models": {"adapter": {"base": "tiny-fill", "files": adapter_files}},
+        "models": {"adapter": {"base": "small-fill", "files": adapter_files}},
     }
     return {
         "scores.csv": pd.concat(frames).to_csv(index=False, float_format="%.6g").encode(),

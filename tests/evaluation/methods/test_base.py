@@ -19,7 +19,7 @@ from tests.decoupage.tiny import flux_fill, flux_kontext
 from tests.evaluation.scenes import cases
 
 CASE = cases(3)[2]
-PUBLISHERS = {"flux-fill": (50, 30.0, 1024), "flux-kontext": (28, 2.5, 1024), "tiny-fill": (1, 1.0, 64)}
+PUBLISHERS = {"flux-fill": (50, 30.0, 1024), "flux-kontext": (28, 2.5, 1024), "small-fill": (1, 1.0, 128)}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_the_settings_are_its_publishers_and_say_whose(name):
 
 def test_only_the_background_is_sampled():
     """One call a step over the tokens of one picture, where a decomposition has those of two."""
-    method = base_method("tiny-fill", None, 0)
+    method = base_method("small-fill", None, 0)
     assert isinstance(method, BaseMethod)
     seen = []
     network = method._components["transformer"]
@@ -83,7 +83,7 @@ def test_only_the_background_is_sampled():
 
 
 def test_no_truth_is_looked_at_and_the_mask_is_heard():
-    method = base_method("tiny-fill", None, 0)
+    method = base_method("small-fill", None, 0)
     blind = replace(CASE, background=None, foreground=None, visible=np.zeros_like(CASE.visible), maps=None)
     assert np.array_equal(answer(method, CASE).background, answer(method, blind).background)
     full = replace(CASE, mask=np.ones_like(CASE.mask))
@@ -95,14 +95,14 @@ def test_every_pixel_that_the_mask_touches_is_generated():
     assert HOLE_RULE == "touched"
     small = replace(CASE, composite=CASE.composite.copy())
     small.composite[CASE.mask] = 255 - small.composite[CASE.mask]
-    method = base_method("tiny-fill", None, 0)
+    method = base_method("small-fill", None, 0)
     assert np.array_equal(answer(method, CASE).background, answer(method, small).background)
     torch.manual_seed(1)
     assert np.array_equal(answer(method, CASE).background, answer(method, small).background)
 
 
 def test_a_picture_that_is_not_finite_is_a_failure_and_never_black():
-    method = base_method("tiny-fill", None, 0)
+    method = base_method("small-fill", None, 0)
     with torch.no_grad():
         next(method._components["transformer"].parameters()).view(-1)[0] = float("nan")
     found = answer(method, CASE)

@@ -13,7 +13,7 @@ from evaluation.config.baselines import FluxFill, QwenImageEdit, QwenImageLayere
 from evaluation.method import Failure, Layers, answer
 from evaluation.methods.published import methods, weights
 from evaluation.methods.published.catalogue import PUBLISHED
-from tests.decoupage import tiny as tiny_bases
+from tests.decoupage import tiny as small_bases
 from tests.evaluation.methods import tiny
 from tests.evaluation.scenes import cases
 
@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
     """Saved pipelines of the two that need nothing beyond the core packages."""
     root = tmp_path_factory.mktemp("weights")
     tiny.sdxl_inpaint().save_pretrained(root / "sdxl_inpainting")
-    tiny_bases.flux_fill().save_pretrained(root / "flux_fill")
+    small_bases.flux_fill().save_pretrained(root / "flux_fill")
     return root
 
 
@@ -43,7 +43,7 @@ def pipes(monkeypatch):
 
     monkeypatch.setattr(pipeline_qwenimage_edit_inpaint, "calculate_dimensions", lambda area, ratio: (64, 64, None))
     monkeypatch.setattr(pipeline_qwenimage_layered, "calculate_dimensions", lambda area, ratio: (64, 64))
-    makers = (tiny.sdxl_inpaint, tiny_bases.flux_fill, tiny.qwen_edit, tiny.qwen_layered)
+    makers = (tiny.sdxl_inpaint, small_bases.flux_fill, tiny.qwen_edit, tiny.qwen_layered)
     return dict(zip(NAMES, makers, strict=True))
 
 

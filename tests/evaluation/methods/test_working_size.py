@@ -19,7 +19,7 @@ from tests.evaluation.scenes import cases
 
 SIDES = st.integers(16, 512)
 CASE = cases(1)[0]
-SIZE_PX = 64
+SIZE_PX = 128
 
 
 @given(SIDES, SIDES, st.sampled_from([8, 16, 32]), st.sampled_from([256, 640, 1024]))
@@ -57,7 +57,7 @@ def at(size):
 
 
 def of_a_network(method, network):
-    """Pixels of what a network of ours sees of one picture, which it sees in tokens of 8 x 8."""
+    """Pixels of what a network of ours sees of one picture, which it sees in tokens of 16 x 16."""
     seen = []
     network.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["hidden_states"].shape[1]), with_kwargs=True
@@ -66,19 +66,19 @@ def of_a_network(method, network):
     def pixels(size):
         seen.clear()
         assert answer(method, at(size)).background.shape == (*size, 3)
-        return 64 * seen[0]
+        return 16**2 * seen[0]
 
     return pixels
 
 
 def ours():
-    config = AdapterConfig(base="tiny-fill", rank=2, maps=(), mode="batch", size_px=SIZE_PX)
+    config = AdapterConfig(base="small-fill", rank=2, maps=(), mode="batch", size_px=SIZE_PX)
     pipe = LayerDecompositionPipeline.from_base(config)
     return of_a_network(PipelineMethod("adapter", pipe, ["background"], 1, 0), pipe.transformer)
 
 
 def the_base():
-    method = base_method("tiny-fill", None, 0)
+    method = base_method("small-fill", None, 0)
     return of_a_network(method, method._components["transformer"])
 
 

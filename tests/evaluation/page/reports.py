@@ -11,7 +11,7 @@ from tests.evaluation.scenes import Known, cases, recipe_of
 
 NUM_SCENES = 12
 STAND_INS = {"graph <regions>": "SegFormer & Co"}
-MODELS = {"adapter": {"base": "tiny-fill", "files": {"fusion.safetensors": "ab" * 32}}}
+MODELS = {"adapter": {"base": "small-fill", "files": {"fusion.safetensors": "ab" * 32}}}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 
 from commands import main as cli
 from decoupage import AdapterConfig, LayerDecompositionPipeline
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from evaluation.study.bundle import bundle_token
 from evaluation.study.folder import load_study
 from pipelines.synthetic import FakeScenes, build_dataset
@@ -79,8 +79,8 @@ def test_from_the_held_out_list_to_a_report(root, run, tmp_path):
 
 def test_by_default_the_adapter_meets_its_base_telea_and_the_given_mask(root, run, tmp_path, monkeypatch):
     torch.manual_seed(0)
-    save_base(TinyFill().new(), str(tmp_path / "base"))
-    config = AdapterConfig(base="tiny-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
+    save_base(SmallFill().new(), str(tmp_path / "base"))
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64)
     LayerDecompositionPipeline.from_base(config, str(tmp_path / "base")).save_pretrained(tmp_path / "adapter")
     monkeypatch.setenv("DECOUPAGE__EVALUATION__STUDY__ASPECTS", '["background", "foreground"]')
     monkeypatch.setenv("DECOUPAGE__EVALUATION__NUM_STEPS", "1")

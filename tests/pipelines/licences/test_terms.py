@@ -65,7 +65,7 @@ def test_the_ledger_speaks_of_licences_that_have_terms_and_says_where_they_are_w
 
 
 def test_the_ledger_agrees_with_what_the_parts_say_of_themselves():
-    for name in ("flux-fill", "flux-kontext", "flux-kontext-native", "tiny-fill"):
+    for name in ("flux-fill", "flux-kontext", "flux-kontext-native", "small-fill"):
         base = find_base(name)
         assert canonical(base.licence) == licence_of(name)
         assert licence_of(base.repo_id) == licence_of(name)

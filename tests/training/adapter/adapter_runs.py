@@ -13,8 +13,7 @@ import torch
 
 from commands import main as cli
 from decoupage.bases import find_base
-from decoupage.bases.small import SmallFill
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
 from pipelines.config import MasksConfig
@@ -71,9 +70,8 @@ def lay_out(root: Path) -> Place64:
     """Everything, under a folder."""
     build_dataset(root / "data", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX))
     build_dataset(root / "other", FakeScenes(num_scenes=12, scenes_per_shard=6, size_px=SIZE_PX, seed=1))
-    bases = {name: str(root / name) for name in ("tiny-fill", "small-fill", "flux-fill", "flux-kontext")}
+    bases = {name: str(root / name) for name in ("small-fill", "flux-fill", "flux-kontext")}
     torch.manual_seed(0)
-    save_base(TinyFill().new(), bases["tiny-fill"])
     save_base(SmallFill().new(), bases["small-fill"])
     flux_fill().save_pretrained(bases["flux-fill"])
     flux_kontext().save_pretrained(bases["flux-kontext"])
@@ -143,7 +141,7 @@ def values_of(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def command(place: Place64, out: Path, *options: str, recipe: str = "demo", changes: dict[str, Any] | None = None):
     """Arguments of `decoupage` for a small run; options that come again replace these."""
-    given = ["--data", place.data, "--base", place.bases["tiny-fill"], "--rgba-vae", place.rgba_vaes["tiny-fill"]]
+    given = ["--data", place.data, "--base", place.bases["small-fill"], "--rgba-vae", place.rgba_vaes["small-fill"]]
     sets = [f"--set={key}={json.dumps(value)}" for key, value in (SMALL | RANK | (changes or {})).items()]
     for option in options[::2] if options else ():
         if option in given:

@@ -49,7 +49,7 @@ def width_of_projection(task: AdapterTask) -> int:
         ("no_segmentation", 2, 450),
         ("no_depth", 2, 450),
         ("kontext_base", 3, 450),
-        ("demo", 3, 258),
+        ("demo", 3, 1026),
     ],
 )
 def test_maps_decide_channels_and_modalities(place: Place64, recipe: str, num_maps: int, width: int):

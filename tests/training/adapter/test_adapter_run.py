@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place64:
 
 
 def run(place: Place64, folder: Path, leave_at: int | None = None, **changes: Any) -> tuple[Outcome, AdapterTask]:
-    """The demo's recipe on the tiny base, until its end or until somebody asks to leave at a position."""
+    """The demo's recipe on the small base, until its end or until somebody asks to leave at a position."""
     task = make_task(place, tiny_form("demo", adapter__rank=2, adapter__num_inference_steps=1, **changes))
     if leave_at is not None:
         task.batches = leaving(task, leave_at)
@@ -168,7 +168,7 @@ def picture_and_mask(size_px: int = 256) -> tuple[Image.Image, Image.Image]:
 
 def test_the_export_is_what_was_taught(place: Place64, exported: tuple[Path, AdapterTask]):
     folder, task = exported
-    loaded = LayerDecompositionPipeline.from_pretrained(folder, base=place.bases["tiny-fill"], maps="none")
+    loaded = LayerDecompositionPipeline.from_pretrained(folder, base=place.bases["small-fill"], maps="none")
     loaded.set_progress_bar_config(disable=True)
     taught = pipeline_of(task)
     taught.transformer.eval()
@@ -189,7 +189,7 @@ def test_the_export_says_what_it_was_made_from(exported: tuple[Path, AdapterTask
     folder, task = exported
     card = (folder / "README.md").read_text()
     assert task.identity["data"].split("-")[0] in card
-    assert "6" in card and "tiny-fill" in card
+    assert "6" in card and "small-fill" in card
 
 
 def test_decompose_takes_the_export(
@@ -199,7 +199,7 @@ def test_decompose_takes_the_export(
     picture.save(tmp_path / "picture.png")
     mask.save(tmp_path / "mask.png")
     files = [str(tmp_path / "picture.png"), "--mask", str(tmp_path / "mask.png"), "--out", str(tmp_path / "out")]
-    model = ["--model", str(exported[0]), "--base", place.bases["tiny-fill"], "--device", "cpu"]
+    model = ["--model", str(exported[0]), "--base", place.bases["small-fill"], "--device", "cpu"]
     assert decoupage(["decompose", *files, *model], monkeypatch) == 0
     foreground = Image.open(tmp_path / "out" / "foreground.png")
     assert (foreground.mode, foreground.size) == ("RGBA", (256, 256))

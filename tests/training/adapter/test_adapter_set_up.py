@@ -92,11 +92,11 @@ def test_a_few_unreadable_scenes_are_passed_over(place: Place64, tmp_path: Path,
 WRONG = [
     ("small_gpu", {}, {"compute.base_quantisation": "nf4"}, r"compute\.base_quantisation = nf4 .*needs? a GPU"),
     ("demo", {"--rgba-vae": "nowhere"}, {}, r"nowhere holds no RGBA VAE"),
-    ("demo", {"--base": "nowhere/at/all"}, {}, r"base tiny-fill cannot be loaded from .*nowhere/at/all .*--base"),
+    ("demo", {"--base": "nowhere/at/all"}, {}, r"base small-fill cannot be loaded from .*nowhere/at/all .*--base"),
     ("demo", {"--data": "nowhere"}, {}, r"nowhere"),
     ("demo", {}, {"adapter.rnak": 3}, r"unknown key adapter\.rnak"),
     ("demo", {}, {"adapter.rank": 0}, r"adapter\.rank must be greater"),
-    ("papre", {}, {}, r"no recipe 'papre'; known: paper, .*demo, .*tiny_base"),
+    ("papre", {}, {}, r"no recipe 'papre'; known: paper, .*demo, .*small_base"),
 ]
 
 
@@ -129,7 +129,7 @@ def test_a_base_that_is_not_there_is_named(place: Place64, tmp_path: Path, recip
 def test_a_vae_of_three_channels_is_no_rgba_vae(
     place: Place64, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    three = f"{place.bases['tiny-fill']}/vae"
+    three = f"{place.bases['small-fill']}/vae"
     sentence = refused(command(place, tmp_path, "--rgba-vae", three), tmp_path, monkeypatch, capsys)
     assert "3 channels; an RGBA VAE has 4" in sentence
 
@@ -137,8 +137,8 @@ def test_a_vae_of_three_channels_is_no_rgba_vae(
 def test_an_adapter_needs_one_folder_and_an_rgba_vae(
     place: Place64, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    plain = ["train", "demo", "--out", str(tmp_path), "--base", place.bases["tiny-fill"]]
+    plain = ["train", "demo", "--out", str(tmp_path), "--base", place.bases["small-fill"]]
     assert "one folder of shards (--data), got 0" in refused(plain, tmp_path, monkeypatch, capsys)
     with_data = [*plain, "--data", place.data]
     sentence = refused(with_data, tmp_path, monkeypatch, capsys)
-    assert "needs a trained RGBA VAE (--rgba-vae FOLDER)" in sentence and "train demo_rgba_vae" in sentence
+    assert "needs a trained RGBA VAE (--rgba-vae FOLDER)" in sentence and "train small_rgba_vae" in sentence

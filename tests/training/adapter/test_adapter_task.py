@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from decoupage.bases.tiny import TinyFill
+from decoupage.bases.small import SmallFill
 from decoupage.faults import BadSetup
 from decoupage.publishing.folder import read_manifest
 from decoupage.rgba_vae import widen_vae
@@ -158,7 +158,9 @@ def test_the_halves_and_what_is_asked_for_add_up(place: Place64, part: str):
 def test_the_recomposition_has_a_gradient_of_its_own(place: Place64):
     gradients = []
     for weight in (0.0, 5.0):
-        task = demo_task(place, batch__micro_batch=8, objective__recomposition_weight=weight)
+        task = demo_task(
+            place, batch__micro_batch=8, objective__pure_noise_share=0.0, objective__recomposition_weight=weight
+        )
         losses = loss_of(task, take(task, 1)[0])
         losses.total.backward()
         name = next(name for name in values_of(task.modules[NAME]) if ".lora_B." in name and "single" in name)
@@ -266,12 +268,12 @@ def test_an_export_is_calibrated_by_validation_and_says_so(place: Place64, tmp_p
 
 
 def test_the_card_of_an_export_says_what_stands_in_and_its_code_runs(place: Place64, tmp_path: Path, monkeypatch):
-    widen_vae(TinyFill().load()["vae"]).save_pretrained(tmp_path / "vae")
+    widen_vae(SmallFill().load()["vae"]).save_pretrained(tmp_path / "vae")
     config = tiny_form("demo", data__num_validation=2)
     pipe = starting_pipeline(config, None, str(tmp_path / "vae"), torch.device("cpu"))  # On the base that is packaged.
     AdapterTask(config, place.data, pipe, MasksConfig(), Place()).export(tmp_path / "export")
     card = (tmp_path / "export" / "README.md").read_text()
-    assert "`tiny-fill` in place of FLUX.1-Fill" in card
+    assert "`small-fill` in place of FLUX.1-Fill" in card
     assert "huggingface.co" not in card
     assert re.search(r"\| soft_iou_whole of the foreground \(2 validation triplets, .*\) \| 0\.\d+ \|", card)
     assert re.search(r"\| size \| \d+\.\d MB in addition to the base \|", card)

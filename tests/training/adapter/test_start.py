@@ -29,8 +29,8 @@ from training.run import RunPlan, run_sources, train
 from training.task import Place
 
 CPU = torch.device("cpu")
-BASES = ["tiny-fill", "small-fill", "flux-fill"]
-RECIPES = dict(zip(BASES, ["demo", "small", "paper"], strict=True))
+BASES = ["small-fill", "flux-fill"]
+RECIPES = dict(zip(BASES, ["demo", "paper"], strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_it_begins_as_the_published_adapter(place: Place64, published: dict[str,
 
 
 def test_what_does_not_fit_is_refused_with_what_differs(place: Place64, published: dict[str, Path], tmp_path: Path):
-    start = published["tiny-fill"]
+    start = published["small-fill"]
     for changes, message in (
         ({"adapter__rank": 3}, "adapter.rank must be 2"),
         ({"adapter__maps": ("edges",)}, "adapter.maps must be"),
@@ -81,14 +81,14 @@ def test_what_does_not_fit_is_refused_with_what_differs(place: Place64, publishe
     ):
         with pytest.raises(BadSetup, match=f"cannot start from .*{message}"):
             task_from(place, tiny_form("demo", **changes), start)
-    with pytest.raises(BadSetup, match=r"adapter\.base must be tiny-fill"):
-        task_from(place, tiny_form("small"), start)
+    with pytest.raises(BadSetup, match=r"adapter\.base must be small-fill"):
+        task_from(place, tiny_form("paper"), start)
     other = widen_vae(pipeline_of(make_task(place, tiny_form("demo"))).vae)
     torch.nn.init.ones_(other.encoder.conv_in.weight)
     other.save_pretrained(tmp_path / "vae")
     config = tiny_form("demo")
     with pytest.raises(BadSetup, match="RGBA VAE whose encoder differs"):
-        starting_pipeline(config, place.bases["tiny-fill"], str(tmp_path / "vae"), CPU, str(start))
+        starting_pipeline(config, place.bases["small-fill"], str(tmp_path / "vae"), CPU, str(start))
     damaged = shutil.copytree(start, tmp_path / "damaged")
     (damaged / "pytorch_lora_weights.safetensors").write_bytes(b"")
     with pytest.raises(BadSetup, match="cannot start from"):
@@ -98,12 +98,12 @@ def test_what_does_not_fit_is_refused_with_what_differs(place: Place64, publishe
 def test_a_run_states_what_it_started_from(place: Place64, published: dict[str, Path], tmp_path: Path):
     few = SMALL | RANK | {"schedule.num_steps": 1, "data.num_validation": 2}
     plan = RunPlan(
-        *("demo", tmp_path / "run", (place.data,), place.bases["tiny-fill"], place.rgba_vaes["tiny-fill"]),
+        *("demo", tmp_path / "run", (place.data,), place.bases["small-fill"], place.rgba_vaes["small-fill"]),
         changes=few,
         device="cpu",
-        start=str(published["tiny-fill"]),
+        start=str(published["small-fill"]),
     )
-    stated = stated_licences(published["tiny-fill"])
+    stated = stated_licences(published["small-fill"])
     assert stated is not None and stated.base == ("apache-2.0",)
     assert set(stated.data) <= set(run_sources(plan).licences.data)
     assert train(plan).status == "done"

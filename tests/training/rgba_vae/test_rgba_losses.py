@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from decoupage.bases.patch_codec import PatchCodec
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.faults import BadSetup
 from decoupage.rgba_vae import widen_vae
+from tests.decoupage.tiny import flux_vae
 from training.losses import over
 from training.rgba_vae import requirements as perception
-from training.rgba_vae.config import RgbaLossWeights, demo_rgba_vae, rgba_vae
+from training.rgba_vae.config import RgbaLossWeights, rgba_vae, small_rgba_vae
 from training.rgba_vae.losses import (
     BACKGROUND_MEAN,
     BACKGROUND_SQUARE,
@@ -225,7 +226,7 @@ def test_lpips_without_package_or_weights_is_named_and_nothing_starts(monkeypatc
 
 
 def test_without_a_weight_lpips_is_not_asked_for_and_not_measured(hub):
-    assert requirements(demo_rgba_vae()) == [] and load_lpips(demo_rgba_vae()) is None
+    assert requirements(small_rgba_vae()) == [] and load_lpips(small_rgba_vae()) is None
     loss = RgbaObjective(RgbaLossWeights(), perceptual=None).for_vae(rgba(1), rgba(2), posterior(1), None, step=0)
     assert loss.parts()["perceptual"] == NOT_MEASURED and isinstance(loss.parts()["total"], float)
 
@@ -275,28 +276,27 @@ def test_each_side_of_the_adversary_learns_alone():
 
 
 def test_a_codec_may_aim_past_opaque():
-    target = rgba(3)
+    target = rgba(3, size=8)
     target[:, 3] = 1.0
     beyond = target.clone()
     beyond[:, 3] = 1.2
-    codec = PatchCodec()
+    codec = SmallCodec()
     posterior = codec.encode(target[:, :3]).latent_dist
     loss = RgbaObjective(RgbaLossWeights()).for_vae(beyond, target, posterior, posterior, step=0)
     assert loss.reconstruction == 0
     assert reconstruction_loss(beyond, target) > 0
 
 
-def test_a_widened_codec_learns_alpha():
+def test_a_widened_vae_learns_alpha():
     torch.manual_seed(0)
     target = torch.nn.functional.interpolate(rgba(3, batch=4), scale_factor=4, mode="bilinear")
     target[2:, 3] = 1
-    codec = PatchCodec().eval().requires_grad_(False)
-    codec.fit([target[:, :3]])
+    codec = flux_vae().requires_grad_(False)
     wide = widen_vae(codec).train()
     objective = RgbaObjective(RgbaLossWeights(adversarial_from_step=5), discriminator=adversary())
     optimiser = torch.optim.AdamW(wide.parameters(), lr=2e-3)
     history = []
-    for step in range(40):
+    for step in range(120):
         encoded = wide.encode(target).latent_dist
         decoded = wide.decode(encoded.mean).sample
         reference = codec.encode(target[opaque_samples(target), :3]).latent_dist

@@ -48,10 +48,10 @@ def test_figures_that_are_missing_are_no_proof_and_damaged_ones_stop(tmp_path, c
 def test_the_command_says_so_and_no_adapter_is_made_with_it(tmp_path, monkeypatch, capsys):
     build_dataset(tmp_path, FakeScenes(num_scenes=8))
     few = {"schedule.num_steps": 2, "schedule.warmup_steps": 0, "batch.micro_batch": 2, "compute.loader_workers": 0}
-    few |= {"data.validation_share": 0.3, "data.num_validation": 2, "optimiser.learning_rate": 0.5}
+    few |= {"data.size_px": 64, "data.validation_share": 0.3, "data.num_validation": 2, "optimiser.learning_rate": 0.5}
     sets = [f"--set={key}={json.dumps(value)}" for key, value in few.items()]
     where = ["--data", str(tmp_path), "--out", str(tmp_path / "vae"), "--device", "cpu", "--json"]
-    assert decoupage(["train", "demo_rgba_vae", *where, *sets], monkeypatch) == 1
+    assert decoupage(["train", "small_rgba_vae", *where, *sets], monkeypatch) == 1
     facts = json.loads(capsys.readouterr().out)
     assert facts["status"] == "done" and facts["fault"].startswith("opaque pictures lose ")
     made = RunPlan("demo", tmp_path / "run", (str(tmp_path),), None, str(tmp_path / "vae/export"), device="cpu")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from training.config import with_changes
 from training.recipes import find_recipe
-from training.rgba_vae.config import RgbaVaeConfig, demo_rgba_vae, rgba_vae
+from training.rgba_vae.config import RgbaVaeConfig, rgba_vae, small_rgba_vae
 
 
 def test_the_recipe_is_alphavaes():
@@ -21,13 +21,13 @@ def test_the_recipe_is_alphavaes():
 
 
 def test_the_demo_needs_neither_gpu_nor_perceptual_weights_nor_adversary():
-    run = demo_rgba_vae()
-    assert (run.base, run.data.size_px, run.compute.precision) == ("tiny-fill", 64, "fp32")
+    run = small_rgba_vae()
+    assert (run.base, run.data.size_px, run.compute.precision) == ("small-fill", 128, "fp32")
     assert not run.has_adversary and run.weights.perceptual == 0 and not run.needs_gpu
 
 
 def test_recipes_are_found_by_their_names():
-    assert (find_recipe("rgba_vae"), find_recipe("demo_rgba_vae")) == (rgba_vae(), demo_rgba_vae())
+    assert (find_recipe("rgba_vae"), find_recipe("small_rgba_vae")) == (rgba_vae(), small_rgba_vae())
 
 
 @pytest.mark.parametrize(

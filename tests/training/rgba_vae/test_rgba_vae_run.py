@@ -12,12 +12,13 @@ from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator, place_of
-from training.rgba_vae.config import RgbaVaeConfig, demo_rgba_vae
+from training.rgba_vae.config import RgbaVaeConfig, small_rgba_vae
 from training.rgba_vae.task import RgbaVaeTask
 
 RUN = with_changes(
-    demo_rgba_vae(),
+    small_rgba_vae(),
     {
+        "data.size_px": 64,
         "schedule.num_steps": 5,
         "schedule.warmup_steps": 0,
         "batch.micro_batch": 1,

@@ -1,4 +1,4 @@
-"""The RGBA VAE as a task, with the tiny base's codec and with FLUX.1's class: it learns, is tied, and is exported."""
+"""The RGBA VAE as a task, with the small base's codec and with FLUX.1's class: it learns, is tied, and is exported."""
 
 import json
 from collections.abc import Callable
@@ -10,22 +10,23 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from decoupage.bases.patch_codec import PatchCodec
-from decoupage.bases.tiny import TinyFill, save_base
+from decoupage.bases.small import SmallFill, save_base
+from decoupage.bases.small_codec import SmallCodec
 from decoupage.faults import BadSetup
 from decoupage.rgba_vae import decode_rgba, encode_rgba, opaque_drift
 from pipelines.synthetic import FakeScenes, build_dataset
 from tests.decoupage.tiny import flux_vae
 from training.config import with_changes
 from training.data import DataLoading, TripletBatch, TripletLoader
-from training.rgba_vae.config import demo_rgba_vae
+from training.rgba_vae.config import small_rgba_vae
 from training.rgba_vae.data import as_opaque, rgba_targets
 from training.rgba_vae.figures import composite_psnr_db
 from training.rgba_vae.networks import RgbaAutoencoder, trunk_parameters
 from training.rgba_vae.task import RgbaVaeTask, _new_discriminator, build
 from training.task import Losses, Place
 
-WIDENED = {"encoder.conv_in.weight", "encoder.conv_in.bias", "decoder.conv_out.weight", "decoder.conv_out.bias"}
+KINDS = ("weight", "bias")
+WIDENED = {f"{layer}.{kind}" for layer in ("encoder.conv_in", "decoder.conv_out") for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +40,9 @@ def batch_of(dataset: str, size: int, start: int = 0) -> TripletBatch:
     return next(TripletLoader(dataset, DataLoading(batch_size=size, maps=())).batches(start))
 
 
-def patch_codec(dataset: str) -> PatchCodec:
+def small_codec(dataset: str) -> SmallCodec:
     torch.manual_seed(0)
-    codec = PatchCodec(hidden=8)
+    codec = SmallCodec(hidden=8)
     codec.fit([batch_of(dataset, 8).composite_B3HW])
     return codec.eval()
 
@@ -50,14 +51,15 @@ def flux_codec(dataset: str) -> AutoencoderKL:
     return flux_vae()
 
 
-CODECS = [patch_codec, flux_codec]
+CODECS = [small_codec, flux_codec]
 Codec = Callable[[str], Any]
 
 
-def make_task(dataset: str, codec: Codec = patch_codec, **changes: Any) -> RgbaVaeTask:
+def make_task(dataset: str, codec: Codec = small_codec, **changes: Any) -> RgbaVaeTask:
     run = with_changes(
-        demo_rgba_vae(),
+        small_rgba_vae(),
         {
+            "data.size_px": 64,
             "compute.loader_workers": 0,
             "batch.micro_batch": 4,
             "data.validation_share": 0.3,
@@ -91,11 +93,13 @@ def weights(task: RgbaVaeTask) -> dict[str, torch.Tensor]:
 # --- learning ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("codec", CODECS)
-def test_it_learns(dataset: str, codec: Codec):
+@pytest.mark.parametrize(("codec", "learning_rate"), [(flux_codec, 3e-3), (small_codec, 3e-4)])
+def test_it_learns(dataset: str, codec: Codec, learning_rate: float):
     task = make_task(dataset, codec)
+    with torch.no_grad():  # The small base's codes are closed forms, almost right from the start.
+        task.modules["vae"].vae.decoder.conv_out.bias -= 0.1
     before, figures = task.validation_loss(task.modules), task.figures()
-    history = learn(task, 32)
+    history = learn(task, 32, learning_rate)
     assert task.validation_loss(task.modules) < 0.8 * before
     assert task.figures().alpha_mae < figures.alpha_mae
     assert all(set(losses.parts) == set(history[0].parts) for losses in history)
@@ -119,7 +123,7 @@ def test_a_batch_trains_the_same_however_it_is_split(dataset: str, codec: Codec,
             for _, losses in task.losses(task.modules, batch, 0):
                 (losses.total / count).backward()
         modules = torch.nn.ModuleDict(dict(task.modules))
-        return {name: parameter.grad for name, parameter in modules.named_parameters()}
+        return {name: parameter.grad for name, parameter in modules.named_parameters() if parameter.requires_grad}
 
     whole = gradients(8)
     assert any(name.startswith("discriminator") for name in whole) == bool(adversarial)
@@ -135,7 +139,7 @@ def test_the_draw_from_the_posterior_is_the_samples_own(dataset: str):
     assert whole.shape == (3, 16, 8, 8)
     assert torch.equal(whole[1:], one._noise((4, 5)))
     assert not torch.equal(whole, other._noise((3, 4, 5)))
-    assert make_task(dataset, patch_codec)._noise((0,)) is None
+    assert make_task(dataset, small_codec)._noise((0,)) is None
 
 
 def test_equal_runs_are_equal(dataset: str):
@@ -159,12 +163,18 @@ def test_the_trunk_waits(dataset: str):
     assert len({name for name, value in weights(task).items() if not torch.equal(value, start[name])}) > len(WIDENED)
 
 
-@pytest.mark.parametrize("codec", CODECS)
-def test_the_trunk_is_all_but_the_widened_layers(dataset: str, codec: Codec):
+@pytest.mark.parametrize(
+    ("codec", "widened"),
+    [
+        (flux_codec, WIDENED),
+        (small_codec, WIDENED | {f"decoder.{layer}.{kind}" for layer in ("patches", "refine_in") for kind in KINDS}),
+    ],
+)
+def test_the_trunk_is_all_but_the_widened_layers(dataset: str, codec: Codec, widened: set[str]):
     task = make_task(dataset, codec)
     vae = task.modules["vae"].vae
     trunk = {id(parameter) for parameter in trunk_parameters(vae, task._rgb_vae)}
-    assert {name for name, parameter in vae.named_parameters() if id(parameter) not in trunk} == WIDENED
+    assert {name for name, parameter in vae.named_parameters() if id(parameter) not in trunk} == widened
 
 
 # --- opaque samples ---------------------------------------------------------------------------------------------
@@ -189,7 +199,10 @@ def test_opaque_scenes_are_tied_to_the_base(dataset: str, codec: Codec):
         vae = task.modules["vae"].vae
         return opaque_drift(vae, task._rgb_vae, batch_of(dataset, 4).composite_B3HW).latent_mse
 
-    assert drift(10.0) < 0.5 * drift(0.0)
+    if codec is small_codec:  # Its encoder is not trained.
+        assert drift(0.0) < 1e-12
+    else:
+        assert drift(10.0) < 0.5 * drift(0.0)
 
 
 def test_without_opaque_samples_nothing_is_tied_and_the_figures_keep_their_names(dataset: str):
@@ -198,7 +211,7 @@ def test_without_opaque_samples_nothing_is_tied_and_the_figures_keep_their_names
 
 
 def test_the_base_stays_what_it_is(dataset: str):
-    codec = patch_codec(dataset)
+    codec = small_codec(dataset)
     before = {name: value.clone() for name, value in codec.state_dict().items()}
     task = make_task(dataset, lambda _: codec)
     learn(task, 2)
@@ -294,8 +307,8 @@ def test_a_run_is_known_by_recipe_data_and_base(dataset: str):
 
 
 def test_a_base_is_loaded_from_its_folder(dataset: str, tmp_path: Path):
-    components = dict(TinyFill().new())
-    components["vae"] = patch_codec(dataset)
+    components = dict(SmallFill().new())
+    components["vae"] = small_codec(dataset)
     save_base(components, str(tmp_path))
     run = make_task(dataset).config
     task = build(run, dataset, str(tmp_path), Place())

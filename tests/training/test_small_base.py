@@ -1,4 +1,4 @@
-"""The tiny base: crops and holes by position, nothing held out among them, and an export that loads."""
+"""The small base: crops and holes by position, nothing held out among them, and an export that loads."""
 
 import json
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from pipelines.packaged.photographs import PHOTOGRAPHS
 from profiles.profile import load_profile
 from training.config import with_changes
 from training.loop import export, fit, make_accelerator
+from training.small_base.config import HELD_OUT, small_base
+from training.small_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
+from training.small_base.task import HoleBatch, SmallBaseTask, num_parameters
 from training.task import Place
-from training.tiny_base.config import HELD_OUT, SMALL_HELD_OUT, TinyBaseConfig, small_base, tiny_base
-from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, read_photographs, recoloured
-from training.tiny_base.task import HoleBatch, TinyBaseTask, num_parameters
 
 SIZE_PX = 32
 CONFIG = with_changes(
-    tiny_base(),
+    small_base(),
     {
         "geometry.dim_heads": 12,
         "geometry.num_heads": 2,
@@ -55,7 +55,7 @@ def plain(name: str, level: int, height_px: int = 90, width_px: int = 60) -> Pho
 
 def noisy(name: str, seed: int) -> Photograph:
     """Smooth blobs."""
-    coarse = generator(seed, "tiny-base", name).integers(0, 256, (6, 6, 3), np.uint8)
+    coarse = generator(seed, "small-base", name).integers(0, 256, (6, 6, 3), np.uint8)
     rgb = np.asarray(cv2.resize(coarse, (96, 72), interpolation=cv2.INTER_CUBIC), np.uint8)
     return Photograph(name, f"{seed:064x}", (rgb,))
 
@@ -65,11 +65,11 @@ def photographs() -> list[Photograph]:
     return [noisy("kept", 0), noisy("one", 1), noisy("two", 2)]
 
 
-def take(task: TinyBaseTask, number: int, start: int = 0) -> list[HoleBatch]:
+def take(task: SmallBaseTask, number: int, start: int = 0) -> list[HoleBatch]:
     return list(islice(task.batches(start), number))
 
 
-def teach(task: TinyBaseTask, batches: Sequence[HoleBatch]) -> dict[str, list[float]]:
+def teach(task: SmallBaseTask, batches: Sequence[HoleBatch]) -> dict[str, list[float]]:
     """A plain loop; losses by module."""
     rates = {"network": 5e-3, "decoder": 1e-3}
     optimisers = {
@@ -141,25 +141,18 @@ def test_folders_without_photographs_and_names_that_repeat_are_refused(tmp_path:
 # --- held out ---------------------------------------------------------------------------------------------------
 
 
-def test_what_the_demo_holds_out_the_shipped_base_has_not_seen():
+@pytest.mark.parametrize("profile", ["demo", "small_fill"])
+def test_the_shipped_base_and_the_profiles_hold_out_the_same_photographs_by_hash(profile: str):
     packaged = {photograph.name for photograph in PHOTOGRAPHS}
-    held_out = set(load_profile("demo").library.held_out) & packaged
-    assert held_out and held_out <= set(HELD_OUT)
-    assert tiny_base().photographs.held_out == HELD_OUT
-
-
-def test_the_small_base_and_its_profile_hold_out_the_same_photographs_by_hash():
-    packaged = {photograph.name for photograph in PHOTOGRAPHS}
-    held_out = set(load_profile("small_fill").library.held_out)
-    assert held_out & packaged == set(SMALL_HELD_OUT) == set(small_base().photographs.held_out)
-    assert set(load_profile("demo").library.held_out) <= held_out
+    held_out = set(load_profile(profile).library.held_out)
+    assert held_out & packaged == set(HELD_OUT) == set(small_base().photographs.held_out)
     backgrounds = [photograph.name for photograph in PHOTOGRAPHS if photograph.role != "foregrounds"]
     assert set(smallest("photograph", backgrounds, 12)) == set(backgrounds) & held_out
 
 
 def test_held_out_photographs_are_never_trained_on():
     config = with_changes(CONFIG, {"photographs.held_out": ("kept",), "photographs.recolour_share": 0.0})
-    task = TinyBaseTask(config, [plain("kept", 200), plain("one", 40), plain("two", 60)], Place())
+    task = SmallBaseTask(config, [plain("kept", 200), plain("one", 40), plain("two", 60)], Place())
     assert [photograph.name for photograph in task.trained] == ["one", "two"]
     seen = {round((float(value) + 1) * 127.5) for batch in take(task, 20) for value in batch.picture_B3HW.unique()}
     assert seen == {40, 60}
@@ -169,7 +162,7 @@ def test_held_out_photographs_are_never_trained_on():
 @pytest.mark.parametrize("names", [["one", "two"], ["kept"]])
 def test_both_parts_must_have_photographs(names: list[str]):
     with pytest.raises(BadSetup, match="photographs to train on and held-out ones"):
-        TinyBaseTask(CONFIG, [noisy(name, 0) for name in names], Place())
+        SmallBaseTask(CONFIG, [noisy(name, 0) for name in names], Place())
 
 
 # --- samples ----------------------------------------------------------------------------------------------------
@@ -182,29 +175,29 @@ def same(first: HoleBatch, second: HoleBatch, of_first: slice = slice(None)) -> 
 
 
 def test_samples_belong_to_positions(photographs: list[Photograph]):
-    task = TinyBaseTask(CONFIG, photographs, Place())
+    task = SmallBaseTask(CONFIG, photographs, Place())
     counts = [sum(p.numel() for p in module.parameters() if p.requires_grad) for module in task.modules.values()]
     assert num_parameters(CONFIG) == (sum(counts), counts[0])
     first, second, third = take(task, 3)
     assert (first.positions, first.end, second.positions[0]) == ((0, 1, 2, 3), 4, 4)
     assert same(second, take(task, 1, start=4)[0])
     assert not torch.equal(first.picture_B3HW, third.picture_B3HW)
-    halves = [TinyBaseTask(CONFIG, photographs, Place(rank=rank, world_size=2)) for rank in (0, 1)]
+    halves = [SmallBaseTask(CONFIG, photographs, Place(rank=rank, world_size=2)) for rank in (0, 1)]
     for rank, task in enumerate(halves):
         (batch,) = take(task, 1)
         assert batch.positions == tuple(range(rank, 8, 2)) and batch.end == 8
         assert same(first, HoleBatch(0, (), batch.picture_B3HW[:2], batch.hole_B1HW[:2]), slice(rank, None, 2))
-    other = TinyBaseTask(with_changes(CONFIG, {"seed": 1}), photographs, Place())
+    other = SmallBaseTask(with_changes(CONFIG, {"seed": 1}), photographs, Place())
     assert not torch.equal(first.picture_B3HW, take(other, 1)[0].picture_B3HW)
-    assert same(other.validation, TinyBaseTask(CONFIG, photographs, Place()).validation)
+    assert same(other.validation, SmallBaseTask(CONFIG, photographs, Place()).validation)
 
 
 def test_a_run_is_known_by_recipe_and_photographs(photographs: list[Photograph]):
-    mine = TinyBaseTask(CONFIG, photographs, Place()).identity
-    assert TinyBaseTask(with_changes(CONFIG, {"output.keep_last": 1}), photographs, Place()).identity == mine
-    assert TinyBaseTask(CONFIG, [*photographs, noisy("three", 3)], Place()).identity["recipe"] == mine["recipe"]
-    assert TinyBaseTask(CONFIG, [*photographs, noisy("three", 3)], Place()).identity != mine
-    assert TinyBaseTask(with_changes(CONFIG, {"seed": 1}), photographs, Place()).identity != mine
+    mine = SmallBaseTask(CONFIG, photographs, Place()).identity
+    assert SmallBaseTask(with_changes(CONFIG, {"output.keep_last": 1}), photographs, Place()).identity == mine
+    assert SmallBaseTask(CONFIG, [*photographs, noisy("three", 3)], Place()).identity["recipe"] == mine["recipe"]
+    assert SmallBaseTask(CONFIG, [*photographs, noisy("three", 3)], Place()).identity != mine
+    assert SmallBaseTask(with_changes(CONFIG, {"seed": 1}), photographs, Place()).identity != mine
 
 
 # --- learning and export ----------------------------------------------------------------------------------------
@@ -222,7 +215,7 @@ class Wrapped(torch.nn.Module):
 
 
 def test_a_network_that_is_wrapped_for_several_processes_has_the_same_losses(photographs: list[Photograph]):
-    task = TinyBaseTask(CONFIG, photographs, Place())
+    task = SmallBaseTask(CONFIG, photographs, Place())
     (batch,) = take(task, 1)
     wrapped = {name: Wrapped(module) for name, module in task.modules.items()}
     for (_, mine), (_, theirs) in zip(task.losses(task.modules, batch, 0), task.losses(wrapped, batch, 0), strict=True):
@@ -231,8 +224,8 @@ def test_a_network_that_is_wrapped_for_several_processes_has_the_same_losses(pho
 
 def test_a_filling_has_no_noise_level_of_its_own(photographs: list[Photograph], monkeypatch: pytest.MonkeyPatch):
     """By it alone the network would know a filling, and answer nothing; then no adapter learns on it."""
-    changes = {"base": "small-fill", "objective.pure_noise_share": 0.25, "batch.micro_batch": 64}
-    task = TinyBaseTask(with_changes(CONFIG, changes), photographs, Place())
+    changes = {"objective.filling_share": 0.25, "batch.micro_batch": 64}
+    task = SmallBaseTask(with_changes(CONFIG, changes), photographs, Place())
     seen = []
     monkeypatch.setattr(
         task, "_predict", lambda network, tokens, sigma_B: seen.append((tokens, sigma_B)) or tokens[..., :256]
@@ -247,7 +240,7 @@ def test_a_filling_has_no_noise_level_of_its_own(photographs: list[Photograph], 
 
 
 def test_network_and_decoder_learn(photographs: list[Photograph]):
-    task = TinyBaseTask(CONFIG, photographs, Place())
+    task = SmallBaseTask(CONFIG, photographs, Place())
     before = {name: value.clone() for name, value in task.components["vae"].named_parameters()}
     history = teach(task, take(task, 1) * 15)
     for losses in history.values():
@@ -257,7 +250,7 @@ def test_network_and_decoder_learn(photographs: list[Photograph]):
 
 
 def test_figures_are_of_holes_and_of_what_surrounds_them(photographs: list[Photograph]):
-    task = TinyBaseTask(CONFIG, photographs, Place())
+    task = SmallBaseTask(CONFIG, photographs, Place())
     (name, losses), (other, _) = task.losses(task.modules, take(task, 1)[0], 0)
     assert (name, other) == ("network", "decoder")
     low, high = sorted(float(losses.parts[part].detach()) for part in ("hole", "outside"))
@@ -265,23 +258,21 @@ def test_figures_are_of_holes_and_of_what_surrounds_them(photographs: list[Photo
     assert task.validation_loss(task.modules) == task.validation_loss(task.modules) > 0
 
 
-@pytest.mark.parametrize("name", ["tiny-fill", "small-fill"])
-def test_a_run_exports_a_base_with_its_card(photographs: list[Photograph], tmp_path: Path, name: str):
-    config: TinyBaseConfig = with_changes(CONFIG, {"base": name})
-    task = TinyBaseTask(config, photographs, Place())
-    accelerator = make_accelerator(config, "cpu")
+def test_a_run_exports_a_base_with_its_card(photographs: list[Photograph], tmp_path: Path):
+    task = SmallBaseTask(CONFIG, photographs, Place())
+    accelerator = make_accelerator(CONFIG, "cpu")
     outcome = fit(task, accelerator, tmp_path)
     folder = export(task, outcome, accelerator, tmp_path)
-    loaded = find_base(name).load(str(folder), dtype=torch.float16)
+    loaded = find_base("small-fill").load(str(folder), dtype=torch.float16)
     assert {loaded[part].dtype for part in ("transformer", "vae")} == {torch.float16}
     assert loaded["transformer"].config.attention_head_dim == 12
     for part in ("transformer", "vae"):
         ours = task.components[part].state_dict()
         assert all(torch.equal(value, ours[key].half()) for key, value in loaded[part].state_dict().items())
     figures = json.loads((folder / "figures.json").read_text())
-    key = config.base.replace("-", "_")
-    assert figures["num_crops"] == 6 and set(figures["psnr_mask"]) == {key, "smooth", "telea", "navier_stokes"}
+    assert figures["num_crops"] == 6
+    assert set(figures["psnr_mask"]) == {"small_fill", "smooth", "telea", "navier_stokes"}
     card = (folder / "README.md").read_text()
     assert f"| telea | {figures['psnr_mask']['telea']} |" in card and "Held out: kept." in card
-    assert task.identity["photographs"] in card and "6 steps of 4\ncrops" in card
+    assert task.identity["photographs"] in card and "6 steps of 4 crops" in card
     assert (tmp_path / "samples" / "000006.png").is_file()

@@ -1,4 +1,4 @@
-"""The tiny base's model card and its figures on held-out photographs, against classical inpainting."""
+"""The small base's model card and its figures on held-out photographs, against classical inpainting."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from decoupage.bases import find_base
+from decoupage.bases.small import SmallFill
 from decoupage.starts import smooth_filling
 from training.licences import Licences
 from training.sample_grids import levels
-from training.tiny_base.config import TinyBaseConfig
-from training.tiny_base.photographs import Photograph
+from training.small_base.config import SmallBaseConfig
+from training.small_base.photographs import Photograph
 
 FIGURES = "figures.json"
 CARD = "README.md"
@@ -44,18 +44,18 @@ class Judged:
 class Origin:
     """How a base was made: its run's config, identity and licences, the photographs that it has seen and has not."""
 
-    config: TinyBaseConfig
+    config: SmallBaseConfig
     identity: Mapping[str, str]
     licences: Licences
     trained: Sequence[Photograph]
     held_out: Sequence[Photograph]
 
 
-def measure(judged: Judged, name: str) -> dict[str, Any]:
+def measure(judged: Judged) -> dict[str, Any]:
     """Mean PSNR (dB) inside exact holes: the base in one step, fillings without a model; and of the VAE alone."""
     pictures, holes = judged.pictures_BHWC, judged.hole_BHW
     filled = {
-        name.replace("-", "_"): judged.filled_BHWC,
+        "small_fill": judged.filled_BHWC,
         "smooth": _smooth(pictures, holes),
         "telea": _classical(pictures, holes, cv2.INPAINT_TELEA),
         "navier_stokes": _classical(pictures, holes, cv2.INPAINT_NS),
@@ -72,7 +72,7 @@ def write_card(folder: Path, judged: Judged, origin: Origin) -> None:
     """`README.md`, `figures.json` and `licences.json` beside the weights."""
     origin.licences.write(folder)
     config = origin.config
-    figures = measure(judged, config.base)
+    figures = measure(judged)
     (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     geometry, size_px = config.geometry, config.photographs.size_px
     scores = "\n".join(f"| {name} | {value} |" for name, value in figures["psnr_mask"].items())
@@ -86,19 +86,19 @@ license: apache-2.0
 library_name: diffusers
 tags: [inpainting]
 ---
-# {config.base}
+# {SmallFill.name}
 
 A small inpainting model of FLUX.1-Fill's classes (FluxTransformer2DModel, {geometry.num_double} double and
 {geometry.num_single} single blocks, width {geometry.num_heads * geometry.dim_heads}; a VAE with AutoencoderKL's
 interface) for {size_px} x {size_px} pixels. It is a stand-in for the published base where there is no GPU and no
 network: it fills holes with what is likely on average, it knows no text, and it invents no detail.
 
-Made by `decoupage train {config.base.replace("-fill", "_base")}`, seed {config.seed},
-{config.schedule.num_steps} steps of {config.batch.size}
-crops; recipe {origin.identity["recipe"]}, photographs {origin.identity["photographs"]}.
+Made by `decoupage train small_base`, seed {config.seed},
+{config.schedule.num_steps} steps of {config.batch.size} crops; recipe {origin.identity["recipe"]},
+photographs {origin.identity["photographs"]}.
 
 PSNR in dB inside exact holes, {figures["num_crops"]} crops of held-out photographs,
-one step from {find_base(config.base).starts_from}:
+one step from a smooth filling:
 
 | method | psnr_mask |
 |---|---|

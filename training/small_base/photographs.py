@@ -1,4 +1,4 @@
-"""Training samples of the tiny base: crops of photographs, and holes of many shapes to be filled in them.
+"""Training samples of the small base: crops of photographs, and holes of many shapes to be filled in them.
 
 Each sample is a function of (seed, position) alone.
 """

@@ -1,4 +1,4 @@
-"""The tiny base as a task: flow matching on photographs with holes, and a refiner for its VAE."""
+"""The small base as a task: flow matching on photographs with holes, and a refiner for its VAE."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from decoupage.bases import find_base
+from decoupage.bases.small import SmallFill, save_base
 from decoupage.bases.spec import Components
-from decoupage.bases.tiny import TinyFill, save_base
 from decoupage.contexts import make_contexts
 from decoupage.faults import BadSetup
 from decoupage.randomness import digest
@@ -22,15 +21,16 @@ from training import noise
 from training.licences import UNSTATED, Licences
 from training.losses import draw_sigma
 from training.sample_grids import Column, levels, sample_grid
+from training.small_base.card import Judged, Origin, write_card
+from training.small_base.config import SmallBaseConfig
+from training.small_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 from training.task import Losses, Modules, Place
-from training.tiny_base.card import Judged, Origin, write_card
-from training.tiny_base.config import TinyBaseConfig
-from training.tiny_base.photographs import Photograph, crop, draw_hole, generators, recoloured
 
-NAME = "tiny_base"
+NAME = "small_base"
 _VAE_SAMPLES = 600
-_VAE_SEED_STREAM = "tiny_base.codec"
+_VAE_SEED_STREAM = "small_base.codec"
 NUM_SHOWN = 8
+_NOISE_ALONE_SHARE = 0.5
 _DECODER_STRIDE = 4
 """The VAE's decoder learns from every fourth picture of a batch."""
 
@@ -51,23 +51,17 @@ class HoleBatch:
     hole_B1HW: Tensor
 
 
-def _base(config: TinyBaseConfig) -> TinyFill:
-    base = find_base(config.base)
-    assert isinstance(base, TinyFill)
-    return base
-
-
-def num_parameters(config: TinyBaseConfig) -> tuple[int, int]:
+def num_parameters(config: SmallBaseConfig) -> tuple[int, int]:
     """Number of trained parameters, and of the network's among them, which are averaged."""
     with torch.device("meta"):
-        parts = _base(config).new(**config.geometry.model_dump())
+        parts = SmallFill().new(**config.geometry.model_dump())
     network, decoder = (
         sum(p.numel() for p in part.parameters()) for part in (parts["transformer"], parts["vae"].decoder)
     )
     return network + decoder, network
 
 
-class TinyBaseTask:
+class SmallBaseTask:
     """See `training.task.Task`. The network learns to fill holes, the VAE's decoder to smooth its patches' seams.
 
     Args:
@@ -81,15 +75,15 @@ class TinyBaseTask:
     name = NAME
 
     def __init__(
-        self, config: TinyBaseConfig, photographs: Sequence[Photograph], place: Place, licences: Licences = UNSTATED
+        self, config: SmallBaseConfig, photographs: Sequence[Photograph], place: Place, licences: Licences = UNSTATED
     ) -> None:
         self.config, self._place, self._licences = config, place, licences
         held_out = set(config.photographs.held_out)
         self.trained = [photograph for photograph in photographs if photograph.name not in held_out]
         self.held_out = [photograph for photograph in photographs if photograph.name in held_out]
         if not self.trained or not self.held_out:
-            raise BadSetup("the tiny base needs photographs to train on and held-out ones to be judged by")
-        self.base = _base(config)
+            raise BadSetup("the small base needs photographs to train on and held-out ones to be judged by")
+        self.base = SmallFill()
         torch.manual_seed(config.seed)
         self.components: Components = self.base.new(**config.geometry.model_dump(), shift=config.objective.shift)
         self._fit_vae()
@@ -138,16 +132,16 @@ class TinyBaseTask:
     def validation(self) -> HoleBatch:
         """Crops of held-out photographs, always the same ones, in their own colours."""
         number = self.config.photographs.num_validation
-        return self._batch(self.held_out, (0, "tiny_base.validation"), tuple(range(number)), 0.0, number)
+        return self._batch(self.held_out, (0, "small_base.validation"), tuple(range(number)), 0.0, number)
 
     # ---- losses
 
     def losses(self, modules: Modules, batch: HoleBatch, step: int) -> Iterator[tuple[str, Losses]]:
         """See `Task.losses`."""
-        yield "network", self._inpainting(modules["network"], batch, self.config.objective.pure_noise_share)
+        yield "network", self._inpainting(modules["network"], batch, self.config.objective.filling_share)
         yield "decoder", self._reconstruction(modules["decoder"], batch)
 
-    def _inpainting(self, network: nn.Module, batch: HoleBatch, pure_share: float) -> Losses:
+    def _inpainting(self, network: nn.Module, batch: HoleBatch, filling_share: float) -> Losses:
         base, config, device = self.base, self.config, self._place.device
         picture, hole = batch.picture_B3HW.to(device), batch.hole_B1HW.to(device)
         with torch.no_grad():
@@ -162,12 +156,12 @@ class TinyBaseTask:
         noise_BND = drawn("noise", lambda generator: torch.randn(shape, generator=generator))
         start_BND = background_start(base, self.components["vae"], picture, hole, lambda: noise_BND)
         sigma_B = drawn("sigma", lambda generator: draw_sigma(1, config.objective.shift, generator)[0])
-        is_pure = drawn("pure", lambda generator: torch.rand((), generator=generator)) < pure_share
+        is_filled_B = drawn("filling", lambda generator: torch.rand((), generator=generator)) < filling_share
         # By a noise level of its own the network would know a filling, and answer it by its last modulation alone,
         # which then lets nothing through that an adapter could learn: half of the samples from noise have that level.
-        is_noise = drawn("noise alone", lambda generator: torch.rand((), generator=generator)) < 0.5
-        start_BND = torch.where(is_pure.reshape(-1, 1, 1), start_BND, noise_BND)
-        sigma_B = torch.where(is_pure | is_noise, 1.0, sigma_B)
+        is_noise_B = drawn("noise alone", lambda generator: torch.rand((), generator=generator)) < _NOISE_ALONE_SHARE
+        start_BND = torch.where(is_filled_B.reshape(-1, 1, 1), start_BND, noise_BND)
+        sigma_B = torch.where(is_filled_B | is_noise_B, 1.0, sigma_B)
         sigma_B11 = sigma_B.reshape(-1, 1, 1)
         tokens = torch.cat([base.mix(clean, start_BND, sigma_B11), context], dim=-1)
         prediction = self._predict(network, tokens, sigma_B)
@@ -213,7 +207,7 @@ class TinyBaseTask:
         start = background_start(
             *(self.base, self.components["vae"], picture, hole),
             lambda: noise.per_sample(
-                0, "tiny_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)
+                0, "small_base.fill", batch.positions, lambda generator: torch.randn(shape, generator=generator)
             ).to(device),
         )
         ones_B = torch.ones(len(picture), device=device)

@@ -1,5 +1,0 @@
-"""Training of the tiny base that the product ships: an inpainting model of FLUX.1-Fill's classes, from photographs.
-
-Here: photographs, holes, the task, its figures. The network and its VAE are in `decoupage.bases.tiny`; the loop is
-that of all tasks.
-"""
