@@ -90,9 +90,11 @@ def plan_row(plan: Plan, row: str) -> RowPlan:
     except ValueError as error:
         raise ValueError(f"evaluation.ablations.row_changes.{row}: {error}") from None
     changes |= own
-    # The profile's own adapter is the full row where nothing else is changed: its hours are not spent twice.
+    # The profile's own adapter is the full row where nothing else is changed: its hours are not spent twice. Rows begin
+    # from nothing, because a published adapter has one form; an adapter that began from one is compared with none.
     data_changes = dict(ROWS[row].data_changes)
-    folder = "adapter" if config == section.adapter_config() and not data_changes else f"ablations/{row}"
+    is_own = config == section.adapter_config() and not data_changes and not section.start
+    folder = "adapter" if is_own else f"ablations/{row}"
     base = settings.kontext_base if row == "kontext_base" else section.base
     all_changes = {**section.changes, **settings.changes, **changes}
     return RowPlan(config, changes, data_changes, all_changes, folder, base or None)

@@ -12,8 +12,9 @@ from profiles.profile import Profile, load_profile
 OWN = "evaluation.ablations.row_changes"
 
 
-def profile(name: str = "demo", **overrides: str) -> Profile:
-    return load_profile(name, "/nowhere", {f"evaluation.ablations.{key}": value for key, value in overrides.items()})
+def profile(name: str = "demo", start: str = "", **overrides: str) -> Profile:
+    changes = {f"evaluation.ablations.{key}": value for key, value in overrides.items()}
+    return load_profile(name, "/nowhere", {"training.start": start, **changes})
 
 
 def planned(row: str, **overrides: str) -> RowPlan:
@@ -27,7 +28,7 @@ def test_a_row_has_changes_of_its_own_beside_the_common_ones(written: str):
     common: dict[str, Any] = {"changes": "{ schedule.num_steps = 40, batch.micro_batch = 4 }"}
     without, row = planned("rank_1024", **common), planned("rank_1024", **common, row_changes=written)
     assert (row.config.batch.micro_batch, row.config.schedule.num_steps) == (2, 40)
-    assert row.changes == without.changes | {"batch.micro_batch": 2} == {"adapter.rank": 128, "batch.micro_batch": 2}
+    assert row.changes == without.changes | {"batch.micro_batch": 2} == {"adapter.rank": 256, "batch.micro_batch": 2}
     assert row.all_changes["batch.micro_batch"] == 2 and row.all_changes["schedule.num_steps"] == 40
     assert planned("no_depth", **common, row_changes=written) == planned("no_depth", **common)
 
@@ -43,6 +44,10 @@ def test_the_full_row_is_still_the_adapter_itself_without_changes_of_its_own():
     assert planned("paper", changes="{}", row_changes=others).folder == "adapter"
     mine = planned("paper", changes="{}", row_changes="{ paper.batch.micro_batch = 2 }")
     assert mine.folder == "ablations/paper"
+
+
+def test_rows_begin_from_nothing_where_the_adapter_begins_from_a_published_one():
+    assert planned("paper", start="shipped", changes="{}").folder == "ablations/paper"
 
 
 @pytest.mark.parametrize(
