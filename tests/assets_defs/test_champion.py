@@ -139,7 +139,7 @@ def test_on_a_new_list_the_champion_is_judged_by_its_weights(root, world):
         result = run_job(profile, instance, "evaluate", asset_selection=selected)
     made = materializations(result)["champion"]
     # The very weights of the champion, so neither a gain nor a loss on any metric that was measured. These scenes
-    # have two photographs behind them, too few to decide anything.
+    # have three photographs behind them, too few to decide anything.
     demands = [row.data for row in made.metadata["demands"].value.records]
     measured = [demand for demand in demands if demand["gain"] != "-" and demand["than"] == "v0001"]
     assert {demand["than"] for demand in demands} == {"base", "given_mask", "-", "v0001"}
@@ -147,8 +147,8 @@ def test_on_a_new_list_the_champion_is_judged_by_its_weights(root, world):
     found = {demand["metric"]: (demand["gain"], demand["95 %"], demand["met"]) for demand in measured}
     assert set(found.values()) == {("+0", "[+0, +0]", "undecided")}
     assert made.metadata["decision"].value == "refused"
-    assert "; undecided (too few photographs: 2" in verdict(made)
-    assert "background.psnr_mask gains +0.00 dB over v0001, 95% in [+0.00, +0.00] (6 images, 2 photographs" in verdict(
+    assert "; undecided (too few photographs: 3" in verdict(made)
+    assert "background.psnr_mask gains +0.00 dB over v0001, 95% in [+0.00, +0.00] (6 images, 3 photographs" in verdict(
         made
     )
     report = json.loads((root / "report" / "report.json").read_text())

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -136,7 +137,7 @@ def test_an_interrupted_run_is_not_materialized_and_goes_on_the_next_time(everyt
 def test_an_rgba_vae_that_spoils_opaque_pictures_stops_the_adapter(everything, tmp_path):
     profile, instance, _ = everything
     root = shutil.copytree(profile.root, tmp_path / "root")
-    changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.05}
+    changes = dict(profile.training.rgba_vae_changes) | {"optimiser.learning_rate": 0.5}
     section = profile.training.model_copy(update={"rgba_vae_changes": changes})
     spoilt = profile.model_copy(update={"training": section, "root": str(root)})
     selected = {"asset_selection": [dg.AssetKey("rgba_vae"), dg.AssetKey("adapter")], "raise_on_error": False}
@@ -196,7 +197,7 @@ def test_a_wrong_plan_fails_with_its_sentence(everything, tmp_path):
 
 
 def test_launchers_that_are_not_installed_name_their_extra(everything, tmp_path):
-    if {"ray", "dagster_k8s"} & set(sys.modules):
+    if find_spec("dagster_k8s"):
         pytest.skip("they are installed")
     profile, _, _ = everything
     pod = profile.training.model_copy(update={"launcher": "k8s", "pod_spec": "pod.yaml"})

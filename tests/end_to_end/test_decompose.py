@@ -29,7 +29,7 @@ def model(tmp_path_factory):
     torch.manual_seed(0)
     save_base(SmallFill().new(), str(root / "base"))
     makers = {maker.name: maker.recipe for maker in make_makers(MapsConfig())}
-    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=48, map_makers=makers)
+    config = AdapterConfig(base="small-fill", rank=4, num_latents=4, fusion_dim=32, size_px=64, map_makers=makers)
     pipe = LayerDecompositionPipeline.from_base(config, str(root / "base"))
     torch.nn.init.normal_(pipe.transformer.x_embedder.added.weight)  # Now it listens to its maps.
     pipe.save_pretrained(root / "adapter")
