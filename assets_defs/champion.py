@@ -17,6 +17,7 @@ from pipelines import checks
 from pipelines.commercial import weights_obstacles
 from pipelines.factory import HELD_OUT
 from pipelines.library.leaks import find_leaks, shown_assets
+from training.run import start_folder
 
 if TYPE_CHECKING:
     from evaluation.gate.decide import Candidate, Rescore
@@ -50,7 +51,7 @@ def champion_asset(plan: Plan) -> dg.AssetsDefinition:
 
         asked = (_candidate(plan), profile.evaluation, _leaks(plan), _forbidden(plan), _rescorer(plan), profile.name)
         known = read_history(store)
-        event = decide(store, *asked)
+        event = decide(store, *asked, _start(plan))
         forced_by = "train other weights or change evaluation.gate: the same question gets the same answer"
         unchanged = nothing_to_do(forced_by) if event in known else {}
         results = (decided_for_a_reason(event), champion_is_whole(store))
@@ -85,6 +86,15 @@ def _candidate(plan: Plan) -> "Candidate":
     adapter = store.url(ADAPTER)
     identity = trained_identity(store, ADAPTER.rpartition("/")[0])
     return Candidate(adapter, REPORT, adapter_facts(adapter), identity)
+
+
+def _start(plan: Plan) -> "Candidate | None":
+    """The published adapter from which training starts."""
+    from evaluation.gate.decide import Candidate
+    from evaluation.methods.models import adapter_facts  # torch comes with it.
+
+    folder = start_folder(plan.profile.training.start or None)
+    return None if folder is None else Candidate(folder, "", adapter_facts(folder), {})
 
 
 def _forbidden(plan: Plan) -> list[str]:

@@ -10,6 +10,8 @@ import dagster as dg
 from assets_defs.evaluation import SHORT
 from evaluation.checks import MAIN_FIGURES, alpha_beats_given_mask, background_beats_base, maps_help
 from evaluation.commands import ADAPTER, REPORT
+from evaluation.gate.history import read_history
+from evaluation.gate.verdict import headline
 from evaluation.rivals import rivals_first
 from pipelines.dataset.build import SUMMARY as DATASET
 from pipelines.dataset.statistics import Statistics, num_layers
@@ -96,6 +98,8 @@ def judgement(store: Store) -> Iterator[str]:
     yield ""
     yield f"  report            {store.url(f'{REPORT}/report.html')}"
     yield f"  its pictures      {store.url(f'{REPORT}/answer.png')}"
+    if decisions := read_history(store):
+        yield f"  champion          {headline(decisions[-1])} (`decoupage champion show` says why)"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

@@ -89,10 +89,10 @@ def on_this_machine(plan: RunPlan) -> RunPlan:
     store = plan.home.store if plan.home else None
     out = plan.home.path if plan.home else plan.out
     base, rgba_vae = (local_name(name, store) for name in (plan.base, plan.rgba_vae))
-    return replace(plan, out=out, base=base, rgba_vae=rgba_vae, start=_start_folder(plan.start))
+    return replace(plan, out=out, base=base, rgba_vae=rgba_vae, start=start_folder(plan.start))
 
 
-def _start_folder(start: str | None) -> str | None:
+def start_folder(start: str | None) -> str | None:
     """Folder on this machine of the published adapter that a run starts from. Raises BadSetup: it is not there."""
     if start is None:
         return None

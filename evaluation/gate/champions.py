@@ -37,8 +37,13 @@ def adapter_folder(store: Store, version: str) -> str:
     return store.url(f"{FOLDER}/{version}/{ADAPTER}")
 
 
-def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) -> str:
-    """Store a published adapter and its scores as the next version, not yet the champion; returns its name.
+def next_version(history: list[Event]) -> str:
+    """Name of the version that a promotion would make: v0001, v0002, ..."""
+    return f"v{1 + sum(event.kind == 'promoted' for event in history):04d}"
+
+
+def keep(store: Store, version: str, adapter: str, scores: Mapping[str, bytes], terms: str) -> None:
+    """Store a published adapter and its scores as a version, not yet the champion.
 
     Args:
         adapter: folder, or address.
@@ -48,7 +53,6 @@ def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) ->
     """
     from decoupage.publishing.finding import find_folder  # Knows diffusers.
 
-    version = f"v{1 + sum(event.kind == 'promoted' for event in read_history(store)):04d}"
     folder = f"{FOLDER}/{version}"
     store.remove_tree(folder)  # The history does not name it: a run was killed before it decided.
     source = find_folder(adapter)
@@ -62,7 +66,6 @@ def keep(store: Store, adapter: str, scores: Mapping[str, bytes], terms: str) ->
         store.remove_tree(folder)
         raise
     keep_scores(store, version, terms, scores)
-    return version
 
 
 def check_kept(store: Store, version: str) -> int:

@@ -8,7 +8,15 @@ from typing import Any
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json, fingerprint
 from evaluation.config import EvaluationConfig
-from evaluation.gate.champions import adapter_folder, alone, drop_scores, keep, keep_scores, kept_scores
+from evaluation.gate.champions import (
+    adapter_folder,
+    alone,
+    drop_scores,
+    keep,
+    keep_scores,
+    kept_scores,
+    next_version,
+)
 from evaluation.gate.history import Event, add_event, current_version, point, read_history, withdrawn
 from evaluation.gate.judgement import Line, check_metrics, judge, missing_outputs
 from evaluation.gate.luck import Luck, luck_of
@@ -17,6 +25,8 @@ from pipelines.checks import CheckResult
 from pipelines.stages.store import Store
 
 METHOD = "adapter"
+FIRST = "v0000"
+"""The version of the published adapter from which training starts."""
 FIRST_OPPONENTS = ("base", "given_mask")
 """What every candidate must beat: the base for backgrounds, the mask that it was given for foregrounds."""
 Rescore = Callable[[str], Mapping[str, bytes]]
@@ -29,9 +39,10 @@ class Candidate:
 
     Attributes:
         adapter: folder or address of its published form.
-        report: folder of its evaluation, below the root.
+        report: folder of its evaluation, below the root; empty where it has none yet.
         manifest: facts of the published form: `base`, `data_fingerprint`, `files` with their hashes.
-        identity: what it was made from: fingerprints of `recipe`, `data`, `masks`, `base`, `rgba_vae`.
+        identity: what it was made from: fingerprints of `recipe`, `data`, `masks`, `base`, `rgba_vae`; empty where
+            another profile made it.
     """
 
     adapter: str
@@ -58,14 +69,19 @@ def decide(
     forbidden: Sequence[str],
     rescore: Rescore,
     profile: str,
+    start: Candidate | None = None,
 ) -> Event:
     """Promote or refuse the candidate, and record the decision. The same question gets the same answer, recorded once.
+
+    Where nothing has been decided and the candidate's training began from a published adapter, that one is recorded
+    as the first champion before, so that training has to have made it better.
 
     Args:
         leaks: whether training data and evaluation share a picture.
         forbidden: why the candidate's licences forbid the profile's intended use.
         rescore: judges the champion again if its scores are of another list or protocol.
         profile: its name, for the record.
+        start: the published adapter from which training began.
 
     Raises:
         BadSetup: there are no scores of these very weights, the gate names an unknown metric, the list has
@@ -77,6 +93,8 @@ def decide(
         raise BadSetup(f"{store.url(candidate.report)} judges other weights than {candidate.adapter}: evaluate again")
     with alone(store):
         point(store)
+        if start is not None and not read_history(store):
+            _begin(store, start, candidate, scores, rescore, profile)
         history = read_history(store)
         current = current_version(history)
         luck = luck_of(store, candidate.identity, scores.terms, config.gate)
@@ -85,11 +103,7 @@ def decide(
             return history[-1]
         details = {
             "question": question,
-            "candidate": candidate.facts(),
-            "profile": profile,
-            "list_sha256": scores.list_sha256,
-            "protocol": dict(scores.protocol),
-            "num_images": len(scores.images),
+            **_judged(candidate, scores, profile),
             "gate": config.gate.model_dump(mode="json"),
             "seeds": None if luck.seeds is None else luck.seeds.to_dict(),
         }
@@ -105,10 +119,31 @@ def decide(
         details["lines"] = [asdict(line) for line in lines]
         if reasons:
             return add_event(store, "refused", current, current, tuple(reasons), details)
-        files = files_of(store, candidate.report, METHOD)
-        version = keep(store, candidate.adapter, files, scores.terms)
+        files, version = files_of(store, candidate.report, METHOD), next_version(history)
+        keep(store, version, candidate.adapter, files, scores.terms)
         sentences = tuple(line.sentence for line in lines)
         return add_event(store, "promoted", version, current, sentences, details)
+
+
+def _begin(
+    store: Store, start: Candidate, candidate: Candidate, scores: SavedScores, rescore: Rescore, profile: str
+) -> None:
+    """Make the adapter from which training starts the champion, with its scores on the candidate's list."""
+    keep(store, FIRST, start.adapter, rescore(start.adapter), scores.terms)
+    theirs = _champion(store, candidate, scores, FIRST, rescore)
+    reasons = ("training starts from it: what is trained has to be better",)
+    add_event(store, "begun", FIRST, None, reasons, _judged(start, theirs, profile))
+
+
+def _judged(adapter: Candidate, scores: SavedScores, profile: str) -> dict[str, Any]:
+    """For the record: what was judged, and how."""
+    return {
+        "candidate": adapter.facts(),
+        "profile": profile,
+        "list_sha256": scores.list_sha256,
+        "protocol": dict(scores.protocol),
+        "num_images": len(scores.images),
+    }
 
 
 def _question(

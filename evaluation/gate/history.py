@@ -17,7 +17,10 @@ from pipelines.stages.store import Store
 
 FOLDER = "champion"
 HISTORY, CURRENT = f"{FOLDER}/history", f"{FOLDER}/current.json"
-Kind = Literal["promoted", "refused", "rolled_back"]
+Kind = Literal["promoted", "refused", "rolled_back", "begun"]
+"""`begun`: the published adapter that training starts from became the first champion, without a gate."""
+MADE: tuple[Kind, ...] = ("promoted", "begun")
+"""Kinds of decisions that made a version."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def promotion_of(history: list[Event], version: str) -> Event:
     Raises:
         ValueError: no such version; the message names the known ones.
     """
-    made = {event.champion: event for event in history if event.kind == "promoted"}
+    made = {event.champion: event for event in history if event.kind in MADE}
     if version not in made:
         known = ", ".join(str(name) for name in made) or "none"
         raise ValueError(f"there is no version {version!r} of the champion; known: {known}")
@@ -149,7 +152,7 @@ def _is_whole(event: Event) -> bool:
     """Whether it has the facts on its candidate that are read later."""
     candidate = event.details.get("candidate")
     known = isinstance(candidate, Mapping) and {"weights_sha256", "identity"} <= candidate.keys()
-    return known and (event.kind != "promoted" or {"list_sha256", "num_images"} <= event.details.keys())
+    return known and (event.kind not in MADE or {"list_sha256", "num_images"} <= event.details.keys())
 
 
 def _name(number: int) -> str:

@@ -18,7 +18,7 @@ _WORDS = {"better": "better", "not_worse": "not worse", "not_judged": "not judge
 def verdict(event: Event) -> str:
     """What was decided, and the reasons of a refusal, or what a promotion left undecided; one line."""
     said = event.reasons if event.kind == "refused" else _undecided(event)
-    return "; ".join([_headline(event), *said])
+    return "; ".join([headline(event), *said])
 
 
 def demand_rows(event: Event) -> list[dict[str, str]]:
@@ -26,7 +26,8 @@ def demand_rows(event: Event) -> list[dict[str, str]]:
     return [_row(line) for line in event.details.get("lines", [])]
 
 
-def _headline(event: Event) -> str:
+def headline(event: Event) -> str:
+    """What was decided, without reasons."""
     if event.kind == "promoted":
         return f"Promoted: {event.champion} replaces {event.before or 'none, as the first champion'}"
     stays = f"{event.champion} stays" if event.champion else "there is still no champion"

@@ -9,7 +9,7 @@ import pytest
 from decoupage.faults import BadSetup
 from evaluation.config import GateConfig
 from evaluation.gate.champions import alone, keep, rollback
-from evaluation.gate.decide import decide
+from evaluation.gate.decide import Candidate, decide
 from evaluation.gate.history import CURRENT, current_version, read_history
 from evaluation.gate.verdict import champion_is_whole, decided_for_a_reason, demand_rows, verdict
 from evaluation.methods.models import adapter_licences
@@ -17,15 +17,24 @@ from evaluation.saved_scores import read_scores
 from pipelines.checks import CheckResult
 from pipelines.commercial import weights_obstacles
 from pipelines.stages.store import Store
-from tests.evaluation.gate.made_up import CLEAN, CONFIG, better, candidate, evaluation_files, names
+from tests.evaluation.gate.made_up import (
+    CLEAN,
+    CONFIG,
+    better,
+    candidate,
+    evaluation_files,
+    manifest_of,
+    names,
+    publish,
+)
 
 
 def nobody(folder):
     raise AssertionError(f"{folder} was judged anew without need")
 
 
-def ask(root, of, leaks=CLEAN, rescore=nobody, config=CONFIG, forbidden=()):
-    return decide(Store(str(root)), of, config, leaks, forbidden, rescore, "demo")
+def ask(root, of, leaks=CLEAN, rescore=nobody, config=CONFIG, forbidden=(), start=None):
+    return decide(Store(str(root)), of, config, leaks, forbidden, rescore, "demo", start)
 
 
 @pytest.fixture
@@ -50,6 +59,25 @@ def test_the_first_adapter_must_beat_base_and_given_mask(tmp_path):
     against = {line["metric"]: line["against"] for line in promoted.details["lines"]}
     assert against["background.psnr_mask"] == "base" and against["foreground.soft_iou"] == "given_mask"
     assert against["recomposition.psnr_whole"] == ""
+
+
+def test_what_training_starts_from_is_the_first_champion_and_has_to_be_surpassed(tmp_path):
+    published = publish(tmp_path / "packaged", "packaged")
+    start = Candidate(str(published), "", manifest_of(published), {})
+    judged = []
+
+    def rescore(folder):
+        judged.append(folder)
+        return evaluation_files(start.manifest["files"], better())
+
+    refused = ask(tmp_path, candidate(tmp_path, "as good", better()), rescore=rescore, start=start)
+    assert (refused.kind, refused.champion, judged) == ("refused", "v0000", [str(published)])
+    begun, _ = read_history(Store(str(tmp_path)))
+    assert (begun.kind, begun.champion, begun.weights_sha256) == ("begun", "v0000", start.weights_sha256)
+    assert champion_is_whole(Store(str(tmp_path))).passed
+    promoted = ask(tmp_path, candidate(tmp_path, "better", better(2.0)), start=start)
+    assert (promoted.kind, promoted.champion, promoted.before, len(judged)) == ("promoted", "v0001", "v0000", 1)
+    assert rollback(Store(str(tmp_path))).champion == "v0000"
 
 
 def test_with_three_photographs_a_first_one_is_promoted_by_its_mean_and_none_after_it(tmp_path):
