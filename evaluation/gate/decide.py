@@ -73,8 +73,8 @@ def decide(
 ) -> Event:
     """Promote or refuse the candidate, and record the decision. The same question gets the same answer, recorded once.
 
-    Where nothing has been decided and the candidate's training began from a published adapter, that one is recorded
-    as the first champion before, so that training has to have made it better.
+    Where there is no champion and the candidate's training began from a published adapter, that one is recorded as the
+    first champion before, so that training has to have made it better.
 
     Args:
         leaks: whether training data and evaluation share a picture.
@@ -93,7 +93,7 @@ def decide(
         raise BadSetup(f"{store.url(candidate.report)} judges other weights than {candidate.adapter}: evaluate again")
     with alone(store):
         point(store)
-        if start is not None and not read_history(store):
+        if start is not None and current_version(read_history(store)) is None:
             _begin(store, start, candidate, scores, rescore, profile)
         history = read_history(store)
         current = current_version(history)

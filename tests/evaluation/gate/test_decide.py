@@ -70,9 +70,10 @@ def test_what_training_starts_from_is_the_first_champion_and_has_to_be_surpassed
         judged.append(folder)
         return evaluation_files(start.manifest["files"], better())
 
+    assert ask(tmp_path, candidate(tmp_path, "no better than the base")).champion is None
     refused = ask(tmp_path, candidate(tmp_path, "as good", better()), rescore=rescore, start=start)
     assert (refused.kind, refused.champion, judged) == ("refused", "v0000", [str(published)])
-    begun, _ = read_history(Store(str(tmp_path)))
+    _, begun, _ = read_history(Store(str(tmp_path)))
     assert (begun.kind, begun.champion, begun.weights_sha256) == ("begun", "v0000", start.weights_sha256)
     assert champion_is_whole(Store(str(tmp_path))).passed
     promoted = ask(tmp_path, candidate(tmp_path, "better", better(2.0)), start=start)
