@@ -69,7 +69,7 @@ def _print(values: dict[str, Any]) -> None:
     if values["version"] is None:
         print("There is no champion yet.")
     else:
-        print(f"{values['version']}, promoted {values['promoted_at']}")
+        print(f"{values['version']}, since {values['promoted_at']}")
         for name in ("adapter", "base", "weights_sha256", "data_fingerprint", "list_sha256", "num_images"):
             print(f"  {name:17} {values[name]}")
         for name, fingerprint in values["identity"].items():

@@ -43,7 +43,7 @@ def test_before_the_first_one(tmp_path, champion):
 
 def test_show_tells_who_and_why(two, champion):
     status, out, _ = champion(two, "show")
-    assert status == 0 and out.startswith("v0002, promoted ") and "recipe of second" in out
+    assert status == 0 and out.startswith("v0002, since ") and "recipe of second" in out
     values = json.loads(champion(two, "show", "--json")[1])
     assert values["version"] == "v0002" and values["adapter"] == str(two / "champion" / "v0002" / "adapter")
     assert [event["kind"] for event in values["history"]] == ["promoted", "promoted"]
