@@ -15,6 +15,7 @@ SETTINGS = {
     "maps.depth.size_px": "96",
     "generated.size_px": "160",
     "held_out.num_scenes": "3",
+    "training.start": "",  # The packaged adapter has another form.
     "training.changes": "{" + _STEPS + ', "adapter.rank" = 2, "adapter.fusion_dim" = 16}',
     # So slowly that opaque pictures stay as they were.
     "training.rgba_vae_changes": "{" + _STEPS + ', "optimiser.learning_rate" = 1e-6}',
