@@ -102,8 +102,9 @@ def test_about_half_of_the_held_out_layers_are_from_photographs(made: Made) -> N
 
 def test_training_keeps_enough_photographs(made: Made) -> None:
     train = {asset for asset, split in made.splits.items() if split == "train"}
-    assert len({made.origins[asset] for asset in train if asset.startswith("mulan-")}) >= 5
-    assert len({made.origins[asset] for asset in train if asset.startswith("packaged-")}) >= 5
+    # Of nine and of sixteen; five and twelve are held out. The demo's training begins from weights that saw many more.
+    assert len({made.origins[asset] for asset in train if asset.startswith("mulan-")}) == 4
+    assert len({made.origins[asset] for asset in train if asset.startswith("packaged-")}) == 4
 
 
 def test_what_is_done_is_skipped_and_more_scenes_are_appended(copy: Path) -> None:
