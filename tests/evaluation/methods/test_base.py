@@ -30,12 +30,12 @@ def folders(tmp_path_factory):
     return root
 
 
-def ours(folder, name, case, sampling):
+def ours(folder, name, case, sampling, seed=0):
     """[H, W, 3] in [0, 1]: the base's own picture of a case, by these settings."""
     base = find_base(name).as_published
     geometry = working_geometry(case.size, base.pixel_multiple, sampling.size_px)
     prepared = prepare(unit_rgb(case.composite), case.mask, {}, geometry)
-    return inpaint(base, base.load(str(folder)), prepared, sampling, noise_of(0, case))[0].permute(1, 2, 0).numpy()
+    return inpaint(base, base.load(str(folder)), prepared, sampling, noise_of(seed, case))[0].permute(1, 2, 0).numpy()
 
 
 def test_it_is_the_fill_pipelines_own_picture(folders):
@@ -65,6 +65,12 @@ def test_the_settings_are_its_publishers_and_say_whose(name):
     recipe, (num_steps, guidance, size_px) = base_recipe(name, None, 0), PUBLISHERS[name]
     assert (recipe.settings["num_steps"], recipe.settings["guidance"]) == (num_steps, guidance)
     assert recipe.size_px == size_px and "card" in recipe.settings["settings_of"]
+
+
+def test_a_base_that_starts_from_noise_depends_on_the_seed(folders):
+    sampling = Sampling(1, 30.0, 64, "here")
+    first, again, other = (ours(folders / "flux-fill", "flux-fill", CASE, sampling, seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_only_the_background_is_sampled():

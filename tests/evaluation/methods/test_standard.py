@@ -111,6 +111,9 @@ def test_models_do_not_depend_on_what_was_asked_before(folders):
         for a, b in zip(forth, back, strict=True):
             assert np.array_equal(a.background, b.background)
     again = answer(method, CASES[0])
+    other = standard_recipes(config.model_copy(update={"seed": 1}), folders[1], folders[0])[-1]
+    assert other.settings["seed"] == 1  # Of a base that starts from a filling nothing depends on it.
+    assert np.array_equal(again.background, answer(other.make(), CASES[0]).background)
     assert again.foreground.shape == (64, 64, 4) and again.foreground.dtype == np.uint8
 
 
