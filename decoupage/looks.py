@@ -33,15 +33,15 @@ def take_off(
     mask_B1HW: Tensor,
     stored: Sequence[StoredMaps],
     geometry: Geometry,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """An object's layer, and what it leaves, with the pictures' own pixels and as it was generated.
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """An object's layer; what it leaves, with the pictures' own pixels and as it was generated; and by which mask.
 
     Args:
         decompose: gives foreground and background at the model's size (`LayerDecompositionPipeline.decompose`).
         picture_B3HW: in [0, 1]; mask_B1HW: 0 or 1; stored: maps of each picture; all at the pictures' own size.
 
     Returns:
-        [B, 4, H, W], [B, 3, H, W] and [B, 3, H, W] in [0, 1].
+        [B, 4, H, W], [B, 3, H, W], [B, 3, H, W] in [0, 1], and [B, 1, H, W] of 0 and 1.
     """
     given = _refined(picture_B3HW, mask_B1HW) if adapter.refine_masks else mask_B1HW
     mask, pictures, look = given, picture_B3HW.permute(0, 2, 3, 1).numpy(), 1
@@ -53,7 +53,7 @@ def take_off(
         left = paste_back(picture_B3HW, generated, mask, GROW_PX)
         foreground = own_foreground(rgba, prepared, picture_B3HW, left, mask, adapter.alpha_levels)
         if look == adapter.num_looks:
-            return foreground, left, generated
+            return foreground, left, generated, mask
         layers = (foreground[:, 3:], undo(rgba, geometry)[:, :3], generated)
         mask, look = shown_mask(*layers, picture_B3HW, given, enlargement(geometry)), look + 1
 

@@ -31,6 +31,8 @@ class LayerDecompositionOutput(BaseOutput):
         recomposition_error: mean absolute difference of recomposition and input, in 8-bit levels.
         in_front: one for each foreground: the input's own pixels where something lies over the completed object
             (`pixels_in_front`), opaque; transparent everywhere where nothing does. RGBA.
+        mask: one for each foreground: by which it was taken off the picture, the given one or a better one that was
+            drawn from it (`decoupage.looks`). One channel, white = the object.
     """
 
     foreground: Any
@@ -38,6 +40,7 @@ class LayerDecompositionOutput(BaseOutput):
     recomposition: Any
     recomposition_error: list[float]
     in_front: Any
+    mask: Any
 
 
 def make_output(
@@ -45,6 +48,7 @@ def make_output(
     background: Tensor,
     foregrounds: list[Tensor],
     masks: list[Tensor],
+    used: list[Tensor],
     peeled: bool,
     output_type: str,
 ) -> LayerDecompositionOutput:
@@ -54,6 +58,7 @@ def make_output(
         original, background: [B, 3, H, W] in [0, 1].
         foregrounds: [B, 4, H, W] each, front to back; with `peeled` they are layers of one picture.
         masks: [B or 1, 1, H, W] each: where these objects were said to show.
+        used: [B, 1, H, W] each: by which they were taken off.
         output_type: a key of `OUTPUT_TYPES`.
     """
     # Where nothing is visible, the decoder's colour is noise that no loss has seen; it would only enlarge the files.
@@ -68,11 +73,10 @@ def make_output(
     errors = [recomposition_error(laid, picture).mean_absolute for laid, picture in zip(composed, inputs, strict=True)]
     # Of several pictures one each, of one picture its layers, front to back.
     covers = [cover for _, of_picture in stacked for cover in of_picture]
-    objects = torch.cat(foregrounds) if peeled else foregrounds[0]
-    values = [
-        OUTPUT_TYPES[output_type](each) for each in (objects, background, _as_tensor(composed), _as_tensor(covers))
-    ]
-    return LayerDecompositionOutput(*values[:3], recomposition_error=errors, in_front=values[3])
+    objects, holes_B1HW = (torch.cat(each) if peeled else each[0] for each in (foregrounds, used))
+    tensors = (objects, background, _as_tensor(composed), _as_tensor(covers), holes_B1HW)
+    values = [OUTPUT_TYPES[output_type](each) for each in tensors]
+    return LayerDecompositionOutput(*values[:3], errors, *values[3:])
 
 
 def stack_layers(

@@ -196,16 +196,17 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         check_options(num_pictures, prompt, num_inference_steps, guidance_scale, generator)
         geometry = working_geometry(size, self.base.pixel_multiple, self.adapter.size_px, max_pixels)
         options = (prompt, num_inference_steps, guidance_scale, generator, callback_on_step_end)
-        foregrounds, decompose = [], lambda prepared: self.decompose(prepared, *options)
+        foregrounds, used, decompose = [], [], lambda prepared: self.decompose(prepared, *options)
         original = left = generated = picture_BCHW.expand(num_pictures, -1, -1, -1)
         for number, one in enumerate(masks):
             one_B1HW, seen = one.expand(len(left), -1, -1, -1), left
             # Given maps are of the input; of what is left behind the first layer only makers know anything.
             stored = stored_maps(seen, maps if number == 0 else None, self.adapter.maps, self.make_maps)
-            foreground, left, generated = take_off(self.adapter, decompose, seen, one_B1HW, stored, geometry)
+            foreground, left, generated, mask_B1HW = take_off(self.adapter, decompose, seen, one_B1HW, stored, geometry)
             foregrounds.append(foreground)
+            used.append(mask_B1HW)
         plate, peeled = left if paste_back else generated, layers is not None
-        return make_output(original, plate, foregrounds, masks, peeled, output_type)
+        return make_output(original, plate, foregrounds, masks, used, peeled, output_type)
 
     @torch.no_grad()
     def decompose(

@@ -9,21 +9,29 @@ import numpy as np
 
 from decoupage.faults import BadItem, BadOutput
 from decoupage.fingerprint import fingerprint
-from decoupage.images.types import Rgb, Rgba
+from decoupage.images.types import Gray, Rgb, Rgba
 from decoupage.text_files import printable
 from evaluation.cases import Case
 
-BACKGROUND, FOREGROUND = "background", "foreground"
+BACKGROUND, FOREGROUND, OPACITY = "background", "foreground", "opacity"
 SAME_AREA = "up or down to the area that it works at"
 """How models bring pictures to their size, by `decoupage.images.sizes.working_geometry`: all by the same rule."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A method's answer to one case: background [H, W, 3], foreground [H, W, 4] with straight alpha; uint8."""
+    """A method's answer to one case; uint8.
+
+    Attributes:
+        background: [H, W, 3].
+        foreground: [H, W, 4], straight alpha.
+        opacity: [H, W], of the background over the composite, in the picture that a user of the method gets: 255 where
+            all is the method's own, 0 where all is the composite's. None = 255 inside the given mask, 0 outside.
+    """
 
     background: Rgb | None = None
     foreground: Rgba | None = None
+    opacity: Gray | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,8 @@ def answer(method: Method, case: Case) -> Layers | Failure:
     for part, picture, channels in ((BACKGROUND, layers.background, 3), (FOREGROUND, layers.foreground, 4)):
         if part in method.gives and (reason := _reason_against(part, picture, (*case.size, channels))):
             return Failure(reason)
+    if layers.opacity is not None and (reason := _reason_against(OPACITY, layers.opacity, case.size)):
+        return Failure(reason)
     return layers
 
 

@@ -30,4 +30,5 @@ def layers_at(layers: Layers, size: tuple[int, int]) -> Layers:
     return Layers(
         None if layers.background is None else resize_picture(layers.background, size),
         None if layers.foreground is None else resize_rgba(layers.foreground, size),
+        None if layers.opacity is None else resize_picture(layers.opacity, size),
     )

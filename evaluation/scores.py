@@ -94,7 +94,7 @@ class ScoreTable:
             for key in HEADLINE:
                 columns.setdefault(key, []).append(small.get(key, math.nan))
         if self.features is not None and BACKGROUND in method.gives:
-            self.features.add_answer(method.name, case, None if isinstance(answer, Failure) else answer.background)
+            self.features.add_answer(method.name, case, None if isinstance(answer, Failure) else answer)
 
     @property
     def names(self) -> list[str]:

@@ -34,7 +34,7 @@ def paste_back(
         raise ValueError(f"the mask has shape {tuple(mask_B1HW.shape)}, the picture {tuple(original_BCHW.shape)}")
     if grow_px < 0:
         raise ValueError(f"grow_px must be at least 0, got {grow_px}")
-    weights = np.stack([_seam(mask[0], grow_px) for mask in mask_B1HW.detach().cpu().numpy() > 0])
+    weights = np.stack([seam(mask[0], grow_px) for mask in mask_B1HW.detach().cpu().numpy() > 0])
     weight_B1HW = torch.from_numpy(weights)[:, None].to(original_BCHW)
     generated_BCHW = generated_BCHW.to(original_BCHW)
     blended = torch.lerp(original_BCHW, generated_BCHW, weight_B1HW.expand_as(original_BCHW))
@@ -42,8 +42,8 @@ def paste_back(
     return torch.where(weight_B1HW == 0, original_BCHW, blended)
 
 
-def _seam(mask_HW: np.ndarray, grow_px: int) -> np.ndarray:
-    """Weight of the generated picture, float32 [H, W]: 1 in the mask, falling to 0 just beyond the ring."""
+def seam(mask_HW: np.ndarray, grow_px: int) -> np.ndarray:
+    """Weight of the generated picture in `paste_back`, float32 [H, W]: 1 in the mask, 0 just beyond the ring."""
     if not mask_HW.any():
         return np.zeros(mask_HW.shape, np.float32)
     distance = cv2.distanceTransform((~mask_HW).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

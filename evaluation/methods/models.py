@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from decoupage import LayerDecompositionPipeline
     from decoupage.publishing.folder import Manifest
 
-VERSION = 3
+VERSION = 4
 """To be raised whenever the same weights would answer the same question otherwise."""
 GUIDANCE = 1.0
 """Embedded guidance of adapters: that of their training, and the pipeline's default."""
@@ -41,7 +41,12 @@ class PipelineMethod:
         pipe.set_progress_bar_config(disable=True)
 
     def __call__(self, case: Case) -> Layers:
-        """See `Method`. Nothing is pasted back here: the protocol does that for every method."""
+        """See `Method`. The background is as generated; the opacity says what `paste_back=True` makes of it."""
+        import numpy as np
+
+        from decoupage.images.blending import seam
+        from decoupage.output import GROW_PX
+
         given = case.maps or {}  # The pipeline makes the maps that a case does not have.
         out = self._pipe(
             case.composite,
@@ -53,9 +58,11 @@ class PipelineMethod:
             paste_back=False,
             output_type="np",
         )
+        opacity = np.rint(seam(out.mask[0, ..., 0] > 0, GROW_PX) * 255).astype(np.uint8)
         return Layers(
             out.background[0] if BACKGROUND in self.gives else None,
             out.foreground[0] if FOREGROUND in self.gives else None,
+            opacity,
         )
 
 

@@ -1,7 +1,7 @@
 """All reported metrics: their names, what they measure, which direction is better, and what a missing output gets.
 
-Names end in their region (`_pasted`: after the composite's own pixels were put back outside the given mask); they are
-the names in `report.json`.
+Names end in their region (`_pasted`: of the picture that a user gets, `Layers.opacity`); they are the names in
+`report.json`.
 """
 
 from dataclasses import dataclass

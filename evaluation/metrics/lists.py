@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from decoupage.images.types import Rgb
 from evaluation.cases import Case
+from evaluation.method import Layers
 from evaluation.metrics.catalogue import LIST_METRICS, Part
 from evaluation.metrics.fid import frechet_distance, moments
 from evaluation.metrics.kid import kid
@@ -104,17 +104,18 @@ class ListFeatures:
             self._photographs.append(case.photograph)
             self._origins.append(case.origin)
 
-    def add_answer(self, method: str, case: Case, background: Rgb | None) -> None:
+    def add_answer(self, method: str, case: Case, answer: Layers | None) -> None:
         """Add a method's background, as it is and pasted back; None = a missing output, which counts as gray."""
         if case.background is None:
             return
         files = self._made.setdefault(method, {ending: FeatureFile() for ending in _ENDINGS})
-        if background is None:
+        if answer is None or answer.background is None:
             if self._gray is None:
                 self._gray = self._inception.features([_GRAY])[0]
             rows: Sequence[np.ndarray] = [self._gray] * len(_ENDINGS)
         else:
-            rows = self._inception.features([background, paste_back(case, background)])
+            background = answer.background
+            rows = self._inception.features([background, paste_back(case, background, answer.opacity)])
         for ending, row in zip(_ENDINGS, rows, strict=True):
             files[ending].append(row)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from decoupage.images.alpha import blend
-from decoupage.images.types import Rgb, Rgba
+from decoupage.images.types import Gray, Rgb, Rgba
 from evaluation.cases import Case
 from evaluation.method import Layers
 from evaluation.metrics.catalogue import IMAGE_METRICS, Metric, Part
@@ -43,13 +43,13 @@ def score(case: Case, layers: Layers, lpips: "Lpips | None" = None) -> Scores:
     found: Scores = {}
     background = layers.background
     if background is not None and case.background is not None:
-        found |= _background(case, background, case.background, lpips)
+        found |= _background(case, background, paste_back(case, background, layers.opacity), lpips)
     if layers.foreground is not None and case.foreground is not None:
         found |= _foreground(case, layers.foreground, case.foreground)
     if background is not None and layers.foreground is not None:
         # Where something covers the target, a foreground that is completed there cannot give the composite again.
         where = None if case.covered is None else ~case.covered
-        for ending, picture in (("", background), ("_pasted", paste_back(case, background))):
+        for ending, picture in (("", background), ("_pasted", paste_back(case, background, layers.opacity))):
             recomposed = blend(picture, layers.foreground)
             found["recomposition", f"psnr_whole{ending}"] = psnr_db(recomposed, case.composite, where)
             found["recomposition", f"l1_whole{ending}"] = l1(recomposed, case.composite, where)
@@ -67,9 +67,11 @@ def worst_scores(case: Case, gives: frozenset[str], lpips: "Lpips | None" = None
     return {name: math.nan if math.isnan(value) else worst[name] for name, value in measured.items()}
 
 
-def paste_back(case: Case, background: Rgb) -> Rgb:
-    """The background with the composite's own pixels outside the given mask, with a hard seam."""
-    return np.where(case.mask[..., None], background, case.composite)
+def paste_back(case: Case, background: Rgb, opacity: Gray | None) -> Rgb:
+    """The picture that a user gets: the background over the composite (`Layers.opacity`)."""
+    if opacity is None:
+        return np.where(case.mask[..., None], background, case.composite)
+    return blend(case.composite, np.dstack([background, opacity]))
 
 
 def _worst(metric: Metric, case: Case, lpips: "Lpips | None") -> float:
@@ -78,10 +80,11 @@ def _worst(metric: Metric, case: Case, lpips: "Lpips | None") -> float:
     return metric.worst if metric.worst_per_px is None else metric.worst_per_px * case.mask.size
 
 
-def _background(case: Case, background: Rgb, truth: Rgb, lpips: "Lpips | None") -> Scores:
+def _background(case: Case, background: Rgb, pasted: Rgb, lpips: "Lpips | None") -> Scores:
     found: Scores = {}
-    regions = background_regions(case)
-    pictures = {"": background, "_pasted": paste_back(case, background)}
+    truth, regions = case.background, background_regions(case)
+    assert truth is not None
+    pictures = {"": background, "_pasted": pasted}
     for ending, picture in pictures.items():
         squared, similarity = squared_error(picture, truth), ssim_map(picture, truth)
         for region, where in regions.items():

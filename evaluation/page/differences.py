@@ -17,7 +17,7 @@ from evaluation.visible import seen
 Values = Mapping[str, Any]
 """Content of `report.json`."""
 _BASE = ("psnr_mask", "psnr_ring", "ssim_mask", "psnr_whole")
-# Classical methods leave alone what lies outside the given mask: pasted back, all do.
+# Classical methods leave the rest of the picture alone: pasted back, all do.
 _SIMPLE = ("psnr_mask", "ssim_mask", "psnr_ring_pasted", "psnr_whole_pasted")
 _FOREGROUND = ("soft_iou", "soft_iou_hidden", "soft_iou_unseen")
 FIRST = "adapter"

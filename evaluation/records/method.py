@@ -1,8 +1,9 @@
 """One method's answers on disk, written one by one as they come and read one by one.
 
-Of a method's folder: `<case>.background.png` (RGB) and `<case>.foreground.png` (RGBA, straight alpha);
-`asked/<case>.json`, written after them: hashes of the image, of the method that answered and of its pictures, or why
-there is no answer; `about.json`: what decides the method's answers; and last `list.json`, the list that it answered.
+Of a method's folder: `<case>.background.png` (RGB), `<case>.foreground.png` (RGBA, straight alpha) and, of methods that
+say how they are pasted back, `<case>.opacity.png` (gray); `asked/<case>.json`, written after them: hashes of the image,
+of the method that answered and of its pictures, or why there is no answer; `about.json`: what decides the method's
+answers; and last `list.json`, the list that it answered.
 """
 
 import hashlib
@@ -13,10 +14,10 @@ from typing import Any, TypeVar
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import canonical_json
-from decoupage.images.codecs import decode_rgb, decode_rgba, encode_png
+from decoupage.images.codecs import decode_opacity, decode_rgb, decode_rgba, encode_png
 from decoupage.images.types import Array
 from evaluation.cases import Case
-from evaluation.method import BACKGROUND, FOREGROUND, Failure, Layers, MethodRecipe
+from evaluation.method import BACKGROUND, FOREGROUND, OPACITY, Failure, Layers, MethodRecipe
 from pipelines.stages.engine import ThreadEngine
 from pipelines.stages.store import Store
 
@@ -59,20 +60,23 @@ class MethodRecord:
             return False
         if "failure" in found:
             return failures_count
-        return all(self._written(case.name, part, found) is not None for part in self.gives)
+        return all(self._written(case.name, part, found) is not None for part in self._parts(found))
 
     def put(self, case: Case, answer: Layers | Failure) -> None:
         """Write an answer in place of an older one; the mark comes last."""
         mark = f"{ASKED}/{case.name}.json"
         self.store.remove(mark)
         if isinstance(answer, Failure):
-            for part in self.gives:
+            for part in (*self.gives, OPACITY):
                 self.store.remove(_file(case.name, part))
             self.write_json(mark, {**self._question(case), "failure": answer.reason})
             return
         pictures = {}
-        for part, picture in ((BACKGROUND, answer.background), (FOREGROUND, answer.foreground)):
-            if part in self.gives and picture is not None:
+        promised = {BACKGROUND: answer.background, FOREGROUND: answer.foreground}
+        for part, picture in (*((part, promised[part]) for part in sorted(self.gives)), (OPACITY, answer.opacity)):
+            if picture is None:
+                self.store.remove(_file(case.name, part))
+            else:
                 data = encode_png(picture)
                 self.store.write(_file(case.name, part), data)
                 pictures[part] = hashlib.sha256(data).hexdigest()
@@ -105,13 +109,13 @@ class MethodRecord:
         if "failure" in found:
             return Failure(str(found["failure"]))
         pictures = {}
-        for part in self.gives:
+        for part in self._parts(found):
             data = self._written(case.name, part, found)
             if data is None:
                 path = self.store.url(_file(case.name, part))
                 raise BadSetup(f"{path} is not the picture that was recorded; evaluate again to replace it")
             pictures[part] = _decoded(data, part)
-        return Layers(pictures.get(BACKGROUND), pictures.get(FOREGROUND))
+        return Layers(*(pictures.get(part) for part in (BACKGROUND, FOREGROUND, OPACITY)))
 
     def digest(self, failures_count: bool = False) -> str | None:
         """Hash of all answers; None = an answer must be made again, or its picture is not the one that was written.
@@ -124,7 +128,7 @@ class MethodRecord:
             found = self._mark(name)
             if found is None or ("failure" in found and not failures_count):
                 return name, None
-            if "pictures" in found and any(self._written(name, part, found) is None for part in self.gives):
+            if "pictures" in found and any(self._written(name, part, found) is None for part in self._parts(found)):
                 return name, None
             return name, found
 
@@ -167,6 +171,10 @@ class MethodRecord:
         whole = isinstance(found, dict) and ("failure" in found or isinstance(found.get("pictures"), dict))
         return found if whole else None
 
+    def _parts(self, mark: Mapping[str, Any]) -> list[str]:
+        """What an answer has to have: what the method promises, and the opacity if the mark names one."""
+        return [*sorted(self.gives), *([OPACITY] if OPACITY in mark["pictures"] else [])]
+
     def _question(self, case: Case) -> dict[str, str]:
         asked = {"image": case.sha256, "method": self.fingerprint}
         return asked | ({"maps": _maps_sha256(case, self.maps)} if self.maps else {})
@@ -204,7 +212,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 
 def _decoded(png: bytes, part: str) -> Array:
-    return decode_rgba(png) if part == FOREGROUND else decode_rgb(png)
+    return {FOREGROUND: decode_rgba, BACKGROUND: decode_rgb, OPACITY: decode_opacity}[part](png)
 
 
 def _file(name: str, part: str) -> str:

@@ -39,7 +39,7 @@ def decomposed(foregrounds, masks, background, picture=SCENE):
 
     holes = [torch.from_numpy(mask)[None, None].float() for mask in masks]
     layers = [tensor(each) for each in foregrounds]
-    return make_output(tensor(picture), tensor(background), layers, holes, len(masks) > 1, "pil")
+    return make_output(tensor(picture), tensor(background), layers, holes, holes, len(masks) > 1, "pil")
 
 
 def written(out, folder, names):

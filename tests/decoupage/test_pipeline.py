@@ -88,6 +88,22 @@ def test_paste_back_keeps_what_lies_outside_exactly(pipe):
     assert not np.array_equal(np.asarray(free.background[0])[far], np.asarray(source)[far])
 
 
+def test_the_mask_by_which_an_object_was_taken_off_is_returned(folders, pipe):
+    given = mask(96, 96, (30, 30, 50, 50))
+    out = run(pipe, picture(96, 96), mask=given)
+    assert np.array_equal(np.asarray(out.mask[0]), np.asarray(given))
+    masks = [mask(box=(2, 2, 20, 20)), mask(box=(36, 10, 60, 40))]
+    peeled = run(pipe, picture(), layers=masks, output_type="np").mask[..., 0]
+    assert np.array_equal(peeled, np.stack([np.asarray(each) for each in masks]))
+    # A blue square on noise, pointed out by a box with a margin: the mask that is drawn lies closer to it.
+    scene = np.random.default_rng(0).integers(90, 110, (96, 96, 3)).astype(np.uint8)
+    scene[34:62, 34:62] = (20, 40, 220)
+    drawing = load(folders / "fill", refine_masks=True)
+    box = mask(96, 96, (26, 26, 70, 70))
+    drawn = np.asarray(run(drawing, scene, mask=box).mask[0]) > 0
+    assert drawn.sum() < 0.7 * (np.asarray(box) > 0).sum() and drawn[34:62, 34:62].mean() > 0.95
+
+
 def test_recomposition_is_the_foreground_over_the_background_under_what_lies_in_front(pipe):
     out = run(pipe, picture(), mask=mask(), output_type="np")
     rgba, rgb, front = out.foreground[0].astype(float), out.background[0].astype(float), out.in_front[0]

@@ -18,7 +18,9 @@ from evaluation.method import Failure, Layers, answer
 from evaluation.methods.base import base_method
 from evaluation.methods.classical import classical_methods, classical_recipes
 from evaluation.methods.models import PipelineMethod, adapter_recipe
+from evaluation.methods.noise import noise_of
 from evaluation.methods.standard import standard_recipes
+from evaluation.metrics.score import paste_back
 from evaluation.regions import distance_px
 from evaluation.rivals import SIMPLE
 from evaluation.run import judge
@@ -56,6 +58,7 @@ def test_classical_methods_give_what_they_promise_and_change_only_the_mask(metho
             mask = refined_mask(case.composite, case.mask) if drawn else case.mask
             outside = distance_px(mask) > (2 if drawn or method.name.endswith("_grown") else 0)
             assert np.array_equal(found.background[outside], case.composite[outside])
+            assert np.array_equal(paste_back(case, found.background, found.opacity), found.background), "as it is used"
 
 
 def test_classical_methods_are_opencvs():
@@ -95,6 +98,22 @@ def test_the_base_is_the_pipeline_of_its_own(folders):
     expected = answer(same_noise, case)
     assert found.foreground is None
     assert np.abs(found.background.astype(int) - expected.background).max() <= 1
+
+
+@pytest.mark.parametrize("refine_masks", [False, True])
+def test_the_adapter_is_pasted_back_as_its_users_get_it(folders, refine_masks):
+    """By the mask that it drew, and with its seam."""
+    config = AdapterConfig("small-fill", rank=2, maps=(), size_px=128, refine_masks=refine_masks)
+    pipe = LayerDecompositionPipeline.from_base(config, folders[0])
+    method = PipelineMethod("adapter", pipe, ["background", "foreground"], num_steps=1, seed=0)
+    for case in CASES:
+        found = answer(method, case)
+        options = {"num_inference_steps": 1, "generator": noise_of(0, case), "output_type": "np"}
+        used = pipe(case.composite, mask=case.mask, **options)
+        pasted = paste_back(case, found.background, found.opacity)
+        assert np.abs(pasted.astype(int) - used.background[0]).max() <= 2
+        assert np.array_equal(pasted[found.opacity == 0], case.composite[found.opacity == 0])
+        assert np.array_equal(found.foreground, used.foreground[0])
 
 
 def test_models_do_not_depend_on_what_was_asked_before(folders):

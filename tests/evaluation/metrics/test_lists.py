@@ -53,7 +53,7 @@ def test_figures_follow_from_the_features():
     net = Averages()
     true = net.features([case.background for case in CASES])
     backgrounds = [method.function(case).background for case in CASES]
-    pasted = [paste_back(case, made) for case, made in zip(CASES, backgrounds, strict=True)]
+    pasted = [paste_back(case, made, None) for case, made in zip(CASES, backgrounds, strict=True)]
     for ending, pictures in (("", backgrounds), ("_pasted", pasted)):
         features = net.features(pictures)
         fid = frechet_distance(moments(true), moments(features))
@@ -129,7 +129,7 @@ def test_images_without_a_true_background_are_passed_over():
     for n, case in enumerate(CASES):
         known = replace(case, background=None) if n % 2 else case
         features.add_image(known)
-        features.add_answer("truth", known, case.background)
+        features.add_answer("truth", known, Layers(case.background))
     found = features.scores(0)["truth"]
     assert set(found) == KEYS and {score.num_images for score in found.values()} == {(len(CASES) + 1) // 2}
 

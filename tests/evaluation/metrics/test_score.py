@@ -45,13 +45,30 @@ def test_completing_what_is_hidden_costs_no_recomposition():
 
 def test_pasting_back_leaves_what_is_outside_the_given_mask():
     case = cases(2)[1]
-    pasted = paste_back(case, case.composite ^ 255)
+    pasted = paste_back(case, case.composite ^ 255, None)
     assert np.array_equal(pasted[~case.mask], case.composite[~case.mask])
     assert np.array_equal(pasted[case.mask], (case.composite ^ 255)[case.mask])
     found = score(case, Layers(case.composite ^ 255))
     where = background_regions(case)["ring"]
     assert found["background", "psnr_ring_pasted"] == psnr_db(pasted, case.background, where)
     assert found["background", "psnr_whole_pasted"] > found["background", "psnr_whole"]
+
+
+def test_a_method_that_keeps_the_rest_of_the_picture_itself_is_judged_by_its_own_picture():
+    case = cases(2)[1]
+    made, opacity = case.composite ^ 255, np.zeros(case.size, np.uint8)
+    opacity[:10], opacity[10] = 255, 51
+    pasted = paste_back(case, made, opacity)
+    assert np.array_equal(pasted[:10], made[:10]) and np.array_equal(pasted[11:], case.composite[11:])
+    assert np.abs(pasted[10] - (0.2 * made[10] + 0.8 * case.composite[10])).max() <= 0.5 + 1e-6
+    everywhere = score(case, Layers(made, case.foreground, np.full(case.size, 255, np.uint8)))
+    for (part, name), value in everywhere.items():
+        if name.endswith("_pasted"):
+            np.testing.assert_equal(value, everywhere[part, name.removesuffix("_pasted")])
+    found, given = score(case, Layers(made, case.foreground, opacity)), score(case, Layers(made, case.foreground))
+    assert found["background", "psnr_whole_pasted"] != given["background", "psnr_whole_pasted"]
+    assert found["recomposition", "psnr_whole_pasted"] != given["recomposition", "psnr_whole_pasted"]
+    assert found["background", "psnr_whole"] == given["background", "psnr_whole"]
 
 
 @pytest.mark.parametrize("case", cases(6), ids=lambda case: case.name)

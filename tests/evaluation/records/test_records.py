@@ -69,6 +69,28 @@ def test_what_was_recorded_comes_back_bit_for_bit(tmp_path, listed):
         assert np.array_equal(composite, case.composite) and np.array_equal(mask, case.mask)
 
 
+def test_an_opacity_comes_back_and_is_a_part_of_the_answer(tmp_path, listed):
+    class WithOpacity(Counting):
+        def __call__(self, case):
+            return replace(super().__call__(case), opacity=case.composite[..., 0])
+
+    store = Store(str(tmp_path))
+    record_all(tmp_path, listed, WithOpacity())
+    found, file = read_records(str(tmp_path)).methods["some"], f"some/{names(listed)[1]}.opacity.png"
+    whole = found.digest()
+    for case in listed.given:
+        assert np.array_equal(found.answer(case).opacity, case.composite[..., 0])
+    store.remove(file)
+    assert found.digest() is None
+    with pytest.raises(BadSetup, match="is not the picture that was recorded"):
+        found.answer(listed.given[1])
+    record_all(tmp_path, listed, WithOpacity())
+    assert found.digest() == whole and store.exists(file)
+    record_all(tmp_path, listed, Counting(), facts={"weights": "b"})
+    assert not store.exists(file), "an answer without one leaves none of an earlier answer"
+    assert read_records(str(tmp_path)).methods["some"].answer(listed.given[1]).opacity is None
+
+
 def test_records_in_an_object_store_are_the_same_and_are_asked_once(remote, tmp_path, listed):
     here, there = record_all(tmp_path, listed, Counting()), record_all(remote, listed, Counting())
     assert there.entries == here.entries and there.shared == here.shared
