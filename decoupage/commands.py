@@ -19,9 +19,7 @@ from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
-    from decoupage.images.types import Array
 
 MAX_SEED = 2**64 - 1
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -37,11 +35,21 @@ MUCH_LARGER = 2
 
 def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The picture.")],
-    mask: Annotated[
-        list[Path],
-        typer.Option(exists=True, dir_okay=False, help="Mask of the object. Repeated: several objects, front to back."),
-    ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="Mask of the object. Repeated: several objects, front to back."),
+    ] = None,
+    box: Annotated[
+        list[str] | None, typer.Option(help="LEFT,TOP,RIGHT,BOTTOM around the object, in pixels. Repeated: as --mask.")
+    ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(help="X,Y on the object, in pixels; -X,Y beside it. Repeated: more of the same object."),
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine", help="Draw what is in a --box to its outline, by colour.")
+    ] = False,
     model: Annotated[
         str | None, typer.Option(help="Folder of a published adapter; by default the small one that is packaged.")
     ] = None,
@@ -58,7 +66,9 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     paste_back: Annotated[bool, typer.Option(help="Keep pixels away from the masks exactly as they were.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print layers.json instead of a summary.")] = False,
 ) -> None:
-    """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png and layers.json.
+    """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png, mask.png and layers.json.
+
+    The object is pointed out by a mask, a box or points. Without a network points find a region of one colour each.
 
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
@@ -67,50 +77,33 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     """
     place, precision = _place(device, dtype)
     _check_text_and_numbers(prompt, guidance)
-    import torch
+    from decoupage.inputs import read_maps, read_photograph
+    from decoupage.results import check_formats, text_of, write_report
+    from decoupage.selection.objects import Wanted, select
+    from decoupage.taking_apart import Settings, take_apart
 
-    from decoupage.inputs import read_inputs
-    from decoupage.results import Layers, check_formats, layer_names, text_of, write_layers, write_report
-
-    picture, masks, given, profile = read_inputs(image, mask, None if maps in ("auto", "none") else Path(maps))
-    check_formats(picture.size, psd=psd)
+    wanted = Wanted(mask or (), box or (), point or (), refine)
+    photograph = read_photograph(image)
+    objects, given = select(wanted, photograph), None if maps in ("auto", "none") else read_maps(Path(maps))
+    height, width = photograph.size
+    check_formats((width, height), psd=psd)
     adapter = model or _packaged()
     _make_folder(out)
     started_s = time.perf_counter()
     pipe = _load(adapter, base, "auto" if maps == "auto" else "none", place, precision)
-    loaded_s = time.perf_counter()
-    working_px = _told_size(pipe, picture.size, packaged=model is None)
-    wanted = {"mask": masks[0]} if len(masks) == 1 else {"layers": masks}
-    result = pipe(
-        picture,
-        **wanted,
-        prompt=prompt,
-        maps=given,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        generator=torch.Generator("cpu").manual_seed(seed),  # So the noise does not depend on the device.
-        output_type="pil",
-        paste_back=paste_back,
-    )
-    done_s = time.perf_counter()
-    pictures = result.background[0], result.foreground, layer_names(mask), result.recomposition[0], result.in_front
+    load_s = round(time.perf_counter() - started_s, 3)
+    working_px = _told_size(pipe, (width, height), packaged=model is None)
+    settings = Settings(prompt, steps, guidance, seed, paste_back, psd, ora)
+    found = take_apart(pipe, photograph, objects, given, settings, out)
     report = {
-        **write_layers(out, Layers(*pictures, profile), psd=psd, ora=ora),
-        "recomposition_error": _error(result, picture),
+        **found,
         "image": text_of(image),
-        "masks": [text_of(path) for path in mask],
         "model": PACKAGED if model is None else text_of(model),
         "base": base and text_of(base),
-        "prompt": prompt,
         "working_size_px": working_px,
-        "maps": _maps_used(pipe, given),
-        "steps": steps or pipe.adapter.num_inference_steps,
-        "guidance": guidance,
-        "seed": seed,
-        "paste_back": paste_back,
         "device": str(place),
         "dtype": str(precision).removeprefix("torch."),
-        "seconds": {"load": round(loaded_s - started_s, 3), "decompose": round(done_s - loaded_s, 3)},
+        "seconds": {"load": load_s, **found["seconds"]},
         "peak_memory_bytes": _peak_memory_bytes(place),
     }
     write_report(out, report)
@@ -185,15 +178,6 @@ def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
     return place, getattr(torch, dtype)
 
 
-def _maps_used(pipe: Any, given: "dict[str, Array] | None") -> dict[str, str]:
-    """Name of each map that the adapter takes -> what it was made by; `given`, or `none` where it went without."""
-    used = dict.fromkeys(pipe.adapter.maps, "none") | dict.fromkeys(given or {}, "given")
-    for name, maker in (pipe.make_maps.makers if pipe.make_maps else {}).items():
-        stands_in = f" (stand-in for {maker.stands_in_for})" if maker.stands_in_for else ""
-        used[name] = f"{maker.recipe['model']}{stands_in}"
-    return used
-
-
 def _load(
     model: str, base: str | None, maps: Literal["auto", "none"], place: "torch.device", precision: "torch.dtype"
 ) -> Any:
@@ -220,22 +204,14 @@ def _peak_memory_bytes(place: "torch.device") -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB.
 
 
-def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
-    from decoupage.images.blending import recomposition_error
-
-    psnr_db = recomposition_error(result.recomposition[0], picture).psnr_db
-    mean_absolute = round(float(result.recomposition_error[0]), 4)
-    # JSON has no infinity: the PSNR of equal pictures is null.
-    return {"mean_absolute_levels": mean_absolute, "psnr_db": round(psnr_db, 3) if math.isfinite(psnr_db) else None}
-
-
 def _summary(report: dict[str, Any], out: Path) -> str:
-    what = f"{len(report['masks'])} foreground(s) and a background of {printable(report['image'])}"
+    what = f"{len(report['objects'])} foreground(s) and a background of {printable(report['image'])}"
     lines = [f"{what} in {printable(str(out))}"]
     for layer in report["layers"]:
         box = "nothing visible" if layer["box_px"] is None else "{}, {} to {}, {} px".format(*layer["box_px"])
         lines.append(f"  {layer['file']}: {layer['name']}, {box}")
     lines += [f"  {file}" for kind, file in report["files"].items() if kind in ("psd", "ora")]
+    lines += [f"  {each['mask_used']}: the mask that was used of {each['name']}" for each in report["objects"]]
     error, seconds = report["recomposition_error"], report["seconds"]
     if report["maps"]:
         lines.append("maps: " + ", ".join(f"{name} by {maker}" for name, maker in report["maps"].items()))

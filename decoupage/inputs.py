@@ -5,9 +5,7 @@ Each fault is a ValueError that names the file, says what is wrong with it and h
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -28,30 +26,6 @@ _TURN_WORDS = {
     8: "turned by 90 degrees counter-clockwise",
 }
 """EXIF orientation -> what viewers do to such a picture."""
-
-
-class Inputs(NamedTuple):
-    """What the pipeline is called with.
-
-    Attributes:
-        picture: PIL RGB, upright.
-        masks: [H, W] each, front to back.
-        maps: by name as they are stored; None = none are given.
-        icc_profile: colour profile of the picture; None = sRGB.
-    """
-
-    picture: Image.Image
-    masks: list[Mask]
-    maps: dict[str, Array] | None
-    icc_profile: bytes | None
-
-
-def read_inputs(image: Path, masks: Sequence[Path], maps: Path | None) -> Inputs:
-    """Read everything. Raises ValueError as the functions below."""
-    photograph = read_photograph(image)
-    read = [read_mask(path, photograph) for path in masks]
-    given = None if maps is None else read_maps(maps)
-    return Inputs(Image.fromarray(photograph.rgb), read, given, photograph.icc_profile)
 
 
 def read_photograph(path: Path) -> Picture:

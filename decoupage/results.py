@@ -38,7 +38,8 @@ _MAX_NAME = 255
 class Layers:
     """A decomposed picture: PIL RGBA `foregrounds`, front to back, over the PIL RGB `background`.
 
-    `in_front` has what covers each of them, PIL RGBA; empty where nothing does. `icc_profile` is the colour profile
+    `in_front` has what covers each of them, PIL RGBA; empty where nothing does. `masks` are those by which they were
+    taken off, PIL L. `icc_profile` is the colour profile
     that all of them are in, which every file then carries; None = sRGB, and the files name none.
     """
 
@@ -47,6 +48,7 @@ class Layers:
     names: Sequence[str]
     recomposition: Image.Image
     in_front: Sequence[Image.Image]
+    masks: Sequence[Image.Image]
     icc_profile: bytes | None = None
 
     def stack(self, files: Sequence[str]) -> list[tuple[str, str, Image.Image]]:
@@ -67,7 +69,8 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
     """Write background.png, foreground.png, recomposition.png and, if asked for, layers.psd and layers.ora to a folder.
 
     Several foregrounds become foreground-1.png, foreground-2.png, ..., front to back; foreground.png then shows all
-    of them, flattened. What covers one is in-front.png, or in-front-1.png, ...; where nothing does, there is none.
+    of them, flattened. What covers one is in-front.png, or in-front-1.png, ...; where nothing does, there is none. The
+    masks by which objects were taken off are mask.png, or mask-1.png, ...
 
     Returns:
         The part of `layers.json` that lists the files: `size_px` [width, height]; `layers` front to back, the
@@ -84,6 +87,8 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
     stack = layers.stack(files)
     for _, file, picture in stack:
         _write_png(out / file, picture, profile)
+    for file, mask in zip(mask_files(len(layers.masks)), layers.masks, strict=True):
+        _write_png(out / file, mask.convert("1"), None)
     others = {"foreground": "foreground.png", "recomposition": "recomposition.png"}
     for wanted, kind, write in ((psd, "psd", write_psd), (ora, "ora", write_ora)):
         if wanted:
@@ -96,6 +101,11 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
     ]
     entries.append({"name": BACKGROUND, "file": "background.png", "box_px": (0, 0, width, height)})
     return {"size_px": [width, height], "layers": entries, "files": others}
+
+
+def mask_files(number: int) -> list[str]:
+    """Names of the files with the masks by which so many objects were taken off, front to back."""
+    return ["mask.png"] if number == 1 else [f"mask-{count}.png" for count in range(1, number + 1)]
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
@@ -123,12 +133,12 @@ def flattened(foregrounds: Sequence[Image.Image]) -> Image.Image:
     return merged
 
 
-def layer_names(masks: Sequence[Path]) -> list[str]:
-    """Names of the layers, from their masks' file names; a repeated name gets the next free number."""
+def layer_names(objects: Sequence[str]) -> list[str]:
+    """Names of the layers, from those of their objects; a repeated name gets the next free number."""
     names: list[str] = []
-    for path in masks:
+    for name_of_object in objects:
         # Layered files take neither control characters nor bytes of a file name that are not text.
-        stem = "".join(letter if letter.isprintable() else "_" for letter in path.stem)
+        stem = "".join(letter if letter.isprintable() else "_" for letter in name_of_object)
         name, number = stem[:_MAX_NAME], 1
         while name in (*names, BACKGROUND):
             number += 1

@@ -62,6 +62,7 @@ class CuttingPipeline:
             recomposition=[Image.fromarray(merged)],
             recomposition_error=[float(np.abs(merged.astype(int) - np.asarray(image)).mean())],
             in_front=[Image.new("RGBA", image.size) for _ in foregrounds],
+            mask=[foreground.getchannel("A") for foreground in foregrounds],
         )
 
 
@@ -105,6 +106,7 @@ def test_one_mask_gives_the_three_pictures_and_the_report(place):
         "background.png",
         "foreground.png",
         "recomposition.png",
+        "mask.png",
         "layers.json",
     }
     with Image.open(out / "foreground.png") as foreground, Image.open(out / "recomposition.png") as recomposition:
@@ -119,6 +121,8 @@ def test_one_mask_gives_the_three_pictures_and_the_report(place):
         {"name": "background", "file": "background.png", "box_px": [0, 0, WIDTH, HEIGHT]},
     ]
     assert report["files"] == {"foreground": "foreground.png", "recomposition": "recomposition.png"}
+    assert report["objects"] == [{"name": "dog", "mask": "dog.png", "by": "given", "mask_used": "mask.png"}]
+    assert np.array_equal(np.asarray(Image.open(out / "mask.png")), np.asarray(Image.open("dog.png")) > 0)
     assert report["recomposition_error"] == {"mean_absolute_levels": 0.0, "psnr_db": None}
     assert (report["seed"], report["steps"], report["model"]) == (0, 30, "adapter")
     assert report["seconds"]["decompose"] >= 0 and report["peak_memory_bytes"] > 1_000_000
@@ -232,8 +236,70 @@ def test_wrong_use_leaves_with_2_and_says_why(place, monkeypatch, capsys, change
     assert not (place / "out" / "layers.json").exists()
 
 
-def test_a_command_without_masks_is_wrong_use(place):
-    assert run(*COMMON).exit_code == 2
+# ---- objects pointed out without a mask
+
+
+def test_boxes_are_objects_front_to_back(place):
+    boxes = [",".join(map(str, BOXES[name])) for name in ("cat", "dog")]
+    done = run(*COMMON, "--box", boxes[0], "--box", boxes[1], "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert [layer["box_px"] for layer in report["layers"][:2]] == [list(BOXES["cat"]), list(BOXES["dog"])]
+    assert report["objects"] == [
+        {"name": "box", "box": boxes[0], "by": "given", "mask_used": "mask-1.png"},
+        {"name": "box-2", "box": boxes[1], "by": "given", "mask_used": "mask-2.png"},
+    ]
+    assert Image.open("out/mask-2.png").getbbox() == BOXES["dog"]
+
+
+def scene_with_a_square():
+    """A blue square from (20, 10) to (40, 30) on noise about gray."""
+    picture = np.random.default_rng(0).integers(110, 130, (HEIGHT, WIDTH, 3), np.uint8)
+    picture[10:30, 20:40] = (20, 40, 220)
+    Image.fromarray(picture).save("square.png")
+    return ("square.png", *COMMON[1:])
+
+
+@pytest.mark.parametrize(
+    ("said", "key"),
+    [(("--box", "15,5,45,35", "--refine"), "box"), (("--point", "30,20"), "points"),
+     (("--point", "+25,15", "--point=-5,5"), "points")],
+)  # fmt: skip
+def test_a_box_or_clicks_become_a_mask_by_colours_and_the_report_says_so(place, said, key):
+    done = run(*scene_with_a_square(), *said, "--json")
+    assert done.exit_code == 0, done.output
+    (entry,) = json.loads(done.stdout)["objects"]
+    assert entry["by"] == "GrabCut" and key in entry
+    mask = np.asarray(Image.open("out/mask.png"))
+    assert mask[11:29, 21:39].all() and mask.sum() < 460
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ((), "an object is pointed out by --mask, --box or --point: give one kind, got none of them"),
+        (("--mask", "dog.png", "--box", "1,2,3,4"), "give one kind, got --mask and --box"),
+        (
+            ("--mask", "dog.png", "--refine"),
+            "--refine draws what is in a --box to its outline; it does not go with --mask",
+        ),
+        (("--box", "1,2,3"), "--box must be LEFT,TOP,RIGHT,BOTTOM in pixels, such as 120,80,360,400, got '1,2,3'"),
+        (("--box", "1,2,3,\uff14"), "--box must be"),
+        (("--box", "1,2,3,99999999"), "--box must be"),
+        (("--box", "30,10,30,20"), "--box 30,10,30,20 holds no pixel of the picture, which is 56x40 px"),
+        (("--box", "100,100,200,200"), "holds no pixel of the picture"),
+        (("--box", "0,0,900,900"), "is the whole picture (56x40 px): no background is left"),
+        (("--point", "1"), "--point must be X,Y in pixels"),
+        (("--point", "56,3"), "--point 56,3 lies outside of the picture, which is 56x40 px"),
+        (("--point=-3,3",), "at least one must be on the object"),
+        (("--point", "30,20", "--point=-31,21"), "GrabCut cannot tell the object from what is beside it there"),
+    ],
+)
+def test_what_points_out_nothing_is_refused_before_the_model_is_loaded(place, said, message):
+    CuttingPipeline.loaded = None
+    done = run(*scene_with_a_square(), *said)
+    assert isinstance(done.exception, ValueError) and message in str(done.exception)
+    assert CuttingPipeline.loaded is None and not (place / "out").exists()
 
 
 # ---- the packaged model, and what a small one does to a large photograph
@@ -381,7 +447,7 @@ def test_names_that_are_no_text_reach_the_report_and_the_terminal_as_text(place)
     done = run(*COMMON, "--mask", odd, "--psd", "--ora")
     assert done.exit_code == 0, done.output
     report = json.loads((place / "out" / "layers.json").read_bytes())
-    assert report["layers"][0]["name"] == "__" and report["masks"] == ["\\udcff\n.png"]
+    assert report["layers"][0]["name"] == "__" and report["objects"][0]["mask"] == "\\udcff\n.png"
 
 
 def test_where_the_pipeline_gives_no_answer_nothing_is_written(place, monkeypatch):

@@ -43,7 +43,7 @@ def decomposed(foregrounds, masks, background, picture=SCENE):
 
 
 def written(out, folder, names):
-    layers = Layers(out.background[0], out.foreground, names, out.recomposition[0], out.in_front)
+    layers = Layers(out.background[0], out.foreground, names, out.recomposition[0], out.in_front, out.mask)
     return write_layers(folder, layers, psd=True, ora=True)
 
 

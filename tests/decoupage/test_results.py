@@ -163,9 +163,18 @@ def test_a_write_that_fails_leaves_the_old_file(parts, tmp_path, monkeypatch):
 def test_every_file_carries_the_profile_and_its_numbers_stay(parts, tmp_path, profile):
     background, pictures = Image.fromarray(parts[0]), [Image.fromarray(each) for each in parts[1]]
     laid = Image.fromarray(recompose(parts[1], parts[0]))
-    layers = Layers(background, pictures, NAMES, laid, [Image.new("RGBA", background.size)] * 2, profile)
+    layers = Layers(
+        background,
+        pictures,
+        NAMES,
+        laid,
+        [Image.new("RGBA", background.size)] * 2,
+        [Image.new("L", background.size)] * 2,
+        profile,
+    )
     write_layers(tmp_path, layers, psd=True, ora=True)
-    found = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    coloured = (path for path in tmp_path.glob("*.png") if not path.name.startswith("mask-"))
+    found = {path.name: path.read_bytes() for path in coloured}
     _, members = read_ora(tmp_path / "layers.ora")
     found |= {name: data for name, data in members.items() if name.endswith(".png")}
     assert len(found) == 10 and np.array_equal(opened(found["background.png"]), parts[0])
@@ -181,17 +190,24 @@ def test_files_are_readable_by_others_as_the_umask_says(parts, tmp_path):
     before = os.umask(0o022)
     try:
         picture = Image.fromarray(parts[0])
-        layers = Layers(picture, [Image.fromarray(parts[1][0])], NAMES[:1], picture, [Image.new("RGBA", picture.size)])
+        layers = Layers(
+            picture,
+            [Image.fromarray(parts[1][0])],
+            NAMES[:1],
+            picture,
+            [Image.new("RGBA", picture.size)],
+            [Image.new("L", picture.size)],
+        )
         write_report(tmp_path, write_layers(tmp_path, layers, psd=True, ora=True))
     finally:
         os.umask(before)
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 7
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o644}
 
 
 def test_names_of_any_file_become_names_that_all_formats_take(parts, tmp_path):
     odd = ["a" * 300, "a" * 300, "\udcff\udcfe", "line\nbreak\r\x1b[31m", "木" * 251, "", "a/b\\c", "<&>\"'", "\ufffe"]
-    names = layer_names([Path(f"{name}.png") for name in odd])
+    names = layer_names(odd)
     assert len(set(names)) == len(names) and all(len(name) <= 255 and name.isprintable() for name in names)
     layer = Image.fromarray(parts[1][0])
     for write, read in (

@@ -1,0 +1,115 @@
+"""A photograph and its objects in, files out: what `decompose` does with each picture once a model is loaded."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decoupage.images.reading import Picture
+from decoupage.results import Layers, layer_names, mask_files, write_layers
+from decoupage.selection.objects import Selected
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from decoupage.images.types import Array
+    from decoupage.pipeline import LayerDecompositionPipeline
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are taken apart: arguments of the pipeline, and which files are written besides PNGs.
+
+    Attributes:
+        prompt, steps, guidance, paste_back: of `LayerDecompositionPipeline`; steps None = the adapter's own.
+        seed: of the noise; a picture's result depends on no other picture.
+    """
+
+    prompt: str = ""
+    steps: int | None = None
+    guidance: float = 1.0
+    seed: int = 0
+    paste_back: bool = True
+    psd: bool = False
+    ora: bool = False
+
+
+def take_apart(
+    pipe: "LayerDecompositionPipeline",
+    photograph: Picture,
+    objects: Sequence[Selected],
+    maps: "Mapping[str, Array] | None",
+    settings: Settings,
+    out: Path,
+) -> dict[str, Any]:
+    """Decompose one photograph and write the pictures to a folder; returns what `layers.json` says of it.
+
+    Args:
+        objects: front to back.
+        maps: of the photograph; those that are not given the pipeline makes.
+
+    Raises:
+        ValueError: as the pipeline. BadOutput: the network gave values that are not finite; nothing was written.
+    """
+    import torch
+    from PIL import Image
+
+    picture, masks = Image.fromarray(photograph.rgb), [each.mask for each in objects]
+    started_s = time.perf_counter()
+    result = pipe(
+        picture,
+        **({"mask": masks[0]} if len(masks) == 1 else {"layers": masks}),
+        prompt=settings.prompt,
+        maps=maps,
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        generator=torch.Generator("cpu").manual_seed(settings.seed),  # So the noise does not depend on the device.
+        output_type="pil",
+        paste_back=settings.paste_back,
+    )
+    seconds = round(time.perf_counter() - started_s, 3)
+    names = layer_names([each.name for each in objects])
+    layers = Layers(
+        result.background[0],
+        result.foreground,
+        names,
+        result.recomposition[0],
+        result.in_front,
+        result.mask,
+        photograph.icc_profile,
+    )
+    return {
+        **write_layers(out, layers, psd=settings.psd, ora=settings.ora),
+        "recomposition_error": _error(result, picture),
+        "objects": [
+            {"name": name, **each.said, "by": each.by or "given", "mask_used": file}
+            for name, each, file in zip(names, objects, mask_files(len(objects)), strict=True)
+        ],
+        "prompt": settings.prompt,
+        "maps": _maps_used(pipe, maps),
+        "steps": settings.steps or pipe.adapter.num_inference_steps,
+        "guidance": settings.guidance,
+        "seed": settings.seed,
+        "paste_back": settings.paste_back,
+        "seconds": {"decompose": seconds},
+    }
+
+
+def _maps_used(pipe: "LayerDecompositionPipeline", given: "Mapping[str, Array] | None") -> dict[str, str]:
+    """Name of each map that the adapter takes -> what it was made by; `given`, or `none` where it went without."""
+    used = dict.fromkeys(pipe.adapter.maps, "none") | dict.fromkeys(given or {}, "given")
+    for name, maker in (pipe.make_maps.makers if pipe.make_maps else {}).items():
+        stands_in = f" (stand-in for {maker.stands_in_for})" if maker.stands_in_for else ""
+        used[name] = f"{maker.recipe['model']}{stands_in}"
+    return used
+
+
+def _error(result: Any, picture: "Image.Image") -> dict[str, float | None]:
+    from decoupage.images.blending import recomposition_error
+
+    psnr_db = recomposition_error(result.recomposition[0], picture).psnr_db
+    mean_absolute = round(float(result.recomposition_error[0]), 4)
+    # JSON has no infinity: the PSNR of equal pictures is null.
+    return {"mean_absolute_levels": mean_absolute, "psnr_db": round(psnr_db, 3) if math.isfinite(psnr_db) else None}
