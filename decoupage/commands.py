@@ -47,6 +47,16 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
         list[str] | None,
         typer.Option(help="X,Y on the object, in pixels; -X,Y beside it. Repeated: more of the same object."),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help='Words for the object, such as "the red car". Repeated: as --mask.'),
+    ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="SAM 2, a folder or Hub id: it makes masks of boxes, points and words.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="Grounding DINO, a folder or Hub id: it finds words. By default the tiny one.")
+    ] = None,
     refine: Annotated[
         bool, typer.Option("--refine", help="Draw what is in a --box to its outline, by colour.")
     ] = False,
@@ -68,7 +78,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png, mask.png and layers.json.
 
-    The object is pointed out by a mask, a box or points. Without a network points find a region of one colour each.
+    The object is pointed out by a mask, a box, points or words. Without --segmenter colours alone decide what
+    in a box or around a point belongs to it.
 
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
@@ -79,12 +90,13 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     _check_text_and_numbers(prompt, guidance)
     from decoupage.inputs import read_maps, read_photograph
     from decoupage.results import check_formats, text_of, write_report
-    from decoupage.selection.objects import Wanted, select
+    from decoupage.selection.objects import Selection, Wanted
     from decoupage.taking_apart import Settings, take_apart
 
-    wanted = Wanted(mask or (), box or (), point or (), refine)
+    wanted = Wanted(mask or (), box or (), point or (), text or (), refine, segmenter, detector)
     photograph = read_photograph(image)
-    objects, given = select(wanted, photograph), None if maps in ("auto", "none") else read_maps(Path(maps))
+    given = None if maps in ("auto", "none") else read_maps(Path(maps))
+    objects = Selection(wanted, str(place))(photograph)
     height, width = photograph.size
     check_formats((width, height), psd=psd)
     adapter = model or _packaged()

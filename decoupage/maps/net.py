@@ -133,7 +133,6 @@ def is_here(device: str) -> bool:
 
 @lru_cache(4)
 def _load(kind: Kind, folder: Path, sha256: str, device: str) -> Net:
-    import torch
     from transformers import DepthAnythingForDepthEstimation, SegformerForSemanticSegmentation
 
     # The processors that need no torchvision.
@@ -144,8 +143,21 @@ def _load(kind: Kind, folder: Path, sha256: str, device: str) -> Net:
         "segformer": (SegformerForSemanticSegmentation, SegformerImageProcessorPil),
         "depth_anything": (DepthAnythingForDepthEstimation, DPTImageProcessorPil),
     }[kind]
-    # float16 has eight times bfloat16's precision; should its range not suffice, `run` raises.
+    model = whole_model(network, folder, device)
+    return Net(model, processor.from_pretrained(folder, local_files_only=True), device)
+
+
+def whole_model(network: Any, folder: Path, device: str) -> Any:
+    """A model of transformers' class `network` on a device, in half precision on a GPU.
+
+    Raises:
+        BadSetup: the folder holds another network, or not all of it.
+    """
+    import torch
+
+    # float16 has eight times bfloat16's precision; should its range not suffice, what it gives is not finite.
     dtype = torch.float16 if device.startswith("cuda") else torch.float32
+    kind = network.config_class.model_type
     try:
         model, report = network.from_pretrained(
             folder,
@@ -160,4 +172,4 @@ def _load(kind: Kind, folder: Path, sha256: str, device: str) -> Net:
     # What a file lacks would be drawn at random.
     if lacking := sorted(map(str, report["missing_keys"])):
         raise BadSetup(f"{folder}/model.safetensors lacks {len(lacking)} tensors of {kind}, such as {lacking[0]}")
-    return Net(model.to(device).eval(), processor.from_pretrained(folder, local_files_only=True), device)
+    return model.to(device).eval()

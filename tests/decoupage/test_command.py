@@ -277,12 +277,16 @@ def test_a_box_or_clicks_become_a_mask_by_colours_and_the_report_says_so(place, 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ((), "an object is pointed out by --mask, --box or --point: give one kind, got none of them"),
+        ((), "an object is pointed out by --mask, --box, --point or --text: give one kind, got none of them"),
         (("--mask", "dog.png", "--box", "1,2,3,4"), "give one kind, got --mask and --box"),
         (
             ("--mask", "dog.png", "--refine"),
             "--refine draws what is in a --box to its outline; it does not go with --mask",
         ),
+        (("--mask", "dog.png", "--segmenter", "x"), "--segmenter makes masks of a --box, --point or --text"),
+        (("--text", " . "), "--text must name the object in words"),
+        (("--text", "a dog", "--detector", "nowhere"), "--detector nowhere: nowhere has no config.json"),
+        (("--box", "1,2,3,4", "--segmenter", "nowhere"), "--segmenter nowhere: nowhere has no config.json"),
         (("--box", "1,2,3"), "--box must be LEFT,TOP,RIGHT,BOTTOM in pixels, such as 120,80,360,400, got '1,2,3'"),
         (("--box", "1,2,3,\uff14"), "--box must be"),
         (("--box", "1,2,3,99999999"), "--box must be"),
