@@ -90,13 +90,13 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     _check_text_and_numbers(prompt, guidance)
     from decoupage.inputs import read_maps, read_photograph
     from decoupage.results import check_formats, text_of, write_report
-    from decoupage.selection.objects import Selection, Wanted
+    from decoupage.selection.objects import Networks, Wanted, select
     from decoupage.taking_apart import Settings, take_apart
 
-    wanted = Wanted(mask or (), box or (), point or (), text or (), refine, segmenter, detector)
+    wanted = Wanted(mask or (), box or (), point or (), text or (), refine)
     photograph = read_photograph(image)
     given = None if maps in ("auto", "none") else read_maps(Path(maps))
-    objects = Selection(wanted, str(place))(photograph)
+    objects = select(wanted, photograph, Networks(segmenter, detector, str(place)))
     height, width = photograph.size
     check_formats((width, height), psd=psd)
     adapter = model or _packaged()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decoupage.images.reading import Picture
-from decoupage.images.types import Mask, Rgb
+from decoupage.images.types import Mask
 from decoupage.inputs import read_mask
 from decoupage.results import text_of
 from decoupage.selection.classical import NAME as GRABCUT
@@ -18,14 +18,12 @@ from decoupage.selection.said import Box, Point
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the options of a command say; exactly one kind of them.
+    """What the options of a command say of one picture; exactly one kind of them.
 
     Attributes:
         masks: files; boxes: as `Box.parse` takes them; texts: words; each is one object, front to back.
         points: as `Point.parse` takes them, all of one object.
         refine: draw what is in a box to its outline.
-        segmenter: folder or Hub repository of a SAM 2, which then makes masks in place of GrabCut.
-        detector: folder or Hub repository of a Grounding DINO, which finds words; None = `DETECTOR`.
     """
 
     masks: Sequence[Path] = ()
@@ -33,8 +31,6 @@ class Wanted:
     points: Sequence[str] = ()
     texts: Sequence[str] = ()
     refine: bool = False
-    segmenter: str | None = None
-    detector: str | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError where nothing is said, or more than one thing, or what does not go together."""
@@ -46,10 +42,39 @@ class Wanted:
             raise ValueError(f"an object is pointed out by {', '.join(most)} or {last}: give one kind, got {got}")
         if self.refine and not self.boxes:
             raise ValueError(f"--refine draws what is in a --box to its outline; it does not go with {said[0]}")
-        if self.segmenter and self.masks:
-            raise ValueError("--segmenter makes masks of a --box, --point or --text; it does not go with --mask")
         if any(not any(letter.isalnum() for letter in text) for text in self.texts):
             raise ValueError("--text must name the object in words")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks that may be asked, each loaded when it is first needed.
+
+    Attributes:
+        segmenter: folder or Hub repository of a SAM 2, which then makes masks in place of GrabCut.
+        detector: folder or Hub repository of a Grounding DINO, which finds words; None = `DETECTOR`.
+        device: of torch.
+    """
+
+    segmenter: str | None = None
+    detector: str | None = None
+    device: str = "cpu"
+
+    def load(self, *, texts: bool) -> None:
+        """Load those that will be needed. Raises ValueError, BadSetup: weights are not here, or of another network."""
+        _ = self.loaded_segmenter
+        if texts:
+            _ = self.loaded_detector
+
+    @cached_property
+    def loaded_segmenter(self) -> Segmenter | None:
+        """None = GrabCut does it."""
+        return Segmenter.load(self.segmenter, self.device) if self.segmenter else None
+
+    @cached_property
+    def loaded_detector(self) -> Detector:
+        """What finds words."""
+        return Detector.load(self.detector or DETECTOR, self.device)
 
 
 @dataclass(frozen=True)
@@ -69,55 +94,31 @@ class Selected:
     by: str = ""
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Finds wanted objects in one picture or many; networks are loaded when they are first asked."""
+def select(wanted: Wanted, picture: Picture, networks: Networks) -> list[Selected]:
+    """The objects of a picture, front to back.
 
-    wanted: Wanted
-    device: str = "cpu"
+    Raises:
+        ValueError: a mask, box, point or text cannot be used, or weights are not here; the message says which.
+        BadSetup: weights of another network.
+    """
+    if networks.segmenter and wanted.masks:
+        raise ValueError("--segmenter makes masks of a --box, --point or --text; it does not go with --mask")
+    rgb, segmenter = picture.rgb, networks.loaded_segmenter
+    by = GRABCUT if segmenter is None else segmenter.name
 
-    def __call__(self, picture: Picture) -> list[Selected]:
-        """The objects of a picture, front to back.
+    def in_box(box: Box, name: str, said: dict[str, Any]) -> Selected:
+        return Selected(name, cut_box(rgb, box) if segmenter is None else segmenter.of_box(rgb, box), said, by)
 
-        Raises:
-            ValueError: a mask, box, point or text cannot be used, or weights are not here; the message says which.
-            BadSetup: weights of another network.
-        """
-        wanted, rgb = self.wanted, picture.rgb
-        boxes, points = [Box.parse(text) for text in wanted.boxes], tuple(Point.parse(text) for text in wanted.points)
-        found = [Selected(path.stem, read_mask(path, picture), {"mask": text_of(path)}) for path in wanted.masks]
-        for box in boxes:
-            inside, said = box.within(picture.size), {"box": str(box)}
-            is_drawn = wanted.refine or wanted.segmenter
-            found.append(self._in_box(rgb, inside, "box", said) if is_drawn else _filled(inside, picture, said))
-        if points:
-            said_points = {"points": [str(point) for point in points]}
-            segmenter = self._segmenter
-            mask = cut_points(rgb, points) if segmenter is None else segmenter.of_points(rgb, points)
-            found.append(Selected("point", mask, said_points, self._by))
-        for text in wanted.texts:
-            box = self._detector.of_text(rgb, text)
-            said_words = {"text": text, "box": str(box), "box_by": self._detector.name}
-            found.append(self._in_box(rgb, box, text, said_words))
-        return found
-
-    def _in_box(self, rgb: Rgb, box: Box, name: str, said: dict[str, Any]) -> Selected:
-        segmenter = self._segmenter
-        mask = cut_box(rgb, box) if segmenter is None else segmenter.of_box(rgb, box)
-        return Selected(name, mask, said, self._by)
-
-    @property
-    def _by(self) -> str:
-        return GRABCUT if self._segmenter is None else self._segmenter.name
-
-    @cached_property
-    def _segmenter(self) -> Segmenter | None:
-        return Segmenter.load(self.wanted.segmenter, self.device) if self.wanted.segmenter else None
-
-    @cached_property
-    def _detector(self) -> Detector:
-        return Detector.load(self.wanted.detector or DETECTOR, self.device)
-
-
-def _filled(box: Box, picture: Picture, said: dict[str, Any]) -> Selected:
-    return Selected("box", box.mask(picture.size), said)
+    found = [Selected(path.stem, read_mask(path, picture), {"mask": text_of(path)}) for path in wanted.masks]
+    for box in [Box.parse(text) for text in wanted.boxes]:
+        inside, said = box.within(picture.size), {"box": str(box)}
+        is_drawn = wanted.refine or segmenter is not None
+        found.append(in_box(inside, "box", said) if is_drawn else Selected("box", inside.mask(picture.size), said))
+    if points := tuple(Point.parse(text) for text in wanted.points):
+        mask = cut_points(rgb, points) if segmenter is None else segmenter.of_points(rgb, points)
+        found.append(Selected("point", mask, {"points": [str(point) for point in points]}, by))
+    for text in wanted.texts:
+        detector = networks.loaded_detector
+        box = detector.of_text(rgb, text)
+        found.append(in_box(box, text, {"text": text, "box": str(box), "box_by": detector.name}))
+    return found

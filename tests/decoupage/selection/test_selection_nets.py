@@ -12,7 +12,7 @@ from decoupage.faults import BadOutput, BadSetup
 from decoupage.images.reading import read_picture
 from decoupage.selection import nets
 from decoupage.selection.nets import Detector, Segmenter
-from decoupage.selection.objects import Selection, Wanted
+from decoupage.selection.objects import Networks, Wanted, select
 from decoupage.selection.said import Box, Point
 from tests.decoupage.selection.tiny_nets import SIDE_PX, save_detector, save_segmenter
 
@@ -127,9 +127,7 @@ def picture(tmp_path):
 def test_words_and_boxes_say_in_the_report_what_found_them(folders, tmp_path, monkeypatch, with_segmenter):
     monkeypatch.setattr(nets, "BOX_FROM", 0.0)
     segmenter = folders["segmenter"] if with_segmenter else None
-    (found,) = Selection(Wanted(texts=["the car"], segmenter=segmenter, detector=folders["detector"]))(
-        picture(tmp_path)
-    )
+    (found,) = select(Wanted(texts=["the car"]), picture(tmp_path), Networks(segmenter, folders["detector"]))
     assert (found.name, found.said["text"], found.said["box_by"]) == ("the car", "the car", folders["detector"])
     assert found.by == (segmenter or "GrabCut") and json.dumps(found.said) and found.mask.any()
 
@@ -139,7 +137,7 @@ def test_weights_that_are_not_here_are_named_with_what_gets_them(folders, tmp_pa
     with pytest.raises(ValueError, match=r"--segmenter facebook/sam2.1-hiera-small: .*`hf download facebook/sam2"):
         Segmenter.load(nets.SEGMENTER)
     with pytest.raises(ValueError, match=r"--detector IDEA-Research/grounding-dino-tiny: .*get it with `hf download"):
-        Selection(Wanted(texts=["a car"]))(picture(tmp_path))
+        select(Wanted(texts=["a car"]), picture(tmp_path), Networks())
     shutil.copytree(folders["detector"], tmp_path / "part")
     (tmp_path / "part" / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"has no tokenizer\.json; a folder needs config\.json"):
