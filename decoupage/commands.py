@@ -6,39 +6,39 @@ wrong input is a ValueError, which it turns into exit status 2.
 
 import json
 import math
-import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from decoupage.asked_model import AskedModel, place_of
 from decoupage.text_files import printable
 
 if TYPE_CHECKING:
     import torch
 
+    from decoupage.many import Item, Outcome
+    from decoupage.selection.objects import Networks
+    from decoupage.taking_apart import Settings
+
 
 MAX_SEED = 2**64 - 1
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-PACKAGED = "packaged"
-"""In `layers.json`: the model that is used where none is named."""
-PACKAGED_LINE = (
-    "model: small, packaged, {size_px} px: for trying; "
-    "a model trained on FLUX.1-Fill is what docs/first_adapter.md makes"
-)
 MUCH_LARGER = 2
 """A photograph that is so many times larger than what the model works at gets a warning."""
 
 
 def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
-    image: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The picture.")],
+    image: Annotated[
+        Path, typer.Argument(exists=True, help="The picture; or a folder of pictures, or a list of them, *.jsonl.")
+    ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
     mask: Annotated[
         list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="Mask of the object. Repeated: several objects, front to back."),
+        typer.Option(exists=True, help="Mask of the object. Repeated: several objects, front to back."),
     ] = None,
     box: Annotated[
         list[str] | None, typer.Option(help="LEFT,TOP,RIGHT,BOTTOM around the object, in pixels. Repeated: as --mask.")
@@ -85,41 +85,82 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
     Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
+
+    Of many pictures each has a folder in OUT; --mask is then a folder, with a mask of the same name for each. What is
+    done is not done again, and what cannot be done is listed in failures.jsonl (exit status 1).
     """
-    place, precision = _place(device, dtype)
+    place, precision = place_of(device, dtype)
     _check_text_and_numbers(prompt, guidance)
     from decoupage.inputs import read_maps, read_photograph
+    from decoupage.many import is_many, items_of
     from decoupage.results import check_formats, text_of, write_report
     from decoupage.selection.objects import Networks, Wanted, select
     from decoupage.taking_apart import Settings, take_apart
 
+    asked, networks = AskedModel(model, base, maps, place, precision), Networks(segmenter, detector, str(place))
+    settings = Settings(prompt, steps, guidance, seed, paste_back, psd, ora)
+    if is_many(image):
+        said = {"masks": mask or (), "boxes": box or (), "points": point or (), "texts": text or ()}
+        _many(items_of(image, said, refine=refine), settings, out, networks, asked, as_json=as_json)
+        return
     wanted = Wanted(mask or (), box or (), point or (), text or (), refine)
     photograph = read_photograph(image)
     given = None if maps in ("auto", "none") else read_maps(Path(maps))
-    objects = select(wanted, photograph, Networks(segmenter, detector, str(place)))
+    objects = select(wanted, photograph, networks)
     height, width = photograph.size
     check_formats((width, height), psd=psd)
-    adapter = model or _packaged()
     _make_folder(out)
     started_s = time.perf_counter()
-    pipe = _load(adapter, base, "auto" if maps == "auto" else "none", place, precision)
+    pipe = asked.load()
     load_s = round(time.perf_counter() - started_s, 3)
-    working_px = _told_size(pipe, (width, height), packaged=model is None)
-    settings = Settings(prompt, steps, guidance, seed, paste_back, psd, ora)
+    _warn_of_size(pipe, (height, width))
     found = take_apart(pipe, photograph, objects, given, settings, out)
     report = {
         **found,
+        **asked.said,
         "image": text_of(image),
-        "model": PACKAGED if model is None else text_of(model),
-        "base": base and text_of(base),
-        "working_size_px": working_px,
-        "device": str(place),
-        "dtype": str(precision).removeprefix("torch."),
         "seconds": {"load": load_s, **found["seconds"]},
         "peak_memory_bytes": _peak_memory_bytes(place),
     }
     write_report(out, report)
     print(json.dumps(report) if as_json else _summary(report, out))
+
+
+def _many(
+    items: "Sequence[Item]", settings: "Settings", out: Path, networks: "Networks", asked: AskedModel, *, as_json: bool
+) -> None:
+    """Take many pictures apart, with a bar in a terminal. Exits with status 1 where one cannot be done."""
+    from tqdm import tqdm
+
+    from decoupage.fingerprint import fingerprint
+    from decoupage.many import FAILURES, take_apart_many
+    from decoupage.publishing.finding import find_folder
+    from decoupage.publishing.folder import read_manifest
+
+    if asked.maps not in ("auto", "none"):
+        raise ValueError("--maps must be auto or none for many pictures: a folder holds the maps of one")
+    networks.load(texts=any(item.wanted.texts for item in items))
+    _make_folder(out)
+    pipe, started_s = asked.load(), time.perf_counter()
+    pipe.set_progress_bar_config(disable=True)
+    files = read_manifest(find_folder(asked.adapter), check_sums=False).files
+    common = {**asked.said, "adapter": fingerprint(files)}
+    # In a log the bar has a line a minute.
+    with tqdm(total=len(items), unit="picture", mininterval=0.1 if sys.stderr.isatty() else 60) as bar:
+
+        def after_each(outcome: "Outcome") -> None:
+            if outcome.state == "failed":
+                bar.write(f"{printable(str(outcome.item.image))}: {outcome.detail}", file=sys.stderr)
+            bar.update()
+
+        counts = take_apart_many(pipe, items, settings, out, networks, common, after_each)
+    made, there, failed = (counts[state] for state in ("made", "there", "failed"))
+    report = {"made": made, "there": there, "failed": failed, "seconds": round(time.perf_counter() - started_s, 3)}
+    where = printable(str(out))
+    text = f"{made} made, {there} there already, {failed} failed, in {where}, {report['seconds']} s"
+    print(json.dumps(report) if as_json else text + (f"; {where}/{FAILURES} says why" if failed else ""))
+    if failed:
+        raise typer.Exit(1)
 
 
 def _check_text_and_numbers(prompt: str, guidance: float) -> None:
@@ -131,25 +172,12 @@ def _check_text_and_numbers(prompt: str, guidance: float) -> None:
         raise ValueError(f"--prompt is not UTF-8 text: {printable(prompt)}") from error
 
 
-def _packaged() -> str:
-    from decoupage.publishing import shipped_adapter
-
-    return str(shipped_adapter())
-
-
-def _told_size(pipe: Any, size_px: tuple[int, int], *, packaged: bool) -> list[int]:
-    """[width, height] that the model sees of a picture, (width, height).
-
-    Prints which model is packaged, if it is that one, and a warning where it sees a much smaller picture.
-    """
-    from decoupage.bases import find_base
-    from decoupage.images.sizes import working_geometry
+def _warn_of_size(pipe: Any, size_px: tuple[int, int]) -> None:
+    """Print a warning where the model sees a much smaller picture than one of a size, (height, width)."""
     from decoupage.own_size import enlargement
+    from decoupage.taking_apart import geometry_of
 
-    if packaged:
-        print(PACKAGED_LINE.format(size_px=pipe.adapter.size_px), file=sys.stderr)
-    multiple = find_base(pipe.adapter.base).pixel_multiple
-    geometry = working_geometry((size_px[1], size_px[0]), multiple, pipe.adapter.size_px)
+    geometry = geometry_of(pipe, size_px)
     if (times := enlargement(geometry)) > MUCH_LARGER:
         own, seen = (f"{width}x{height} px" for height, width in (geometry.input_px, geometry.content_px))
         print(
@@ -158,7 +186,6 @@ def _told_size(pipe: Any, size_px: tuple[int, int], *, packaged: bool) -> list[i
             "the object keeps the photograph's own",
             file=sys.stderr,
         )
-    return list(geometry.content_px[::-1])
 
 
 def _make_folder(out: Path) -> None:
@@ -168,40 +195,6 @@ def _make_folder(out: Path) -> None:
             pass
     except OSError as error:
         raise ValueError(f"--out {printable(str(out))} cannot be made or written to: {error.strerror}") from error
-
-
-def _place(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
-    # Suppresses unasked advice on optional packages.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    import torch
-
-    if dtype not in DTYPES:
-        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"--device must be auto, cpu, cuda, cuda:1 or mps, got {device}") from error
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices")
-    if dtype == "auto":
-        dtype = "float32" if place.type == "cpu" else "bfloat16"
-    return place, getattr(torch, dtype)
-
-
-def _load(
-    model: str, base: str | None, maps: Literal["auto", "none"], place: "torch.device", precision: "torch.dtype"
-) -> Any:
-    from decoupage.pipeline import LayerDecompositionPipeline
-
-    try:
-        pipe = LayerDecompositionPipeline.from_pretrained(model, dtype=precision, base=base, maps=maps)
-    except OSError as error:  # The Hub's libraries raise it for missing files, too.
-        raise ValueError(f"--model {model}: {error}") from error
-    # In a log tqdm's bar would be a line for each step.
-    pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
-    return pipe.to(place)
 
 
 def _peak_memory_bytes(place: "torch.device") -> int:

@@ -37,7 +37,7 @@ def read_photograph(path: Path) -> Picture:
     try:
         picture = read_picture(read_file(path), keep_profile=True)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(_told(path, fault)) from fault
+        raise ValueError(told(path, fault)) from fault
     if not picture.is_opaque:
         raise ValueError(
             f"{shown(path)}: the picture has transparent pixels, and what lies under them is not a photograph: "
@@ -60,7 +60,7 @@ def read_mask(path: Path, picture: Picture) -> Mask:
         as_mask(mask, picture.size)
         doubts = mask_doubts(upright)
     except (BadItem, FileNotFoundError) as fault:
-        raise ValueError(_told(path, fault)) from fault
+        raise ValueError(told(path, fault)) from fault
     except ValueError as error:
         raise ValueError(f"{shown(path)}: {error}") from error
     is_drawn_upright = orientation(stored) != 1 or picture.orientation == 1
@@ -87,7 +87,7 @@ def read_maps(folder: Path) -> dict[str, Array]:
             try:
                 found[name] = row.decode(read_file(path))
             except (BadItem, FileNotFoundError) as fault:
-                raise ValueError(f"--maps {_told(path, fault)}") from fault
+                raise ValueError(f"--maps {told(path, fault)}") from fault
     if not found:
         names = ", ".join(f"{name}.png" for name in MAPS)
         raise ValueError(f"--maps must be auto, none or a folder with any of {names}, got {shown(folder)}")
@@ -123,7 +123,7 @@ def _size(image: Image.Image) -> tuple[int, int]:
     return image.height, image.width
 
 
-def _told(path: Path, fault: BadItem | FileNotFoundError) -> str:
+def told(path: Path, fault: BadItem | FileNotFoundError) -> str:
     """A fault of a file with its whole path."""
     if isinstance(fault, FileNotFoundError):
         return f"{shown(path)} is not there"

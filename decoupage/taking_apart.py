@@ -14,6 +14,7 @@ from decoupage.selection.objects import Selected
 if TYPE_CHECKING:
     from PIL import Image
 
+    from decoupage.images.sizes import Geometry
     from decoupage.images.types import Array
     from decoupage.pipeline import LayerDecompositionPipeline
 
@@ -88,6 +89,7 @@ def take_apart(
             for name, each, file in zip(names, objects, mask_files(len(objects)), strict=True)
         ],
         "prompt": settings.prompt,
+        "working_size_px": list(geometry_of(pipe, photograph.size).content_px[::-1]),
         "maps": _maps_used(pipe, maps),
         "steps": settings.steps or pipe.adapter.num_inference_steps,
         "guidance": settings.guidance,
@@ -95,6 +97,14 @@ def take_apart(
         "paste_back": settings.paste_back,
         "seconds": {"decompose": seconds},
     }
+
+
+def geometry_of(pipe: "LayerDecompositionPipeline", size_px: tuple[int, int]) -> "Geometry":
+    """How the pipeline's model sees a picture of a size, (height, width)."""
+    from decoupage.bases import find_base
+    from decoupage.images.sizes import working_geometry
+
+    return working_geometry(size_px, find_base(pipe.adapter.base).pixel_multiple, pipe.adapter.size_px)
 
 
 def _maps_used(pipe: "LayerDecompositionPipeline", given: "Mapping[str, Array] | None") -> dict[str, str]:

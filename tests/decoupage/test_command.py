@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,53 +17,13 @@ from decoupage.adapter import AdapterConfig
 from decoupage.commands import decompose
 from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
-from decoupage.images.masks import as_mask
 from decoupage.images.profiles import srgb_profile
 from decoupage.publishing import shipped_adapter
+from tests.decoupage.cutting import CuttingPipeline
 from tests.decoupage.images.made import cmyk_profile, gray_profile, wide_profile
 
 HEIGHT, WIDTH = 40, 56
 BOXES = {"dog": (6, 8, 20, 24), "cat": (30, 10, 50, 36)}  # left, top, right, bottom
-
-
-class CuttingPipeline:
-    """Cuts the masks out as they are and fills the holes with gray; remembers what it was asked."""
-
-    calls: list
-    adapter = AdapterConfig()
-    make_maps = None
-
-    @classmethod
-    def from_pretrained(cls, folder, dtype=None, base=None, maps="auto"):
-        if not (cls.folder / folder).exists():
-            raise FileNotFoundError(f"{folder}/model_index.json is missing")
-        cls.loaded = {"folder": folder, "dtype": dtype, "base": base, "maps": maps}
-        return cls()
-
-    def set_progress_bar_config(self, **options):
-        self.loaded["bar"] = options
-
-    def to(self, device):
-        self.loaded["device"] = str(device)
-        return self
-
-    def __call__(self, image, *, mask=None, layers=None, **options):
-        self.calls.append({"mask": mask, "layers": layers, **options})
-        picture = np.asarray(image).copy()
-        foregrounds = []
-        for one in layers or [mask]:
-            hard = as_mask(one, picture.shape[:2])[0, 0].numpy() > 0
-            foregrounds.append(Image.fromarray(np.dstack([picture, hard.astype(np.uint8) * 255])))
-            picture[hard] = 128
-        merged = recompose(foregrounds, picture)
-        return SimpleNamespace(
-            background=[Image.fromarray(picture)],
-            foreground=foregrounds,
-            recomposition=[Image.fromarray(merged)],
-            recomposition_error=[float(np.abs(merged.astype(int) - np.asarray(image)).mean())],
-            in_front=[Image.new("RGBA", image.size) for _ in foregrounds],
-            mask=[foreground.getchannel("A") for foreground in foregrounds],
-        )
 
 
 @pytest.fixture
