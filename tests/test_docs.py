@@ -73,14 +73,19 @@ def write_adapter(folder):
     mask.save(folder / "mask.png")
 
 
-def test_the_model_page(tmp_path, monkeypatch):
+def test_the_model_page(tmp_path, monkeypatch, capsys):
     write_adapter(tmp_path)
-    (block,) = code("model.md")
+    block, many = code("model.md")
     filled = block.replace('"path/to/adapter", dtype="auto"', '"adapter", base="base"').replace('"cuda"', '"cpu"')
     assert filled != block
     monkeypatch.chdir(tmp_path)
     exec(filled.replace("num_inference_steps=30", "num_inference_steps=1"), {})
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
+    for folder, file in (("photos", "photo.jpg"), ("masks", "mask.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"a{Path(file).suffix}").write_bytes((tmp_path / file).read_bytes())
+    exec(many, {})
+    assert Image.open("layers/a/foreground.png").mode == "RGBA" and "{'made': 1}" in capsys.readouterr().out
 
 
 def test_the_training_page(capsys):
@@ -273,6 +278,11 @@ def test_the_code_of_the_page_on_a_first_adapter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(filled, {})
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
+    for folder, file in (("photos", "photo.jpg"), ("masks", "mask.png")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"a{Path(file).suffix}").write_bytes((tmp_path / file).read_bytes())
+    exec(many, {})
+    assert Image.open("layers/a/foreground.png").mode == "RGBA" and "{'made': 1}" in capsys.readouterr().out
 
 
 def _parse(words):
