@@ -278,11 +278,6 @@ def test_the_code_of_the_page_on_a_first_adapter(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(filled, {})
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
-    for folder, file in (("photos", "photo.jpg"), ("masks", "mask.png")):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / f"a{Path(file).suffix}").write_bytes((tmp_path / file).read_bytes())
-    exec(many, {})
-    assert Image.open("layers/a/foreground.png").mode == "RGBA" and "{'made': 1}" in capsys.readouterr().out
 
 
 def _parse(words):
