@@ -76,10 +76,10 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     paste_back: Annotated[bool, typer.Option(help="Keep pixels away from the masks exactly as they were.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print layers.json instead of a summary.")] = False,
 ) -> None:
-    """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png, mask.png and layers.json.
+    """Take a picture apart: writes background.png, foreground.png (RGBA), recomposition.png and layers.json.
 
     The object is pointed out by a mask, a box, points or words. Without --segmenter colours alone decide what
-    in a box or around a point belongs to it.
+    in a box or around a point belongs to it. The mask that was used is written to used-mask.png.
 
     Maps are edges.png (1 bit), segmentation.png (8-bit labels) and depth.png (8 or 16 bit, bright = near), any of them.
     Several objects are removed one after another, front to back, into foreground-1.png, foreground-2.png, ...;
@@ -93,7 +93,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     _check_text_and_numbers(prompt, guidance)
     from decoupage.inputs import read_maps, read_photograph
     from decoupage.many import is_many, items_of
-    from decoupage.results import check_formats, text_of, write_report
+    from decoupage.results import check_formats, check_inputs, text_of, write_report
     from decoupage.selection.objects import Networks, Wanted, select
     from decoupage.taking_apart import Settings, take_apart
 
@@ -109,6 +109,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     objects = select(wanted, photograph, networks)
     height, width = photograph.size
     check_formats((width, height), psd=psd)
+    check_inputs(out, [image, *wanted.masks])
     _make_folder(out)
     started_s = time.perf_counter()
     pipe = asked.load()

@@ -5,7 +5,6 @@ was asked, so that a second run does what is missing or was asked otherwise, and
 listed in `failures.jsonl`, written anew by each run, and the others go on.
 """
 
-import errno
 import hashlib
 import json
 from collections import Counter
@@ -18,7 +17,7 @@ from decoupage.faults import BadItem, BadOutput, BadSetup
 from decoupage.fingerprint import fingerprint
 from decoupage.images.reading import SUFFIXES, read_file
 from decoupage.inputs import read_photograph, told
-from decoupage.results import REPORT, check_formats, text_of, write_report
+from decoupage.results import REPORT, check_formats, check_inputs, remove_results, text_of, write_report
 from decoupage.selection.objects import Networks, Wanted, select
 from decoupage.taking_apart import Settings, take_apart
 from decoupage.text_files import decoded_lines, parse_json, printable
@@ -135,25 +134,22 @@ def _one(
         photograph = read_photograph(item.image)
         objects = select(item.wanted, photograph, networks)
         check_formats(photograph.size[::-1], psd=settings.psd)
+        check_inputs(out, [item.image, *item.wanted.masks])
         out.mkdir(parents=True, exist_ok=True)
-        (out / REPORT).unlink(missing_ok=True)  # Until it is written again the folder is not done.
+        remove_results(out)
         found = take_apart(pipe, photograph, objects, None, settings, out)
         write_report(out, {**found, **common, "image": text_of(item.image), "request": request})
     except BadOutput as error:
         return Outcome(item, "failed", "bad_output", printable(str(error)))
     except ValueError as error:
         return Outcome(item, "failed", "bad_input", printable(str(error), 1000))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise
-        return Outcome(item, "failed", "unreadable", printable(str(error)))
     except RuntimeError as error:  # Memory, above all: other pictures may be smaller.
         return Outcome(item, "failed", "out_of_memory" if "memory" in str(error) else "failed", printable(str(error)))
     return Outcome(item, "made")
 
 
 def _request(item: Item, settings: Settings, networks: Networks, common: dict[str, Any]) -> str:
-    """Fingerprint of all that decides an item's files. Raises ValueError, OSError: a file cannot be read."""
+    """Fingerprint of all that decides an item's files. Raises ValueError: a file cannot be read."""
     files = [item.image, *item.wanted.masks]
     said = {**asdict(item.wanted), "masks": [path.stem for path in item.wanted.masks]}
     asked = {"segmenter": networks.segmenter, "detector": networks.detector if item.wanted.texts else None}
@@ -166,6 +162,8 @@ def _bytes(path: Path) -> bytes:
         return read_file(path)
     except (BadItem, FileNotFoundError) as fault:
         raise ValueError(told(path, fault)) from fault
+    except OSError as error:
+        raise ValueError(f"{printable(str(path))} cannot be read: {error.strerror}") from error
 
 
 def _made_for(report: Path) -> str | None:

@@ -14,6 +14,7 @@ Photoshop's format: https://www.adobe.com/devnet-apps/photoshop/fileformatashtml
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ BACKGROUND = "background"
 IN_FRONT = "in front"
 """Of an object: begins the name of the layer with what covers it."""
 _MAX_NAME = 255
+_OURS = re.compile(r"(background|recomposition|(foreground|in-front|used-mask)(-\d+)?)\.png|layers\.(json|psd|ora)")
+"""Names of all files that are written here."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
 
     Several foregrounds become foreground-1.png, foreground-2.png, ..., front to back; foreground.png then shows all
     of them, flattened. What covers one is in-front.png, or in-front-1.png, ...; where nothing does, there is none. The
-    masks by which objects were taken off are mask.png, or mask-1.png, ...
+    masks by which objects were taken off are used-mask.png, or used-mask-1.png, ...
 
     Returns:
         The part of `layers.json` that lists the files: `size_px` [width, height]; `layers` front to back, the
@@ -105,7 +108,7 @@ def write_layers(out: Path, layers: Layers, *, psd: bool, ora: bool) -> dict[str
 
 def mask_files(number: int) -> list[str]:
     """Names of the files with the masks by which so many objects were taken off, front to back."""
-    return ["mask.png"] if number == 1 else [f"mask-{count}.png" for count in range(1, number + 1)]
+    return ["used-mask.png"] if number == 1 else [f"used-mask-{count}.png" for count in range(1, number + 1)]
 
 
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
@@ -117,6 +120,21 @@ def write_report(out: Path, report: Mapping[str, Any]) -> None:
 def text_of(path: str | Path) -> str:
     """A path as text that every JSON reader takes: bytes of a name that are not UTF-8 are escaped."""
     return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def check_inputs(out: Path, inputs: Sequence[Path]) -> None:
+    """Raise ValueError where a result of this folder would take the place of a file that it is made of."""
+    for path in inputs:
+        if path.resolve().parent == out.resolve() and _OURS.fullmatch(path.name):
+            raise ValueError(f"{text_of(path)}: results in {text_of(out)} would overwrite it: name another --out")
+
+
+def remove_results(out: Path) -> None:
+    """Remove an earlier result from a folder, its `layers.json` first: until that is written again nothing is done."""
+    (out / REPORT).unlink(missing_ok=True)
+    for path in out.iterdir():
+        if _OURS.fullmatch(path.name):
+            path.unlink()
 
 
 def check_formats(size_px: tuple[int, int], *, psd: bool) -> None:

@@ -66,7 +66,7 @@ def test_one_mask_gives_the_three_pictures_and_the_report(place):
         "background.png",
         "foreground.png",
         "recomposition.png",
-        "mask.png",
+        "used-mask.png",
         "layers.json",
     }
     with Image.open(out / "foreground.png") as foreground, Image.open(out / "recomposition.png") as recomposition:
@@ -81,8 +81,8 @@ def test_one_mask_gives_the_three_pictures_and_the_report(place):
         {"name": "background", "file": "background.png", "box_px": [0, 0, WIDTH, HEIGHT]},
     ]
     assert report["files"] == {"foreground": "foreground.png", "recomposition": "recomposition.png"}
-    assert report["objects"] == [{"name": "dog", "mask": "dog.png", "by": "given", "mask_used": "mask.png"}]
-    assert np.array_equal(np.asarray(Image.open(out / "mask.png")), np.asarray(Image.open("dog.png")) > 0)
+    assert report["objects"] == [{"name": "dog", "mask": "dog.png", "by": "given", "mask_used": "used-mask.png"}]
+    assert np.array_equal(np.asarray(Image.open(out / "used-mask.png")), np.asarray(Image.open("dog.png")) > 0)
     assert report["recomposition_error"] == {"mean_absolute_levels": 0.0, "psnr_db": None}
     assert (report["seed"], report["steps"], report["model"]) == (0, 30, "adapter")
     assert report["seconds"]["decompose"] >= 0 and report["peak_memory_bytes"] > 1_000_000
@@ -107,6 +107,13 @@ def test_several_masks_are_numbered_front_to_back(place):
     merged = recompose(Image.open(out / "foreground.png"), Image.open(out / "background.png"))
     assert np.array_equal(merged, np.asarray(Image.open("photo.png")))
     assert CuttingPipeline.calls[0]["mask"] is None and len(CuttingPipeline.calls[0]["layers"]) == 2
+
+
+def test_no_result_takes_the_place_of_what_it_is_made_of(place):
+    (place / "foreground.png").write_bytes((place / "dog.png").read_bytes())
+    done = run("photo.png", "--model", "adapter", "--device", "cpu", "--out", ".", "--mask", "foreground.png")
+    assert "foreground.png: results in . would overwrite it" in str(done.exception)
+    assert (place / "foreground.png").read_bytes() == (place / "dog.png").read_bytes()
 
 
 def test_options_reach_the_pipeline(place):
@@ -206,10 +213,10 @@ def test_boxes_are_objects_front_to_back(place):
     report = json.loads(done.stdout)
     assert [layer["box_px"] for layer in report["layers"][:2]] == [list(BOXES["cat"]), list(BOXES["dog"])]
     assert report["objects"] == [
-        {"name": "box", "box": boxes[0], "by": "given", "mask_used": "mask-1.png"},
-        {"name": "box-2", "box": boxes[1], "by": "given", "mask_used": "mask-2.png"},
+        {"name": "box", "box": boxes[0], "by": "given", "mask_used": "used-mask-1.png"},
+        {"name": "box-2", "box": boxes[1], "by": "given", "mask_used": "used-mask-2.png"},
     ]
-    assert Image.open("out/mask-2.png").getbbox() == BOXES["dog"]
+    assert Image.open("out/used-mask-2.png").getbbox() == BOXES["dog"]
 
 
 def scene_with_a_square():
@@ -230,7 +237,7 @@ def test_a_box_or_clicks_become_a_mask_by_colours_and_the_report_says_so(place, 
     assert done.exit_code == 0, done.output
     (entry,) = json.loads(done.stdout)["objects"]
     assert entry["by"] == "GrabCut" and key in entry
-    mask = np.asarray(Image.open("out/mask.png"))
+    mask = np.asarray(Image.open("out/used-mask.png"))
     assert mask[11:29, 21:39].all() and mask.sum() < 460
 
 

@@ -66,7 +66,9 @@ def test_each_photograph_of_a_folder_has_a_folder_of_its_own(pipe, photographs, 
     assert counts == {"made": 3} and [name for name, _ in order] == ["a", "b", "c"]
     for name in "abc":
         report = json.loads((tmp_path / "out" / name / "layers.json").read_text())
-        assert report["image"] == str(photographs / f"{name}.png") and (tmp_path / "out" / name / "mask.png").exists()
+        assert (
+            report["image"] == str(photographs / f"{name}.png") and (tmp_path / "out" / name / "used-mask.png").exists()
+        )
     assert not (tmp_path / "out" / FAILURES).exists()
 
 
@@ -81,6 +83,36 @@ def test_what_is_done_is_done_again_only_if_something_else_is_asked(pipe, photog
     assert run(pipe, photographs, out, {"boxes": ["8,8,31,31"]}, model="a")[0] == {"made": 3}
     assert run(pipe, photographs, out, {"boxes": ["8,8,31,31"]}, model="b")[0] == {"made": 3}
     assert run(pipe, photographs, out, {"boxes": ["8,8,31,31"]}, Settings(seed=1), model="b")[0] == {"made": 3}
+
+
+def test_a_folder_that_is_made_again_holds_nothing_of_before(pipe, photographs, tmp_path):
+    out = tmp_path / "out"
+    run(pipe, photographs, out, {"boxes": ["1,1,9,9", "20,20,40,40"]}, Settings(psd=True))
+    (out / "a" / "notes.txt").write_text("a person's own")
+    assert (out / "a" / "foreground-2.png").exists() and (out / "a" / "layers.psd").exists()
+    run(pipe, photographs, out)
+    files = {"background.png", "foreground.png", "recomposition.png", "used-mask.png", "layers.json", "notes.txt"}
+    assert {path.name for path in (out / "a").iterdir()} == files
+
+
+def test_a_photograph_that_may_not_be_read_is_a_fault_of_its_own(pipe, photographs, tmp_path, monkeypatch):
+    def refusing(path):
+        if path.name == "b.png":
+            raise PermissionError(13, "Permission denied")
+        return path.read_bytes()
+
+    monkeypatch.setattr("decoupage.many.read_file", refusing)  # Tests may run as root, who may read all.
+    assert run(pipe, photographs, tmp_path / "out")[0] == {"made": 2, "failed": 1}
+    assert failures(tmp_path / "out")[0]["detail"].endswith("b.png cannot be read: Permission denied")
+
+
+def test_a_full_disk_stops_the_work(pipe, photographs, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("decoupage.taking_apart.write_layers", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(pipe, photographs, tmp_path / "out")
 
 
 def test_what_fails_is_listed_and_the_others_go_on(pipe, photographs, tmp_path, monkeypatch):

@@ -173,7 +173,7 @@ def test_every_file_carries_the_profile_and_its_numbers_stay(parts, tmp_path, pr
         profile,
     )
     write_layers(tmp_path, layers, psd=True, ora=True)
-    coloured = (path for path in tmp_path.glob("*.png") if not path.name.startswith("mask-"))
+    coloured = (path for path in tmp_path.glob("*.png") if not path.name.startswith("used-mask-"))
     found = {path.name: path.read_bytes() for path in coloured}
     _, members = read_ora(tmp_path / "layers.ora")
     found |= {name: data for name, data in members.items() if name.endswith(".png")}
