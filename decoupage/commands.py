@@ -1,6 +1,6 @@
-"""`decoupage decompose`: one picture and its masks in, layers as files out.
+"""`decoupage decompose`: a picture and what is meant in it, or many of them, in; layers as files out.
 
-Thin: reads pictures, runs the pipeline, has `results` write the files, and prints a summary. `commands.main` mounts it;
+Thin: reads pictures, has `taking_apart` run the pipeline and write the files, and prints a summary. `commands.main` mounts it;
 wrong input is a ValueError, which it turns into exit status 2.
 """
 

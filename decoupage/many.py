@@ -69,6 +69,7 @@ def items_of(source: Path, said: Mapping[str, Sequence[Any]], *, refine: bool = 
     Args:
         said: `masks` (of a folder: one folder, with a mask of the same stem for each photograph), `boxes`, `points` and
             `texts`, which go for every photograph that does not say its own.
+        refine: draw what is in boxes to its outline.
 
     Raises:
         BadSetup: there is no photograph, the list cannot be read, or a line of it says too little or too much.
@@ -78,6 +79,8 @@ def items_of(source: Path, said: Mapping[str, Sequence[Any]], *, refine: bool = 
     if not pairs:
         raise BadSetup(f"{printable(str(source))} holds no picture: {', '.join(SUFFIXES)} are read")
     wanted = [(image, Wanted(**fields, refine=refine and bool(fields.get("boxes")))) for image, fields in pairs]
+    if refine and not any(each.boxes for _, each in wanted):
+        raise ValueError("--refine draws what is in a --box to its outline; no picture has one")
     names = _names([image for image, _ in wanted])
     return [Item(name, image, each) for name, (image, each) in zip(names, wanted, strict=True)]
 

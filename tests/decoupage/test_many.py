@@ -205,6 +205,9 @@ def test_where_there_is_no_picture_or_nothing_is_wanted_work_does_not_start(tmp_
         items_of(tmp_path, BOX)
     with pytest.raises(ValueError, match="give one kind, got none of them"):
         items_of(photographs, {})
+    with pytest.raises(ValueError, match=r"--refine draws what is in a --box to its outline; no picture has one"):
+        items_of(photographs, {"points": ["3,3"]}, refine=True)
+    assert all(item.wanted.refine for item in items_of(photographs, BOX, refine=True))
 
 
 def test_a_list_of_many_is_read_in_a_moment(tmp_path):
