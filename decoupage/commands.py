@@ -1,7 +1,7 @@
 """`decoupage decompose`: a picture and what is meant in it, or many of them, in; layers as files out.
 
-Thin: reads pictures, has `taking_apart` run the pipeline and write the files, and prints a summary. `commands.main` mounts it;
-wrong input is a ValueError, which it turns into exit status 2.
+Thin: reads pictures, has `taking_apart` run the pipeline and write the files, and prints a summary. `commands.main`
+mounts it; wrong input is a ValueError, which it turns into exit status 2.
 """
 
 import json
