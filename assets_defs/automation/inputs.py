@@ -1,4 +1,4 @@
-"""Inputs that people change from outside: the MULAN folder, the list of prompts, takedowns, exclusions.
+"""Inputs that people change from outside: the folders of MULAN and of own cutouts, prompts, takedowns, exclusions.
 
 Each is an asset that is observed, never made: its version is a hash of its content, so Dagster itself sees that the
 assets downstream are stale, and the lineage shows what they are made from.
@@ -15,6 +15,7 @@ import dagster as dg
 
 from assets_defs.asset import in_words
 from assets_defs.plan import Plan
+from assets_defs.sources.cutouts import FOLDER
 from assets_defs.sources.foregrounds import GROUP, OWNERS
 from decoupage.randomness import digest
 from pipelines.foregrounds.prompts import read_prompts
@@ -118,6 +119,17 @@ def watched_inputs(plan: Plan) -> list[Input]:
                 "is fetched, photographs. Observed, not made: a file added or removed makes what is built on it stale.",
                 source.version,
                 (source.annotations, *info, *(() if source.fetches else (source.images,))),
+            )
+        )
+    if profile.cutouts.source == "folder":
+        cutouts = factory.own_cutouts
+        found.append(
+            Input(
+                FOLDER,
+                f"Your own cutouts in `{profile.cutouts.folder}`, with `attribution.csv`. Observed, not made: a file "
+                "added, removed or changed in size makes what is built on it stale.",
+                cutouts.version,
+                (Path(profile.cutouts.folder),) if cutouts.folder.is_local else (),
             )
         )
     return found

@@ -7,6 +7,7 @@ a job may hold one kind of partition only, which is the shard.
 import dagster as dg
 
 from assets_defs.plan import Plan
+from assets_defs.sources.cutouts import cutouts_assets
 from assets_defs.sources.generated import generated_assets
 from assets_defs.sources.layouts import layouts_assets
 from assets_defs.sources.mulan import mulan_assets
@@ -15,4 +16,5 @@ from assets_defs.sources.openimages import openimages_assets
 
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """All assets before the library."""
-    return [*mulan_assets(plan), *generated_assets(plan), *openimages_assets(plan), *layouts_assets(plan)]
+    parts = (mulan_assets, cutouts_assets, generated_assets, openimages_assets, layouts_assets)
+    return [definition for part in parts for definition in part(plan)]

@@ -8,7 +8,10 @@ import pytest
 from pipelines.stages.drop_kinds import REASONS, count_kinds, kind_of
 from tests.conftest import CHECKOUT
 
-ROOMS = ("decoupage/images", "pipelines/backgrounds", "pipelines/foregrounds", "pipelines/stages/task.py")
+ROOMS = (
+    *("decoupage/images", "pipelines/backgrounds", "pipelines/foregrounds", "pipelines/library/foreign_files.py"),
+    "pipelines/stages/task.py",
+)
 """Where the items of sources are read and judged."""
 
 
