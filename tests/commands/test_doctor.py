@@ -77,6 +77,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
         "engine: engine.kind = process": set(),
         "licences: licences.commercial = false": set(),
         "real foregrounds: mulan.source = folder": set(away),
+        "own cutouts: cutouts.source = none": set(),
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},
         "generated foregrounds: generated.generator = layerdiffuse": {
             "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "safety_filter",
