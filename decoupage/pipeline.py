@@ -29,6 +29,7 @@ from decoupage.prompts import embedded, empty_prompt
 from decoupage.rgba_vae import decode_rgba, widen_vae
 from decoupage.sequences import Condition, predict_layers
 from decoupage.starts import background_start, foreground_start
+from decoupage.tiles import in_tiles_if_large
 
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
@@ -120,8 +121,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             maps: `auto` = calls make the maps that they are not given, by the makers that the adapter names;
                 `none` = they go without.
             quantise: weights of network and large text encoder: `none`, `int8`, `nf4` or `fp8`.
-            options: for diffusers' `from_pretrained` of the base (`dtype`, ...); `text=True` loads text encoders at
-                once, also where the adapter brings the embedding of the empty prompt.
+            options: of `publishing.load_adapter`, and of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
         Raises:
             ValueError: a file of the adapter is missing or damaged (named); this machine cannot quantise.
@@ -227,6 +227,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         return make_output(original, plate, foregrounds, masks, used, peeled, output_type)
 
     @torch.no_grad()
+    @in_tiles_if_large
     def decompose(
         self,
         prepared: Prepared,

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from decoupage.bases.spec import Base, Components
 from decoupage.faults import BadSetup
+from decoupage.geometry import blocks
 from decoupage.placing import LIBRARIES
 from decoupage.placing import quantisation as possible_quantisation
 from decoupage.requirements import install_line
@@ -91,19 +92,6 @@ def require(library: str, setting: str) -> None:
     """Raises BadSetup where a library of the extra `gpu` is not installed; `setting` is what asks for it."""
     if find_spec(library) is None:
         raise BadSetup(f"{setting} needs {library}, which is not installed; {install_line('gpu')}")
-
-
-def blocks(network: nn.Module) -> list[nn.Module]:
-    """The repeated blocks of a diffusers network, in the order in which it runs them.
-
-    Raises:
-        ValueError: the network names no repeated blocks.
-    """
-    kinds = getattr(network, "_repeated_blocks", None) or ()
-    found = [module for module in network.modules() if type(module).__name__ in kinds]
-    if not found:
-        raise ValueError(f"{type(network).__name__} names no repeated blocks")
-    return found
 
 
 def checkpoint_blocks(network: nn.Module, every: int) -> None:

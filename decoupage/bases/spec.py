@@ -117,10 +117,12 @@ class Base(ABC):
 
     # ---- weights
 
-    def weights(self, source: str | None = None) -> DiffusersModel:
+    def weights(self, source: str | None = None, text: bool = True) -> DiffusersModel:
         """The files that `load(source)` reads: of a folder, else of a Hub repository (`owner/name@revision`).
 
-        Without a source, the packaged weights or those that `repo_id` publishes.
+        Args:
+            source: None = the packaged weights, or those that `repo_id` publishes.
+            text: whether the components that embed prompts are among them.
         """
         if source is None and self.packaged is not None:
             source = str(self.packaged)
@@ -132,6 +134,7 @@ class Base(ABC):
             folder=source if source and is_folder(source) else "",
             consent=self.licence if "Non-Commercial" in self.licence else "",
             unlisted=(self.network, "vae", "scheduler"),
+            left_out=() if text else self.text_parts,
         )
 
     @abstractmethod
