@@ -27,9 +27,14 @@ FLUX_VAE = {
     "use_post_quant_conv": False,
 }
 """FLUX.1's VAE, from its published config.json."""
-FLUX_CLIP = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "projection_dim": 768}
+FLUX_CLIP: dict[str, Any] = {
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "projection_dim": 768,
+}
 """FLUX.1's smaller text encoder, the text half of CLIP ViT-L/14; the class's defaults are the rest of it."""
-FLUX_T5 = {
+FLUX_T5: dict[str, Any] = {
     "d_model": 4096,
     "d_kv": 64,
     "d_ff": 10240,

@@ -6,6 +6,7 @@ Nothing is downloaded or loaded for it, and nothing in it was measured: `decoupa
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decoupage.adapter import AdapterConfig
@@ -14,7 +15,6 @@ from decoupage.memory import GIGA, Needs, needs
 from decoupage.placing import WAYS, Placing
 from decoupage.publishing.finding import find_folder
 from decoupage.publishing.folder import read_manifest
-from decoupage.publishing.packaged import shipped_adapter
 from decoupage.publishing.text import has_text
 from decoupage.weights.sizes import told
 
@@ -127,9 +127,10 @@ def plan(asked: "AskedModel", gpu_gb: float | None) -> Plan:
     Raises:
         ValueError: there is no card here and none was described, or the adapter is not here.
     """
-    model, here = model_of(asked), card_here() if gpu_gb is None else None
+    here = card_here() if gpu_gb is None else None
     if gpu_gb is None and here is None:
         raise ValueError("--plan: there is no CUDA GPU here; say with --gpu-gb how many GB of memory the card has")
+    model = planned_model(asked)
     name, memory_gb = here or (f"a card of {gpu_gb:g} GB", float(gpu_gb or 0))
     prompt = asked.prompt or model.text
     rows = {way: needs(model.adapter, model.source, way, asked.precision.itemsize) for way in WAYS}
@@ -139,7 +140,8 @@ def plan(asked: "AskedModel", gpu_gb: float | None) -> Plan:
 def check_fits(asked: "AskedModel") -> None:
     """Raise ValueError where a way takes more than the card that is here has; a packaged base fits any."""
     found = card_here() if asked.place.type == "cuda" else None
-    if found is None or find_base((model := model_of(asked)).adapter.base).packaged is not None:
+    model = model_of(asked, find_folder(asked.adapter))
+    if found is None or find_base(model.adapter.base).packaged is not None:
         return
     number, prompt = asked.precision.itemsize, asked.prompt or model.text
     taken_gb = _for(needs(model.adapter, model.source, asked.placing, number), prompt)[0]
@@ -155,19 +157,20 @@ def check_fits(asked: "AskedModel") -> None:
     )
 
 
-def model_of(asked: "AskedModel") -> Model:
-    """What is known of a model before it is loaded.
+def planned_model(asked: "AskedModel") -> Model:
+    """A model for which nothing is fetched. Raises ValueError: the adapter is not here, or its folder is damaged."""
+    if asked.name is not None and "://" in asked.name:
+        raise ValueError(f"--plan reads an adapter that is here, and {asked.name} is an address; copy it to a folder")
+    return model_of(asked, find_folder(asked.adapter, local_files_only=True))
+
+
+def model_of(asked: "AskedModel", folder: Path) -> Model:
+    """What is known of a model before it is loaded, from its adapter's folder.
 
     `--base` may also be a base's name: then it is planned for an adapter of the default recipe.
-
-    Raises:
-        ValueError: the adapter is not here, or its folder is damaged.
     """
     words = {"model": asked.name, "base": asked.base}
     options = " ".join(f"--{name} {value}" for name, value in words.items() if value)
-    if asked.name is not None and "://" in asked.name:
-        raise ValueError(f"--plan reads an adapter that is here, and {asked.name} is an address; copy it to a folder")
-    folder = find_folder(asked.name or shipped_adapter(), local_files_only=True)
     adapter = AdapterConfig.from_dict(read_manifest(folder, check_sums=False).adapter)
     if asked.name is None and asked.base is not None and asked.base != adapter.base:
         try:

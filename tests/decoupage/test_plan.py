@@ -104,7 +104,7 @@ def test_the_card_and_the_host_that_are_here_count(monkeypatch):
 
 
 def test_decompose_refuses_what_does_not_fit_before_it_loads(adapter, monkeypatch):
-    monkeypatch.setattr(plan_module, "model_of", lambda asked: plan_module.Model(AdapterConfig(), None, False, ""))
+    monkeypatch.setattr(plan_module, "model_of", lambda *known: plan_module.Model(AdapterConfig(), None, False, ""))
     monkeypatch.setattr(plan_module, "card_here", lambda: ("RTX 9999", 12.0))
     monkeypatch.setattr("decoupage.pipeline.LayerDecompositionPipeline.from_pretrained", None)
     words = (
@@ -115,6 +115,14 @@ def test_decompose_refuses_what_does_not_fit_before_it_loads(adapter, monkeypatc
     with pytest.raises(ValueError, match=r"--offload model --quantise int8 takes 16\.3 GB"):
         check_fits(asked(placing=Placing("model", "int8")))
     check_fits(asked(placing=Placing("group")))
+
+
+def test_an_adapter_that_is_to_be_loaded_may_be_fetched_for_the_check(adapter, monkeypatch):
+    asked_for = []
+    monkeypatch.setattr(plan_module, "find_folder", lambda source: asked_for.append(source) or adapter)
+    monkeypatch.setattr(plan_module, "card_here", lambda: ("RTX 9999", 48.0))
+    check_fits(asked("s3://bucket/adapter"))
+    assert asked_for == ["s3://bucket/adapter"]
 
 
 def test_every_recommendation_is_a_way():
