@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from decoupage import plan as plan_module
 from decoupage.adapter import AdapterConfig
 from decoupage.asked_model import AskedModel
+from decoupage.commands import _load
 from decoupage.placing import WAYS, Placing
 from decoupage.plan import PREFERRED, check_fits, plan
 from decoupage.publishing.folder import TEXT
@@ -111,7 +112,7 @@ def test_decompose_refuses_what_does_not_fit_before_it_loads(adapter, monkeypatc
         r"the whole model on the card takes 28.9 GB \(computed\), and RTX 9999 has 12.0 GB; what fits: --offload group"
     )
     with pytest.raises(ValueError, match=words):
-        asked(str(adapter)).load()
+        _load(asked(str(adapter)))
     with pytest.raises(ValueError, match=r"--offload model --quantise int8 takes 16\.3 GB"):
         check_fits(asked(placing=Placing("model", "int8")))
     check_fits(asked(placing=Placing("group")))
