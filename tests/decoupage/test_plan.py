@@ -14,7 +14,6 @@ from decoupage.asked_model import AskedModel
 from decoupage.commands import _load
 from decoupage.placing import WAYS, Placing
 from decoupage.plan import PREFERRED, check_fits, plan
-from decoupage.publishing.folder import TEXT
 from decoupage.weights.sizes import MODELS
 from tests.decoupage.test_command import app
 from tests.decoupage.test_pipeline import folders
@@ -158,7 +157,3 @@ def test_the_command_prints_the_plan_without_picture_and_folder():
 )
 def test_wrong_use_says_what_is_wrong(arguments, words):
     assert words in str(run(*arguments).exception)
-
-
-def test_the_embedding_has_its_name():
-    assert TEXT == "prompt.safetensors"
