@@ -61,17 +61,9 @@ class AskedModel:
         }
 
     def load(self) -> Any:
-        """The pipeline; says so where it is the packaged one.
-
-        Raises:
-            ValueError: it is not here or damaged, or would not fit the card.
-        """
+        """The pipeline; says so where it is the packaged one. Raises ValueError."""
         from decoupage.pipeline import LayerDecompositionPipeline
 
-        if self.place.type == "cuda":
-            from decoupage.plan import check_fits
-
-            check_fits(self)
         maps: Literal["auto", "none"] = "auto" if self.maps == "auto" else "none"
         try:
             pipe = LayerDecompositionPipeline.from_pretrained(

@@ -133,7 +133,7 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     check_inputs(out, [image, *wanted.masks])
     _make_folder(out)
     started_s = time.perf_counter()
-    pipe = asked.load()
+    pipe = _load(asked)
     load_s = round(time.perf_counter() - started_s, 3)
     if everything:
         objects = ordered(pipe, photograph, objects, given)
@@ -165,7 +165,7 @@ def _many(
         raise ValueError("--maps must be auto or none for many pictures: a folder holds the maps of one")
     networks.load(texts=any(item.wanted.texts for item in items))
     _make_folder(out)
-    pipe, started_s = asked.load(), time.perf_counter()
+    pipe, started_s = _load(asked), time.perf_counter()
     pipe.set_progress_bar_config(disable=True)
     files = read_manifest(find_folder(asked.adapter), check_sums=False).files
     common = {**asked.said, "adapter": fingerprint(files)}
@@ -185,6 +185,15 @@ def _many(
     print(json.dumps(report) if as_json else text + (f"; {where}/{FAILURES} says why" if failed else ""))
     if failed:
         raise typer.Exit(1)
+
+
+def _load(asked: AskedModel) -> Any:
+    """The pipeline. Raises ValueError: it is not here, damaged, or would not fit the card."""
+    if asked.place.type == "cuda":
+        from decoupage.plan import check_fits
+
+        check_fits(asked)
+    return asked.load()
 
 
 def _plan(asked: AskedModel, gpu_gb: float | None, *, as_json: bool) -> None:

@@ -143,18 +143,14 @@ def place(pipe: Any, offload: str, device: "torch.device") -> Any:
 
 def place_parts(pipe: Any, names: "Iterable[str]") -> None:
     """Put models that a pipeline got later where the way in which the others are placed wants them."""
-    from accelerate import cpu_offload
     from diffusers.hooks.group_offloading import _is_group_offload_enabled
 
     network, device = getattr(pipe, pipe.base.network), pipe._execution_device  # noqa: SLF001 - diffusers' own name
     parts = [name for name in _models(pipe) if name in names]
-    if _is_group_offload_enabled(network):
-        _group(pipe, parts, device)
-    elif getattr(pipe, "_all_hooks", None):
+    if getattr(pipe, "_all_hooks", None):
         pipe.enable_model_cpu_offload(device=device)  # One chain of all models, made again.
-    elif hasattr(network, "_hf_hook"):
-        for name in parts:
-            cpu_offload(getattr(pipe, name), device, offload_buffers=True)
+    elif hasattr(network, "_hf_hook") or _is_group_offload_enabled(network):
+        _group(pipe, parts, device)  # Layer by layer, which is what sequential offload does, too.
     else:
         for name in parts:
             getattr(pipe, name).to(device)

@@ -1,21 +1,19 @@
 """What a pipeline makes of prompts: the empty one's embedding comes with the adapter, others ask for text encoders."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from decoupage.bases.spec import Text
 from decoupage.placing import place_parts
 
-if TYPE_CHECKING:
-    from decoupage.pipeline import LayerDecompositionPipeline
 
-
-def embedded(
-    pipe: "LayerDecompositionPipeline", prompt: str | Sequence[str] | Text, number: int, device: torch.device
-) -> Text:
+def embedded(pipe: Any, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
     """The embedding of a prompt for a number of pictures, or of one prompt for each.
+
+    Args:
+        pipe: a LayerDecompositionPipeline, here and below.
 
     Raises:
         ValueError, OSError: text encoders are needed, and their weights are damaged or not here.
@@ -33,14 +31,15 @@ def embedded(
 
 
 @torch.no_grad()
-def empty_prompt(pipe: "LayerDecompositionPipeline") -> Text | None:
+def empty_prompt(pipe: Any) -> Text | None:
     """The empty prompt's embedding, for a published folder; None for a base that knows no text, or without encoders."""
-    if pipe.empty_prompt is None and has_encoders(pipe):
-        return pipe.base.embed_text(pipe.components, [""], pipe._execution_device)  # noqa: SLF001 - diffusers' own name
-    return pipe.empty_prompt
+    text: Text | None = pipe.empty_prompt if pipe.base.text_parts else None
+    if text is None and has_encoders(pipe):
+        text = pipe.base.embed_text(pipe.components, [""], pipe._execution_device)  # noqa: SLF001 - diffusers' own name
+    return text
 
 
-def has_encoders(pipe: "LayerDecompositionPipeline") -> bool:
+def has_encoders(pipe: Any) -> bool:
     """Whether a pipeline holds all that its base embeds prompts with; False for a base that knows no text."""
     parts = pipe.base.text_parts
     return bool(parts) and all(pipe.components[name] is not None for name in parts)

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from decoupage.memory import decodes_in_tiles
-
-if TYPE_CHECKING:
-    from decoupage.pipeline import LayerDecompositionPipeline
-    from decoupage.preparation import Prepared
+from decoupage.preparation import Prepared
 
 
 def in_tiles_if_large(decompose: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, with both VAEs in tiles for its length where pictures are larger than usual and on a GPU."""
+    """A method of a LayerDecompositionPipeline, with its VAEs in tiles where pictures are large and on a GPU."""
 
     @wraps(decompose)
-    def tiled(pipe: "LayerDecompositionPipeline", prepared: "Prepared", *arguments: Any, **options: Any) -> Any:
+    def tiled(pipe: Any, prepared: Prepared, *arguments: Any, **options: Any) -> Any:
         vaes = _to_tile(pipe, prepared)
         for vae in vaes:
             vae.enable_tiling()
@@ -28,7 +25,7 @@ def in_tiles_if_large(decompose: Callable[..., Any]) -> Callable[..., Any]:
     return tiled
 
 
-def _to_tile(pipe: "LayerDecompositionPipeline", prepared: "Prepared") -> list[Any]:
+def _to_tile(pipe: Any, prepared: Prepared) -> list[Any]:
     """VAEs that know tiles, do not use them yet, and are to."""
     able = [vae for vae in (pipe.vae, pipe.vae_rgba) if not getattr(vae, "use_tiling", True)]
     if not able or pipe._execution_device.type == "cpu":  # noqa: SLF001 - diffusers' own name
@@ -37,7 +34,7 @@ def _to_tile(pipe: "LayerDecompositionPipeline", prepared: "Prepared") -> list[A
     return able if decodes_in_tiles(pipe.adapter, height * width, _released_bytes(pipe)) else []
 
 
-def _released_bytes(pipe: "LayerDecompositionPipeline") -> int:
+def _released_bytes(pipe: Any) -> int:
     """Bytes of the network, where model offload takes it off the card before a picture is decoded."""
     if not getattr(pipe, "_all_hooks", None):
         return 0

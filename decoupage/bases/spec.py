@@ -149,7 +149,7 @@ class Base(ABC):
     def load_text(self, source: str | None = None, **options: Any) -> Components:
         """Only the components that embed prompts, as `load` gives them."""
         others = dict.fromkeys((self.network, "vae", "scheduler"))
-        components = self.load(source, **others, **options)
+        components = self.load(source, **options | others)
         return {name: components[name] for name in self.text_parts}
 
     # ---- pictures and tokens

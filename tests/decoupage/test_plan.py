@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from decoupage import plan as plan_module
 from decoupage.adapter import AdapterConfig
 from decoupage.asked_model import AskedModel
+from decoupage.commands import _load
 from decoupage.placing import WAYS, Placing
 from decoupage.plan import PREFERRED, check_fits, plan
-from decoupage.publishing.folder import TEXT
 from decoupage.weights.sizes import MODELS
 from tests.decoupage.test_command import app
 from tests.decoupage.test_pipeline import folders
@@ -111,7 +111,7 @@ def test_decompose_refuses_what_does_not_fit_before_it_loads(adapter, monkeypatc
         r"the whole model on the card takes 28.9 GB \(computed\), and RTX 9999 has 12.0 GB; what fits: --offload group"
     )
     with pytest.raises(ValueError, match=words):
-        asked(str(adapter)).load()
+        _load(asked(str(adapter)))
     with pytest.raises(ValueError, match=r"--offload model --quantise int8 takes 16\.3 GB"):
         check_fits(asked(placing=Placing("model", "int8")))
     check_fits(asked(placing=Placing("group")))
@@ -157,7 +157,3 @@ def test_the_command_prints_the_plan_without_picture_and_folder():
 )
 def test_wrong_use_says_what_is_wrong(arguments, words):
     assert words in str(run(*arguments).exception)
-
-
-def test_the_embedding_has_its_name():
-    assert TEXT == "prompt.safetensors"

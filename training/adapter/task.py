@@ -219,9 +219,7 @@ class AdapterTask:
         """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are released."""
         pipe = self._pipe
         with torch.no_grad():
-            text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
-        if self._base.text_parts:
-            pipe.empty_prompt = text  # The export says it, too.
+            pipe.empty_prompt = text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
         for name in ("text_encoder", "text_encoder_2"):
             setattr(pipe, name, None)
         return text.repeated(1, self._place.device)

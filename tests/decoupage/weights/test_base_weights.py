@@ -91,6 +91,26 @@ def test_a_download_that_stopped_between_components_names_the_missing_ones(folde
     )
 
 
+def test_without_text_its_encoders_are_neither_looked_for_nor_downloaded(folder, cache):
+    for name in BASE.text_parts:
+        shutil.rmtree(folder / name)
+    put_in_cache(cache, folder)
+    wanted = BASE.weights(text=False)
+    assert not wanted.fault() and BASE.weights().fault().endswith(
+        "lacks text_encoder, text_encoder_2, tokenizer, tokenizer_2"
+    )
+    assert [part.name for part in wanted.components()] == ["scheduler", "transformer", "vae"]
+    excluded = " ".join(f"--exclude '{name}/*'" for name in BASE.text_parts)
+    assert wanted.fix() == (
+        f"hf download black-forest-labs/FLUX.1-Fill-dev --include model_index.json --include '*/*' {excluded}"
+    )
+    # T5 in two shards and CLIP.
+    assert BASE.weights().num_bytes - wanted.num_bytes == 4_994_582_224 + 4_530_066_360 + 246_144_352
+    components = BASE.load(str(folder), **dict.fromkeys(BASE.text_parts))
+    assert {name for name, part in components.items() if part is not None} >= {"transformer", "vae", "scheduler"}
+    assert find_base("small-fill").weights(text=False) == find_base("small-fill").weights()
+
+
 def test_what_is_not_here_comes_with_licence_page_command_and_whether_a_key_is_set(cache, monkeypatch):
     weights, token = check_weights(BASE)
     assert (weights.present, token.present, token.found) == (False, False, "not set")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from decoupage.bases.small import SmallFill
 from decoupage.faults import BadSetup
+from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.folder import read_manifest
 from decoupage.rgba_vae import widen_vae
 from pipelines.config import MasksConfig
@@ -265,6 +266,19 @@ def test_an_export_is_calibrated_by_validation_and_says_so(place: Place64, tmp_p
     none = demo_task(place, data__num_validation=0)
     none.export(tmp_path / "none")
     assert pipeline_of(none).adapter.alpha_levels == (0.0, 1.0)
+
+
+def test_an_export_brings_the_prompt_that_it_was_taught_with(place: Place64, tmp_path: Path):
+    task = make_task(place, tiny_form("paper", data__num_validation=0))
+    task.export(tmp_path / "export")
+    source = place.bases["flux-fill"]
+    loaded = LayerDecompositionPipeline.from_pretrained(tmp_path / "export", base=source, maps="none")
+    expected = LayerDecompositionPipeline.from_pretrained(tmp_path / "export", base=source, maps="none", text=True)
+    with torch.no_grad():
+        text = loaded.base.embed_text(expected.components, [""], torch.device("cpu"))
+    assert loaded.text_encoder_2 is None and loaded.empty_prompt is not None
+    assert torch.equal(loaded.empty_prompt.tokens_BLD, text.tokens_BLD)
+    assert torch.equal(loaded.empty_prompt.pooled_BP, text.pooled_BP)
 
 
 def test_the_card_of_an_export_says_what_stands_in_and_its_code_runs(place: Place64, tmp_path: Path, monkeypatch):
