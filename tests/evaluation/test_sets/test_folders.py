@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from decoupage.faults import BadSetup
-from evaluation.config.test_sets import LayoutConfig
+from evaluation.test_sets.choose import find_layout
 from evaluation.test_sets.folders import FolderPictures
-from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
 from evaluation.test_sets.listed import ListedSet
+from pipelines.config.pairs import LAYOUTS, LayoutConfig
+from pipelines.pairs.reading import matches
 from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
 
 
