@@ -93,7 +93,8 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
     """All lists over what `Factory.make_shards` made: `step: check` -> result."""
     config, store = factory.config, factory.store
     layouts = [factory.layouts] if factory.layouts else []
-    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds, *layouts)}
+    pairs = [factory.pairs] if factory.pairs else []
+    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds, *layouts, *pairs)}
     found: dict[str, Results] = {
         "foreground library": check_foreground_library(stored_catalogue(store, ForegroundRecord), config),
         "background library": check_background_library(stored_catalogue(store, BackgroundRecord), config),
@@ -106,7 +107,7 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
         elif report.stage == factory.scenes.name:
             rows = checks.rows_of(store, report, index_rows.SCENES)
             found[report.stage] = check_scenes(report, rows, factory, factory.scenes)
-        elif report.stage == factory.masks.name:
+        elif report.stage == factory.training.masks.name:
             found[report.stage] = check_masks(checks.rows_of(store, report), config)
         elif report.stage == factory.shards.name:
             found[report.stage] = check_shards(report, factory)

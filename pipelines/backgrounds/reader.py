@@ -6,9 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import cv2
-import imagehash
 import numpy as np
-from PIL import Image
 
 from decoupage.faults import BadItem
 from decoupage.images.reading import read_picture
@@ -18,6 +16,7 @@ from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig
 from pipelines.library.assets import read_source_file
 from pipelines.library.names import asset_id, origin_of, usable_name
+from pipelines.library.picture_hashes import photograph_hash
 from pipelines.library.records import BackgroundRecord
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
@@ -82,7 +81,7 @@ class PhotographReader:
             caption=given.caption if given else "",
             licence=(given.licence if given else "") or self.config.licence,
             attribution=given.attribution if given else "",
-            perceptual_hash=str(imagehash.phash(Image.fromarray(rgb))),
+            perceptual_hash=photograph_hash(rgb),
             split="train",
         )
         return record, rgb

@@ -13,6 +13,7 @@ from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
 from pipelines.config.foregrounds import GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
+from pipelines.config.pairs import PairsConfig
 from pipelines.config.scenes import (
     BorderConfig,
     HeldOutConfig,
@@ -41,6 +42,7 @@ __all__ = [
     "MulanConfig",
     "OcclusionConfig",
     "OpenImagesConfig",
+    "PairsConfig",
     "Pixels",
     "PlacementConfig",
     "PromptsConfig",
@@ -61,6 +63,7 @@ class DataConfig(Section):
     generated: GeneratedConfig = GeneratedConfig()
     gates: GateConfig = GateConfig()
     backgrounds: BackgroundConfig
+    pairs: PairsConfig = PairsConfig()
     library: LibraryConfig = LibraryConfig()
     scenes: ScenesConfig
     held_out: HeldOutConfig = HeldOutConfig()
