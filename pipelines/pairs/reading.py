@@ -176,14 +176,14 @@ class PairReader:
             mask = mask_of(image) == (self.layout.mask_is == "white")
         except ValueError as error:
             raise BadItem("bad_mask", f"the {role}: {error}") from error
-        if not mask.any() or mask.all():
-            values = np.asarray(image)
-            raise BadItem(
-                "empty_mask" if not mask.any() else "full_mask",
-                f"the {role}'s values ({image.mode}) go from {values.min()} to {values.max()}; the object is "
-                f"{self.layout.mask_is}",
-            )
-        return mask
+        if mask.any() and not mask.all():
+            return mask
+        values = np.asarray(image)
+        detail = f"the {role}'s values ({image.mode}) go from {values.min()} to {values.max()}; the object is "
+        detail += self.layout.mask_is
+        if mask.any():
+            raise BadItem("full_mask", detail)
+        raise BadItem("empty_mask", detail)
 
     def _foreground(self, name: str, files: Files, picture: Picture) -> Rgba:
         found = _named("foreground", read_picture, self._read("foreground", name, files))

@@ -83,6 +83,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
             *_without_gpu("layerdiffuse.device"),
         },
         "backgrounds: backgrounds.source = openimages": set(),
+        "before/after pairs: pairs.source = none": set(),
         "maps: segmentation by segformer, depth by depth_anything_v2": {
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },
@@ -179,13 +180,15 @@ def test_the_folders_of_another_recipe_are_named(tmp_path):
     store = Store(str(tmp_path))
     stages = Factory(profile, store)
     assert requirements(profile)["recipe"].found == "the root is empty"
-    for stage in (stages.scenes, stages.masks, stages.maps["edges"], stages.shards):
+    for stage in (stages.scenes, stages.training.masks, stages.training.maps["edges"], stages.shards):
         claim(store, stage.name, stage.recipe, stage.layout)
     assert requirements(profile)["recipe"].present
     other = load_profile("demo", str(tmp_path), {"masks.box.weight": "0.0"})
     recipe = requirements(other)["recipe"]
     assert not recipe.present and recipe.fix.endswith("or remove the folders masks, shards")
-    assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile requires ")
+    assert recipe.found.startswith(
+        f"masks: the root holds {fingerprint(stages.training.masks.recipe)}, the profile requires "
+    )
 
 
 def disk(profile):
