@@ -16,14 +16,15 @@ from pipelines.previews import background_tiles, foreground_tiles, preview, writ
 GROUP = "library"
 OWNERS = ["team:data"]
 SHOWN = 48
-FOREGROUNDS = ["mulan_foregrounds", "layerdiffuse_foregrounds"]
 
 
 def library_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The assets `foreground_library` and `background_library`."""
     factory, profile = plan.factory, plan.profile
     version = fingerprint({"library": profile.library.model_dump(mode="json", exclude={"takedowns"})})
-    sources = ["layerdiffuse_foregrounds"] if profile.mulan.source == "none" else FOREGROUNDS
+    sources = ["layerdiffuse_foregrounds"]
+    sources += ["mulan_foregrounds"] if profile.mulan.source != "none" else []
+    sources += ["cutout_foregrounds"] if profile.cutouts.source != "none" else []
 
     @asset(
         deps=[*sources, "takedown_list", "exclusion_list"],

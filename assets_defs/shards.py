@@ -35,12 +35,7 @@ STAND_INS = {
 
 def shard_assets(plan: Plan) -> list[dg.AssetsDefinition]:
     """The assets from scenes over masks and maps to shards."""
-    return [
-        _scenes(plan),
-        _masks(plan),
-        *(_maps(plan, stage) for stage in plan.factory.training.maps.values()),
-        _shards(plan),
-    ]
+    return [_scenes(plan), _masks(plan), *(_maps(plan, stage) for stage in plan.factory.maps.values()), _shards(plan)]
 
 
 def _by_partition(plan: Plan, keys: Iterable[str], report: Report) -> Iterator[tuple[str, Report]]:
@@ -109,15 +104,15 @@ def _masks(plan: Plan) -> dg.AssetsDefinition:
         group_name="masks",
         owners=OWNERS,
         kinds={"png"},
-        code_version=plan.code_version(factory.training.masks),
+        code_version=plan.code_version(factory.masks),
         check_specs=[check_spec("imperfect_masks", name, function) for name, function in checklists.MASKS.items()],
         description="For each layer a mask of its visible part as a person or a segmenter might give it, "
         "with one of fifteen errors. Another mix of errors remakes these and the shards, not the scenes.",
     )
     def imperfect_masks(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Writes one mask per layer. Raises BadSetup: scenes are not there, or the folder has another recipe."""
-        report = factory.run(factory.training.masks, plan.shards_of(context.partition_keys))
-        _show(context, plan, factory.training.masks, report, partial(mask_tiles, factory.scenes))
+        report = factory.run(factory.masks, plan.shards_of(context.partition_keys))
+        _show(context, plan, factory.masks, report, partial(mask_tiles, factory.scenes))
         rows = IndexRows()
         for key, part in _by_partition(plan, context.partition_keys, report):
             found = checks.rows_of(factory.store, part)

@@ -64,7 +64,7 @@ def run_once(name: str, root: str, size_px: int, num_shards: int, per_shard: int
     factory = factory_at(root, size_px, num_shards, per_shard)
     settings = EngineConfig(kind=kind if kind in ("serial", "ray") else "process", workers=int(workers))
     engine = make_engine(settings)
-    for stage in (factory.scenes, factory.training.masks):
+    for stage in (factory.scenes, factory.masks):
         factory.store.remove(stage.name)
     started = time.perf_counter()
     if kind == "ray":
@@ -74,9 +74,7 @@ def run_once(name: str, root: str, size_px: int, num_shards: int, per_shard: int
     start_s = time.perf_counter() - started
     before_kb = _memory_kb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # The peak is counted from here.
-    reports: list[Report] = [
-        run_stage(stage, factory.store, engine) for stage in (factory.scenes, factory.training.masks)
-    ]
+    reports: list[Report] = [run_stage(stage, factory.store, engine) for stage in (factory.scenes, factory.masks)]
     seconds = sum(report.seconds for report in reports)
     made_s = sum(manifest.seconds for report in reports for manifest in report.shards.values())
     return {
@@ -176,7 +174,7 @@ def cluster(arguments: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         _library(folder, arguments)
         factory = factory_at(folder, arguments.size_px, arguments.shards, arguments.scenes)
-        stages: list[Stage] = [factory.scenes, factory.training.masks, factory.training.maps["edges"]]
+        stages: list[Stage] = [factory.scenes, factory.masks, factory.maps["edges"]]
         nodes = Nodes()
         try:
             for _ in range(NUM_NODES):

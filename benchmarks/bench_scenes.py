@@ -34,7 +34,7 @@ def measure(size_px: int, num_scenes: int) -> dict[str, Any]:
         factory.make_shards()
         figures: dict[str, Any] = {"size_px": size_px, "num_scenes": num_scenes, "cores": len(os.sched_getaffinity(0))}
         # Everything is warm now: imports, library, caches of the file system.
-        for stage in (factory.scenes, factory.training.masks, *factory.training.maps.values(), factory.shards):
+        for stage in (factory.scenes, factory.masks, *factory.maps.values(), factory.shards):
             factory.store.remove(stage.name)
             started, cpu_started = time.perf_counter(), time.process_time()
             report = run_stage(stage, factory.store, SerialEngine())

@@ -20,15 +20,17 @@ from evaluation.test_sets.requirements import requirements as test_sets_requirem
 from pipelines.backgrounds.requirements import requirements as backgrounds_requirements
 from pipelines.dataset.stand_ins import stand_ins
 from pipelines.engines import requirements as engine_requirements
-from pipelines.factory import OPENIMAGES, Factory
+from pipelines.factory import Factory
 from pipelines.foregrounds.layerdiffuse.weights import requirements as layerdiffuse_requirements
 from pipelines.foregrounds.mulan.requirements import requirements as mulan_requirements
+from pipelines.foregrounds.own.stage import requirements as cutouts_requirements
 from pipelines.foregrounds.prompts import categories
 from pipelines.foregrounds.prompts.requirements import requirements as prompts_requirements
 from pipelines.foregrounds.rendered import requirements as rendered_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.named_paths import named_paths
 from pipelines.pairs.requirements import requirements as pairs_requirements
+from pipelines.sources import OPENIMAGES
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
 from profiles.commercial import obstacles
@@ -170,6 +172,7 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         "packages": packages,
         f"licences: licences.commercial = {json.dumps(profile.licences.commercial)}": licences,
         f"real foregrounds: mulan.source = {profile.mulan.source}": mulan_requirements(profile.mulan),
+        f"own cutouts: cutouts.source = {profile.cutouts.source}": cutouts_requirements(profile.cutouts),
         f"prompts: prompts.source = {profile.prompts.source}": prompts_requirements(profile, Store(profile.root)),
         f"generated foregrounds: generated.generator = {profile.generated.generator}": [
             *rendered_requirements(profile.generated),

@@ -57,6 +57,9 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     detector: Annotated[
         str | None, typer.Option(help="Grounding DINO, a folder or Hub id: it finds words. By default the tiny one.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All objects that --segmenter finds, each a layer, the nearest first.")
+    ] = False,
     refine: Annotated[
         bool, typer.Option("--refine", help="Draw what is in a --box to its outline, by colour.")
     ] = False,
@@ -95,15 +98,16 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     from decoupage.many import is_many, items_of
     from decoupage.results import check_formats, check_inputs, text_of, write_report
     from decoupage.selection.objects import Networks, Wanted, select
-    from decoupage.taking_apart import Settings, take_apart
+    from decoupage.taking_apart import Settings, ordered, take_apart
 
     asked, networks = AskedModel(model, base, maps, place, precision), Networks(segmenter, detector, str(place))
     settings = Settings(prompt, steps, guidance, seed, paste_back, psd, ora)
     if is_many(image):
-        said = {"masks": mask or (), "boxes": box or (), "points": point or (), "texts": text or ()}
+        said: dict[str, Any] = {"masks": mask or (), "boxes": box or (), "points": point or (), "texts": text or ()}
+        said["everything"] = everything
         _many(items_of(image, said, refine=refine), settings, out, networks, asked, as_json=as_json)
         return
-    wanted = Wanted(mask or (), box or (), point or (), text or (), refine)
+    wanted = Wanted(mask or (), box or (), point or (), text or (), everything, refine)
     photograph = read_photograph(image)
     given = None if maps in ("auto", "none") else read_maps(Path(maps))
     objects = select(wanted, photograph, networks)
@@ -114,6 +118,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     started_s = time.perf_counter()
     pipe = asked.load()
     load_s = round(time.perf_counter() - started_s, 3)
+    if everything:
+        objects = ordered(pipe, photograph, objects, given)
     _warn_of_size(pipe, (height, width))
     found = take_apart(pipe, photograph, objects, given, settings, out)
     report = {

@@ -19,7 +19,7 @@ from decoupage.images.reading import SUFFIXES, read_file
 from decoupage.inputs import read_photograph, told
 from decoupage.results import REPORT, check_formats, check_inputs, remove_results, text_of, write_report
 from decoupage.selection.objects import Networks, Wanted, select
-from decoupage.taking_apart import Settings, take_apart
+from decoupage.taking_apart import Settings, ordered, take_apart
 from decoupage.text_files import decoded_lines, parse_json, printable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def is_many(image: Path) -> bool:
     return image.is_dir() or image.suffix == ".jsonl"
 
 
-def items_of(source: Path, said: Mapping[str, Sequence[Any]], *, refine: bool = False) -> list[Item]:
+def items_of(source: Path, said: Mapping[str, Any], *, refine: bool = False) -> list[Item]:
     """The photographs of a folder (not those in folders of it), by name, or those of a list, in its order.
 
     A line of a list is `{"image": FILE}` with `mask`, `box`, `point` or `text`, one or a list of them, in place of what
@@ -68,7 +68,7 @@ def items_of(source: Path, said: Mapping[str, Sequence[Any]], *, refine: bool = 
 
     Args:
         said: `masks` (of a folder: one folder, with a mask of the same stem for each photograph), `boxes`, `points` and
-            `texts`, which go for every photograph that does not say its own.
+            `texts`, and `everything`, which go for every photograph that does not say its own.
         refine: draw what is in boxes to its outline.
 
     Raises:
@@ -136,6 +136,8 @@ def _one(
             return Outcome(item, "there")
         photograph = read_photograph(item.image)
         objects = select(item.wanted, photograph, networks)
+        if item.wanted.everything:
+            objects = ordered(pipe, photograph, objects, None)
         check_formats(photograph.size[::-1], psd=settings.psd)
         check_inputs(out, [item.image, *item.wanted.masks])
         out.mkdir(parents=True, exist_ok=True)
@@ -178,7 +180,7 @@ def _made_for(report: Path) -> str | None:
     return str(found.get("request")) if isinstance(found, dict) else None
 
 
-def _of_folder(folder: Path, said: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _of_folder(folder: Path, said: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     masks = list(said.get("masks", ()))
     others = {key: values for key, values in said.items() if key != "masks" and values}
     if masks and not (len(masks) == 1 and masks[0].is_dir()):
@@ -194,7 +196,7 @@ def _pictures(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
 
 
-def _of_list(path: Path, said: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _of_list(path: Path, said: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     where = printable(str(path))
     with path.open("rb") as file:
         for number, line in decoded_lines(file, where):
@@ -204,7 +206,7 @@ def _of_list(path: Path, said: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Pa
                 )
 
 
-def _of_line(value: Any, folder: Path, said: Mapping[str, Sequence[Any]], where: str) -> tuple[Path, dict[str, Any]]:
+def _of_line(value: Any, folder: Path, said: Mapping[str, Any], where: str) -> tuple[Path, dict[str, Any]]:
     if not isinstance(value, dict) or not isinstance(value.get("image"), str) or not value["image"]:
         raise BadSetup(f'{where}: a line is an object with "image", the name of a file')
     if unknown := sorted(value.keys() - {"image", *_KINDS}):
@@ -217,7 +219,7 @@ def _of_line(value: Any, folder: Path, said: Mapping[str, Sequence[Any]], where:
             raise BadSetup(f"{where}: {key} is a text or a list of texts")
         if texts:
             own[field] = [folder / text for text in texts] if key == "mask" else texts
-    fields = own or {key: list(values) for key, values in said.items() if values}
+    fields = own or {key: values for key, values in said.items() if values}
     try:
         Wanted(**fields)
     except ValueError as error:

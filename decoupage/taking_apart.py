@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from decoupage.images.reading import Picture
 from decoupage.results import Layers, layer_names, mask_files, write_layers
-from decoupage.selection.objects import Selected
+from decoupage.selection.objects import Selected, front_to_back
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,6 +97,28 @@ def take_apart(
         "paste_back": settings.paste_back,
         "seconds": {"decompose": seconds},
     }
+
+
+def ordered(
+    pipe: "LayerDecompositionPipeline",
+    photograph: Picture,
+    objects: Sequence[Selected],
+    maps: "Mapping[str, Array] | None",
+) -> list[Selected]:
+    """Objects that were found all at once, front to back: by the given map of depth, or that which the pipeline makes.
+
+    Raises:
+        BadSetup: weights of the map's maker are not here.
+    """
+    from decoupage.images.sizes import resize_values
+    from decoupage.maps.table import inverse_depth
+
+    depth, made_by = (maps or {}).get("depth"), "the given map"
+    if depth is None and pipe.make_maps is not None and "depth" in pipe.make_maps.makers:
+        depth = pipe.make_maps(photograph.rgb, ["depth"])["depth"]
+        made_by = _maps_used(pipe, None)["depth"]
+    near_HW = None if depth is None else resize_values(inverse_depth(depth), photograph.size)
+    return front_to_back(objects, near_HW, made_by)
 
 
 def geometry_of(pipe: "LayerDecompositionPipeline", size_px: tuple[int, int]) -> "Geometry":

@@ -107,7 +107,7 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
         elif report.stage == factory.scenes.name:
             rows = checks.rows_of(store, report, index_rows.SCENES)
             found[report.stage] = check_scenes(report, rows, factory, factory.scenes)
-        elif report.stage == factory.training.masks.name:
+        elif report.stage == factory.masks.name:
             found[report.stage] = check_masks(checks.rows_of(store, report), config)
         elif report.stage == factory.shards.name:
             found[report.stage] = check_shards(report, factory)

@@ -118,9 +118,9 @@ def alpha_coverage(library: CatalogueReport[ForegroundRecord], gates: GateConfig
     """Every cutout covers a plausible part of its box."""
     low, high = gates.coverage
     cutouts = library.records
-    # The gate judges the visible share; a semi-transparent object covers as much with less alpha.
-    bad = [r.id for r in cutouts if not (low <= r.alpha_mean <= high or r.semi_transparent)]
-    sentence = f"{len(cutouts) - len(bad)} of {len(cutouts)} cutouts have a mean alpha in [{low}, {high}]"
+    # The gate judges the visible share, of which soft pixels have less alpha; the means are rounded to four digits.
+    bad = [r.id for r in cutouts if not low * (1 - r.soft_share) - 1e-4 <= r.alpha_mean <= high + 1e-4]
+    sentence = f"{len(cutouts) - len(bad)} of {len(cutouts)} cutouts cover a share of their box in [{low}, {high}]"
     return CheckResult(not bad, sentence, {"outside": bad[:20]})
 
 

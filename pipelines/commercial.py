@@ -77,6 +77,10 @@ def refuse(found: list[str]) -> None:
 def _sources(config: DataConfig) -> Iterator[Use]:
     if config.mulan.source == "folder":
         yield Use("mulan.source", "MULAN", licence_of(MULAN), 'set mulan.source = "none"')
+    own = config.cutouts.licence
+    if config.cutouts.source != "none" and own != UNKNOWN:
+        fix = "name a folder of cutouts that permit it; those that attribution.csv names keep their own licence"
+        yield Use("cutouts.licence", "cutouts of no other licence", own, fix)
     stated = config.backgrounds.licence
     if config.backgrounds.source != "packaged" and stated != UNKNOWN:
         fix = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"

@@ -6,21 +6,12 @@ The assets and the command line both build on this, so they make the same bytes.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 
 from decoupage.maps.choose import make_makers
-from pipelines.backgrounds.layouts import LayoutSource, LayoutsStage, network_source
-from pipelines.backgrounds.openimages.fetch import PhotographsReport, fetch_openimages, files_to_keep
-from pipelines.backgrounds.stage import BackgroundsStage
-from pipelines.backgrounds.things import make_labeller
 from pipelines.commercial import require_permitted
-from pipelines.config import DataConfig, ScenesConfig
+from pipelines.config import ScenesConfig
 from pipelines.engines import make_engine
-from pipelines.foregrounds.generated_stage import GeneratedForegrounds
-from pipelines.foregrounds.mulan.source import TREE, MulanSource, Observation
-from pipelines.foregrounds.mulan.stage import MulanForegrounds
-from pipelines.foregrounds.prompts import read_prompts
 from pipelines.library.catalogue import (
     CatalogueReport,
     build_catalogue,
@@ -36,15 +27,11 @@ from pipelines.pairs.evaluated import Evaluated
 from pipelines.pairs.stage import PairsStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
+from pipelines.sources import Sources
 from pipelines.stages.engine import Engine
 from pipelines.stages.run import Report, Stage, run_stage
-from pipelines.stages.store import Store
-from pipelines.stages.working import WorkingFolder
 
 log = logging.getLogger(__name__)
-MULAN_TREE = "sources/mulan"
-PHOTOGRAPHS = "sources/photographs"
-OPENIMAGES = "sources/openimages"
 HELD_OUT = "held_out"
 """Folder of the test split; `find_shards` and `read_triplets` take it as a dataset's root."""
 REAL_ONLY = "real_only"
@@ -67,18 +54,8 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Factory:
-    """The stages of one profile over one store.
-
-    Attributes:
-        config: all data sections of the profile.
-        store: the root.
-        layout_source: says what photographs show, where layers are placed by it; None = the networks of the maps.
-    """
-
-    config: DataConfig
-    store: Store
-    layout_source: LayoutSource | None = None
+class Factory(Sources):
+    """The stages of one profile over one store: those of its sources, and all that is made of them."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -89,105 +66,6 @@ class Factory:
         """Run one stage on the profile's engine; see `run_stage`."""
         require_permitted(self.config)
         return run_stage(stage, self.store, self.engine, shards)
-
-    # ---- sources
-
-    @property
-    def _mulan_tree(self) -> WorkingFolder | None:  # None: MULAN lies in folders of this machine.
-        return WorkingFolder(self.store, MULAN_TREE) if self.config.mulan.source == "packaged" else None
-
-    @property
-    def _mulan_paths(self) -> tuple[Path, Path]:
-        if (tree := self._mulan_tree) is not None:
-            return tree.path / "annotations", tree.path / "images"
-        return Path(self.config.mulan.annotations), Path(self.config.mulan.images)
-
-    @property
-    def mulan_folders(self) -> tuple[Path, Path]:
-        """(annotations, images) of the MULAN tree, as this machine has them after what is missing was copied."""
-        if (tree := self._mulan_tree) is not None:
-            tree.fetch(*TREE)
-        return self._mulan_paths
-
-    @property
-    def photographs(self) -> Store:
-        """The folder of background photographs; any machine of a cluster reads it."""
-        inside = {"packaged": PHOTOGRAPHS, "openimages": OPENIMAGES}.get(self.config.backgrounds.source)
-        return Store(self.store.url(inside) if inside else self.config.backgrounds.folder)
-
-    def fetch_photographs(self) -> PhotographsReport | None:
-        """Fetch what the profile asks for of OpenImages and is not there; None where it asks for nothing."""
-        if self.config.backgrounds.source != "openimages":
-            return None
-        require_permitted(self.config)
-        (folder := WorkingFolder(self.store, OPENIMAGES)).fetch()
-        report = fetch_openimages(self.config.backgrounds.openimages, folder.path)
-        folder.put(*files_to_keep(folder.path))
-        return report
-
-    def write_packaged_sources(self) -> None:
-        """Write the demo's MULAN tree and photographs, where the profile asks for them and they are not there."""
-        from pipelines.packaged.mulan_tree import write_mulan_tree
-        from pipelines.packaged.photographs import write_photographs
-
-        for source, path, write in (
-            (self.config.mulan.source, MULAN_TREE, write_mulan_tree),
-            (self.config.backgrounds.source, PHOTOGRAPHS, write_photographs),
-        ):
-            # The mark is written last: a folder without it was interrupted.
-            if source == "packaged" and not self.store.exists(f"{path}.complete"):
-                write(self.store.url(path))
-                self.store.write(f"{path}.complete", b"")
-
-    @property
-    def mulan_source(self) -> MulanSource:
-        """The MULAN tree itself."""
-        return MulanSource(self.config.mulan, *self._mulan_paths, self.store, self._mulan_tree)
-
-    def observe_mulan(self) -> Observation:
-        """Look through MULAN, fetch the photographs that the profile asks for, settle which ones are for testing."""
-        self.write_packaged_sources()
-        return self.mulan_source.observe()
-
-    @cached_property
-    def mulan_foregrounds(self) -> MulanForegrounds:
-        """Foregrounds of the MULAN tree."""
-        mulan, split = self.config.mulan, self.mulan_source.split
-        return MulanForegrounds(
-            *(*self._mulan_paths, self.config.gates, mulan.num_shards, mulan.laion, split),
-            *(mulan.coco.info, mulan.licences, self._mulan_tree),
-        )
-
-    @cached_property
-    def generated_foregrounds(self) -> GeneratedForegrounds:
-        """Foregrounds generated from prompts."""
-        read = partial(read_prompts, self.config, self.store)
-        return GeneratedForegrounds(self.config.generated, self.config.gates, read, store=self.store)
-
-    @property
-    def foreground_sources(self) -> list[Stage]:
-        """The stages that foregrounds come from."""
-        found: list[Stage] = [self.generated_foregrounds]
-        return found if self.config.mulan.source == "none" else [self.mulan_foregrounds, *found]
-
-    @cached_property
-    def backgrounds(self) -> BackgroundsStage:
-        """The index over the photographs."""
-        backgrounds = self.config.backgrounds
-        labeller = make_labeller(backgrounds.max_thing_share, self.config.maps.segmentation)
-        return BackgroundsStage(self.photographs, backgrounds, backgrounds.source, labeller)
-
-    @cached_property
-    def layouts(self) -> LayoutsStage | None:
-        """What each photograph of the index can carry; None where layers are placed freely.
-
-        Raises:
-            BadSetup: the profile's segmentation has no classes.
-        """
-        if self.config.scenes.placement.kind == "free":
-            return None
-        source = self.layout_source or network_source(self.config.maps)
-        return LayoutsStage(self.store, self.photographs, self.backgrounds, source)
 
     # ---- library
 
@@ -228,6 +106,16 @@ class Factory:
         return self.training.scenes
 
     @property
+    def masks(self) -> MaskStage:
+        """Imperfect masks of the training scenes."""
+        return self.training.masks
+
+    @property
+    def maps(self) -> dict[str, MapStage]:
+        """Edges, segmentation and depth of the training composites, by name."""
+        return self.training.maps
+
+    @property
     def shards(self) -> ShardJoin:
         """Training scenes, masks and maps side by side."""
         return self.training.shards
@@ -241,8 +129,7 @@ class Factory:
     @cached_property
     def real_only(self) -> Dataset:
         """The training dataset planned without generated foregrounds: the same number of scenes, by the same seed."""
-        scenes = self.config.scenes.model_copy(update={"generated_share": 0.0})
-        return self._dataset(f"{REAL_ONLY}/", scenes, "train")
+        return self._dataset(f"{REAL_ONLY}/", self.config.scenes.without_generated(), "train")
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:

@@ -16,7 +16,7 @@ BATCH_ROWS = 1024
 SCENES = (
     *("key", "layer", "num_layers", "scale", "size_class", "amodal_area_px", "occluded_fraction", "occlusion_level"),
     *("border_contact", "placement", "sharpness", "sharpness_around", "foreground_id", "foreground_kind"),
-    *("completeness", "background_enlargement"),
+    *("foreground_source", "completeness", "background_enlargement"),
 )
 """Columns of scenes that checks and metadata look at; of 44, and the longest are not among them."""
 

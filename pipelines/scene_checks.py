@@ -143,7 +143,10 @@ def _off_plan(row: Mapping[str, Any], plans: Mapping[str, Sequence[LayerPlan]], 
     if row["num_layers"] != len(plan):
         return f"{row['num_layers']} layers instead of {len(plan)}"
     layer = plan[row["layer"]]
-    said = (row["foreground_kind"], row["size_class"], row["occlusion_level"])
+    kind = row["foreground_kind"]
+    if scenes.cutouts_share is not None and row["foreground_source"] == "cutouts":
+        kind = "cutouts"
+    said = (kind, row["size_class"], row["occlusion_level"])
     if said != (layer.kind, layer.size_class, layer.occlusion):
         return f"{said} instead of {(layer.kind, layer.size_class, layer.occlusion)}"
     if row["completeness"] != "cut" and row["border_contact"] != layer.border_contact:

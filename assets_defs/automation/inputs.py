@@ -1,4 +1,4 @@
-"""Inputs that people change from outside: the MULAN folder, the list of prompts, takedowns, exclusions.
+"""Inputs that people change from outside: the folders of MULAN, own cutouts and own pairs, prompts, lists of ids.
 
 Each is an asset that is observed, never made: its version is a hash of its content, so Dagster itself sees that the
 assets downstream are stale, and the lineage shows what they are made from.
@@ -15,7 +15,9 @@ import dagster as dg
 
 from assets_defs.asset import in_words
 from assets_defs.plan import Plan
+from assets_defs.sources.cutouts import FOLDER
 from assets_defs.sources.foregrounds import GROUP, OWNERS
+from assets_defs.sources.pairs import FOLDER as PAIRS_FOLDER
 from decoupage.randomness import digest
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.foregrounds.prompts.ledger import ledger_path
@@ -118,6 +120,27 @@ def watched_inputs(plan: Plan) -> list[Input]:
                 "is fetched, photographs. Observed, not made: a file added or removed makes what is built on it stale.",
                 source.version,
                 (source.annotations, *info, *(() if source.fetches else (source.images,))),
+            )
+        )
+    if profile.cutouts.source == "folder":
+        cutouts = factory.own_cutouts
+        found.append(
+            Input(
+                FOLDER,
+                f"Your own cutouts in `{profile.cutouts.folder}`, with `attribution.csv`. Observed, not made: a file "
+                "added, removed or changed in size makes what is built on it stale.",
+                cutouts.version,
+                (Path(profile.cutouts.folder),) if cutouts.folder.is_local else (),
+            )
+        )
+    if (pairs := factory.pairs) is not None:
+        found.append(
+            Input(
+                PAIRS_FOLDER,
+                f"Your own before/after pairs in `{profile.pairs.folder}`, with `attribution.csv`. Observed, not made: "
+                "a file added, removed or changed in size makes the pairs stale.",
+                pairs.version,
+                (Path(profile.pairs.folder),),
             )
         )
     return found

@@ -74,12 +74,17 @@ def mask_of(image: Image.Image, size: tuple[int, int] | None = None) -> Mask:
     Raises:
         ValueError: as `as_mask`, but for empty and full masks.
     """
-    return np.asarray(_soft(image, size or (image.height, image.width)) >= 0.5)
+    return np.asarray(soft_mask_of(image, size) >= 0.5)
+
+
+def soft_mask_of(image: Image.Image, size: tuple[int, int] | None = None) -> Array:
+    """As `mask_of` without its threshold, [H, W] in [0, 1]: the alpha that a gray picture stands for."""
+    return _one_channel(_scaled(_channels_last(_values(image), size or (image.height, image.width))))[0]
 
 
 def mask_doubts(image: Image.Image) -> list[str]:
     """Why a picture is probably not the mask that was meant, in words; nothing for most. Raises as `mask_of`."""
-    soft_HW = _soft(image, (image.height, image.width))
+    soft_HW = soft_mask_of(image)
     hard_HW = soft_HW >= 0.5
     border = np.concatenate([hard_HW[0], hard_HW[-1], hard_HW[1:-1, 0], hard_HW[1:-1, -1]])
     gray, white = ((soft_HW > low) & (soft_HW < high) for low, high in ((_BLACK, _WHITE), (_WHITE, 2)))
@@ -93,10 +98,6 @@ def mask_doubts(image: Image.Image) -> list[str]:
             f"is mostly gray ({gray.mean():.0%} of the picture, white is {white.mean():.0%}): it is cut at half"
         )
     return doubts
-
-
-def _soft(image: Image.Image, size: tuple[int, int]) -> Array:
-    return _one_channel(_scaled(_channels_last(_values(image), size)))[0]
 
 
 def _values(mask: Image.Image | Array) -> Array:

@@ -64,23 +64,27 @@ class Segmenter:
         said = " ".join(f"--point {point}" for point in points)
         return self._mask(picture_HW3, said, input_points=[[places]], input_labels=[[labels]])
 
+    def prepared(self, picture_HW3: Rgb) -> tuple[Any, tuple[int, int]]:
+        """What the network sees [1, 3, h, w], and its (h, w): a square, so clicks are squeezed as the picture is."""
+        rows, columns = _sides(self.model.config.prompt_encoder_config.image_size)
+        resized = Image.fromarray(picture_HW3).resize((columns, rows), Image.Resampling.BILINEAR)
+        return _normalised(resized).to(self.model.device, self.model.dtype), (rows, columns)
+
     def _mask(self, picture_HW3: Rgb, said: str, **asked: Any) -> Mask:
         import torch
         from torch.nn import functional
 
         height, width = picture_HW3.shape[:2]
-        # The published network takes a square, whatever the picture's aspect; clicks are squeezed with it.
-        rows, columns = _sides(self.model.config.prompt_encoder_config.image_size)
+        pixels, (rows, columns) = self.prepared(picture_HW3)
         scale = torch.tensor([columns / width, rows / height], dtype=torch.float32)
         prompts = {name: torch.tensor(value) for name, value in asked.items()}
         for name in prompts.keys() - {"input_labels"}:
             prompts[name] = prompts[name].float() * scale.repeat(prompts[name].shape[-1] // 2)
-        resized = Image.fromarray(picture_HW3).resize((columns, rows), Image.Resampling.BILINEAR)
         # One click may mean a part or the whole: of three answers the best is taken. More say enough for one answer.
         is_one_click = prompts.get("input_labels", torch.zeros(2)).numel() == 1
         with torch.inference_mode():
             output = self.model(
-                pixel_values=_normalised(resized).to(self.model.device, self.model.dtype),
+                pixel_values=pixels,
                 **{name: value.to(self.model.device) for name, value in prompts.items()},
                 multimask_output=is_one_click,
             )

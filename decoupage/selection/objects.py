@@ -1,10 +1,13 @@
 """The objects of a picture that somebody wants, front to back, each with its mask and how it was pointed out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from decoupage.images.reading import Picture
 from decoupage.images.types import Mask
@@ -12,7 +15,8 @@ from decoupage.inputs import read_mask
 from decoupage.results import text_of
 from decoupage.selection.classical import NAME as GRABCUT
 from decoupage.selection.classical import cut_box, cut_points
-from decoupage.selection.nets import DETECTOR, Detector, Segmenter
+from decoupage.selection.everything import find_everything
+from decoupage.selection.nets import DETECTOR, SEGMENTER, Detector, Segmenter
 from decoupage.selection.said import Box, Point
 
 
@@ -23,6 +27,7 @@ class Wanted:
     Attributes:
         masks: files; boxes: as `Box.parse` takes them; texts: words; each is one object, front to back.
         points: as `Point.parse` takes them, all of one object.
+        everything: all objects that the segmenter finds.
         refine: draw what is in a box to its outline.
     """
 
@@ -30,11 +35,18 @@ class Wanted:
     boxes: Sequence[str] = ()
     points: Sequence[str] = ()
     texts: Sequence[str] = ()
+    everything: bool = False
     refine: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError where nothing is said, or more than one thing, or what does not go together."""
-        kinds = {"--mask": self.masks, "--box": self.boxes, "--point": self.points, "--text": self.texts}
+        kinds = {
+            "--mask": self.masks,
+            "--box": self.boxes,
+            "--point": self.points,
+            "--text": self.texts,
+            "--all": self.everything,
+        }
         said = [name for name, values in kinds.items() if values]
         if len(said) != 1:
             *most, last = kinds
@@ -95,7 +107,7 @@ class Selected:
 
 
 def select(wanted: Wanted, picture: Picture, networks: Networks) -> list[Selected]:
-    """The objects of a picture, front to back.
+    """The objects of a picture, front to back as they were said; of `everything`, the largest first.
 
     Raises:
         ValueError: a mask, box, point or text cannot be used, or weights are not here; the message says which.
@@ -103,6 +115,8 @@ def select(wanted: Wanted, picture: Picture, networks: Networks) -> list[Selecte
     """
     if networks.segmenter and wanted.masks:
         raise ValueError("--segmenter makes masks of a --box, --point or --text; it does not go with --mask")
+    if wanted.everything and not networks.segmenter:
+        raise ValueError(f"--all needs --segmenter, a SAM 2 such as {SEGMENTER}: colours alone find no objects")
     rgb, segmenter = picture.rgb, networks.loaded_segmenter
     by = GRABCUT if segmenter is None else segmenter.name
 
@@ -117,8 +131,34 @@ def select(wanted: Wanted, picture: Picture, networks: Networks) -> list[Selecte
     if points := tuple(Point.parse(text) for text in wanted.points):
         mask = cut_points(rgb, points) if segmenter is None else segmenter.of_points(rgb, points)
         found.append(Selected("point", mask, {"points": [str(point) for point in points]}, by))
+    if wanted.everything and segmenter is not None:
+        found += [Selected("object", mask, {"all": True}, by) for mask in find_everything(segmenter, rgb)]
     for text in wanted.texts:
         detector = networks.loaded_detector
         box = detector.of_text(rgb, text)
         found.append(in_box(box, text, {"text": text, "box": str(box), "box_by": detector.name}))
     return found
+
+
+def front_to_back(objects: Sequence[Selected], depth_HW: NDArray[np.float32] | None, made_by: str) -> list[Selected]:
+    """Order objects that were found all at once: the nearest first.
+
+    Without a map of depth, that is the one whose lowest point is lowest: on level ground it stands nearest.
+
+    Args:
+        objects: of one picture.
+        depth_HW: [H, W] of the picture's size, 1 = near; an object is as near as its median.
+        made_by: what made that, for `layers.json`.
+    """
+
+    def nearness(selected: Selected) -> float:
+        if depth_HW is not None:
+            return float(np.median(depth_HW[selected.mask]))
+        return float(np.flatnonzero(selected.mask.any(axis=1))[-1])
+
+    order = f"depth by {made_by}" if depth_HW is not None else "lowest point"
+    ordered = sorted(objects, key=nearness, reverse=True)
+    return [
+        replace(each, name=f"{each.name} {number}", said={**each.said, "ordered_by": order})
+        for number, each in enumerate(ordered, 1)
+    ]

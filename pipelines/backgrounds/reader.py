@@ -2,8 +2,6 @@
 
 import hashlib
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,11 +9,10 @@ import numpy as np
 from decoupage.faults import BadItem
 from decoupage.images.reading import read_picture
 from decoupage.images.types import Rgb
-from decoupage.text_files import printable
 from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig
-from pipelines.library.assets import read_source_file
-from pipelines.library.names import asset_id, origin_of, usable_name
+from pipelines.library.foreign_files import read_foreign
+from pipelines.library.names import asset_id, origin_of
 from pipelines.library.picture_hashes import photograph_hash
 from pipelines.library.records import BackgroundRecord
 from pipelines.stages.run import Outcome
@@ -43,18 +40,10 @@ class PhotographReader:
         """The record and the pixels as they are stored, not yet rotated.
 
         Raises:
-            BadItem: `bad_name`, `outside`, `missing_image`, as `read_source_file` and `read_picture`, `too_small`,
-                `transparent`, `blurred`, `unknown_rotation`.
+            BadItem: as `read_foreign` and `read_picture`, `too_small`, `transparent`, `blurred`, `unknown_rotation`.
         """
         file, given = item
-        if not usable_name(file):
-            detail = "its name is not UTF-8, or holds control characters or a backslash; rename it"
-            raise BadItem("bad_name", f"{printable(file)}: {detail}")
-        self._stay_inside(file)
-        try:
-            data = read_source_file(self.folder, file)
-        except FileNotFoundError as error:
-            raise BadItem("missing_image", f"{file} is not in {self.folder.root}") from error
+        data = read_foreign(self.folder, file)
         picture = read_picture(data, upright=False)
         height, width = picture.stored_size
         turn = given.rotation_deg_ccw if given else _EXIF_TURNS_CCW.get(picture.orientation, -1)
@@ -85,15 +74,6 @@ class PhotographReader:
             split="train",
         )
         return record, rgb
-
-    def _stay_inside(self, file: str) -> None:
-        """A link in a stranger's folder must not bring in pictures of this machine."""
-        if self.folder.is_local and not Path(self.folder.url(file)).resolve().is_relative_to(self._root):
-            raise BadItem("outside", f"{file} is a link that leads out of the folder; copy what it leads to (cp -rL)")
-
-    @cached_property
-    def _root(self) -> Path:
-        return Path(self.folder.url("")).resolve()
 
 
 def _sharpness(rgb: Rgb) -> float:

@@ -1,28 +1,24 @@
 """The stage that indexes a folder of photographs: each is opened once, checked and recorded. Files stay in place."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from decoupage.faults import BadSetup
 from decoupage.fingerprint import Recipe
 from decoupage.images.reading import SUFFIXES
 from decoupage.maps.segformer import Segformer
 from decoupage.randomness import digest, hash64
-from decoupage.text_files import printable
 from pipelines.backgrounds.attribution import FILE, Attribution, read_attributions
 from pipelines.backgrounds.reader import Item, PhotographReader
 from pipelines.backgrounds.things import ThingFilter, is_salient, salient_names
 from pipelines.config import BackgroundConfig
-from pipelines.library.names import item_key, usable_name
+from pipelines.library.foreign_files import sizes_bytes, warn_of_names
+from pipelines.library.names import item_key
 from pipelines.library.records import BackgroundRecord, schema_of
-from pipelines.library.unmatched import unmatched
 from pipelines.stages.manifest import CurrentByInputs
 from pipelines.stages.store import Store
 
-log = logging.getLogger(__name__)
 VERSION = 2
 READING = "3"
 """Raised when the code reads or names some files otherwise: shards are then made again, and nothing has to be removed,
@@ -78,19 +74,9 @@ class BackgroundsStage(CurrentByInputs):
                 files[f"{hash64('background', item_key(name)) % self.config.num_shards:05d}"].append(name)
         if not any(files.values()):
             raise BadSetup(f"{self.folder.root} holds no pictures ({', '.join(SUFFIXES)}); set backgrounds.folder")
-        self._tell(there)
+        otherwise = "files without a line count as of backgrounds.licence"
+        warn_of_names(self.folder, there, FILE, self._attributions, otherwise)
         return files
-
-    def _tell(self, there: list[str]) -> None:
-        """Warn of lines of attributions that match no file, and of linked folders, which are not followed."""
-        missed = unmatched(self.folder.url(FILE), self._attributions, set(there), what="no file in its folder")
-        if missed.lines:
-            log.warning("%s; files without a line count as of backgrounds.licence", missed.sentence)
-        if self.folder.is_local:
-            root = Path(self.folder.url(""))
-            linked = [name for name in there if not Path(name).suffix and (root / name).is_dir()]
-            if linked:
-                log.warning("%s: links to folders are not followed: %s", root, ", ".join(map(printable, linked[:3])))
 
     @cached_property
     def _attributions(self) -> dict[str, Attribution]:
@@ -107,17 +93,10 @@ class BackgroundsStage(CurrentByInputs):
     def inputs(self, shard: str) -> dict[str, str]:
         """Hash of names, sizes and attributions of the shard's files; photographs are not opened for it."""
         files = self._files[shard]
-        lines = [
-            (file, size, self._attributions.get(file)) for file, size in zip(files, self._sizes(files), strict=True)
-        ]
+        sizes = sizes_bytes(self.folder, files)
+        lines = [(file, size, self._attributions.get(file)) for file, size in zip(files, sizes, strict=True)]
         inputs = {"files": digest(*lines).hex(), "reading": READING}
         if self.labeller:
             inputs |= self.labeller.inputs()
             is_salient(self.labeller.id2label)  # Wrong classes are reported before work starts.
         return inputs
-
-    def _sizes(self, files: Sequence[str]) -> list[int]:
-        """Sizes in bytes; -1 for a file that is absent or has no usable name, which the reader drops."""
-        usable = [file for file in files if usable_name(file)]
-        sizes = dict(zip(usable, self.folder.sizes(usable), strict=True))
-        return [-1 if (size := sizes.get(file)) is None else size for file in files]

@@ -11,7 +11,7 @@ from decoupage.maps.config import DepthConfig, EdgesConfig, MapsConfig, Segmenta
 from decoupage.settings import Pixels, Section, Share, Weight
 from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
-from pipelines.config.foregrounds import GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
+from pipelines.config.foregrounds import CutoutsConfig, GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
 from pipelines.config.pairs import PairsConfig
 from pipelines.config.scenes import (
@@ -27,6 +27,7 @@ __all__ = [
     "BackgroundConfig",
     "BorderConfig",
     "ChecksConfig",
+    "CutoutsConfig",
     "DataConfig",
     "DepthConfig",
     "EdgesConfig",
@@ -59,6 +60,7 @@ class DataConfig(Section):
     """All data sections of a profile."""
 
     mulan: MulanConfig
+    cutouts: CutoutsConfig = CutoutsConfig()
     prompts: PromptsConfig = PromptsConfig()
     generated: GeneratedConfig = GeneratedConfig()
     gates: GateConfig = GateConfig()
@@ -75,10 +77,18 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _kinds_of_foregrounds(self) -> "DataConfig":
-        if self.mulan.source == "none" and self.scenes.generated_share < 1:
+        generated, own = self.scenes.generated_share, self.scenes.cutouts_share
+        if own is not None and self.cutouts.source == "none":
+            raise ValueError(f"scenes.cutouts_share = {own} needs own cutouts: set cutouts.source and cutouts.folder")
+        if self.mulan.source == "none" and self.cutouts.source == "none" and generated < 1:
             raise ValueError(
                 "mulan.source = 'none' leaves only generated foregrounds: scenes.generated_share must be 1.0, got "
-                f"{self.scenes.generated_share}"
+                f"{generated}"
+            )
+        if self.mulan.source == "none" and own is not None and not math.isclose(generated + own, 1):
+            raise ValueError(
+                "mulan.source = 'none' leaves generated foregrounds and own cutouts: scenes.generated_share and "
+                f"scenes.cutouts_share must add up to 1.0, got {generated} and {own}; or leave cutouts_share out"
             )
         return self
 

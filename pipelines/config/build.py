@@ -75,6 +75,7 @@ class SourceDropLimits(Section):
     """The limits of each source."""
 
     mulan: MulanDropLimits = MulanDropLimits()
+    cutouts: DropLimits = DropLimits()
     generated: DropLimits = DropLimits()
     backgrounds: BackgroundDropLimits = BackgroundDropLimits()
     layouts: DropLimits = DropLimits()

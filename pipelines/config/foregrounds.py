@@ -1,4 +1,4 @@
-"""The sources of foregrounds (MULAN, generators and their prompts), and the filters on cutouts."""
+"""The sources of foregrounds (MULAN, own cutouts, generators and their prompts), and the filters on cutouts."""
 
 import re
 from typing import Annotated, Literal
@@ -18,6 +18,16 @@ def _known_licence(name: str) -> str:
     if canonical(name) != UNKNOWN and find_terms(name) is None:
         raise ValueError(f"must be {UNKNOWN!r} or a licence of pipelines/licences/terms.csv, got {name!r}")
     return canonical(name)
+
+
+def _names_an_alpha(rule: str) -> str:
+    rest = rule.removeprefix("../")
+    if rest.count("{name}") != 1 or rule == "{name}" or ".." in rest or rest.startswith("/") or "\\" in rest:
+        raise ValueError(
+            f"must hold {{name}} once, beside it at most folders below the picture's or, after '../', beside it, such "
+            f"as {{name}}_alpha or ../alpha/{{name}}, got {rule!r}"
+        )
+    return rule
 
 
 class CocoConfig(Section):
@@ -96,6 +106,27 @@ class MulanConfig(Section):
             )
         if self.laion.use:
             raise ValueError("licences must name 'unknown' where laion.use = true: nothing states LAION's licences")
+        return self
+
+
+class CutoutsConfig(Section):
+    """A user's own cutouts: a folder of RGBA pictures, or of pictures and their alphas."""
+
+    source: Literal["none", "folder"] = "none"
+    folder: str = Field("", description="folder, searched recursively; attribution.csv is read if present")
+    alphas: tuple[Annotated[str, AfterValidator(_names_an_alpha)], ...] = Field(
+        ("{name}_alpha", "{name}_mask", "{name}-alpha", "{name}-mask", "../alpha/{name}", "../mask/{name}"),
+        description="where the alpha of a picture without one may be, relative to it and without suffix",
+    )
+    completeness: Literal["measured", "complete"] = "measured"
+    """`measured`: cut where the picture's border cuts it, else unknown; `complete`: else complete, nothing hid it."""
+    licence: str = Field("unknown", description="licence of cutouts for which attribution.csv names none")
+    num_shards: int = Field(1, ge=1, le=2000)
+
+    @model_validator(mode="after")
+    def _folder_named(self) -> "CutoutsConfig":
+        if self.source == "folder" and not self.folder:
+            raise ValueError("folder must name a folder when source = 'folder'")
         return self
 
 

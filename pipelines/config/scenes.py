@@ -105,6 +105,9 @@ class ScenesConfig(Section):
     seed: int = Field(0, ge=0)
     num_layers_weights: tuple[Weight, Weight, Weight] = (1.0, 1.0, 1.0)
     generated_share: Share = Field(0.5, description="share of layers drawn from generated foregrounds")
+    cutouts_share: Share | None = Field(
+        None, description="share of layers drawn from own cutouts; left out = by their number among real foregrounds"
+    )
     flip_share: Share = 0.5
     max_rotation_deg: float = Field(10.0, ge=0.0, le=45.0)
     max_background_crop: Share = Field(0.4, description="the crop's side is at least (1 - this) of the short side")
@@ -122,10 +125,26 @@ class ScenesConfig(Section):
     border: BorderConfig = BorderConfig()
     placement: PlacementConfig = PlacementConfig()
 
+    @model_validator(mode="after")
+    def _shares_of_kinds(self) -> "ScenesConfig":
+        if self.generated_share + (self.cutouts_share or 0.0) > 1 + 1e-9:
+            raise ValueError(
+                f"generated_share and cutouts_share must add up to at most 1, got {self.generated_share} and "
+                f"{self.cutouts_share}"
+            )
+        return self
+
     @property
     def num_shards(self) -> int:
         """Number of shards; the last one may hold fewer scenes."""
         return -(-self.num_scenes // self.scenes_per_shard)
+
+    def without_generated(self) -> "ScenesConfig":
+        """The same with no generated foregrounds; the others keep their proportions."""
+        own = self.cutouts_share
+        if own is not None and self.generated_share < 1:
+            own = own / (1 - self.generated_share)
+        return self.model_copy(update={"generated_share": 0.0, "cutouts_share": own})
 
     def min_area_px(self, size_class: SizeClass) -> float:
         """Area that a cutout must have, summed alpha / 255, so that the largest enlargement makes it fill a class."""

@@ -25,10 +25,13 @@ _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
     *((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B")),
 )
-RECIPE_SECTIONS = ("mulan", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps", "licences")
+RECIPE_SECTIONS = (
+    *("mulan", "cutouts", "generated", "gates", "backgrounds", "library", "scenes", "masks", "maps", "licences"),
+)
 """Sections of the profile that decide the data; the engine and the limits of checks do not."""
 _PRIVATE: dict[str, Any] = {
     "mulan": {"annotations": True, "images": True, "coco": {"info"}},
+    "cutouts": {"folder"},
     "backgrounds": {"folder"},
     "library": {"takedowns", "evaluation_lists"},
 }

@@ -33,6 +33,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
     attribution: str,
     split: Split = "train",
     consistency_error: float = -1.0,
+    whole: bool = False,
 ) -> tuple[bytes, ForegroundRecord]:
     """Turn a cutout that lies in its whole source picture into WebP bytes and their record.
 
@@ -41,6 +42,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
         gates: the limits that it must meet.
         id: becomes the member `<id>.webp`; the other names are columns of `ForegroundRecord`. A prompt in the plural,
             or where there is none such a caption, lets two parts of about the same area pass.
+        whole: a source of real ones says that they are complete, but for what their pictures' borders cut.
 
     Returns:
         Lossless WebP cropped to the alpha box with bled colour, and the record (split as given; tar, offset and
@@ -54,7 +56,7 @@ def make_cutout(  # noqa: PLR0913 - a record's columns, by name
     gated = apply_gates(rgba, gates, pair=is_plural(prompt or caption))
     bled = bleed(gated.rgba)
     data = encode_webp(bled)
-    completeness: Completeness = "cut" if gated.cut_sides else "complete" if kind == "generated" else "unknown"
+    completeness: Completeness = "cut" if gated.cut_sides else "complete" if whole or kind == "generated" else "unknown"
     record = ForegroundRecord(
         id=id,
         source=source,

@@ -19,7 +19,7 @@ class ForegroundRecord:
 
     Attributes:
         id: unique over all sources, e.g. `mulan-000000000139-2`; letters, digits, `-` and `_`.
-        source: `mulan`, `layerdiffuse`, `rendered`.
+        source: `mulan`, `layerdiffuse`, `rendered`, `cutouts` (a user's own).
         kind: `real` (rich texture, imperfect shape) or `generated` (complete shape).
         origin: the photograph or (prompt, seed) it comes from; one origin is never in two splits.
         member: its name in the tar of its shard; tar, offset, num_bytes are filled in by the library.

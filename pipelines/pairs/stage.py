@@ -4,7 +4,7 @@ A pair's bytes depend on its pictures, its name and the recipe alone; its shard 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pyarrow as pa
 from decoupage.fingerprint import Recipe, fingerprint
 from decoupage.maps.maker import MapMaker
 from decoupage.randomness import digest, hash64
-from pipelines.backgrounds.attribution import Attribution, read_attributions
+from pipelines.backgrounds.attribution import FILE, Attribution, read_attributions
 from pipelines.config import PairsConfig, ScenesConfig
 from pipelines.config.pairs import LAYOUTS
+from pipelines.library.foreign_files import sizes_bytes, warn_of_names
 from pipelines.pairs.evaluated import Evaluated
 from pipelines.pairs.reading import NEEDED, PairFiles, PairReader, told_name
 from pipelines.pairs.task import Item, PairTask
@@ -97,25 +98,34 @@ class PairsStage(CurrentByInputs):
         Raises:
             BadSetup: the folder or the library is not there, or holds nothing.
         """
-        items = map(self._item, self._names[shard])
-        # In ASCII, because a name may be none in UTF-8.
-        sha = digest(*(ascii((item, self._sizes(item))) for item in items))
-        found = {"files": sha.hex(), "evaluated": self.evaluated.sha256}
+        found = {"files": self.files_sha256(shard), "evaluated": self.evaluated.sha256}
         for maker in self.makers:
             found |= {f"{maker.name}.{key}": value for key, value in maker.inputs().items()}
         return found
 
+    def version(self) -> str:
+        """Hash of names, sizes and attributions of all files of the folder as it is now."""
+        now = replace(self)  # Lists the folder again.
+        return digest(*map(now.files_sha256, now.shards())).hex()[:16]
+
+    def files_sha256(self, shard: str) -> str:
+        """Hash of names, sizes and attributions of a shard's files."""
+        items = map(self._item, self._names[shard])
+        # In ASCII, because a name may be none in UTF-8.
+        return digest(*(ascii((item, sizes_bytes(self._store, item.paths))) for item in items)).hex()
+
     @property
-    def _folder(self) -> Path:
-        return Path(self.config.folder)
+    def _store(self) -> Store:
+        return Store(self.config.folder)
 
     @property
     def _reader(self) -> PairReader:
-        return PairReader(self._folder, LAYOUTS[self.config.layout])
+        return PairReader(Path(self.config.folder), LAYOUTS[self.config.layout])
 
     @cached_property
     def _files(self) -> PairFiles:
-        return PairFiles.of(self._folder, self._reader.layout, "pairs.folder", "choose another pairs.layout")
+        reader = self._reader
+        return PairFiles.of(reader.folder, reader.layout, "pairs.folder", "choose another pairs.layout")
 
     @cached_property
     def _names(self) -> dict[str, list[str]]:
@@ -126,7 +136,11 @@ class PairsStage(CurrentByInputs):
 
     @cached_property
     def _attributions(self) -> dict[str, Attribution]:
-        return read_attributions(Store(self.config.folder))
+        found = read_attributions(self._store)
+        if found:
+            there = [path for role in self._files.by_role.values() for paths in role.values() for path in paths]
+            warn_of_names(self._store, there, FILE, found, "pairs without a line count as of pairs.licence")
+        return found
 
     def _item(self, name: str) -> Item:
         """What is said of the pictures with and without the object holds for the pair; of two licences, both."""
@@ -141,13 +155,3 @@ class PairsStage(CurrentByInputs):
             licence=" AND ".join(licences) or self.config.licence,
             attribution="; ".join(dict.fromkeys(line.attribution for line in lines if line.attribution)),
         )
-
-    def _sizes(self, item: Item) -> list[int]:
-        return [self._size(path) for paths in item.files.values() for path in paths]
-
-    def _size(self, path: str) -> int:
-        """In bytes; -1 of a link to nothing, which the reader drops."""
-        try:
-            return (self._folder / path).stat().st_size
-        except OSError:
-            return -1

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 from decoupage.faults import BadItem
@@ -10,14 +10,16 @@ from decoupage.fingerprint import canonical_json
 from decoupage.maps.maker import MapMaker
 from pipelines.config import ScenesConfig
 from pipelines.library.comparison import Compared, published_ids
+from pipelines.library.foreign_files import stay_inside
 from pipelines.library.names import asset_id
 from pipelines.licences.terms import why_not_commercial
 from pipelines.pairs.cut import Cut, cut_out
 from pipelines.pairs.evaluated import Evaluated, cutout, photograph
 from pipelines.pairs.parts import PairParts
-from pipelines.pairs.reading import Files, Pair, PairReader
+from pipelines.pairs.reading import Files, Pair, PairReader, names_a_file
 from pipelines.scenes.parts import pixels_sha256
 from pipelines.stages.run import Outcome
+from pipelines.stages.store import Store
 
 _AT_ONCE = 8
 """Pairs of a batch at least: they are compared with what is evaluated on together. Only their squares are kept."""
@@ -39,6 +41,11 @@ class Item:
     origin: str
     licence: str
     attribution: str
+
+    @property
+    def paths(self) -> list[str]:
+        """All its files."""
+        return list(chain.from_iterable(self.files.values()))
 
     @property
     def key(self) -> str:
@@ -94,21 +101,16 @@ class PairTask:
         try:
             if self.commercial and (reason := why_not_commercial(item.licence)):
                 raise BadItem("unlicensed", reason)
-            self._stay_inside(item)
-            pair = self.reader.read(item.name, item.files)
+            pair = self._read(item)
             return _Ready(item, cut_out(pair, item.name, self.scenes), _compared(item, pair))
         except BadItem as fault:
             return fault
 
-    def _stay_inside(self, item: Item) -> None:
-        """A link in a stranger's folder must not bring in pictures of this machine."""
-        root = self.reader.folder.resolve()
-        for path in (path for paths in item.files.values() for path in paths):
-            if not (root / path).resolve().is_relative_to(root):
-                name = Path(path).name
-                raise BadItem(
-                    "outside", f"{name} is a link that leads out of the folder; copy what it leads to (cp -rL)"
-                )
+    def _read(self, item: Item) -> Pair:
+        if names_a_file(item.name):  # Another name is refused by the reader.
+            for path in item.paths:
+                stay_inside(Store(str(self.reader.folder)), path)
+        return self.reader.read(item.name, item.files)
 
     def _maps(self, cuts: Sequence[Cut]) -> list[dict[str, bytes]]:
         pictures = [cut.image for cut in cuts]

@@ -24,10 +24,10 @@ from decoupage.randomness import digest, hash64
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SizeClass
 from pipelines.library.objects import objects
-from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Kind, Split
+from pipelines.library.records import AnyRecord, BackgroundRecord, ForegroundRecord, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable, origin_codes
-from pipelines.scenes.plan import ClassWeights, LayerPlan, Rule, plan_scene
+from pipelines.scenes.plan import ClassWeights, Kind, LayerPlan, Rule, plan_scene
 from pipelines.scenes.rings import background_ring, class_weights, foreground_rings, support_needs
 from pipelines.stages.store import Store
 

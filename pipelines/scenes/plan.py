@@ -13,10 +13,11 @@ import numpy as np
 from decoupage.randomness import generator
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SIZE_CLASSES, SizeClass
-from pipelines.library.records import Kind
 
 Level = Literal["none", "light", "medium", "heavy"]
 Rule = Literal["supported", "free"]
+Kind = Literal["real", "generated", "cutouts"]
+"""What a layer draws from; `cutouts`, own cutouts alone, where the recipe names their share. They are real, too."""
 LEVELS: tuple[Level, ...] = ("none", "light", "medium", "heavy")
 ClassWeights = Mapping[Kind, tuple[float, ...]]
 """Weights of `SIZE_CLASSES` for the layers of each kind: those of the recipe, limited by what the library can fill."""
@@ -46,7 +47,7 @@ def plan_scene(config: ScenesConfig, weights: ClassWeights, key: str) -> tuple[L
     """The layers of a scene from bottom to top: a function of the recipe, the weights of size classes, and the key."""
     rng = generator(config.seed, "plan", key)
     num_layers = 1 + _choose(rng, config.num_layers_weights)
-    kinds: list[Kind] = ["generated" if rng.random() < config.generated_share else "real" for _ in range(num_layers)]
+    kinds = [_kind(config, rng.random()) for _ in range(num_layers)]
     contacts = [bool(rng.random() < config.border.contact_share) for _ in range(num_layers)]
     sizes = _sizes(config, [weights[kind] for kind in kinds], rng)
     levels: list[Level] = ["none"] * num_layers
@@ -69,6 +70,13 @@ def plan_scene(config: ScenesConfig, weights: ClassWeights, key: str) -> tuple[L
         LayerPlan(kinds[i], SIZE_CLASSES[sizes[i]], contacts[i], levels[i], occluders[i], rules[i])
         for i in range(num_layers)
     )
+
+
+def kind_shares(config: ScenesConfig) -> dict[Kind, float]:
+    """Kind -> share of layers that draw from it."""
+    own = config.cutouts_share or 0.0
+    rest = 1 - config.generated_share - own
+    return {"real": rest if rest > 1e-9 else 0.0, "generated": config.generated_share, "cutouts": own}
 
 
 def occluders_larger(sizes: Sequence[Size], occluders: Sequence[int | None]) -> list[Size]:
@@ -94,6 +102,15 @@ def _sizes(config: ScenesConfig, weights: Sequence[tuple[float, ...]], rng: np.r
         sizes = [_choose(rng, of_layer) for of_layer in weights]
         if sum(lows[size] for size in sizes) <= config.size.max_total_share:
             return sizes
+
+
+def _kind(config: ScenesConfig, point: float) -> Kind:
+    """The kind at a point of [0, 1)."""
+    shares = kind_shares(config)
+    if point < shares["generated"]:
+        return "generated"
+    # Where nothing is left for the last kind, rounding must not reach it.
+    return "cutouts" if shares["cutouts"] > 0 and (point < 1 - shares["real"] or not shares["real"]) else "real"
 
 
 def _choose(rng: np.random.Generator, weights: tuple[float, ...]) -> int:

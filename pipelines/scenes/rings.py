@@ -14,14 +14,19 @@ from decoupage.faults import BadSetup
 from pipelines.config import ScenesConfig
 from pipelines.config.scenes import SIZE_CLASSES, SizeClass
 from pipelines.library.objects import objects, support_of
-from pipelines.library.records import BackgroundRecord, ForegroundRecord, Kind, Split
+from pipelines.library.records import BackgroundRecord, ForegroundRecord, Split
 from pipelines.library.ring import Ring
 from pipelines.library.table import RecordTable
-from pipelines.scenes.plan import ClassWeights, Rule
+from pipelines.scenes.plan import ClassWeights, Kind, Rule, kind_shares
 from pipelines.scenes.terrain import CAMERA_M, MAX_SIZE_FACTOR
 
 WEIGHT_STEP = 1 / 64
 """Step in which the share of layers of a size class is limited; chosen by us."""
+NAMES: Mapping[Kind, str] = {
+    "real": "real foreground",
+    "generated": "generated foreground",
+    "cutouts": "cutout of your own",
+}
 NEAR_REACH = 0.6
 """Height of the horizon above the foot of what stands near by, in canvases."""
 
@@ -52,23 +57,23 @@ def foreground_rings(
     Raises:
         BadSetup: there are none.
     """
-    shares: dict[Kind, float] = {"real": 1 - config.generated_share, "generated": config.generated_share}
     ring = Ring.of(table.texts("id"), origins, config.virtual_nodes)
     areas_px = table.numbers("area_px")
     reachable = largest_share(table.numbers("width_px"), table.numbers("height_px"), areas_px, config)
     rings: dict[tuple[Kind, SizeClass, Rule], Ring] = {}
-    for kind in [kind for kind, share in shares.items() if share > 0]:
-        of_kind = table.equals("kind", kind)
+    for kind in [kind for kind, share in kind_shares(config).items() if share > 0]:
+        of_kind = _of_kind(table, kind, config)
         if not of_kind.any():
+            own = "" if config.cutouts_share is None else f" and scenes.cutouts_share {config.cutouts_share}"
             raise BadSetup(
-                f"scenes.generated_share is {config.generated_share}, but the library has no {kind} foreground "
-                f"in split {split!r}; add a source or change the share"
+                f"scenes.generated_share is {config.generated_share}{own}, but the library has no {NAMES[kind]} in "
+                f"split {split!r}; add a source or change the share"
             )
         for size_class in config.size.drawn:
             large = of_kind & (reachable >= config.size.shares(size_class)[0])
             if not large.any():
                 raise BadSetup(
-                    f"no {kind} foreground in split {split!r} can fill the size class {size_class} at "
+                    f"no {NAMES[kind]} in split {split!r} can fill the size class {size_class} at "
                     f"{config.size_px} px: it needs {config.min_area_px(size_class):.0f} px in a box that fits the "
                     f"canvas, and the largest of {of_kind.sum()} has {areas_px[of_kind].max():.0f} px; add larger "
                     f"ones, set the class's weight in scenes.size.weights to 0, or raise scenes.size.max_enlargement"
@@ -79,7 +84,7 @@ def foreground_rings(
                     rings[kind, size_class, rule] = ring.among(found[0])
                 elif config.placement.free_share < 1:
                     raise BadSetup(
-                        f"of {large.sum()} {kind} foregrounds in split {split!r} that can fill the size class "
+                        f"of {large.sum()} layers ({NAMES[kind]}) in split {split!r} that can fill the size class "
                         f"{size_class}, none has an object whose support is known (pipelines/library/objects.csv); "
                         f'add some with a category, prompt or caption, or set scenes.placement.kind = "free"'
                     )
@@ -134,6 +139,15 @@ def background_ring(
         if not large.any():
             raise BadSetup("no background of the library has a layout; make the layouts, then the library again")
     return Ring.of(table.texts("id"), origins, config.virtual_nodes).among(large)
+
+
+def _of_kind(table: RecordTable[ForegroundRecord], kind: Kind, config: ScenesConfig) -> NDArray[np.bool_]:
+    """Where a layer of a kind may draw: own cutouts are real ones, unless the recipe names their share."""
+    own = table.equals("source", "cutouts")
+    if kind == "cutouts":
+        return own
+    found = table.equals("kind", kind)
+    return found if config.cutouts_share is None else found & ~own
 
 
 def _followers(

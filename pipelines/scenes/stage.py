@@ -120,11 +120,10 @@ class ScenesStage:
     @property
     def recipe(self) -> Recipe:
         """All parameters and the seed; not the library, whose changes each scene's draws show."""
-        return {
-            "version": VERSION,
-            "split": self.split,
-            "scenes": self.scenes.model_dump(mode="json", exclude={"num_scenes", "scenes_per_shard"}),
-        }
+        values = self.scenes.model_dump(mode="json", exclude={"num_scenes", "scenes_per_shard"})
+        if self.scenes.cutouts_share is None:  # As in recipes from before there were own cutouts.
+            del values["cutouts_share"]
+        return {"version": VERSION, "split": self.split, "scenes": values}
 
     @property
     def layout(self) -> Recipe:

@@ -16,7 +16,8 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
     # The file or its photograph is missing, broken, forbidden, or not what it says it is.
     "unreadable": frozenset(
         {
-            *("bad_image", "bad_name", "bad_pickle", "bad_text", "bad_type", "bad_values", "bad_zlib", "crashed"),
+            *("ambiguous", "bad_alpha", "bad_image", "bad_name", "bad_pickle", "bad_text", "bad_type", "bad_values"),
+            *("bad_zlib", "crashed"),
             *("duplicate_id", "forbidden_pickle", "missing_image", "missing_key", "no_alpha", "not_a_file"),
             *("not_finite", "not_zlib", "object_array", "outside", "pixel_type", "shape_mismatch", "too_large"),
             *("too_slow", "trailing_data", "truncated", "unreadable"),

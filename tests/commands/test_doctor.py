@@ -77,6 +77,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
         "engine: engine.kind = process": set(),
         "licences: licences.commercial = false": set(),
         "real foregrounds: mulan.source = folder": set(away),
+        "own cutouts: cutouts.source = none": set(),
         "prompts: prompts.source = written": {"OPENAI_API_KEY"},
         "generated foregrounds: generated.generator = layerdiffuse": {
             "layerdiffuse.base", "layerdiffuse.adapter", "layerdiffuse.decoder", "safety_filter",
@@ -180,15 +181,13 @@ def test_the_folders_of_another_recipe_are_named(tmp_path):
     store = Store(str(tmp_path))
     stages = Factory(profile, store)
     assert requirements(profile)["recipe"].found == "the root is empty"
-    for stage in (stages.scenes, stages.training.masks, stages.training.maps["edges"], stages.shards):
+    for stage in (stages.scenes, stages.masks, stages.maps["edges"], stages.shards):
         claim(store, stage.name, stage.recipe, stage.layout)
     assert requirements(profile)["recipe"].present
     other = load_profile("demo", str(tmp_path), {"masks.box.weight": "0.0"})
     recipe = requirements(other)["recipe"]
     assert not recipe.present and recipe.fix.endswith("or remove the folders masks, shards")
-    assert recipe.found.startswith(
-        f"masks: the root holds {fingerprint(stages.training.masks.recipe)}, the profile requires "
-    )
+    assert recipe.found.startswith(f"masks: the root holds {fingerprint(stages.masks.recipe)}, the profile requires ")
 
 
 def disk(profile):

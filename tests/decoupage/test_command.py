@@ -19,6 +19,8 @@ from decoupage.faults import BadOutput
 from decoupage.images.blending import recompose
 from decoupage.images.profiles import srgb_profile
 from decoupage.publishing import shipped_adapter
+from decoupage.selection import objects
+from decoupage.selection.nets import Segmenter
 from tests.decoupage.cutting import CuttingPipeline
 from tests.decoupage.images.made import cmyk_profile, gray_profile, wide_profile
 
@@ -241,10 +243,30 @@ def test_a_box_or_clicks_become_a_mask_by_colours_and_the_report_says_so(place, 
     assert mask[11:29, 21:39].all() and mask.sum() < 460
 
 
+def test_all_objects_that_a_segmenter_finds_become_layers_the_nearest_first(place, monkeypatch):
+    found = [np.zeros((HEIGHT, WIDTH), bool) for _ in BOXES]
+    for mask, (left, top, right, bottom) in zip(found, BOXES.values(), strict=True):
+        mask[top:bottom, left:right] = True
+    monkeypatch.setattr(objects, "find_everything", lambda segmenter, picture: found)
+    monkeypatch.setattr(Segmenter, "load", classmethod(lambda cls, place, device: cls(place, None)))
+    done = run(*COMMON, "--all", "--segmenter", "sam2", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)["objects"]
+    # Without a map of depth the one that stands lowest is nearest: the cat.
+    assert [(each["name"], each["by"], each["ordered_by"]) for each in said] == [
+        ("object 1", "sam2", "lowest point"), ("object 2", "sam2", "lowest point"),
+    ]  # fmt: skip
+    assert (
+        np.asarray(Image.open("out/used-mask-1.png"))[20, 40] and np.asarray(Image.open("out/used-mask-2.png"))[10, 8]
+    )
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ((), "an object is pointed out by --mask, --box, --point or --text: give one kind, got none of them"),
+        ((), "an object is pointed out by --mask, --box, --point, --text or --all: give one kind, got none of them"),
+        (("--all",), "--all needs --segmenter, a SAM 2 such as facebook/sam2.1-hiera-small"),
+        (("--all", "--box", "1,2,3,4", "--segmenter", "x"), "give one kind, got --box and --all"),
         (("--mask", "dog.png", "--box", "1,2,3,4"), "give one kind, got --mask and --box"),
         (
             ("--mask", "dog.png", "--refine"),

@@ -144,6 +144,11 @@ def test_a_small_library_and_a_full_box_are_seen(made):
     assert not checks.library_size(library, ChecksConfig(min_foregrounds=500)).passed
     full = replace(library, records=[replace(library.records[0], alpha_mean=0.999)])
     assert not checks.alpha_coverage(full, GateConfig()).passed
+    # Antennae with soft outlines: an eighth of the box is visible, and by alpha it is less.
+    soft = replace(library, records=[replace(library.records[0], alpha_mean=0.11, soft_share=0.2)])
+    assert checks.alpha_coverage(soft, GateConfig()).passed
+    hard = replace(library, records=[replace(library.records[0], alpha_mean=0.11, soft_share=0.01)])
+    assert not checks.alpha_coverage(hard, GateConfig()).passed
 
 
 def test_missing_scenes_are_seen():

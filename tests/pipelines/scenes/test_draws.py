@@ -14,6 +14,7 @@ from pipelines.library.records import BackgroundRecord, ForegroundRecord
 from pipelines.scenes.draws import EPOCH, Pool
 from pipelines.scenes.plan import plan_scene
 from pipelines.scenes.rings import largest_share
+from pipelines.scenes.stage import ScenesStage
 from pipelines.stages.store import Store
 
 CONFIG = ScenesConfig(num_scenes=1500, scenes_per_shard=100, size_px=1024, seed=5, generated_share=0.3)
@@ -61,6 +62,33 @@ def draws(tmp_path_factory):
 
 def uses_of(draws, kind):
     return Counter(front.id for draw in draws.values() for front in draw.foregrounds if front.kind == kind)
+
+
+OWN = [foreground(i, "real", id=f"own-{i:04d}", source="cutouts", origin=f"own/{i}") for i in range(200)]
+
+
+def test_own_cutouts_get_the_share_that_the_recipe_names(tmp_path):
+    config = CONFIG.model_copy(update={"cutouts_share": 0.25})
+    pool = pool_of(tmp_path, FRONTS + OWN, config=config)
+    draws = {key: pool.draw(key, pool.plan(key), 0) for key in KEYS}
+    layers = [front for draw in draws.values() for front in draw.foregrounds]
+    shares = {name: sum(front.source == name for front in layers) / len(layers) for name in ("cutouts", "generated")}
+    assert shares == pytest.approx({"cutouts": 0.25, "generated": 0.3}, abs=0.03)
+    without = config.without_generated()
+    assert (without.generated_share, without.cutouts_share) == pytest.approx((0.0, 0.25 / 0.7))
+
+
+def test_without_a_share_own_cutouts_are_drawn_as_real_ones_by_their_number(tmp_path):
+    layers = [front for draw in first_draws(pool_of(tmp_path, FRONTS + OWN)).values() for front in draw.foregrounds]
+    real = [front for front in layers if front.kind == "real"]
+    assert sum(front.source == "cutouts" for front in real) / len(real) == pytest.approx(200 / 2200, abs=0.02)
+    recipe = ScenesStage(Store(str(tmp_path)), Store(str(tmp_path)), CONFIG, "train").recipe
+    assert "cutouts_share" not in recipe["scenes"]
+
+
+def test_a_share_of_own_cutouts_without_any_is_refused(tmp_path):
+    with pytest.raises(BadSetup, match=r"cutouts_share 0\.2, but the library has no cutout of your own"):
+        pool_of(tmp_path, config=CONFIG.model_copy(update={"cutouts_share": 0.2}))
 
 
 def test_every_cutout_can_fill_its_class(draws):

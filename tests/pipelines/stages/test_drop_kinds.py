@@ -10,9 +10,7 @@ from pipelines.stages.drop_kinds import REASONS, count_kinds, kind_of
 from tests.conftest import CHECKOUT
 
 ROOMS = (
-    "decoupage/images",
-    "pipelines/backgrounds",
-    "pipelines/foregrounds",
+    *("decoupage/images", "pipelines/backgrounds", "pipelines/foregrounds", "pipelines/library/foreign_files.py"),
     "pipelines/pairs",
     "pipelines/stages/task.py",
 )
