@@ -125,8 +125,7 @@ class AdapterTask:
     def _loss(self, module: nn.Module, batch: TripletBatch, seed: int, dropout: bool) -> Losses:
         batch = batch.to(self._place.device, non_blocking=True)
         positions, base, objective = batch.positions, self._base, self.config.objective
-        context = self.config.adapter.foreground_context
-        encoded = encode(self._pipe, batch, self._text.repeated(len(batch), self._place.device), context, seed)
+        encoded = self._encode(batch, seed)
         shape = encoded.clean[0].shape[1:]
         mu = base.shift(self._pipe.scheduler, shape[0])
 
@@ -201,6 +200,10 @@ class AdapterTask:
         )
         pipe = self._pipe
         return decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
+
+    def _encode(self, batch: TripletBatch, seed: int) -> Encoded:
+        text = self._text.repeated(len(batch), self._place.device)
+        return encode(self._pipe, batch, text, self.config.adapter.foreground_context, seed)
 
     def _take_text(self) -> Text:
         """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are released."""
