@@ -17,8 +17,8 @@ from decoupage.bases import find_base
 from decoupage.bases.spec import Base, Text
 from decoupage.contexts import Contexts
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.geometry import FLUX_VAE
 from decoupage.sequences import Condition, Mode, predict_layers
-from training.geometry import FLUX_VAE
 
 GUIDANCE = 1.0
 FLUX_FILL = {

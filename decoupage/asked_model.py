@@ -2,8 +2,10 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+from decoupage.placing import Placing, place
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +28,8 @@ class AskedModel:
         base: instead of the base that the adapter names.
         maps: `auto` = the model makes them; anything else: it makes none.
         place, precision: of torch.
+        placing: what of it lies on the device, and what is quantised.
+        prompt: whether it will be given a prompt, so that text encoders are loaded with it.
     """
 
     name: str | None
@@ -33,6 +37,8 @@ class AskedModel:
     maps: str
     place: "torch.device"
     precision: "torch.dtype"
+    placing: Placing = field(default_factory=Placing)
+    prompt: bool = False
 
     @property
     def adapter(self) -> str:
@@ -51,16 +57,30 @@ class AskedModel:
             "base": self.base and text_of(self.base),
             "device": str(self.place),
             "dtype": str(self.precision).removeprefix("torch."),
+            "quantise": self.placing.quantise,
         }
 
     def load(self) -> Any:
-        """The pipeline; says so where it is the packaged one. Raises ValueError."""
+        """The pipeline; says so where it is the packaged one.
+
+        Raises:
+            ValueError: it is not here or damaged, or would not fit the card.
+        """
         from decoupage.pipeline import LayerDecompositionPipeline
 
+        if self.place.type == "cuda":
+            from decoupage.plan import check_fits
+
+            check_fits(self)
         maps: Literal["auto", "none"] = "auto" if self.maps == "auto" else "none"
         try:
             pipe = LayerDecompositionPipeline.from_pretrained(
-                self.adapter, dtype=self.precision, base=self.base, maps=maps
+                self.adapter,
+                dtype=self.precision,
+                base=self.base,
+                maps=maps,
+                quantise=self.placing.quantise,
+                text=self.prompt,
             )
         except OSError as error:  # The Hub's libraries raise it for missing files, too.
             raise ValueError(f"--model {self.name}: {error}") from error
@@ -68,17 +88,14 @@ class AskedModel:
         pipe.set_progress_bar_config(disable=not sys.stderr.isatty())
         if self.name is None:
             print(PACKAGED_LINE.format(size_px=pipe.adapter.size_px), file=sys.stderr)
-        return pipe.to(self.place)
+        return place(pipe, self.placing.offload, self.place)
 
 
 def place_of(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
     """(device, precision) of two options. Raises ValueError: neither is known, or the device is not here."""
-    # Suppresses unasked advice on optional packages.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _check_dtype(dtype)
     import torch
 
-    if dtype not in DTYPES:
-        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -90,3 +107,18 @@ def place_of(device: str, dtype: str) -> "tuple[torch.device, torch.dtype]":
     if dtype == "auto":
         dtype = "float32" if place.type == "cpu" else "bfloat16"
     return place, getattr(torch, dtype)
+
+
+def planned_place_of(dtype: str) -> "tuple[torch.device, torch.dtype]":
+    """(device, precision) of a GPU that need not be here. Raises ValueError: the precision is not known."""
+    _check_dtype(dtype)
+    import torch
+
+    return torch.device("cuda"), getattr(torch, "bfloat16" if dtype == "auto" else dtype)
+
+
+def _check_dtype(dtype: str) -> None:
+    # Suppresses unasked advice on optional packages.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if dtype not in DTYPES:
+        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, got {dtype}")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from decoupage.asked_model import AskedModel, place_of
+from decoupage.asked_model import AskedModel, place_of, planned_place_of
+from decoupage.placing import Placing
 from decoupage.text_files import printable
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ MUCH_LARGER = 2
 
 def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     image: Annotated[
-        Path, typer.Argument(exists=True, help="The picture; or a folder of pictures, or a list of them, *.jsonl.")
-    ],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+        Path | None,
+        typer.Argument(exists=True, help="The picture; or a folder of pictures, or a list of them, *.jsonl."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Folder to write to.")] = None,
     mask: Annotated[
         list[Path] | None,
         typer.Option(exists=True, help="Mask of the object. Repeated: several objects, front to back."),
@@ -74,6 +76,12 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise, the same on every device.")] = 0,
     device: Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1 | mps")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (float32 on a CPU, else bfloat16) | float32 | ...")] = "auto",
+    offload: Annotated[
+        str, typer.Option(help="Kept off the GPU until it computes: none | model | group | sequential")
+    ] = "none",
+    quantise: Annotated[str, typer.Option(help="Weights of network and T5: none | int8 | nf4 | fp8")] = "none",
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what fits the GPU; no picture, no download.")] = False,
+    gpu_gb: Annotated[float | None, typer.Option(help="With --plan: memory of another GPU than the one here.")] = None,
     psd: Annotated[bool, typer.Option("--psd", help="Also write layers.psd.")] = False,
     ora: Annotated[bool, typer.Option("--ora", help="Also write layers.ora (OpenRaster).")] = False,
     paste_back: Annotated[bool, typer.Option(help="Keep pixels away from the masks exactly as they were.")] = True,
@@ -89,10 +97,18 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     foreground.png then holds all of them. Objects are complete; what covers one is written to in-front.png.
     Orientation tags are applied to photographs and masks; outputs carry the photograph's colour profile.
 
+    A card that is smaller than the model takes --offload and --quantise; --plan says which of them.
+
     Of many pictures each has a folder in OUT; --mask is then a folder, with a mask of the same name for each. What is
     done is not done again, and what cannot be done is listed in failures.jsonl (exit status 1).
     """
+    placing = Placing(offload, quantise)
+    if plan:
+        _plan(AskedModel(model, base, maps, *planned_place_of(dtype), placing, bool(prompt)), gpu_gb, as_json=as_json)
+        return
+    image, out = _given(image, out, gpu_gb)
     place, precision = place_of(device, dtype)
+    placing.check(place)
     _check_text_and_numbers(prompt, guidance)
     from decoupage.inputs import read_maps, read_photograph
     from decoupage.many import is_many, items_of
@@ -100,7 +116,8 @@ def decompose(  # noqa: PLR0913, PLR0917 - one argument for each option
     from decoupage.selection.objects import Networks, Wanted, select
     from decoupage.taking_apart import Settings, ordered, take_apart
 
-    asked, networks = AskedModel(model, base, maps, place, precision), Networks(segmenter, detector, str(place))
+    asked = AskedModel(model, base, maps, place, precision, placing, bool(prompt))
+    networks = Networks(segmenter, detector, str(place))
     settings = Settings(prompt, steps, guidance, seed, paste_back, psd, ora)
     if is_many(image):
         said: dict[str, Any] = {"masks": mask or (), "boxes": box or (), "points": point or (), "texts": text or ()}
@@ -168,6 +185,26 @@ def _many(
     print(json.dumps(report) if as_json else text + (f"; {where}/{FAILURES} says why" if failed else ""))
     if failed:
         raise typer.Exit(1)
+
+
+def _plan(asked: AskedModel, gpu_gb: float | None, *, as_json: bool) -> None:
+    """Print what fits. Raises ValueError: the card is not known."""
+    from decoupage.plan import plan
+
+    if gpu_gb is not None and not 0 < gpu_gb < math.inf:
+        raise ValueError(f"--gpu-gb must be a number above 0, got {gpu_gb}")
+    found = plan(asked, gpu_gb)
+    print(json.dumps(found.to_dict()) if as_json else found.to_text())
+
+
+def _given(image: Path | None, out: Path | None, gpu_gb: float | None) -> tuple[Path, Path]:
+    """Picture and folder, which only --plan does without."""
+    if image is None or out is None:
+        lacking = "a picture" if image is None else "--out, the folder to write to"
+        raise ValueError(f"decompose needs {lacking}; only --plan does without")
+    if gpu_gb is not None:
+        raise ValueError("--gpu-gb says for which GPU to plan; give it with --plan")
+    return image, out
 
 
 def _check_text_and_numbers(prompt: str, guidance: float) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from decoupage.adapter import AdapterConfig, adapt, auto_maps, make_fusion
 from decoupage.bases import find_base
-from decoupage.bases.spec import Text
+from decoupage.bases.spec import Components, Text
 from decoupage.checks import check_finite, check_options, given_masks
 from decoupage.contexts import fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
@@ -25,9 +25,11 @@ from decoupage.looks import take_off
 from decoupage.maps.choose import AutoMaps
 from decoupage.output import OUTPUT_TYPES, LayerDecompositionOutput, make_output
 from decoupage.preparation import Prepared, stored_maps
+from decoupage.prompts import embedded, empty_prompt
 from decoupage.rgba_vae import decode_rgba, widen_vae
 from decoupage.sequences import Condition, predict_layers
 from decoupage.starts import background_start, foreground_start
+from decoupage.tiles import in_tiles_if_large
 
 Generator: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
@@ -44,6 +46,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
     Attributes:
         make_maps: makes the maps that a call is not given; None = calls go without them.
         card: facts of the folder it was loaded from (`decoupage.publishing.CardFacts`); None = it was not.
+        empty_prompt: embedding of the empty prompt, by which calls without one need no text encoders; None = not known.
+        load_text: loads the text encoders, when a call gives a prompt and they are not here yet; None = cannot.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->fusion->transformer->vae->vae_rgba"
@@ -79,6 +83,8 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self.base = find_base(self.adapter.base)
         self.make_maps: AutoMaps | None = None
         self.card: Any = None
+        self.empty_prompt: Text | None = None
+        self.load_text: Callable[[], Components] | None = None
 
     # ---- loading
 
@@ -100,7 +106,12 @@ class LayerDecompositionPipeline(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Any = None, base: str | None = None, maps: Literal["auto", "none"] = "auto", **options: Any
+        cls,
+        folder: Any = None,
+        base: str | None = None,
+        maps: Literal["auto", "none"] = "auto",
+        quantise: str = "none",
+        **options: Any,
     ) -> "LayerDecompositionPipeline":
         """Load a published adapter and the base that it belongs to.
 
@@ -109,26 +120,33 @@ class LayerDecompositionPipeline(DiffusionPipeline):
             base: folder or hub id of the base; None = the published one that the adapter names.
             maps: `auto` = calls make the maps that they are not given, by the makers that the adapter names;
                 `none` = they go without.
-            options: for diffusers' `from_pretrained` of the base (`dtype`, ...).
+            quantise: weights of network and large text encoder: `none`, `int8`, `nf4` or `fp8`.
+            options: of `publishing.load_adapter`, and of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
         Raises:
-            ValueError: a file of the adapter is missing or damaged (named).
+            ValueError: a file of the adapter is missing or damaged (named); this machine cannot quantise.
             BadSetup: the weights of a maker of maps are not here; the message says how to get them.
         """
         from decoupage.publishing import load_adapter, shipped_adapter
 
         if maps not in ("auto", "none"):
             raise ValueError(f"maps must be auto or none, got {maps!r}")
-        loaded = load_adapter(folder or shipped_adapter(), base, **options)
+        return cls.of(load_adapter(folder or shipped_adapter(), base, quantise=quantise, **options), maps)
+
+    @classmethod
+    def of(cls, loaded: Any, maps: Literal["auto", "none"] = "auto") -> "LayerDecompositionPipeline":
+        """A pipeline of a `decoupage.publishing.LoadedAdapter`."""
         pipe = cls.assembled(loaded.components, loaded.vae_rgba, loaded.fusion, loaded.config)
         pipe.make_maps, pipe.card = auto_maps(loaded.config) if maps == "auto" else None, loaded.card
+        pipe.empty_prompt, pipe.load_text = loaded.empty_prompt, loaded.load_text
         return pipe
 
     def save_pretrained(self, folder: Any, card: Any = None) -> None:
         """Write the adapter (not the base) as `decoupage.publishing` lays it out; `card` in the place of its own."""
         from decoupage.publishing import save_adapter
 
-        save_adapter(folder, self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba, card or self.card)
+        parts = (self.base, self.transformer, self.adapter, self.fusion, self.vae_rgba)
+        save_adapter(folder, *parts, card or self.card, empty_prompt=empty_prompt(self))
 
     @classmethod
     def assembled(
@@ -209,6 +227,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         return make_output(original, plate, foregrounds, masks, used, peeled, output_type)
 
     @torch.no_grad()
+    @in_tiles_if_large
     def decompose(
         self,
         prepared: Prepared,
@@ -225,7 +244,7 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         """
         check_options(len(prepared), prompt, num_inference_steps, guidance_scale, generator)
         device, (height, width) = self._execution_device, prepared.geometry.canvas_px
-        text, grid = self._text(prompt or "", len(prepared), device), self.base.grid(height, width)
+        text, grid = embedded(self, prompt or "", len(prepared), device), self.base.grid(height, width)
         dtype = text.tokens_BLD.dtype
         # Channels last, as diffusers' image processor leaves them: the same kernels, the same last bits.
         picture = prepared.picture_B3HW.to(device, dtype, memory_format=torch.channels_last)
@@ -246,12 +265,6 @@ class LayerDecompositionPipeline(DiffusionPipeline):
         self.maybe_free_model_hooks()
         check_finite(dtype, background=rgb, foreground=rgba)
         return (rgba.float() * 0.5 + 0.5).clamp(0, 1).cpu(), (rgb.float() * 0.5 + 0.5).clamp(0, 1).cpu()
-
-    def _text(self, prompt: str | Sequence[str] | Text, number: int, device: torch.device) -> Text:
-        if isinstance(prompt, Text):
-            return prompt.repeated(number, device)
-        prompts = [prompt] * number if isinstance(prompt, str) else list(prompt)
-        return self.base.embed_text(self.components, prompts, device)
 
     def _noise(self, latents: Tensor, generator: Generator, dtype: torch.dtype) -> Tensor:
         return self.base.pack(randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype))

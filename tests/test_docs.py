@@ -22,8 +22,13 @@ from assets_defs.definitions import build_defs
 from commands.doctor import examine
 from commands.main import app
 from decoupage import AdapterConfig, LayerDecompositionPipeline
+from decoupage.asked_model import AskedModel
+from decoupage.bases import find_base
 from decoupage.bases.small import SmallFill, save_base
 from decoupage.images.codecs import encode_png
+from decoupage.memory import coding_numbers, step_numbers
+from decoupage.placing import OFFLOADS, QUANTISED
+from decoupage.plan import plan
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
 from evaluation.methods.baselines import record_baselines
@@ -273,11 +278,49 @@ def test_the_page_on_a_first_adapter_is_what_its_profile_does(tmp_path, monkeypa
 def test_the_code_of_the_page_on_a_first_adapter(tmp_path, monkeypatch):
     write_adapter(tmp_path)
     (block,) = code("first_adapter.md")
-    offload = re.search(r"pipe\.enable_sequential_cpu_offload\(\).*", block)[0]
-    filled = block.replace(offload, "").replace('"runs/adapter/export", dtype=torch.bfloat16', '"adapter", base="base"')
+    options = '"runs/adapter/export", dtype=torch.bfloat16, quantise="int8"'
+    move = re.search(r"pipe\.to\(.*", block)[0]
+    assert options in block
+    filled = block.replace(move, "").replace(options, '"adapter", base="base"')
     monkeypatch.chdir(tmp_path)
     exec(filled, {})
     assert Image.open("foreground.png").mode == "RGBA" and Image.open("background.png").size == (32, 24)
+
+
+def test_the_page_on_cards_computes_as_the_code_does():
+    page = (DOCS / "cards.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    cards = [row for row in rows if re.fullmatch(r"\d+ GB", row[0])]
+    assert [row[0] for row in cards] == [f"{gpu_gb} GB" for gpu_gb in (8, 16, 24, 48, 80)]
+    assert {row[-1] for row in cards} == {"not measured"}
+    place = torch.device("cuda"), torch.bfloat16
+    for row in cards:
+        cells = []
+        for prompt in (False, True):
+            asked = AskedModel(None, "flux-fill", "auto", *place, prompt=prompt)
+            found = plan(asked, float(row[0].split()[0]))
+            taken, flags = found.rows[found.recommended], found.recommended.flags
+            gpu_gb, host_gb = (taken.gpu_prompt_gb, taken.host_prompt_gb) if prompt else (taken.gpu_gb, taken.host_gb)
+            cells += [f"`{flags}`" if flags else "all on the card", f"{gpu_gb:.1f}", f"{host_gb:.1f}"]
+        assert row[1:-1] == cells
+
+
+def test_the_page_on_cards_names_every_option_and_what_to_download():
+    page = (DOCS / "cards.md").read_text()
+    assert not [name for name in (*OFFLOADS, *QUANTISED) if f"`{name}`" not in page]
+    (download,) = shell("cards.md", run=False)
+    assert " ".join(download.split()) == find_base("flux-fill").weights(text=False).fix().split("then: ")[1]
+    decode, step = (f"{numbers(AdapterConfig()) * 2 / 1e9:.1f} GB" for numbers in (coding_numbers, step_numbers))
+    assert f"decoding holds\n{decode} of results and a step {step}" in page
+
+
+def test_commands_of_the_page_on_cards(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    lines = shell("cards.md", run=True)
+    assert len(lines) == 2
+    for line in lines:
+        done = CliRunner().invoke(app, shlex.split(line, comments=True)[1:])
+        assert done.exit_code == 0 and "decoupage decompose PHOTO" in done.output, line
 
 
 def _parse(words):

@@ -63,13 +63,18 @@ def test_every_file_of_the_packages_is_in_it(wheel):
 def installed(wheel, tmp_path_factory):
     """A folder with an environment in `env`, into which nothing but the wheel was asked for."""
     folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "env", with_pip=shutil.which("uv") is None)
+    install(folder, wheel)
+    return folder
+
+
+def install(folder, what):
+    """Install into the environment of a folder, by the versions of the checkout."""
     uv, python = shutil.which("uv"), folder / "env/bin/python"
-    venv.create(folder / "env", with_pip=uv is None)
     pip = [python, "-m", "pip", "install"]
     if uv:  # It takes from its cache what the tests' own environment was made of.
         pip = [uv, "pip", "install", "--compile-bytecode", "--python", python]
-    run(folder, *pip, "--quiet", "--constraint", CHECKOUT / "constraints.txt", wheel)
-    return folder
+    run(folder, *pip, "--quiet", "--constraint", CHECKOUT / "constraints.txt", what)
 
 
 def run(folder, *command, status=0):
@@ -110,3 +115,19 @@ def test_the_model_part_lists_all_commands_and_takes_a_picture_apart(installed):
 def test_a_command_of_the_factory_says_what_to_install(installed, words):
     _, said = run(installed, "env/bin/decoupage", *words, status=2)
     assert len(said.splitlines()) == 1 and install_line("factory") in said
+
+
+@pytest.mark.slow
+def test_the_packaged_adapter_takes_a_picture_apart_without_a_mask(installed):
+    Image.linear_gradient("L").convert("RGB").resize((40, 32)).save(installed / "photo.png")
+    _, said = run(installed, "env/bin/decoupage", "decompose", "photo.png", "--box", "8,8,28,24", "--out", "by_box")
+    assert "small, packaged" in said and Image.open(installed / "by_box/foreground.png").mode == "RGBA"
+
+
+@pytest.mark.slow
+def test_the_demos_data_are_made_from_the_wheel_with_the_factory(installed, wheel):
+    """The last test of this environment: it is not the model part alone any more."""
+    install(installed, f"{wheel}[factory]")
+    run(installed, "env/bin/decoupage", "scenes", "make", "--profile", "demo", "--root", "data", "--scenes", "8")
+    found = json.loads(run(installed, "env/bin/decoupage", "shards", "verify", "data/shards", "--json")[0])
+    assert found["ok"] and found["num_scenes"] == 8 and not found["faults"]

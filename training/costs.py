@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from decoupage.bases import find_base
 from decoupage.bases.small import SmallFill
+from decoupage.geometry import network_size, sequence_tokens
 from training.config import RunConfig, TrainingConfig
-from training.memory import is_compiled, network_size, num_recomputed, num_shards, sequence_tokens
+from training.memory import is_compiled, num_recomputed, num_shards
 from training.rgba_vae.config import RgbaVaeConfig
 
 TERA = 1e12
@@ -67,7 +68,7 @@ def sample_flop(config: TrainingConfig, source: str | None = None) -> SampleFlop
     weights need no gradients of their own, so they count twice in forward and backward, LoRA and attention three times.
     """
     size = network_size(config.adapter_config(), source)
-    num_tokens, rank = sequence_tokens(config), config.adapter.rank
+    num_tokens, rank = sequence_tokens(config.adapter_config()), config.adapter.rank
     calls = 1 if config.adapter.mode == "joint" else 2
     linear = 2 * num_tokens * 12 * size.width**2 * size.num_blocks
     lora = 2 * num_tokens * rank * size.width * (18 * size.num_double + 17 * (size.num_blocks - size.num_double))

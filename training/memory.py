@@ -8,18 +8,11 @@ a recipe turns on a loss of pixels. `benchmarks/bench_model.py` measures. Which 
 """
 
 from dataclasses import dataclass, fields
-from functools import cache
 
-import torch
-from torch import nn
-
-from decoupage.adapter import AdapterConfig, adapt, make_fusion, trainable
-from decoupage.bases import find_base
+from decoupage.geometry import Size, network_size, sequence_tokens
+from decoupage.memory import BYTES, GIGA
 from training.config import ComputeConfig, RunConfig, TrainingConfig
-from training.geometry import network_without_weights
-from training.network import blocks
 
-GIGA = 1e9
 KEPT = {"eager": 23.8, "compiled": 18.4}
 """Numbers that a block keeps for its backward pass, as a multiple of tokens x width. Both were counted (`kept.py`):
 eager 23.1 in a single block and 25.1 in a double one, with the normalisations' inputs in fp32 as autocast leaves them;
@@ -33,8 +26,6 @@ GATHERED_BLOCKS = 2
 """Blocks whose weights are whole at a time in a sharded run: the one that computes, and the next one."""
 RESERVE_GB = 1.0
 """Memory for both VAEs, the CUDA context, kernels' workspaces."""
-BYTES = {"int8": 1.0, "fp8": 1.0, "nf4": 0.516}
-"""Bytes of a quantised weight, with its share of the scales (nf4: double quantisation)."""
 FP32, BF16 = 4, 2
 
 
@@ -70,28 +61,6 @@ class MemoryEstimate:
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {gb:.1f}" for name, gb in self.parts.items())
         return f"about {self.total_gb:.0f} GB (an estimate: {parts})"
-
-
-@dataclass(frozen=True)
-class Size:
-    """The sizes of an adapted network that decide its memory.
-
-    Attributes:
-        num_linear, num_other: frozen parameters of its linear layers, which quantisation reaches, and all others.
-        num_trained: trained ones, with the fusion's.
-        num_blocks, num_double: number of blocks, and of those among them that have separate weights for the text.
-        width: width of a block.
-        block_linear, block_trained: frozen and trained parameters of the largest block.
-    """
-
-    num_linear: int
-    num_other: int
-    num_trained: int
-    num_blocks: int
-    num_double: int
-    width: int
-    block_linear: int
-    block_trained: int
 
 
 def estimate(
@@ -146,59 +115,15 @@ def is_compiled(compute: ComputeConfig) -> bool:
     return compute.compile and compute.base_quantisation != "nf4"
 
 
-@cache
-def network_size(adapter: AdapterConfig, source: str | None = None) -> Size:
-    """The `Size` of an adapted network with its fusion, counted on the meta device."""
-    base = find_base(adapter.base)
-    network = network_without_weights(base, source)
-    projection = getattr(network, base.input_projection)
-    num_all = sum(parameter.numel() for parameter in network.parameters())
-    linears = [module for module in network.modules() if isinstance(module, nn.Linear) and module is not projection]
-    num_linear = sum(module.weight.numel() for module in linears)
-    repeated = blocks(network)
-    largest = max(repeated, key=_num_parameters)
-    block_linear = _num_parameters(largest)
-    with torch.device("meta"):
-        adapt(network, base, adapter)
-        fusion = make_fusion(base, adapter)
-    num_trained = sum(parameter.numel() for parameter in trainable(network))
-    num_trained += _num_parameters(fusion) if fusion else 0
-    return Size(
-        num_linear=num_linear,
-        num_other=num_all - num_linear,
-        num_trained=num_trained,
-        num_blocks=len(repeated),
-        num_double=len(network.transformer_blocks),
-        width=network.inner_dim,
-        block_linear=block_linear,
-        block_trained=_num_parameters(largest) - block_linear,
-    )
-
-
-def _num_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
 def num_recomputed(compute: ComputeConfig, num_blocks: int) -> int:
     """Number of blocks that are computed a second time for the backward pass."""
     every = compute.checkpoint_every_blocks
     return -(-num_blocks // every) if every else 0
 
 
-def sequence_tokens(config: TrainingConfig) -> int:
-    """Number of tokens of one sample in a block."""
-    base = find_base(config.adapter.base)
-    rows, columns = base.grid(config.data.size_px, config.data.size_px)
-    picture = rows * columns
-    given = picture if base.context == "sequence" else 0
-    if config.adapter.mode == "joint":
-        return base.text_tokens + 2 * picture + given
-    return 2 * (base.text_tokens + picture + given)
-
-
 def _activations(config: TrainingConfig, size: Size, number: int) -> float:
     """Activations in bytes: whole blocks, the inputs of those that are recomputed, and one of these at a time."""
-    num_tokens = config.batch.micro_batch * sequence_tokens(config)
+    num_tokens = config.batch.micro_batch * sequence_tokens(config.adapter_config())
     recomputed = num_recomputed(config.compute, size.num_blocks)
     multiple = KEPT["compiled" if is_compiled(config.compute) else "eager"]
     block = num_tokens * (multiple * size.width + LORA_INPUTS * config.adapter.rank) * number

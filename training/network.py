@@ -10,17 +10,18 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from diffusers import BitsAndBytesConfig, PipelineQuantizationConfig, TorchAoConfig
+from diffusers import PipelineQuantizationConfig
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from decoupage.bases.spec import Base, Components
 from decoupage.faults import BadSetup
+from decoupage.geometry import blocks
+from decoupage.placing import LIBRARIES
+from decoupage.placing import quantisation as possible_quantisation
 from decoupage.requirements import install_line
 from training.config import ComputeConfig
 
-LIBRARIES = {"int8": "torchao", "fp8": "torchao", "nf4": "bitsandbytes"}
-"""Library that each form of `compute.base_quantisation` needs."""
 _NUM_VALUES = 256
 """Values hashed of each tensor, spread over it: weights that agree in all of them count as the same."""
 
@@ -82,46 +83,15 @@ def load_options(base: Base, compute: ComputeConfig, device: torch.device) -> di
 
 
 def quantisation(base: Base, form: str, dtype: torch.dtype) -> Any:
-    """Diffusers' configuration that quantises the network, all but the input projection.
-
-    Weights only, products in `dtype`: torchao's forms that quantise activations too are made for sampling, and give
-    no gradient to the layers before them.
-
-    Raises:
-        BadSetup: the library is absent.
-    """
+    """`decoupage.placing.quantisation`. Raises BadSetup: the library is absent."""
     require(LIBRARIES[form], f"compute.base_quantisation = {form}")
-    if form == "nf4":
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
-            llm_int8_skip_modules=[base.input_projection],
-        )
-    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
-
-    weights = Int8WeightOnlyConfig() if form == "int8" else Float8WeightOnlyConfig()
-    return TorchAoConfig(weights, modules_to_not_convert=[base.input_projection])
+    return possible_quantisation(base, form, dtype)
 
 
 def require(library: str, setting: str) -> None:
     """Raises BadSetup where a library of the extra `gpu` is not installed; `setting` is what asks for it."""
     if find_spec(library) is None:
         raise BadSetup(f"{setting} needs {library}, which is not installed; {install_line('gpu')}")
-
-
-def blocks(network: nn.Module) -> list[nn.Module]:
-    """The repeated blocks of a diffusers network, in the order in which it runs them.
-
-    Raises:
-        ValueError: the network names no repeated blocks.
-    """
-    kinds = getattr(network, "_repeated_blocks", None) or ()
-    found = [module for module in network.modules() if type(module).__name__ in kinds]
-    if not found:
-        raise ValueError(f"{type(network).__name__} names no repeated blocks")
-    return found
 
 
 def checkpoint_blocks(network: nn.Module, every: int) -> None:

@@ -126,7 +126,7 @@ def disk_gb_of(config: RunConfig, source: str | None = None) -> tuple[float, flo
 def num_parameters(config: RunConfig, source: str | None = None) -> tuple[int, int]:
     """Number of trained parameters of a run, and of those that are averaged, judged and exported."""
     if isinstance(config, TrainingConfig):
-        from training.memory import network_size
+        from decoupage.geometry import network_size
 
         num_trained = network_size(config.adapter_config(), source).num_trained
         return num_trained, num_trained

@@ -19,8 +19,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from decoupage.faults import BadSetup
+from decoupage.geometry import blocks
 from training.config import RunConfig
-from training.network import blocks
 
 
 def is_sharded(config: RunConfig, world_size: int) -> bool:

@@ -31,6 +31,8 @@ class Flux(Base):
     """Number of pixels along each side of a latent."""
     mask_dim = 256
     text_tokens = 512
+    text_parts: ClassVar[tuple[str, ...]] = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+    large_text_parts: ClassVar[tuple[str, ...]] = ("text_encoder_2",)
     pixel_multiple = 16
     layers: ClassVar[Mapping[str, int]] = {"background": 0, "foreground": 1}
     posterior: ClassVar[Posterior]

@@ -15,7 +15,7 @@ from decoupage.weights.hub import split_revision
 
 WEIGHTS = Path(__file__).parent / "small_fill"
 """The packaged weights, with their model card."""
-NO_TEXT = dict.fromkeys(("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"))
+NO_TEXT = dict.fromkeys(FluxFill.text_parts)
 
 
 class SmallFill(FluxFill):
@@ -36,6 +36,8 @@ class SmallFill(FluxFill):
     mask_dim = PATCH_PX**2 * 4
     projection_dim = 768
     text_tokens = 1
+    text_parts: ClassVar[tuple[str, ...]] = ()
+    large_text_parts: ClassVar[tuple[str, ...]] = ()
     pixel_multiple = PATCH_PX * 2
     posterior: ClassVar[Posterior] = "mode"
     starts_from: ClassVar[Start] = "filling"

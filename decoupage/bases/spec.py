@@ -31,10 +31,10 @@ class Text:
     pooled_BP: Tensor
     ids_LA: Tensor
 
-    def repeated(self, number: int, device: torch.device) -> "Text":
-        """The embedding of one prompt, repeated for a number of pictures, on a device."""
-        tokens, pooled, ids = (tensor.to(device) for tensor in (self.tokens_BLD, self.pooled_BP, self.ids_LA))
-        return Text(tokens.expand(number, -1, -1), pooled.expand(number, -1), ids)
+    def repeated(self, number: int, device: torch.device, dtype: torch.dtype | None = None) -> "Text":
+        """The embedding of one prompt, repeated for a number of pictures, on a device; dtype None = as it is."""
+        tokens, pooled = (tensor.to(device, dtype) for tensor in (self.tokens_BLD, self.pooled_BP))
+        return Text(tokens.expand(number, -1, -1), pooled.expand(number, -1), self.ids_LA.to(device))
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class Base(ABC):
         token_dim: channels of a noisy token; mask_dim: channels of a packed mask.
         projection_dim: channels that the published input projection takes.
         text_tokens: length of every prompt's embedding.
+        text_parts: components that only prompts need; empty = it knows no text.
+        large_text_parts: those of them that are worth quantising.
         pixel_multiple: height and width must be multiples of this.
         lora_targets: regular expression over module names: every attention and feed-forward layer.
         layers: position of each picture on the layer axis of the ids: background, foreground, and the picture
@@ -91,6 +93,8 @@ class Base(ABC):
     mask_dim: ClassVar[int]
     projection_dim: ClassVar[int]
     text_tokens: ClassVar[int]
+    text_parts: ClassVar[tuple[str, ...]] = ()
+    large_text_parts: ClassVar[tuple[str, ...]] = ()
     pixel_multiple: ClassVar[int]
     lora_targets: ClassVar[str]
     layers: ClassVar[Mapping[str, int]]
@@ -113,10 +117,12 @@ class Base(ABC):
 
     # ---- weights
 
-    def weights(self, source: str | None = None) -> DiffusersModel:
+    def weights(self, source: str | None = None, text: bool = True) -> DiffusersModel:
         """The files that `load(source)` reads: of a folder, else of a Hub repository (`owner/name@revision`).
 
-        Without a source, the packaged weights or those that `repo_id` publishes.
+        Args:
+            source: None = the packaged weights, or those that `repo_id` publishes.
+            text: whether the components that embed prompts are among them.
         """
         if source is None and self.packaged is not None:
             source = str(self.packaged)
@@ -128,6 +134,7 @@ class Base(ABC):
             folder=source if source and is_folder(source) else "",
             consent=self.licence if "Non-Commercial" in self.licence else "",
             unlisted=(self.network, "vae", "scheduler"),
+            left_out=() if text else self.text_parts,
         )
 
     @abstractmethod
@@ -135,8 +142,15 @@ class Base(ABC):
         """All components from a folder in diffusers' layout or a hub id, with a revision or without (None = `repo_id`).
 
         Args:
-            options: passed to diffusers' `from_pretrained` (`dtype`, `variant`, ...).
+            options: passed to diffusers' `from_pretrained` (`dtype`, `variant`, ...); a component's name with None
+                leaves it out.
         """
+
+    def load_text(self, source: str | None = None, **options: Any) -> Components:
+        """Only the components that embed prompts, as `load` gives them."""
+        others = dict.fromkeys((self.network, "vae", "scheduler"))
+        components = self.load(source, **others, **options)
+        return {name: components[name] for name in self.text_parts}
 
     # ---- pictures and tokens
 

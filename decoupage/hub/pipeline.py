@@ -21,19 +21,13 @@ class LayerDecomposition(DiffusionPipeline):
 
     def __new__(cls, published: str | None = None, **components: Any) -> Any:
         """The true pipeline, from the base's components and the published adapter."""
-        from decoupage.adapter import auto_maps
         from decoupage.pipeline import LayerDecompositionPipeline
         from decoupage.publishing import attach_adapter
 
         revision = None
         if published is None:
             published, revision = _source()
-        loaded = attach_adapter(published, components, revision=revision)
-        pipe = LayerDecompositionPipeline(
-            **loaded.components, vae_rgba=loaded.vae_rgba, fusion=loaded.fusion, adapter=loaded.config.to_dict()
-        )
-        pipe.make_maps, pipe.card = auto_maps(loaded.config), loaded.card
-        return pipe
+        return LayerDecompositionPipeline.of(attach_adapter(published, components, revision=revision))
 
     def __init__(
         self,

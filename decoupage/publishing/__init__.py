@@ -3,6 +3,7 @@
 A published folder (or the Hugging Face Hub repository made of it) holds
 
 - `pytorch_lora_weights.safetensors`: LoRA and projection, as diffusers' `load_lora_weights` takes them;
+- `prompt.safetensors`: the embedding of the empty prompt, where the base knows text;
 - `fusion/` and `vae_rgba/`: models as `save_pretrained` writes them;
 - `pipeline.py`: for `DiffusionPipeline.from_pretrained(BASE, custom_pipeline=FOLDER, trust_remote_code=True)`;
 - `adapter.json`: what the adapter is, and the sha256 of all of the above;

@@ -17,6 +17,8 @@ MANIFEST = "adapter.json"
 CARD = "README.md"
 WEIGHTS = str(LORA_WEIGHT_NAME_SAFE)
 """Name of the LoRA file that diffusers looks for."""
+TEXT = "prompt.safetensors"
+"""The embedding of the empty prompt (`publishing.text`); not in older folders, nor for bases that know no text."""
 FORMAT = 3
 """Version of the folder's layout, of how pictures are prepared for it (`decoupage.preparation`), and of what a token
 holds (`decoupage.sequences`)."""
@@ -26,7 +28,7 @@ _EARLIER = {
 }
 """What is different in folders of earlier versions, none of which can be used."""
 Kind = Literal["adapter", "remove-only"]
-OURS = {MANIFEST, CARD, WEIGHTS, "fusion", "vae_rgba", "pipeline.py"}
+OURS = {MANIFEST, CARD, WEIGHTS, TEXT, "fusion", "vae_rgba", "pipeline.py"}
 
 
 class BaseFacts(BaseModel):

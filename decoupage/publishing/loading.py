@@ -1,9 +1,10 @@
 """Reading a published folder: the base, the adapter on it by diffusers' own loader, fusion and RGBA VAE."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from torch import nn
 
 from decoupage.adapter import ADAPTER, AdapterConfig
 from decoupage.bases import find_base
-from decoupage.bases.spec import Base, Components
+from decoupage.bases.spec import Base, Components, Text
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.placing import load_options
 from decoupage.publishing.card import CardFacts, card_facts
 from decoupage.publishing.finding import find_folder
-from decoupage.publishing.folder import MANIFEST, WEIGHTS, read_manifest, require
+from decoupage.publishing.folder import MANIFEST, TEXT, WEIGHTS, read_manifest, require
 from decoupage.publishing.lora import check_fits
+from decoupage.publishing.text import has_text, read_text
 from decoupage.weights.files import check_values
 
 MODEL_WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -35,6 +38,8 @@ class LoadedAdapter:
         fusion: None where the adapter takes no maps.
         config: configuration of the adapter.
         card: what its `adapter.json` says of its data and figures, to be said again where it is saved again.
+        empty_prompt: embedding of the empty prompt; None where the folder has none.
+        load_text: loads the components that embed other prompts; None where nothing can be loaded.
     """
 
     components: Components
@@ -42,6 +47,8 @@ class LoadedAdapter:
     fusion: MultiModalLatentFusion | None
     config: AdapterConfig
     card: CardFacts
+    empty_prompt: Text | None = None
+    load_text: Callable[[], Components] | None = None
 
 
 def load_adapter(
@@ -50,26 +57,35 @@ def load_adapter(
     *,
     revision: str | None = None,
     check_sums: bool = True,
+    quantise: str = "none",
+    text: bool = False,
     **options: Any,
 ) -> LoadedAdapter:
     """Load a published adapter together with the base that it belongs to.
+
+    Where the folder has the embedding of the empty prompt, text encoders are not loaded.
 
     Args:
         folder: folder or Hub repository of the adapter.
         base_source: folder or Hub repository of the base; None = the one that the adapter was trained on.
         revision: branch, tag or commit of the adapter's repository.
         check_sums: compare the sha256 of every file of the adapter with the published one.
+        quantise: form of the network's weights, see `decoupage.placing.QUANTISED`.
+        text: load the text encoders in any case.
         options: options of diffusers' `from_pretrained` for the base (`dtype`, ...).
 
     Raises:
         ValueError: a file is missing, damaged or holds values that are not finite (named), a remove-only export, or a
-            base of another geometry.
+            base of another geometry; quantised weights that are not possible here.
     """
     hub = {name: options[name] for name in _HUB_OPTIONS if name in options}
     place = find_folder(folder, revision, **hub)
     base, config, card = _read(place, check_sums)
     source = None if base_source is None else str(base_source)
-    return _attach(place, base, config, card, base.load(source, **options))
+    options = load_options(base, quantise, options.get("dtype")) | options
+    left_out = dict.fromkeys(base.text_parts) if has_text(place) and not text else {}
+    loaded = _attach(place, base, config, card, base.load(source, **left_out | options))
+    return replace(loaded, load_text=partial(base.load_text, source, **options) if base.text_parts else None)
 
 
 def attach_adapter(
@@ -100,7 +116,7 @@ def _read(place: Path, check_sums: bool) -> tuple[Base, AdapterConfig, CardFacts
     weights = _weights(place, config)
     configs = [path.with_name("config.json") for path in weights[1:]]
     require(place, manifest, *(path.relative_to(place).as_posix() for path in (*weights, *configs)))
-    for path in weights:
+    for path in (*weights, *([place / TEXT] if TEXT in manifest.files else [])):
         check_values(path)
     return find_base(config.base), config, card_facts(manifest)
 
@@ -125,7 +141,9 @@ def _attach(place: Path, base: Base, config: AdapterConfig, card: CardFacts, com
     network.requires_grad_(requires_grad=False)
     fusion = load_model(MultiModalLatentFusion, place / "fusion", network) if config.maps else None
     # A widened VAE is of the class of the VAE that it came from.
-    return LoadedAdapter(components, load_model(type(vae), place / "vae_rgba", vae), fusion, config, card)
+    vae_rgba = load_model(type(vae), place / "vae_rgba", vae)
+    text = read_text(place) if has_text(place) else None
+    return LoadedAdapter(components, vae_rgba, fusion, config, card, text)
 
 
 @contextmanager

@@ -18,11 +18,12 @@ from torch import nn
 
 from decoupage.adapter import AdapterConfig
 from decoupage.bases import find_base
-from decoupage.bases.spec import Base
+from decoupage.bases.spec import Base, Text
 from decoupage.publishing.card import CardFacts, write_card
 from decoupage.publishing.finding import find_folder
 from decoupage.publishing.folder import WEIGHTS, BaseFacts, Kind, read_manifest, replacing, write_manifest
 from decoupage.publishing.lora import lora_metadata, lora_tensors, projection_names, projection_tensors, write_lora
+from decoupage.publishing.text import write_text
 
 
 def save_adapter(
@@ -34,6 +35,7 @@ def save_adapter(
     vae_rgba: Any,
     card: CardFacts | None = None,
     dtype: torch.dtype | None = torch.bfloat16,
+    empty_prompt: Text | None = None,
 ) -> None:
     """Write an adapter as a folder that diffusers loads; it appears whole or not at all.
 
@@ -49,6 +51,7 @@ def save_adapter(
         card: facts for the model card; None = none are known.
         dtype: number format of the LoRA's factors, of which nearly all of the file is; None = as they are, fp32 after
             training. Projection and fusion keep theirs.
+        empty_prompt: embedding of the empty prompt; None = whoever loads the folder needs the text encoders.
 
     Raises:
         ValueError: the folder may not be replaced, the network carries no adapter, fusion and maps disagree.
@@ -60,6 +63,8 @@ def save_adapter(
     card = card or CardFacts()
     with replacing(Path(folder)) as new:
         write_lora(new, base, tensors, lora_metadata(base, config, config.input_dim(base)))
+        if empty_prompt is not None:
+            write_text(new, empty_prompt)
         if fusion is not None:
             _save_model(fusion, new / "fusion")
         _save_model(vae_rgba, new / "vae_rgba")

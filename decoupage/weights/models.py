@@ -12,7 +12,7 @@ from typing import Any
 from decoupage.requirements import Requirement, Space
 from decoupage.weights.files import file_fault, tensor_names
 from decoupage.weights.hub import MAIN, cache_space, download, named, page, snapshot, token_requirement
-from decoupage.weights.sizes import MODELS, told
+from decoupage.weights.sizes import MODELS, TEXT, told
 
 INDEX = "model_index.json"
 _CONFIG = "config.json"
@@ -40,6 +40,7 @@ class DiffusersModel:
         unlisted: components of a copy without `model_index.json`; empty = every copy must have it.
         variant: precision (`fp16`) in which the weights are read where the network has them in it.
         patterns: what a download takes besides `model_index.json`; single-file copies lie next to the components.
+        left_out: components that are not wanted, because an adapter brings the embedding of the empty prompt.
     """
 
     repo_id: str
@@ -51,6 +52,7 @@ class DiffusersModel:
     unlisted: tuple[str, ...] = ()
     variant: str = ""
     patterns: tuple[str, ...] = ("*/*",)
+    left_out: tuple[str, ...] = ()
 
     def find(self) -> Path | None:
         """The folder of the components: the one that is named, or a snapshot in the Hub's cache; None = not here."""
@@ -74,7 +76,8 @@ class DiffusersModel:
     @property
     def num_bytes(self) -> int | None:
         """Size of the published weights; None = not known."""
-        return MODELS.get((self.repo_id, self.variant))
+        whole = MODELS.get((self.repo_id, self.variant))
+        return whole - TEXT.get(self.repo_id, 0) if whole and self.left_out else whole
 
     @property
     def space(self) -> tuple[Space, ...]:
@@ -91,6 +94,7 @@ class DiffusersModel:
             return f"put the model in diffusers' layout there, or name another one{setting}"
         # Each pattern has its own --include: hf takes a bare one for the name of a file.
         patterns = "".join(f" --include '{pattern}'" for pattern in self.patterns)
+        patterns += "".join(f" --exclude '{name}/*'" for name in self.left_out)
         command = download(self.repo_id, f"--include {INDEX}{patterns}", self.revision)
         if not self.consent or found:
             return command
@@ -135,12 +139,13 @@ class DiffusersModel:
         """Names of the components, by the folder's own list."""
         path = folder / INDEX
         if not path.is_file():
-            return list(self.unlisted)
+            return [name for name in self.unlisted if name not in self.left_out]
         listed: dict[str, Any] = json.loads(path.read_text())
         return [
             name
             for name, kind in listed.items()
-            if not name.startswith("_") and isinstance(kind, list) and all(kind) and len(kind) == 2
+            if isinstance(kind, list) and all(kind) and len(kind) == 2
+            if not name.startswith("_") and name not in self.left_out
         ]
 
     def _check(self, folder: Path, variant: str) -> Component:

@@ -20,7 +20,8 @@ FILES: dict[tuple[str, str], int] = {
 }
 """(repository, file) -> bytes."""
 
-_FLUX = 9_983_040_304 + 9_949_328_904 + 3_870_584_832 + 4_994_582_224 + 4_530_066_360 + 246_144_352 + 167_666_902
+_FLUX_TEXT = 4_994_582_224 + 4_530_066_360 + 246_144_352
+_FLUX = 9_983_040_304 + 9_949_328_904 + 3_870_584_832 + _FLUX_TEXT + 167_666_902
 MODELS: dict[tuple[str, str], int] = {
     # U-Net, two text encoders, VAE, and an earlier VAE in `vae_1_0`, which the patterns take too
     # [462165984030d82259a11f4367a4eed129e94a7b].
@@ -31,6 +32,8 @@ MODELS: dict[tuple[str, str], int] = {
     ("black-forest-labs/FLUX.1-Fill-dev", ""): _FLUX + 320 * 3072 * 2,
 }
 """(repository, precision) -> bytes of all components in diffusers' layout."""
+TEXT: dict[str, int] = {f"black-forest-labs/FLUX.1-{name}": _FLUX_TEXT for name in ("dev", "Kontext-dev", "Fill-dev")}
+"""Repository -> bytes of its text encoders, which not everybody needs."""
 
 
 def told(num_bytes: int | None) -> str:

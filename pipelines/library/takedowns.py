@@ -42,9 +42,16 @@ class AffectedShard:
 
 
 def takedowns_path(config: LibraryConfig) -> Path:
-    """Path of the takedown file; a relative path starts at the checkout."""
-    path = Path(config.takedowns)
-    return path if path.is_absolute() else Path(__file__).parents[2] / path
+    """Path of the takedown file.
+
+    A relative path starts at the checkout; without one at the working folder, where the default that is not there is
+    the packaged list.
+    """
+    path, home = Path(config.takedowns), Path(__file__).parents[2]
+    if path.is_absolute() or (home / "pyproject.toml").is_file():
+        return home / path
+    packaged = home / "profiles" / path  # Where the wheel has `configs`.
+    return packaged if packaged.is_file() and not path.exists() else path.absolute()
 
 
 def read_takedowns(config: LibraryConfig) -> frozenset[str]:

@@ -18,10 +18,10 @@ class CuttingPipeline:
     make_maps = None
 
     @classmethod
-    def from_pretrained(cls, folder, dtype=None, base=None, maps="auto"):
+    def from_pretrained(cls, folder, dtype=None, base=None, maps="auto", quantise="none", text=False):
         if not (cls.folder / folder).exists():
             raise FileNotFoundError(f"{folder}/model_index.json is missing")
-        cls.loaded = {"folder": folder, "dtype": dtype, "base": base, "maps": maps}
+        cls.loaded = {"folder": folder, "dtype": dtype, "base": base, "maps": maps, "quantise": quantise, "text": text}
         return cls()
 
     def set_progress_bar_config(self, **options):

@@ -41,7 +41,7 @@ pytestmark = pytest.mark.slow
 NUM_STEPS = 600
 NUM_VAE_STEPS = 300
 NUM_SCENES, NUM_HELD_OUT = 48, 24
-SIZE_PX = 64
+MAX_IMAGES = 64
 CPU = torch.device("cpu")
 
 
@@ -69,7 +69,7 @@ class Leaking:
         self.name, self.gives, self._method = name, method.gives, method
 
     def __call__(self, case: Case) -> Layers | Failure:
-        return self._method(replace(case, maps=replace(case.maps, depth=case.alpha.astype(np.float32) / 255)))
+        return self._method(replace(case, maps={**case.maps, "depth": case.alpha.astype(np.float32) / 255}))
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def taught(root: Path, kind: type[AdapterTask], num_steps: int) -> str:
-    """Folder of an adapter that was taught for so many steps."""
+def trained(root: Path, kind: type[AdapterTask], num_steps: int) -> str:
+    """Folder of an adapter that was trained for so many steps."""
     out = root / f"{kind.__name__}-{num_steps}"
     changes = {"schedule.num_steps": max(1, num_steps), "schedule.warmup_steps": 0, "output.sample_every_steps": 0}
     config = with_changes(demo_from_scratch(), changes | {"compute.loader_workers": 0})
@@ -109,17 +109,17 @@ def scores(root: Path) -> ScoreTable:
     """All of them on one list, in one step from noise, as the demo is judged."""
 
     def adapter(name: str, kind: type[AdapterTask], num_steps: int) -> Method:
-        return adapter_method(taught(root, kind, num_steps), None, 1, 0, name)
+        return adapter_method(trained(root, kind, num_steps), None, 1, 0, name)
 
     methods = [
         *(method for method in classical_methods() if method.name == "given_mask"),
         base_method("small-fill", None, 0),
         adapter("adapter", AdapterTask, NUM_STEPS),
         adapter("shuffled", ShuffledTask, NUM_STEPS),
-        adapter("untaught", AdapterTask, 0),
+        adapter("untrained", AdapterTask, 0),
         Leaking("leaking", adapter("leaking", LeakingTask, NUM_STEPS)),
     ]
-    table = score_all(HeldOut(str(root / HELD_OUT), SIZE_PX).cases(), [Direct(method) for method in methods])
+    table = score_all(HeldOut(str(root / HELD_OUT), MAX_IMAGES).cases(), [Direct(method) for method in methods])
     for name in table.methods:
         mask, iou = (table.column(name, *metric).mean() for metric in (IN_MASK, SOFT_IOU))
         print(f"{name:12s} psnr_mask {mask:6.2f}  soft_iou {iou:.3f}")
@@ -137,13 +137,13 @@ def gain(table: ScoreTable, first: str, second: str, metric: tuple[str, str]) ->
     return found
 
 
-@pytest.mark.parametrize("name", ["shuffled", "untaught"])
+@pytest.mark.parametrize("name", ["shuffled", "untrained"])
 def test_what_has_not_learned_the_task_wins_nothing(scores: ScoreTable, name: str):
     assert gain(scores, name, "base", IN_MASK).verdict() != "better"
     assert gain(scores, name, "given_mask", SOFT_IOU).verdict() == "worse"
 
 
-@pytest.mark.parametrize("name", ["shuffled", "untaught"])
+@pytest.mark.parametrize("name", ["shuffled", "untrained"])
 def test_what_has_learned_it_is_above_what_has_not(scores: ScoreTable, name: str):
     assert gain(scores, "adapter", name, IN_MASK).verdict() == "better"
     assert gain(scores, "adapter", name, SOFT_IOU).verdict() == "better"

@@ -9,10 +9,11 @@ from decoupage.bases import find_base
 from decoupage.bases.small import SmallFill, save_base
 from decoupage.bases.spec import Text
 from decoupage.contexts import Contexts
+from decoupage.geometry import Size, network_size
 from decoupage.sequences import Condition, predict_layers
 from training.config import with_changes
 from training.kept import kept_bytes
-from training.memory import KEPT, Size, estimate, network_size
+from training.memory import KEPT, estimate
 from training.recipes import demo, find_recipe, paper, small_gpu
 
 

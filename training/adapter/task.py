@@ -210,6 +210,8 @@ class AdapterTask:
         pipe = self._pipe
         with torch.no_grad():
             text = self._base.embed_text(pipe.components, [""], torch.device("cpu"))
+        if self._base.text_parts:
+            pipe.empty_prompt = text  # The export says it, too.
         for name in ("text_encoder", "text_encoder_2"):
             setattr(pipe, name, None)
         return text.repeated(1, self._place.device)

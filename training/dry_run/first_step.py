@@ -13,14 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from decoupage.adapter import adapt, make_fusion
 from decoupage.bases import find_base
 from decoupage.bases.spec import Text
+from decoupage.geometry import blocks, network_without_weights, vae_without_weights
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.rgba_vae import widen_vae
 from pipelines.config import MasksConfig
 from training.adapter.task import NAME, AdapterTask
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.data import TripletBatch
-from training.geometry import network_without_weights, vae_without_weights
-from training.network import blocks
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.networks import PatchDiscriminator, RgbaAutoencoder
 from training.task import Place

@@ -8,13 +8,14 @@ import torch
 
 from decoupage.bases import find_base
 from decoupage.faults import BadSetup
+from decoupage.placing import LIBRARIES
 from decoupage.requirements import Requirement, install_line
 from decoupage.text_files import parse_json
 from decoupage.weights.files import file_fault
 from training.config import RunConfig, TrainingConfig
 from training.data import DataLoading, TripletLoader
 from training.fitting import estimate, what_fits
-from training.network import LIBRARIES, lacks_to_compile
+from training.network import lacks_to_compile
 from training.preflight import disk_gb_of, free_disk_gb, free_gb
 from training.rgba_vae.card import require_acceptable
 from training.rgba_vae.config import RgbaVaeConfig, how_to_train

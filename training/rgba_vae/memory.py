@@ -8,11 +8,12 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from decoupage.bases import find_base
+from decoupage.geometry import vae_without_weights
+from decoupage.memory import GIGA
 from decoupage.rgba_vae import widen_vae
-from training.geometry import vae_without_weights
 from training.kept import Kept, counting, kept_bytes
 from training.losses import over
-from training.memory import FP32, GIGA, MemoryEstimate, learner_parts, number_bytes
+from training.memory import FP32, MemoryEstimate, learner_parts, number_bytes
 from training.rgba_vae.config import RgbaVaeConfig
 from training.rgba_vae.losses import reconstruction_loss
 from training.rgba_vae.networks import PatchDiscriminator, RgbaAutoencoder
