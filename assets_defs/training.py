@@ -14,6 +14,7 @@ from assets_defs.asset import asset
 from assets_defs.metadata import Metadata, check, check_spec, nothing_to_do, picture, readable, shrunk, table
 from assets_defs.plan import Plan
 from assets_defs.processes import run_process
+from assets_defs.sources.pairs import NAME as PAIRS
 from assets_defs.training_unchanged import keep, question_of, unchanged
 from pipelines.stages.working import WorkingFolder
 from training.config import RunConfig, with_changes
@@ -139,7 +140,7 @@ def _adapter(plan: Plan) -> dg.AssetsDefinition:
     recipe = section.adapter_config()
 
     @asset(
-        deps=["dataset", "base_model", "rgba_vae"],
+        deps=["dataset", "base_model", "rgba_vae", *([PAIRS] if plan.factory.pairs else [])],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"pytorch", "peft", "diffusers"},

@@ -15,6 +15,7 @@ from training.config import RunConfig, TrainingConfig
 from training.exports import IDENTITY, exported_identity
 from training.facts import Facts, contents_digest, facts_of
 from training.launcher import PLAN
+from training.pairs import find_pairs
 from training.remote import fetch_if_there
 from training.rgba_vae.config import RgbaVaeConfig
 from training.run import RunPlan, on_this_machine
@@ -29,7 +30,7 @@ def question_of(run: RunPlan, config: RunConfig) -> str | None:
     """Hash of a plan, its recipe, and the bytes that it reads; None = something of it is not there.
 
     Raises:
-        BadSetup: there are no shards where the plan says.
+        BadSetup: there are no shards, or pairs, where the plan says.
     """
     from decoupage.bases import find_base  # torch comes with it.
 
@@ -43,7 +44,8 @@ def question_of(run: RunPlan, config: RunConfig) -> str | None:
     if base is None or (vae is not None and not vae.is_dir()):
         return None
     weights = [contents_digest(folder) for folder in (base, vae, start) if folder is not None]
-    data = [_contents(path) for path in run.data]
+    share = config.data.pairs_share if isinstance(config, TrainingConfig) else 0.0
+    data = [_contents(path) for path in (*run.data, *([find_pairs(run.data[0], share)] if share else []))]
     if None in data:
         return None
     return fingerprint({"plan": plan, "recipe": config.fingerprint(), "weights": weights, "data": data})

@@ -29,6 +29,7 @@ from pipelines.foregrounds.prompts.requirements import requirements as prompts_r
 from pipelines.foregrounds.rendered import requirements as rendered_requirements
 from pipelines.maps.requirements import requirements as maps_requirements
 from pipelines.named_paths import named_paths
+from pipelines.pairs.requirements import requirements as pairs_requirements
 from pipelines.sources import OPENIMAGES
 from pipelines.stages.run import Stage
 from pipelines.stages.store import Store
@@ -180,6 +181,7 @@ def _parts(profile: Profile) -> dict[str, list[Requirement]]:
         f"backgrounds: backgrounds.source = {profile.backgrounds.source}": backgrounds_requirements(
             profile.backgrounds, f"{profile.root.rstrip('/')}/{OPENIMAGES}"
         ),
+        f"before/after pairs: pairs.source = {profile.pairs.source}": pairs_requirements(profile.pairs),
         f"maps: segmentation by {maps.segmentation.model}, depth by {maps.depth.model}": maps_requirements(maps),
         "library": [one for one in named_paths(profile) if one.name == "library.takedowns"],
         f"engine: engine.kind = {profile.engine.kind}": engine_requirements(profile.engine, Store(profile.root)),

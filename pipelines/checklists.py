@@ -93,7 +93,8 @@ def check_reports(factory: Factory, reports: list[Report]) -> Results:
     """All lists over what `Factory.make_shards` made: `step: check` -> result."""
     config, store = factory.config, factory.store
     layouts = [factory.layouts] if factory.layouts else []
-    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds, *layouts)}
+    pairs = [factory.pairs] if factory.pairs else []
+    sources = {stage.name for stage in (*factory.foreground_sources, factory.backgrounds, *layouts, *pairs)}
     found: dict[str, Results] = {
         "foreground library": check_foreground_library(stored_catalogue(store, ForegroundRecord), config),
         "background library": check_background_library(stored_catalogue(store, BackgroundRecord), config),

@@ -85,6 +85,10 @@ def _sources(config: DataConfig) -> Iterator[Use]:
     if config.backgrounds.source != "packaged" and stated != UNKNOWN:
         fix = "name a folder of photographs that permit it; those that attribution.csv names keep their own licence"
         yield Use("backgrounds.licence", "photographs of no other licence", stated, fix)
+    stated = config.pairs.licence
+    if config.pairs.source == "folder" and stated != UNKNOWN:
+        fix = "name a folder of pairs that permit it; those that attribution.csv names keep their own licence"
+        yield Use("pairs.licence", "before/after pairs of no other licence", stated, fix)
 
 
 def _generator(config: DataConfig) -> Iterator[Use]:

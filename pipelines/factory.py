@@ -23,6 +23,8 @@ from pipelines.library.layout import with_layouts
 from pipelines.library.records import BackgroundRecord, ForegroundRecord, Split
 from pipelines.maps.stage import MapStage
 from pipelines.masks.stage import MaskStage
+from pipelines.pairs.evaluated import Evaluated
+from pipelines.pairs.stage import PairsStage
 from pipelines.scenes.stage import ScenesStage
 from pipelines.shards.join import ShardJoin
 from pipelines.sources import Sources
@@ -82,7 +84,16 @@ class Factory(Sources):
             records = with_layouts(self.store, records, self.layouts.shards())
         return build_catalogue(self.store, records, self.config.library, self.config.licences, self.photographs)
 
-    # ---- scenes, masks, maps, shards
+    # ---- pairs, scenes, masks, maps, shards
+
+    @cached_property
+    def pairs(self) -> PairsStage | None:
+        """Before/after pairs, which follow the library; None where the profile has none."""
+        config = self.config
+        if config.pairs.source == "none":
+            return None
+        evaluated = Evaluated(self.store, self.photographs, config.library)
+        return PairsStage(config.pairs, config.scenes, make_makers(config.maps), evaluated, config.licences.commercial)
 
     @cached_property
     def training(self) -> Dataset:
@@ -130,9 +141,8 @@ class Factory(Sources):
         masks = MaskStage(self.config.masks, self.store, scenes, f"{folder}masks")
         makers = make_makers(self.config.maps)
         maps = {maker.name: MapStage(maker, self.store, scenes, f"{folder}{maker.name}") for maker in makers}
-        return Dataset(
-            scenes, masks, maps, ShardJoin(self.store, scenes, masks, list(maps.values()), f"{folder}shards")
-        )
+        joined = ShardJoin(self.store, scenes, masks, list(maps.values()), f"{folder}shards")
+        return Dataset(scenes, masks, maps, joined)
 
     # ---- all of it, in order; what is done is skipped
 
@@ -153,8 +163,8 @@ class Factory(Sources):
         return reports
 
     def make_shards(self) -> list[Report]:
-        """Everything up to the shards of training."""
-        return self._make(self.training)
+        """Everything up to the shards of training, and the pairs."""
+        return self._make(self.training) + ([self.run(self.pairs)] if self.pairs else [])
 
     def make_held_out(self) -> list[Report]:
         """Everything up to the shards of testing, under `held_out/`.

@@ -7,6 +7,7 @@ from pipelines.foregrounds.mulan.requirements import requirements as mulan_requi
 from pipelines.foregrounds.own.stage import requirements as cutouts_requirements
 from pipelines.foregrounds.rendered import requirements as rendered_requirements
 from pipelines.library.takedowns import takedowns_path
+from pipelines.pairs.requirements import requirements as pairs_requirements
 
 _OF_MULAN = ("mulan.annotations", "mulan.images", "mulan.laion.links", "mulan.test_ids", "mulan.coco.info")
 
@@ -18,6 +19,7 @@ def named_paths(config: DataConfig) -> list[Requirement]:
     found += cutouts_requirements(config.cutouts)
     if config.backgrounds.source == "folder":
         found += backgrounds_requirements(config.backgrounds, config.backgrounds.folder)
+    found += pairs_requirements(config.pairs)
     takedowns = takedowns_path(config.library)
     fix = "an empty file is enough, or name another in library.takedowns"
     return [*found, Requirement("library.takedowns", takedowns.is_file(), str(takedowns), fix)]

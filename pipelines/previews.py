@@ -11,11 +11,12 @@ from decoupage.maps.table import MAPS
 from decoupage.randomness import hash64
 from pipelines.library.assets import Assets
 from pipelines.library.records import BackgroundRecord, ForegroundRecord
+from pipelines.pairs.parts import PairParts
 from pipelines.scenes.parts import SceneParts
 from pipelines.scenes.read import read_members, scene_keys
 from pipelines.shards.upstream import finished
-from pipelines.stages.manifest import Manifest
-from pipelines.stages.run import Planned
+from pipelines.stages.manifest import Manifest, read_manifest
+from pipelines.stages.run import Planned, Report
 from pipelines.stages.store import Store
 
 ManifestTiles = Callable[[Store, Manifest, int], list[Tile]]
@@ -64,6 +65,19 @@ def scene_tiles(store: Store, manifest: Manifest, num: int = 12) -> list[Tile]:
     for key in islice(scene_keys(manifest), num):
         parts = SceneParts.decode(key, read_members(store, manifest, key))
         tiles.append(Tile(parts.composite, key, next(iter(parts.imperfect_masks), None)))
+    return tiles
+
+
+def pair_tiles(store: Store, report: Report, num: int = PREVIEWED) -> list[Tile]:
+    """The first pairs of a report's shards: each with its object, whose mask is drawn, and without it."""
+    tiles: list[Tile] = []
+    for shard in report.shards:
+        manifest = read_manifest(store, report.stage, shard)
+        assert manifest is not None, "a report is on finished shards"
+        for key in islice(scene_keys(manifest), (num - len(tiles)) // 2):
+            parts = PairParts.decode(key, read_members(store, manifest, key))
+            name = parts.record["name"]
+            tiles += [Tile(parts.composite, name, parts.mask), Tile(parts.background, f"{name}, without")]
     return tiles
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from decoupage.settings import did_you_mean, validated
 from evaluation.config import EvaluationConfig
@@ -74,6 +74,16 @@ class Profile(DataConfig):
     name: str
     description: str = ""
     root: str = Field(description="folder or fsspec URL")
+
+    @model_validator(mode="after")
+    def _pairs_to_draw(self) -> "Profile":
+        share = self.training.adapter_config().data.pairs_share
+        if share and self.pairs.source == "none":
+            raise ValueError(
+                f"training draws data.pairs_share = {share:g} of its samples from before/after pairs, and pairs.source "
+                '= "none" makes none: set pairs.source = "folder" and pairs.folder, or data.pairs_share = 0'
+            )
+        return self
 
 
 def load_profile(name: str | None = None, root: str | None = None, overrides: dict[str, str] | None = None) -> Profile:

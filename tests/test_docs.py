@@ -35,9 +35,9 @@ from evaluation.methods.baselines import record_baselines
 from evaluation.methods.external.catalogue import EXTERNAL
 from evaluation.methods.published.catalogue import PUBLISHED
 from evaluation.test_sets.folders import FolderPictures
-from evaluation.test_sets.layouts import LAYOUTS
 from evaluation.test_sets.listed import ListedSet
 from evaluation.test_sets.shards import HeldOut
+from pipelines.config.pairs import LAYOUTS
 from pipelines.foregrounds.prompts import categories
 from pipelines.stages.engine import SerialEngine
 from pipelines.stages.store import Store

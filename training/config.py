@@ -128,6 +128,7 @@ class SamplesConfig(Section):
     size_px: int = Field(1024, ge=16, le=4096, multiple_of=8, description="side of a sample")
     flip: bool = Field(True, description="flip every second sample, left to right")
     recolour_share: Share = Field(0.0, description="share of recoloured samples, for data of few photographs")
+    pairs_share: Share = Field(0.0, description="share of samples drawn from before/after pairs; 0 = none")
     redraw_masks: bool = Field(True, description="draw a new imperfect mask instead of taking the stored one")
     validation_share: Share = Field(0.02, description="share of scenes, by hash, kept out of training for validation")
     num_validation: int = Field(64, ge=0, le=100_000, description="samples that validation uses; 0 = none")
@@ -206,6 +207,8 @@ class TrainingConfig(RunConfig):
         """See `RunConfig.recipe`."""
         values = super().recipe()
         del values["data"]["max_unreadable_share"]
+        if not self.data.pairs_share:  # Runs without pairs keep the fingerprint that they had before there were any.
+            del values["data"]["pairs_share"]
         return values
 
     def adapter_config(self) -> "AdapterConfig":

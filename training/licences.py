@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from decoupage.faults import BadSetup
 from decoupage.text_files import parse_json
 from pipelines.commercial import Use
-from pipelines.licences.combined import count_licences
+from pipelines.licences.combined import LAYER_LICENCES, count_licences
 from pipelines.licences.terms import UNKNOWN, licence_of, parts_of
 from pipelines.shards.folder import find_shards
 
@@ -119,8 +119,17 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
     Raises:
         BadSetup: a path holds no shards, or an index is damaged.
     """
+    return _uses(paths, "layers of the shards")
+
+
+def pair_uses(path: str) -> Iterator[Use]:
+    """The same of the shards of before/after pairs in a folder."""
+    return _uses([path], "before/after pairs", ["licence"])
+
+
+def _uses(paths: Sequence[str], what: str, columns: Sequence[str] = LAYER_LICENCES) -> Iterator[Use]:
     key, fix = "training data (--data)", "make the data with a commercial profile"
-    layers: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for path in paths:
         folder = find_shards(path)
         names = [f"{shard}.parquet" for shard in folder.shards]
@@ -128,18 +137,18 @@ def shard_uses(paths: Sequence[str]) -> Iterator[Use]:
             some = names[first : first + _AT_ONCE]
             for name, index in zip(some, folder.store.read_many(some), strict=True):
                 if index is not None:
-                    layers.update(_counted(index, folder.store.url(name)))
+                    counts.update(_counted(index, folder.store.url(name), columns))
                 else:
                     lost = f"a shard whose index {folder.store.url(name)} is missing, so its licences are unknown"
                     yield Use(key, lost, UNKNOWN, fix)
-    for licence, number in sorted(layers.items()):
-        yield Use(key, f"{number} layers of the shards", licence, fix)
+    for licence, number in sorted(counts.items()):
+        yield Use(key, f"{number} {what}", licence, fix)
 
 
-def _counted(index: bytes, where: str) -> Counter[str]:
-    """Licences of the layers in a shard's index. Raises BadSetup: it is damaged."""
+def _counted(index: bytes, where: str, columns: Sequence[str]) -> Counter[str]:
+    """Licences of the rows of a shard's index. Raises BadSetup: it is damaged."""
     try:
-        return Counter(count_licences(index))
+        return Counter(count_licences(index, columns))
     except (ArrowException, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BadSetup(f"{where} is damaged ({reason}); remove its shard's files and make it again") from error

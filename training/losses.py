@@ -53,6 +53,7 @@ def flow_matching_loss(
     noise: Pair,
     sigma_B: Tensor,
     background_weight_BN1: Tensor | None = None,
+    foreground_weight_B: Tensor | None = None,
 ) -> FlowLoss:
     """Mean squared error of each half's prediction against the base's target, in float32.
 
@@ -61,6 +62,7 @@ def flow_matching_loss(
         clean: tokens of the true layers; noise: what was mixed in; shapes as the predictions'.
         sigma_B: noise level of each sample, the same for both halves.
         background_weight_BN1: weight of each token of the background; None = all weigh the same.
+        foreground_weight_B: weight of each sample's foreground (`foreground_weight`); None = 1.
 
     Raises:
         ValueError: shapes that differ (they would broadcast into a wrong loss).
@@ -69,7 +71,7 @@ def flow_matching_loss(
         _squared_error(base, prediction, x, noise_half, sigma_B)
         for prediction, x, noise_half in zip(predictions, clean, noise, strict=True)
     )
-    behind, before = _mean(background, background_weight_BN1), foreground.mean()
+    behind, before = _mean(background, background_weight_BN1), _over_samples(foreground, foreground_weight_B)
     return FlowLoss(behind + before, behind, before)
 
 
@@ -87,6 +89,30 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return values.mean()
     return ((values * weight).flatten(1).sum(1) / weight.expand_as(values).flatten(1).sum(1)).mean()
+
+
+def foreground_weight(has_foreground_B: Tensor, share: float) -> Tensor | None:
+    """Weight [B] of each sample's losses that need its foreground: 0 where that is not known, else 1 / `share`.
+
+    So both halves weigh the same over the run. Dividing by what a batch happens to hold would do so batch by batch, but
+    then a batch's loss would depend on how samples are shared out among batches and processes.
+
+    Args:
+        has_foreground_B: bool.
+        share: of all samples of the run, those whose foreground is known, 0..1.
+
+    Returns:
+        None where every foreground of the run is known: nothing is weighted.
+    """
+    if share == 1:
+        return None
+    # Where no sample has one, there is nothing to divide by and nothing to weigh.
+    return has_foreground_B.float() / (share or 1.0)
+
+
+def _over_samples(values: Tensor, weight_B: Tensor | None) -> Tensor:
+    """Weighted sum of each sample's mean over B: not over the weights' sum, see `foreground_weight`."""
+    return values.mean() if weight_B is None else (values.flatten(1).mean(1) * weight_B).mean()
 
 
 def clean_estimate(base: Base, noisy_BND: Tensor, prediction_BND: Tensor, sigma_B: Tensor) -> Tensor:
@@ -155,7 +181,11 @@ def covered(composite_B3HW: Tensor, true_layers: Pair) -> Tensor:
 
 
 def pixels_loss(
-    composite_B3HW: Tensor, layers: Pair, true_layers: Pair, background_weight_B1HW: Tensor | None = None
+    composite_B3HW: Tensor,
+    layers: Pair,
+    true_layers: Pair,
+    background_weight_B1HW: Tensor | None = None,
+    foreground_weight_B: Tensor | None = None,
 ) -> Tensor:
     """Error of decoded layers: mean absolute error of background and premultiplied foreground, Jaccard loss of alpha.
 
@@ -167,6 +197,7 @@ def pixels_loss(
         composite_B3HW: the pictures, in [-1, 1].
         layers: background [B, 3, H, W] and foreground [B, 4, H, W] in [-1, 1], not clipped; true_layers likewise.
         background_weight_B1HW: weight of each pixel of the background; None = all weigh the same.
+        foreground_weight_B: weight of each sample's foreground (`foreground_weight`); None = 1.
     """
     (background, foreground), (true_background, true_foreground) = layers, true_layers
     _check_same_shape(background=background, true_background=true_background)
@@ -174,30 +205,35 @@ def pixels_loss(
     colour, alpha = premultiplied(without_overshoot(foreground, true_foreground).float())
     true_colour, true_alpha = premultiplied(true_foreground.float())
     behind = _mean((background.float() - true_background.float()).abs(), background_weight_B1HW)
-    hidden = hidden_loss(alpha, true_alpha, covered(composite_B3HW, true_layers))
-    return behind + (colour - true_colour).abs().mean() + jaccard_loss(alpha, true_alpha) + hidden
+    hidden = hidden_loss(alpha, true_alpha, covered(composite_B3HW, true_layers), foreground_weight_B)
+    colours = _over_samples((colour - true_colour).abs(), foreground_weight_B)
+    return behind + colours + jaccard_loss(alpha, true_alpha, foreground_weight_B) + hidden
 
 
-def hidden_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor, covered_B1HW: Tensor) -> Tensor:
+def hidden_loss(
+    alpha_B1HW: Tensor, true_alpha_B1HW: Tensor, covered_B1HW: Tensor, weight_B: Tensor | None = None
+) -> Tensor:
     """Jaccard loss of alpha outside of what shows of the target, over the samples that hide some of it; 0 if none does.
 
     All that does not show is judged, not what is hidden alone: or an alpha of 1 everywhere would be right.
 
     Args:
         covered_B1HW: bool, where something covers the target (`covered`).
+        weight_B: of each sample (`foreground_weight`); None = 1.
     """
     hides_B = (true_alpha_B1HW * covered_B1HW).flatten(1).mean(1) >= MIN_HIDDEN_SHARE
     unseen_B1HW = (true_alpha_B1HW == 0) | covered_B1HW
-    return (hides_B * _jaccard_of_each(alpha_B1HW * unseen_B1HW, true_alpha_B1HW * unseen_B1HW)).mean()
+    each_B = hides_B * _jaccard_of_each(alpha_B1HW * unseen_B1HW, true_alpha_B1HW * unseen_B1HW)
+    return _over_samples(each_B[:, None], weight_B)
 
 
-def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:
-    """Mean over the batch of 1 - soft IoU = sum |a - b| / sum max(a, b); alpha in [0, 1], about.
+def jaccard_loss(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor, weight_B: Tensor | None = None) -> Tensor:
+    """Mean over the batch, weighted by sample, of 1 - soft IoU = sum |a - b| / sum max(a, b); alpha in [0, 1], about.
 
     The sum of absolute differences is that of the larger values less that of the smaller ones (Rahman and Wang 2016,
     for values that are no longer 0 or 1).
     """
-    return _jaccard_of_each(alpha_B1HW, true_alpha_B1HW).mean()
+    return _over_samples(_jaccard_of_each(alpha_B1HW, true_alpha_B1HW)[:, None], weight_B)
 
 
 def _jaccard_of_each(alpha_B1HW: Tensor, true_alpha_B1HW: Tensor) -> Tensor:

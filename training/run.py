@@ -16,7 +16,8 @@ from training.alone import alone_in
 from training.config import RunConfig, TrainingConfig, with_changes
 from training.exports import IDENTITY, exported_identity, identity_beside, run_name
 from training.licences import FILE as LICENCES
-from training.licences import Licences, Sources, shard_uses, sources_of
+from training.licences import Licences, Sources, pair_uses, shard_uses, sources_of
+from training.pairs import find_pairs
 from training.recipes import find_recipe
 from training.remote import Remote, begun_elsewhere, fetch_if_there, local_name, put_anew
 from training.rgba_vae.card import require_acceptable
@@ -212,7 +213,7 @@ def run_sources(plan: RunPlan) -> Sources:
     """All that a run is made from, with its licences: base, samples, and the weights that it takes over.
 
     Raises:
-        BadSetup: the data hold no shards or photographs.
+        BadSetup: the data hold no shards, pairs or photographs, as the recipe asks for them.
         ValueError: the licences that earlier weights state cannot be read.
     """
     config = plan.config()
@@ -228,7 +229,10 @@ def run_sources(plan: RunPlan) -> Sources:
     if isinstance(config, RgbaVaeConfig):
         return sources_of(config.base, plan.base, shard_uses(plan.data), earlier)
     assert isinstance(config, TrainingConfig)
-    return sources_of(config.adapter.base, plan.base, shard_uses(plan.data), earlier)
+    samples = list(shard_uses(plan.data))
+    if share := config.data.pairs_share:
+        samples += pair_uses(find_pairs(plan.data[0], share))
+    return sources_of(config.adapter.base, plan.base, samples, earlier)
 
 
 def _has_export(plan: RunPlan, identity: Mapping[str, str]) -> bool:

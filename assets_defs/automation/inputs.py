@@ -1,4 +1,4 @@
-"""Inputs that people change from outside: the folders of MULAN and of own cutouts, prompts, takedowns, exclusions.
+"""Inputs that people change from outside: the folders of MULAN, own cutouts and own pairs, prompts, lists of ids.
 
 Each is an asset that is observed, never made: its version is a hash of its content, so Dagster itself sees that the
 assets downstream are stale, and the lineage shows what they are made from.
@@ -7,7 +7,7 @@ assets downstream are stale, and the lineage shows what they are made from.
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ import dagster as dg
 
 from assets_defs.asset import in_words
 from assets_defs.plan import Plan
-from assets_defs.sources.cutouts import FOLDER
+from assets_defs.sources.cutouts import FOLDER as CUTOUTS_FOLDER
 from assets_defs.sources.foregrounds import GROUP, OWNERS
+from assets_defs.sources.pairs import FOLDER as PAIRS_FOLDER
 from decoupage.randomness import digest
 from pipelines.foregrounds.prompts import read_prompts
 from pipelines.foregrounds.prompts.ledger import ledger_path
@@ -30,6 +31,10 @@ warnings.filterwarnings("ignore", message="Function `multi_observable_source_ass
 
 VERSION_TAG = "dagster/data_version"
 BUILT_IN_PROMPTS = Path(__file__).parents[2] / "pipelines" / "foregrounds" / "prompts"
+_OWN = (
+    "Your own {} in `{}`, with `attribution.csv`. Observed, not made: a file added, removed or changed in size makes "
+    "what is built on it stale."
+)
 MULAN, PROMPTS, TAKEDOWNS, EXCLUSIONS = "mulan_folder", "prompt_list", "takedown_list", "exclusion_list"
 
 
@@ -121,18 +126,19 @@ def watched_inputs(plan: Plan) -> list[Input]:
                 (source.annotations, *info, *(() if source.fetches else (source.images,))),
             )
         )
+    return [*found, *_own_folders(plan)]
+
+
+def _own_folders(plan: Plan) -> Iterator[Input]:
+    """A user's cutouts and pairs."""
+    profile, factory = plan.profile, plan.factory
     if profile.cutouts.source == "folder":
         cutouts = factory.own_cutouts
-        found.append(
-            Input(
-                FOLDER,
-                f"Your own cutouts in `{profile.cutouts.folder}`, with `attribution.csv`. Observed, not made: a file "
-                "added, removed or changed in size makes what is built on it stale.",
-                cutouts.version,
-                (Path(profile.cutouts.folder),) if cutouts.folder.is_local else (),
-            )
-        )
-    return found
+        paths = (Path(profile.cutouts.folder),) if cutouts.folder.is_local else ()
+        yield Input(CUTOUTS_FOLDER, _OWN.format("cutouts", profile.cutouts.folder), cutouts.version, paths)
+    if factory.pairs is not None:
+        folder = profile.pairs.folder
+        yield Input(PAIRS_FOLDER, _OWN.format("before/after pairs", folder), factory.pairs.version, (Path(folder),))
 
 
 def _prompts_version(plan: Plan) -> str:

@@ -12,9 +12,10 @@ from assets_defs.sources.generated import generated_assets
 from assets_defs.sources.layouts import layouts_assets
 from assets_defs.sources.mulan import mulan_assets
 from assets_defs.sources.openimages import openimages_assets
+from assets_defs.sources.pairs import pairs_assets
 
 
 def source_assets(plan: Plan) -> list[dg.AssetsDefinition]:
-    """All assets before the library."""
-    parts = (mulan_assets, cutouts_assets, generated_assets, openimages_assets, layouts_assets)
+    """All assets before the library, and the pairs, which follow it."""
+    parts = (mulan_assets, cutouts_assets, generated_assets, openimages_assets, layouts_assets, pairs_assets)
     return [definition for part in parts for definition in part(plan)]

@@ -17,7 +17,7 @@ from decoupage.images.types import Mask, Rgb
 from evaluation.cases import Case, Entry, list_file, list_sha256
 from evaluation.method import BACKGROUND, FOREGROUND
 from evaluation.records.method import ABOUT, LIST, MethodRecord
-from evaluation.test_sets.originals import names_a_file
+from pipelines.pairs.reading import names_a_file
 from pipelines.stages.store import Store
 
 FOLDER, GIVEN = "records", "given"

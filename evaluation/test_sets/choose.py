@@ -1,6 +1,7 @@
 """The test set that a name asks for: our own scenes, MULAN, a folder of the profile, or any folder."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from decoupage.faults import BadSetup
@@ -8,13 +9,13 @@ from evaluation.config import EvaluationConfig
 from evaluation.config.test_sets import FolderConfig
 from evaluation.test_sets.expected import require_list
 from evaluation.test_sets.folders import FolderPictures
-from evaluation.test_sets.layouts import find_layout
 from evaluation.test_sets.listed import ListedSet
 from evaluation.test_sets.mulan import MulanPictures, listed_keys
 from evaluation.test_sets.originals import Originals
 from evaluation.test_sets.shards import HeldOut
 from evaluation.test_sets.spec import TestSet
 from pipelines.config import DataConfig
+from pipelines.config.pairs import LAYOUTS, LayoutConfig
 from pipelines.factory import HELD_OUT, Factory
 from pipelines.stages.store import Store
 
@@ -65,6 +66,18 @@ def _folder(name: str, config: EvaluationConfig) -> Originals:
         known = (OWN, MULAN, *sets.folders, f"{FOLDER}:LAYOUT:PATH")
         raise BadSetup(f"there is no test set {name!r}; known: {', '.join(known)} (docs/test_sets.md)")
     return FolderPictures(short, Path(place.folder), find_layout(place.layout, sets.layouts), place.layout)
+
+
+def find_layout(name: str, own: Mapping[str, LayoutConfig]) -> LayoutConfig:
+    """A layout of the profile, or a named one.
+
+    Raises:
+        BadSetup: there is none with that name; the message lists the known ones.
+    """
+    known = {**LAYOUTS, **own}
+    if name not in known:
+        raise BadSetup(f"there is no layout {name!r}; known: {', '.join(known)}, or add evaluation.test_sets.layouts")
+    return known[name]
 
 
 def _slug(name: str) -> str:

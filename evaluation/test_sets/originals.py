@@ -9,9 +9,6 @@ from typing import Any, Protocol
 
 from evaluation.cases import Case
 
-_MAX_CHARACTERS, _MAX_BYTES = 128, 200
-"""File systems hold names of 255 bytes; endings such as `.foreground.png` come after an image's name."""
-
 
 @dataclass(frozen=True)
 class Excluded:
@@ -45,10 +42,3 @@ class Originals(Protocol):
             BadSetup: the set is not there or holds nothing.
         """
         ...
-
-
-def names_a_file(name: str) -> bool:
-    """Whether a foreign name can be an image's: it becomes part of names of files, and stands in reports."""
-    if not (0 < len(name) <= _MAX_CHARACTERS and name.isprintable()):
-        return False
-    return len(name.encode()) <= _MAX_BYTES and name[0] not in ".-" and not set(name) & set("/\\")

@@ -4,9 +4,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 
 import cv2
-import imagehash
 import numpy as np
-from PIL import Image
 
 from decoupage.faults import BadItem
 from decoupage.images.reading import read_picture
@@ -15,6 +13,7 @@ from pipelines.backgrounds.attribution import Attribution
 from pipelines.config import BackgroundConfig
 from pipelines.library.foreign_files import read_foreign
 from pipelines.library.names import asset_id, origin_of
+from pipelines.library.picture_hashes import photograph_hash
 from pipelines.library.records import BackgroundRecord
 from pipelines.stages.run import Outcome
 from pipelines.stages.store import Store
@@ -71,7 +70,7 @@ class PhotographReader:
             caption=given.caption if given else "",
             licence=(given.licence if given else "") or self.config.licence,
             attribution=given.attribution if given else "",
-            perceptual_hash=str(imagehash.phash(Image.fromarray(rgb))),
+            perceptual_hash=photograph_hash(rgb),
             split="train",
         )
         return record, rgb

@@ -13,6 +13,7 @@ from pipelines.config.backgrounds import BackgroundConfig, OpenImagesConfig
 from pipelines.config.build import ChecksConfig, EngineConfig, LibraryConfig, LicencesConfig
 from pipelines.config.foregrounds import CutoutsConfig, GateConfig, GeneratedConfig, MulanConfig, PromptsConfig
 from pipelines.config.masks import MaskErrorConfig, MasksConfig
+from pipelines.config.pairs import PairsConfig
 from pipelines.config.scenes import (
     BorderConfig,
     HeldOutConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "MulanConfig",
     "OcclusionConfig",
     "OpenImagesConfig",
+    "PairsConfig",
     "Pixels",
     "PlacementConfig",
     "PromptsConfig",
@@ -63,6 +65,7 @@ class DataConfig(Section):
     generated: GeneratedConfig = GeneratedConfig()
     gates: GateConfig = GateConfig()
     backgrounds: BackgroundConfig
+    pairs: PairsConfig = PairsConfig()
     library: LibraryConfig = LibraryConfig()
     scenes: ScenesConfig
     held_out: HeldOutConfig = HeldOutConfig()

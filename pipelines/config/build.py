@@ -79,6 +79,7 @@ class SourceDropLimits(Section):
     generated: DropLimits = DropLimits()
     backgrounds: BackgroundDropLimits = BackgroundDropLimits()
     layouts: DropLimits = DropLimits()
+    pairs: DropLimits = DropLimits()
 
 
 class ChecksConfig(Section):

@@ -50,6 +50,30 @@ class Leak:
         return f"{self.training} = {self.evaluation} ({self.list}, by {self.by})"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A training picture as it is compared with lists.
+
+    Attributes:
+        id: what a leak calls it.
+        names: by which a list may know it.
+        sha256, perceptual_hash: as records hold them.
+        kind: what it is a picture of: a cutout, or a photograph.
+    """
+
+    id: str
+    names: frozenset[str]
+    sha256: str
+    perceptual_hash: str
+    kind: type[AnyRecord]
+
+    @classmethod
+    def of(cls, record: AnyRecord) -> "Compared":
+        """An asset of the library."""
+        names = frozenset(_names(record))
+        return cls(record.id, names, record.sha256, record.perceptual_hash, type(record))
+
+
 def read_lists(
     store: Store, photographs: Store, config: LibraryConfig, held_out: Sequence[AnyRecord]
 ) -> list[EvaluationList]:
@@ -79,7 +103,12 @@ def unused_entries(listed: EvaluationList, found: Sequence[AnyRecord]) -> Unmatc
 
 
 def compare(training: Sequence[AnyRecord], lists: Iterable[EvaluationList], distance_bits: int) -> list[Leak]:
-    """All leaks of training assets into the lists, sorted.
+    """All leaks of training assets into the lists, sorted; see `compare_pictures`."""
+    return compare_pictures([Compared.of(record) for record in training], lists, distance_bits)
+
+
+def compare_pictures(training: Sequence[Compared], lists: Iterable[EvaluationList], distance_bits: int) -> list[Leak]:
+    """All leaks of training pictures into the lists, sorted.
 
     Args:
         distance_bits: two pictures whose 64-bit perceptual hashes differ in at most so many bits count as one.
@@ -108,16 +137,16 @@ def _hash_asset(record: AnyRecord, assets: Assets) -> PictureHashes:
     return hash_picture(record.sha256, Image.fromarray(assets.photograph(record)))
 
 
-def _leaks(training: Sequence[AnyRecord], against: EvaluationList, distance_bits: int) -> Iterator[Leak]:
-    for record in training:
-        for name in _names(record) & against.names:
-            yield Leak(record.id, name, against.name, "name")
+def _leaks(training: Sequence[Compared], against: EvaluationList, distance_bits: int) -> Iterator[Leak]:
+    for picture in training:
+        for name in picture.names & against.names:
+            yield Leak(picture.id, name, against.name, "name")
     # A cutout and a photograph are never the same picture; files in a folder may be either.
-    alike = [record for record in training if against.kind is None or isinstance(record, against.kind)]
+    alike = [picture for picture in training if against.kind is None or picture.kind is against.kind]
     by_bytes = {found.sha256: name for name, found in against.pictures.items()}
-    for record in alike:
-        if record.sha256 in by_bytes:
-            yield Leak(record.id, by_bytes[record.sha256], against.name, "bytes")
+    for picture in alike:
+        if picture.sha256 in by_bytes:
+            yield Leak(picture.id, by_bytes[picture.sha256], against.name, "bytes")
     names = [name for name, found in against.pictures.items() for _ in found.hashes]
     hashes = hash_array([digits for found in against.pictures.values() for digits in found.hashes])
     nearest: dict[tuple[str, str], int] = {}
@@ -131,4 +160,9 @@ def _leaks(training: Sequence[AnyRecord], against: EvaluationList, distance_bits
 def _names(record: AnyRecord) -> set[str]:
     """Id, origin, what it was called before, and the id that the picture has in the data set it comes from."""
     names = {record.id, record.origin, *former_names(record)}
-    return names | {match[1] for name in names if (match := PUBLISHED_ID.search(name))}
+    return names | published_ids(names)
+
+
+def published_ids(names: Iterable[str]) -> set[str]:
+    """The ids in these names that pictures have in the data sets that they come from."""
+    return {match[1] for name in names if (match := PUBLISHED_ID.search(name))}

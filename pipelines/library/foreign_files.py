@@ -1,6 +1,6 @@
 """Pictures in a folder that people filled: which names are usable, what may be read, and what its lists missed.
 
-Backgrounds and cutouts of a user's own are read through here.
+Backgrounds, cutouts and before/after pairs of a user's own are read through here.
 """
 
 import logging
@@ -20,20 +20,27 @@ log = logging.getLogger(__name__)
 def read_foreign(folder: Store, file: str) -> bytes:
     """The bytes of a file in the folder.
 
-    A link in a stranger's folder must not bring in pictures of this machine, so one that leads out is refused.
-
     Raises:
         BadItem: `bad_name`, `outside`, `missing_image`, and as `read_source_file`.
     """
     if not usable_name(file):
         detail = "its name is not UTF-8, or holds control characters or a backslash; rename it"
         raise BadItem("bad_name", f"{printable(file)}: {detail}")
-    if folder.is_local and not Path(folder.url(file)).resolve().is_relative_to(Path(folder.url("")).resolve()):
-        raise BadItem("outside", f"{file} is a link that leads out of the folder; copy what it leads to (cp -rL)")
+    stay_inside(folder, file)
     try:
         return read_source_file(folder, file)
     except FileNotFoundError as error:
         raise BadItem("missing_image", f"{file} is not in {folder.root}") from error
+
+
+def stay_inside(folder: Store, file: str) -> None:
+    """Refuse a link that leads out of a stranger's folder: it must not bring in pictures of this machine.
+
+    Raises:
+        BadItem: `outside`.
+    """
+    if folder.is_local and not Path(folder.url(file)).resolve().is_relative_to(Path(folder.url("")).resolve()):
+        raise BadItem("outside", f"{file} is a link that leads out of the folder; copy what it leads to (cp -rL)")
 
 
 def sizes_bytes(folder: Store, files: Sequence[str]) -> list[int]:

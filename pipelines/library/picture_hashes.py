@@ -62,6 +62,11 @@ def perceptual_hash(rgba: Rgba) -> str:
     return str(imagehash.phash(Image.fromarray(_over_gray(rgba))))
 
 
+def photograph_hash(rgb: Rgb) -> str:
+    """The same of a photograph [H, W, 3]."""
+    return str(imagehash.phash(Image.fromarray(rgb)))
+
+
 def _over_gray(rgba: Rgba) -> Rgb:
     """A cutout over mid-gray, [H, W, 3], as it is hashed."""
     return blend(np.full((*rgba.shape[:2], 3), 128, np.uint8), rgba)

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ NONE = "none"
 """No licence can be given: the terms contradict each other, are not known, or permit no derivatives."""
 _NO_LICENCE = "no licence"
 _NO_TERMS = {_NO_LICENCE: "a part states no licence", UNKNOWN: "the licence of a part is unknown"}
-_COLUMNS = ("foreground_licence", "background_licence")
+LAYER_LICENCES = ("foreground_licence", "background_licence")
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,21 @@ def read_licences(store: Store, folder: str) -> Iterator[tuple[str, ShardLicence
         BadSetup: an index is damaged.
     """
     shards = [name.removesuffix(".parquet") for name in store.names(folder, ".parquet")]
-    tables = store.read_tables([f"{folder}/{shard}.parquet" for shard in shards], list(_COLUMNS))
+    tables = store.read_tables([f"{folder}/{shard}.parquet" for shard in shards], list(LAYER_LICENCES))
     for shard, manifest, table in zip(shards, read_manifests(store, folder, shards), tables, strict=True):
         yield shard, ShardLicences(manifest.fingerprint if manifest else "", _count(table))
 
 
-def count_licences(index_parquet: bytes) -> dict[str, int]:
-    """Count the licences in a shard's parquet index: licence -> number of layers under it."""
-    return _count(pq.read_table(io.BytesIO(index_parquet), columns=list(_COLUMNS)))
+def count_licences(index_parquet: bytes, columns: Sequence[str] = LAYER_LICENCES) -> dict[str, int]:
+    """Count the licences in a shard's parquet index: licence -> number of layers under it.
+
+    Args:
+        index_parquet: the file.
+        columns: that state a licence; of pairs it is `licence`.
+    """
+    return _count(pq.read_table(io.BytesIO(index_parquet), columns=list(columns)), columns)
 
 
-def _count(index: pa.Table) -> dict[str, int]:
+def _count(index: pa.Table, columns: Sequence[str] = LAYER_LICENCES) -> dict[str, int]:
     rows = index.to_pylist()
-    return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in _COLUMNS}))
+    return dict(Counter(licence for row in rows for licence in {row[column] or "" for column in columns}))

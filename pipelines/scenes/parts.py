@@ -83,8 +83,8 @@ class SceneParts:
         Raises:
             BadItem: a member is absent or damaged, or does not have the size that the json says; the detail names it.
         """
-        record = _read_record(key, members)
-        background = _decoded(key, members, "background.jpg", decode_rgb)
+        record = read_record(key, members)
+        background = decoded(key, members, "background.jpg", decode_rgb)
         size = (background.shape[0], background.shape[1])
         if size[0] * size[1] > MAX_CANVAS_PX:
             raise BadItem("too_large", f"{key}.background.jpg has {size[1]}x{size[0]} px, scenes have fewer")
@@ -93,11 +93,11 @@ class SceneParts:
             shadow = None
             if shadow_box := entry.get("shadow_box"):
                 box = _box(key, shadow_box, size)
-                shadow = Shadow(_boxed(_decoded(key, members, f"shadow{i}.png", decode_opacity), box, key), box)
+                shadow = Shadow(_boxed(decoded(key, members, f"shadow{i}.png", decode_opacity), box, key), box)
             box = _box(key, entry.get("box"), size)
             expected = (box[3] - box[1], box[2] - box[0])
             read = partial(read_picture, upright=False, expected=expected)
-            layers.append(Layer(_decoded(key, members, f"layer{i}.webp", read).rgba, box, shadow))
+            layers.append(Layer(decoded(key, members, f"layer{i}.webp", read).rgba, box, shadow))
         parts = cls(key, background, tuple(layers), record)
         masked = [i for i, entry in enumerate(record["layers"]) if with_masks and "mask_error" in entry]
         return replace(parts, imperfect_masks=tuple(parts.decode_mask_of(i, members) for i in masked))
@@ -108,7 +108,7 @@ class SceneParts:
         Raises:
             BadItem: it is absent or damaged, or does not have the scene's size; the detail names it.
         """
-        mask = _decoded(self.key, members, f"mask{i}.png", decode_mask)
+        mask = decoded(self.key, members, f"mask{i}.png", decode_mask)
         if mask.shape != self.size:
             raise BadItem("shape_mismatch", f"{self.key}.mask{i}.png has {mask.shape[1]}x{mask.shape[0]} px")
         return mask
@@ -117,6 +117,11 @@ class SceneParts:
     def size(self) -> tuple[int, int]:
         """(height, width) of the canvas in pixels."""
         return self.background.shape[0], self.background.shape[1]
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether its layers are known completely, as those of a composed scene are."""
+        return True
 
     @cached_property
     def composite(self) -> Rgb:
@@ -180,7 +185,7 @@ class SceneParts:
         return round(1.0 - visible / amodal, 4) if amodal else 1.0
 
 
-def _read_record(key: str, members: Mapping[str, bytes]) -> dict[str, Any]:
+def read_record(key: str, members: Mapping[str, bytes]) -> dict[str, Any]:
     """A scene's json, with a list of one to `MAX_LAYERS` layers."""
     name = f"{key}.json"
     try:
@@ -204,7 +209,7 @@ def _member(key: str, members: Mapping[str, bytes], suffix: str) -> bytes:
     return members[suffix]
 
 
-def _decoded(key: str, members: Mapping[str, bytes], suffix: str, decode: Callable[[bytes], Part]) -> Part:
+def decoded(key: str, members: Mapping[str, bytes], suffix: str, decode: Callable[[bytes], Part]) -> Part:
     """A member decoded; the detail of a fault names it."""
     try:
         return decode(_member(key, members, suffix))

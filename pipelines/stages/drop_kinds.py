@@ -21,6 +21,9 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
             *("duplicate_id", "forbidden_pickle", "missing_image", "missing_key", "no_alpha", "not_a_file"),
             *("not_finite", "not_zlib", "object_array", "outside", "pixel_type", "shape_mismatch", "too_large"),
             *("too_slow", "trailing_data", "truncated", "unreadable"),
+            # Of pairs also: a picture of one role is missing, or the two do not fit one another.
+            *("ambiguous", "bad_mask", "empty_mask", "full_mask", "mask_disagrees", "missing_background"),
+            *("missing_mask", "missing_visible"),
         }
     ),
     # Its licence is not among those that the profile uses.
@@ -28,8 +31,8 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
     # A filter refused a sound picture or cutout.
     "filtered": frozenset(
         {
-            *("blurred", "cut_off", "empty_alpha", "haze", "high_coverage", "islands", "low_coverage", "things"),
-            *("too_small", "transparent", "unknown_rotation", "unsafe"),
+            *("blurred", "cut_off", "empty_alpha", "haze", "high_coverage", "islands", "leak", "low_coverage"),
+            *("things", "too_small", "transparent", "unknown_rotation", "unsafe"),
         }
     ),
 }

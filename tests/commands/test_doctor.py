@@ -84,6 +84,7 @@ def test_every_source_has_its_part_and_the_way_to_it(tmp_path, monkeypatch):
             *_without_gpu("layerdiffuse.device"),
         },
         "backgrounds: backgrounds.source = openimages": set(),
+        "before/after pairs: pairs.source = none": set(),
         "maps: segmentation by segformer, depth by depth_anything_v2": {
             "maps.segmentation", "maps.depth", *_without_gpu("maps.segmentation.device", "maps.depth.device"),
         },

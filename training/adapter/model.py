@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Base, Text
-from decoupage.contexts import Contexts, fuse_maps
+from decoupage.contexts import Contexts, ForegroundContext, fuse_maps, make_contexts
 from decoupage.fusion import MultiModalLatentFusion
+from decoupage.pipeline import LayerDecompositionPipeline
+from decoupage.rgba_vae import encode_rgba
 from decoupage.sequences import Condition, Mode, predict_layers
+from training import noise
+from training.data import TripletBatch
 from training.losses import Pair
+
+DIFFERS_FROM = 32 / 255
+"""Difference, 16 levels of 255 in [-1, 1], from which two photographs of one place show something else, as a shadow is;
+below it lie noise and compression. Composed scenes have neither. Chosen by us."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,7 @@ class Encoded:
 
     Attributes:
         generated_B1HW: 1 where the background half has something to generate: under the mask, and where the target
-            really was, because masks are imperfect.
+            really was, because masks are imperfect (of a pair without a foreground, from `DIFFERS_FROM` on).
     """
 
     clean: Pair
@@ -32,6 +41,42 @@ class Encoded:
     composite_B3HW: Tensor
     layers: Pair
     generated_B1HW: Tensor
+
+
+@torch.no_grad()
+def encode(
+    pipe: LayerDecompositionPipeline, batch: TripletBatch, text: Text, foreground_context: ForegroundContext, seed: int
+) -> Encoded:
+    """Everything that frozen weights make of a batch.
+
+    Args:
+        pipe: has the weights, on the batch's device.
+        batch: of pictures.
+        text: repeated for each sample.
+        foreground_context: as the adapter's configuration names it.
+        seed: of the draws from the base's VAE.
+    """
+    base = pipe.base
+    draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
+    picture, hole = batch.composite_B3HW, batch.hole_B1HW
+    height, width = picture.shape[2:]
+    least_B111 = torch.where(batch.has_foreground_B, 0.0, DIFFERS_FROM).reshape(-1, 1, 1, 1)
+    differs_B1HW = ((picture - batch.background_B3HW).abs() > least_B111).any(dim=1, keepdim=True)
+    return Encoded(
+        clean=(
+            base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
+            base.pack(encode_rgba(pipe.vae_rgba, batch.foreground_B4HW)),
+        ),
+        contexts=make_contexts(base, pipe.vae, picture, hole, batch.kept_B1HW, foreground_context, draws),
+        image_latents_BCHW=base.encode(pipe.vae, picture, draws),
+        maps=batch.maps,
+        text=text,
+        grid=base.grid(height, width),
+        size_px=(height, width),
+        composite_B3HW=picture,
+        layers=(batch.background_B3HW, batch.foreground_B4HW),
+        generated_B1HW=(differs_B1HW | (hole > 0)).float(),
+    )
 
 
 class AdapterModel(nn.Module):

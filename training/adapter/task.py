@@ -18,19 +18,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from decoupage.bases.spec import Text
-from decoupage.contexts import make_contexts
 from decoupage.fingerprint import fingerprint
 from decoupage.pipeline import LayerDecompositionPipeline
 from decoupage.publishing.card import CardFacts
 from decoupage.publishing.folder import read_manifest
-from decoupage.rgba_vae import encode_rgba
 from decoupage.starts import background_start, foreground_start
 from pipelines.config import MasksConfig
 from training import noise
 from training.adapter.added_columns import added_columns
 from training.adapter.alpha_levels import alphas_at_own_size, choose_alpha_levels
 from training.adapter.grid import decomposed_grid
-from training.adapter.model import AdapterModel, Encoded, present_maps
+from training.adapter.model import AdapterModel, Encoded, encode, present_maps
 from training.config import TrainingConfig
 from training.data import DataLoading, TripletBatch, TripletLoader
 from training.losses import (
@@ -39,6 +37,7 @@ from training.losses import (
     decode_layers,
     draw_sigma,
     flow_matching_loss,
+    foreground_weight,
     low_sigma_weight,
     pixels_loss,
     recomposition_loss,
@@ -99,11 +98,16 @@ class AdapterTask:
         return TripletLoader(self._source, self._loading, place.rank, place.world_size, place.device.type == "cuda")
 
     @cached_property
+    def _foreground_share(self) -> float:
+        """Share of the samples whose foreground is known."""
+        return self._loader.foreground_share if self.config.data.pairs_share else 1.0
+
+    @cached_property
     def identity(self) -> dict[str, str]:
         """See `Task.identity`."""
         return {
             "recipe": self.config.fingerprint(),
-            **self._loader.index.identity,
+            **self._loader.identity,
             "masks": fingerprint(self._masks.model_dump(mode="json")),
             "base": weights_digest(self._pipe.vae, self._pipe.transformer),
             "rgba_vae": weights_digest(self._pipe.vae_rgba),
@@ -145,6 +149,9 @@ class AdapterTask:
         noisy_background, noisy_foreground = (
             base.mix(clean.float(), noise_, sigma_B11) for clean, noise_ in zip(encoded.clean, noises, strict=True)
         )
+        weight_B = foreground_weight(batch.has_foreground_B, self._foreground_share if dropout else 1.0)
+        if weight_B is not None:  # Of a foreground that is not known, the network sees what sampling starts from.
+            noisy_foreground = torch.where(batch.has_foreground_B.reshape(-1, 1, 1), noisy_foreground, noises[1])
         noisy = (noisy_background, noisy_foreground)
         present = present_maps(fusion, objective.no_maps_share if dropout else None, len(batch), drawn)
         projection = getattr(self._pipe.transformer, base.input_projection)
@@ -152,26 +159,30 @@ class AdapterTask:
             predictions = module(noisy, encoded, sigma_B, objective.guidance, present)
         extra = objective.hole_weight - 1
         token_weight_BN1 = 1 + extra * base.pack_mask(encoded.generated_B1HW).amax(dim=-1, keepdim=True)
-        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B, token_weight_BN1)
+        flow = flow_matching_loss(base, predictions, encoded.clean, noises, sigma_B, token_weight_BN1, weight_B)
         parts: dict[str, Tensor | float | None] = {
             "background": flow.background, "foreground": flow.foreground, **figures
         }  # fmt: skip
         total = flow.total
         if objective.recomposition_weight:
-            laid = self._recomposition(encoded, noisy, predictions, sigma_B)
+            laid = self._recomposition(encoded, noisy, predictions, sigma_B, weight_B)
             parts["recomposition"] = laid
             total = total + objective.recomposition_weight * laid
         if objective.pixels_weight:
             decoded = self._decoded(encoded, noisy, predictions, sigma_B)
             weight_B1HW = 1 + extra * encoded.generated_B1HW
-            pixels = pixels_loss(picture, decoded, encoded.layers, weight_B1HW)
+            pixels = pixels_loss(picture, decoded, encoded.layers, weight_B1HW, weight_B)
             parts["pixels"] = pixels
             total = total + objective.pixels_weight * pixels
         return Losses(total, parts)
 
-    def _recomposition(self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor) -> Tensor:
-        """Loss of the clean estimates; samples that are too noisy to be judged are not even decoded."""
+    def _recomposition(
+        self, encoded: Encoded, noisy: Pair, predictions: Pair, sigma_B: Tensor, foreground_weight_B: Tensor | None
+    ) -> Tensor:
+        """Loss of the clean estimates; samples that cannot be judged, or are too noisy, are not even decoded."""
         weight_B = low_sigma_weight(sigma_B)
+        if foreground_weight_B is not None:
+            weight_B = weight_B * foreground_weight_B
         rows = weight_B > 0
         if not rows.any():
             return weight_B.sum()
@@ -190,30 +201,9 @@ class AdapterTask:
         pipe = self._pipe
         return decode_layers(self._base, pipe.vae, pipe.vae_rgba, (background, foreground), *encoded.size_px)
 
-    @torch.no_grad()
     def _encode(self, batch: TripletBatch, seed: int) -> Encoded:
-        """Everything that frozen weights make of a batch."""
-        base, pipe = self._base, self._pipe
-        draws: Any = [noise.generator(seed, "posterior", position) for position in batch.positions]
-        picture, hole = batch.composite_B3HW, batch.hole_B1HW
-        height, width = picture.shape[2:]
-        return Encoded(
-            clean=(
-                base.pack(base.encode(pipe.vae, batch.background_B3HW, draws)),
-                base.pack(encode_rgba(pipe.vae_rgba, batch.foreground_B4HW)),
-            ),
-            contexts=make_contexts(
-                base, pipe.vae, picture, hole, batch.kept_B1HW, self.config.adapter.foreground_context, draws
-            ),
-            image_latents_BCHW=base.encode(pipe.vae, picture, draws),
-            maps=batch.maps,
-            text=self._text.repeated(len(batch), self._place.device),
-            grid=base.grid(height, width),
-            size_px=(height, width),
-            composite_B3HW=picture,
-            layers=(batch.background_B3HW, batch.foreground_B4HW),
-            generated_B1HW=((picture != batch.background_B3HW).any(dim=1, keepdim=True) | (hole > 0)).float(),
-        )
+        text = self._text.repeated(len(batch), self._place.device)
+        return encode(self._pipe, batch, text, self.config.adapter.foreground_context, seed)
 
     def _take_text(self) -> Text:
         """The one prompt of training, embedded once; its encoders (10 GB for FLUX.1) are released."""

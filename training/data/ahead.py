@@ -26,7 +26,7 @@ class ReadAhead:
         """Ask for the scenes that come next, and forget those that were asked for and do not come.
 
         Args:
-            scenes: in order, without end.
+            scenes: in order, as far as they are looked for.
             num_now: how many of them are needed now.
         """
         now = list(islice(scenes, num_now))

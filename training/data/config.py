@@ -26,6 +26,7 @@ class DataLoading:
         masks: the errors to draw from; the profile's, because their reach is in pixels of the scene's size.
         maps: which maps to load; () = none, and then the shards need none.
         size_px: side of the samples; larger scenes are brought down to it, None = whatever side they have.
+        pairs_share: share of samples drawn from the before/after pairs beside the scenes.
         validation_share: share of the scenes, by hash of their keys, that is kept out of training: the same ones for
             every seed.
         part: which scenes to draw from: those of training, or those kept out of it.
@@ -47,6 +48,7 @@ class DataLoading:
     masks: MasksConfig = field(default_factory=MasksConfig)
     maps: tuple[str, ...] = tuple(MAPS)
     size_px: int | None = None
+    pairs_share: float = 0.0
     validation_share: float = 0.0
     part: Part = "train"
     max_unreadable_share: float = 0.01
@@ -56,8 +58,8 @@ class DataLoading:
     def of(cls, recipe: Any, masks: MasksConfig | None = None, part: Part = "train") -> "DataLoading":
         """What a recipe asks for, on one process; the RGBA VAE's asks for no maps and no new masks.
 
-        Validation takes the scenes as they are stored, in one order, whatever the recipe's seed and augmentations: so
-        figures of different runs compare.
+        Validation takes scenes alone, whose foregrounds are known, as they are stored and in one order, whatever the
+        recipe's seed and augmentations: so figures of different runs compare.
 
         Args:
             recipe: a `TrainingConfig`, or the `RgbaVaeConfig` of the RGBA VAE, whose room stands on this one.
@@ -75,6 +77,7 @@ class DataLoading:
             masks=masks or MasksConfig(),
             maps=recipe.adapter.maps if isinstance(recipe, TrainingConfig) else (),
             size_px=data.size_px,
+            pairs_share=data.pairs_share if training and isinstance(recipe, TrainingConfig) else 0.0,
             validation_share=data.validation_share,
             part=part,
             max_unreadable_share=data.max_unreadable_share,
@@ -87,6 +90,7 @@ class DataLoading:
         _check("num_workers", self.num_workers, 0, 1024)
         _check("prefetch_batches", self.prefetch_batches, 1, 64)
         _check("recolour_share", self.recolour_share, 0, 1)
+        _check("pairs_share", self.pairs_share, 0, 1)
         _check("validation_share", self.validation_share, 0, 1)
         _check("max_unreadable_share", self.max_unreadable_share, 0, 1)
         _check("cache_gb", self.cache_gb, 0, 1e6)

@@ -26,13 +26,14 @@ from training.data.order import ORDER
 
 _AT_ONCE = 256
 """Manifests that are in memory as they were read."""
-_LAYER = re.compile(r"layer\d+\.webp")
+_TARGET = re.compile(r"layer\d+\.webp|mask\.png")
+"""Members of which a scene has one for each of its layers, and a pair one."""
 _MEMBER = np.dtype([("suffix", np.uint16), ("offset", np.int64), ("num_bytes", np.int64), ("sha256", "V32")])
 
 
 @dataclass(frozen=True)
 class SceneIndex:
-    """All scenes of one dataset, or some of them.
+    """All scenes of one dataset, or some of them; or all of its before/after pairs, which count as scenes here.
 
     Attributes:
         store: rooted at the folder of shards.
@@ -72,9 +73,9 @@ class SceneIndex:
     @cached_property
     def _first_triplet(self) -> NDArray[np.int64]:
         """[num_scenes + 1]: number of each scene's first triplet, then that of all triplets; a layer has one."""
-        layers = [number for number, suffix in enumerate(self.suffixes) if _LAYER.fullmatch(suffix)]
-        num_layers = np.add.reduceat(np.isin(self.members["suffix"], layers), self.first_member, dtype=np.int64)
-        return np.concatenate([[0], np.cumsum(num_layers)])
+        targets = [number for number, suffix in enumerate(self.suffixes) if _TARGET.fullmatch(suffix)]
+        num_targets = np.add.reduceat(np.isin(self.members["suffix"], targets), self.first_member, dtype=np.int64)
+        return np.concatenate([[0], np.cumsum(num_targets)])
 
     @property
     def num_triplets(self) -> int:
@@ -112,6 +113,11 @@ class SceneIndex:
             first_member=np.cumsum(num_members[chosen]) - num_members[chosen],
             members=self.members[np.repeat(chosen, num_members)],
         )
+
+    def share_with(self, suffix: str) -> float:
+        """Share of the scenes that have this member."""
+        number = self.suffixes.index(suffix) if suffix in self.suffixes else -1
+        return int((self.members["suffix"] == number).sum()) / len(self)
 
     def require(self, suffixes: Sequence[str], what: str) -> None:
         """Make sure that every scene has these members.

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count
 from multiprocessing.util import Finalize
 
 import cv2
@@ -20,58 +19,25 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from decoupage.faults import BadItem, BadSetup
 from decoupage.maps.table import StoredMaps, decode_maps
+from pipelines.pairs.parts import COMPOSITE, FOREGROUND, PairParts
 from pipelines.scenes.parts import SceneParts
 from pipelines.stages.store import Store
 from training.data.ahead import ReadAhead
 from training.data.cache import SceneCache, Unreachable
 from training.data.config import DataLoading
+from training.data.drawn import Collate, Drawn, DrawnBatch, Unreadable
 from training.data.index import SceneIndex, open_index
-from training.data.order import candidates, rank_batches
+from training.data.order import candidates, drawn_from, rank_batches
 from training.data.selection import select
-from training.data.triplets import TripletBatch, collate, make_sample
+from training.data.triplets import TripletBatch, make_sample
+from training.pairs import find_pairs
 
 _log = logging.getLogger(__name__)
+_BATCHES_AHEAD = 1024
+"""How far a worker looks for the scenes that it asks for early."""
 
 _UNREADABLE = (BadItem, BadSetup, OSError, KeyError, ValueError)
 """Exceptions that reading and decoding a damaged or lost scene raises; nothing else is done under them."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What a worker made of one position: a sample (a batch of one), and the scenes that it could not read, and why.
-
-    `fault`: why it gave up, where no scene is at fault.
-    """
-
-    sample: TripletBatch | None
-    unreadable: tuple[tuple[str, str], ...]
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class DrawnBatch:
-    """What a worker sends: one batch, because many small tensors travel slowly; None if a sample is missing."""
-
-    batch: TripletBatch | None
-    num_drawn: int
-    unreadable: tuple[tuple[str, str], ...]
-    fault: str = ""
-
-
-@dataclass(frozen=True)
-class Collate:
-    """Makes a batch of what was drawn; rank and step (samples of all processes' batches) say where it ends."""
-
-    rank: int
-    step: int
-
-    def __call__(self, drawn: list[Drawn]) -> DrawnBatch:
-        """Samples side by side, and all that could not be read."""
-        unreadable = tuple(fault for one in drawn for fault in one.unreadable)
-        samples = [one.sample for one in drawn if one.sample is not None]
-        is_whole = len(samples) == len(drawn)
-        batch = collate(samples, samples[0].positions[0] - self.rank + self.step) if is_whole else None
-        return DrawnBatch(batch, len(drawn), unreadable, next((one.fault for one in drawn if one.fault), ""))
 
 
 @dataclass(frozen=True)
@@ -80,50 +46,66 @@ class Triplets(Dataset[Drawn]):
 
     Attributes:
         step: samples of all processes' batches: how far a worker's next batch is from this one, if it is the only one.
+        pairs: before/after pairs, where the samples at some positions are drawn from them.
     """
 
     index: SceneIndex
     loading: DataLoading
     step: int = 1
+    pairs: SceneIndex | None = None
 
     @cached_property
-    def _reader(self) -> ReadAhead | None:
-        return None if self.index.store.is_local else ReadAhead(self.index)
+    def _readers(self) -> dict[bool, ReadAhead]:
+        """Of scenes (False) and of pairs (True), where they are in an object store."""
+        indexes = {False: self.index, True: self.pairs}
+        return {kind: ReadAhead(index) for kind, index in indexes.items() if index and not index.store.is_local}
+
+    def _drawn_from(self, position: int) -> tuple[bool, SceneIndex, int]:
+        """Whether the sample at a position is a pair, what it is drawn from, and its position there."""
+        is_pair, own = drawn_from(position, self.loading.pairs_share)
+        index = self.pairs if is_pair else self.index
+        assert index is not None, "a loader that draws pairs has some"
+        return is_pair, index, own
 
     def __getitems__(self, positions: list[int]) -> list[Drawn]:
         """The samples of a batch. Scenes of an object store are fetched side by side, with those of batches to come."""
-        if self._reader is not None:
-            self._reader.expect(self._scenes_from(positions), len(positions))
+        for is_pair, reader in self._readers.items():
+            num_now = sum(self._drawn_from(position)[0] == is_pair for position in positions)
+            reader.expect(self._scenes_from(positions, is_pair), num_now)
         return [self[position] for position in positions]
 
-    def _scenes_from(self, positions: list[int]) -> Iterator[int]:
-        """Scenes of this worker's batches in order, from one on: workers take turns."""
+    def _scenes_from(self, positions: list[int], is_pair: bool) -> Iterator[int]:
+        """Scenes (or pairs) of this worker's batches in order, from one on: workers take turns.
+
+        It ends, because a worker's batches may hold none of a kind.
+        """
         worker = get_worker_info()
         stride = self.step * (worker.num_workers if worker else 1)
-        for shift in count(0, stride):
+        for shift in range(0, _BATCHES_AHEAD * stride, stride):
             for position in positions:
-                number = next(candidates(self.loading.seed, position + shift, self.index.num_triplets))
-                yield self.index.triplet(number)[0]
+                kind, index, own = self._drawn_from(position + shift)
+                if kind == is_pair:
+                    yield index.triplet(next(candidates(self.loading.seed, own, index.num_triplets)))[0]
 
     def __getitem__(self, position: int) -> Drawn:
         """The sample at a position, or the next readable one of its epoch."""
-        num_triplets = self.index.num_triplets
+        is_pair, index, own = self._drawn_from(position)
+        reader, num_triplets = self._readers.get(is_pair, index), index.num_triplets
         unreadable: dict[int, tuple[str, str]] = {}
-        for number in candidates(self.loading.seed, position, num_triplets):
-            i, layer = self.index.triplet(number)
+        for number in candidates(self.loading.seed, own, num_triplets):
+            i, layer = index.triplet(number)
             if i in unreadable:
                 continue
             try:
-                members = self._reader.read(i) if self._reader else self.index.read(i)
-                parts, maps = decode_scene(self.index, i, members, self.loading)
+                parts, maps = decode_scene(index, i, reader.read(i), self.loading)
             except Unreachable as error:
                 return Drawn(None, tuple(unreadable.values()), str(error))
             except _UNREADABLE as error:
-                unreadable[i] = (str(self.index.keys[i]), str(error) or repr(error))
-                if len(unreadable) > self.loading.max_unreadable_share * len(self.index):
+                unreadable[i] = (str(index.keys[i]), str(error) or repr(error))
+                if len(unreadable) > self.loading.max_unreadable_share * len(index):
                     break  # The run stops anyway; see Unreadable.
                 continue
-            sample = make_sample(parts, layer, maps, position, position // num_triplets, self.loading)
+            sample = make_sample(parts, layer, maps, position, own // num_triplets, self.loading)
             return Drawn(sample, tuple(unreadable.values()))
         return Drawn(None, tuple(unreadable.values()))
 
@@ -131,51 +113,13 @@ class Triplets(Dataset[Drawn]):
 def decode_scene(
     index: SceneIndex, i: int, members: Mapping[str, bytes], loading: DataLoading
 ) -> tuple[SceneParts, StoredMaps]:
-    """Scene i of its members; its maps when any are wanted.
+    """Scene or pair i of its members; its maps when any are wanted.
 
     Raises:
         BadItem, KeyError, ValueError: it cannot be decoded.
     """
-    return SceneParts.decode(str(index.keys[i]), members), decode_maps(members, loading.maps)
-
-
-class Unreadable:
-    """Counts scenes that cannot be read, each once.
-
-    Args:
-        num_scenes: in all.
-        world_size: processes that share them; each sees only its own.
-        max_share: of the scenes that this process has drawn, or would in an epoch, that may be unreadable.
-    """
-
-    def __init__(self, num_scenes: int, world_size: int, max_share: float) -> None:
-        self.reasons: dict[str, str] = {}
-        self._num_scenes = num_scenes
-        self._part = num_scenes / world_size
-        self._max_share = max_share
-        self._num_drawn = 0
-
-    def note(self, drawn: DrawnBatch) -> TripletBatch:
-        """Count the unreadable scenes met while a batch was made; returns the batch.
-
-        Raises:
-            BadSetup: more than the set share is unreadable, or the store cannot be reached.
-        """
-        if drawn.fault:
-            raise BadSetup(drawn.fault)
-        self._num_drawn += drawn.num_drawn
-        for key, reason in drawn.unreadable:
-            if key not in self.reasons:
-                self.reasons[key] = reason
-                _log.warning("scene %s is skipped because it cannot be read: %s", key, reason)
-        among = max(self._part, min(self._num_drawn, self._num_scenes))
-        if drawn.batch is None or len(self.reasons) > self._max_share * among:
-            key, reason = list(self.reasons.items())[-1]
-            raise BadSetup(
-                f"{len(self.reasons)} of {among:.0f} scenes cannot be read, more than data.max_unreadable_share = "
-                f"{self._max_share:g}; the last one is {key}: {reason}"
-            )
-        return drawn.batch
+    kind = PairParts if COMPOSITE in members else SceneParts
+    return kind.decode(str(index.keys[i]), members), decode_maps(members, loading.maps)
 
 
 class TripletLoader:
@@ -199,16 +143,20 @@ class TripletLoader:
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be in [0, {world_size - 1}], got {rank}")
         index = select(open_index(source), loading)
+        pairs = None
+        if loading.pairs_share:
+            pairs = open_index(find_pairs(source.root if isinstance(source, Store) else source, loading.pairs_share))
         if not index.store.is_local:
-            index = replace(index, cache=SceneCache(int(loading.cache_gb * 1e9)))
-        self.index = index
+            cache = SceneCache(int(loading.cache_gb * 1e9))
+            index, pairs = replace(index, cache=cache), replace(pairs, cache=cache) if pairs else None
+        self.index, self.pairs = index, pairs
         self.loading = loading
-        if loading.maps:
-            self.index.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
+        for found in filter(None, (index, pairs)) if loading.maps else ():
+            found.require([f"{name}.png" for name in loading.maps], "join the maps, or train with data.maps = ()")
         if not loading.redraw_masks:
             self.index.require(["mask0.png"], "join the masks, or train with data.redraw_masks = true")
         self._rank, self._world_size, self._pin_memory = rank, world_size, pin_memory
-        self._unreadable = Unreadable(len(self.index), world_size, loading.max_unreadable_share)
+        self._unreadable = Unreadable(len(index) + len(pairs or ()), world_size, loading.max_unreadable_share)
         self.scene_px, self.size_px = self._check_sizes()
 
     @property
@@ -220,6 +168,18 @@ class TripletLoader:
     def unreadable(self) -> dict[str, str]:
         """Reason by key of each scene that this process has skipped so far."""
         return dict(self._unreadable.reasons)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run is known by: its data, their order, and the pairs where it draws some."""
+        return self.index.identity | ({"pairs": self.pairs.identity["data"]} if self.pairs else {})
+
+    @property
+    def foreground_share(self) -> float:
+        """Share of the samples whose foreground is known: 1 where no pairs are drawn."""
+        if self.pairs is None:
+            return 1.0
+        return 1.0 - self.loading.pairs_share * (1.0 - self.pairs.share_with(FOREGROUND))
 
     def scene(self, key: str) -> tuple[SceneParts, StoredMaps]:
         """A scene of the index as it is stored, with the maps that are wanted.
@@ -252,7 +212,7 @@ class TripletLoader:
     def _data_loader(self, start: int) -> "DataLoader[DrawnBatch]":
         num_workers, step = self.loading.num_workers, self.loading.batch_size * self._world_size
         return DataLoader(
-            Triplets(self.index, self.loading, step),
+            Triplets(self.index, self.loading, step, self.pairs),
             batch_sampler=rank_batches(start, self._rank, self._world_size, self.loading.batch_size),
             num_workers=num_workers,
             collate_fn=Collate(self._rank, step),
@@ -263,16 +223,19 @@ class TripletLoader:
 
     def _check_sizes(self) -> tuple[int, int]:
         """Sides of scenes and samples, in pixels, by the first scene that can be read: one recipe makes one size."""
-        probe = Unreadable(len(self.index), self._world_size, self.loading.max_unreadable_share)
-        batch = probe.note(Collate(0, 1)([Triplets(self.index, replace(self.loading, size_px=None))[0]]))
-        height, width = batch.composite_B3HW.shape[2:]
-        wanted = self.loading.size_px or height
-        if height != width or wanted > height:
-            raise BadSetup(
-                f"{self.index.store.root} holds scenes of {width}x{height} px, the recipe trains at data.size_px = "
-                f"{wanted}, and scenes are never enlarged; make larger ones or change the recipe"
-            )
-        return int(height), int(wanted)
+        scene_px = 0
+        for index in filter(None, (self.pairs, self.index)):
+            probe = Unreadable(len(index), self._world_size, self.loading.max_unreadable_share)
+            loading = replace(self.loading, size_px=None, pairs_share=0.0)
+            batch = probe.note(Collate(0, 1)([Triplets(index, loading)[0]]))
+            height, scene_px = batch.composite_B3HW.shape[2:]
+            wanted = self.loading.size_px or scene_px
+            if height != scene_px or wanted > height:
+                raise BadSetup(
+                    f"{index.store.root} holds scenes of {scene_px}x{height} px, the recipe trains at data.size_px = "
+                    f"{wanted}, and scenes are never enlarged; make larger ones or change the recipe"
+                )
+        return scene_px, self.loading.size_px or scene_px
 
 
 def _start_worker(worker: int) -> None:

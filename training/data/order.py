@@ -43,6 +43,17 @@ def candidates(seed: int, position: int, num_triplets: int) -> Iterator[int]:
         yield triplet_at(seed, first + (position + step) % num_triplets, num_triplets)
 
 
+def drawn_from(position: int, pairs_share: float) -> tuple[bool, int]:
+    """Whether the sample at a position is a pair, and its position among the samples of its kind.
+
+    Pairs are spread evenly, so that pairs and scenes each come in an order of their own, by `triplet_at`. In integers:
+    a float would skip a sample where it is rounded.
+    """
+    share = round(pairs_share * 2**32)
+    before, then = (number * share >> 32 for number in (position, position + 1))
+    return (True, before) if then > before else (False, position - before)
+
+
 def is_flipped(seed: int, epoch: int, key: str, layer: int) -> bool:
     """Whether a triplet is mirrored in an epoch: one time in two."""
     return bool(hash64(seed, "training.flip", epoch, key, layer) & 1)

@@ -23,7 +23,7 @@ from training.data.recolour import draw_recolouring
 
 @dataclass(frozen=True)
 class TripletBatch:
-    """Triplets side by side; float32, pictures in [-1, 1].
+    """Triplets side by side; float32, pictures in [-1, 1], of scenes and of before/after pairs.
 
     Attributes:
         positions: global position of each sample; an unreadable one is replaced by another.
@@ -35,6 +35,7 @@ class TripletBatch:
             or 1.
         foreground_B4HW: the targets complete on the whole canvas, straight alpha, mid-gray (0) where alpha is -1.
         background_B3HW: the scenes without the targets; the other layers stay.
+        has_foreground_B: bool; False = the target's foreground is not known, and what stands for it says nothing.
         maps: the wanted maps of the composites as pictures [B, 3, H, W].
     """
 
@@ -48,6 +49,7 @@ class TripletBatch:
     kept_B1HW: Tensor
     foreground_B4HW: Tensor
     background_B3HW: Tensor
+    has_foreground_B: Tensor
     maps: dict[str, Tensor]
 
     def __len__(self) -> int:
@@ -118,6 +120,7 @@ def make_sample(
         kept_B1HW=_mirror(prepared.kept_B1HW, flipped),
         foreground_B4HW=_mirror(colours.rgba(foreground_4HW) if colours else foreground_4HW, flipped)[None],
         background_B3HW=rgb(background_3HW)[None],
+        has_foreground_B=torch.tensor([parts.has_foreground]),
         maps={name: _mirror(picture_B3HW, flipped) for name, picture_B3HW in prepared.maps.items()},
     )
 

@@ -63,7 +63,8 @@ class _TaskWithoutText(AdapterTask):
 
 def _adapter(config: TrainingConfig, source: str | None) -> FirstStep:
     # Samples too noisy to be judged are left out of recomposition, and which ones are cannot be seen without data.
-    config = with_changes(config, {"objective.recomposition_weight": 0.0})
+    # A step takes as long with pairs as without.
+    config = with_changes(config, {"objective.recomposition_weight": 0.0, "data.pairs_share": 0.0})
     adapter, base = config.adapter_config(), find_base(config.adapter.base)
     network = network_without_weights(base, source)
     with META:
@@ -111,6 +112,7 @@ def _triplets(config: TrainingConfig) -> TripletBatch:
         kept_B1HW=picture(1),
         foreground_B4HW=picture(4),
         background_B3HW=picture(3),
+        has_foreground_B=torch.ones(number, dtype=torch.bool, device=META),
         maps={name: picture(3) for name in config.adapter.maps},
     )
 

@@ -77,7 +77,7 @@ def small(config: RunConfig) -> RunConfig:
     """A small run; objective, order of the work and kinds of maps are unchanged."""
     changes: dict[str, Any] = dict(_SHORT)
     if isinstance(config, TrainingConfig):
-        changes |= _FEW_SCENES | _ADAPTER
+        changes |= _FEW_SCENES | _ADAPTER | {"data.pairs_share": 0.0}  # Its data are scenes.
     elif isinstance(config, RgbaVaeConfig):
         changes |= _FEW_SCENES | _RGBA_VAE
     else:

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from decoupage.faults import BadSetup
-from evaluation.config.test_sets import LayoutConfig
+from evaluation.test_sets.choose import find_layout
 from evaluation.test_sets.folders import FolderPictures
-from evaluation.test_sets.layouts import LAYOUTS, find_layout, matches
 from evaluation.test_sets.listed import ListedSet
+from pipelines.config.pairs import LAYOUTS, LayoutConfig
 from tests.evaluation.test_sets.pairs import BOX, SIZE, scene, write, write_set
 
 
@@ -308,28 +308,6 @@ def test_a_layout_of_ones_own_with_a_folder_for_each_image(tmp_path):
             Image.fromarray(picture).save(folder / f"{role}.png")
     layout = LayoutConfig(image="*/image.png", mask="*/mask.png", background="*/background.png")
     assert [case.name for case in listed(tmp_path, layout).cases()] == ["first", "second"]
-
-
-def test_a_pattern_takes_pictures_alone_and_no_folder_below(tmp_path):
-    for path in ("img/a.png", "img/b.JPG", "img/c.txt", "img/below/d.png", "other/e.png", "img/f_mask.png"):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(b"")
-    assert list(matches(tmp_path, "img/*")) == ["a", "b", "f_mask"]
-    assert list(matches(tmp_path, "img/*_mask.png")) == ["f"]
-
-
-@pytest.mark.parametrize("pattern", ["img/", "img/*/*", "/img/*", "../img/*", "a/../b/*", "a//*", "a\\*"])
-def test_patterns_stay_below_their_folder_and_have_one_star(pattern):
-    with pytest.raises(ValueError, match="one \\* for the image's name"):
-        LayoutConfig(image=pattern, mask="mask/*", background="gt/*")
-
-
-@pytest.mark.parametrize(
-    ("scene", "says"), [("(", "not a regular expression"), (".*", "one group"), ("(a)(b)", "got 2")]
-)
-def test_a_scene_is_a_group_of_a_regular_expression(scene, says):
-    with pytest.raises(ValueError, match=says):
-        LayoutConfig(image="img/*", mask="mask/*", background="gt/*", scene=scene)
 
 
 def test_set_ups_that_cannot_work_say_so(tmp_path):

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.pairs.reading import NEEDED
 from pipelines.stages.drop_kinds import REASONS, count_kinds, kind_of
 from tests.conftest import CHECKOUT
 
 ROOMS = (
     *("decoupage/images", "pipelines/backgrounds", "pipelines/foregrounds", "pipelines/library/foreign_files.py"),
+    "pipelines/pairs",
     "pipelines/stages/task.py",
 )
 """Where the items of sources are read and judged."""
@@ -35,6 +37,7 @@ def _files(room: Path) -> list[Path]:
 
 def test_every_reason_of_a_source_has_exactly_one_kind():
     written = {reason for room in ROOMS for path in _files(CHECKOUT / room) for reason in reasons_in(path)}
+    written |= {f"missing_{role}" for role in (*NEEDED, "visible")}  # Of pairs, by the role of the picture.
     assert {"truncated", "too_small", "unlicensed"} <= written
     assert all(sum(reason in reasons for reasons in REASONS.values()) == 1 for reason in written), written
     named = set().union(*REASONS.values())
