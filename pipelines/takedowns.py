@@ -14,6 +14,7 @@ from pipelines.library.names import former_names
 from pipelines.library.records import AnyRecord
 from pipelines.library.takedowns import AffectedShard, affected_shards, read_takedowns, takedowns_path, taken_down
 from pipelines.library.unmatched import unmatched
+from pipelines.pairs.stage import PAIRS
 from pipelines.stages.manifest import read_manifests
 from pipelines.stages.store import Store
 
@@ -64,14 +65,32 @@ def find_takedowns(factory: Factory) -> TakedownReport:
     for kind in {type(record) for record in records}:
         removed |= taken_down([record for record in records if isinstance(record, kind)], names, config)
     known = set[str]().union(*({record.id, record.origin, *former_names(record)} for record in records))
+    pairs = _pairs(store)
+    known |= set().union(*(called for _, called in pairs.values()))
+    of_pairs = {key: f"listed in {config.takedowns}" for key, (_, called) in pairs.items() if called & names}
     # An asset whose source is gone is still known by its id to the shards that show it.
     removed |= dict.fromkeys(names - known, f"listed in {config.takedowns}")
     shards = affected_shards(store, removed.keys(), planned_shards(factory), moved_shards(factory, removed))
+    planned = factory.pairs.shards() if factory.pairs else []
+    for shard in sorted({pairs[key][0] for key in of_pairs}):
+        held = tuple(key for key in of_pairs if pairs[key][0] == shard)
+        shards.append(AffectedShard(PAIRS, shard, held, drawn=True, planned=shard in planned))
+    removed |= of_pairs
     shown = {asset for shard in shards for asset in shard.shown}
     missed = unmatched(str(takedowns_path(config)), sorted(names), known | shown, f"nothing in {store.root}")
     removed = {name: why for name, why in sorted(removed.items()) if name not in missed.lines}
     note = missed.sentence if missed.lines else ""
     return TakedownReport(tuple(sorted(names)), removed, tuple(missed.lines), note, tuple(shards))
+
+
+def _pairs(store: Store) -> dict[str, tuple[str, set[str]]]:
+    """Key of each stored pair -> its shard, and what lists may call it."""
+    found = {}
+    for file in store.names(PAIRS, ".parquet"):
+        for row in store.read_table(f"{PAIRS}/{file}", ["key", "name", "origin"]).to_pylist():
+            called = {row["key"], row["name"], row["origin"]} - {""}
+            found[row["key"]] = (file.removesuffix(".parquet"), called)
+    return found
 
 
 @dataclass(frozen=True)

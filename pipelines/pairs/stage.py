@@ -17,6 +17,7 @@ from pipelines.backgrounds.attribution import FILE, Attribution, read_attributio
 from pipelines.config import PairsConfig, ScenesConfig
 from pipelines.config.pairs import LAYOUTS
 from pipelines.library.foreign_files import sizes_bytes, warn_of_names
+from pipelines.library.takedowns import read_takedowns
 from pipelines.pairs.evaluated import Evaluated
 from pipelines.pairs.reading import NEEDED, PairFiles, PairReader, told_name
 from pipelines.pairs.task import Item, PairTask
@@ -80,7 +81,8 @@ class PairsStage(CurrentByInputs):
     def task(self) -> PairTask:
         """Makes pairs."""
         return PairTask(
-            self._reader, self.scenes, self.makers, self.evaluated, self.commercial, fingerprint(self.recipe)
+            *(self._reader, self.scenes, self.makers, self.evaluated, self.commercial, self._takedowns),
+            fingerprint(self.recipe),
         )
 
     def shards(self) -> list[str]:
@@ -95,10 +97,14 @@ class PairsStage(CurrentByInputs):
     def inputs(self, shard: str) -> dict[str, str]:
         """Hashes of the names, sizes and attributions of a shard's files, of what is evaluated on, of the makers'.
 
+        Of takedowns those count that name a pair of the shard.
+
         Raises:
-            BadSetup: the folder or the library is not there, or holds nothing.
+            BadSetup: the folder, the library or the list of takedowns is not there, or the first two hold nothing.
         """
         found = {"files": self.files_sha256(shard), "evaluated": self.evaluated.sha256}
+        if listed := sorted(set().union(*(self._takedowns & self._item(name).names for name in self._names[shard]))):
+            found["takedowns"] = digest(*listed).hex()
         for maker in self.makers:
             found |= {f"{maker.name}.{key}": value for key, value in maker.inputs().items()}
         return found
@@ -113,6 +119,10 @@ class PairsStage(CurrentByInputs):
         items = map(self._item, self._names[shard])
         # In ASCII, because a name may be none in UTF-8.
         return digest(*(ascii((item, sizes_bytes(self._store, item.paths))) for item in items)).hex()
+
+    @cached_property
+    def _takedowns(self) -> frozenset[str]:
+        return read_takedowns(self.evaluated.config)
 
     @property
     def _store(self) -> Store:

@@ -52,6 +52,11 @@ class Item:
         """Key of the stored pair."""
         return asset_id("pair", self.name)
 
+    @property
+    def names(self) -> set[str]:
+        """What a list of takedowns may call it."""
+        return {self.name, self.key, *filter(None, [self.origin])}
+
 
 @dataclass(frozen=True)
 class _Ready:
@@ -71,6 +76,7 @@ class PairTask:
     makers: tuple[MapMaker, ...]
     evaluated: Evaluated
     commercial: bool
+    takedowns: frozenset[str]
     recipe_fingerprint: str
 
     @property
@@ -99,6 +105,8 @@ class PairTask:
 
     def _ready(self, item: Item) -> _Ready | BadItem:
         try:
+            if listed := self.takedowns & item.names:
+                raise BadItem("takedown", f"{sorted(listed)[0]} is listed in {self.evaluated.config.takedowns}")
             if self.commercial and (reason := why_not_commercial(item.licence)):
                 raise BadItem("unlicensed", reason)
             pair = self._read(item)

@@ -32,7 +32,7 @@ REASONS: Mapping[DropKind, frozenset[str]] = {
     "filtered": frozenset(
         {
             *("blurred", "cut_off", "empty_alpha", "haze", "high_coverage", "islands", "leak", "low_coverage"),
-            *("things", "too_small", "transparent", "unknown_rotation", "unsafe"),
+            *("takedown", "things", "too_small", "transparent", "unknown_rotation", "unsafe"),
         }
     ),
 }

@@ -15,9 +15,12 @@ from PIL import Image
 from decoupage.faults import BadItem, BadSetup
 from decoupage.maps.table import MAPS, decode_maps
 from pipelines.backgrounds.attribution import Attribution, attributions_csv
-from pipelines.config import ScenesConfig
+from pipelines.config import LibraryConfig, ScenesConfig
+from pipelines.factory import Factory
 from pipelines.library.evaluation_lists import HASH_LISTS, hash_list
 from pipelines.library.picture_hashes import hash_picture
+from pipelines.library.takedowns import read_takedowns
+from pipelines.pairs import stage
 from pipelines.pairs.cut import cut_out
 from pipelines.pairs.parts import PairParts
 from pipelines.pairs.reading import Pair
@@ -27,6 +30,8 @@ from pipelines.stages.engine import ProcessEngine
 from pipelines.stages.manifest import read_manifest
 from pipelines.stages.run import Report
 from pipelines.stages.store import Store
+from pipelines.takedowns import find_takedowns
+from profiles.profile import load_profile
 from tests.library import write_library
 from tests.pairs import build_pairs, pair, save, stage_of, write_pairs
 
@@ -62,6 +67,33 @@ def reasons(report: Report) -> dict[str, str]:
 
 def tars(root: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((root / "pairs").iterdir()) if path.suffix != ".json"}
+
+
+def test_a_listed_pair_goes_and_the_others_of_its_shard_keep_their_bytes(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, listed = write_pairs(tmp_path / "pairs", 4), tmp_path / "takedowns.txt"
+    before = stored(root, build_pairs(root, folder, num_shards=2))
+    listed.write_text("p2  # asked for by its author\nsomething else\n")
+    monkeypatch.setattr(stage, "read_takedowns", lambda config: read_takedowns(LibraryConfig(takedowns=str(listed))))
+    report = build_pairs(root, folder, num_shards=2)
+    assert report.num_made == 1 and reasons(report) == {"p2": "takedown"}
+    after = stored(root, report)
+    assert {name: members for name, (_, members) in after.items()} == {
+        name: members for name, (_, members) in before.items() if name != "p2"
+    }
+
+
+def test_the_command_on_takedowns_names_the_shards_that_hold_a_listed_pair(root: Path, tmp_path: Path):
+    report = build_pairs(root, write_pairs(tmp_path / "pairs", 4), num_shards=2)
+    held = stored(root, report)["p2"][0].record["key"]
+    (tmp_path / "takedowns.txt").write_text("p2\n")
+    pairs = {"pairs.source": "folder", "pairs.folder": str(tmp_path / "pairs"), "pairs.num_shards": "2"}
+    profile = load_profile("demo", str(root), {**pairs, "library.takedowns": str(tmp_path / "takedowns.txt")})
+    found = find_takedowns(Factory(profile, Store(str(root))))
+    assert list(found.removed) == [held] and not found.unmatched
+    (shard,) = found.shards
+    assert (shard.folder, shard.shown, shard.planned) == ("pairs", (held,), True)
 
 
 def test_a_pair_is_stored_as_its_pictures_show_it(root: Path, tmp_path: Path):
