@@ -1,8 +1,8 @@
 """Controls: what has learned nothing must not win, and a leak must show, or figures of trained adapters mean nothing.
 
 On the demo's scenes, shorter than in the demo. What is compared is paired, scene by scene; "above" means that the whole
-interval lies above zero. At step 0 an adapter is not nothing: it gives back what it starts from, the given mask drawn to
-its outline and a smooth filling, which is the rival `grabcut`.
+interval lies above zero. At step 0 an adapter is not nothing: it gives back what it starts from, the given mask drawn
+to its outline and a smooth filling, which is the rival `grabcut`.
 """
 
 from collections.abc import Iterator
