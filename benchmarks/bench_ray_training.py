@@ -2,8 +2,8 @@
 
     python benchmarks/bench_ray_training.py [--steps 30] [--rounds 2] [--json]
 
-The demo's recipe on a few scenes of its packaged sources, one thread a process, the launchers in turns. Seconds a step
-are medians without the first five steps; `wall_s` is the whole run with its start.
+The demo's recipe on a few scenes of its packaged sources, batches of eight in all, one thread a process, the launchers
+in turns. Seconds a step are medians without the first five steps; `wall_s` is the whole run with its start.
 """
 
 import argparse
@@ -34,7 +34,13 @@ def make_plan(folder: Path, num_steps: int) -> RunPlan:
     Factory(profile, Store(profile.root)).make_shards()
     data, short = (str(folder),), {"schedule.num_steps": 4, "schedule.warmup_steps": 1}
     train(RunPlan("small_rgba_vae", folder / "vae", data, changes=short, device="cpu"))
-    changes = {"schedule.num_steps": num_steps, "schedule.warmup_steps": 1, "data.num_validation": 0}
+    changes = {
+        "schedule.num_steps": num_steps,
+        "schedule.warmup_steps": 1,
+        "data.num_validation": 0,
+        "batch.micro_batch": 4,
+        "batch.accumulation": NUM_PROCESSES,
+    }
     vae = str(folder / "vae" / "export")
     return RunPlan("demo", folder, data, None, vae, profile.masks, changes, start="shipped", device="cpu")
 
@@ -42,7 +48,7 @@ def make_plan(folder: Path, num_steps: int) -> RunPlan:
 def timed(plan: RunPlan, launcher: str) -> dict[str, float]:
     """Seconds of a step, and of the whole run with its start."""
     path = write_plan(plan, plan.out / "plan.json")
-    line = [__file__, "--run", str(path)]
+    line = [__file__, "--carry-out", str(path)]
     if launcher == "torchrun":
         line = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={NUM_PROCESSES}", *line]
     else:
@@ -53,7 +59,7 @@ def timed(plan: RunPlan, launcher: str) -> dict[str, float]:
         [sys.executable, *line], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        sys.exit(f"{launcher}: {done.stderr[-2000:]}")
+        sys.exit(f"{launcher}: {done.stderr[-6000:]}")
     wall_s = time.perf_counter() - started_s
     (metrics,) = plan.out.rglob("metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -78,11 +84,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--carry-out", help=argparse.SUPPRESS)
     parser.add_argument("--ray", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.run:
-        carry_out(options.run, on_ray=options.ray)
+    if options.carry_out:
+        carry_out(options.carry_out, on_ray=options.ray)
         return
     found: dict[str, list[dict[str, float]]] = {launcher: [] for launcher in LAUNCHERS}
     with tempfile.TemporaryDirectory() as folder:
