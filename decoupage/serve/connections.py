@@ -1,13 +1,19 @@
-"""A web server's connections with limits: how many, how long a request may take to arrive and an answer to be sent.
+"""A web server's sockets: where it listens, what it is called, and connections with limits.
 
+Limits are how many there are, and how long a request may take to arrive and an answer to be sent.
 uvicorn limits neither a client that sends one byte per minute nor one that never reads.
 """
 
 import asyncio
+import socket
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from decoupage.faults import BadSetup
+from decoupage.guard import LOOPBACK
 
 RECEIVE_S, SEND_S = 20.0, 120.0
 """How long a request may take to come, body included, and its answer to be made and read."""
@@ -70,3 +76,48 @@ SETTINGS: dict[str, Any] = {
     "lifespan": "off",
 }
 """Of `uvicorn.Config`."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address; port 0 = any free one.
+
+    Raises:
+        BadSetup: the address cannot be listened on.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise BadSetup(f"cannot listen on {host}:{port} ({error.strerror or error}); choose another --port") from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """`http://HOST:PORT/` of a socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+def is_loopback(host: str) -> bool:
+    """True for addresses that only this machine can reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def own_names(host: str) -> tuple[str, ...]:
+    """Names that a server listening on an address is called by: of an address that is all addresses, this machine's."""
+    if is_loopback(host):
+        return LOOPBACK
+    if host not in ("0.0.0.0", "::", ""):
+        return (f"[{host}]" if ":" in host else host.lower(), *LOOPBACK)
+    name = socket.gethostname().lower()
+    found = [name, f"{name}.local"]
+    for family, probe, form in ((socket.AF_INET, "192.0.2.1", "{}"), (socket.AF_INET6, "2001:db8::1", "[{}]")):
+        try:
+            # Of datagrams this sends nothing; it only chooses the address that others would see.
+            with socket.socket(family, socket.SOCK_DGRAM) as chosen:
+                chosen.connect((probe, 9))
+                found.append(form.format(chosen.getsockname()[0]))
+        except OSError:  # No way out by this family.
+            continue
+    return (*found, *LOOPBACK)
