@@ -28,6 +28,10 @@ class LimitedConnection(H11Protocol):
     _phase: Literal["", "receive", "send"] = ""
     _timer: asyncio.TimerHandle | None = None
 
+    def limit_s(self, phase: Literal["receive", "send"]) -> float:
+        """How long the other side may take."""
+        return RECEIVE_S if phase == "receive" else SEND_S
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
@@ -62,7 +66,7 @@ class LimitedConnection(H11Protocol):
             self._timer = None
         self._phase = phase
         if phase:
-            self._timer = self.loop.call_later(RECEIVE_S if phase == "receive" else SEND_S, self.transport.abort)
+            self._timer = self.loop.call_later(self.limit_s(phase), self.transport.abort)
 
 
 SETTINGS: dict[str, Any] = {

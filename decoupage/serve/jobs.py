@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from decoupage.faults import BadItem
+
 log = logging.getLogger(__name__)
 
 Why = Literal["cancelled", "left", "too long", "closing"]
@@ -27,7 +29,7 @@ class Full(Exception):
 
 
 class Stopped(Exception):
-    """A job was stopped before it was done: by its owner, because that one left, by its time, or by the server's end."""
+    """A job was stopped before it was done: by its owner or because that one left, by its time, by the server's end."""
 
     def __init__(self, why: Why) -> None:
         super().__init__(why)
@@ -77,7 +79,7 @@ class Job:
     task: Any = None
     step: int = 0
     num_steps: int = 0
-    ended: "Future[None]" = field(default_factory=lambda: Future())
+    ended: "Future[None]" = field(default_factory=Future)
     stop: Why | None = None
 
     @property
@@ -126,10 +128,10 @@ class Jobs:
             folder.mkdir(mode=0o700)
         return job
 
-    def start(self, job: Job, task: Any, num_steps: int, *, attended: bool) -> None:
-        """Let a received job wait for the worker; `attended`: its owner stays until it is done."""
+    def start(self, job: Job, num_steps: int, *, attended: bool) -> None:
+        """Let a job, whose task is set, wait for the worker; `attended`: its owner stays until it is done."""
         with self._changed:
-            job.task, job.num_steps, job.state = task, num_steps, "waiting"
+            job.num_steps, job.state = num_steps, "waiting"
             job.seen_s = float("inf") if attended else time.monotonic()
             self._waiting.append(job)
             if self._closing:
@@ -234,8 +236,10 @@ class Jobs:
         fault: Exception | None = None
         try:
             self._work(job.task, job.made, after_step)
-        except Exception as error:  # noqa: BLE001 - the job's owner gets it, and the worker goes on
+        except Exception as error:  # The job's owner gets it, and the worker goes on.
             fault = error
+            if not isinstance(error, Stopped | BadItem | ValueError):
+                log.error("a job failed", exc_info=error)
         with self._changed:
             self._finish(job, fault)
 
@@ -243,8 +247,6 @@ class Jobs:
         if job.ended.done():
             return
         job.state = "done" if fault is None else "cancelled" if isinstance(fault, Stopped) else "failed"
-        # A fault's traceback would keep the arrays of its frames.
-        job.task = None
         if job.seen_s == float("inf"):
             job.seen_s = time.monotonic()
         is_forgotten = job.id not in self._jobs
@@ -252,4 +254,6 @@ class Jobs:
         if fault is None:
             job.ended.set_result(None)
         else:
+            # Tracebacks would keep the arrays of their frames.
+            fault.__cause__ = fault.__context__ = None
             job.ended.set_exception(fault.with_traceback(None))

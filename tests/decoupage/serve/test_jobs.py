@@ -51,7 +51,8 @@ def make(work, tmp_path):
 def started(jobs, task, num_steps=3, attended=False):
     job = jobs.reserve()
     (job.given / "photo").write_text("given")
-    jobs.start(job, task, num_steps, attended=attended)
+    job.task = task
+    jobs.start(job, num_steps, attended=attended)
     return job
 
 
@@ -176,7 +177,8 @@ def test_the_end_stops_all_and_takes_no_more(make, work):
         second.ended.result(1)
     with pytest.raises(Stopped, match="closing"):
         jobs.reserve()
-    jobs.start(late, 1, 1, attended=True)
+    late.task = 1
+    jobs.start(late, 1, attended=True)
     assert isinstance(late.ended.exception(1), Stopped)
     work.gate.release()
     assert jobs.close(10) and isinstance(first.ended.exception(1), Stopped)
