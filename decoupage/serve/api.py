@@ -27,8 +27,8 @@ from decoupage.serve.jobs import Full, Job, Jobs, Stopped
 from decoupage.serve.openapi import description, description_page
 
 HERE = Path(__file__).parent
-PAGE = {"/": "page.html", "/page.js": "page.js", "/drawing.js": "drawing.js", "/result.js": "result.js"}
-PAGE |= {"/page.css": "page.css"}
+_FILES = ("page.css", "page.js", "drawing.js", "result.js", "server.js")
+PAGE = {"/": "page.html", **{f"/{name}": name for name in _FILES}}
 """Path -> file of the page; none of them holds a secret, so they are given without a token."""
 OPEN = (*PAGE, "/v1/docs", "/v1/openapi.json")
 """Paths that need no token."""

@@ -2,7 +2,7 @@
 
 const VIEW_PX = 1600;
 const UNDO_BYTES = 400e6;
-export const COLOURS = ["#e6194b", "#2f7bff", "#f0a000", "#10b050", "#a43ad0", "#00a5b5"];
+export const COLOURS = ["#2f7bff", "#e6194b", "#f0a000", "#10b050", "#a43ad0", "#00a5b5"];
 
 export function canvasOf(width, height) {
   const canvas = document.createElement("canvas");

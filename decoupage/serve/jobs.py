@@ -45,7 +45,8 @@ class Limits:
         max_pixels: of a picture.
         max_jobs: received, waiting or running at the same time.
         run_s: how long a job may run.
-        left_s: a job that is not done, and that its owner has not asked for so long, is stopped.
+        left_s: a job that is not done, and that its owner has not asked for so long, is stopped; more than a minute,
+            because browsers let a page that is not seen ask once a minute.
         keep_s: results are kept so long after their owner has asked for them last.
         max_kept: jobs that are done and kept; of more the oldest are removed.
     """
@@ -54,7 +55,7 @@ class Limits:
     max_pixels: int = 40_000_000
     max_jobs: int = 8
     run_s: float = 600.0
-    left_s: float = 30.0
+    left_s: float = 150.0
     keep_s: float = 900.0
     max_kept: int = 32
 
@@ -215,7 +216,7 @@ class Jobs:
                 while not self._waiting:
                     if self._closing:
                         return
-                    self._changed.wait(timeout=self.limits.left_s)
+                    self._changed.wait(timeout=min(self.limits.left_s, 10.0))
                     self._sweep()
                 job = self._waiting.popleft()
                 job.state = "running"

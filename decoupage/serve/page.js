@@ -2,6 +2,7 @@
 
 import { Drawing } from "/drawing.js";
 import { Result } from "/result.js";
+import { Refused, ask } from "/server.js";
 
 const $ = (id) => document.getElementById(id);
 const HINTS = {
@@ -21,27 +22,8 @@ const KEEP_MS = 60_000;
 let file = null;
 let photo = null;
 let job = null;
+let sending = null;
 let about = null;
-
-// ---- the server
-
-class Refused extends Error {
-  constructor(status, sentence) { super(sentence); this.status = status; }
-}
-
-async function ask(path, options = {}) {
-  const token = sessionStorage.getItem("token");
-  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  let answer;
-  try {
-    answer = await fetch(path, { ...options, headers });
-  } catch {
-    throw new Refused(0, "The server cannot be reached. Is it still running?");
-  }
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw new Refused(answer.status, said.error ?? `The server answered ${answer.status}.`);
-}
 
 function form(fields, masks = []) {
   const found = new FormData();
@@ -61,7 +43,7 @@ function show(step) {
 }
 
 function tell(fault) {
-  $("message").hidden = !fault;
+  $("message").hidden = !fault?.message;
   $("message").textContent = fault ? fault.message : "";
   if (fault) $("message").scrollIntoView({ block: "nearest" });
   if (fault && fault.status === 401) show("token-form");
@@ -133,9 +115,9 @@ function open(chosen) {
     }
     forget();
     [file, photo] = [chosen, bitmap];
-    show("draw");
     drawing.open(bitmap);
     setTool("paint");
+    show("draw");
   });
 }
 
@@ -167,7 +149,8 @@ async function run() {
     show("running");
     const body = form(fields, await drawing.masks());
     const headers = { Accept: "application/json" };
-    let said = await (await ask("/v1/decompose", { method: "POST", body, headers })).json();
+    sending = new AbortController();
+    let said = await (await ask("/v1/decompose", { method: "POST", body, headers, signal: sending.signal })).json();
     job = said.id;
     while (job && (said.state === "waiting" || said.state === "running")) {
       follow(said);
@@ -196,6 +179,7 @@ function follow({ state, position, progress }) {
 }
 
 function forget() {
+  sending?.abort();
   if (job) ask(`/v1/jobs/${job}`, { method: "DELETE", keepalive: true }).catch(() => {});
   job = null;
 }
