@@ -201,29 +201,29 @@ def hostile(address: str, client: httpx2.Client) -> dict[str, dict[str, int]]:
 def measure(rounds: int) -> dict[str, Any]:
     """All figures."""
     limits = httpx2.Limits(max_connections=200)
-    with server() as (address, process, folder):
-        with httpx2.Client(base_url=address, headers=KNOWN, timeout=300, limits=limits) as client:
-            found: dict[str, Any] = {"added_latency": added_latency(client, 12)}
-            found["requests_a_second"] = {"one_client": requests_a_second(client, 20, 1)}
-            found["requests_a_second"]["six_clients"] = requests_a_second(client, 24, 6)
-            files = given()
-            resident = [resident_mb(process)]
-            floods = []
-            for _ in range(rounds):
-                floods.append(at_once(lambda _: client.post("/v1/decompose", files=files).status_code))
-                resident.append(resident_mb(process))
-            found["fifty_at_once"] = floods
-            found["hostile"] = hostile(address, client)
+    with (
+        server() as (address, process, folder),
+        httpx2.Client(base_url=address, headers=KNOWN, timeout=300, limits=limits) as client,
+    ):
+        found: dict[str, Any] = {"added_latency": added_latency(client, 12)}
+        found["requests_a_second"] = {"one_client": requests_a_second(client, 20, 1)}
+        found["requests_a_second"]["six_clients"] = requests_a_second(client, 24, 6)
+        files = given()
+        resident = [resident_mb(process)]
+        floods = []
+        for _ in range(rounds):
+            floods.append(at_once(lambda _: client.post("/v1/decompose", files=files).status_code))
             resident.append(resident_mb(process))
-            found["fifty_at_once_after_all_that"] = at_once(
-                lambda _: client.post("/v1/decompose", files=files).status_code
-            )
-            resident.append(resident_mb(process))
-            found["resident_mb"] = [round(each) for each in resident]
-            time.sleep(1)
-            left = list(folder.glob("decoupage-serve-*/*"))
-            found["folders_of_jobs_left"] = len(left)
-            found["answers_still"] = client.get("/v1/about").status_code == 200
+        found["fifty_at_once"] = floods
+        found["hostile"] = hostile(address, client)
+        resident.append(resident_mb(process))
+        found["fifty_at_once_after_all_that"] = at_once(lambda _: client.post("/v1/decompose", files=files).status_code)
+        resident.append(resident_mb(process))
+        found["resident_mb"] = [round(each) for each in resident]
+        time.sleep(1)
+        left = list(folder.glob("decoupage-serve-*/*"))
+        found["folders_of_jobs_left"] = len(left)
+        found["answers_still"] = client.get("/v1/about").status_code == 200
     return found
 
 
