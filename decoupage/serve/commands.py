@@ -1,5 +1,6 @@
 """`decoupage serve`: what is asked for is checked, the model is loaded, and then the server listens."""
 
+import logging
 import os
 from typing import Annotated
 
@@ -69,6 +70,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument for each option
     from decoupage.serve.jobs import Limits
 
     server.check_token(host, token, token_env)
+    # It logs each byte that it did not expect, and whoever sends it is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     networks = Networks(segmenter, detector, str(place))
     limits = Limits(max_mb * 1_000_000, max_megapixels * 1_000_000, max_jobs, max_seconds)
     with connections.listen(host, port) as listening:

@@ -16,7 +16,6 @@ from decoupage.faults import BadSetup
 from decoupage.requirements import install_line
 from decoupage.serve.server import check_token
 from tests.decoupage.serve.serving import TOKEN, photograph
-from tests.warm.python import PYTHON
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "example.org", "::"])
@@ -50,7 +49,7 @@ def test_what_is_not_installed_is_named_with_its_extra(library):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_and_ends_in_order(tmp_path, number):
     photo, mask = photograph(tmp_path)
-    command = [PYTHON, "-m", "commands.main", "serve", "--port", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "commands.main", "serve", "--port", "0", "--device", "cpu"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "DECOUPAGE_TOKEN": TOKEN}
     place = Path(__file__).parents[3]
     with subprocess.Popen(
