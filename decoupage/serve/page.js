@@ -137,8 +137,6 @@ function setBrush(value) {
 
 // ---- the job
 
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
 async function run() {
   await trying(async () => {
     const fields = { format: ["psd", "ora"], seed: $("seed").value || "0" };
@@ -154,7 +152,7 @@ async function run() {
     job = said.id;
     while (job && (said.state === "waiting" || said.state === "running")) {
       follow(said);
-      await pause(POLL_MS);
+      await new Promise((done) => setTimeout(done, POLL_MS));
       if (job) said = await (await ask(`/v1/jobs/${job}`)).json();
     }
     if (!job) return show("draw");
@@ -191,9 +189,7 @@ const result = new Result($("view"), () => {
   listLayers();
 });
 
-async function fileOf(name) {
-  return (await ask(`/v1/jobs/${job}/${name}`)).blob();
-}
+const fileOf = async (name) => (await ask(`/v1/jobs/${job}/${name}`)).blob();
 
 async function openResult(files) {
   const report = JSON.parse(await (await fileOf("layers.json")).text());
@@ -208,10 +204,8 @@ async function openResult(files) {
   $("downloads").replaceChildren(...files.sort(byUse).map((name) => element("button", name, "download", () => download(name))));
 }
 
-function byUse(a, b) {
-  const place = (name) => ["zip", "psd", "ora", "png", "json"].indexOf(name.split(".").pop());
-  return place(a) - place(b) || (a < b ? -1 : 1);
-}
+const place = (name) => ["zip", "psd", "ora", "png", "json"].indexOf(name.split(".").pop());
+const byUse = (a, b) => place(a) - place(b) || (a < b ? -1 : 1);
 
 function download(name) {
   return trying(async () => {

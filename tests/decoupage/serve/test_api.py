@@ -324,24 +324,26 @@ def test_who_goes_away_leaves_no_job(files, gated):
     wait(lambda: server.jobs.counts() == {} and list(server.folder.iterdir()) == [], "the half request to go")
 
 
-def test_too_long_and_shutting_down_have_statuses_of_their_own(files, tmp_path):
+def test_a_job_that_takes_too_long(files, tmp_path):
     model = Gated(packaged())
-    with (
-        serving(tmp_path, model, Limits(run_s=0.01)) as server,
-        httpx2.Client(base_url=server.url, timeout=60) as client,
-    ):
-        model.gate.release(3)
+    model.open()
+    with serving(tmp_path, model, Limits(run_s=0)) as server, httpx2.Client(base_url=server.url, timeout=60) as client:
         late = client.post("/v1/decompose", **parts(files, steps="9"))
         assert late.status_code == 504 and "longer than" in late.json()["error"]
-        with ThreadPoolExecutor(2) as pool:
-            waiting = pool.submit(client.post, "/v1/decompose", **parts(files, steps="9"))
-            wait(lambda: server.jobs.counts().get("running"), "it to run")
-            next_one = pool.submit(client.post, "/v1/decompose", **parts(files, steps="9"))
-            wait(lambda: server.jobs.counts().get("waiting"), "the next one to wait")
-            server.server.should_exit = True
-            assert next_one.result(30).status_code == 503
-            model.gate.release()
-            assert waiting.result(30).status_code == 503
+
+
+def test_who_waits_is_told_when_the_server_shuts_down(files, gated):
+    server, client, model = gated
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(client.post, "/v1/decompose", **parts(files, steps="9"))
+        wait(lambda: server.jobs.counts().get("running"), "it to run")
+        next_one = pool.submit(client.post, "/v1/decompose", **parts(files, steps="9"))
+        wait(lambda: server.jobs.counts().get("waiting"), "the next one to wait")
+        server.server.should_exit = True
+        refused = next_one.result(30)
+        assert refused.status_code == 503 and "shutting down" in refused.json()["error"]
+        model.gate.release()
+        assert running.result(30).status_code == 503
 
 
 def test_a_fault_of_the_server_is_logged_and_not_told(files, tmp_path, caplog):
