@@ -12,7 +12,7 @@ DAGSTER_HOME := $(CURDIR)/data/dagster
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo cluster-demo test ui inspect lint bench
+.PHONY: help .venv demo cluster-demo test ui page inspect lint bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ test: $(INSPECT) $(CLUSTER) ## run the tests (JOBS=3 at a time); ARGS='-m slow' 
 
 ui: $(INSTALLED) $(DAGSTER_HOME)/dagster.yaml ## Dagster on http://127.0.0.1:3000 (PORT=...) for the profile in DECOUPAGE_PROFILE
 	@DAGSTER_HOME=$(DAGSTER_HOME) exec $(PYTHON) -m assets_defs.webserver --port $(PORT)
+
+page: PORT = 8000
+page: $(INSTALLED) ## a page that takes pictures apart, on http://127.0.0.1:8000 (PORT=...), by the demo's adapter if there is one
+	@model=$$($(PYTHON) -c $(CHAMPION) 2>/dev/null); \
+	exec $(VENV)/bin/decoupage serve --port $(PORT) $${model:+--model "$$model"} $(ARGS)
 
 inspect: $(INSPECT) ## the FiftyOne App over the current profile; ARGS='--apply' takes tags back
 	@exec $(VENV)/bin/decoupage inspect $(ARGS)
@@ -94,6 +99,7 @@ $(CLUSTER): $(INSTALLED)
 	@$(PIP) --constraint constraints.txt --editable '.[ray,s3,postgres,k8s]'
 	@touch $@
 
+CHAMPION := 'import json; print("data/demo/" + json.load(open("data/demo/champion/current.json"))["adapter"])'
 MISSING := 'from evaluation.fiftyone.database import PACKAGE, find_mongod; print("" if find_mongod() else PACKAGE)'
 PIP := $$(if command -v uv >/dev/null 2>&1; then echo "uv pip install --quiet --compile-bytecode --python $(PYTHON)"; \
   else echo "$(PYTHON) -m pip install --quiet --disable-pip-version-check"; fi)

@@ -44,6 +44,7 @@ class Row(NamedTuple):
 
 COMMANDS = {
     "decompose": Row("decoupage.commands:decompose", "Separate objects of a picture into layers, as files."),
+    "serve": Row("decoupage.serve.commands:serve", "Serve a page and an HTTP API that do the same."),
     "mulan": Row("pipelines.commands:mulan", "Unpack MULAN annotations."),
     "prompts": Row("pipelines.commands:prompts", "Write the prompts of generated foregrounds."),
     "scenes": Row("pipelines.commands:scenes", "Make layered scenes, their maps and shards."),

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,14 @@ def take_apart(
     maps: "Mapping[str, Array] | None",
     settings: Settings,
     out: Path,
+    after_step: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Decompose one photograph and write the pictures to a folder; returns what `layers.json` says of it.
 
     Args:
         objects: front to back.
         maps: of the photograph; those that are not given the pipeline makes.
+        after_step: called after each of `num_steps`; what it raises ends the work.
 
     Raises:
         ValueError: as the pipeline. BadOutput: the network gave values that are not finite; nothing was written.
@@ -69,6 +71,7 @@ def take_apart(
         generator=torch.Generator("cpu").manual_seed(settings.seed),  # So the noise does not depend on the device.
         output_type="pil",
         paste_back=settings.paste_back,
+        callback_on_step_end=None if after_step is None else lambda *_: after_step(),
     )
     seconds = round(time.perf_counter() - started_s, 3)
     names = layer_names([each.name for each in objects])
@@ -97,6 +100,11 @@ def take_apart(
         "paste_back": settings.paste_back,
         "seconds": {"decompose": seconds},
     }
+
+
+def num_steps(pipe: "LayerDecompositionPipeline", num_objects: int, settings: Settings) -> int:
+    """Calls of the network that a photograph takes."""
+    return num_objects * pipe.adapter.num_looks * (settings.steps or pipe.adapter.num_inference_steps)
 
 
 def ordered(

@@ -116,6 +116,26 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self.do("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def drag(self, selector, shares):
+        """The mouse's left button down, over places of an element, and up; in shares of its width and height."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y, width, height = self(f"(b => [b.x, b.y, b.width, b.height])({box})")
+        places = [{"x": x + across * width, "y": y + down * height} for across, down in shares]
+        self.do("Input.dispatchMouseEvent", type="mousePressed", button="left", clickCount=1, **places[0])
+        for place in places[1:]:
+            self.do("Input.dispatchMouseEvent", type="mouseMoved", button="left", buttons=1, **place)
+        self.do("Input.dispatchMouseEvent", type="mouseReleased", button="left", clickCount=1, **places[-1])
+
+    def give_file(self, selector, path):
+        """A file, chosen in an input."""
+        root = self.do("DOM.getDocument")["root"]["nodeId"]
+        node = self.do("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.do("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def save_downloads_to(self, folder):
+        """Instead of asking where."""
+        self._connection.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
     def tap(self, selector):
         """A finger on the middle of an element."""
         x, y = self.middle(selector)

@@ -141,7 +141,7 @@ def test_constraints_are_pins_and_nothing_else():
 
 
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-EXTRAS = ("factory", "gpu", "ray", "s3", "postgres", "k8s", "inspect")
+EXTRAS = ("serve", "factory", "gpu", "ray", "s3", "postgres", "k8s", "inspect")
 """What a user installs; `dev` holds tools and what only tests import."""
 
 
@@ -165,10 +165,14 @@ def test_every_imported_library_is_a_declared_dependency():
 
 
 def test_the_model_part_imports_what_is_installed_without_extras():
-    found = distributions([*(CHECKOUT / "decoupage").rglob("*.py"), CHECKOUT / "commands" / "main.py"])
+    files = {*(CHECKOUT / "decoupage").rglob("*.py"), CHECKOUT / "commands" / "main.py"}
+    served = set((CHECKOUT / "decoupage" / "serve").rglob("*.py"))
+    found = distributions(files - served)
     # botocore's faults are only told apart where an adapter lies in S3, and the client is installed; `--quantise` looks
     # whether torchao is there before it imports it.
     assert {name for name, owners in found.items() if not owners & set(requirements())} == {"botocore", "torchao"}
+    found = distributions(served)
+    assert {name for name, owners in found.items() if not owners & set(requirements("serve"))} == set()
 
 
 def test_every_dependency_is_imported_or_has_a_reason():

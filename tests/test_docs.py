@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from assets_defs.definitions import build_defs
 from commands.doctor import examine
-from commands.main import app
+from commands.main import app, load_command
 from decoupage import AdapterConfig, LayerDecompositionPipeline
 from decoupage.asked_model import AskedModel
 from decoupage.bases import find_base
@@ -29,6 +29,8 @@ from decoupage.images.codecs import encode_png
 from decoupage.memory import coding_numbers, step_numbers
 from decoupage.placing import OFFLOADS, QUANTISED
 from decoupage.plan import plan
+from decoupage.serve.jobs import Limits
+from decoupage.serve.openapi import description
 from evaluation.config import EvaluationConfig
 from evaluation.config.baselines import BaselinesConfig, ExternalBaseline
 from evaluation.methods.baselines import record_baselines
@@ -330,6 +332,30 @@ def _parse(words):
         context = command.make_context(command.name, list(words))
         _, command, words = command.resolve_command(context, words)
     command.make_context(command.name, words)
+
+
+def test_the_page_on_serve_names_every_limit_status_and_route():
+    page = (DOCS / "serve.md").read_text()
+    options = {option.opts[0]: option.default for option in load_command("serve").params}
+    for option, value in options.items():
+        assert f"`{option}`" in page or f"{option} " in page or option in ("--help", "--base", "--port"), option
+        if option.startswith("--max-"):
+            assert f"| `{option}` | {value:g} |" in page
+    assert f"{Limits().left_s:g} s has left" in page and f"{Limits().max_kept} of them at most" in page
+    found = description(Limits())
+    statuses = {
+        status
+        for item in found["paths"].values()
+        for each in item.values()
+        if "responses" in each
+        for status in each["responses"]
+    }
+    assert [status for status in statuses if status >= "400" and f"| {status} |" not in page] == []
+    assert [
+        path
+        for path in ("/v1/decompose", "/v1/select", "/v1/jobs/", "/v1/docs", "/v1/openapi.json")
+        if path not in page
+    ] == []
 
 
 def test_the_data_page_counts_as_its_profile_does():

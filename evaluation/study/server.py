@@ -7,12 +7,10 @@ picture.
 import logging
 import re
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Collection
 from functools import lru_cache
-from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -24,8 +22,8 @@ from starlette.routing import Route
 
 from decoupage.faults import BadSetup
 from decoupage.guard import LOOPBACK, Guard
+from decoupage.serve.connections import SETTINGS, address_of, listen, own_names
 from decoupage.text_files import parse_json
-from evaluation.study.connections import SETTINGS
 from evaluation.study.folder import ID_PATTERN, Screen, Study
 from evaluation.study.page import message_page, rater_page, start_page
 from evaluation.study.votes import TooManyRaters, Votes, checked_answer, clean_name
@@ -91,44 +89,12 @@ def serve_study(study: Study, host: str, port: int, names: Collection[str] = ())
     """
     hosts = (*own_names(host), *(name.lower() for name in names))
     app = study_app(study, hosts)
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise BadSetup(f"cannot listen on {host}:{port} ({error.strerror or error}); choose another --port") from error
-    with listening:
-        name = f"[{host}]" if ":" in host else host
-        print(f"the study is at http://{name}:{listening.getsockname()[1]}/ until Ctrl-C", flush=True)
+    with listen(host, port) as listening:
+        print(f"the study is at {address_of(listening)} until Ctrl-C", flush=True)
         print(f"it accepts the host names {', '.join(hosts)}; add others with --name", flush=True)
         # The log would hold raters' tokens.
         config = uvicorn.Config(app, log_level="error", access_log=False, **SETTINGS)
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def is_loopback(host: str) -> bool:
-    """True for addresses that only this machine can reach."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def own_names(host: str) -> tuple[str, ...]:
-    """Names that a server listening on an address is called by: of an address that is all addresses, this machine's."""
-    if is_loopback(host):
-        return LOOPBACK
-    if host not in ("0.0.0.0", "::", ""):
-        return (f"[{host}]" if ":" in host else host.lower(), *LOOPBACK)
-    name = socket.gethostname().lower()
-    found = [name, f"{name}.local"]
-    for family, probe, form in ((socket.AF_INET, "192.0.2.1", "{}"), (socket.AF_INET6, "2001:db8::1", "[{}]")):
-        try:
-            # Of datagrams this sends nothing; it only chooses the address that others would see.
-            with socket.socket(family, socket.SOCK_DGRAM) as chosen:
-                chosen.connect((probe, 9))
-                found.append(form.format(chosen.getsockname()[0]))
-        except OSError:  # No way out by this family.
-            continue
-    return (*found, *LOOPBACK)
 
 
 class _Desk:

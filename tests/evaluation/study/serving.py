@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from evaluation.study.connections import SETTINGS
+from decoupage.serve.connections import SETTINGS
 from evaluation.study.server import study_app
 from tests.browser import wait
 

@@ -11,9 +11,11 @@ import httpx2
 import pytest
 
 from decoupage.faults import BadSetup
-from evaluation.study import connections, server, votes
+from decoupage.serve import connections
+from decoupage.serve.connections import is_loopback, own_names
+from evaluation.study import server, votes
 from evaluation.study.folder import load_study
-from evaluation.study.server import MAX_BODY_BYTES, MAX_FIELDS, is_loopback, own_names, serve_study
+from evaluation.study.server import MAX_BODY_BYTES, MAX_FIELDS, serve_study
 from evaluation.study.votes import Votes
 from tests.evaluation.study.serving import serving
 from tests.evaluation.study.studies import small_study
