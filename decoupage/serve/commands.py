@@ -60,11 +60,10 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument for each option
     try:
         from decoupage.serve import connections, server
     except ModuleNotFoundError as error:
-        if error.name not in _LIBRARIES:
+        library = str(error.name).partition(".")[0]
+        if library not in _LIBRARIES:
             raise
-        raise BadSetup(
-            f"`decoupage serve` needs {error.name}, which is not installed; {install_line('serve')}"
-        ) from None
+        raise BadSetup(f"`decoupage serve` needs {library}, which is not installed; {install_line('serve')}") from None
     from decoupage.selection.objects import Networks
     from decoupage.serve.asked import Served
     from decoupage.serve.jobs import Limits

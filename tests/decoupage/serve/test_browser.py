@@ -154,12 +154,17 @@ def test_what_is_downloaded_is_what_decompose_makes_and_what_is_seen_is_that(mad
 
 def test_an_object_is_dragged_over_the_background_behind_it(made):
     page, _, folder = made
-    before, plate = pixels(page, "#view"), np.asarray(Image.open(folder / "down" / "background.png"))
-    page.drag("#view", [(0.47, 0.5), (0.6, 0.6), (0.72, 0.75)])
+    before = pixels(page, "#view")
+    plate, object_1 = (
+        np.asarray(Image.open(folder / "down" / f"{name}.png")) for name in ("background", "foreground-1")
+    )
+    opaque = np.argwhere(object_1[..., 3] == 255)
+    y, x = (int(each) for each in opaque[len(opaque) // 2])
+    start = ((x + 0.5) / WIDTH, (y + 0.5) / HEIGHT)
+    page.drag("#view", [start, (start[0] + 0.1, start[1]), (start[0] + 32 / WIDTH, start[1] + 24 / HEIGHT)])
     after = pixels(page, "#view")
-    assert near(after[48, 60], plate[48, 60])
-    # 32 px to the right and 24 px down there was noise, and now there is the red object.
-    assert near(after[72, 92], before[48, 60]) and not near(after[72, 92], before[72, 92])
+    assert near(after[y + 24, x + 32], object_1[y, x]) and not near(after[y + 24, x + 32], before[y + 24, x + 32])
+    assert near(after[y, x], plate[y, x])
     page("document.querySelector('#view').focus()")
     page.press("0")
     assert np.array_equal(pixels(page, "#view"), before)
