@@ -74,7 +74,7 @@ class TakeApart:
             _layers(pipe, picture, mask[number % len(mask)], seed, num_steps, prompt, after_step)
             for number, picture in enumerate(image)
         ]
-        return tuple(torch.stack(layers) for layers in zip(*made, strict=True))  # type: ignore[return-value]
+        return tuple(torch.stack(layers) for layers in zip(*made, strict=True))
 
 
 def _layers(
