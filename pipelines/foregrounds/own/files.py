@@ -43,7 +43,8 @@ def find_cutouts(paths: Iterable[str], rules: Sequence[str]) -> Iterator[CutoutF
         if path not in alphas:
             found = named[path]
             in_folders = bool(found) and found[0][0].startswith("../")
-            yield CutoutFile(path, tuple(file for _, file in found), _category(path, in_folders))
+            # Two rules may name one file.
+            yield CutoutFile(path, tuple(dict.fromkeys(file for _, file in found)), _category(path, in_folders))
 
 
 def _stem(path: str) -> str:

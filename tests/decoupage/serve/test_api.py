@@ -322,6 +322,8 @@ def test_who_goes_away_leaves_no_job(files, gated):
     # And half-way through the picture.
     raw(server.url, head.encode() + body[:500], lambda connection: time.sleep(0.2))
     wait(lambda: server.jobs.counts() == {} and list(server.folder.iterdir()) == [], "the half request to go")
+    model.open()
+    assert client.post("/v1/decompose", **parts(files)).status_code == 200, "the places are free again"
 
 
 def test_a_job_that_takes_too_long(files, tmp_path):

@@ -240,6 +240,7 @@ def test_cancelling_and_waiting(open_page, place):
     at(first, "draw")
     model.gate.release()
     wait(lambda: list(server.folder.iterdir()) == [], "the running job to go")
+    assert server.jobs.counts() == {}
     for page in (first, second, third):
         page.close()
 
